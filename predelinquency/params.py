@@ -145,7 +145,7 @@ def load(
     overrides:Mapping[str, Any]|None=None, # "train.max_depth" → value
 )->Params:
     "Read, override and check the parameter file."
-    return parse(override(read_raw(path), overrides or {}), str(path))
+    return parse(override(read_raw(path), overrides or {}), Path(path).name)
 
 # %% ../nbs/02_params.ipynb #c019
 def read_raw(path:Path|str)->dict[str, Any]:
