@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['CATEGORY_GROUP', 'CATEGORIES', 'STATUSES', 'ACCOUNT_KINDS', 'TARGET_KINDS', 'OBLIGATION_KINDS', 'CURRENCIES',
-           'CUSTOMERS', 'ACCOUNTS', 'OBLIGATIONS', 'TRANSACTIONS', 'PAYMENTS', 'TABLES', 'Column', 'Rule', 'Table',
-           'contract', 'validate', 'Part', 'ranges', 'arrow_schema', 'Writer', 'writing', 'write', 'parts',
+           'CUSTOMERS', 'ACCOUNTS', 'OBLIGATIONS', 'TRANSACTIONS', 'PAYMENTS', 'TABLES', 'MOMENTS', 'Column', 'Rule',
+           'Table', 'contract', 'validate', 'Part', 'ranges', 'arrow_schema', 'Writer', 'writing', 'write', 'parts',
            'read_arrow', 'read', 'Reason', 'Score']
 
 # %% ../nbs/01_schema.ipynb #c003
@@ -169,10 +169,21 @@ PAYMENTS = Table("payments", "what was paid towards an instalment, and when", (
 TABLES: dict[str, Table] = {t.name: t for t in (CUSTOMERS, ACCOUNTS, OBLIGATIONS, TRANSACTIONS, PAYMENTS)}
 
 # %% ../nbs/01_schema.ipynb #c022
+MOMENTS = Table("moments", "a source's own scoring moments, with the label it brings", (
+    Column("customer_id", "int64", "who is scored", low=0),
+    Column("as_of", "time", "the moment of knowledge, at midnight"),
+    Column("target", "int32", "1 when it went badly afterwards, 0 when it did not", low=0),
+    Column("seen_before", "bool", "the customer had an earlier contract of this kind"),
+    Column("reference", "text", "the contract's id in the system it came from", nullable=True),
+), (_sorted_by("customer_id", "as_of"),
+    Rule("target is 0 or 1", lambda df: df.target.isin([0, 1]), ("customer_id", "target"), "write the target as 0 or 1"),
+    Rule("as_of is a midnight", lambda df: df.as_of == df.as_of.dt.normalize(), ("customer_id", "as_of"), "take the midnight after everything that is known")))
+
+# %% ../nbs/01_schema.ipynb #c025
 _ACCEPTS = {"int64": ("int64", "Int64"), "int32": ("int32", "Int32"), "float32": ("float32",), "float64": ("float64",), "bool": ("bool", "boolean"),
             "text": ("str", "string", "object", "category"), "time": ("datetime64[ms]",), "word": ("category",)}
 
-# %% ../nbs/01_schema.ipynb #c023
+# %% ../nbs/01_schema.ipynb #c026
 def _checks(column:Column)->list[Any]:
     import pandera.pandas as pa_
     def word(s:pd.Series)->Any: # looks at the few categories, not at the million rows
@@ -183,7 +194,7 @@ def _checks(column:Column)->list[Any]:
     if column.low is not None: checks.append(pa_.Check.ge(column.low, name="low"))
     return checks
 
-# %% ../nbs/01_schema.ipynb #c024
+# %% ../nbs/01_schema.ipynb #c027
 def contract(
     table:Table, # what to keep
 )->Any:          # a `pandera.DataFrameSchema`
@@ -193,7 +204,7 @@ def contract(
     rules = [pa_.Check(rule.holds, name=rule.name) for rule in table.rules]
     return pa_.DataFrameSchema(columns, checks=rules, strict=True, ordered=False, name=table.name)
 
-# %% ../nbs/01_schema.ipynb #c025
+# %% ../nbs/01_schema.ipynb #c028
 def validate(
     table:Table,        # the contract
     frame:pd.DataFrame, # (n, columns of `table`), any column order
@@ -209,7 +220,7 @@ def validate(
     except errors.SchemaErrors as e: raise SchemaError(_explain(table, frame, e.failure_cases), where=where, remedy=_remedy(table, e.failure_cases)) from None
     return frame[table.names]
 
-# %% ../nbs/01_schema.ipynb #c026
+# %% ../nbs/01_schema.ipynb #c029
 def _explain(table:Table, frame:pd.DataFrame, cases:pd.DataFrame)->str:
     "Pandera's failure cases as lines: column, expectation, how many, the first three rows."
     columns, rules, lines = {c.name: c for c in table.columns}, {r.name: r for r in table.rules}, []
@@ -223,13 +234,13 @@ def _explain(table:Table, frame:pd.DataFrame, cases:pd.DataFrame)->str:
         lines.append(f"table {table.name}: {expected}; {max(len(rows), 1)} broken: " + "; ".join(found))
     return "\n  ".join(lines)
 
-# %% ../nbs/01_schema.ipynb #c027
+# %% ../nbs/01_schema.ipynb #c030
 def _remedy(table:Table, cases:pd.DataFrame)->str:
     remedies = {c.name: c.remedy for c in table.columns} | {r.name: r.remedy for r in table.rules}
     found = [remedies.get(c) or remedies.get(k) for c, k in zip(cases["column"], cases["check"], strict=True)]
     return "; ".join(dict.fromkeys(f for f in found if f)) or "correct these rows at their source"
 
-# %% ../nbs/01_schema.ipynb #c032
+# %% ../nbs/01_schema.ipynb #c035
 @dataclass(frozen=True, order=True)
 class Part:
     "A range of customers, `low <= customer_id < high`, and the file name that says so."
@@ -244,7 +255,7 @@ class Part:
         low, high = path.stem.split("-")[1:]
         return cls(int(low), int(high) + 1)
 
-# %% ../nbs/01_schema.ipynb #c033
+# %% ../nbs/01_schema.ipynb #c036
 def ranges(
     customers:int, # how many customers, numbered from 0
     size:int,      # customers in a part, >= 1
@@ -252,16 +263,16 @@ def ranges(
     "Cut a population into parts."
     return [Part(low, min(low + size, customers)) for low in range(0, customers, size)]
 
-# %% ../nbs/01_schema.ipynb #c034
+# %% ../nbs/01_schema.ipynb #c037
 _ARROW: dict[str, pa.DataType] = {"int64": pa.int64(), "int32": pa.int32(), "float32": pa.float32(), "float64": pa.float64(), "bool": pa.bool_(),
           "text": pa.dictionary(pa.int32(), pa.string()), "time": pa.timestamp("ms"), "word": pa.dictionary(pa.int8(), pa.string())}
 
-# %% ../nbs/01_schema.ipynb #c035
+# %% ../nbs/01_schema.ipynb #c038
 def arrow_schema(table:Table)->pa.Schema:
     "The Arrow schema of a table."
     return pa.schema([pa.field(c.name, _ARROW[c.kind], nullable=c.nullable) for c in table.columns])
 
-# %% ../nbs/01_schema.ipynb #c036
+# %% ../nbs/01_schema.ipynb #c039
 def _write_file(table:Table, frame:pd.DataFrame, path:Path)->None:
     words = [c.name for c in table.columns if c.kind in ("text", "word")]
     delta = {c.name: "DELTA_BINARY_PACKED" for c in table.columns if c.kind in ("int64", "int32", "time")}
@@ -269,7 +280,7 @@ def _write_file(table:Table, frame:pd.DataFrame, path:Path)->None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(arrow, path, compression="zstd", compression_level=1, use_dictionary=words, column_encoding=delta, write_statistics=["customer_id"])
 
-# %% ../nbs/01_schema.ipynb #c037
+# %% ../nbs/01_schema.ipynb #c040
 class Writer:
     "Takes validated parts; made by `writing`."
     def __init__(self, tables:Mapping[str, Table], drafts:Mapping[str, Path]): self.tables, self.drafts = tables, drafts
@@ -287,7 +298,7 @@ class Writer:
                 raise SchemaError(f"table {name} holds customers {ids.min()}–{ids.max()}, outside {part.low}–{part.high - 1}", where=part.file)
             _write_file(table, frame, self.drafts[name]/part.file)
 
-# %% ../nbs/01_schema.ipynb #c038
+# %% ../nbs/01_schema.ipynb #c041
 @contextmanager
 def writing(
     folder:Path|str,                        # each table becomes a folder below it
@@ -299,7 +310,7 @@ def writing(
         for draft in drafts.values(): draft.mkdir()
         yield Writer({t.name: t for t in tables}, drafts)
 
-# %% ../nbs/01_schema.ipynb #c039
+# %% ../nbs/01_schema.ipynb #c042
 def write(
     folder:Path|str,    # the table becomes a folder below it
     table:Table,        # its contract
@@ -309,7 +320,7 @@ def write(
     high = int(frame["customer_id"].max()) + 1 if len(frame) else 0
     with writing(folder, [table]) as w: w.add(Part(0, max(high, 1)), {table.name: frame})
 
-# %% ../nbs/01_schema.ipynb #c040
+# %% ../nbs/01_schema.ipynb #c043
 def parts(
     folder:Path|str, # where the tables are
     name:str,        # table name
@@ -319,7 +330,7 @@ def parts(
     if not found: raise SchemaError(f"there is no table {name!r}", where=str(folder), remedy="run the stage that writes it: `predelinquency stage --help` lists them")
     return found
 
-# %% ../nbs/01_schema.ipynb #c041
+# %% ../nbs/01_schema.ipynb #c044
 def read_arrow(
     folder:Path|str, name:str,       # where, and which table
     part:Part|None=None,             # one part, or all of them
@@ -330,7 +341,7 @@ def read_arrow(
     try: return pa.concat_tables([pq.read_table(f, columns=columns) for f in files]).unify_dictionaries()
     except (OSError, pa.ArrowInvalid) as e: raise SchemaError(f"cannot be read as Parquet ({str(e).splitlines()[0]})", where=str(files[0]), remedy="run the stage that writes it again") from e
 
-# %% ../nbs/01_schema.ipynb #c042
+# %% ../nbs/01_schema.ipynb #c045
 def read(
     folder:Path|str, name:str,   # where, and which table
     part:Part|None=None,         # one part, or all of them
@@ -343,7 +354,7 @@ def read(
     frame = pd.DataFrame({f.name: table[f.name].to_pandas(types_mapper=nullable.get if f.name in has_null else None) for f in table.schema})
     return frame
 
-# %% ../nbs/01_schema.ipynb #c047
+# %% ../nbs/01_schema.ipynb #c050
 @dataclass(frozen=True)
 class Reason:
     "Why a score is what it is: one feature's push, in words."
@@ -354,7 +365,7 @@ class Reason:
     analyst: str          # wording for staff
     customer: str | None  # wording a customer may read; None when it must not be said
 
-# %% ../nbs/01_schema.ipynb #c048
+# %% ../nbs/01_schema.ipynb #c051
 @dataclass(frozen=True)
 class Score:
     "One customer's risk at one moment."
