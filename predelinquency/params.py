@@ -33,6 +33,10 @@ class Base:
     min_history_days: int
     customers_per_part: int
     contact_share: float
+    train_share: float
+    stop_share: float
+    calibrate_share: float
+    test_share: float
 
 # %% ../nbs/02_params.ipynb #c006
 @dataclass(frozen=True)
@@ -69,10 +73,6 @@ class Train:
     reg_lambda: float
     early_stopping_rounds: int
     max_rows: int
-    train_share: float
-    stop_share: float
-    calibrate_share: float
-    test_share: float
 
 # %% ../nbs/02_params.ipynb #c010
 @dataclass(frozen=True)
