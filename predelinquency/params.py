@@ -62,7 +62,7 @@ class Featurize:
 # %% ../nbs/02_params.ipynb #c009
 @dataclass(frozen=True)
 class Train:
-    "Learner, splits, calibration."
+    "Learner and folds."
     learner: str
     trees: int
     max_depth: int
@@ -73,14 +73,14 @@ class Train:
     reg_lambda: float
     early_stopping_rounds: int
     max_rows: int
+    folds: int
+    repeats: int
 
 # %% ../nbs/02_params.ipynb #c010
 @dataclass(frozen=True)
 class Evaluate:
-    "Intervals and folds."
+    "Intervals."
     bootstrap: int
-    folds: int
-    repeats: int
 
 # %% ../nbs/02_params.ipynb #c011
 @dataclass(frozen=True)
