@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['CATEGORY_GROUP', 'CATEGORIES', 'STATUSES', 'ACCOUNT_KINDS', 'TARGET_KINDS', 'OBLIGATION_KINDS', 'CURRENCIES',
-           'CUSTOMERS', 'ACCOUNTS', 'OBLIGATIONS', 'TRANSACTIONS', 'PAYMENTS', 'TABLES', 'MOMENTS', 'Column', 'Rule',
-           'Table', 'contract', 'validate', 'Part', 'ranges', 'arrow_schema', 'Writer', 'writing', 'write', 'parts',
-           'read_arrow', 'read', 'Reason', 'Score']
+           'CUSTOMERS', 'ACCOUNTS', 'OBLIGATIONS', 'TRANSACTIONS', 'PAYMENTS', 'TABLES', 'MOMENTS', 'CHANNELS',
+           'PURPOSES', 'PREFERENCES', 'CIRCUMSTANCES', 'CONTACTS', 'Column', 'Rule', 'Table', 'contract', 'validate',
+           'Part', 'ranges', 'arrow_schema', 'Writer', 'writing', 'write', 'parts', 'read_arrow', 'read', 'Reason',
+           'Score', 'Refusal', 'Decision', 'Outcome']
 
 # %% ../nbs/01_schema.ipynb #c003
 import os
@@ -180,10 +181,44 @@ MOMENTS = Table("moments", "a source's own scoring moments, with the label it br
     Rule("as_of is a midnight", lambda df: df.as_of == df.as_of.dt.normalize(), ("customer_id", "as_of"), "take the midnight after everything that is known")))
 
 # %% ../nbs/01_schema.ipynb #c025
+CHANNELS = ("app", "email", "sms", "call")
+PURPOSES = ("service", "support")
+
+# %% ../nbs/01_schema.ipynb #c026
+PREFERENCES = Table("preferences", "what a customer agreed to: one row a customer, channel and purpose", (
+    Column("customer_id", "int64", "who was asked", low=0),
+    Column("channel", "word", "the way to reach them", CHANNELS),
+    Column("purpose", "word", "service: about a payment they know of; support: an offer of help", PURPOSES),
+    Column("consent", "bool", "they agreed; empty is not known, which is not consent", nullable=True),
+    Column("recorded_at", "time", "when that was recorded, UTC", nullable=True),
+    Column("preferred", "bool", "they asked for this channel: the others are then left alone"),
+), (_sorted_by("customer_id", "channel", "purpose"),))
+
+# %% ../nbs/01_schema.ipynb #c027
+CIRCUMSTANCES = Table("circumstances", "what the bank was told about a customer's life and case: one row a customer, empty is not known", (
+    Column("customer_id", "int64", "whom it concerns", low=0, unique=True, remedy="give every customer one row"),
+    *(Column(name, "bool", doc, nullable=True) for name, doc in (
+        ("vulnerable", "told us, or a colleague recorded, that they need particular care"), ("bereavement", "somebody close died, or the customer did"),
+        ("dispute", "an amount or a contract is disputed"), ("complaint", "a complaint is open"), ("fraud", "a fraud case is open"),
+        ("bankruptcy", "insolvent or applying for it"), ("legal_representative", "asked us to write to somebody who acts for them"),
+        ("already_acting", "an arrangement about these payments is being made"))),
+), (_sorted_by("customer_id"),))
+
+# %% ../nbs/01_schema.ipynb #c028
+CONTACTS = Table("contacts", "what was said already, both ways: one row a contact", (
+    Column("customer_id", "int64", "with whom", low=0),
+    Column("contacted_at", "time", "when, UTC"),
+    Column("direction", "word", "out: we contacted them; in: they contacted us", ("in", "out")),
+    Column("channel", "word", "how", CHANNELS),
+    Column("action", "text", "the policy's action it was part of", nullable=True),
+    Column("answered", "bool", "for `in`: a person has dealt with it"),
+), (Rule("rows ascend by customer", lambda df: df.customer_id.diff().fillna(0) >= 0, ("customer_id",), "sort by customer_id"),))
+
+# %% ../nbs/01_schema.ipynb #c031
 _ACCEPTS = {"int64": ("int64", "Int64"), "int32": ("int32", "Int32"), "float32": ("float32",), "float64": ("float64",), "bool": ("bool", "boolean"),
             "text": ("str", "string", "object", "category"), "time": ("datetime64[ms]",), "word": ("category",)}
 
-# %% ../nbs/01_schema.ipynb #c026
+# %% ../nbs/01_schema.ipynb #c032
 def _checks(column:Column)->list[Any]:
     import pandera.pandas as pa_
     def word(s:pd.Series)->Any: # looks at the few categories, not at the million rows
@@ -194,7 +229,7 @@ def _checks(column:Column)->list[Any]:
     if column.low is not None: checks.append(pa_.Check.ge(column.low, name="low"))
     return checks
 
-# %% ../nbs/01_schema.ipynb #c027
+# %% ../nbs/01_schema.ipynb #c033
 def contract(
     table:Table, # what to keep
 )->Any:          # a `pandera.DataFrameSchema`
@@ -204,7 +239,7 @@ def contract(
     rules = [pa_.Check(rule.holds, name=rule.name) for rule in table.rules]
     return pa_.DataFrameSchema(columns, checks=rules, strict=True, ordered=False, name=table.name)
 
-# %% ../nbs/01_schema.ipynb #c028
+# %% ../nbs/01_schema.ipynb #c034
 def validate(
     table:Table,        # the contract
     frame:pd.DataFrame, # (n, columns of `table`), any column order
@@ -220,7 +255,7 @@ def validate(
     except errors.SchemaErrors as e: raise SchemaError(_explain(table, frame, e.failure_cases), where=where, remedy=_remedy(table, e.failure_cases)) from None
     return frame[table.names]
 
-# %% ../nbs/01_schema.ipynb #c029
+# %% ../nbs/01_schema.ipynb #c035
 def _explain(table:Table, frame:pd.DataFrame, cases:pd.DataFrame)->str:
     "Pandera's failure cases as lines: column, expectation, how many, the first three rows."
     columns, rules, lines = {c.name: c for c in table.columns}, {r.name: r for r in table.rules}, []
@@ -234,13 +269,13 @@ def _explain(table:Table, frame:pd.DataFrame, cases:pd.DataFrame)->str:
         lines.append(f"table {table.name}: {expected}; {max(len(rows), 1)} broken: " + "; ".join(found))
     return "\n  ".join(lines)
 
-# %% ../nbs/01_schema.ipynb #c030
+# %% ../nbs/01_schema.ipynb #c036
 def _remedy(table:Table, cases:pd.DataFrame)->str:
     remedies = {c.name: c.remedy for c in table.columns} | {r.name: r.remedy for r in table.rules}
     found = [remedies.get(c) or remedies.get(k) for c, k in zip(cases["column"], cases["check"], strict=True)]
     return "; ".join(dict.fromkeys(f for f in found if f)) or "correct these rows at their source"
 
-# %% ../nbs/01_schema.ipynb #c035
+# %% ../nbs/01_schema.ipynb #c041
 @dataclass(frozen=True, order=True)
 class Part:
     "A range of customers, `low <= customer_id < high`, and the file name that says so."
@@ -255,7 +290,7 @@ class Part:
         low, high = path.stem.split("-")[1:]
         return cls(int(low), int(high) + 1)
 
-# %% ../nbs/01_schema.ipynb #c036
+# %% ../nbs/01_schema.ipynb #c042
 def ranges(
     customers:int, # how many customers, numbered from 0
     size:int,      # customers in a part, >= 1
@@ -263,16 +298,16 @@ def ranges(
     "Cut a population into parts."
     return [Part(low, min(low + size, customers)) for low in range(0, customers, size)]
 
-# %% ../nbs/01_schema.ipynb #c037
+# %% ../nbs/01_schema.ipynb #c043
 _ARROW: dict[str, pa.DataType] = {"int64": pa.int64(), "int32": pa.int32(), "float32": pa.float32(), "float64": pa.float64(), "bool": pa.bool_(),
           "text": pa.dictionary(pa.int32(), pa.string()), "time": pa.timestamp("ms"), "word": pa.dictionary(pa.int8(), pa.string())}
 
-# %% ../nbs/01_schema.ipynb #c038
+# %% ../nbs/01_schema.ipynb #c044
 def arrow_schema(table:Table)->pa.Schema:
     "The Arrow schema of a table."
     return pa.schema([pa.field(c.name, _ARROW[c.kind], nullable=c.nullable) for c in table.columns])
 
-# %% ../nbs/01_schema.ipynb #c039
+# %% ../nbs/01_schema.ipynb #c045
 def _write_file(table:Table, frame:pd.DataFrame, path:Path)->None:
     words = [c.name for c in table.columns if c.kind in ("text", "word")]
     delta = {c.name: "DELTA_BINARY_PACKED" for c in table.columns if c.kind in ("int64", "int32", "time")}
@@ -280,7 +315,7 @@ def _write_file(table:Table, frame:pd.DataFrame, path:Path)->None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(arrow, path, compression="zstd", compression_level=1, use_dictionary=words, column_encoding=delta, write_statistics=["customer_id"])
 
-# %% ../nbs/01_schema.ipynb #c040
+# %% ../nbs/01_schema.ipynb #c046
 class Writer:
     "Takes validated parts; made by `writing`."
     def __init__(self, tables:Mapping[str, Table], drafts:Mapping[str, Path]): self.tables, self.drafts = tables, drafts
@@ -298,7 +333,7 @@ class Writer:
                 raise SchemaError(f"table {name} holds customers {ids.min()}–{ids.max()}, outside {part.low}–{part.high - 1}", where=part.file)
             _write_file(table, frame, self.drafts[name]/part.file)
 
-# %% ../nbs/01_schema.ipynb #c041
+# %% ../nbs/01_schema.ipynb #c047
 @contextmanager
 def writing(
     folder:Path|str,                        # each table becomes a folder below it
@@ -310,7 +345,7 @@ def writing(
         for draft in drafts.values(): draft.mkdir()
         yield Writer({t.name: t for t in tables}, drafts)
 
-# %% ../nbs/01_schema.ipynb #c042
+# %% ../nbs/01_schema.ipynb #c048
 def write(
     folder:Path|str,    # the table becomes a folder below it
     table:Table,        # its contract
@@ -320,7 +355,7 @@ def write(
     high = int(frame["customer_id"].max()) + 1 if len(frame) else 0
     with writing(folder, [table]) as w: w.add(Part(0, max(high, 1)), {table.name: frame})
 
-# %% ../nbs/01_schema.ipynb #c043
+# %% ../nbs/01_schema.ipynb #c049
 def parts(
     folder:Path|str, # where the tables are
     name:str,        # table name
@@ -330,7 +365,7 @@ def parts(
     if not found: raise SchemaError(f"there is no table {name!r}", where=str(folder), remedy="run the stage that writes it: `predelinquency stage --help` lists them")
     return found
 
-# %% ../nbs/01_schema.ipynb #c044
+# %% ../nbs/01_schema.ipynb #c050
 def read_arrow(
     folder:Path|str, name:str,       # where, and which table
     part:Part|None=None,             # one part, or all of them
@@ -341,7 +376,7 @@ def read_arrow(
     try: return pa.concat_tables([pq.read_table(f, columns=columns) for f in files]).unify_dictionaries()
     except (OSError, pa.ArrowInvalid) as e: raise SchemaError(f"cannot be read as Parquet ({str(e).splitlines()[0]})", where=str(files[0]), remedy="run the stage that writes it again") from e
 
-# %% ../nbs/01_schema.ipynb #c045
+# %% ../nbs/01_schema.ipynb #c051
 def read(
     folder:Path|str, name:str,   # where, and which table
     part:Part|None=None,         # one part, or all of them
@@ -354,7 +389,7 @@ def read(
     frame = pd.DataFrame({f.name: table[f.name].to_pandas(types_mapper=nullable.get if f.name in has_null else None) for f in table.schema})
     return frame
 
-# %% ../nbs/01_schema.ipynb #c050
+# %% ../nbs/01_schema.ipynb #c056
 @dataclass(frozen=True)
 class Reason:
     "Why a score is what it is: one feature's push, in words."
@@ -365,7 +400,7 @@ class Reason:
     analyst: str          # wording for staff
     customer: str | None  # wording a customer may read; None when it must not be said
 
-# %% ../nbs/01_schema.ipynb #c051
+# %% ../nbs/01_schema.ipynb #c057
 @dataclass(frozen=True)
 class Score:
     "One customer's risk at one moment."
@@ -375,3 +410,50 @@ class Score:
     margin: float               # log-odds before calibration; the contributions sum to it
     model_version: str
     reasons: tuple[Reason, ...] = ()
+
+# %% ../nbs/01_schema.ipynb #c060
+@dataclass(frozen=True)
+class Refusal:
+    "One rule that said no."
+    rule: str               # its id in the policy
+    sentence: str           # what the rule says, for people
+    action: str = ""        # the action it stopped; empty: every one
+    channel: str = ""       # the channel it stopped; empty: every one
+
+# %% ../nbs/01_schema.ipynb #c061
+@dataclass(frozen=True)
+class Decision:
+    "What is done for one customer on one day, and why."
+    customer_id: int
+    as_of: str                        # YYYY-MM-DD, of the score it rests on
+    decided_at: str                   # ISO 8601, UTC; also the moment to send
+    arm: str                          # treated, or control: never contacted; unknown when it cannot be told
+    propensity: float                 # probability of having been drawn into that arm, 0–1; nan when unknown
+    band: str                         # the policy's risk band; "" when it cannot be told
+    action: str                       # the policy's action; "nothing" is one
+    channel: str                      # "" when nothing is sent
+    rule: str                         # the rule that decided
+    because: str                      # that rule, as a sentence
+    value_minor: float                # expected value of the action above doing nothing, minor units; 0 for nothing
+    approval: str                     # automatic, or who must agree first: team_lead, specialist
+    review: bool                      # a person should look at the case; nothing is sent by itself
+    policy: str                       # fingerprint of the rules, numbers and words it was made with
+    obligation_id: int | None = None  # the due it is about
+    instalment: int | None = None
+    message_id: str = ""              # template and fingerprint of its words
+    subject: str = ""
+    message: str = ""                 # what the customer will read or hear
+    refusals: tuple[Refusal, ...] = ()
+
+# %% ../nbs/01_schema.ipynb #c062
+@dataclass(frozen=True)
+class Outcome:
+    "What became of one decision, once it can be known."
+    customer_id: int
+    as_of: str                 # YYYY-MM-DD, of the decision
+    observed_on: str           # YYYY-MM-DD, when this was looked up
+    missed: bool | None        # the due it was about was missed; None: not yet known
+    paid_minor: int = 0        # paid towards it, minor units
+    replied: bool | None = None    # None: nothing was sent, or not known
+    opted_out: bool = False    # asked for no more messages
+    complained: bool = False
