@@ -83,7 +83,7 @@ MEASURES: tuple[Measure, ...] = (
     money("rescue", "in", "family_support"), count("asset_sales", "in", "asset_sale"),
     money("drawn_from_savings", "in", "own_transfer", accounts=_CASH_VIEW), count("savings_draws", "in", "own_transfer", accounts=_CASH_VIEW),
     money("put_to_savings", "out", "own_transfer", accounts=_CASH_VIEW),
-    money("charges", "out", "charge"), count("charge_count", "out", "charge"), money("interest_earned", "in", "interest"),
+    money("charges", "out", "charge"), count("charge_count", "out", "charge"), count("interest_charges", "out", "interest"), money("interest_earned", "in", "interest"),
     money("sent", "out", "transfer_out"), money("received", "in", "transfer_in"),
     count("failed_debits", "out", "all", status="failed"), money("failed_money", "out", "all", status="failed"),
     count("returned_debits", "out", "all", status="reversed"),
@@ -427,6 +427,8 @@ LIQUIDITY = _rows("liquidity",
     (share("charges", "outgoings", EVER), "+", "{} of all outgoings were fees and interest charged", "Fees and interest have been charged"),
     (total("charge_count", 90), "+", "{} fees or interest charges in 90 days", "Fees and interest have been charged"),
     (total("charge_count", EVER), "+", "{} fees or interest charges ever", "Fees and interest have been charged"),
+    (total("interest_charges", 180), "+", "interest was charged {} times in 180 days", "Interest has been charged"),
+    (total("interest_charges", EVER), "+", "interest was charged {} times ever", "Interest has been charged"),
     (per("interest_earned", Q.monthly_inflow, 180), "-", "interest earned is {} of a month's inflow", "The level of your balance"),
 )
 
