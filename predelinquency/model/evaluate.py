@@ -578,7 +578,7 @@ def lead_time(
     taken[r.order] = chosen(r, base.contact_share)
     days = block.onset_in_days
     on, horizon = block.as_of + pd.to_timedelta(days, unit="D"), pd.Timedelta(days=base.horizon_to_days)
-    rows = block.assign(on=on, lead=days, alerted=taken > .5)[(days <= base.horizon_to_days) & (on - horizon >= block.as_of.min()) & (on <= block.as_of.max() + pd.Timedelta(days=7))]
+    rows = block.assign(on=on, lead=days, alerted=taken > .5)[days.between(0, base.horizon_to_days) & (on - horizon >= block.as_of.min()) & (on <= block.as_of.max() + pd.Timedelta(days=7))]
     first = rows[rows.alerted].groupby(["customer_id", "on"]).lead.max()
     onsets = len(rows.groupby(["customer_id", "on"]))
     return dict(onsets=onsets, alerted_share=rounded(len(first) / onsets) if onsets else None, alerted_14_days_ahead_share=rounded(float((first >= 14).sum()) / onsets) if onsets else None,
@@ -615,7 +615,7 @@ def calibration_bins(
     found = groups.agg(predicted=("probability", "mean"), observed=("y", "mean"), rows=("y", "size")).reset_index(drop=True)
     n, p, z = found.rows / design_effect(rows), found.observed, 1.96
     middle, half = (p + z * z / (2 * n)) / (1 + z * z / n), z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return found.assign(low=(middle - half).clip(lower=0), high=(middle + half).clip(upper=1))
+    return found.assign(low=np.minimum((middle - half).clip(lower=0), p), high=(middle + half).clip(upper=1))
 
 # %% ../../nbs/34_model.evaluate.ipynb #c084
 def design_effect(
