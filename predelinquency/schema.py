@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['CATEGORY_GROUP', 'CATEGORIES', 'STATUSES', 'ACCOUNT_KINDS', 'TARGET_KINDS', 'OBLIGATION_KINDS', 'CURRENCIES',
            'CUSTOMERS', 'ACCOUNTS', 'OBLIGATIONS', 'TRANSACTIONS', 'PAYMENTS', 'TABLES', 'MOMENTS', 'CHANNELS',
-           'PURPOSES', 'PREFERENCES', 'CIRCUMSTANCES', 'CONTACTS', 'Column', 'Rule', 'Table', 'contract', 'validate',
-           'Part', 'ranges', 'arrow_schema', 'Writer', 'writing', 'write', 'parts', 'read_arrow', 'read', 'Reason',
-           'Score', 'Refusal', 'Decision', 'Outcome']
+           'PURPOSES', 'PREFERENCES', 'CIRCUMSTANCES', 'CONTACTS', 'CONTACT_STATES', 'REPLY_KINDS', 'Column', 'Rule',
+           'Table', 'contract', 'validate', 'Part', 'ranges', 'arrow_schema', 'Writer', 'writing', 'write', 'parts',
+           'read_arrow', 'read', 'Reason', 'Score', 'Refusal', 'Decision', 'Outcome', 'Contact', 'Reply']
 
 # %% ../nbs/01_schema.ipynb #c003
 import os
@@ -410,6 +410,7 @@ class Score:
     margin: float               # log-odds before calibration; the contributions sum to it
     model_version: str
     reasons: tuple[Reason, ...] = ()
+    feature_hash: str = ""      # fingerprint of the feature row it was made from; "" when that was not kept
 
 # %% ../nbs/01_schema.ipynb #c060
 @dataclass(frozen=True)
@@ -457,3 +458,34 @@ class Outcome:
     replied: bool | None = None    # None: nothing was sent, or not known
     opted_out: bool = False    # asked for no more messages
     complained: bool = False
+
+# %% ../nbs/01_schema.ipynb #c064
+CONTACT_STATES = ("queued", "sent", "failed", "withdrawn") # the last two reached nobody
+REPLY_KINDS = ("accepts", "declines", "asks", "stop", "complains", "other")
+
+# %% ../nbs/01_schema.ipynb #c065
+@dataclass(frozen=True)
+class Contact:
+    "One step of one message on its way to a customer."
+    customer_id: int
+    contact_id: str              # the same for all steps of one message
+    state: str                   # one of `CONTACT_STATES`
+    at: str                      # ISO 8601, UTC: when it came to be so; of a queued one, when it is to be sent
+    channel: str                 # never empty
+    action: str                  # the policy's action; "other" for what this system did not decide
+    as_of: str | None = None     # YYYY-MM-DD, with `decided_at` the decision it carries out; both None when another system made the contact
+    decided_at: str | None = None
+    message_id: str = ""         # template and fingerprint of its words
+    subject: str = ""
+    message: str = ""            # what the customer reads or hears
+
+# %% ../nbs/01_schema.ipynb #c066
+@dataclass(frozen=True)
+class Reply:
+    "Something a customer told us."
+    customer_id: int
+    contact_id: str     # the message it answers; "" when it answers none
+    received_at: str    # ISO 8601, UTC
+    channel: str
+    kind: str           # one of `REPLY_KINDS`
+    text: str = ""      # their words, when they are kept
