@@ -10,8 +10,8 @@ __all__ = ['ONE_OFF', 'PAY', 'SHOP', 'INFLOW', 'N_CODES', 'N_MEASURES', 'N_QUANT
            'N_SLOTS', 'N_DUES', 'N_MERCHANTS', 'SEEN_DUE', 'PAID_TARGET', 'PAID_SIGN', 'LAST_PAYMENT', 'N_PRINTS',
            'AUTOPAY_LOST', 'CAPACITY', 'CLOCK', 'SEEN_AT', 'SLOT_AT', 'PAYDAY_AT', 'PAYER_AT', 'PRINT_AT', 'CHAIN_AT',
            'LAST_AT', 'MERCHANT_AT', 'DAILY_AT', 'RING_AT', 'DUE_AT', 'DUE', 'INFLOW_M', 'OUTGOINGS_M', 'INCOME_M',
-           'SPENDING_M', 'WAIT', 'PATH', 'MS', 'FAR', 'Plan', 'code_of', 'plan', 'new', 'reset', 'take_account',
-           'take_transaction', 'take_due', 'take_payment', 'emit', 'Events', 'replay']
+           'SPENDING_M', 'OWN_IN_M', 'DRAWN_M', 'WAIT', 'PATH', 'MS', 'FAR', 'Plan', 'code_of', 'plan', 'new', 'reset',
+           'take_account', 'take_transaction', 'take_due', 'take_payment', 'emit', 'Events', 'replay']
 
 # %% ../../nbs/21_features.fold.ipynb #c003
 from collections.abc import Sequence
@@ -454,7 +454,9 @@ def _flows(s:np.ndarray, a:int, q:np.ndarray)->None:
     history = a - s[FIRST_MOVE]
     q[Q.history_days] = history
     if history >= 14:
-        q[Q.monthly_inflow] = _sum(s, INFLOW_M, a, 90)*30/min(history, 90)
+        outside = max(_sum(s, OWN_IN_M, a, 90) - _sum(s, DRAWN_M, a, 90), 0)
+        q[Q.outside_money] = outside*30/min(history, 90)
+        q[Q.monthly_inflow] = (_sum(s, INFLOW_M, a, 90) + outside)*30/min(history, 90)
         q[Q.monthly_outgoings] = _sum(s, OUTGOINGS_M, a, 90)*30/min(history, 90)
         q[Q.monthly_income] = _sum(s, INCOME_M, a, 90)*30/min(history, 90)
         q[Q.daily_spending] = max(_sum(s, SPENDING_M, a, 60), 0)/min(history, 60)
@@ -466,7 +468,7 @@ def _flows(s:np.ndarray, a:int, q:np.ndarray)->None:
     q[Q.largest_debit_30d], q[Q.largest_debit_180d], q[Q.largest_credit_30d] = debit_30, debit, credit_30
 
 # %% ../../nbs/21_features.fold.ipynb #c045
-INFLOW_M, OUTGOINGS_M, INCOME_M, SPENDING_M = (MEASURE[name] for name in ("inflow", "outgoings", "income", "spending"))
+INFLOW_M, OUTGOINGS_M, INCOME_M, SPENDING_M, OWN_IN_M, DRAWN_M = (MEASURE[name] for name in ("inflow", "outgoings", "income", "spending", "own_money_in", "drawn_from_savings"))
 
 # %% ../../nbs/21_features.fold.ipynb #c046
 @kernel
@@ -475,7 +477,7 @@ def _purse(s:np.ndarray, a:int, q:np.ndarray)->None:
     first, head, balance, n = s[FIRST_BALANCE], s[HEAD], s[BALANCE], 0
     if first == NEVER: return
     known, low, total, shifted, squares, below, peak, poor = min(180, a - first), balance, 0, 0.0, 0.0, 0, balance, 0
-    thin = _sum(s, INFLOW_M, a, 90)*30
+    thin = 30*(_sum(s, INFLOW_M, a, 90) + max(_sum(s, OWN_IN_M, a, 90) - _sum(s, DRAWN_M, a, 90), 0))
     for k, days in enumerate((7, 30, 60, 90, 180)):
         for d in range(a - 1 - n, a - 1 - min(days, known), -1):
             row = DAILY_AT + (min(d, head) & (RING_DAYS - 1))*5
@@ -551,32 +553,35 @@ WAIT, PATH = 2, 64 # days
 # %% ../../nbs/21_features.fold.ipynb #c052
 @kernel
 def _ahead(s:np.ndarray, a:int, q:np.ndarray, path:np.ndarray)->int:
-    "What is due: fills `path` (money due on each coming day) and returns the day of the next target due, NEVER when there is none."
-    next_at, left, owed, auto, any_14, any_30, count_14, count_28 = -1, 0, 0, 0, 0, 0, 0, 0
-    target_7, target_14, target_28, target_30 = 0, 0, 0, 0
+    "What is due: fills `path` (money due on each coming day) and returns the row of the next target due, -1 when there is none."
+    if s[SEEN_DUE] == 0: return -1
+    next_at, left, owed, auto, any_14, any_30, count_14, kinds = -1, 0, 0, 0, 0, 0, 0, np.zeros(4, np.int64)
+    target_7, target_14, target_28, target_30, manual, manual_n = 0, 0, 0, 0, 0, 0
     for k in range(s[N_DUES]):
         at = DUE_AT + DUE*k
         rest, ahead = s[at + 4] - s[at + 5], s[at + 3] - a
         if rest <= 0 or ahead < 0: continue
         if ahead < PATH: path[ahead] += rest
-        if ahead <= 30:
-            any_30 += rest
-            if ahead <= 14: any_14 += rest
-            if s[at + 2] & 1: auto += rest
+        if ahead <= 30: any_30, auto = any_30 + rest, auto + rest*(s[at + 2] & 1)
+        if ahead <= 14: any_14 += rest
         if not IS_TARGET[s[at + 2] >> 1]: continue
         left, owed = left + 1, owed + rest
         if next_at < 0 or s[at + 3] < s[next_at + 3]: next_at = at
         if ahead <= 7: target_7 += rest
-        if ahead <= 14: target_14, count_14 = target_14 + rest, count_14 + 1
-        elif ahead <= 28: target_28, count_28 = target_28 + rest, count_28 + 1
         if ahead <= 30: target_30 += rest
-    if s[SEEN_DUE] == 0: return NEVER
-    q[Q.due_7d], q[Q.due_14d], q[Q.due_15_28d], q[Q.due_30d], q[Q.due_count_14d], q[Q.due_count_15_28d] = target_7, target_14, target_28, target_30, count_14, count_28
-    q[Q.any_due_14d], q[Q.any_due_30d], q[Q.instalments_left], q[Q.owed_ahead] = any_14, any_30, left, owed
+        if ahead <= 14: target_14, count_14 = target_14 + rest, count_14 + 1
+        elif ahead <= 28:
+            target_28 += rest
+            kinds[s[at + 2] >> 1] += 1
+            if s[at + 2] & 1 == 0: manual, manual_n = manual + rest, manual_n + 1
+    q[Q.due_7d], q[Q.due_14d], q[Q.due_15_28d], q[Q.due_30d], q[Q.due_count_14d], q[Q.due_count_15_28d] = target_7, target_14, target_28, target_30, count_14, kinds.sum()
+    q[Q.due_loan_15_28d], q[Q.due_card_15_28d], q[Q.due_mortgage_15_28d], q[Q.due_rent_15_28d] = kinds[0], kinds[1], kinds[2], kinds[3]
+    q[Q.any_due_14d], q[Q.any_due_30d], q[Q.instalments_left], q[Q.owed_ahead], q[Q.manual_due_15_28d], q[Q.manual_count_15_28d] = any_14, any_30, left, owed, manual, manual_n
     if any_30 > 0: q[Q.autopay_share_30d] = auto/any_30
-    if next_at < 0: return NEVER
-    q[Q.days_to_next_due], q[Q.next_due], q[Q.next_due_lead_days] = s[next_at + 3] - a, s[next_at + 4] - s[next_at + 5], s[next_at + 3] - s[next_at + 6]
-    return s[next_at + 3]
+    if next_at >= 0:
+        q[Q.days_to_next_due], q[Q.next_due], q[Q.next_due_lead_days] = s[next_at + 3] - a, s[next_at + 4] - s[next_at + 5], s[next_at + 3] - s[next_at + 6]
+        q[Q.next_due_autopay] = s[next_at + 2] & 1
+    return next_at
 
 # %% ../../nbs/21_features.fold.ipynb #c053
 @kernel
@@ -612,8 +617,34 @@ def _behind(s:np.ndarray, a:int, q:np.ndarray)->None:
     days_sum = 0
     for i in range(min(closed, 3)): days_sum += _late_days(s, recent[i], a)
     q[Q.days_late_3] = days_sum/min(closed, 3)
+    q[Q.days_late_drift] = q[Q.days_late_3] - q[Q.days_late_mean]
 
-# %% ../../nbs/21_features.fold.ipynb #c055
+# %% ../../nbs/21_features.fold.ipynb #c056
+@kernel
+def _record(s:np.ndarray, a:int, q:np.ndarray, next_at:int)->None:
+    "The record of the obligations that are due next and on days 15–28."
+    if s[PAID_TARGET] == 0 or next_at < 0: return
+    ids, n = np.empty(16, np.int64), 0
+    for k in range(s[N_DUES]):
+        at = DUE_AT + DUE*k
+        if 15 <= s[at + 3] - a <= 28 and s[at + 5] < s[at + 4] and IS_TARGET[s[at + 2] >> 1] and n < 16:
+            ids[n] = s[at]
+            n += 1
+    closed, late, days_sum, next_closed, next_sum = 0, 0, 0, 0, 0
+    for k in range(s[N_DUES]):
+        at = DUE_AT + DUE*k
+        if not IS_TARGET[s[at + 2] >> 1]: continue
+        days = _late_days(s, at, a)
+        if days == NEVER: continue
+        if s[at] == s[next_at]: next_closed, next_sum = next_closed + 1, next_sum + days
+        for i in range(n):
+            if ids[i] == s[at]:
+                closed, late, days_sum = closed + 1, late + (1 if days > 0 else 0), days_sum + days
+                break
+    if next_closed > 0: q[Q.next_due_days_late] = next_sum/next_closed
+    if closed > 0: q[Q.window_days_late], q[Q.window_late_share] = days_sum/closed, late/closed
+
+# %% ../../nbs/21_features.fold.ipynb #c057
 @kernel
 def _bills(s:np.ndarray, a:int, q:np.ndarray)->None:
     "What became of the bills, and when anything was last paid."
@@ -631,7 +662,7 @@ def _bills(s:np.ndarray, a:int, q:np.ndarray)->None:
     q[Q.sign_overdue_count] = overdue
     if closed > 0: q[Q.sign_days_late_90d], q[Q.sign_late_share_90d] = days_sum/closed, late/closed
 
-# %% ../../nbs/21_features.fold.ipynb #c057
+# %% ../../nbs/21_features.fold.ipynb #c059
 @kernel
 def _outlook(s:np.ndarray, a:int, q:np.ndarray, path:np.ndarray, due:int, pay:int, gap:int, date:int)->None:
     "Projected balances, and dues against paydays."
@@ -648,7 +679,7 @@ def _outlook(s:np.ndarray, a:int, q:np.ndarray, path:np.ndarray, due:int, pay:in
         if a + d == due: q[Q.projected_next_due] = left
     q[Q.projected_low_14d], q[Q.projected_low_15_28d], q[Q.projected_low_28d] = low_14, low_28, min(low_14, low_28)
 
-# %% ../../nbs/21_features.fold.ipynb #c058
+# %% ../../nbs/21_features.fold.ipynb #c060
 @kernel
 def _against_payday(s:np.ndarray, a:int, q:np.ndarray, path:np.ndarray, due:int, pay:int, gap:int, date:int)->None:
     "Dues that come before the next pay, and how long after a pay the next target due falls."
@@ -660,13 +691,13 @@ def _against_payday(s:np.ndarray, a:int, q:np.ndarray, path:np.ndarray, due:int,
     while pay <= due: last, pay = pay, _next_payday(pay, gap, date)
     q[Q.due_days_after_pay] = due - last
 
-# %% ../../nbs/21_features.fold.ipynb #c060
+# %% ../../nbs/21_features.fold.ipynb #c062
 @kernel
 def _rate(s:np.ndarray, m:int, a:int, days:int, history:float)->float:
     "A measure a day over the part of a window that is known."
     return _sum(s, m, a, days)/min(float(days), history)
 
-# %% ../../nbs/21_features.fold.ipynb #c061
+# %% ../../nbs/21_features.fold.ipynb #c063
 @kernel
 def _over_blocks(s:np.ndarray, op:int, m:int, a:int, n:int)->float:
     "Trend, variation or surprise over the last `n` blocks of 30 days; x[0] is the latest."
@@ -684,7 +715,7 @@ def _over_blocks(s:np.ndarray, op:int, m:int, a:int, n:int)->float:
     if op == Op.variation: return np.sqrt(spread/n)/mean
     return (x[0] - mean)/max(np.sqrt(spread/(n - 1)), mean/20)
 
-# %% ../../nbs/21_features.fold.ipynb #c062
+# %% ../../nbs/21_features.fold.ipynb #c064
 @kernel
 def _variety(s:np.ndarray, first:int, n:int, a:int, days:int)->float:
     "Entropy, in nats, of `n` neighbouring counts over a window; 0 when all are 0."
@@ -694,13 +725,13 @@ def _variety(s:np.ndarray, first:int, n:int, a:int, days:int)->float:
         if c > 0: total, weighted = total + c, weighted + c*np.log(float(c))
     return np.log(float(total)) - weighted/total if total > 0 else 0.0
 
-# %% ../../nbs/21_features.fold.ipynb #c063
+# %% ../../nbs/21_features.fold.ipynb #c065
 @kernel
 def _divide(over:float, under:float)->float:
     "A ratio; `nan` when there is nothing to divide by."
     return over/under if under > 0 else np.nan
 
-# %% ../../nbs/21_features.fold.ipynb #c064
+# %% ../../nbs/21_features.fold.ipynb #c066
 @kernel
 def _calculate(s:np.ndarray, f:np.ndarray, a:int, q:np.ndarray)->float:
     "One feature: `f` is its row of numbers."
@@ -720,7 +751,7 @@ def _calculate(s:np.ndarray, f:np.ndarray, a:int, q:np.ndarray)->float:
     if op == Op.share_shift: return _divide(_sum(s, x, a, days), _sum(s, y, a, days)) - _divide(_sum(s, x, a, longer), _sum(s, y, a, longer))
     return _over_blocks(s, op, x, a, int(min(history, float(days)))//30)
 
-# %% ../../nbs/21_features.fold.ipynb #c065
+# %% ../../nbs/21_features.fold.ipynb #c067
 @kernel
 def emit(
     s:np.ndarray,   # the state; unchanged
@@ -732,14 +763,16 @@ def emit(
     q, path = np.full(N_QUANTITIES, np.nan), np.zeros(PATH, np.int64)
     _flows(s, as_of, q)
     _purse(s, as_of, q)
-    due = _ahead(s, as_of, q, path)
+    next_at = _ahead(s, as_of, q, path)
+    due = s[next_at + 3] if next_at >= 0 else NEVER
     _behind(s, as_of, q)
+    _record(s, as_of, q, next_at)
     _bills(s, as_of, q)
     pay, gap, date = _paydays(s, as_of, q)
     _outlook(s, as_of, q, path, due, pay, gap, date)
     for f in range(len(p.features)): row[f] = _calculate(s, p.features[f], as_of, q)
 
-# %% ../../nbs/21_features.fold.ipynb #c067
+# %% ../../nbs/21_features.fold.ipynb #c069
 class Events(NamedTuple):
     "The tables as arrays, sorted by customer; `_from` arrays say where each customer's rows begin."
     account_from: np.ndarray
@@ -760,11 +793,11 @@ class Events(NamedTuple):
     payment_from: np.ndarray
     payments: np.ndarray      # (n, 5) arrived ms, paid ms, obligation, instalment, amount
 
-# %% ../../nbs/21_features.fold.ipynb #c068
+# %% ../../nbs/21_features.fold.ipynb #c070
 MS = 86_400_000
 FAR = 1 << 62
 
-# %% ../../nbs/21_features.fold.ipynb #c069
+# %% ../../nbs/21_features.fold.ipynb #c071
 @kernel
 def _order(times:np.ndarray)->np.ndarray:
     "The stable order of nearly sorted times: insertion while it is cheap, a merge sort when it is not."
@@ -780,12 +813,12 @@ def _order(times:np.ndarray)->np.ndarray:
         if moves > 64*n: return np.argsort(times, kind="mergesort")
     return order
 
-# %% ../../nbs/21_features.fold.ipynb #c070
+# %% ../../nbs/21_features.fold.ipynb #c072
 @kernel
 def _take_move(s:np.ndarray, p:Plan, e:Events, i:int)->None:
     take_transaction(s, p, e.booked[i]//MS, e.seq[i], e.account[i], e.amount[i], e.category[i], e.status[i], e.name[i], e.balance[i], e.known[i] != 0)
 
-# %% ../../nbs/21_features.fold.ipynb #c071
+# %% ../../nbs/21_features.fold.ipynb #c073
 @kernel
 def _replay_one(
     s:np.ndarray, p:Plan, e:Events, c:int, # a state, the plan, the events, which customer
@@ -823,7 +856,7 @@ def _replay_one(
                 y += 1
         emit(s, p, as_of[k], rows[k])
 
-# %% ../../nbs/21_features.fold.ipynb #c072
+# %% ../../nbs/21_features.fold.ipynb #c074
 @kernel
 def replay(
     p:Plan, e:Events,         # the plan, the events
