@@ -168,7 +168,7 @@ def _module_cells(path:Path, package:Path)->dict[str, str]:
     "Cell id → code of an exported module, its relative imports written out."
     name = ".".join(path.relative_to(package.parent).with_suffix("").parts)
     def absolute(m:re.Match[str])->str: return f"{m[1]}from {'.'.join([*name.split('.')[:-len(m[2])], *filter(None, [m[3]])])} import"
-    parts = re.split(r"^# %% \S+ #(\S+)\n", path.read_text(), flags=re.M)
+    parts = re.split(r"^# %% \S+\.ipynb #(\S+)\n", path.read_text(), flags=re.M)
     return {i: re.sub(r"^(\s*)from (\.+)([\w.]*) import", absolute, code.strip(), flags=re.M) for i, code in zip(parts[1::2], parts[2::2], strict=True)}
 
 # %% ../nbs/78_pipeline.ipynb #c031
@@ -199,7 +199,7 @@ def export(
     return old
 
 # %% ../nbs/78_pipeline.ipynb #c035
-KINDS: dict[str, type[PredelinquencyError]] = {c.__name__: c for c in [PredelinquencyError, *PredelinquencyError.__subclasses__()]}
+KINDS: dict[str, type[PredelinquencyError]] = {c.__name__: c for c in (PredelinquencyError, *PredelinquencyError.__subclasses__())}
 
 # %% ../nbs/78_pipeline.ipynb #c036
 class StageError(PredelinquencyError):

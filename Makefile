@@ -1,0 +1,95 @@
+# The commands of this project; `make help` lists them. Everything runs in .venv, which the first command makes.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL  := /bin/bash
+PYTHON ?= python3
+BIN    := $(CURDIR)/.venv/bin
+READY  := .venv/.ready
+STAGES := featurize train evaluate explain
+
+# dvc calls `predelinquency`, so it must find it; nothing is reported to anyone; one parameter file for every tool
+export PATH := $(BIN):$(PATH)
+export PLOOMBER_ENV_FILENAME := params.yaml
+export PLOOMBER_STATS_ENABLED := false
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export BENTOML_DO_NOT_TRACK := True
+export MPLBACKEND := agg
+unexport PYTHONPATH VIRTUAL_ENV
+
+SETS = $(foreach s,$(SET),--set '$(s)')
+
+.PHONY: help setup run try stage test lab bench doctor readme lock clean
+
+help: ## list these commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+setup: $(READY) ## make the environment in .venv (the others do it by themselves)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed, $$($(PYTHON) -V) is here: install one and call make PYTHON=python3.11"; exit 1; }
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv 2>/dev/null || { rm -rf .venv; test "$$(id -u)" = 0 && apt-get install -y python3-venv && $(PYTHON) -m venv .venv; } \
+	  || { rm -rf .venv; echo "this Python cannot make environments: install its venv module (Debian and Ubuntu: apt-get install python3-venv)"; exit 1; }
+	@test -x .venv/bin/uv || .venv/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@.venv/bin/uv pip sync --quiet --python .venv/bin/python --compile-bytecode requirements.lock
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+ifneq ($(SOURCE),)
+  ROOT ?= data/runs/$(basename $(notdir $(SOURCE)))
+  FIRST := ingest
+  GIVEN := --set 'ingest.mapping=$(SOURCE)' --set 'ingest.data=$(DATA)'
+else ifneq ($(CUSTOMERS),)
+  ROOT ?= data/runs/customers-$(CUSTOMERS)
+  FIRST := simulate
+  GIVEN := --set 'simulate.customers=$(CUSTOMERS)'
+else
+  FIRST := simulate
+endif
+
+run: $(READY) ## the whole way into data; or SOURCE=berka DATA=folder, or CUSTOMERS=100000, into data/runs
+ifneq ($(SOURCE),)
+	@test -n "$(DATA)" || { echo "say where the files of $(SOURCE) are: make run SOURCE=$(SOURCE) DATA=folder"; exit 1; }
+endif
+ifneq ($(ROOT),)
+	@predelinquency stage $(FIRST) $(STAGES) --root '$(ROOT)' $(GIVEN) $(SETS)
+	@predelinquency report --root '$(ROOT)'
+else
+	@python -c 'from predelinquency import pipeline; [print(f"! {n} had changed since its export: exported it first") for n in pipeline.export()]'
+	@dvc repro
+	@predelinquency report
+endif
+
+try: $(READY) ## the whole way on 500 customers, about a minute, into data/runs/try
+	@rm -rf data/runs/try
+	@predelinquency stage simulate $(STAGES) --root data/runs/try --set simulate.customers=500 $(SETS)
+	@predelinquency report --root data/runs/try
+
+stage: $(READY) ## one stage and its numbers beside the last run: NAME=train [ROOT=data/runs/try] [SET="train.max_depth=5"]
+	@test -n "$(NAME)" || { echo 'say which: make stage NAME=train'; exit 1; }
+	@predelinquency stage $(NAME) $(if $(ROOT),--root '$(ROOT)') $(SETS)
+
+test: $(READY) ## style, types, every lesson of the notebooks, every test
+	ruff check
+	mypy
+	nbdev_test --n_workers 2 --path nbs
+	python -m pytest
+
+lab: $(READY) ## JupyterLab
+	@jupyter lab --ServerApp.jpserver_extensions="ploomber=False" nbs
+
+bench: $(READY) ## the measured comparisons
+	@for b in benchmarks/*.py; do echo "== $$b"; python "$$b" || exit 1; done
+
+doctor: $(READY) ## is this machine ready: Python, packages, disk, memory, git, export, browser
+	@predelinquency doctor
+
+readme: $(READY) ## README.md from nbs/index.ipynb
+	@python tests/repo/readme.py > .README.md && mv .README.md README.md
+
+lock: ## requirements.lock anew from pyproject.toml: names, versions, hashes
+	@uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet --upgrade --output-file requirements.lock
+
+clean: ## delete what runs and tools left: trial runs, caches; not data, not .venv
+	@rm -rf data/runs .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info nbs/.ipynb_checkpoints nbs/*/.ipynb_checkpoints
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

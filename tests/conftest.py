@@ -1,0 +1,78 @@
+"""What several tests share, made once for all workers."""
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from predelinquency import params, pipeline
+
+PROJECT = Path(__file__).parent.parent
+CUSTOMERS = 300
+STAGES = ("featurize", "train", "evaluate", "explain")
+os.environ.update(dict(PLOOMBER_STATS_ENABLED="false", DVC_NO_ANALYTICS="1", MLFLOW_DISABLE_TELEMETRY="true", BENTOML_DO_NOT_TRACK="True", PLOOMBER_ENV_FILENAME="params.yaml"))
+
+
+@pytest.fixture(scope="session")
+def project()->Path:
+    "The project's folder."
+    return PROJECT
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory:pytest.TempPathFactory)->Callable[[str, Callable[[Path], None]], Path]:
+    "`once(name, make)`: a folder that the first worker makes and the others wait for."
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ: shared = shared.parent
+
+    def made(name:str, make:Callable[[Path], None])->Path:
+        with FileLock(shared/f"{name}.lock"):
+            if not (shared/name/".made").exists():
+                shutil.rmtree(shared/name, ignore_errors=True)
+                (shared/name).mkdir()
+                make(shared/name)
+                (shared/name/".made").touch()
+        return shared/name
+    return made
+
+
+@pytest.fixture(scope="session")
+def settings()->params.Params:
+    "The project's parameters with a small world."
+    return params.load(PROJECT/"params.yaml", {"simulate.customers": CUSTOMERS, "base.customers_per_part": 100})
+
+
+@pytest.fixture(scope="session")
+def world(once:Callable[..., Path], settings:params.Params)->Path:
+    "A folder with `raw` and `truth` of a small world. Read only."
+    def make(folder:Path)->None:
+        from predelinquency.simulate import world
+        world.simulate(settings, folder/"raw", folder/"truth", progress=False)
+    return once("world", make)
+
+
+@pytest.fixture(scope="session")
+def trained(once:Callable[..., Path])->Path:
+    "A folder of results: every stage of the pipeline on a small world. Read only."
+    def make(folder:Path)->None:
+        changes = {"simulate.customers": CUSTOMERS, "base.customers_per_part": 100, "evaluate.bootstrap": 50}
+        for name in ("simulate", *STAGES): pipeline.run(name, folder, changes, PROJECT)
+    return once("trained", make)
+
+
+@pytest.fixture(scope="session")
+def panel(trained:Path)->Path:
+    "The folder with the feature panel and the labels of the small world. Read only."
+    return trained/"features"
+
+
+@pytest.fixture(scope="session")
+def shared_data()->Callable[[str], Path]:
+    "`shared_data('berka')`: the folder of a real source, or a skip that says where it belongs."
+    def found(name:str)->Path:
+        folder = PROJECT.parent/"shared/data"/name
+        if not folder.is_dir(): pytest.skip(f"the files of {name} are not here: put them into ../shared/data/{name}, beside the project")
+        return folder
+    return found
