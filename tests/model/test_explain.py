@@ -1,0 +1,242 @@
+"""Contributions are exact, add up for every row, and become words that may be said."""
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from predelinquency import params, schema
+from predelinquency.core import PredelinquencyError
+from predelinquency.features.catalogue import BY_NAME, CATALOGUE
+from predelinquency.model import explain, learners, train
+
+SETTINGS = replace(params.load(Path(params.__file__).parent.parent/"params.yaml").train, trees=60, min_child_weight=2)
+NAMES = [f.name for f in CATALOGUE if f.group in ("payment", "credit", "income")]
+
+
+def rows(n=2500, unknown=.2, digits=1, seed=0):
+    "Rows with ties at the thresholds, unknown values, exact zeros, huge and tiny ones."
+    rng = np.random.default_rng(seed)
+    x = np.round(rng.normal(size=(n, len(NAMES))), digits).astype(np.float32)
+    y = (rng.random(n) < 1 / (1 + np.exp(2 - x[:, 0] - x[:, 3] * x[:, 5] + x[:, 7]))).astype(int)
+    x[rng.random(x.shape) < unknown] = np.nan
+    x[:, -1] = np.where(rng.random(n) < .5, 0, x[:, -1] * 1e9)
+    return x, y
+
+
+def fitted(learner, depth=4, unknown=.2, seed=0, **more):
+    x, y = rows(unknown=unknown, seed=seed)
+    return learners.fit(learner, x, y, NAMES, replace(SETTINGS, max_depth=depth, **more), {NAMES[0]: 1}, 1), x
+
+
+@pytest.fixture(scope="module")
+def model():
+    return fitted("xgboost")
+
+
+@pytest.mark.parametrize("learner", ["xgboost", "lightgbm"])
+@pytest.mark.parametrize("depth", [1, 2, 4, 6])
+@pytest.mark.parametrize("unknown", [0., .3])
+def test_the_leaf_table_equals_the_learners_own_contributions(learner, depth, unknown):
+    f, x = fitted(learner, depth, unknown)
+    for data in (x, rows(400, .5, seed=9)[0], rows(400, 0., digits=9, seed=8)[0]):
+        margin, parts = explain.look_up(explain.leaf_table(explain.trees_of(f)), data)
+        own, size = learners.predict_margin(f, data), 1e-5
+        assert np.all(np.abs(margin - own) <= size * np.maximum(1, np.abs(own)))
+        assert np.all(np.abs(parts - learners.contributions(f, data)) <= size * np.maximum(1, np.abs(own))[:, None])
+        assert np.all(np.abs(parts.sum(1) - own) <= size * np.maximum(1, np.abs(own)))
+
+
+def brute_force(t, x):
+    "Shapley values of one row from their definition: every subset of the inputs that the trees use."
+    def value(node, known):
+        if t.left[node] < 0: return t.value[node]
+        f, left, right = t.feature[node], t.left[node], t.right[node]
+        if f in known:
+            goes_left = t.unknown_left[node] if np.isnan(x[f]) else x[f] <= t.threshold[node]
+            return value(left if goes_left else right, known)
+        return (t.cover[left] * value(left, known) + t.cover[right] * value(right, known)) / t.cover[node]
+    used = sorted({int(f) for f, left in zip(t.feature, t.left, strict=True) if left >= 0})
+    worth = {m: sum(value(r, {f for i, f in enumerate(used) if m >> i & 1}) for r in t.roots) for m in range(1 << len(used))}
+    out = np.zeros(len(x) + 1)
+    out[-1] = t.base + worth[0]
+    from math import factorial as fact
+    for i, f in enumerate(used):
+        for m, w in worth.items():
+            if m >> i & 1: continue
+            s = m.bit_count()
+            out[f] += fact(s) * fact(len(used) - s - 1) / fact(len(used)) * (worth[m | 1 << i] - w)
+    return out
+
+
+@pytest.mark.parametrize("learner", ["xgboost", "lightgbm"])
+def test_the_leaf_table_equals_the_definition_of_shapley_values(learner):
+    x, y = rows(800)
+    f = learners.fit(learner, x[:, :6], y, NAMES[:6], replace(SETTINGS, trees=4, max_depth=4, colsample=1.), {}, 1)
+    trees = explain.trees_of(f)
+    table = explain.leaf_table(trees)
+    for row in x[:25, :6]: assert explain.look_up(table, row[None])[1][0] == pytest.approx(brute_force(trees, row.astype(float)), abs=1e-9)
+
+
+@pytest.mark.parametrize("learner", ["xgboost", "lightgbm"])
+def test_the_shap_package_agrees(learner):
+    f, x = fitted(learner)
+    ours = explain.look_up(explain.leaf_table(explain.trees_of(f)), x[:100])[1][:, :-1]
+    assert np.abs(explain.second_opinion(f, x[:100]) - ours).max() < 1e-5
+
+
+def test_a_committee_of_trees_is_one_forest():
+    x, y = rows()
+    members = [learners.fit(name, x, y, NAMES, SETTINGS, {}, s) for s, name in enumerate(("xgboost", "lightgbm", "lightgbm"))]
+    both = learners.committee([learners.committee(members[:2]), members[2]])
+    margin, parts = explain.look_up(explain.leaf_table(explain.trees_of(both)), x)
+    assert np.abs(margin - learners.predict_margin(both, x)).max() < 1e-5
+    assert np.abs(parts - learners.contributions(both, x)).max() < 1e-5
+
+
+def test_what_is_not_made_of_trees_is_explained_by_the_learner_itself():
+    x, y = rows()
+    card = learners.fit("scorecard", x, y, NAMES, SETTINGS, {}, 1)
+    mixed = learners.committee([card, learners.fit("lightgbm", x, y, NAMES, SETTINGS, {}, 1)])
+    for f in (card, mixed):
+        assert explain.trees_of(f) is None
+        assert np.abs(explain.contributions(f, x).sum(1) - learners.predict_margin(f, x)).max() < 1e-9
+
+
+def test_trees_too_deep_for_a_table_are_left_to_the_learner():
+    f, _ = fitted("xgboost", depth=6)
+    assert explain.leaf_table(explain.trees_of(f), most=1000) is None
+
+
+def test_trees_without_a_split_give_nobody_anything():
+    x, y = rows(300)
+    f = learners.fit("xgboost", x, y, NAMES, replace(SETTINGS, min_child_weight=1e9, trees=3), {}, 1)
+    margin, parts = explain.look_up(explain.leaf_table(explain.trees_of(f)), x)
+    assert not parts[:, :-1].any() and margin == pytest.approx(learners.predict_margin(f, x), abs=1e-6)
+
+
+def test_contributions_that_do_not_add_up_are_an_error_that_names_the_row(model):
+    f, x = model
+    table, spoilt = explain.leaf_table(explain.trees_of(f)), x.copy()
+    cases = table.cases.copy()
+    cases[np.abs(cases).argmax()] += 1e-3
+    with pytest.raises(PredelinquencyError, match=r"rows do not sum to the margin"): explain.contributions(f, spoilt, replace(table, cases=cases))
+    parts, margin = explain.contributions(f, x, table), learners.predict_margin(f, x)
+    parts[17, 2] += 2e-5 * max(1, abs(margin[17]))
+    with pytest.raises(PredelinquencyError, match=f"row 17: the contributions of 1 of {len(x)}"): explain.check_additive(parts, margin)
+
+
+def test_a_contribution_that_is_unknown_is_an_error(model):
+    f, x = model
+    parts = explain.contributions(f, x)
+    parts[3, 1] = np.nan
+    with pytest.raises(PredelinquencyError, match="row 3"): explain.check_additive(parts, learners.predict_margin(f, x))
+
+
+def test_the_tolerance_grows_with_the_margin_and_never_shrinks_below_one():
+    assert explain.check_additive(np.array([[100.0005, 0]]), np.array([100.])) <= explain.TOLERANCE
+    with pytest.raises(PredelinquencyError): explain.check_additive(np.array([[.00002, 0]]), np.array([.0]))
+
+
+def test_reasons_and_the_rest_add_up_to_the_margin(model):
+    f, x = model
+    voices, parts = explain.bundles(NAMES), explain.contributions(f, x)
+    found = explain.rank(parts, voices, top=len(NAMES), raising=False)
+    total = np.where(found.feature >= 0, found.push, 0).sum(1) + parts[:, -1]
+    assert total == pytest.approx(learners.predict_margin(f, x), abs=1e-5)
+
+
+def test_reasons_come_strongest_first_and_only_raise_the_risk(model):
+    f, x = model
+    voices, parts = explain.bundles(NAMES), explain.contributions(f, x)
+    for i in range(100):
+        found = explain.reasons(parts[i], x[i], voices, top=4)
+        pushes = [r.contribution for r in found]
+        assert pushes == sorted(pushes, reverse=True) and all(p > 0 for p in pushes)
+        for r in found:
+            assert parts[i, NAMES.index(r.feature)] > 0
+            assert r.value == pytest.approx(x[i, NAMES.index(r.feature)], nan_ok=True)
+    either = [abs(r.contribution) for r in explain.reasons(parts[0], x[0], voices, top=4, raising=False)]
+    assert either == sorted(either, reverse=True)
+
+
+def test_nobody_reads_the_same_sentence_twice(model):
+    f, x = model
+    voices, parts = explain.bundles(NAMES), explain.contributions(f, x)
+    for i in range(200):
+        said = [(r.group, r.customer) for r in explain.reasons(parts[i], x[i], voices, top=8)]
+        assert len(said) == len(set(said))
+
+
+def test_a_bundle_pushes_as_much_as_its_members_together():
+    voices = explain.bundles(["failed_debits_30d", "failed_debits_90d", "failed_debits_180d"])
+    found = explain.reasons(np.array([.2, .5, -.1, -3.]), np.array([1., 2., 4.]), voices)
+    assert [(r.feature, r.value, round(r.contribution, 9)) for r in found] == [("failed_debits_90d", 2., .6)]
+
+
+def test_sensitive_features_are_told_to_staff_and_never_to_the_customer():
+    sensitive = [f for f in CATALOGUE if f.sensitive]
+    assert sensitive
+    for f in sensitive:
+        (found,) = explain.reasons(np.array([1., 0.]), np.array([.2]), explain.bundles([f.name]))
+        assert found.customer is None and found.analyst
+    said = replace(sensitive[0], customer="You have been gambling")
+    (found,) = explain.reasons(np.array([1., 0.]), np.array([.2]), explain.bundles([said.name], {said.name: said}))
+    assert found.customer is None
+
+
+def test_a_score_that_nothing_raises_has_no_reasons():
+    voices = explain.bundles(NAMES[:3])
+    assert explain.reasons(np.array([-.1, -.2, 0., -3.]), np.zeros(3), voices) == ()
+
+
+def test_a_feature_that_is_not_in_the_catalogue_is_refused():
+    with pytest.raises(PredelinquencyError, match="'fortune' which is not in the catalogue".replace("'fortune'", "'fortune',")): explain.bundles([*NAMES, "fortune"])
+
+
+def test_the_table_of_reasons_keeps_its_contract_and_says_what_single_scores_say(model):
+    f, x = model
+    voices, parts = explain.bundles(NAMES), explain.contributions(f, x)
+    keys = pd.DataFrame(dict(customer_id=np.arange(len(x)) // 2, as_of=np.datetime64("2025-03-03", "ms") + (np.arange(len(x)) % 2) * np.timedelta64(7, "D")))
+    table = schema.validate(explain.REASONS, explain.tell(keys, parts, x, voices, top=3))
+    for i in (0, 1, 500, len(x) - 1):
+        mine = table[(table.customer_id == keys.customer_id[i]) & (table.as_of == keys.as_of[i])]
+        alone = explain.reasons(parts[i], x[i], voices, top=3)
+        assert mine.feature.tolist() == [r.feature for r in alone] and mine.analyst.tolist() == [r.analyst for r in alone]
+        assert mine.contribution.tolist() == [r.contribution for r in alone] and mine["rank"].tolist() == list(range(1, len(alone) + 1))
+        assert [None if pd.isna(c) else c for c in mine.customer] == [r.customer for r in alone]
+
+
+def vector_of(x):
+    vector = np.full(len(BY_NAME), np.nan)
+    vector[[list(BY_NAME).index(n) for n in NAMES]] = x
+    return vector
+
+
+@pytest.mark.parametrize("calibration", [dict(kind="platt", intercept=.3, slope=.8), dict(kind="isotonic", margin=[-4., 0., 2.], probability=[.01, .2, .7])], ids=["platt", "isotonic"])
+def test_one_row_alone_scores_as_it_does_in_a_batch(model, calibration):
+    f, x = model
+    champion = train.Champion(f, dict(threshold=.1, version="v", calibration=calibration))
+    scorer = explain.Scorer(champion)
+    for row in x[:50]:
+        margin, probability, parts = scorer.score(vector_of(row))
+        assert margin == pytest.approx(champion.margin(row[None])[0], abs=1e-5)
+        assert probability == pytest.approx(champion.probability(row[None])[0], abs=1e-6)
+        assert parts == pytest.approx(champion.contributions(row[None])[0], abs=1e-5)
+
+
+def test_a_score_with_its_reasons_is_the_record_that_crosses_layers(model):
+    f, x = model
+    scorer = explain.Scorer(train.Champion(f, dict(threshold=.1, version="v", calibration=dict(kind="platt", intercept=0., slope=1.))), top=2)
+    found = scorer.explain(7, "2025-03-03", vector_of(x[5]))
+    assert isinstance(found, schema.Score) and (found.customer_id, found.as_of, found.model_version) == (7, "2025-03-03", "v")
+    assert found.reasons == explain.reasons(scorer.score(vector_of(x[5]))[2], x[5], scorer.bundles, 2)
+
+
+def test_a_scorer_without_trees_still_scores_and_explains():
+    x, y = rows()
+    card = learners.fit("scorecard", x, y, NAMES, SETTINGS, {}, 1)
+    scorer = explain.Scorer(train.Champion(card, dict(threshold=.1, version="v", calibration=dict(kind="platt", intercept=0., slope=1.))))
+    margin, _, parts = scorer.score(vector_of(x[0]))
+    assert margin == pytest.approx(learners.predict_margin(card, x[:1])[0]) and parts.sum() == pytest.approx(margin)
