@@ -436,6 +436,7 @@ class Decision:
     rule: str                         # the rule that decided
     because: str                      # that rule, as a sentence
     value_minor: float                # expected value of the action above doing nothing, minor units; 0 for nothing
+    intended: str                     # the action this case calls for, control group and capacity left aside: lets the two groups be compared like with like
     approval: str                     # automatic, or who must agree first: team_lead, specialist
     review: bool                      # a person should look at the case; nothing is sent by itself
     policy: str                       # fingerprint of the rules, numbers and words it was made with
