@@ -1,0 +1,85 @@
+"""A project of two tiny stages, to be broken in every way."""
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+GRAPH = """
+tasks:
+  - {name: simulate, source: nbs/simulate.ipynb, product: {nb: data/reports/simulate.ipynb, raw: data/raw, report: data/reports/simulate.json}}
+  - {name: featurize, source: nbs/featurize.ipynb, product: {nb: data/reports/featurize.ipynb, report: data/reports/featurize.json}}
+"""
+WRITES = """
+import json, os
+from pathlib import Path
+from predelinquency.core import replacing, SchemaError, StoreError
+with replacing(product["raw"]) as draft:
+    draft.mkdir()
+    (draft/"customers.txt").write_text(str(section["customers"]))
+    {during}
+with replacing(product["report"]) as draft: draft.write_text(json.dumps(dict(customers=section["customers"])))
+"""
+READS = """
+import json
+from pathlib import Path
+Path(product["report"]).write_text(json.dumps(dict(doubled=2 * int((Path(upstream["simulate"]["raw"])/"customers.txt").read_text()))))
+"""
+
+
+def stage(path:Path, upstream:list[str], code:str)->None:
+    "A stage notebook."
+    cells = [new_code_cell(f"upstream = {upstream!r}\nproduct = base = section = None", metadata={"tags": ["parameters"]}), new_code_cell(dedent(code).strip())]
+    nbformat.write(new_notebook(cells=cells), path)
+
+
+class Toy:
+    "The project, its command line, and a way to put anything into its first stage."
+    def __init__(self, folder:Path): self.folder = folder
+
+    def during(self, code:str)->None: stage(self.folder/"nbs/simulate.ipynb", [], WRITES.replace("{during}", code))
+
+    def command(self, *words:str)->list[str]: return [str(Path(sys.executable).parent/"predelinquency"), *words]
+
+    def typed(self, *words:str)->subprocess.CompletedProcess[str]:
+        return subprocess.run(self.command(*words), cwd=self.folder, capture_output=True, text=True, timeout=120)
+
+    def state(self)->dict[str, str]:
+        "Every file below data but the lock and executed notebooks, and what it holds."
+        files = sorted(p for p in (self.folder/"data").rglob("*") if p.is_file() and p.name != ".lock" and p.suffix != ".ipynb")
+        return {str(p.relative_to(self.folder/"data")): p.read_text() for p in files}
+
+
+@pytest.fixture
+def toy(tmp_path:Path, project:Path)->Toy:
+    "Two stages: the first writes a folder and a report, the second reads them."
+    (tmp_path/"nbs").mkdir()
+    (tmp_path/"pipeline.yaml").write_text(GRAPH)
+    shutil.copy(project/"params.yaml", tmp_path)
+    made = Toy(tmp_path)
+    made.during("pass")
+    stage(tmp_path/"nbs/featurize.ipynb", ["simulate"], READS)
+    return made
+
+
+@pytest.fixture
+def blocked(toy:Toy)->Callable[[], subprocess.Popen[str]]:
+    """Starts a run that stands still in the middle of writing, and returns when it stands there. `toy.ended()` waits for the end of its kernel: the kernel holds the
+    other end of a pipe, so nothing has to be guessed from a clock."""
+    import os
+    pipe = toy.folder/"standing"
+    os.mkfifo(pipe)
+
+    def begin()->subprocess.Popen[str]:
+        toy.during(f"pipe = open({str(pipe)!r}, 'w'); pipe.write('here'); pipe.flush(); import signal; signal.pause()")
+        run = subprocess.Popen(toy.command("stage", "simulate"), cwd=toy.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        reader = open(pipe)
+        assert reader.read(4) == "here"
+        toy.ended = reader.read
+        return run
+    return begin

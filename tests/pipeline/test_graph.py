@@ -1,0 +1,87 @@
+"""Ploomber's graph and DVC's are one graph."""
+import re
+
+import pytest
+import yaml
+from project import ROOT, modules, needs, notebook
+
+from predelinquency import pipeline
+
+TASKS = {t["name"]: t for t in yaml.safe_load((ROOT/"pipeline.yaml").read_text())["tasks"]}
+DVC = yaml.safe_load((ROOT/"dvc.yaml").read_text())
+STAGES = {name: stage for name, stage in pipeline.graph(ROOT).items() if name not in pipeline.STAND_IN}
+
+
+def outs(name:str)->dict[str, dict]:
+    "Path → flags, of everything a DVC stage makes."
+    stage = DVC["stages"][name]
+    return {path: flags for entry in [*stage.get("outs", []), *stage.get("metrics", [])] for path, flags in entry.items()}
+
+
+def made()->dict[str, str]:
+    "Product path → the stage that makes it."
+    return {path: name for name, stage in STAGES.items() for path in stage.products.values()}
+
+
+def read(name:str)->set[str]:
+    "Products of earlier stages that a stage's notebook names."
+    text = "\n".join(notebook(ROOT/STAGES[name].notebook).code)
+    return {STAGES[stage].products[product] for stage, product in re.findall(r"""upstream\[["'](\w+)["']\]\[["'](\w+)["']\]""", text)}
+
+
+def test_the_stages_have_the_same_names_in_the_same_order(): assert list(DVC["stages"]) == list(TASKS)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_dvc_calls_the_runner_with_the_name_of_the_stage(name): assert DVC["stages"][name]["cmd"] == f"predelinquency stage {name}"
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_edges_are_the_same(name):
+    edges = {made()[d] for d in DVC["stages"][name]["deps"] if d in made()}
+    assert edges == set(STAGES[name].upstream), "DVC's dependencies on products, against the notebook's own `upstream`"
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_dvc_depends_on_exactly_what_the_notebook_reads(name):
+    assert {d for d in DVC["stages"][name]["deps"] if d in made()} == read(name)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_dvc_depends_on_the_notebook_and_on_every_module_it_runs(name):
+    code = {str(modules()[m].relative_to(ROOT)) for m in needs(notebook(ROOT/STAGES[name].notebook))} | {str(STAGES[name].notebook)}
+    listed = {d for d in DVC["stages"][name]["deps"] if d not in made() and d.endswith((".py", ".ipynb"))}
+    assert listed == code, f"add {sorted(code - listed)}, remove {sorted(listed - code)}"
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_products_are_the_same_but_for_the_executed_notebook(name):
+    assert set(outs(name)) == {path for product, path in TASKS[name]["product"].items() if product != "nb"}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_both_give_a_stage_the_base_and_its_own_section(name):
+    assert TASKS[name]["params"] == {"base": "{{base}}", "section": "{{" + name + "}}"}
+    assert DVC["stages"][name]["params"] == ["base", name]
+
+
+def test_no_two_stages_make_the_same_thing():
+    paths = [path for t in TASKS.values() for path in t["product"].values()]
+    assert len(paths) == len(set(paths))
+
+
+def test_only_the_metrics_are_in_git_and_only_evaluate_writes_them():
+    uncached = {(name, path) for name in TASKS for path, flags in outs(name).items() if flags.get("cache") is False}
+    assert uncached == {("evaluate", "data/reports/metrics.json")}
+
+
+def test_every_plot_is_drawn_from_something_a_stage_makes():
+    for plot in DVC["plots"]:
+        for path in plot: assert any(path == out or path.startswith(f"{out}/") for name in TASKS for out in outs(name)), path
+
+
+def test_ploomber_and_the_runner_read_the_same_parameters_cell():
+    for stage in STAGES.values():
+        assert stage.upstream == pipeline.upstream_of(ROOT/stage.notebook)
+        first = next(c for c in notebook(ROOT/stage.notebook).cells if c["cell_type"] == "code")
+        assert first["metadata"].get("tags") == ["parameters"], stage.notebook
