@@ -72,8 +72,8 @@ def at_import(text:str)->set[str]:
 
 @cache
 def modules()->dict[str, Path]:
-    "Dotted name → file, of every module of the package."
-    return {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in sorted(PACKAGE.rglob("*.py")) if p.stem not in ("__init__", "_modidx")}
+    "Dotted name → file, of every module of the package; migrations are data that Alembic runs, written by hand."
+    return {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in sorted(PACKAGE.rglob("*.py")) if p.stem not in ("__init__", "_modidx") and "migrations" not in p.parts}
 
 
 @cache
