@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['ONE_OFF', 'PAY', 'SHOP', 'INFLOW', 'N_CODES', 'N_MEASURES', 'N_QUANTITIES', 'ACCOUNT_CLASS', 'IS_TARGET', 'BOOKED',
            'FAILED', 'REVERSED', 'RING_DAYS', 'SEEN', 'SLOTS', 'MERCHANTS', 'PAYERS', 'PAYDAYS', 'PRINTS', 'CHAINS',
-           'NEVER', 'HEAD', 'FIRST_MOVE', 'FIRST_EVENT', 'FIRST_ACCOUNT', 'STALE', 'REPEATED', 'UNMATCHED', 'SEQ_HIGH',
-           'FIRST_BALANCE', 'BALANCE', 'SAVINGS', 'CARD', 'LIMIT', 'LOW_EVER', 'BALANCE_DAYS', 'N_PAYDAYS', 'N_PAYERS',
-           'N_SLOTS', 'N_DUES', 'N_MERCHANTS', 'SEEN_DUE', 'PAID_TARGET', 'PAID_SIGN', 'LAST_PAYMENT', 'N_PRINTS',
-           'AUTOPAY_LOST', 'CAPACITY', 'CLOCK', 'SEEN_AT', 'SLOT_AT', 'PAYDAY_AT', 'PAYER_AT', 'PRINT_AT', 'CHAIN_AT',
-           'LAST_AT', 'MERCHANT_AT', 'DAILY_AT', 'RING_AT', 'DUE_AT', 'DUE', 'INFLOW_M', 'OUTGOINGS_M', 'INCOME_M',
-           'SPENDING_M', 'OWN_IN_M', 'DRAWN_M', 'WAIT', 'PATH', 'MS', 'FAR', 'Plan', 'code_of', 'plan', 'new', 'reset',
-           'take_account', 'take_transaction', 'take_due', 'take_payment', 'emit', 'Events', 'replay']
+           'NEVER', 'UNUSED', 'HEAD', 'FIRST_MOVE', 'FIRST_EVENT', 'FIRST_ACCOUNT', 'STALE', 'REPEATED', 'UNMATCHED',
+           'SEQ_HIGH', 'FIRST_BALANCE', 'BALANCE', 'SAVINGS', 'CARD', 'LIMIT', 'LOW_EVER', 'BALANCE_DAYS', 'N_PAYDAYS',
+           'N_PAYERS', 'N_SLOTS', 'N_DUES', 'N_MERCHANTS', 'SEEN_DUE', 'PAID_TARGET', 'PAID_SIGN', 'LAST_PAYMENT',
+           'N_PRINTS', 'AUTOPAY_LOST', 'CAPACITY', 'CLOCK', 'SEEN_AT', 'SLOT_AT', 'PAYDAY_AT', 'PAYER_AT', 'PRINT_AT',
+           'CHAIN_AT', 'LAST_AT', 'MERCHANT_AT', 'DAILY_AT', 'RING_AT', 'DUE_AT', 'DUE', 'INFLOW_M', 'OUTGOINGS_M',
+           'INCOME_M', 'SPENDING_M', 'OWN_IN_M', 'DRAWN_M', 'WAIT', 'PATH', 'MS', 'FAR', 'Plan', 'code_of', 'plan',
+           'new', 'reset', 'take_account', 'take_transaction', 'take_due', 'take_payment', 'emit', 'Events', 'replay']
 
 # %% ../../nbs/21_features.fold.ipynb #c003
 from collections.abc import Sequence
@@ -88,7 +88,7 @@ def plan(
 
 # %% ../../nbs/21_features.fold.ipynb #c013
 RING_DAYS, SEEN, SLOTS, MERCHANTS, PAYERS, PAYDAYS, PRINTS, CHAINS = 256, 2048, 16, 1024, 8, 8, 32, 64
-NEVER = -(1 << 40)
+NEVER, UNUSED = -(1 << 40), -2
 (HEAD, FIRST_MOVE, FIRST_EVENT, FIRST_ACCOUNT, STALE, REPEATED, UNMATCHED, SEQ_HIGH, FIRST_BALANCE, BALANCE, SAVINGS, CARD, LIMIT, LOW_EVER, BALANCE_DAYS,
  N_PAYDAYS, N_PAYERS, N_SLOTS, N_DUES, N_MERCHANTS, SEEN_DUE, PAID_TARGET, PAID_SIGN, LAST_PAYMENT, N_PRINTS, AUTOPAY_LOST, CAPACITY, CLOCK) = range(28)
 SEEN_AT = 32
@@ -180,7 +180,7 @@ def _slot(s:np.ndarray, account:int)->int:
     if n == SLOTS: return -1
     at = SLOT_AT + 4*n
     s[N_SLOTS] = n + 1
-    s[at], s[at + 1], s[at + 2], s[at + 3] = account, 0, -1, 0
+    s[at], s[at + 1], s[at + 2], s[at + 3] = account, 0, UNUSED, 0
     return at
 
 # %% ../../nbs/21_features.fold.ipynb #c023
@@ -195,11 +195,7 @@ def take_account(
     "An account is opened."
     if s[FIRST_ACCOUNT] == NEVER or day < s[FIRST_ACCOUNT]: s[FIRST_ACCOUNT] = day
     at = _slot(s, account)
-    if at < 0: return
-    if s[at + 2] >= 0 and s[at + 1] != kind: # moved money before it was opened: its balance changes class
-        s[BALANCE + s[at + 1]] -= s[at + 3]
-        s[BALANCE + kind] += s[at + 3]
-    s[at + 1] = kind
+    if at >= 0 and s[at + 2] == UNUSED: s[at + 1], s[at + 2] = kind, -1
     if kind == 0: s[LIMIT] += limit
 
 # %% ../../nbs/21_features.fold.ipynb #c024
@@ -321,6 +317,7 @@ def take_transaction(
     elif day <= s[HEAD] - RING_DAYS: s[STALE] += 1
     else:
         at = _slot(s, account)
+        if at >= 0 and s[at + 2] == UNUSED: s[at + 2] = -1
         code = code_of(category, status, amount, s[at + 1] if at >= 0 else 0)
         _note(s, p, day, code, amount)
         if s[FIRST_MOVE] == NEVER or day < s[FIRST_MOVE]: s[FIRST_MOVE] = day
