@@ -11,11 +11,11 @@ import hashlib, json, math, operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 from types import NoneType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -23,14 +23,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from .core import StoreError
-from .schema import CONTACT_STATES, REPLY_KINDS, Contact, Decision, Outcome, Reason, Reply, Score
+from .schema import CONTACT_STATES, REPLY_KINDS, Contact, Decision, Outcome, Reply, Score
 
 # %% ../nbs/03_store.ipynb #c007
 def _moment(value:Any)->str:
     "UTC, as ISO 8601; a time without a zone could be any of 38 moments and is refused."
     moment = datetime.fromisoformat(value) if isinstance(value, str) else value
     if not isinstance(moment, datetime) or moment.tzinfo is None: raise ValueError("is not a moment with a time zone, such as 2026-03-02T09:00:00+00:00")
-    return moment.astimezone(timezone.utc).isoformat()
+    return moment.astimezone(UTC).isoformat()
 
 # %% ../nbs/03_store.ipynb #c008
 def _day(value:Any)->str:
@@ -86,8 +86,8 @@ def plain(
     record:Any, # one of the records of `01_schema`
 )->dict[str, Any]: # field → text, number, truth, list or None
     "A record as JSON says it."
-    values = {}
-    for name, (kind, optional) in _shape(type(record)).items():
+    values: dict[str, Any] = {}
+    for name, (kind, optional) in _shape(type(record)).items(): # type: ignore[arg-type]
         value = getattr(record, name)
         try:
             if optional and value is None: values[name] = None
@@ -109,7 +109,7 @@ def restore(
     def back(name:str, kind:Any, value:Any)->Any:
         if kind is float and value is None: return math.nan
         return value if kind in _CONVERT or value is None else tuple(restore(kind, v) for v in value)
-    return record(**{name: back(name, kind, values[name]) for name, (kind, _) in _shape(record).items() if name in values})
+    return record(**{name: back(name, kind, values[name]) for name, (kind, _) in _shape(record).items() if name in values}) # type: ignore[arg-type]
 
 # %% ../nbs/03_store.ipynb #c023
 @cache
@@ -458,7 +458,7 @@ class Ledger:
             return pd.DataFrame(connection.execute(_ask(KINDS[record], None, since, until, *columns)).all(), columns=list(columns))
 
     def _records(self, record:type[Record], ask:sa.Select[Any])->list[Record]:
-        with _refusing(self.engine), self.engine.connect() as connection: return [restore(record, row) for row in connection.execute(ask).mappings()]
+        with _refusing(self.engine), self.engine.connect() as connection: return [restore(record, dict(row)) for row in connection.execute(ask).mappings()]
 
 # %% ../nbs/03_store.ipynb #c077
 def contact(

@@ -41,7 +41,7 @@ def upgrade()->None:
             sa.CheckConstraint("probability BETWEEN 0 AND 1", name="ck_scores_probability"))
     carries_out = ["customer_id", "as_of", "decided_at", "channel", "action"]
     _create("decisions", "customer_id integer, as_of day, decided_at moment, arm text, propensity real?, band text, action text, channel text, rule text, because text, "
-            "value_minor real?, approval text, review truth, policy text, obligation_id integer?, instalment integer?, message_id text, subject text, message text, refusals json",
+            "value_minor real?, intended text, approval text, review truth, policy text, obligation_id integer?, instalment integer?, message_id text, subject text, message text, refusals json",
             "decided_at", sa.UniqueConstraint(*carries_out, name="uq_decisions_customer_id"))
     _create("contacts", "customer_id integer, contact_id text, state text, at moment, channel text, action text, as_of day?, decided_at moment?, message_id text, subject text, message text",
             "at", sa.CheckConstraint("state IN ('queued', 'sent', 'failed', 'withdrawn')", name="ck_contacts_state"), sa.CheckConstraint("channel <> ''", name="ck_contacts_channel"),
