@@ -6,7 +6,7 @@
 __all__ = ['FILES', 'PRIOR_VARIANCE', 'Fitted', 'matrix', 'fit', 'committee', 'predict_margin', 'contributions', 'save', 'load']
 
 # %% ../../nbs/31_model.learners.ipynb #c003
-import json
+import json, os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,13 +36,16 @@ def matrix(
     "The inputs as the learners see them."
     return np.ascontiguousarray(rows, np.float32)
 
-# %% ../../nbs/31_model.learners.ipynb #c008
+# %% ../../nbs/31_model.learners.ipynb #c009
+def _threads(asked:int, rows:int)->int: return asked or (1 if rows < 30_000 else os.cpu_count() or 1)
+
+# %% ../../nbs/31_model.learners.ipynb #c010
 def _rate(target:np.ndarray)->float:
     rate = float(np.mean(target))
     if not 0 < rate < 1: raise ParamsError(f"the training rows hold {int(np.sum(target))} positives of {len(target)}", where="train", remedy="use more customers or more months")
     return rate
 
-# %% ../../nbs/31_model.learners.ipynb #c010
+# %% ../../nbs/31_model.learners.ipynb #c012
 def _fit_xgboost(x:np.ndarray, y:np.ndarray, features:Sequence[str], p:Train, signs:Mapping[str, int], seed:int, stop:Any, threads:int)->Fitted:
     import xgboost as xgb
     options = dict(objective="binary:logistic", tree_method="hist", max_depth=p.max_depth, eta=p.learning_rate, min_child_weight=p.min_child_weight, subsample=p.subsample,
@@ -57,12 +60,12 @@ def _fit_xgboost(x:np.ndarray, y:np.ndarray, features:Sequence[str], p:Train, si
     booster.set_attr(best_iteration=None, best_score=None)
     return Fitted("xgboost", tuple(features), booster, {k: [float(v) for v in values["logloss"]] for k, values in curve.items()})
 
-# %% ../../nbs/31_model.learners.ipynb #c011
+# %% ../../nbs/31_model.learners.ipynb #c013
 def _xgboost_data(fitted:Fitted, x:np.ndarray, threads:int)->Any:
     import xgboost as xgb
     return xgb.DMatrix(x, feature_names=list(fitted.features), nthread=threads)
 
-# %% ../../nbs/31_model.learners.ipynb #c013
+# %% ../../nbs/31_model.learners.ipynb #c015
 def _xgboost_runs(fitted:Fitted, x:np.ndarray, threads:int, base:Any, **what:bool)->np.ndarray:
     "A float64 sum over runs of 25 trees of `predict(**what)`; each run repeats the base margin, which is taken off again."
     data, rounds = _xgboost_data(fitted, x, threads), fitted.model.num_boosted_rounds()
@@ -71,13 +74,13 @@ def _xgboost_runs(fitted:Fitted, x:np.ndarray, threads:int, base:Any, **what:boo
         total = total + fitted.model[first:min(first + 25, rounds)].predict(data, **what).astype(np.float64) - base
     return total
 
-# %% ../../nbs/31_model.learners.ipynb #c014
+# %% ../../nbs/31_model.learners.ipynb #c016
 def _xgboost_base(fitted:Fitted)->Any:
     "The margin before any tree, as XGBoost itself rounds it."
     score = np.float32(json.loads(json.loads(fitted.model.save_config())["learner"]["learner_model_param"]["base_score"].strip("[]")))
     return float(-np.log(np.float32(1) / score - np.float32(1)))
 
-# %% ../../nbs/31_model.learners.ipynb #c016
+# %% ../../nbs/31_model.learners.ipynb #c018
 def _fit_lightgbm(x:np.ndarray, y:np.ndarray, features:Sequence[str], p:Train, signs:Mapping[str, int], seed:int, stop:Any, threads:int)->Fitted:
     import lightgbm as lgb
     _rate(y)
@@ -93,20 +96,20 @@ def _fit_lightgbm(x:np.ndarray, y:np.ndarray, features:Sequence[str], p:Train, s
     text = booster.model_to_string(num_iteration=booster.best_iteration if stop else None)
     return Fitted("lightgbm", tuple(features), _lightgbm_from(text), {k: [float(v) for v in values["binary_logloss"]] for k, values in curve.items()})
 
-# %% ../../nbs/31_model.learners.ipynb #c017
+# %% ../../nbs/31_model.learners.ipynb #c019
 def _lightgbm_from(text:str)->Any:
     import lightgbm as lgb
     return lgb.Booster(model_str=text)
 
-# %% ../../nbs/31_model.learners.ipynb #c018
+# %% ../../nbs/31_model.learners.ipynb #c020
 def _lightgbm_text(fitted:Fitted)->str:
     "The model file without the number of threads, which says nothing about the model."
     return "\n".join("[num_threads: 0]" if line.startswith("[num_threads:") else line for line in fitted.model.model_to_string().split("\n"))
 
-# %% ../../nbs/31_model.learners.ipynb #c020
+# %% ../../nbs/31_model.learners.ipynb #c022
 PRIOR_VARIANCE = .05 # of a standardised weight, log-odds squared
 
-# %% ../../nbs/31_model.learners.ipynb #c021
+# %% ../../nbs/31_model.learners.ipynb #c023
 def _fit_scorecard(x:np.ndarray, y:np.ndarray, features:Sequence[str], p:Train, signs:Mapping[str, int], seed:int, stop:Any, threads:int)->Fitted:
     from sklearn.linear_model import LogisticRegression
     _rate(y)
@@ -116,25 +119,28 @@ def _fit_scorecard(x:np.ndarray, y:np.ndarray, features:Sequence[str], p:Train, 
     cut = np.clip(filled, low, high)
     mean, scale = np.nanmean(cut, axis=0), np.nanstd(cut, axis=0)
     card = dict(low=low, high=high, mean=mean, scale=np.where(scale > 1e-9, scale, 0.))
-    fit = LogisticRegression(C=PRIOR_VARIANCE, max_iter=1000, tol=1e-6).fit(_card_inputs(card, x), y)
-    weights = fit.coef_[0]
-    card |= dict(weight=weights[:len(features)], unknown=weights[len(features):], intercept=fit.intercept_[0])
+    inputs = _card_inputs(card, x)
+    varied = inputs.std(0) > 0
+    fit = LogisticRegression(C=PRIOR_VARIANCE, max_iter=500).fit(inputs[:, varied], y)
+    weights = np.zeros(inputs.shape[1])
+    weights[varied] = np.round(fit.coef_[0], 6) # beyond that, digits depend on the machine's linear algebra
+    card |= dict(weight=weights[:len(features)], unknown=weights[len(features):], intercept=np.round(fit.intercept_[0], 6))
     return Fitted("scorecard", tuple(features), {k: np.asarray(v, np.float64) for k, v in card.items()})
 
-# %% ../../nbs/31_model.learners.ipynb #c022
+# %% ../../nbs/31_model.learners.ipynb #c024
 def _card_inputs(card:Mapping[str, Any], x:np.ndarray)->np.ndarray:
     "(n, 2 × n_features) standardised values, then 1 where unknown."
     unknown = ~np.isfinite(x)
     z = (np.clip(x.astype(np.float64), card["low"], card["high"]) - card["mean"]) / np.where(card["scale"] > 0, card["scale"], np.inf)
     return np.hstack([np.where(unknown, 0., z), unknown.astype(np.float64)])
 
-# %% ../../nbs/31_model.learners.ipynb #c023
+# %% ../../nbs/31_model.learners.ipynb #c025
 def _card_contributions(fitted:Fitted, x:np.ndarray)->np.ndarray:
     card, n = fitted.model, len(fitted.features)
     terms = _card_inputs(card, x) * np.r_[card["weight"], card["unknown"]]
     return np.column_stack([terms[:, :n] + terms[:, n:], np.full(len(x), card["intercept"])])
 
-# %% ../../nbs/31_model.learners.ipynb #c025
+# %% ../../nbs/31_model.learners.ipynb #c027
 def fit(
     learner:str,                # xgboost, lightgbm or scorecard
     x:np.ndarray,               # (n, n_features) float32, nan is unknown
@@ -144,15 +150,15 @@ def fit(
     signs:Mapping[str, int],    # name → +1, -1: the risk may only rise, only fall with it; absent or 0: free
     seed:int,                   # of the run
     stop:tuple[np.ndarray, np.ndarray]|None=None, # rows that stop the training early; None trains all trees
-    threads:int=2,              # how many; never changes the result
+    threads:int=0,              # how many; 0 chooses; never changes the result
 )->Fitted:
     "Fit one learner; the same inputs give the same bytes, whatever the number of threads."
     makers = dict(xgboost=_fit_xgboost, lightgbm=_fit_lightgbm, scorecard=_fit_scorecard)
     if learner not in makers: raise ParamsError(f"unknown learner {learner!r}", where="train.learner", remedy=f"use one of {', '.join(makers)}")
     held = (matrix(stop[0]), np.asarray(stop[1], float)) if stop else None
-    return makers[learner](matrix(x), np.asarray(y, float), features, p, signs, seed % 2**31, held, threads)
+    return makers[learner](matrix(x), np.asarray(y, float), features, p, signs, seed % 2**31, held, _threads(threads, len(x)))
 
-# %% ../../nbs/31_model.learners.ipynb #c026
+# %% ../../nbs/31_model.learners.ipynb #c028
 def committee(
     members:Sequence[Fitted], # at least one, all with the same features
 )->Fitted:
@@ -160,27 +166,27 @@ def committee(
     if len({m.features for m in members}) != 1: raise ParamsError("members of a committee must share their features", where="learners.committee")
     return Fitted("committee", members[0].features, tuple(members))
 
-# %% ../../nbs/31_model.learners.ipynb #c027
+# %% ../../nbs/31_model.learners.ipynb #c029
 def predict_margin(
     fitted:Fitted, # from `fit`, `committee` or `load`
     x:np.ndarray,  # (n, n_features)
-    threads:int=2, # how many; never changes the result
+    threads:int=0, # how many; 0 chooses; never changes the result
 )->np.ndarray:     # (n,) float64, log-odds before calibration
     "The margin of every row."
-    x = matrix(x)
+    x, threads = matrix(x), _threads(threads, len(x))
     if fitted.learner == "xgboost": return _xgboost_runs(fitted, x, threads, np.full(len(x), _xgboost_base(fitted)), output_margin=True)
     if fitted.learner == "lightgbm": return np.asarray(fitted.model.predict(x, raw_score=True, num_threads=threads), np.float64)
     if fitted.learner == "scorecard": return _card_contributions(fitted, x).sum(1)
     return np.mean([predict_margin(m, x, threads) for m in fitted.model], axis=0)
 
-# %% ../../nbs/31_model.learners.ipynb #c028
+# %% ../../nbs/31_model.learners.ipynb #c030
 def contributions(
     fitted:Fitted, # from `fit`, `committee` or `load`
     x:np.ndarray,  # (n, n_features)
-    threads:int=2, # how many; never changes the result
+    threads:int=0, # how many; 0 chooses; never changes the result
 )->np.ndarray:     # (n, n_features + 1) float64; the last column is what holds for everybody; rows sum to `predict_margin`
     "What every input adds to the margin (TreeSHAP for trees, weight times deviation for the scorecard)."
-    x = matrix(x)
+    x, threads = matrix(x), _threads(threads, len(x))
     if fitted.learner == "xgboost":
         base = np.r_[np.zeros(len(fitted.features)), _xgboost_base(fitted)]
         return _xgboost_runs(fitted, x, threads, np.tile(base, (len(x), 1)), pred_contribs=True)
@@ -188,7 +194,7 @@ def contributions(
     if fitted.learner == "scorecard": return _card_contributions(fitted, x)
     return np.mean([contributions(m, x, threads) for m in fitted.model], axis=0)
 
-# %% ../../nbs/31_model.learners.ipynb #c030
+# %% ../../nbs/31_model.learners.ipynb #c032
 def save(
     fitted:Fitted,    # any learner
     folder:Path|str,  # where; must exist
@@ -201,7 +207,7 @@ def save(
     else: path.write_text(json.dumps(dict(members=_save_members(fitted, path.with_suffix(""))), indent=1))
     return path
 
-# %% ../../nbs/31_model.learners.ipynb #c031
+# %% ../../nbs/31_model.learners.ipynb #c033
 def _save_members(fitted:Fitted, folder:Path)->list[str]:
     "Each member in a folder of its own; returns their paths below the committee's folder."
     paths = []
@@ -210,7 +216,7 @@ def _save_members(fitted:Fitted, folder:Path)->list[str]:
         paths.append(str(save(member, folder/f"{i:02d}").relative_to(folder.parent)))
     return paths
 
-# %% ../../nbs/31_model.learners.ipynb #c032
+# %% ../../nbs/31_model.learners.ipynb #c034
 def load(
     path:Path|str, # a file written by `save`
 )->Fitted:
@@ -222,7 +228,7 @@ def load(
     except SchemaError: raise
     except Exception as e: raise SchemaError(f"cannot be read as {learner} ({str(e).splitlines()[0]})", where=str(path), remedy="run the train stage again") from e
 
-# %% ../../nbs/31_model.learners.ipynb #c033
+# %% ../../nbs/31_model.learners.ipynb #c035
 def _load(learner:str, path:Path)->Fitted:
     if learner == "xgboost":
         import xgboost as xgb

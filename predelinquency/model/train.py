@@ -9,8 +9,9 @@ __all__ = ['BOOSTERS', 'FEW_STOPS', 'ISOTONIC_FROM', 'BASELINES', 'PREDICTIONS',
            'fingerprint', 'manifest', 'rounds', 'save']
 
 # %% ../../nbs/32_model.train.ipynb #c003
-import hashlib, json
+import hashlib, json, os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version as library_version
 from pathlib import Path
@@ -114,11 +115,12 @@ def fit_boosters(
     signs:Mapping[str, int],  # monotone directions
     seed:int,                 # of the run
 )->dict[str, Fitted]:         # learner → fitted
-    "Both boosters, stopped early; with fewer than ten positives to stop on, a third of the trees instead."
+    "Both boosters at the same time, stopped early; with fewer than ten positives to stop on, a third of the trees instead."
     train, stop = rows["train"].usable(), rows["stop"].usable()
     few = stop.y.sum() < FEW_STOPS
-    settings = replace(p, trees=max(p.trees // 3, 1)) if few else p
-    return {name: learners.fit(name, train.x, train.y, features, settings, signs, seed, None if few else (stop.x, stop.y)) for name in BOOSTERS}
+    settings, held = (replace(p, trees=max(p.trees // 3, 1)), None) if few else (p, (stop.x, stop.y))
+    one = lambda name: learners.fit(name, train.x, train.y, features, settings, signs, seed, held, max((os.cpu_count() or 2) // 2, 1))
+    with ThreadPoolExecutor(len(BOOSTERS)) as pool: return dict(zip(BOOSTERS, pool.map(one, BOOSTERS), strict=True))
 
 # %% ../../nbs/32_model.train.ipynb #c015
 ISOTONIC_FROM = 1_000 # onsets
