@@ -92,8 +92,8 @@ NEVER, UNUSED = -(1 << 40), -2
 (HEAD, FIRST_MOVE, FIRST_EVENT, FIRST_ACCOUNT, STALE, REPEATED, UNMATCHED, SEQ_HIGH, FIRST_BALANCE, BALANCE, SAVINGS, CARD, LIMIT, LOW_EVER, BALANCE_DAYS,
  N_PAYDAYS, N_PAYERS, N_SLOTS, N_DUES, N_MERCHANTS, SEEN_DUE, PAID_TARGET, PAID_SIGN, LAST_PAYMENT, N_PRINTS, AUTOPAY_LOST, CAPACITY, CLOCK) = range(28)
 SEEN_AT = 32
-SLOT_AT = SEEN_AT + SEEN//64        # account id, class, seq of its balance, balance
-PAYDAY_AT = SLOT_AT + 4*SLOTS       # day, amount, delay
+SLOT_AT = SEEN_AT + SEEN//64        # account id, class, seq of its balance, balance, opened
+PAYDAY_AT = SLOT_AT + 5*SLOTS       # day, amount, delay
 PAYER_AT = PAYDAY_AT + 3*PAYDAYS    # name, last day, total
 PRINT_AT = PAYER_AT + 3*PAYERS
 CHAIN_AT = PRINT_AT + PRINTS        # obligation, row of its highest instalment
@@ -176,11 +176,11 @@ def _slot(s:np.ndarray, account:int)->int:
     "Where an account's slot begins; a new one is a current account; -1 when all are taken."
     n = s[N_SLOTS]
     for i in range(n):
-        if s[SLOT_AT + 4*i] == account: return SLOT_AT + 4*i
+        if s[SLOT_AT + 5*i] == account: return SLOT_AT + 5*i
     if n == SLOTS: return -1
-    at = SLOT_AT + 4*n
+    at = SLOT_AT + 5*n
     s[N_SLOTS] = n + 1
-    s[at], s[at + 1], s[at + 2], s[at + 3] = account, 0, UNUSED, 0
+    s[at], s[at + 1], s[at + 2], s[at + 3], s[at + 4] = account, 0, UNUSED, 0, 0
     return at
 
 # %% ../../nbs/21_features.fold.ipynb #c023
@@ -195,7 +195,9 @@ def take_account(
     "An account is opened."
     if s[FIRST_ACCOUNT] == NEVER or day < s[FIRST_ACCOUNT]: s[FIRST_ACCOUNT] = day
     at = _slot(s, account)
-    if at >= 0 and s[at + 2] == UNUSED: s[at + 1], s[at + 2] = kind, -1
+    if at < 0 or s[at + 4] == 1: return
+    if s[at + 2] == UNUSED: s[at + 1], s[at + 2] = kind, -1
+    s[at + 4] = 1
     if kind == 0: s[LIMIT] += limit
 
 # %% ../../nbs/21_features.fold.ipynb #c024

@@ -53,9 +53,10 @@ def _names(column:pd.Series)->np.ndarray:
 
 # %% ../../nbs/22_features.offline.ipynb #c009
 def _numbers(column:pd.Series)->np.ndarray:
-    "Whole numbers or times as int64; what is missing is 0."
+    "Whole numbers or times as writable int64; what is missing is 0."
     if column.dtype.kind == "M": return column.to_numpy().astype("datetime64[ms]").astype(np.int64)
-    return column.to_numpy(np.int64) if column.dtype.kind in "iub" and isinstance(column.dtype, np.dtype) else column.fillna(0).to_numpy(np.int64)
+    whole = column if column.dtype.kind in "iub" and isinstance(column.dtype, np.dtype) else column.fillna(0)
+    return np.require(whole.to_numpy(np.int64), requirements=["C", "W"]) # a read-only array is another type to numba, and compiles everything anew
 
 # %% ../../nbs/22_features.offline.ipynb #c010
 def _slices(table:str, frame:pd.DataFrame, customers:np.ndarray)->np.ndarray:

@@ -61,8 +61,8 @@ def late(rng):
     return int(rng.choice([0, 0, 0, rng.integers(0, 2 * DAY), rng.integers(0, 9 * DAY), 300 * DAY * (rng.random() < .02)]))
 
 
-def one_life(rng, c, days, account_ids):
-    n = int(rng.choice([0, rng.integers(1, 20), rng.integers(50, 400)]))
+def one_life(rng, c, days, account_ids, most):
+    n = int(rng.choice([0, rng.integers(1, 20), rng.integers(most // 8, most)]))
     busy = np.sort(rng.integers(0, int(rng.integers(2, days + 1)), n)) + int(rng.integers(0, 20))
     monthly = {d: "salary" for d in range(int(rng.integers(0, 30)), days, int(rng.choice([7, 14, 30, 31])))} if rng.random() < .7 else {}
     moves = [(int(d), str(rng.choice(CATEGORIES))) for d in busy] + [(d + int(rng.integers(0, 3)), w) for d, w in monthly.items()]
@@ -78,9 +78,9 @@ def one_life(rng, c, days, account_ids):
     return rows
 
 
-def transactions(rng, accts, customers, days):
+def transactions(rng, accts, customers, days, most):
     own = accts.groupby("customer_id").account_id.apply(list).to_dict()
-    rows = [r for c in customers for r in one_life(rng, c, days, [*own[c], 10 * c + 9])]
+    rows = [r for c in customers for r in one_life(rng, c, days, [*own[c], 10 * c + 9], most)]
     t = pd.DataFrame(rows, columns=["customer_id", "seq", "transaction_id", "account_id", "booked_at", "arrived_at", "amount_minor", "category", "counterparty", "balance_after_minor", "status"])
     t = t.astype({"customer_id": "int64", "seq": "int32", "transaction_id": "int64", "account_id": "int64", "amount_minor": "int64", "counterparty": "str", "balance_after_minor": "Int64"})
     t = t.assign(counterparty=pd.Series([r[8] for r in rows], dtype="str"), category=words(t.category, CATEGORIES), status=words(t.status, STATUSES), booked_at=times(t.booked_at), arrived_at=times(t.arrived_at),
@@ -88,12 +88,19 @@ def transactions(rng, accts, customers, days):
     return validate(TRANSACTIONS, t)
 
 
-def tables(seed, customers=40, days=420):
-    "Five tables of a bank in which everything that may happen does."
+def tables(seed, customers=40, days=420, most=400):
+    "Four tables of a bank in which everything that may happen does; nobody has more than `most` transactions besides pay."
     rng = np.random.default_rng(seed)
     ids = np.arange(customers)
     a, o = accounts(rng, ids), obligations(rng, ids, days)
-    return {"accounts": a, "obligations": o, "transactions": transactions(rng, a, ids, days), "payments": payments(rng, o, days)}
+    return {"accounts": a, "obligations": o, "transactions": transactions(rng, a, ids, days, most), "payments": payments(rng, o, days)}
+
+
+def arrivals(tables):
+    "One question about each customer at every midnight that follows an arrival."
+    when = {"accounts": "opened_on", "obligations": "announced_at", "transactions": "arrived_at", "payments": "arrived_at"}
+    rows = pd.concat([t[["customer_id"]].assign(as_of=t[when[n]].dt.normalize() + pd.Timedelta(days=1)) for n, t in tables.items()])
+    return rows.drop_duplicates().sort_values(["customer_id", "as_of"], ignore_index=True)
 
 
 def spine(customers=40, days=420, every=7, first=60):

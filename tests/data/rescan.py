@@ -4,6 +4,7 @@ Written from the sentences of the catalogue and the fold's rules of order, as th
 """
 import datetime as dt
 import math
+from functools import lru_cache
 from statistics import median_high
 
 import numpy as np
@@ -54,6 +55,13 @@ def worth(m, category, status, amount, account_class):
     return amount if m.direction == "in" else -amount
 
 
+@lru_cache(None)
+def effects(category, status, incoming, account_class):
+    "The measures that such a transaction touches, and what one unit of its amount is worth to each."
+    sign = 1 if incoming else -1
+    return [(m.name, m.unit, worth(m, category, status, sign, account_class) * (1 if m.unit == "count" else sign)) for m in MEASURES if worth(m, category, status, sign, account_class)]
+
+
 def weekend_to_friday(day):
     date = dt.date(1970, 1, 1) + dt.timedelta(days=day)
     return day - max(date.weekday() - 4, 0)
@@ -88,7 +96,7 @@ class Story:
     def __init__(self, life, as_of):
         self.a = as_of
         self.head, self.first_event, self.notes, self.moves = None, None, [], []
-        self.limit, self.opened, self.account = 0, [], {}
+        self.limit, self.opened, self.account, self.known = 0, [], {}, set()
         self.series, self.paydays, self.payers, self.shops = [], [], [], set()
         self.dues, self.obligations, self.lost, self.last_payment, self.prints = {}, {}, 0, None, []
         seen = set()
@@ -99,6 +107,10 @@ class Story:
                 seen.add(e[2])
                 self.moves_money(*e)
             elif kind == 3: self.pays(*e)
+        self.hits = {m.name: [] for m in MEASURES}
+        for day, word in self.notes: self.hits[word].append((day, 1))
+        for day, amount, category, status, account_class in self.moves:
+            for name, unit, factor in effects(category, status, amount > 0, account_class): self.hits[name].append((day, factor if unit == "count" else factor * amount))
 
     def note(self, day, word):
         self.head = day if self.head is None else max(self.head, day)
@@ -112,6 +124,8 @@ class Story:
 
     def opens(self, at, _, account, kind, limit):
         self.opened.append(at // DAY)
+        if account in self.known: return
+        self.known.add(account)
         self.account.setdefault(account, {"class": CLASS[kind], "seq": -1, "balance": 0})
         if kind == "current": self.limit += limit
 
@@ -187,12 +201,10 @@ class Story:
     def total(self, m, days):
         "A measure over [as_of - days, as_of); 0 days is all of history."
         low = self.a - days if days else -10**9
-        if m.direction == "note": return sum(1 for day, word in self.notes if low <= day < self.a and word in m.categories)
-        return sum(worth(m, c, s, x, k) for day, x, c, s, k in self.moves if low <= day < self.a)
+        return sum(x for day, x in self.hits[m.name] if low <= day < self.a)
 
     def last(self, m):
-        days = [d for d, w in self.notes if w in m.categories] if m.direction == "note" else [d for d, x, c, s, k in self.moves if worth(m, c, s, x, k) > 0]
-        return max(days, default=None)
+        return max((day for day, x in self.hits[m.name] if x > 0), default=None)
 
 
 BY = {m.name: m for m in MEASURES}
