@@ -30,7 +30,8 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed, $$($(PYTHON) -V) is here: install one and call make PYTHON=python3.11"; exit 1; }
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv 2>/dev/null || { rm -rf .venv; test "$$(id -u)" = 0 && apt-get install -y python3-venv && $(PYTHON) -m venv .venv; } \
 	  || { rm -rf .venv; echo "this Python cannot make environments: install its venv module (Debian and Ubuntu: apt-get install python3-venv)"; exit 1; }
-	@test -x .venv/bin/uv || .venv/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@echo "making the environment in .venv: a minute or two, once"
+	@test -x .venv/bin/uv || .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check uv
 	@.venv/bin/uv pip sync --quiet --python .venv/bin/python --compile-bytecode requirements.lock
 	@.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -87,7 +88,7 @@ doctor: $(READY) ## is this machine ready: Python, packages, disk, memory, git, 
 readme: $(READY) ## README.md from nbs/index.ipynb
 	@python tests/repo/readme.py > .README.md && mv .README.md README.md
 
-lock: ## requirements.lock anew from pyproject.toml: names, versions, hashes
+lock: $(READY) ## requirements.lock anew from pyproject.toml: names, versions, hashes
 	@uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet --upgrade --output-file requirements.lock
 
 clean: ## delete what runs and tools left: trial runs, caches; not data, not .venv

@@ -199,7 +199,7 @@ def export(
     return old
 
 # %% ../nbs/78_pipeline.ipynb #c035
-KINDS: dict[str, type[PredelinquencyError]] = {c.__name__: c for c in (PredelinquencyError, *PredelinquencyError.__subclasses__())}
+KINDS: dict[str, type[PredelinquencyError]] = {"PredelinquencyError": PredelinquencyError} | {c.__name__: c for c in PredelinquencyError.__subclasses__()}
 
 # %% ../nbs/78_pipeline.ipynb #c036
 class StageError(PredelinquencyError):
