@@ -9,12 +9,12 @@ __all__ = ['REQUIRED', 'PARTS', 'MONTHS', 'FORMS', 'SYMBOLS', 'LIMITS', 'SENTENC
 # %% ../../nbs/41_decide.messages.ipynb #c003
 import hashlib, re, unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import core
-from ..core import CURRENCY_DIGITS, PolicyError, from_minor
+from ..core import PolicyError, from_minor
 from .policy import Action, Due, Policy, read_yaml, shipped
 from ..schema import TARGET_KINDS
 
@@ -43,7 +43,8 @@ def template(
     where, parts = f"{action}.{channel}.txt", []
     for line in filter(str.strip, text.splitlines()):
         name, colon, words = line.partition(":")
-        if name not in PARTS or not colon or not words.strip(): raise PolicyError(f"{line!r} is no part of a message", where=where, remedy=f"start each line with one of {', '.join(PARTS)}, and a colon")
+        if name not in PARTS or not colon or not words.strip():
+            raise PolicyError(f"{line!r} is no part of a message", where=where, remedy=f"start each line with one of {', '.join(PARTS)}, and a colon")
         parts.append((name, words.strip()))
     names = [n for n, _ in parts]
     if len(names) != len(set(names)): raise PolicyError("a part stands there twice", where=where, remedy="one line a part: a message has one offer and one action")
@@ -132,7 +133,8 @@ SENTENCE_WORDS = 32
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _SHOUT = re.compile(r"!|\b(?!YES\b|STOP\b)[A-Z]{2,}\b|(?:\b[A-Z]\b ?){3,}")
 _READABLE = re.compile(r"[^ -~£€\n‘’“”–é]|(?:\b\w\b[ .-]){4,}")
-_ASK = re.compile(r"(?:^|[.!?:;,] |please |just |\bor |\band )(reply|tap|click|choose|call|ring|phone|visit|open|press|log in|sign|pay|send|fill|confirm|go to|text|write|answer|tell|contact|add|transfer|take|look|read|check)\b")
+_ASK = re.compile(r"(?:^|[.!?:;,] |please |just |\bor |\band )(reply|tap|click|choose|call|ring|phone|visit|open|press|log in|sign|pay|send|fill|confirm|go to|"
+                  r"text|write|answer|tell|contact|add|transfer|take|look|read|check)\b")
 _OFFER = re.compile(r"\b(can|could|if you like|if it helps|would you like)\b")
 _CHOICE = re.compile(r"\bno need to do anything\b(?!,? (if|unless|but|except|provided|as long|once|until|when))")
 
@@ -243,8 +245,10 @@ def _text(path:Path)->str:
 # %% ../../nbs/41_decide.messages.ipynb #c034
 def _tones(rows:list[dict[str, Any]])->tuple[Tone, ...]:
     try: rules = tuple(Tone(r["id"], r["sentence"], r["source"], _pattern(r["never"]) if "never" in r else None) for r in rows)
-    except (KeyError, TypeError, AttributeError, re.error) as e: raise PolicyError(f"cannot be understood: {e!r}", where="tone.yaml", remedy="a rule has id, sentence, source and perhaps `never`: patterns parted by semicolons") from e
-    if wrong := sorted({t.id for t in rules if not t.never} ^ set(STRUCTURE)): raise PolicyError(f"rules and functions differ: {', '.join(wrong)}", where="tone.yaml", remedy="give every rule without `never` its function")
+    except (KeyError, TypeError, AttributeError, re.error) as e:
+        raise PolicyError(f"cannot be understood: {e!r}", where="tone.yaml", remedy="a rule has id, sentence, source and perhaps `never`: patterns parted by semicolons") from e
+    if wrong := sorted({t.id for t in rules if not t.never} ^ set(STRUCTURE)):
+        raise PolicyError(f"rules and functions differ: {', '.join(wrong)}", where="tone.yaml", remedy="give every rule without `never` its function")
     return rules
 
 # %% ../../nbs/41_decide.messages.ipynb #c035
