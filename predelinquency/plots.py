@@ -29,7 +29,7 @@ COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, MUTED)
 def theme()->go.layout.Template:
     "Quiet axes, readable type, colours that survive a colour-vision deficiency."
     axis = dict(gridcolor=GRID, linecolor=MUTED, zeroline=False, ticks="outside", ticklen=4, tickcolor=GRID, title=dict(font=dict(size=13, color=MUTED)), automargin=True)
-    title = dict(x=0, xref="paper", xanchor="left", y=.97, yanchor="top", font=dict(size=17), subtitle=dict(font=dict(size=13, color=MUTED)))
+    title = dict(x=.012, xref="container", xanchor="left", y=.97, yanchor="top", font=dict(size=17), subtitle=dict(font=dict(size=13, color=MUTED)))
     layout = go.Layout(font=dict(family="Inter, Segoe UI, Helvetica, Arial, sans-serif", size=13, color=INK), colorway=COLOURS, paper_bgcolor=PAPER, plot_bgcolor=PAPER,
                        title=title, xaxis=axis | dict(showgrid=False), yaxis=axis, margin=dict(l=60, r=24, t=76, b=52), height=380,
                        legend=dict(orientation="h", x=0, y=-.2, yanchor="top", title_text=""), hoverlabel=dict(bgcolor=PAPER, font_size=13), bargap=.25)
@@ -58,7 +58,7 @@ class Renderer(MimetypeRenderer):
     def to_mimebundle(self, fig_dict:dict[str, Any])->dict[str, Any]:
         "The figure as the notebook stores it."
         plain = json.loads(pio.to_json(fig_dict, validate=False)) # times and arrays as JSON knows them
-        bundle: dict[str, Any] = {"application/vnd.plotly.v1+json": dict(data=plain["data"], layout=plain["layout"], config=dict(displaylogo=False))}
+        bundle: dict[str, Any] = {"application/vnd.plotly.v1+json": dict(data=plain["data"], layout=plain["layout"], config=dict(displayModeBar=False))}
         if self.html: bundle["text/html"] = to_html(fig_dict)
         return bundle
 
@@ -68,7 +68,7 @@ def to_html(
 )->str:      # a `<div>` with its script; plotly.js must be on the page
     "A figure as an HTML fragment with an id made from its content."
     name = hashlib.blake2b(pio.to_json(fig, validate=False).encode(), digest_size=8).hexdigest()
-    return pio.to_html(fig, include_plotlyjs=False, include_mathjax=False, full_html=False, validate=False, div_id=f"figure-{name}", config=dict(displaylogo=False, responsive=True))
+    return pio.to_html(fig, include_plotlyjs=False, include_mathjax=False, full_html=False, validate=False, div_id=f"figure-{name}", config=dict(displayModeBar=False, responsive=True))
 
 # %% ../nbs/05_plots.ipynb #c013
 def offline()->Any: # an object that a notebook shows: plotly.js itself, 4.5 MB, nothing to see
@@ -105,7 +105,7 @@ def precision_recall(
     fig = figure(title, "each point is one cut-off; the dotted line is what a blind choice would give", "misses found, share", "alerts that are right, share", height=440)
     for i, (name, c) in enumerate(curves.groupby("name", sort=False)):
         fig.add_scatter(x=c.recall, y=c.precision, mode="lines", name=str(name), line=dict(color=COLOURS[i % len(COLOURS)], width=3 if i == 0 else 1.5))
-    fig.add_hline(y=base_rate, line=dict(color=MUTED, dash="dot", width=1), annotation_text=f"base rate {base_rate:.1%}", annotation_position="top right")
+    fig.add_scatter(x=[0, 1], y=[base_rate, base_rate], mode="lines", name=f"blind choice ({base_rate:.1%})", line=dict(color=MUTED, dash="dot", width=1), hoverinfo="skip")
     return fig.update_xaxes(range=[0, 1]).update_yaxes(rangemode="tozero", tickformat=".0%")
 
 # %% ../nbs/05_plots.ipynb #c021
@@ -116,15 +116,22 @@ def calibration(
     "Observed against predicted share, with intervals, on logarithmic axes because risks are small."
     floor = max(min([*bins.predicted, *bins.observed[bins.observed > 0]]) / 2, 1e-5)
     top = min(1., max(*bins.predicted, *bins.high) * 1.3)
-    fig = figure(title, "points on the line: what was predicted is what happened; bars are 95 % intervals", "predicted probability", "observed share", height=440)
+    fig = figure(title, "points on the line: what was predicted is what happened; bars are 95% intervals", "predicted probability", "observed share", height=440)
     fig.add_scatter(x=[floor, top], y=[floor, top], mode="lines", line=dict(color=MUTED, dash="dot", width=1), hoverinfo="skip", showlegend=False)
     y = bins.observed.clip(lower=floor)
     bars = dict(type="data", symmetric=False, array=bins.high - y, arrayminus=(y - bins.low.clip(lower=floor)).clip(lower=0), color=BLUE, thickness=1.2, width=3)
     fig.add_scatter(x=bins.predicted, y=y, error_y=bars, mode="markers", marker=dict(size=9, color=BLUE), showlegend=False,
                     customdata=bins[["observed", "rows"]], hovertemplate="predicted %{x:.2%}<br>observed %{customdata[0]:.2%}<br>%{customdata[1]:,} rows<extra></extra>")
-    return fig.update_xaxes(type="log", range=np.log10([floor, top]), tickformat="~p").update_yaxes(type="log", range=np.log10([floor, top]), tickformat="~p")
+    axis = dict(type="log", range=np.log10([floor, top])) | _log_ticks(floor, top)
+    return fig.update_xaxes(**axis).update_yaxes(**axis)
 
-# %% ../nbs/05_plots.ipynb #c023
+# %% ../nbs/05_plots.ipynb #c022
+def _log_ticks(low:float, high:float)->dict[str, Any]:
+    "A few round shares between two bounds."
+    ticks = [t for t in (1e-5, 3e-5, 1e-4, 3e-4, .001, .003, .01, .03, .1, .3, 1) if low <= t <= high]
+    return dict(tickvals=ticks, ticktext=[f"{t:.3%}" if t < 1e-3 else f"{t:.1%}" if t < .01 else f"{t:.0%}" for t in ticks])
+
+# %% ../nbs/05_plots.ipynb #c024
 def score_distribution(
     probability:np.ndarray, # (n,) in (0, 1]
     target:np.ndarray,      # (n,) 0/1
@@ -135,25 +142,24 @@ def score_distribution(
     fig = figure("How the scores are spread", "each group sums to 1: the less the two overlap, the better", "predicted probability", "share of the group")
     for name, rows, colour in (("paid", target == 0, SKY), ("missed", target == 1, VERMILLION)):
         share = np.histogram(np.log10(np.clip(probability[rows], 10**edges[0], None)), edges)[0] / max(int(rows.sum()), 1)
-        fig.add_bar(x=10**((edges[1:] + edges[:-1]) / 2), y=share, name=f"{name} ({int(rows.sum()):,})", marker_color=colour, opacity=.65)
-    ticks = [t for t in (.0001, .001, .003, .01, .03, .1, .3, 1) if 10**edges[0] <= t <= 10**edges[-1]]
-    return fig.update_layout(barmode="overlay", bargap=0).update_xaxes(type="log", tickvals=ticks, ticktext=[f"{t:.2%}" if t < .01 else f"{t:.0%}" for t in ticks])
+        fig.add_scatter(x=10**edges, y=[*share, 0], name=f"{name} ({int(rows.sum()):,})", mode="lines", line=dict(shape="hv", color=colour, width=1.5), fill="tozeroy", opacity=.65)
+    return fig.update_xaxes(type="log", **_log_ticks(10**edges[0], 10**edges[-1])).update_yaxes(rangemode="tozero")
 
-# %% ../nbs/05_plots.ipynb #c025
+# %% ../nbs/05_plots.ipynb #c026
 def recall_at_capacity(
     curve:pd.DataFrame,      # `contacted`, `recall`, `low`, `high`, `precision`: shares, ascending by `contacted`
     capacity:float|None=None, # the share that can be contacted: marked
 )->go.Figure:
     "Misses found against the share of customers contacted, with its interval."
     fig = figure("What is found for how many contacts", "the share of coming misses that are among those contacted; the dotted line is a blind choice", "customers contacted each time, share", "misses found, share")
-    fig.add_scatter(x=[*curve.contacted, *curve.contacted[::-1]], y=[*curve.high, *curve.low[::-1]], fill="toself", fillcolor="rgba(0,114,178,.15)", line_width=0, hoverinfo="skip", showlegend=False)
+    fig.add_scatter(x=[*curve.contacted, *curve.contacted[::-1]], y=[*curve.high, *curve.low[::-1]], mode="lines", fill="toself", fillcolor="rgba(0,114,178,.15)", line_width=0, hoverinfo="skip", showlegend=False)
     fig.add_scatter(x=curve.contacted, y=curve.recall, mode="lines", line=dict(color=BLUE, width=3), showlegend=False, customdata=curve[["precision"]],
                     hovertemplate="contacted %{x:.1%}<br>found %{y:.0%}<br>of alerts right %{customdata[0]:.1%}<extra></extra>")
     fig.add_scatter(x=[0, curve.contacted.max()], y=[0, curve.contacted.max()], mode="lines", line=dict(color=MUTED, dash="dot", width=1), hoverinfo="skip", showlegend=False)
     if capacity is not None: fig.add_vline(x=capacity, line=dict(color=VERMILLION, width=1), annotation_text=f"capacity {capacity:.0%}")
     return fig.update_xaxes(tickformat=".0%").update_yaxes(tickformat=".0%", rangemode="tozero")
 
-# %% ../nbs/05_plots.ipynb #c026
+# %% ../nbs/05_plots.ipynb #c027
 def lift(
     curve:pd.DataFrame, # `contacted` and `lift`, ascending
 )->go.Figure:
@@ -163,39 +169,40 @@ def lift(
     fig.add_hline(y=1, line=dict(color=MUTED, dash="dot", width=1))
     return fig.update_xaxes(type="log", tickformat=".1%").update_yaxes(rangemode="tozero")
 
-# %% ../nbs/05_plots.ipynb #c029
+# %% ../nbs/05_plots.ipynb #c030
 def intervals(
     rows:pd.DataFrame,            # `name`, `value`, `low`, `high`; drawn from top to bottom, nan rows are left out
-    title:str, reads:str="points are estimates, bars 95 % intervals",
+    title:str, reads:str="points are estimates, bars 95% intervals",
     x:str="", reference:float|None=None, # axis title; a vertical line to compare with
+    first:bool=True,              # the first row stands out
 )->go.Figure:
     "One point with its interval a row: models beside baselines, groups, months."
     rows = rows.dropna(subset=["value"])
     fig = figure(title, reads, x, height=130 + 34 * max(len(rows), 1), margin=dict(l=10, r=60, t=76, b=46))
-    colours = [BLUE] + [MUTED] * (len(rows) - 1)
+    colours = [BLUE] + [MUTED if first else BLUE] * (len(rows) - 1)
     bars = dict(type="data", symmetric=False, array=rows.high - rows.value, arrayminus=rows.value - rows.low, thickness=2, width=0, color=MUTED)
     fig.add_scatter(x=rows.value, y=rows["name"], error_x=bars, mode="markers+text", marker=dict(size=11, color=colours),
                     text=[f"{v:.3f}" for v in rows.value], textposition="top center", textfont_size=11, cliponaxis=False, showlegend=False)
     if reference is not None: fig.add_vline(x=reference, line=dict(color=MUTED, dash="dot", width=1))
     return fig.update_yaxes(autorange="reversed", showgrid=False, ticks="")
 
-# %% ../nbs/05_plots.ipynb #c030
+# %% ../nbs/05_plots.ipynb #c031
 def over_time(
     rows:pd.DataFrame, # `month` (text or time), `value`, `low`, `high`
     title:str="Month by month", y:str="AUC",
     reference:float|None=None, # a horizontal line: the overall value
 )->go.Figure:
     "One value with its interval a month."
-    fig = figure(title, "bars are 95 % intervals; the dotted line is the whole period", "", y)
+    fig = figure(title, "bars are 95% intervals; the dotted line is the whole period", "", y)
     bars = dict(type="data", symmetric=False, array=rows.high - rows.value, arrayminus=rows.value - rows.low, thickness=1.5, width=4, color=MUTED)
     fig.add_scatter(x=rows.month, y=rows.value, error_y=bars, mode="markers+lines", line=dict(color=BLUE, width=1.5), marker_size=9, showlegend=False)
     if reference is not None: fig.add_hline(y=reference, line=dict(color=MUTED, dash="dot", width=1))
     return fig.update_xaxes(type="category")
 
-# %% ../nbs/05_plots.ipynb #c033
+# %% ../nbs/05_plots.ipynb #c034
 SPLIT_COLOURS = dict(train=BLUE, stop=SKY, calibrate=ORANGE, test=VERMILLION, live=GREEN, purged=GRID)
 
-# %% ../nbs/05_plots.ipynb #c034
+# %% ../nbs/05_plots.ipynb #c035
 def split_picture(
     blocks:pd.DataFrame, # `split`, `customers` (how many), `from_on`, `to_on` (first and last `as_of`)
 )->go.Figure:
@@ -210,7 +217,7 @@ def split_picture(
     span = pd.to_datetime(blocks.to_on).max() - pd.to_datetime(blocks.from_on).min()
     return fig.update_yaxes(range=[0, low]).update_xaxes(type="date", range=[pd.to_datetime(blocks.from_on).min(), pd.to_datetime(blocks.to_on).max() + span * .12])
 
-# %% ../nbs/05_plots.ipynb #c037
+# %% ../nbs/05_plots.ipynb #c038
 def timeline(
     balance:pd.DataFrame,           # `on` (time), `balance_minor`: end of day, ascending
     dues:pd.DataFrame,              # `due_on`, `amount_minor`, `kind`, `missed` (bool)
@@ -231,12 +238,12 @@ def timeline(
     for name, when in (moments or {}).items(): _moment(fig, name, when)
     return fig
 
-# %% ../nbs/05_plots.ipynb #c038
+# %% ../nbs/05_plots.ipynb #c039
 def _moment(fig:go.Figure, name:str, when:Any)->None:
     fig.add_shape(type="line", x0=when, x1=when, yref="paper", y0=0, y1=1, line=dict(color=PURPLE, width=1.5, dash="dash"))
     fig.add_annotation(x=when, yref="paper", y=1.02, text=name, showarrow=False, font=dict(size=12, color=PURPLE))
 
-# %% ../nbs/05_plots.ipynb #c041
+# %% ../nbs/05_plots.ipynb #c042
 def importance(
     rows:pd.DataFrame, # `name`, `value` (>= 0) and optionally `group`; drawn in the order given
     title:str="What moves the score most", x:str="mean absolute push, log-odds",
@@ -248,7 +255,7 @@ def importance(
         fig.add_bar(y=part["name"], x=part["value"], orientation="h", name=str(name), marker_color=COLOURS[i % len(COLOURS)], showlegend="group" in rows)
     return fig.update_yaxes(autorange="reversed", showgrid=False, ticks="", categoryorder="array", categoryarray=list(rows["name"]))
 
-# %% ../nbs/05_plots.ipynb #c042
+# %% ../nbs/05_plots.ipynb #c043
 def waterfall(
     pushes:pd.DataFrame, # `name`, `contribution` (log-odds), the strongest first
     base:float,          # the margin nobody's features have touched
@@ -257,14 +264,17 @@ def waterfall(
 )->go.Figure:
     "From the average customer to this one, push by push; what is not shown is one step."
     rest = margin - base - float(pushes.contribution.sum())
-    names, steps = ["average customer", *pushes["name"], "everything else", "this customer"], [base, *pushes.contribution, rest, 0.]
-    measure = ["absolute", *["relative"] * (len(pushes) + 1), "total"]
+    steps = np.array([*pushes.contribution, rest])
+    after = base + np.cumsum(steps)
+    names = ["average customer", *pushes["name"], "everything else", "this customer"]
     fig = figure(title, "to the right raises the risk, to the left lowers it", "log-odds of a first miss in two to four weeks", height=150 + 34 * len(names), margin=dict(l=10, r=50, t=76, b=50))
-    fig.add_waterfall(orientation="h", y=names, x=steps, measure=measure, text=[f"{s:+.2f}" for s in steps[:-1]] + [f"{margin:.2f}"], textposition="outside", cliponaxis=False,
-                      increasing_marker_color=VERMILLION, decreasing_marker_color=BLUE, totals_marker_color=MUTED, connector_line=dict(color=GRID, width=1))
-    return fig.update_yaxes(autorange="reversed", showgrid=False, ticks="")
+    fig.add_bar(orientation="h", y=names[1:-1], x=steps, base=after - steps, marker_color=np.where(steps > 0, VERMILLION, BLUE), showlegend=False, hoverinfo="skip", width=.55)
+    fig.add_scatter(x=np.r_[base, np.maximum(after, after - steps), margin], y=names, mode="markers+text", cliponaxis=False, showlegend=False, hoverinfo="skip", textposition="middle right",
+                    text=[f"  {base:.2f}", *(f" {s:+.2f}" for s in steps), f"  {margin:.2f}"], marker=dict(symbol="diamond", color=INK, size=[11] + [0] * len(steps) + [11]))
+    low, high = min(base, margin, *after), max(base, margin, *after)
+    return fig.update_xaxes(range=[low - .08 * (high - low + .1), high + .14 * (high - low + .1)]).update_yaxes(autorange="reversed", showgrid=False, ticks="")
 
-# %% ../nbs/05_plots.ipynb #c044
+# %% ../nbs/05_plots.ipynb #c045
 def beeswarm(
     contributions:pd.DataFrame, # (n, k) pushes, log-odds; the columns are drawn from top to bottom
     values:pd.DataFrame,        # (n, k) what was observed, same columns; nan is unknown
@@ -282,7 +292,7 @@ def beeswarm(
     fig.add_vline(x=0, line=dict(color=MUTED, width=1))
     return fig.update_yaxes(tickvals=list(range(contributions.shape[1])), ticktext=list(contributions.columns), autorange="reversed", showgrid=False, ticks="")
 
-# %% ../nbs/05_plots.ipynb #c046
+# %% ../nbs/05_plots.ipynb #c047
 def lines(
     frame:pd.DataFrame,   # one line a column, over the index
     title:str, reads:str="", x:str="", y:str="",
@@ -292,7 +302,7 @@ def lines(
     for column in frame.columns: fig.add_scatter(x=frame.index, y=frame[column], mode="lines", name=str(column))
     return fig.update_layout(showlegend=frame.shape[1] > 1)
 
-# %% ../nbs/05_plots.ipynb #c047
+# %% ../nbs/05_plots.ipynb #c048
 def bars(
     values:pd.Series,     # one bar an entry
     title:str, reads:str="", x:str="", y:str="",
@@ -300,7 +310,7 @@ def bars(
     "Plain bars."
     return figure(title, reads, x, y).add_bar(x=[str(i) for i in values.index], y=values.to_numpy(), marker_color=BLUE)
 
-# %% ../nbs/05_plots.ipynb #c048
+# %% ../nbs/05_plots.ipynb #c049
 def histogram(
     values:np.ndarray,    # (n,), nan left out
     title:str, reads:str="", x:str="", y:str="share", bins:int=40,
@@ -309,7 +319,7 @@ def histogram(
     share, edges = np.histogram(np.asarray(values, float)[np.isfinite(values)], bins)
     return figure(title, reads, x, y, bargap=.02).add_bar(x=(edges[1:] + edges[:-1]) / 2, y=share / max(share.sum(), 1), marker_color=BLUE)
 
-# %% ../nbs/05_plots.ipynb #c049
+# %% ../nbs/05_plots.ipynb #c050
 def bands(
     rows:pd.DataFrame, # `name`, `value`, `low`, `high`: what was obtained, and the band it should lie in (all > 0)
     title:str="Calibration of the world", reads:str="grey: the published band; dot: what the world gives; each row on its own scale",

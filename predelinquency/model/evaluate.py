@@ -8,17 +8,20 @@ __all__ = ['Statistic', 'EDGE', 'NEEDED', 'JUDGED', 'BASELINES', 'LEADS', 'Ranki
            'calibration_sums', 'calibration_measures', 'slope_intercept', 'checked', 'judged', 'Rows', 'mean_of',
            'ranked_by', 'calibration_statistics', 'period', 'onset_index', 'capacity_statistics', 'lift_statistics',
            'Plan', 'beside', 'subset', 'due_statistics', 'with_reference', 'headline', 'by_month', 'plan', 'report',
-           'counts', 'nested', 'rounded', 'lead_time', 'curves', 'calibration_bins', 'design_effect', 'capacity_curve',
-           'flat', 'compare']
+           'counts', 'nested', 'rounded', 'lead_time', 'contacted', 'curves', 'calibration_bins', 'design_effect',
+           'capacity_curve', 'flat', 'compare', 'in_words', 'table', 'facts']
 
 # %% ../../nbs/34_model.evaluate.ipynb #c003
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
+from .. import schema
 from ..core import SchemaError, bits, kernel
 from ..params import Base, Evaluate
 
@@ -132,7 +135,7 @@ Statistic = Callable[[np.ndarray], float] # weights of customers → a number, n
 # %% ../../nbs/34_model.evaluate.ipynb #c022
 @dataclass(frozen=True)
 class Estimate:
-    "A number and its 95 % interval; nan where it cannot be computed."
+    "A number and its 95% interval; nan where it cannot be computed."
     value: float
     low: float
     high: float
@@ -584,7 +587,20 @@ def lead_time(
     return dict(onsets=onsets, alerted_share=rounded(len(first) / onsets) if onsets else None, alerted_14_days_ahead_share=rounded(float((first >= 14).sum()) / onsets) if onsets else None,
                 median_days=rounded(float(first.median())) if len(first) else None)
 
-# %% ../../nbs/34_model.evaluate.ipynb #c080
+# %% ../../nbs/34_model.evaluate.ipynb #c078
+def contacted(
+    predictions:pd.DataFrame, # as in `report`
+    share:float,              # of each round's eligible customers
+)->pd.DataFrame:              # the same rows in the order of `checked`, with `contacted` 0–1
+    "Mark the riskiest share of the eligible customers of every round; out-of-fold rows compete within their repeat."
+    frame = checked(predictions)
+    taken = np.zeros(len(frame))
+    for _, rows in frame[frame.eligible.fillna(False).astype(bool)].groupby(["repeat", "split"], observed=True):
+        r = ranking(rows.probability.to_numpy(float), np.zeros(len(rows)), np.zeros(len(rows), np.int64), period(rows))
+        taken[rows.index.to_numpy()[r.order]] = chosen(r, share)
+    return frame.assign(contacted=taken)
+
+# %% ../../nbs/34_model.evaluate.ipynb #c082
 def curves(
     rows:pd.DataFrame,        # from `judged`
     scores:Sequence[str]=("probability", "calendar", "logistic"), # columns, the first is the model
@@ -594,7 +610,7 @@ def curves(
     rows = rows[rows.repeat == rows.repeat.min()]
     return pd.concat([_curve(rows, name, points) for name in scores if name in rows and rows[name].notna().any()], ignore_index=True)
 
-# %% ../../nbs/34_model.evaluate.ipynb #c081
+# %% ../../nbs/34_model.evaluate.ipynb #c083
 def _curve(rows:pd.DataFrame, column:str, points:int)->pd.DataFrame:
     rows = rows[rows[column].notna()]
     r = ranking(rows[column].to_numpy(float), rows.y.to_numpy(), np.zeros(len(rows), np.int64))
@@ -604,7 +620,7 @@ def _curve(rows:pd.DataFrame, column:str, points:int)->pd.DataFrame:
     start = pd.DataFrame(dict(false_positive_rate=[0.], true_positive_rate=[0.], recall=[0.], precision=[np.nan]))
     return pd.concat([start, pd.DataFrame(dict(false_positive_rate=false[keep], true_positive_rate=true[keep], recall=true[keep], precision=(hits / seen)[keep]))]).assign(name="model" if column == "probability" else column)
 
-# %% ../../nbs/34_model.evaluate.ipynb #c083
+# %% ../../nbs/34_model.evaluate.ipynb #c085
 def calibration_bins(
     rows:pd.DataFrame, # from `judged`
     bins:int=10,
@@ -617,7 +633,7 @@ def calibration_bins(
     middle, half = (p + z * z / (2 * n)) / (1 + z * z / n), z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return found.assign(low=np.minimum((middle - half).clip(lower=0), p), high=(middle + half).clip(upper=1))
 
-# %% ../../nbs/34_model.evaluate.ipynb #c084
+# %% ../../nbs/34_model.evaluate.ipynb #c086
 def design_effect(
     rows:pd.DataFrame, # `customer_id`, `y`
 )->float:              # >= 1
@@ -626,7 +642,7 @@ def design_effect(
     excess = (rows.y - rate).groupby(rows.customer_id.to_numpy()).sum()
     return max(1., float((excess**2).sum() / (n * rate * (1 - rate)))) if 0 < rate < 1 else 1.
 
-# %% ../../nbs/34_model.evaluate.ipynb #c085
+# %% ../../nbs/34_model.evaluate.ipynb #c087
 def capacity_curve(
     everyone:pd.DataFrame,     # from `judged` with imminent rows
     shares:Sequence[float]=(.01, .02, .03, .05, .075, .1, .15, .2, .3),
@@ -641,7 +657,7 @@ def capacity_curve(
     table = pd.DataFrame([dict(contacted=s, recall=e.value, low=e.low, high=e.high) for s, e in zip(shares, found.values(), strict=True)])
     return table.assign(precision=precision, lift=np.array(precision) / block.y.mean())
 
-# %% ../../nbs/34_model.evaluate.ipynb #c088
+# %% ../../nbs/34_model.evaluate.ipynb #c090
 def flat(
     metrics:Mapping[str, Any], # nested
     prefix:str="",
@@ -652,7 +668,7 @@ def flat(
         found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return found
 
-# %% ../../nbs/34_model.evaluate.ipynb #c089
+# %% ../../nbs/34_model.evaluate.ipynb #c091
 def compare(
     before:Mapping[str, Any], # the last run's report; empty when there was none
     after:Mapping[str, Any],  # this run's
@@ -663,5 +679,61 @@ def compare(
     table = pd.DataFrame(dict(metric=names, before=[_number(old.get(k)) for k in names], after=[_number(new.get(k)) for k in names]))
     return table.assign(change=table.after - table.before)
 
-# %% ../../nbs/34_model.evaluate.ipynb #c090
+# %% ../../nbs/34_model.evaluate.ipynb #c092
 def _number(value:Any)->float: return float(value) if isinstance(value, (int, float)) else np.nan
+
+# %% ../../nbs/34_model.evaluate.ipynb #c095
+def in_words(
+    r:Mapping[str, Any], # from `report`
+)->list[str]:            # Markdown sentences, the most important first
+    "The report in sentences; what is not known is not said."
+    h, says = r["headline"], []
+    says.append(f"Of two customers, one who will miss a payment and one who will not, the score puts the right one first **{_pct(h['auc'])} of the time** (AUC {_span(h, 'auc')}), measured on "
+                f"{h['onsets']:,} missed payments among {h['customers']:,} customers that the model had never seen.")
+    if (gain := r["gain_over_calendar"])["auc"] is not None:
+        says.append(f"The calendar alone, knowing only what falls due, reaches {_span(r['baselines']['calendar'], '', 'auc')}; the score adds **{gain['auc']:+.3f}** ({_range(gain)}).")
+    if (gain := r["gain_over_logistic"])["auc"] is not None: says.append(f"Over a logistic scorecard on the same inputs it adds {gain['auc']:+.3f} ({_range(gain)}){_doubt(gain)}.")
+    if h["recall_at_5pct"] is not None:
+        says.append(f"Contacting the riskiest 5% reaches {_pct(h['recall_at_5pct'])} of those two to four weeks before a miss ({_pct(h['recall_at_5pct_low'])}–{_pct(h['recall_at_5pct_high'])}); "
+                    f"{_pct(h['precision_at_5pct'])} of the contacts are right, {h['precision_at_5pct'] / h['base_rate']:.0f} times a blind choice.")
+    if h["ece"] is not None: says.append(f"Predicted and observed risk differ by {h['ece'] * 100:.2f} percentage points on average, at a base rate of {h['base_rate']:.2%}; calibration slope {_span(h, 'slope', digits=2)}.")
+    if (ref := r["reference"]).get("difference") is not None:
+        says.append(f"Against LightGBM on plain aggregates ({_span(ref, '', 'auc')}), same rows and folds: **{ref['difference']:+.3f}** ({_range(ref, 'difference_')}){_doubt(ref, 'difference_')}.")
+    return says
+
+# %% ../../nbs/34_model.evaluate.ipynb #c096
+def _pct(v:float|None)->str: return "unknown" if v is None else f"{v:.0%}"
+def _range(block:Mapping[str, Any], prefix:str="")->str: return f"95% interval {block[prefix + 'low']:+.3f} to {block[prefix + 'high']:+.3f}" if block[prefix + "low"] is not None else "too few misses for an interval"
+def _doubt(block:Mapping[str, Any], prefix:str="")->str: return ", which may be chance" if block[prefix + "low"] is None or block[prefix + "low"] <= 0 <= block[prefix + "high"] else ""
+
+# %% ../../nbs/34_model.evaluate.ipynb #c097
+def _span(block:Mapping[str, Any], prefix:str, key:str="", digits:int=3)->str:
+    low, high = (block[f"{prefix}_{end}" if prefix else end] for end in ("low", "high"))
+    return f"{block[prefix or key]:.{digits}f}" + (f", 95% interval {low:.{digits}f}–{high:.{digits}f}" if low is not None else ", too few misses for an interval")
+
+# %% ../../nbs/34_model.evaluate.ipynb #c098
+def table(
+    r:Mapping[str, Any],      # from `report`
+    rows:Mapping[str, str],   # label → dotted path of a block with `auc`, `low`, `high`, or of a number with `_low` and `_high` beside it
+)->pd.DataFrame:              # `name`, `value`, `low`, `high`; what is not known has nan
+    "Numbers with their intervals, for a table or `plots.intervals`."
+    values, found = flat(r), []
+    for name, path in rows.items():
+        value, low = (f"{path}.auc", f"{path}.low") if f"{path}.auc" in values else (path, f"{path}_low")
+        found.append((name, *(_number(values.get(p)) for p in (value, low, low[:-3] + "high"))))
+    return pd.DataFrame(found, columns=["name", "value", "low", "high"])
+
+# %% ../../nbs/34_model.evaluate.ipynb #c102
+def facts(
+    raw:Path|str,      # canonical tables
+    features:Path|str, # `labels`
+)->dict[str, Any]:     # `customers`, `transactions`, `miss_rate_28d`
+    "How many customers and transactions, and the share of known eligible rows whose first miss falls within 28 days (None where its day is not known)."
+    files = {name: sorted((Path(raw)/name).glob("customers-*.parquet")) for name in ("customers", "transactions")}
+    counted = {name: sum(pq.read_metadata(f).num_rows for f in found) for name, found in files.items()}
+    missed = known = dated = 0
+    for part in schema.parts(features, "labels"):
+        rows = schema.read(features, "labels", part, ["eligible", "target", "onset_in_days"])
+        rows = rows[rows.eligible & rows.target.notna()]
+        missed, known, dated = missed + int(rows.onset_in_days.between(0, 28).sum()), known + len(rows), dated + int(rows.onset_in_days.notna().sum())
+    return counted | dict(miss_rate_28d=rounded(missed / known) if dated else None)

@@ -4,19 +4,24 @@
 
 # %% auto #0
 __all__ = ['TOLERANCE', 'REASONS', 'Trees', 'trees_of', 'LeafTable', 'leaf_table', 'look_up', 'second_opinion', 'check_additive',
-           'contributions', 'Bundles', 'bundles', 'Ranked', 'rank', 'reasons', 'tell', 'Scorer']
+           'contributions', 'Bundles', 'bundles', 'Ranked', 'rank', 'reasons', 'tell', 'Explained', 'batches',
+           'writing', 'directions', 'Scorer']
 
 # %% ../../nbs/33_model.explain.ipynb #c003
 import json, warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from ..core import PredelinquencyError, kernel
+from .. import schema
+from ..core import PredelinquencyError, SchemaError, kernel, replacing
 from ..features.catalogue import BY_NAME, GROUPS, Feature
 from . import learners, train
 from ..schema import Column, Reason, Score, Table, _sorted_by
@@ -237,12 +242,13 @@ def bundles(
     names:Sequence[str],                       # the model's inputs, in order
     catalogue:Mapping[str, Feature]=BY_NAME,
 )->Bundles:
-    "Bundle the model's features by group and customer phrase; those that must not be said are one bundle a group."
+    "Bundle the model's features by customer phrase; those that must not be said are one bundle a group."
     if unknown := [n for n in names if n not in catalogue]:
         raise PredelinquencyError(f"the model uses {unknown[0]!r}, which is not in the catalogue", where="explain", remedy="run featurize and train again")
     features = tuple(catalogue[n] for n in names)
-    keys = list(dict.fromkeys((f.group, f.customer) for f in features))
-    of = np.array([keys.index((f.group, f.customer)) for f in features])
+    voices = [("", f.customer) if f.customer and not f.sensitive else (f.group, "") for f in features]
+    keys = {voice: i for i, voice in enumerate(dict.fromkeys(voices))}
+    of = np.array([keys[voice] for voice in voices])
     return Bundles(features, of, np.eye(len(keys))[of])
 
 # %% ../../nbs/33_model.explain.ipynb #c029
@@ -321,6 +327,71 @@ def tell(
                              customer=pd.Series(np.where(quotable, phrases[feature], None), dtype="str")))
 
 # %% ../../nbs/33_model.explain.ipynb #c039
+@dataclass(frozen=True)
+class Explained:
+    "Some rows with their contributions."
+    keys: pd.DataFrame        # (n, …) as asked for
+    x: np.ndarray             # (n, n_features) float32
+    contributions: np.ndarray # (n, n_features + 1)
+    margin: np.ndarray        # (n,)
+    gap: float                # the largest |sum - margin| / max(1, |margin|)
+
+# %% ../../nbs/33_model.explain.ipynb #c040
+def batches(
+    champion:train.Champion,
+    features:Path|str,    # the folder of `panel`
+    rows:pd.DataFrame,    # `customer_id`, `as_of`, and whatever else should travel along; unique
+    size:int=10_000,      # rows at a time
+)->Iterator[Explained]:   # by customer and moment; refuses rows that the panel does not have
+    "Explain the chosen rows of a panel, batch by batch."
+    trees = trees_of(champion.fitted)
+    table, found = leaf_table(trees) if trees is not None else None, 0
+    for part in schema.parts(features, "panel"):
+        asked = rows[(rows.customer_id >= part.low) & (rows.customer_id < part.high)].sort_values(["customer_id", "as_of"])
+        if not len(asked): continue
+        panel = schema.read_arrow(features, "panel", part, ["customer_id", "as_of", *champion.features])
+        at = pd.MultiIndex.from_arrays([panel[k].to_numpy() for k in ("customer_id", "as_of")]).get_indexer(pd.MultiIndex.from_frame(asked[["customer_id", "as_of"]]))
+        if (at < 0).any(): raise SchemaError(f"{int((at < 0).sum())} of {len(asked)} scored rows are not in the panel", where=str(features), remedy="run featurize and train again")
+        for start in range(0, len(at), size):
+            some = panel.take(at[start:start + size])
+            x = learners.matrix(np.column_stack([some[name].to_numpy() for name in champion.features]))
+            parts, margin = look_up(table, x)[1] if table is not None else champion.contributions(x), champion.margin(x)
+            yield Explained(asked.iloc[start:start + size].reset_index(drop=True), x, parts, margin, check_additive(parts, margin))
+        found += len(asked)
+    if found < len(rows): raise SchemaError(f"{len(rows) - found} scored customers are in no part of the panel", where=str(features), remedy="run featurize and train again")
+
+# %% ../../nbs/33_model.explain.ipynb #c041
+@contextmanager
+def writing(
+    path:Path|str, # `reasons.parquet`
+    b:Bundles,
+    top:int=5,     # reasons kept per score
+)->Iterator[Callable[[Explained], pd.DataFrame]]: # writes a batch, and gives back its reasons
+    "Write reasons batch by batch; the file appears when the block ends well."
+    with replacing(path) as draft, pq.ParquetWriter(draft, schema.arrow_schema(REASONS), compression="zstd", compression_level=1) as file:
+        def write(batch:Explained)->pd.DataFrame:
+            told = schema.validate(REASONS, tell(batch.keys, batch.contributions, batch.x, b, top), where=str(path))
+            file.write_table(pa.Table.from_pandas(told, schema=schema.arrow_schema(REASONS), preserve_index=False))
+            return told
+        yield write
+
+# %% ../../nbs/33_model.explain.ipynb #c043
+def directions(
+    contributions:np.ndarray, # (n, n_features [+ 1])
+    x:np.ndarray,             # (n, n_features)
+    b:Bundles,
+)->pd.DataFrame:              # by falling importance: `name`, `group`, `value` (mean absolute push), `expected`, `found` (-1 … 1, nan when it never pushes), `enforced`, `agrees`
+    "Expected against found direction of every feature."
+    rows = []
+    for i, f in enumerate(b.features):
+        seen = np.isfinite(x[:, i])
+        moves = seen.sum() > 10 and np.ptp(x[seen, i]) > 0 and np.ptp(contributions[seen, i]) > 0
+        found = float(pd.Series(x[seen, i]).corr(pd.Series(contributions[seen, i]), method="spearman")) if moves else np.nan
+        agrees = None if not f.sign or np.isnan(found) else bool(f.sign * found > 0)
+        rows.append((f.name, f.group, float(np.abs(contributions[:, i]).mean()), f.sign, found, bool(f.monotone), agrees))
+    return pd.DataFrame(rows, columns=["name", "group", "value", "expected", "found", "enforced", "agrees"]).sort_values("value", ascending=False, ignore_index=True)
+
+# %% ../../nbs/33_model.explain.ipynb #c046
 class Scorer:
     "A champion ready to score single customers."
     def __init__(self,

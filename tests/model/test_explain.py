@@ -161,11 +161,19 @@ def test_reasons_come_strongest_first_and_only_raise_the_risk(model):
     assert either == sorted(either, reverse=True)
 
 
+def test_one_sentence_is_one_bundle_whatever_the_group():
+    voices = explain.bundles(list(BY_NAME))
+    for f, own in zip(voices.features, voices.of, strict=True):
+        assert {g.customer for g, o in zip(voices.features, voices.of, strict=True) if o == own} == {f.customer}
+    phrases = [f.customer for f in CATALOGUE if not f.sensitive]
+    assert len(set(voices.of)) == len(set(phrases)) + len({f.group for f in CATALOGUE if f.sensitive})
+
+
 def test_nobody_reads_the_same_sentence_twice(model):
     f, x = model
     voices, parts = explain.bundles(NAMES), explain.contributions(f, x)
     for i in range(200):
-        said = [(r.group, r.customer) for r in explain.reasons(parts[i], x[i], voices, top=8)]
+        said = [r.customer or r.group for r in explain.reasons(parts[i], x[i], voices, top=8)]
         assert len(said) == len(set(said))
 
 
@@ -206,6 +214,62 @@ def test_the_table_of_reasons_keeps_its_contract_and_says_what_single_scores_say
         assert mine.feature.tolist() == [r.feature for r in alone] and mine.analyst.tolist() == [r.analyst for r in alone]
         assert mine.contribution.tolist() == [r.contribution for r in alone] and mine["rank"].tolist() == list(range(1, len(alone) + 1))
         assert [None if pd.isna(c) else c for c in mine.customer] == [r.customer for r in alone]
+
+
+@pytest.fixture(scope="module")
+def book(model, tmp_path_factory):
+    "A panel in two parts, and a champion."
+    f, x = model
+    folder = tmp_path_factory.mktemp("book")
+    frame = pd.DataFrame(dict(customer_id=np.repeat(np.arange(50, dtype=np.int64), 4), as_of=np.tile(np.datetime64("2025-03-03", "ms") + np.arange(4) * np.timedelta64(7, "D"), 50)))
+    frame = pd.concat([frame, pd.DataFrame(x[:200], columns=NAMES)], axis=1)
+    columns = [schema.Column("customer_id", "int64", "who"), schema.Column("as_of", "time", "when"), *(schema.Column(n, "float32", "", nullable=True) for n in NAMES)]
+    with schema.writing(folder, [schema.Table("panel", "inputs", tuple(columns))]) as w:
+        for part in schema.ranges(50, 30): w.add(part, {"panel": frame[(frame.customer_id >= part.low) & (frame.customer_id < part.high)]})
+    return folder, frame, train.Champion(f, dict(threshold=.1, version="v", calibration=dict(kind="platt", intercept=0., slope=1.)))
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_batches_explain_the_rows_asked_for_and_no_others_whatever_their_size(book, size):
+    folder, frame, champion = book
+    rows = frame[["customer_id", "as_of"]].iloc[::3].sample(frac=1, random_state=1).assign(word="kept")
+    found = list(explain.batches(champion, folder, rows, size))
+    keys = pd.concat([b.keys for b in found], ignore_index=True)
+    assert keys[["customer_id", "as_of"]].equals(frame[["customer_id", "as_of"]].iloc[::3].reset_index(drop=True)) and (keys.word == "kept").all()
+    assert max(len(b.keys) for b in found) <= size
+    parts = np.concatenate([b.contributions for b in found])
+    assert np.abs(parts - champion.contributions(frame[NAMES].to_numpy()[::3])).max() < 1e-5
+    assert all(b.gap <= explain.TOLERANCE for b in found)
+
+
+def test_rows_that_the_panel_does_not_have_are_refused(book):
+    folder, frame, champion = book
+    rows = frame[["customer_id", "as_of"]]
+    with pytest.raises(schema.SchemaError, match="1 of 121 scored rows are not in the panel"): list(explain.batches(champion, folder, pd.concat([rows, rows.iloc[:1].assign(as_of=rows.as_of.iloc[:1] + pd.Timedelta(days=1))])))
+    with pytest.raises(schema.SchemaError, match="1 scored customers are in no part"): list(explain.batches(champion, folder, pd.concat([rows, rows.iloc[:1].assign(customer_id=99)])))
+
+
+def test_reasons_are_written_whole_or_not_at_all(book, tmp_path):
+    folder, frame, champion = book
+    voices, path = explain.bundles(NAMES), tmp_path/"reasons.parquet"
+    with explain.writing(path, voices, 3) as write: told = [write(b) for b in explain.batches(champion, folder, frame[["customer_id", "as_of"]], 64)]
+    before = path.read_bytes()
+    assert pd.read_parquet(path).analyst.tolist() == pd.concat(told).analyst.tolist()
+    with pytest.raises(KeyboardInterrupt), explain.writing(path, voices, 3) as write:
+        for b in explain.batches(champion, folder, frame[["customer_id", "as_of"]], 64):
+            write(b)
+            raise KeyboardInterrupt
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["reasons.parquet"]
+
+
+def test_directions_say_where_the_model_goes_against_the_catalogue():
+    voices, rng = explain.bundles(["failed_debits_30d", "late_share", "pay_rhythm_days"]), np.random.default_rng(1)
+    x = rng.random((300, 3))
+    parts = np.column_stack([x[:, 0], -2 * x[:, 1], np.zeros(300), np.zeros(300)])
+    found = explain.directions(parts, x, voices).set_index("name")
+    assert found.agrees.to_dict() == {"failed_debits_30d": True, "late_share": False, "pay_rhythm_days": None}
+    assert found.found["failed_debits_30d"] == pytest.approx(1) and found.found["late_share"] == pytest.approx(-1) and np.isnan(found.found["pay_rhythm_days"])
+    assert found.index[0] == "late_share"
 
 
 def vector_of(x):
