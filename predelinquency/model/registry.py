@@ -121,10 +121,11 @@ def history(
     folder:Path|str, # the registry's folder
 )->list[dict[str, Any]]: # newest first: number, version, alias, parameters, metrics
     "Every registered version."
-    at, found = client(folder), []
+    at, found = client(folder), list[dict[str, Any]]()
     if not any(m.name == NAME for m in at.search_registered_models()): return found
     aliases = at.get_registered_model(NAME).aliases
     for v in sorted(at.search_model_versions(f"name='{NAME}'"), key=lambda v: -int(v.version)):
         data = at.get_run(v.run_id).data
-        found.append(dict(number=int(v.version), version=v.tags["version"], aliases=[a for a, number in aliases.items() if int(number) == int(v.version)], params=dict(data.params), metrics=dict(data.metrics)))
+        held = [alias for alias, number in aliases.items() if int(number) == int(v.version)]
+        found.append(dict(number=int(v.version), version=v.tags["version"], aliases=held, params=dict(data.params), metrics=dict(data.metrics)))
     return found
