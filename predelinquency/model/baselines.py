@@ -123,7 +123,7 @@ def _later(earlier:Rows, later:Rows, rows:Rows, seen_before:np.ndarray, scores:p
     first = scores[scores["repeat"] == 0]
     before = (rows.labels["as_of"] <= earlier.labels["as_of"].max()).to_numpy()[first["row"]]
     y = rows.y[first["row"]][before]
-    numbers = train.calibrate(first["margin"].to_numpy()[before], y, int(y.sum()))
+    numbers = train.platt(first["margin"].to_numpy()[before], y)
     after = (rows.labels["as_of"] > later.labels["as_of"].min() - pd.Timedelta(1, "ms")).to_numpy()
     judged = judged.assign(probability=train.probability(judged["margin"].to_numpy(), numbers), seen_before=seen_before[after], repeat=-1)
     return train.predictions(later.labels, judged, "out_of_time")
@@ -169,6 +169,6 @@ def learn_moments(
     fits = {"committee": team, "lightgbm": team.model[1].model[0], "xgboost": team.model[0].model[0], "scorecard": team.model[2]}
     first = scored[scored["repeat"] == 0]
     target = first["target"].to_numpy(np.float64)
-    numbers = {name: train.calibrate(first[column].to_numpy(), target, int(target.sum())) for name, column in (("committee", "margin"), ("lightgbm", "challenger"))}
+    numbers = {name: train.platt(first[column].to_numpy(), target) for name, column in (("committee", "margin"), ("lightgbm", "challenger"))}
     limit = train.threshold(train.probability(first["margin"].to_numpy(), numbers["committee"]), base.contact_share)
     return Learned(fits, train.manifest(fits, "committee", "lightgbm", numbers, limit, {"fold": rows}, base, p, data), scored)

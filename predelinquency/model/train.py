@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['BOOSTERS', 'FEW_STOPS', 'ISOTONIC_FROM', 'BASELINES', 'PREDICTIONS', 'DUE_PREDICTIONS', 'LIBRARIES', 'Rows', 'gather',
-           'fit_boosters', 'calibrate', 'probability', 'threshold', 'Champion', 'load', 'suited', 'fit_committee',
-           'repeats', 'out_of_fold', 'cross_calibrate', 'out_of_time', 'predictions', 'write_frame', 'due_predictions',
-           'fingerprint', 'manifest', 'rounds', 'save']
+           'fit_boosters', 'calibrate', 'platt', 'probability', 'threshold', 'Champion', 'load', 'suited',
+           'fit_committee', 'repeats', 'out_of_fold', 'cross_calibrate', 'out_of_time', 'predictions', 'write_frame',
+           'due_predictions', 'fingerprint', 'manifest', 'rounds', 'save']
 
 # %% ../../nbs/32_model.train.ipynb #c003
 import hashlib, json, os
@@ -119,8 +119,9 @@ def fit_boosters(
     train, stop = rows["train"].usable(), rows["stop"].usable()
     few = stop.y.sum() < FEW_STOPS
     settings, held = (replace(p, trees=max(p.trees // 3, 1)), None) if few else (p, (stop.x, stop.y))
-    one = lambda name: learners.fit(name, train.x, train.y, features, settings, signs, seed, held, max((os.cpu_count() or 2) // 2, 1))
-    with ThreadPoolExecutor(len(BOOSTERS)) as pool: return dict(zip(BOOSTERS, pool.map(one, BOOSTERS), strict=True))
+    with ThreadPoolExecutor(len(BOOSTERS)) as pool:
+        tasks = {name: pool.submit(learners.fit, name, train.x, train.y, features, settings, signs, seed, held, max((os.cpu_count() or 2) // 2, 1)) for name in BOOSTERS}
+        return {name: task.result() for name, task in tasks.items()}
 
 # %% ../../nbs/32_model.train.ipynb #c015
 ISOTONIC_FROM = 1_000 # onsets
@@ -132,7 +133,14 @@ def calibrate(
     onsets:int,        # different missed payments among the positives
 )->dict[str, Any]:     # numbers for `probability`
     "Platt's two parameters below 1,000 onsets, isotonic above."
-    if onsets >= ISOTONIC_FROM: return _isotonic(margin, target)
+    return _isotonic(margin, target) if onsets >= ISOTONIC_FROM else platt(margin, target) | dict(onsets=int(onsets))
+
+# %% ../../nbs/32_model.train.ipynb #c017
+def platt(
+    margin:np.ndarray, # (n,) log-odds
+    target:np.ndarray, # (n,) 0/1
+)->dict[str, Any]:     # `intercept`, `slope`
+    "The two parameters."
     prior, weight = np.array([0., 1.]), np.diag([1., 4.])
     design, theta = np.column_stack([np.ones(len(margin)), margin]), prior.copy()
     for _ in range(50): # Newton's method on a convex function
@@ -140,28 +148,31 @@ def calibrate(
         step = np.linalg.solve((design * (p * (1 - p))[:, None]).T @ design + weight, design.T @ (target - p) - weight @ (theta - prior))
         theta = theta + step
         if np.abs(step).max() < 1e-10: break
-    return dict(kind="platt", intercept=float(theta[0]), slope=float(max(theta[1], .05)), onsets=int(onsets))
-
-# %% ../../nbs/32_model.train.ipynb #c017
-def _sigmoid(m:np.ndarray)->np.ndarray: return 1. / (1. + np.exp(-np.clip(m, -700, 700)))
+    return dict(kind="platt", intercept=float(theta[0]), slope=float(max(theta[1], .05)))
 
 # %% ../../nbs/32_model.train.ipynb #c018
+def _sigmoid(m:np.ndarray)->np.ndarray: return 1. / (1. + np.exp(-np.clip(m, -700, 700)))
+
+# %% ../../nbs/32_model.train.ipynb #c020
 def _isotonic(margin:np.ndarray, target:np.ndarray)->dict[str, Any]:
     from sklearn.isotonic import IsotonicRegression
-    floor = .5 / len(target)
-    fit = IsotonicRegression(y_min=floor, y_max=1 - floor, out_of_bounds="clip").fit(margin, target)
-    return dict(kind="isotonic", margin=[float(v) for v in fit.X_thresholds_], probability=[float(v) for v in fit.y_thresholds_])
+    steps = pd.DataFrame(dict(x=margin, p=IsotonicRegression().fit_transform(margin, target))).groupby("p").agg(x=("x", "mean"), n=("x", "size"))
+    share = (steps.index * steps["n"] + .5) / (steps["n"] + 1) # a step of nothing but misses, or of none, is not certain
+    keep = np.r_[True, np.diff(np.maximum.accumulate(share)) > 0]
+    x, logit = steps["x"].to_numpy()[keep], np.log(share / (1 - share)).to_numpy()[keep]
+    slope = platt(margin, target)["slope"]
+    return dict(kind="isotonic", margin=[float(v) for v in (x[0] - 20, *x, x[-1] + 20)], logit=[float(v) for v in (logit[0] - 20 * slope, *logit, logit[-1] + 20 * slope)])
 
-# %% ../../nbs/32_model.train.ipynb #c019
+# %% ../../nbs/32_model.train.ipynb #c021
 def probability(
     margin:np.ndarray,             # (n,) log-odds
     calibration:Mapping[str, Any], # from `calibrate`
 )->np.ndarray:                     # (n,) in [0, 1], never falling with the margin
     "The calibrated probability."
-    if calibration["kind"] == "isotonic": return np.interp(margin, calibration["margin"], calibration["probability"])
+    if calibration["kind"] == "isotonic": return _sigmoid(np.interp(margin, calibration["margin"], calibration["logit"]))
     return _sigmoid(calibration["intercept"] + calibration["slope"] * np.asarray(margin, float))
 
-# %% ../../nbs/32_model.train.ipynb #c024
+# %% ../../nbs/32_model.train.ipynb #c026
 def threshold(
     probability:np.ndarray, # (n,) of eligible rows, imminent ones included
     contact_share:float,    # 0–1, of eligible customers a week
@@ -172,7 +183,7 @@ def threshold(
     above = ordered[:places][ordered[:places] > (ordered[places] if places < len(ordered) else -1.)]
     return float(above[-1]) if len(above) else float(np.nextafter(ordered[0], 2.))
 
-# %% ../../nbs/32_model.train.ipynb #c027
+# %% ../../nbs/32_model.train.ipynb #c029
 @dataclass(frozen=True)
 class Champion:
     "The model in use."
@@ -196,7 +207,7 @@ class Champion:
         "(n, n_features + 1); each row sums to its margin, the last column is what holds for everybody."
         return learners.contributions(self.fitted, x)
 
-# %% ../../nbs/32_model.train.ipynb #c028
+# %% ../../nbs/32_model.train.ipynb #c030
 def load(
     folder:Path|str,   # a model folder
     challenger:bool=False, # the other learner instead
@@ -210,7 +221,7 @@ def load(
     if list(fitted.features) != manifest["features"]: raise SchemaError("the model's inputs are not those of its manifest", where=str(path), remedy="run the train stage again")
     return Champion(fitted, {**manifest, "calibration": manifest["calibrations"][name]})
 
-# %% ../../nbs/32_model.train.ipynb #c030
+# %% ../../nbs/32_model.train.ipynb #c032
 def suited(
     p:Train,       # as for many rows
     positives:int, # in the training rows
@@ -219,7 +230,7 @@ def suited(
     if positives < 200: return replace(p, max_depth=2, trees=100, learning_rate=.05, min_child_weight=1., subsample=.7, colsample=.3, reg_lambda=10.), 5
     return replace(p, max_depth=3, trees=150, learning_rate=.05, min_child_weight=min(positives / 100, p.min_child_weight), subsample=.7, colsample=.3, reg_lambda=10.), 2
 
-# %% ../../nbs/32_model.train.ipynb #c031
+# %% ../../nbs/32_model.train.ipynb #c033
 def fit_committee(
     rows:Rows,                # every row teaches
     features:Sequence[str],   # names, in order
@@ -232,7 +243,7 @@ def fit_committee(
     teams = [learners.committee([learners.fit(name, rows.x, rows.y, features, settings, signs, seed + s) for s in range(seats)]) for name in BOOSTERS]
     return learners.committee([*teams, learners.fit("scorecard", rows.x, rows.y, features, settings, signs, seed)])
 
-# %% ../../nbs/32_model.train.ipynb #c032
+# %% ../../nbs/32_model.train.ipynb #c034
 def repeats(
     rows:int, # how many there are
     p:Train,  # `repeats`, at most
@@ -240,7 +251,7 @@ def repeats(
     "How often the folds are dealt anew: small sources need it, large ones do not."
     return int(np.clip(50_000 // max(rows, 1), 1, p.repeats))
 
-# %% ../../nbs/32_model.train.ipynb #c033
+# %% ../../nbs/32_model.train.ipynb #c035
 def out_of_fold(
     rows:Rows,         # every row
     dealt:np.ndarray,  # (repeats, n) folds
@@ -254,22 +265,20 @@ def out_of_fold(
             found.append(score(rows.where(fold != k), rows.where(held)).assign(repeat=np.int32(r), row=held, fold=np.int32(k)))
     return pd.concat(found).sort_values(["repeat", "row"], ignore_index=True)
 
-# %% ../../nbs/32_model.train.ipynb #c035
+# %% ../../nbs/32_model.train.ipynb #c037
 def cross_calibrate(
-    scores:pd.DataFrame, # `repeat`, `fold`, and the margin
+    scores:pd.DataFrame, # `repeat` and the margin
     target:np.ndarray,   # (len(scores),) 0/1
     column:str="margin", # which margin
-)->np.ndarray:           # (len(scores),) in [0, 1]
-    "Probabilities whose calibration never saw the row's fold."
-    out = np.empty(len(scores))
-    for _, block in scores.groupby("repeat"):
-        for k in block["fold"].unique():
-            here, others = block.index[block["fold"] == k], block.index[block["fold"] != k]
-            numbers = calibrate(scores.loc[others, column].to_numpy(), target[others], int(target[others].sum()))
-            out[here] = probability(scores.loc[here, column].to_numpy(), numbers)
+)->np.ndarray:           # (len(scores),) in [0, 1], in the order of the margin within a deal
+    "Probabilities from out-of-fold margins, deal by deal."
+    margin, out = scores[column].to_numpy(), np.empty(len(scores))
+    for repeat in scores["repeat"].unique():
+        deal = (scores["repeat"] == repeat).to_numpy()
+        out[deal] = probability(margin[deal], platt(margin[deal], target[deal]))
     return out
 
-# %% ../../nbs/32_model.train.ipynb #c037
+# %% ../../nbs/32_model.train.ipynb #c039
 def out_of_time(
     rows:Rows, # every row
     base:Base, # the gap
@@ -280,7 +289,7 @@ def out_of_time(
     earlier, later = rows.where((as_of <= cut - pd.Timedelta(days=lb.gap_days(base))).to_numpy()), rows.where((as_of > cut).to_numpy())
     return (earlier, later) if min(earlier.y.sum(), later.y.sum()) >= 20 else None
 
-# %% ../../nbs/32_model.train.ipynb #c039
+# %% ../../nbs/32_model.train.ipynb #c041
 BASELINES = ("calendar", "balance", "projected", "logistic")
 PREDICTIONS = Table("predictions", "one row a scored moment (and repeat)", (
     Column("customer_id", "int64", "the customer", low=0),
@@ -297,7 +306,7 @@ PREDICTIONS = Table("predictions", "one row a scored moment (and repeat)", (
     *(Column(name, "float64", "a simpler score, higher is riskier; empty when it cannot be known", nullable=True) for name in (*BASELINES, "challenger")),
 ))
 
-# %% ../../nbs/32_model.train.ipynb #c040
+# %% ../../nbs/32_model.train.ipynb #c042
 def predictions(
     labels:pd.DataFrame, # (n, …) `labels.LABELS`
     scores:pd.DataFrame, # (n, …) `probability`, `margin`, the baselines and the challenger; `repeat`, `fold`, `seen_before` where they apply
@@ -311,7 +320,7 @@ def predictions(
     return frame.assign(repeat=frame.get("repeat", 0), fold=frame.get("fold", pd.NA), seen_before=frame.get("seen_before", pd.NA)).astype(
         {"repeat": "int32", "fold": "Int32", "seen_before": "boolean", "target": "Int32"} | {c: "float64" for c in (*BASELINES, "challenger")})[PREDICTIONS.names]
 
-# %% ../../nbs/32_model.train.ipynb #c041
+# %% ../../nbs/32_model.train.ipynb #c043
 def write_frame(
     table:Table,        # its contract
     frame:pd.DataFrame, # all its rows
@@ -321,7 +330,7 @@ def write_frame(
     arrow = pa.Table.from_pandas(schema.validate(table, frame, str(path)), schema=schema.arrow_schema(table), preserve_index=False).replace_schema_metadata(None)
     pq.write_table(arrow, path, compression="zstd", compression_level=1)
 
-# %% ../../nbs/32_model.train.ipynb #c043
+# %% ../../nbs/32_model.train.ipynb #c045
 DUE_PREDICTIONS = Table("due_predictions", "the fixed cohort of dues, scored 28, 21, 14 and 7 days before", (
     Column("customer_id", "int64", "the customer", low=0), Column("as_of", "time", "the moment of knowledge"),
     Column("obligation_id", "int64", "the obligation", low=0), Column("instalment", "int32", "the instalment", low=1),
@@ -329,7 +338,7 @@ DUE_PREDICTIONS = Table("due_predictions", "the fixed cohort of dues, scored 28,
     Column("probability", "float64", "calibrated for the first miss of a window, here a score", low=0), Column("margin", "float64", "log-odds"),
 ))
 
-# %% ../../nbs/32_model.train.ipynb #c044
+# %% ../../nbs/32_model.train.ipynb #c046
 def due_predictions(
     folder:Path|str,   # holds `due_panel`
     champion:Champion, # scores
@@ -344,7 +353,7 @@ def due_predictions(
     empty = pd.DataFrame({c.name: pd.Series(dtype=kinds[c.kind]) for c in DUE_PREDICTIONS.columns})
     return pd.concat(found, ignore_index=True).astype(empty.dtypes.to_dict()) if found else empty
 
-# %% ../../nbs/32_model.train.ipynb #c046
+# %% ../../nbs/32_model.train.ipynb #c048
 def fingerprint(
     folder:Path|str,      # holds tables
     names:Sequence[str],  # which; one that is not there is left out
@@ -360,10 +369,10 @@ def fingerprint(
         if (Path(folder)/name).is_dir(): found[name] = digest.hexdigest()
     return found
 
-# %% ../../nbs/32_model.train.ipynb #c047
+# %% ../../nbs/32_model.train.ipynb #c049
 LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "xgboost", "xgboost-cpu", "lightgbm")
 
-# %% ../../nbs/32_model.train.ipynb #c048
+# %% ../../nbs/32_model.train.ipynb #c050
 def _libraries()->dict[str, str]:
     from importlib.metadata import PackageNotFoundError
     found = {}
@@ -372,7 +381,7 @@ def _libraries()->dict[str, str]:
         except PackageNotFoundError: continue
     return found
 
-# %% ../../nbs/32_model.train.ipynb #c049
+# %% ../../nbs/32_model.train.ipynb #c051
 def manifest(
     fits:Mapping[str, Fitted],           # every model that is kept
     champion:str, challenger:str,        # their names
@@ -389,13 +398,13 @@ def manifest(
                 contact_share=base.contact_share, rounds={n: rounds(f) for n, f in fits.items()}, rows=used, params=dict(base=asdict(base), train=asdict(p)), seed=base.seed,
                 data=dict(data), package=dict(version=predelinquency.__version__, sources=package_hash()), libraries=_libraries())
 
-# %% ../../nbs/32_model.train.ipynb #c050
+# %% ../../nbs/32_model.train.ipynb #c052
 def rounds(fitted:Fitted)->int: # trees; 0 for a scorecard
     "How many trees a model holds."
     if fitted.learner == "committee": return sum(rounds(m) for m in fitted.model)
     return {"xgboost": lambda m: m.num_boosted_rounds(), "lightgbm": lambda m: m.num_trees()}.get(fitted.learner, lambda m: 0)(fitted.model)
 
-# %% ../../nbs/32_model.train.ipynb #c051
+# %% ../../nbs/32_model.train.ipynb #c053
 def save(
     folder:Path|str,              # the model folder; replaced as a whole
     fits:Mapping[str, Fitted],    # every model that is kept
@@ -413,7 +422,7 @@ def save(
         if dues: write_frame(DUE_PREDICTIONS, dues(load(draft)), draft/"due_predictions.parquet")
     return load(folder)
 
-# %% ../../nbs/32_model.train.ipynb #c052
+# %% ../../nbs/32_model.train.ipynb #c054
 def _saved_bytes(path:Path)->bytes:
     "The bytes of a model's file and of the members beside it."
     inside = sorted(p for p in path.with_suffix("").rglob("*") if p.is_file()) if path.with_suffix("").is_dir() else []
