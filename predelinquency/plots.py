@@ -111,7 +111,7 @@ def precision_recall(
 # %% ../nbs/05_plots.ipynb #c021
 def calibration(
     bins:pd.DataFrame, # `predicted`, `observed`, `low`, `high` in 0–1 and `rows`: equal-mass bins, ascending
-    title:str="Can the probability be taken at its word",
+    title:str="Predicted and observed",
 )->go.Figure:
     "Observed against predicted share, with intervals, on logarithmic axes because risks are small."
     floor = max(min([*bins.predicted, *bins.observed[bins.observed > 0]]) / 2, 1e-5)
@@ -272,7 +272,7 @@ def waterfall(
     fig.add_scatter(x=np.r_[base, np.maximum(after, after - steps), margin], y=names, mode="markers+text", cliponaxis=False, showlegend=False, hoverinfo="skip", textposition="middle right",
                     text=[f"  {base:.2f}", *(f" {s:+.2f}" for s in steps), f"  {margin:.2f}"], marker=dict(symbol="diamond", color=INK, size=[11] + [0] * len(steps) + [11]))
     low, high = min(base, margin, *after), max(base, margin, *after)
-    return fig.update_xaxes(range=[low - .08 * (high - low + .1), high + .14 * (high - low + .1)]).update_yaxes(autorange="reversed", showgrid=False, ticks="")
+    return fig.update_xaxes(range=[low - .08 * (high - low + .1), high + .14 * (high - low + .1)]).update_yaxes(autorange="reversed", showgrid=False, ticks="", categoryorder="array", categoryarray=names)
 
 # %% ../nbs/05_plots.ipynb #c045
 def beeswarm(

@@ -484,13 +484,11 @@ def by_month(
     rows:Rows,
     fewest:int=5, # distinct misses below which a month says nothing
 )->Plan:
-    "The model's AUC for each calendar month of `as_of`."
-    months, plan = rows.frame.as_of.to_numpy("datetime64[M]").astype(str), Plan({}, {}, {})
-    for month in np.unique(months):
-        keep = months == month
-        few = len(np.unique(rows.frame.customer_id.to_numpy()[keep & (rows.frame.y.to_numpy() > 0)])) < fewest
-        plan |= subset(rows, None if few else keep, f"by_month.{month}", f"fewer than {fewest} customers missed a payment")
-    return plan
+    "The model's AUC for each calendar month of `as_of` that has something to say."
+    months, missed, plan = rows.frame.as_of.to_numpy("datetime64[M]").astype(str), rows.frame[rows.frame.y > 0], Plan({}, {}, {})
+    owners = missed.groupby(missed.as_of.to_numpy("datetime64[M]").astype(str)).customer_id.nunique()
+    for month in owners.index[owners >= fewest]: plan |= subset(rows, months == month, f"by_month.{month}", "")
+    return plan if plan.statistics else Plan({}, {}, {"by_month.auc": f"no month in which {fewest} customers missed a payment"})
 
 # %% ../../nbs/34_model.evaluate.ipynb #c069
 def plan(

@@ -235,6 +235,12 @@ def test_subsets_are_judged_on_their_own_rows(made):
     assert report["by_month"]["2025-03"]["auc"] == pytest.approx(peer.roc_auc_score(march.y, march.probability), abs=1e-4)
 
 
+def test_a_month_in_which_few_missed_a_payment_is_left_out():
+    frame = predictions()
+    quiet = frame.assign(target=frame.target.mask((frame.as_of >= "2025-04-01") & (frame.customer_id > frame.customer_id[frame.target.eq(1) & (frame.as_of >= "2025-04-01")].min()), 0))
+    assert list(ev.report(quiet, BASE, FEW)["by_month"]) == ["2025-03"]
+
+
 def test_several_repeats_give_the_mean_of_their_measures():
     one, two = predictions(seed=1), predictions(seed=1).assign(repeat=1, probability=lambda d: (d.probability * np.random.default_rng(0).uniform(.5, 1.5, len(d))).clip(0, 1))
     both = ev.report(pd.concat([one, two]), BASE, FEW)
