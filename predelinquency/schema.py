@@ -272,7 +272,8 @@ def _explain(table:Table, frame:pd.DataFrame, cases:pd.DataFrame)->str:
 # %% ../nbs/01_schema.ipynb #c036
 def _remedy(table:Table, cases:pd.DataFrame)->str:
     remedies = {c.name: c.remedy for c in table.columns} | {r.name: r.remedy for r in table.rules}
-    found = [remedies.get(c) or remedies.get(k) for c, k in zip(cases["column"], cases["check"], strict=True)]
+    whole = {r.name for r in table.rules} # pandera repeats a row's rule for every column
+    found = [remedies.get(k if k in whole else c) for c, k in zip(cases["column"], cases["check"], strict=True)]
     return "; ".join(dict.fromkeys(f for f in found if f)) or "correct these rows at their source"
 
 # %% ../nbs/01_schema.ipynb #c041
