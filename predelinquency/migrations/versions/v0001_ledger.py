@@ -31,24 +31,24 @@ def _create(name:str, columns:str, when:str, *more:sa.schema.SchemaItem)->None:
     for line in (columns + ", recorded_at moment, fingerprint text").split(", "):
         column, kind = line.split()
         made.append(sa.Column(column, types[kind.rstrip("?")], nullable=kind.endswith("?"), autoincrement=False))
-    key = sa.PrimaryKeyConstraint(*KEYS[name], name=f"pk_{name}")
+    key = sa.PrimaryKeyConstraint(*KEYS[name], name=op.f(f"pk_{name}"))
     op.create_table(name, *made, key, *more, sqlite_with_rowid=False)
-    op.create_index(f"ix_{name}_{when}", name, [when])
+    op.create_index(op.f(f"ix_{name}_{when}"), name, [when])
 
 
 def upgrade()->None:
     _create("scores", "customer_id integer, as_of day, probability real, margin real, model_version text, reasons json, feature_hash text", "as_of",
-            sa.CheckConstraint("probability BETWEEN 0 AND 1", name="ck_scores_probability"))
+            sa.CheckConstraint("probability BETWEEN 0 AND 1", name=op.f("ck_scores_probability")))
     carries_out = ["customer_id", "as_of", "decided_at", "channel", "action"]
     _create("decisions", "customer_id integer, as_of day, decided_at moment, arm text, propensity real?, band text, action text, channel text, rule text, because text, "
             "value_minor real?, intended text, approval text, review truth, policy text, obligation_id integer?, instalment integer?, message_id text, subject text, message text, refusals json",
-            "decided_at", sa.UniqueConstraint(*carries_out, name="uq_decisions_customer_id"))
+            "decided_at", sa.UniqueConstraint(*carries_out, name=op.f("uq_decisions_customer_id")))
     _create("contacts", "customer_id integer, contact_id text, state text, at moment, channel text, action text, as_of day?, decided_at moment?, message_id text, subject text, message text",
-            "at", sa.CheckConstraint("state IN ('queued', 'sent', 'failed', 'withdrawn')", name="ck_contacts_state"), sa.CheckConstraint("channel <> ''", name="ck_contacts_channel"),
-            sa.CheckConstraint("(as_of IS NULL) = (decided_at IS NULL)", name="ck_contacts_decision"),
-            sa.ForeignKeyConstraint(carries_out, [f"decisions.{c}" for c in carries_out], name="fk_contacts_decisions"))
+            "at", sa.CheckConstraint("state IN ('queued', 'sent', 'failed', 'withdrawn')", name=op.f("ck_contacts_state")), sa.CheckConstraint("channel <> ''", name=op.f("ck_contacts_channel")),
+            sa.CheckConstraint("(as_of IS NULL) = (decided_at IS NULL)", name=op.f("ck_contacts_decision")),
+            sa.ForeignKeyConstraint(carries_out, [f"decisions.{c}" for c in carries_out], name=op.f("fk_contacts_decisions")))
     _create("replies", "customer_id integer, contact_id text, received_at moment, channel text, kind text, text text", "received_at",
-            sa.CheckConstraint("kind IN ('accepts', 'declines', 'asks', 'stop', 'complains', 'other')", name="ck_replies_kind"))
+            sa.CheckConstraint("kind IN ('accepts', 'declines', 'asks', 'stop', 'complains', 'other')", name=op.f("ck_replies_kind")))
     _create("outcomes", "customer_id integer, as_of day, observed_on day, missed truth?, paid_minor integer, replied truth?, opted_out truth, complained truth", "observed_on")
     (_freeze_postgresql if op.get_bind().dialect.name == "postgresql" else _freeze_sqlite)()
 
