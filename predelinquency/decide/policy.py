@@ -222,8 +222,9 @@ def ask(
     return Question(policy, case, score, at.astimezone(UTC), arm(policy, case.source_id), band(policy, score.probability), local, age, lead)
 
 # %% ../../nbs/40_decide.policy.ipynb #c028
-def _days(start:date|None, end:date|None)->float:
-    return float((end - start).days) if isinstance(start, date) and isinstance(end, date) else float("nan")
+def _days(start:Any, end:Any)->float:
+    try: return float((end - start).days)
+    except (TypeError, AttributeError): return float("nan") # a date is missing, or is no date
 
 # %% ../../nbs/40_decide.policy.ipynb #c029
 def _is_date(text:Any)->bool:
@@ -238,9 +239,9 @@ CASE_RULES: dict[str, Callable[[Question], bool]] = {
     "identity_known": lambda q: q.arm in ("treated", "control"),
     "control": lambda q: q.arm != "control",
     "score_known": lambda q: q.score.customer_id == q.case.customer_id and _is_share(q.score.probability),
+    "time_zone_known": lambda q: q.local is not None,
     "score_fresh": lambda q: 0 <= q.age_days <= q.policy["score_age_days"],
     "band_known": lambda q: q.band != "",
-    "time_zone_known": lambda q: q.local is not None,
     "due_known": lambda q: q.case.due is not None and q.case.due.kind in TARGET_KINDS and q.case.due.amount_minor > 0,
     "due_ahead": lambda q: q.lead_days >= 1,
     "amount_plausible": lambda q: q.case.due is not None and q.case.due.amount_minor <= q.policy["max_amount_minor"],
