@@ -26,11 +26,7 @@ from ..schema import ACCOUNT_KINDS, CATEGORIES, OBLIGATION_KINDS, STATUSES, TARG
 # %% ../../nbs/21_features.fold.ipynb #c005
 class Plan(NamedTuple):
     "The catalogue as arrays."
-    start: np.ndarray     # (n_codes + 1,) where each code's entries begin
-    measure: np.ndarray   # (n_entries,) which measure
-    times: np.ndarray     # (n_entries,) what the amount is multiplied by
-    plus: np.ndarray      # (n_entries,) what is then added
-    traits: np.ndarray    # (n_codes,) bits: ONE_OFF, PAY, SHOP, INFLOW
+    effects: np.ndarray   # flat: for each code where its entry begins; an entry is its traits, how many effects, then (measure, times the amount, plus) for each
     features: np.ndarray  # (n_features, 7) rows of `Calculation`
 
 # %% ../../nbs/21_features.fold.ipynb #c006
@@ -68,25 +64,28 @@ def _traits(name:str, status:str, incoming:bool)->int:
     return ONE_OFF * of("spending") + SHOP * (name in VARIETY)
 
 # %% ../../nbs/21_features.fold.ipynb #c010
-def plan(
-    features:Sequence[Feature]=CATALOGUE, # which features, in which order
-)->Plan:
-    "Compile the catalogue into arrays."
-    entries:list[list[tuple[int, int, int]]] = [[] for _ in range(N_CODES + len(NOTES))]
-    traits = np.zeros(len(entries), np.int64)
+def _effects()->np.ndarray:
+    "The flat array of all codes' entries."
+    entries:list[list[int]] = [[0, 0] for _ in range(N_CODES)]
     for c, name in enumerate(CATEGORIES):
         for s, status in enumerate(STATUSES):
             for sign in (-1, 1):
                 for a, account in enumerate(ACCOUNT_CLASSES):
-                    code = code_of(c, s, sign, a)
-                    traits[code] = _traits(name, status, sign > 0)
                     found = [(i, *_adds(m, status, sign > 0)) for i, m in enumerate(MEASURES) if name in m.categories and account in m.accounts]
-                    entries[code] = [e for e in found if e[1:] != (0, 0)]
-    for n, note in enumerate(NOTES): entries[N_CODES + n] = [(i, 0, 1) for i, m in enumerate(MEASURES) if m.categories == (note,)]
-    flat = np.array([e for code in entries for e in code], np.int64)
-    return Plan(np.cumsum([0, *map(len, entries)]), flat[:, 0].copy(), flat[:, 1].copy(), flat[:, 2].copy(), traits, np.array([f.calculation.row for f in features], np.int64))
+                    found = [e for e in found if e[1:] != (0, 0)]
+                    entries[code_of(c, s, sign, a)] = [_traits(name, status, sign > 0), len(found), *(x for e in found for x in e)]
+    entries += [[0, 1, next(i for i, m in enumerate(MEASURES) if m.categories == (note,)), 0, 1] for note in NOTES]
+    starts = np.cumsum([len(entries), *map(len, entries)])[:-1]
+    return np.array([*starts, *(x for e in entries for x in e)], np.int64)
 
-# %% ../../nbs/21_features.fold.ipynb #c013
+# %% ../../nbs/21_features.fold.ipynb #c011
+def plan(
+    features:Sequence[Feature]=CATALOGUE, # which features, in which order
+)->Plan:
+    "Compile the catalogue into arrays."
+    return Plan(_effects(), np.array([f.calculation.row for f in features], np.int64).reshape(-1, 7))
+
+# %% ../../nbs/21_features.fold.ipynb #c014
 RING_DAYS, SEEN, SLOTS, MERCHANTS, PAYERS, PAYDAYS, PRINTS, CHAINS = 256, 2048, 16, 1024, 8, 8, 32, 64
 NEVER, UNUSED = -(1 << 40), -2
 (HEAD, FIRST_MOVE, FIRST_EVENT, FIRST_ACCOUNT, STALE, REPEATED, UNMATCHED, SEQ_HIGH, FIRST_BALANCE, BALANCE, SAVINGS, CARD, LIMIT, LOW_EVER, BALANCE_DAYS,
@@ -104,7 +103,7 @@ RING_AT = DAILY_AT + 5*RING_DAYS
 DUE_AT = RING_AT + N_MEASURES*RING_DAYS
 DUE = 8                             # obligation, instalment, kind*2 + autopay, due day, amount, paid, day announced, day settled
 
-# %% ../../nbs/21_features.fold.ipynb #c014
+# %% ../../nbs/21_features.fold.ipynb #c015
 def new(
     capacity:int=256, # dues the ledger has room for
 )->np.ndarray:        # (DUE_AT + 8 × capacity,) int64
@@ -113,7 +112,7 @@ def new(
     reset(state)
     return state
 
-# %% ../../nbs/21_features.fold.ipynb #c015
+# %% ../../nbs/21_features.fold.ipynb #c016
 @kernel
 def reset(
     s:np.ndarray, # a state; only its length is kept
@@ -125,7 +124,7 @@ def reset(
     s[LAST_AT:LAST_AT + N_MEASURES] = NEVER
     s[CAPACITY] = (len(s) - DUE_AT)//DUE
 
-# %% ../../nbs/21_features.fold.ipynb #c018
+# %% ../../nbs/21_features.fold.ipynb #c019
 @kernel
 def _advance(s:np.ndarray, day:int)->None:
     "Carry both rings forward to `day`."
@@ -146,18 +145,18 @@ def _advance(s:np.ndarray, day:int)->None:
         s[daily + 3] = 0
         s[daily + 4] = 0
 
-# %% ../../nbs/21_features.fold.ipynb #c019
+# %% ../../nbs/21_features.fold.ipynb #c020
 @kernel
-def _note(s:np.ndarray, p:Plan, day:int, code:int, amount:int)->None:
+def _note(s:np.ndarray, effects:np.ndarray, day:int, code:int, amount:int)->None:
     "Add an event to its measures, on its day and all later ones."
     _advance(s, day)
-    head = s[HEAD]
-    for k in range(p.start[code], p.start[code + 1]):
-        m, value = p.measure[k], p.times[k]*amount + p.plus[k]
+    head, at = s[HEAD], effects[code]
+    for k in range(at + 2, at + 2 + 3*effects[at + 1], 3):
+        m, value = effects[k], effects[k + 1]*amount + effects[k + 2]
         if value > 0 and day > s[LAST_AT + m]: s[LAST_AT + m] = day
         for d in range(day, head + 1): s[RING_AT + (d & (RING_DAYS - 1))*N_MEASURES + m] += value
 
-# %% ../../nbs/21_features.fold.ipynb #c021
+# %% ../../nbs/21_features.fold.ipynb #c022
 @kernel
 def _fresh(s:np.ndarray, seq:int)->bool:
     "True the first time a sequence number is seen."
@@ -170,7 +169,7 @@ def _fresh(s:np.ndarray, seq:int)->bool:
     s[word] |= bit
     return True
 
-# %% ../../nbs/21_features.fold.ipynb #c022
+# %% ../../nbs/21_features.fold.ipynb #c023
 @kernel
 def _slot(s:np.ndarray, account:int)->int:
     "Where an account's slot begins; a new one is a current account; -1 when all are taken."
@@ -183,7 +182,7 @@ def _slot(s:np.ndarray, account:int)->int:
     s[at], s[at + 1], s[at + 2], s[at + 3], s[at + 4] = account, 0, UNUSED, 0, 0
     return at
 
-# %% ../../nbs/21_features.fold.ipynb #c023
+# %% ../../nbs/21_features.fold.ipynb #c024
 @kernel
 def take_account(
     s:np.ndarray,  # the state
@@ -200,7 +199,7 @@ def take_account(
     s[at + 4] = 1
     if kind == 0: s[LIMIT] += limit
 
-# %% ../../nbs/21_features.fold.ipynb #c024
+# %% ../../nbs/21_features.fold.ipynb #c025
 @kernel
 def _take_balance(s:np.ndarray, at:int, seq:int, balance:int)->None:
     "The latest balance of an account, from the newest day on."
@@ -217,7 +216,7 @@ def _take_balance(s:np.ndarray, at:int, seq:int, balance:int)->None:
     s[row + 1] = min(s[row + 1], s[BALANCE])
     s[LOW_EVER] = min(s[LOW_EVER], s[BALANCE])
 
-# %% ../../nbs/21_features.fold.ipynb #c026
+# %% ../../nbs/21_features.fold.ipynb #c027
 @kernel
 def _median(values:np.ndarray, n:int)->int:
     "The upper median of the first `n` values, which it sorts."
@@ -229,7 +228,7 @@ def _median(values:np.ndarray, n:int)->int:
         values[j + 1] = v
     return values[n//2]
 
-# %% ../../nbs/21_features.fold.ipynb #c027
+# %% ../../nbs/21_features.fold.ipynb #c028
 @kernel
 def _rhythm(s:np.ndarray)->tuple[int, int]:
     "Median gap in days and, where it is about a month, the usual day of the month; 0 where unknown or not monthly."
@@ -243,7 +242,7 @@ def _rhythm(s:np.ndarray)->tuple[int, int]:
     gap = _median(gaps, k - 1)
     return gap, _median(dates, k) if 26 <= gap <= 35 else 0
 
-# %% ../../nbs/21_features.fold.ipynb #c028
+# %% ../../nbs/21_features.fold.ipynb #c029
 @kernel
 def _next_payday(day:int, gap:int, date:int)->int:
     "The payday that follows the one on `day`."
@@ -255,7 +254,7 @@ def _next_payday(day:int, gap:int, date:int)->int:
         year, month = (year + 1, 1) if month == 12 else (year, month + 1)
     return day + gap
 
-# %% ../../nbs/21_features.fold.ipynb #c029
+# %% ../../nbs/21_features.fold.ipynb #c030
 @kernel
 def _take_pay(s:np.ndarray, day:int, amount:int)->None:
     "Income: a new payday, part of the last one, or too small to be one."
@@ -274,7 +273,7 @@ def _take_pay(s:np.ndarray, day:int, amount:int)->None:
     s[at], s[at + 1] = day, amount
     s[N_PAYDAYS] = n + 1
 
-# %% ../../nbs/21_features.fold.ipynb #c030
+# %% ../../nbs/21_features.fold.ipynb #c031
 @kernel
 def _take_payer(s:np.ndarray, day:int, name:int, amount:int)->None:
     "Who paid: eight payers are remembered, the one silent longest makes room."
@@ -291,7 +290,7 @@ def _take_payer(s:np.ndarray, day:int, name:int, amount:int)->None:
         s[N_PAYERS] = n + 1
     s[oldest], s[oldest + 1], s[oldest + 2] = name, day, amount
 
-# %% ../../nbs/21_features.fold.ipynb #c032
+# %% ../../nbs/21_features.fold.ipynb #c033
 @kernel
 def _is_new(s:np.ndarray, name:int)->bool:
     "True the first time a merchant is met; names are not 0."
@@ -304,10 +303,10 @@ def _is_new(s:np.ndarray, name:int)->bool:
     s[MERCHANT_AT + k] = name
     return True
 
-# %% ../../nbs/21_features.fold.ipynb #c033
+# %% ../../nbs/21_features.fold.ipynb #c034
 @kernel
 def take_transaction(
-    s:np.ndarray, p:Plan,       # the state, and the plan
+    s:np.ndarray, effects:np.ndarray,       # the state, and the plan's effects
     day:int, seq:int,           # booked on; number in the customer's sequence
     account:int, amount:int,    # account id; signed minor units
     category:int, status:int,   # positions in `CATEGORIES` and `STATUSES`
@@ -321,25 +320,26 @@ def take_transaction(
         at = _slot(s, account)
         if at >= 0 and s[at + 2] == UNUSED: s[at + 2] = -1
         code = code_of(category, status, amount, s[at + 1] if at >= 0 else 0)
-        _note(s, p, day, code, amount)
+        _note(s, effects, day, code, amount)
         if s[FIRST_MOVE] == NEVER or day < s[FIRST_MOVE]: s[FIRST_MOVE] = day
         if s[FIRST_EVENT] == NEVER or day < s[FIRST_EVENT]: s[FIRST_EVENT] = day
         if known and at >= 0 and seq > s[at + 2]: _take_balance(s, at, seq, balance)
-        if p.traits[code] != 0: _take_traits(s, p, day, amount, name, p.traits[code])
+        traits = effects[effects[code]]
+        if traits != 0: _take_traits(s, effects, day, amount, name, traits)
 
-# %% ../../nbs/21_features.fold.ipynb #c034
+# %% ../../nbs/21_features.fold.ipynb #c035
 @kernel
-def _take_traits(s:np.ndarray, p:Plan, day:int, amount:int, name:int, traits:int)->None:
+def _take_traits(s:np.ndarray, effects:np.ndarray, day:int, amount:int, name:int, traits:int)->None:
     "What a transaction means beyond its measures."
     row = DAILY_AT + (day & (RING_DAYS - 1))*5
     if traits & ONE_OFF: s[row + 3] = max(s[row + 3], -amount)
     if traits & INFLOW: s[row + 4] = max(s[row + 4], amount)
-    if traits & SHOP and name != 0 and _is_new(s, name): _note(s, p, day, N_CODES + 7, 0)
+    if traits & SHOP and name != 0 and _is_new(s, name): _note(s, effects, day, N_CODES + 7, 0)
     if traits & PAY:
         _take_pay(s, day, amount)
         if name != 0: _take_payer(s, day, name, amount)
 
-# %% ../../nbs/21_features.fold.ipynb #c036
+# %% ../../nbs/21_features.fold.ipynb #c037
 @kernel
 def _find(s:np.ndarray, obligation:int, instalment:int, start:int)->int:
     "The row of a due, looked for from row `start` on and then from the beginning; -1 when it was never announced."
@@ -350,7 +350,7 @@ def _find(s:np.ndarray, obligation:int, instalment:int, start:int)->int:
         if s[at] == obligation and s[at + 1] == instalment: return at
     return -1
 
-# %% ../../nbs/21_features.fold.ipynb #c037
+# %% ../../nbs/21_features.fold.ipynb #c038
 @kernel
 def _latest(s:np.ndarray, obligation:int)->int:
     "The row of an obligation's highest instalment; -1 when it is new."
@@ -362,10 +362,10 @@ def _latest(s:np.ndarray, obligation:int)->int:
         if s[at] == obligation and (found < 0 or s[at + 1] > s[found + 1]): found = at
     return found
 
-# %% ../../nbs/21_features.fold.ipynb #c038
+# %% ../../nbs/21_features.fold.ipynb #c039
 @kernel
 def take_due(
-    s:np.ndarray, p:Plan,             # the state, and the plan
+    s:np.ndarray, effects:np.ndarray,             # the state, and the plan's effects
     day:int,                          # announced on
     obligation:int, instalment:int,   # which due
     kind:int, autopay:int,            # position in `OBLIGATION_KINDS`; 1 when the bank collects it
@@ -382,13 +382,13 @@ def take_due(
     s[N_DUES] += 1
     s[SEEN_DUE] = 1
     if s[FIRST_EVENT] == NEVER or day < s[FIRST_EVENT]: s[FIRST_EVENT] = day
-    if latest < 0: _note(s, p, day, N_CODES + (5 if IS_TARGET[kind] else 6), 0)
+    if latest < 0: _note(s, effects, day, N_CODES + (5 if IS_TARGET[kind] else 6), 0)
     elif instalment > s[latest + 1]: s[AUTOPAY_LOST] += (s[latest + 2] & 1) - autopay
     if latest < 0 or instalment > s[latest + 1]:
         chain = CHAIN_AT + 2*(obligation & (CHAINS - 1))
         s[chain], s[chain + 1] = obligation, at
 
-# %% ../../nbs/21_features.fold.ipynb #c039
+# %% ../../nbs/21_features.fold.ipynb #c040
 @kernel
 def _repeats(s:np.ndarray, when:int, obligation:int, instalment:int, amount:int)->bool:
     "True when the same payment is among the last 32."
@@ -399,10 +399,10 @@ def _repeats(s:np.ndarray, when:int, obligation:int, instalment:int, amount:int)
     s[N_PRINTS] = n + 1
     return False
 
-# %% ../../nbs/21_features.fold.ipynb #c040
+# %% ../../nbs/21_features.fold.ipynb #c041
 @kernel
 def take_payment(
-    s:np.ndarray, p:Plan,             # the state, and the plan
+    s:np.ndarray, effects:np.ndarray,             # the state, and the plan's effects
     day:int, when:int,                # paid on, and the same in milliseconds
     obligation:int, instalment:int,   # towards which due
     amount:int,                       # minor units; negative when taken back
@@ -426,24 +426,24 @@ def take_payment(
     if s[FIRST_EVENT] == NEVER or day < s[FIRST_EVENT]: s[FIRST_EVENT] = day
     if day <= s[HEAD] - RING_DAYS: s[STALE] += 1
     elif amount > 0:
-        _note(s, p, day, N_CODES + sign, 0)
-        if day > s[at + 3]: _note(s, p, day, N_CODES + 2 + sign, 0)
-        if not paid: _note(s, p, day, N_CODES + 4, 0)
+        _note(s, effects, day, N_CODES + sign, 0)
+        if day > s[at + 3]: _note(s, effects, day, N_CODES + 2 + sign, 0)
+        if not paid: _note(s, effects, day, N_CODES + 4, 0)
 
-# %% ../../nbs/21_features.fold.ipynb #c042
+# %% ../../nbs/21_features.fold.ipynb #c043
 @kernel
 def _row(s:np.ndarray, day:int)->int:
     "Where the running totals at the end of `day` begin."
     return RING_AT + (min(day, s[HEAD]) & (RING_DAYS - 1))*N_MEASURES
 
-# %% ../../nbs/21_features.fold.ipynb #c043
+# %% ../../nbs/21_features.fold.ipynb #c044
 @kernel
 def _sum(s:np.ndarray, m:int, as_of:int, days:int)->int:
     "What a measure added up to over `[as_of - days, as_of)`; 0 days is all of history."
     now = s[_row(s, as_of - 1) + m]
     return now if days == 0 else now - s[_row(s, as_of - 1 - days) + m]
 
-# %% ../../nbs/21_features.fold.ipynb #c044
+# %% ../../nbs/21_features.fold.ipynb #c045
 @kernel
 def _flows(s:np.ndarray, a:int, q:np.ndarray)->None:
     "Ages, monthly rates and the largest single movements."
@@ -466,10 +466,10 @@ def _flows(s:np.ndarray, a:int, q:np.ndarray)->None:
         if d >= a - 30: debit_30, credit_30 = max(debit_30, s[row + 3]), max(credit_30, s[row + 4])
     q[Q.largest_debit_30d], q[Q.largest_debit_180d], q[Q.largest_credit_30d] = debit_30, debit, credit_30
 
-# %% ../../nbs/21_features.fold.ipynb #c045
+# %% ../../nbs/21_features.fold.ipynb #c046
 INFLOW_M, OUTGOINGS_M, INCOME_M, SPENDING_M, OWN_IN_M, DRAWN_M = (MEASURE[name] for name in ("inflow", "outgoings", "income", "spending", "own_money_in", "drawn_from_savings"))
 
-# %% ../../nbs/21_features.fold.ipynb #c046
+# %% ../../nbs/21_features.fold.ipynb #c047
 @kernel
 def _purse(s:np.ndarray, a:int, q:np.ndarray)->None:
     "Balances: one walk back over at most 180 days."
@@ -492,7 +492,7 @@ def _purse(s:np.ndarray, a:int, q:np.ndarray)->None:
         else: q[Q.low_180d], q[Q.mean_180d], q[Q.overdrawn_180d] = low, total/n, below
     _standing(s, a, q, total, n)
 
-# %% ../../nbs/21_features.fold.ipynb #c047
+# %% ../../nbs/21_features.fold.ipynb #c048
 @kernel
 def _standing(s:np.ndarray, a:int, q:np.ndarray, total:int, n:int)->None:
     "Balances now, ever, and compared with earlier."
@@ -510,7 +510,7 @@ def _standing(s:np.ndarray, a:int, q:np.ndarray, total:int, n:int)->None:
     q[Q.trough_change] = q[Q.low_30d] - earlier
     if n > 90: q[Q.savings_90d_ago] = s[DAILY_AT + (min(a - 91, head) & (RING_DAYS - 1))*5 + 2]
 
-# %% ../../nbs/21_features.fold.ipynb #c048
+# %% ../../nbs/21_features.fold.ipynb #c049
 @kernel
 def _paydays(s:np.ndarray, a:int, q:np.ndarray)->tuple[int, int, int]:
     "The rhythm of pay; returns the next expected payday at or after `a` (NEVER when unknown), the gap and the day of the month."
@@ -535,7 +535,7 @@ def _paydays(s:np.ndarray, a:int, q:np.ndarray)->tuple[int, int, int]:
     while expected < a: expected = _next_payday(expected, gap, date)
     return expected, gap, date
 
-# %% ../../nbs/21_features.fold.ipynb #c049
+# %% ../../nbs/21_features.fold.ipynb #c050
 @kernel
 def _payers(s:np.ndarray, a:int, q:np.ndarray)->None:
     "How many pay, and how long the one who paid most has been silent."
@@ -546,10 +546,10 @@ def _payers(s:np.ndarray, a:int, q:np.ndarray)->None:
         if s[at + 2] > s[main + 2]: main = at
     if s[N_PAYERS] > 0: q[Q.payers_90d], q[Q.main_payer_silent_days] = paying, a - s[main + 1]
 
-# %% ../../nbs/21_features.fold.ipynb #c051
+# %% ../../nbs/21_features.fold.ipynb #c052
 WAIT, PATH = 2, 64 # days
 
-# %% ../../nbs/21_features.fold.ipynb #c052
+# %% ../../nbs/21_features.fold.ipynb #c053
 @kernel
 def _ahead(s:np.ndarray, a:int, q:np.ndarray, path:np.ndarray)->int:
     "What is due: fills `path` (money due on each coming day) and returns the row of the next target due, -1 when there is none."
@@ -582,14 +582,14 @@ def _ahead(s:np.ndarray, a:int, q:np.ndarray, path:np.ndarray)->int:
         q[Q.next_due_autopay] = s[next_at + 2] & 1
     return next_at
 
-# %% ../../nbs/21_features.fold.ipynb #c053
+# %% ../../nbs/21_features.fold.ipynb #c054
 @kernel
 def _late_days(s:np.ndarray, at:int, a:int)->int:
     "Days late of a closed due (negative is early), or NEVER while it is open."
     if s[at + 7] != NEVER: return s[at + 7] - s[at + 3]
     return a - s[at + 3] if a - s[at + 3] > WAIT else NEVER
 
-# %% ../../nbs/21_features.fold.ipynb #c054
+# %% ../../nbs/21_features.fold.ipynb #c055
 @kernel
 def _behind(s:np.ndarray, a:int, q:np.ndarray)->None:
     "What became of the target dues so far."
@@ -618,7 +618,7 @@ def _behind(s:np.ndarray, a:int, q:np.ndarray)->None:
     q[Q.days_late_3] = days_sum/min(closed, 3)
     q[Q.days_late_drift] = q[Q.days_late_3] - q[Q.days_late_mean]
 
-# %% ../../nbs/21_features.fold.ipynb #c056
+# %% ../../nbs/21_features.fold.ipynb #c057
 @kernel
 def _record(s:np.ndarray, a:int, q:np.ndarray, next_at:int)->None:
     "The record of the obligations that are due next and on days 15–28."
@@ -643,7 +643,7 @@ def _record(s:np.ndarray, a:int, q:np.ndarray, next_at:int)->None:
     if next_closed > 0: q[Q.next_due_days_late] = next_sum/next_closed
     if closed > 0: q[Q.window_days_late], q[Q.window_late_share] = days_sum/closed, late/closed
 
-# %% ../../nbs/21_features.fold.ipynb #c057
+# %% ../../nbs/21_features.fold.ipynb #c058
 @kernel
 def _bills(s:np.ndarray, a:int, q:np.ndarray)->None:
     "What became of the bills, and when anything was last paid."
@@ -661,7 +661,7 @@ def _bills(s:np.ndarray, a:int, q:np.ndarray)->None:
     q[Q.sign_overdue_count] = overdue
     if closed > 0: q[Q.sign_days_late_90d], q[Q.sign_late_share_90d] = days_sum/closed, late/closed
 
-# %% ../../nbs/21_features.fold.ipynb #c059
+# %% ../../nbs/21_features.fold.ipynb #c060
 @kernel
 def _outlook(s:np.ndarray, a:int, q:np.ndarray, path:np.ndarray, due:int, pay:int, gap:int, date:int)->None:
     "Projected balances, and dues against paydays."
@@ -678,7 +678,7 @@ def _outlook(s:np.ndarray, a:int, q:np.ndarray, path:np.ndarray, due:int, pay:in
         if a + d == due: q[Q.projected_next_due] = left
     q[Q.projected_low_14d], q[Q.projected_low_15_28d], q[Q.projected_low_28d] = low_14, low_28, min(low_14, low_28)
 
-# %% ../../nbs/21_features.fold.ipynb #c060
+# %% ../../nbs/21_features.fold.ipynb #c061
 @kernel
 def _against_payday(s:np.ndarray, a:int, q:np.ndarray, path:np.ndarray, due:int, pay:int, gap:int, date:int)->None:
     "Dues that come before the next pay, and how long after a pay the next target due falls."
@@ -689,12 +689,6 @@ def _against_payday(s:np.ndarray, a:int, q:np.ndarray, path:np.ndarray, due:int,
     last = s[PAYDAY_AT + 3*((s[N_PAYDAYS] - 1) & (PAYDAYS - 1))]
     while pay <= due: last, pay = pay, _next_payday(pay, gap, date)
     q[Q.due_days_after_pay] = due - last
-
-# %% ../../nbs/21_features.fold.ipynb #c062
-@kernel
-def _rate(s:np.ndarray, m:int, a:int, days:int, history:float)->float:
-    "A measure a day over the part of a window that is known."
-    return _sum(s, m, a, days)/min(float(days), history)
 
 # %% ../../nbs/21_features.fold.ipynb #c063
 @kernel
@@ -732,25 +726,33 @@ def _divide(over:float, under:float)->float:
 
 # %% ../../nbs/21_features.fold.ipynb #c066
 @kernel
-def _calculate(s:np.ndarray, f:np.ndarray, a:int, q:np.ndarray)->float:
-    "One feature: `f` is its row of numbers."
-    op, x, y, days, longer = f[0], f[1], f[2], f[3], f[4]
-    if op == Op.tracked: return q[x]
-    if op == Op.over: return _divide(q[x], q[y])
-    history = q[Q.history_days]
-    if f[5] == 1 and not history >= f[6]: return np.nan
-    if f[5] == 2 and s[SEEN_DUE] == 0 or f[5] == 3 and s[PAID_TARGET] + s[PAID_SIGN] == 0: return np.nan
-    if op == Op.total: return _sum(s, x, a, days)
-    if op == Op.ratio: return _divide(_sum(s, x, a, days), _sum(s, y, a, days))
-    if op == Op.pace: return _divide(_rate(s, x, a, days, history), _rate(s, x, a, longer, history))
-    if op == Op.per: return _divide(_sum(s, x, a, days)*30/days, q[y])
-    if op == Op.since: return min(a - s[LAST_AT + x], NEVER_DAYS)
+def _over_time(s:np.ndarray, op:int, x:int, y:int, a:int, days:int, longer:int, history:float)->float:
+    "The calculations that look at several windows."
     if op == Op.entropy: return _variety(s, x, y, a, days)
     if op == Op.entropy_shift: return _variety(s, x, y, a, days) - _variety(s, x, y, a, longer)
     if op == Op.share_shift: return _divide(_sum(s, x, a, days), _sum(s, y, a, days)) - _divide(_sum(s, x, a, longer), _sum(s, y, a, longer))
     return _over_blocks(s, op, x, a, int(min(history, float(days)))//30)
 
-# %% ../../nbs/21_features.fold.ipynb #c067
+# %% ../../nbs/21_features.fold.ipynb #c068
+@kernel
+def _calculate(s:np.ndarray, table:np.ndarray, a:int, q:np.ndarray, row:np.ndarray)->None:
+    "Every row of the table, in turn."
+    history, announced, paid = q[Q.history_days], s[SEEN_DUE] == 1, s[PAID_TARGET] + s[PAID_SIGN] > 0
+    for f in range(len(table)):
+        op, x, y, days, longer, source = table[f, 0], table[f, 1], table[f, 2], table[f, 3], table[f, 4], table[f, 5]
+        if op == Op.tracked: row[f] = q[x]
+        elif op == Op.over: row[f] = q[x]/q[y] if q[y] > 0 else np.nan
+        elif source == 1 and not history >= table[f, 6] or source == 2 and not announced or source == 3 and not paid: row[f] = np.nan
+        elif op == Op.since: row[f] = min(a - s[LAST_AT + x], NEVER_DAYS)
+        elif op <= Op.per:
+            recent = _sum(s, x, a, days)
+            if op == Op.total: row[f] = recent
+            elif op == Op.per: row[f] = _divide(recent*30/days, q[y])
+            elif op == Op.ratio: row[f] = _divide(recent, _sum(s, y, a, days))
+            else: row[f] = _divide(recent/min(float(days), history), _sum(s, x, a, longer)/min(float(longer), history))
+        else: row[f] = _over_time(s, op, x, y, a, days, longer, history)
+
+# %% ../../nbs/21_features.fold.ipynb #c069
 @kernel
 def emit(
     s:np.ndarray,   # the state; unchanged
@@ -769,9 +771,9 @@ def emit(
     _bills(s, as_of, q)
     pay, gap, date = _paydays(s, as_of, q)
     _outlook(s, as_of, q, path, due, pay, gap, date)
-    for f in range(len(p.features)): row[f] = _calculate(s, p.features[f], as_of, q)
+    _calculate(s, p.features, as_of, q, row)
 
-# %% ../../nbs/21_features.fold.ipynb #c069
+# %% ../../nbs/21_features.fold.ipynb #c071
 class Events(NamedTuple):
     "The tables as arrays, sorted by customer; `_from` arrays say where each customer's rows begin."
     account_from: np.ndarray
@@ -779,24 +781,15 @@ class Events(NamedTuple):
     due_from: np.ndarray
     dues: np.ndarray          # (n, 7) announced ms, obligation, instalment, kind, autopay, due day, amount
     move_from: np.ndarray
-    arrived: np.ndarray       # (n,) ms
-    booked: np.ndarray        # (n,) ms
-    seq: np.ndarray
-    account: np.ndarray
-    amount: np.ndarray
-    category: np.ndarray
-    status: np.ndarray
-    name: np.ndarray
-    balance: np.ndarray
-    known: np.ndarray
+    moves: np.ndarray         # (10, n) arrived ms, booked ms, seq, account, amount, category, status, name, balance, balance known
     payment_from: np.ndarray
     payments: np.ndarray      # (n, 5) arrived ms, paid ms, obligation, instalment, amount
 
-# %% ../../nbs/21_features.fold.ipynb #c070
+# %% ../../nbs/21_features.fold.ipynb #c072
 MS = 86_400_000
 FAR = 1 << 62
 
-# %% ../../nbs/21_features.fold.ipynb #c071
+# %% ../../nbs/21_features.fold.ipynb #c073
 @kernel
 def _order(times:np.ndarray)->np.ndarray:
     "The stable order of nearly sorted times: insertion while it is cheap, a merge sort when it is not."
@@ -812,12 +805,7 @@ def _order(times:np.ndarray)->np.ndarray:
         if moves > 64*n: return np.argsort(times, kind="mergesort")
     return order
 
-# %% ../../nbs/21_features.fold.ipynb #c072
-@kernel
-def _take_move(s:np.ndarray, p:Plan, e:Events, i:int)->None:
-    take_transaction(s, p, e.booked[i]//MS, e.seq[i], e.account[i], e.amount[i], e.category[i], e.status[i], e.name[i], e.balance[i], e.known[i] != 0)
-
-# %% ../../nbs/21_features.fold.ipynb #c073
+# %% ../../nbs/21_features.fold.ipynb #c074
 @kernel
 def _replay_one(
     s:np.ndarray, p:Plan, e:Events, c:int, # a state, the plan, the events, which customer
@@ -825,16 +813,17 @@ def _replay_one(
     rows:np.ndarray,                       # (n, n_features) is filled
 )->None:
     "One customer's life in order of arrival."
-    a0, d0, m0, y0 = e.account_from[c], e.due_from[c], e.move_from[c], e.payment_from[c]
+    a0, d0, m0, y0, moves = e.account_from[c], e.due_from[c], e.move_from[c], e.payment_from[c], e.moves
+    effects = p.effects
     accounts, dues, payments = e.accounts[a0:e.account_from[c + 1]], e.dues[d0:e.due_from[c + 1]], e.payments[y0:e.payment_from[c + 1]]
-    a_order, d_order, m_order, y_order = _order(accounts[:, 0]), _order(dues[:, 0]), _order(e.arrived[m0:e.move_from[c + 1]]), _order(payments[:, 0])
+    a_order, d_order, m_order, y_order = _order(accounts[:, 0]), _order(dues[:, 0]), _order(moves[0, m0:e.move_from[c + 1]]), _order(payments[:, 0])
     a, d, m, y = 0, 0, 0, 0
     for k in range(len(as_of)):
         now = as_of[k]*MS
         while True:
             at = accounts[a_order[a], 0] if a < len(a_order) else FAR
             dt = dues[d_order[d], 0] if d < len(d_order) else FAR
-            mt = e.arrived[m0 + m_order[m]] if m < len(m_order) else FAR
+            mt = moves[0, m0 + m_order[m]] if m < len(m_order) else FAR
             yt = payments[y_order[y], 0] if y < len(y_order) else FAR
             t = min(at, dt, mt, yt)
             if t >= now: break
@@ -844,18 +833,19 @@ def _replay_one(
                 a += 1
             elif dt == t:
                 x = dues[d_order[d]]
-                take_due(s, p, t//MS, x[1], x[2], x[3], x[4], x[5], x[6])
+                take_due(s, effects, t//MS, x[1], x[2], x[3], x[4], x[5], x[6])
                 d += 1
             elif mt == t:
-                _take_move(s, p, e, m0 + m_order[m])
+                i = m0 + m_order[m]
+                take_transaction(s, effects, moves[1, i]//MS, moves[2, i], moves[3, i], moves[4, i], moves[5, i], moves[6, i], moves[7, i], moves[8, i], moves[9, i] != 0)
                 m += 1
             else:
                 x = payments[y_order[y]]
-                take_payment(s, p, x[1]//MS, x[1], x[2], x[3], x[4])
+                take_payment(s, effects, x[1]//MS, x[1], x[2], x[3], x[4])
                 y += 1
         emit(s, p, as_of[k], rows[k])
 
-# %% ../../nbs/21_features.fold.ipynb #c074
+# %% ../../nbs/21_features.fold.ipynb #c075
 @kernel
 def replay(
     p:Plan, e:Events,         # the plan, the events

@@ -113,19 +113,19 @@ def _account(s:np.ndarray, row:Mapping[str, Any])->None:
 
 # %% ../../nbs/23_features.online.ipynb #c014
 def _due(s:np.ndarray, row:Mapping[str, Any])->None:
-    take_due(s, PLAN, _ms(row["announced_at"])//MS, int(row["obligation_id"]), int(row["instalment"]), _POSITION["due"][row["kind"]], int(row["autopay"]), _ms(row["due_on"])//MS, int(row["amount_minor"]))
+    take_due(s, PLAN.effects, _ms(row["announced_at"])//MS, int(row["obligation_id"]), int(row["instalment"]), _POSITION["due"][row["kind"]], int(row["autopay"]), _ms(row["due_on"])//MS, int(row["amount_minor"]))
 
 # %% ../../nbs/23_features.online.ipynb #c015
 def _move(s:np.ndarray, row:Mapping[str, Any])->None:
     balance = row["balance_after_minor"]
     known = not pd.isna(balance)
-    take_transaction(s, PLAN, _ms(row["booked_at"])//MS, int(row["seq"]), int(row["account_id"]), int(row["amount_minor"]), _POSITION["category"][row["category"]],
+    take_transaction(s, PLAN.effects, _ms(row["booked_at"])//MS, int(row["seq"]), int(row["account_id"]), int(row["amount_minor"]), _POSITION["category"][row["category"]],
                      _POSITION["status"][row["status"]], one_name(row["counterparty"]), int(balance) if known else 0, known)
 
 # %% ../../nbs/23_features.online.ipynb #c016
 def _payment(s:np.ndarray, row:Mapping[str, Any])->None:
     paid = _ms(row["paid_at"])
-    take_payment(s, PLAN, paid//MS, paid, int(row["obligation_id"]), int(row["instalment"]), int(row["amount_minor"]))
+    take_payment(s, PLAN.effects, paid//MS, paid, int(row["obligation_id"]), int(row["instalment"]), int(row["amount_minor"]))
 
 # %% ../../nbs/23_features.online.ipynb #c017
 _TAKES = {"accounts": ("opened_on", _account), "obligations": ("announced_at", _due), "transactions": ("arrived_at", _move), "payments": ("arrived_at", _payment)}
