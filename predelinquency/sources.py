@@ -7,7 +7,7 @@ __all__ = ['CANONICAL', 'MADE_HERE', 'DEFAULTS', 'KEYS', 'FILE_KEYS', 'TYPES', '
            'accepts', 'load', 'parse', 'TableFacts', 'Report', 'check', 'ingest']
 
 # %% ../nbs/15_sources.ipynb #c003
-import codecs, csv, os, re, shutil, tempfile
+import codecs, csv, errno, os, re, shutil, tempfile
 from collections.abc import Iterable, Iterator, Mapping as Dict
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -88,7 +88,7 @@ def _near(word:str, known:Iterable[str])->str:
     "A hint: the nearest known word, or all of them."
     known = list(known)
     if near := get_close_matches(word, known, 1, .6): return f"did you mean {near[0]}?"
-    return f"known: {', '.join(known)}" + ("; put an expression with a comma into quotes, or on a line of its own" if re.search("[( ]", word) else "")
+    return f"known: {', '.join(known)}" + ("; put an expression with a comma into quotes, or on a line of its own" if re.search("[() ]", word) else "")
 
 # %% ../nbs/15_sources.ipynb #c017
 def _section(values:Any, known:Iterable[str], required:Iterable[str], where:str)->dict[str, Any]:
@@ -198,14 +198,13 @@ def _select(name:str, raw:Any, where:str)->Select:
 # %% ../nbs/15_sources.ipynb #c031
 @contextmanager
 def _database()->Iterator[duckdb.DuckDBPyConnection]:
-    "A scratch database that is gone afterwards; a full disk is a `StoreError`."
-    with tempfile.TemporaryDirectory(prefix="sources-") as folder:
-        db = duckdb.connect(str(Path(folder)/"work.duckdb"))
-        db.execute("set preserve_insertion_order = true")
-        try: yield db
-        except duckdb.IOException as e:
-            raise StoreError(f"could not write: {str(e).splitlines()[0]}", where=folder, remedy="free disk space, or set TMPDIR to a folder with more of it") from e
-        finally: db.close()
+    "A scratch database that is gone afterwards; a full disk is a `StoreError`, a file that may not be read a `SchemaError`."
+    try:
+        with tempfile.TemporaryDirectory(prefix="sources-") as folder, duckdb.connect(str(Path(folder)/"work.duckdb")) as db: yield db
+    except (duckdb.IOException, duckdb.FatalException, OSError) as e:
+        told = str(e).splitlines()[0]
+        if isinstance(e, OSError) and e.errno not in (errno.ENOSPC, errno.EDQUOT): raise SchemaError(f"cannot be read: {e.strerror}", where=str(e.filename or "")) from e
+        raise StoreError(f"could not write: {told}", where=tempfile.gettempdir(), remedy="free disk space, or set TMPDIR to a folder with more of it") from e
 
 # %% ../nbs/15_sources.ipynb #c032
 def _quote(name:str)->str: return '"' + name.replace('"', '""') + '"'

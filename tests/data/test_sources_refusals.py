@@ -1,0 +1,141 @@
+"""Bad input is refused with its place and a remedy, before anything is written."""
+import errno
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from small_bank import BOOK, MAPPING, bank
+
+from predelinquency import params, schema, sources
+from predelinquency.core import ParamsError, PredelinquencyError, SchemaError, StoreError
+
+ROOT = Path(__file__).parents[2]
+BASE = params.load(ROOT/"params.yaml").base
+
+FILES = {
+    "unknown currency": (BOOK.replace("HY,EUR", "HY,EUX"), ("book.csv", "line 4", "money", "'EUX'", "did you mean EUR?")),
+    "duplicate id": (BOOK.replace("3,Béla", "2,Béla"), ("book.csv", "line 3", "line 4", "number must be unique", "duplicate")),
+    "impossible date": (BOOK.replace("2024-03-01", "2024-02-30"), ("book.csv", "line 3", "due", "'2024-02-30'", "correct")),
+    "missing column": (BOOK.replace("due,paid", "duedate,paid"), ("book.csv", "lacks column due", "did you mean duedate?")),
+    "column twice": (BOOK.replace("money", "sum"), ("book.csv", "lacks column money")),
+    "empty file": (b"\n", ("book.csv", "is empty", "export it again")),
+    "only a header": (BOOK.splitlines()[0], ("book.csv", "holds no row", "export it again")),
+    "wrong delimiter": (BOOK.replace(",", ";"), ("book.csv", "delimiter ','", "set delimiter: ';'")),
+    "another encoding": (BOOK.encode("latin-1"), ("book.csv", "line 4 is not utf-8", "latin-1")),
+    "mixed encodings": (BOOK.encode() + "4,Zoë,2024-02-01,,1.00,KR,EUR\n".encode("cp1252"), ("book.csv", "line 5 is not utf-8", "mixed encodings")),
+    "unmapped code": (BOOK.replace("HY", "HX"), ("book.csv", "line 4", "kind", "'HX'", "codes.kind")),
+    "a line too short": (BOOK.replace("KR,EUR\n2", "KR\n2"), ("book.csv", "line 2", "6 fields instead of 7", "repair the line")),
+    "an open quote": (BOOK.replace("3,Béla", '3,"Béla'), ("book.csv", "line 4", "quote")),
+    "a thousands comma": (BOOK.replace("1180.50", '"1,180.50"'), ("book.csv", "line 4", "sum", "'1,180.50'", "decimal mark")),
+    "a fraction of a cent": (BOOK.replace("1180.50", "1180.505"), ("small.yaml", "tables.obligations.columns.amount", "'1180.505'", "'Béla'", "keep")),
+    "a negative due": (BOOK.replace("1180.50", "-1"), ("small.yaml", "tables.obligations.columns.amount", "'-1'", "at least 1 minor unit")),
+    "nobody's row": (BOOK.replace("Béla", ""), ("small.yaml", "tables.customers.columns.customer", "nothing", "keep")),
+    "after blank and broken lines": (BOOK.replace("2,Anna", '\n2,"An\nna"').replace("1180.50", "x"), ("book.csv", "line 6", "sum", "'x'")),
+}
+
+MAPPINGS = {
+    "key": (("path: book", "pth: book"), ("files.book", "'pth'", "did you mean path?")),
+    "table": (("  payments:", "  payment:"), ("tables", "'payment'", "did you mean payments?")),
+    "column": (("due_on: due,", "due_no: due,"), ("tables.obligations.columns", "'due_no'", "did you mean due_on?")),
+    "left out": (("due_on: due, ", ""), ("tables.obligations.columns", "due_on", "add it")),
+    "type": (("sum: decimal", "sum: decimel"), ("files.book.columns.sum", "decimel", "did you mean decimal?")),
+    "code table": (("code kind", "code kinds"), ("files.book.columns.kind", "'kinds'", "did you mean kind?")),
+    "code twice": (("KR: loan,", "KR: loan, KR: loan,"), ("small.yaml, line 11", "'KR' stands twice")),
+    "word": (("{KR: loan", "{KR: laon"), ("tables.obligations.columns.kind", "'laon'", "did you mean loan?")),
+    "expression": (("due_on: due,", "due_on: deu,"), ("tables.obligations.columns.due_on", "'deu'", "due")),
+    "rows": (("    from: book\n", "    from: bok\n"), ("from", "'bok'", "book")),
+    "condition": (("paid is not null", "payd is not null"), ("tables.payments.keep", "it was paid", "paid")),
+    "currency": (("currency: EUR", "currency: EURO"), ("currency", "'EURO'", "did you mean EUR?")),
+    "zone": (("Europe/Vienna", "Europe/Viena"), ("time_zone", "did you mean Europe/Vienna?")),
+    "date format": (("due: date,", "due: date %Q,"), ("files.book.columns", "%Q", "strptime")),
+    "delimiter": (("path: book.csv", "path: book.csv\n    delimiter: tab"), ("files.book", "'tab'", "one character")),
+    "encoding": (("path: book.csv", "path: book.csv\n    encoding: utf-9"), ("files.book", "'utf-9'", "utf-8")),
+    "path": (("path: book.csv", "path: ../book.csv"), ("files.book", "leaves the data folder")),
+    "no yaml": (("codes:", "codes: ["), ("is not valid YAML", "indentation")),
+    "a list": (("files:\n  book:", "files:\n  - book:"), ("files", "must be a section")),
+    "a comma": (("joined_on: first - 100", "joined_on: greatest(first, first)"), ("tables.customers.columns", "quotes")),
+    "without obligations": (("  obligations:", "  accounts:"), ("tables.accounts", "unknown key")),
+    "dues that repeat": (("obligation: number, instalment: 1, kind", "obligation: name, instalment: 1, kind"), ("tables.obligations", "must be unique", "Anna")),
+    "announced too late": (("due - 30", "due + 30"), ("tables.obligations", "announced", "2024-03-02")),
+    "nobody left": (("group by name)", "where false group by name)"), ("tables.customers", "no customer is left")),
+}
+
+
+def untouched(folder:Path, known:set[str])->bool:
+    "No table, no draft: at most the empty folder itself."
+    return {p.name for p in folder.rglob("*")} <= known | {"raw"} and not list((folder/"raw").glob("*"))
+
+
+@pytest.mark.parametrize("fault", FILES)
+def test_a_fault_in_a_file_is_refused_with_its_place_and_a_remedy(fault:str, tmp_path:Path):
+    book, words = FILES[fault]
+    mapping = bank(tmp_path, book=book)
+    for action in (lambda: sources.check(mapping, tmp_path), lambda: sources.ingest(mapping, tmp_path, tmp_path/"raw", BASE)):
+        with pytest.raises(SchemaError) as told: action()
+        assert [w for w in words if w not in str(told.value)] == []
+        assert told.value.remedy
+    assert untouched(tmp_path, {"book.csv"})
+
+
+@pytest.mark.parametrize("fault", MAPPINGS)
+def test_a_fault_in_a_mapping_is_refused_with_the_nearest_name(fault:str, tmp_path:Path):
+    change, words = MAPPINGS[fault]
+    assert MAPPING.count(change[0]) >= 1
+    with pytest.raises(PredelinquencyError) as told: sources.ingest(bank(tmp_path, MAPPING.replace(*change)), tmp_path, tmp_path/"raw", BASE)
+    assert [w for w in words if w not in str(told.value)] == []
+    assert untouched(tmp_path, {"book.csv"})
+
+
+def test_a_missing_file_and_a_missing_folder_are_named(tmp_path:Path):
+    (tmp_path/"books.csv").write_text(BOOK)
+    with pytest.raises(SchemaError, match=r"(?s)no file 'book\.csv'.*did you mean books\.csv\?"): sources.check(bank(tmp_path, book=""), tmp_path)
+    with pytest.raises(SchemaError, match="no such folder"): sources.check(bank(tmp_path), tmp_path/"elsewhere")
+    with pytest.raises(ParamsError, match="berka, superlender"): sources.load("berca")
+
+
+def test_a_refused_ingest_leaves_the_last_good_one(tmp_path:Path):
+    sources.ingest(bank(tmp_path), tmp_path, tmp_path/"raw", BASE)
+    before = {p: p.read_bytes() for p in (tmp_path/"raw").rglob("*.parquet")}
+    with pytest.raises(SchemaError): sources.ingest(bank(tmp_path, book=BOOK.replace("HY", "HX")), tmp_path, tmp_path/"raw", BASE)
+    assert {p: p.read_bytes() for p in (tmp_path/"raw").rglob("*.parquet")} == before
+
+
+def test_a_disk_that_fills_up_while_writing_leaves_nothing(tmp_path:Path, monkeypatch:pytest.MonkeyPatch):
+    def full(*_:object)->None: raise OSError(errno.ENOSPC, "No space left on device")
+    mapping = bank(tmp_path)
+    monkeypatch.setattr(schema, "_write_file", full)
+    with pytest.raises(StoreError, match=r"(?s)No space left.*free disk space"): sources.ingest(mapping, tmp_path, tmp_path/"raw", BASE)
+    assert untouched(tmp_path, {"book.csv"})
+
+
+@pytest.fixture
+def tiny_disk(tmp_path:Path)->Iterator[Path]:
+    "A disk of 64 kB."
+    disk = tmp_path/"disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small disk needs root; run the tests as root in a container to include this one")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_truly_full_disk_is_refused_in_words(tiny_disk:Path, tmp_path:Path, monkeypatch:pytest.MonkeyPatch):
+    mapping = bank(tmp_path)
+    (tiny_disk/"ballast").write_bytes(bytes(60_000))
+    with pytest.raises(StoreError, match=r"(?s)could not write.*free disk space"): sources.ingest(mapping, tmp_path, tiny_disk/"raw", BASE)
+    assert untouched(tiny_disk, {"ballast"})
+    monkeypatch.setattr(tempfile, "tempdir", str(tiny_disk))
+    with pytest.raises(StoreError, match=r"(?s)could not write.*TMPDIR"): sources.ingest(mapping, tmp_path, tmp_path/"raw", BASE)
+
+
+@pytest.mark.parametrize("fault", ["unknown currency", "mixed encodings", "empty file"])
+def test_the_command_line_shows_the_refusal_without_a_traceback(fault:str, tmp_path:Path):
+    bank(tmp_path, book=FILES[fault][0])
+    (tmp_path/"small.yaml").write_text(MAPPING)
+    done = subprocess.run([Path(sys.executable).parent/"predelinquency", "source", "check", str(tmp_path/"small.yaml"), "--data", str(tmp_path)], capture_output=True, text=True, check=False)
+    said = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode != 0 and "Traceback" not in said
+    assert "book.csv" in said and "to fix" in said
