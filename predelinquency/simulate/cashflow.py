@@ -11,11 +11,12 @@ __all__ = ['CURRENT', 'SAVINGS', 'TERM', 'CARD', 'LOAN', 'HIDDEN', 'OUTSIDE', 'A
            'LOAN_DISBURSEMENT', 'RENT_CATEGORY', 'RETAIL', 'OTHER', 'TRANSFER_OUT', 'INCOME_CATEGORY', 'SLOTS', 'OPEN',
            'LIFE', 'TX', 'DUE', 'PAYMENT', 'EPISODE', 'LOG_WIDTH', 'ARRIVAL', 'PAY', 'PAY_DELAY', 'PURCHASES',
            'PURCHASE', 'TICKET', 'MANUAL', 'HABIT', 'ATTENTION', 'BACK', 'SIDE', 'PARTIAL', 'BILL', 'RESERVE',
-           'CONTRACT', 'LUCK', 'note', 'arrives', 'book', 'post', 'shift', 'borrow_here', 'at_time', 'draw',
-           'pick_name', 'due_in_month', 'sign', 'sign_home', 'sign_rest', 'settle', 'begin', 'next_payday', 'receive',
-           'receive_more', 'born_choice', 'amount_due', 'when_paid', 'announce', 'card_wish', 'tend', 'spendable',
-           'cover', 'pay_due', 'pay', 'note_payment', 'refuse', 'give_up', 'take_back', 'poisson', 'spend', 'buy',
-           'choose_account', 'due_within', 'in_reach', 'reflect', 'turn_of_month']
+           'CONTRACT', 'LUCK', 'PAID_ANYHOW', 'note', 'arrives', 'book', 'post', 'shift', 'borrow_here', 'at_time',
+           'draw', 'pick_name', 'due_in_month', 'sign', 'sign_home', 'sign_rest', 'settle', 'begin', 'next_payday',
+           'season_of_pay', 'receive', 'receive_more', 'born_choice', 'amount_due', 'when_paid', 'announce',
+           'card_wish', 'tend', 'spendable', 'cover', 'due_within', 'living', 'pay_due', 'pay', 'note_payment',
+           'refuse', 'give_up', 'take_back', 'poisson', 'spend', 'buy', 'choose_account', 'in_reach', 'due_soon',
+           'reflect', 'adapt', 'turn_of_month']
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c003
 from typing import Any
@@ -33,7 +34,7 @@ ACCOUNTS = 7
 BOOKED, FAILED, REVERSED = (STATUSES.index(s) for s in ("booked", "failed", "reversed"))
 LOAN_DUE, CARD_DUE, MORTGAGE_DUE, RENT_DUE, UTILITY_DUE, TELECOM_DUE, INSURANCE_DUE, SUBSCRIPTION_DUE, TAX_DUE = range(len(OBLIGATION_KINDS))
 KIND_CATEGORY = np.array([CATEGORIES.index({"loan": "loan_payment", "card": "card_payment"}.get(k, k)) for k in OBLIGATION_KINDS])
-ANNOUNCED_DAYS = np.array([60, 25, 60, 60, 16, 40, 60, 40, 60]) # before the due date: contracts are known long before, a card's due on statement day
+ANNOUNCED_DAYS = np.array([75, 25, 75, 75, 16, 40, 75, 40, 75]) # before the due date: contracts are known long before, a card's due on statement day
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c006
 (SALARY, OWN_TRANSFER, FEE, INTEREST, GROCERIES, ATM, REPAIR, MEDICAL, GAMBLING, BENEFIT, GIG_INCOME, STUDENT_FINANCE, PAYDAY_LOAN, PAYDAY_REPAYMENT, BNPL, CASH_ADVANCE, FAMILY_SUPPORT,
@@ -53,7 +54,7 @@ LIFE = np.dtype([
     ("due_on", "i8", (SLOTS, OPEN)), ("left", "i8", (SLOTS, OPEN)), ("extra", "i8", (SLOTS, OPEN)),                    # open instalments: due date, unpaid, wish to pay above it
     ("instalment", "i8", (SLOTS, OPEN)), ("act_on", "i8", (SLOTS, OPEN)), ("tries", "i8", (SLOTS, OPEN)),              # number, when somebody will try to pay, refusals so far
     ("pay_nominal", "i8"), ("pay_on", "i8"), ("paid_on", "i8"), ("employer", "i8"), ("wage", "f8"), ("side_on", "i8"), # payday by contract, expected, last; payer, wage level
-    ("ease", "f8"), ("cut", "f8"), ("mood", "f8"), ("helped_on", "i8"),                                                # money in reach / needed, share of wishes kept, spending mood, last help
+    ("ease", "f8"), ("cut", "f8"), ("mood", "f8"), ("level", "f8"), ("reserve", "i8"), ("helped_on", "i8"),                # money in reach / needed, share of wishes kept, mood, habit level, kept for dues, last help
     ("back_on", "i8"), ("back_slot", "i8"), ("back_due", "i8"), ("back_number", "i8"), ("back_amount", "i8"),          # a payment that will be taken back
     ("payday_debt", "i8"), ("payday_due", "i8"), ("bnpl_left", "i8"), ("bnpl_part", "i8"), ("bnpl_on", "i8"),          # small dear debts
     ("until", "i8", (12,)), ("since", "i8", (12,)), ("size", "f8", (12,)), ("pay_factor", "f8"), ("delay", "f8"), ("gamble", "f8"), ("drain", "f8"), ("troubles", "i8"), # stress episodes and what they do
@@ -199,11 +200,12 @@ def sign_home(s:Any, t:Any, p:Any)->None:
     if u < p[4]: sign(s, t, 0, MORTGAGE_DUE, int(t.income * between(.17, .30, size)), 9999, .35)
     elif u < p[4] + p[5]: sign(s, t, 0, RENT_DUE, int(t.income * between(.20, .34, size)) + 4000, 9999, .35)
     home = u < p[4] + p[5]
+    if u < p[4]: t.buffer_days, t.hardship = t.buffer_days * 1.7, t.hardship * .55 # who was granted a mortgage had something behind them
     for slot in range(3, 6 if home else 3): sign(s, t, slot, UTILITY_DUE if slot < 5 else TAX_DUE, int((11000, 3400, 13500)[slot - 3] * between(.6, 1.4, uniform(t.seed, t.id, 0, CONTRACT, 102 + slot))), 9999, .6)
     sign(s, t, 6, TELECOM_DUE, int(between(900, 3500, uniform(t.seed, t.id, 0, CONTRACT, 110))), 9999, .6)
     if home: sign(s, t, 7, TELECOM_DUE, int(between(2200, 4200, uniform(t.seed, t.id, 0, CONTRACT, 111))), 9999, .6)
     if t.car: sign(s, t, 8, INSURANCE_DUE, int(between(3200, 7500, uniform(t.seed, t.id, 0, CONTRACT, 112))), 9999, .5)
-    if uniform(t.seed, t.id, 0, CONTRACT, 113) < .6: sign(s, t, 9, INSURANCE_DUE, int(t.income * between(.008, .03, uniform(t.seed, t.id, 0, CONTRACT, 114))), 9999, .5)
+    if uniform(t.seed, t.id, 0, CONTRACT, 113) < .8: sign(s, t, 9, INSURANCE_DUE, int(t.income * between(.015, .055, uniform(t.seed, t.id, 0, CONTRACT, 114))), 9999, .5)
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c027
 @kernel
@@ -233,7 +235,7 @@ def settle(s:Any, t:Any, spending:Any)->None:
         if s.amount[0] < .1 * t.income: break
     t.spend_day = max(.22 * t.income, t.income * (1 - t.save_share) + t.side * 3 - fixed) / 30.4
     mean_ticket = 1 / (spending[:, 1] / spending[:, 2]).sum()
-    t.visits = 1.05 * (t.spend_day / 2600) ** .4 * np.exp(.2 * normal(t.seed, t.id, 0, CONTRACT, 150))
+    t.visits = 1.35 * (t.spend_day / 2600) ** .4 * np.exp(.2 * normal(t.seed, t.id, 0, CONTRACT, 150))
     t.ticket = t.spend_day / (t.visits * mean_ticket)
     t.wanted = t.buffer_days * (t.spend_day + fixed / 30.4)
     card = int(t.card_use * t.spend_day * 30.4) if t.card_habit else 0
@@ -247,7 +249,7 @@ def begin(
     day:int,      # first day of life in this world
 )->None:
     "Sign the contracts, lay out the wealth, set the first payday."
-    s.day, s.wage, s.ease, s.cut, s.mood, s.pay_factor = day, 1.0, 1.5, 1.0, 1.0, 1.0
+    s.day, s.wage, s.ease, s.cut, s.mood, s.level, s.pay_factor = day, 1.0, 1.5, 1.0, 1.0, 1.0, 1.0
     for account in range(ACCOUNTS): s.opened[account] = -1
     p = personas[t.persona]
     sign_home(s, t, p)
@@ -288,10 +290,18 @@ def next_payday(s:Any, t:Any)->None:
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c033
 @kernel
+def season_of_pay(s:Any, t:Any)->float:
+    "Work paid by the job or the hour is plentiful before Christmas and scarce in January."
+    if t.rhythm != WEEKLY and t.rhythm < GIG: return 1.0
+    month = civil(s.day)[1]
+    return 1.08 if month == 12 else .78 if month == 1 else 1.01
+
+# %% ../../nbs/11_simulate.cashflow.ipynb #c034
+@kernel
 def receive(s:Any, t:Any, log:Any)->None:
     "Pay arrives, part of it at the other bank; some is put aside and some sent over."
     if s.day != s.pay_on: return
-    amount = int(t.pay * s.wage * s.pay_factor * np.exp(t.wobble * normal(t.seed, t.id, s.day, PAY, 0) - .5 * t.wobble * t.wobble))
+    amount = int(t.pay * s.wage * s.pay_factor * season_of_pay(s, t) * np.exp(t.wobble * normal(t.seed, t.id, s.day, PAY, 0) - .5 * t.wobble * t.wobble))
     at_time(s, 1_800_000 + int(draw(s, t, PAY, 1) * 5_000_000))
     if amount > 0:
         away = int(amount * t.hidden_pay)
@@ -302,7 +312,7 @@ def receive(s:Any, t:Any, log:Any)->None:
     if t.has_savings and s.cut > .95 and amount > 0: shift(s, t, log, CURRENT, SAVINGS, min(int(amount * t.save_share), max(0, s.money[CURRENT] - amount // 4)) // 500 * 500)
     next_payday(s, t)
 
-# %% ../../nbs/11_simulate.cashflow.ipynb #c034
+# %% ../../nbs/11_simulate.cashflow.ipynb #c035
 @kernel
 def receive_more(s:Any, t:Any, log:Any)->None:
     "A side income for some; a term's student finance for students."
@@ -311,13 +321,13 @@ def receive_more(s:Any, t:Any, log:Any)->None:
         at_time(s, 7_200_000)
         post(s, t, log, HIDDEN if t.hidden_pay == 1.0 else CURRENT, int(t.side * np.exp(.6 * normal(t.seed, t.id, s.day, SIDE, 1) - .18)), GIG_INCOME, pick_name(t, GIG_INCOME, born_choice(t)), BOOKED)
 
-# %% ../../nbs/11_simulate.cashflow.ipynb #c035
+# %% ../../nbs/11_simulate.cashflow.ipynb #c036
 @kernel
 def born_choice(t:Any)->float:
     "A choice that a person keeps for life."
     return uniform(t.seed, t.id, 0, CONTRACT, 170)
 
-# %% ../../nbs/11_simulate.cashflow.ipynb #c037
+# %% ../../nbs/11_simulate.cashflow.ipynb #c038
 @kernel
 def amount_due(s:Any, t:Any, k:int)->int:
     "The amount of the next instalment: a card asks for a minimum, energy follows the season."
@@ -329,7 +339,7 @@ def amount_due(s:Any, t:Any, k:int)->int:
         return int(s.amount[k] * (1 + .35 * np.cos((month - 1.5) / 6 * np.pi)))
     return s.amount[k]
 
-# %% ../../nbs/11_simulate.cashflow.ipynb #c038
+# %% ../../nbs/11_simulate.cashflow.ipynb #c039
 @kernel
 def when_paid(s:Any, t:Any, k:int)->int:
     "The day on which somebody will first try to pay the next instalment."
@@ -341,7 +351,7 @@ def when_paid(s:Any, t:Any, k:int)->int:
         return due + 2 + int(20 * u * u + 6 * u)
     return max(s.day, due - int(7 * uniform(t.seed, t.id, s.contract[k], HABIT, 0)) - int(2.5 * uniform(t.seed, t.id, key, MANUAL, 2)))
 
-# %% ../../nbs/11_simulate.cashflow.ipynb #c039
+# %% ../../nbs/11_simulate.cashflow.ipynb #c040
 @kernel
 def announce(s:Any, t:Any, log:Any, k:int)->None:
     "Make the next instalment known and put it among the open ones."
@@ -352,7 +362,7 @@ def announce(s:Any, t:Any, log:Any, k:int)->None:
         s.due_on[k, j], s.left[k, j], s.instalment[k, j], s.tries[k, j], s.extra[k, j] = s.next_due[k], amount, s.number[k], 0, 0
         if s.kind[k] == CARD_DUE: s.extra[k, j] = card_wish(s, t, amount)
         s.act_on[k, j] = when_paid(s, t, k)
-        if s.seen[k] and s.next_due[k] > t.visible_from:
+        if s.seen[k] and s.next_due[k] >= t.visible_from + 14: # whoever pays early pays at most 9 days before
             known = s.day * DAY_MS + (32_400_000 if s.day != t.visible_from else 0)
             note(log, DUE, s.contract[k], s.number[k], s.kind[k], known, s.next_due[k], amount, s.autopay[k], 0, 0)
         s.months[k] -= 1
@@ -360,7 +370,7 @@ def announce(s:Any, t:Any, log:Any, k:int)->None:
     s.next_due[k] = due_in_month(s.next_due[k], s.dom[k], 1)
     if s.kind[k] == TAX_DUE and civil(s.next_due[k])[1] == 2: s.next_due[k] = due_in_month(s.next_due[k], s.dom[k], 2) # ten payments a year
 
-# %% ../../nbs/11_simulate.cashflow.ipynb #c040
+# %% ../../nbs/11_simulate.cashflow.ipynb #c041
 @kernel
 def card_wish(s:Any, t:Any, minimum:int)->int:
     "What a cardholder would like to pay above the minimum: all, some or nothing."
@@ -369,7 +379,7 @@ def card_wish(s:Any, t:Any, minimum:int)->int:
     if t.card_habit == 2 and s.cut > .8: return min(owed, int(owed * .06) + 2000)
     return 0
 
-# %% ../../nbs/11_simulate.cashflow.ipynb #c041
+# %% ../../nbs/11_simulate.cashflow.ipynb #c042
 @kernel
 def tend(s:Any, t:Any, log:Any, k:int)->None:
     "Everything that slot `k` needs today: announcements, payments, and when to look again."
@@ -382,13 +392,13 @@ def tend(s:Any, t:Any, log:Any, k:int)->None:
     if s.active[k] == 2 and not waiting: s.active[k] = 0
     s.wake[k] = max(wake, s.day + 1)
 
-# %% ../../nbs/11_simulate.cashflow.ipynb #c043
+# %% ../../nbs/11_simulate.cashflow.ipynb #c044
 @kernel
 def spendable(s:Any, t:Any, k:int)->int:
     "What contract `k` can draw on: the visible account with its overdraft, or the account elsewhere."
     return s.money[CURRENT] + t.overdraft if s.seen[k] else s.money[HIDDEN]
 
-# %% ../../nbs/11_simulate.cashflow.ipynb #c044
+# %% ../../nbs/11_simulate.cashflow.ipynb #c045
 @kernel
 def cover(s:Any, t:Any, log:Any, short:int)->int:
     "Move up to `short` (rounded up to 10.00) of own money into the current account; returns how much came."
@@ -401,17 +411,38 @@ def cover(s:Any, t:Any, log:Any, short:int)->int:
         came += take
     return came
 
-# %% ../../nbs/11_simulate.cashflow.ipynb #c045
+# %% ../../nbs/11_simulate.cashflow.ipynb #c046
+@kernel
+def due_within(s:Any, days:int, seen_only:bool)->int:
+    "What is announced, unpaid and due within so many days."
+    total = 0
+    for k in range(SLOTS):
+        if s.active[k] and (s.seen[k] or not seen_only):
+            for j in range(OPEN):
+                if s.left[k, j] > 0 and s.due_on[k, j] <= s.day + days: total += s.left[k, j]
+    return total
+
+# %% ../../nbs/11_simulate.cashflow.ipynb #c047
+PAID_ANYHOW = 8000 # a bank lets a small shortfall through, minor units; assumption
+
+# %% ../../nbs/11_simulate.cashflow.ipynb #c048
+@kernel
+def living(s:Any, t:Any)->int:
+    "What a household keeps to live on until pay before it catches up on what is behind."
+    return int(max(3, min(21, s.pay_on - s.day)) * t.spend_day * s.level * .65) + due_within(s, 6, True) // 2
+
+# %% ../../nbs/11_simulate.cashflow.ipynb #c049
 @kernel
 def pay_due(s:Any, t:Any, log:Any, k:int, j:int)->None:
     "Try to pay open instalment `j` of slot `k`."
     at_time(s, 7_200_000 if s.autopay[k] and s.tries[k, j] < 2 else 25_200_000 + k * 240_000)
     if s.seen[k] and (not s.autopay[k] or s.tries[k, j] > 0) and spendable(s, t, k) < s.left[k, j]: cover(s, t, log, s.left[k, j] - spendable(s, t, k))
-    ready = spendable(s, t, k)
+    ready = spendable(s, t, k) + (PAID_ANYHOW if s.autopay[k] and s.seen[k] else 0)
+    if s.tries[k, j] >= 2: ready -= living(s, t)
     if ready >= s.left[k, j]: pay(s, t, log, k, j, min(s.left[k, j] + s.extra[k, j], ready))
     else: refuse(s, t, log, k, j, ready)
 
-# %% ../../nbs/11_simulate.cashflow.ipynb #c046
+# %% ../../nbs/11_simulate.cashflow.ipynb #c050
 @kernel
 def pay(s:Any, t:Any, log:Any, k:int, j:int, amount:int)->None:
     "Money leaves for instalment `j`; a card or loan payment lands on its account."
@@ -428,14 +459,14 @@ def pay(s:Any, t:Any, log:Any, k:int, j:int, amount:int)->None:
     if s.left[k, j] == 0 and kind < UTILITY_DUE and s.seen[k] and s.back_on == 0 and draw(s, t, BACK, k) < .0015: # taken back by the payer's bank a few days later
         s.back_on, s.back_slot, s.back_due, s.back_number, s.back_amount = s.day + 2 + int(3 * draw(s, t, BACK, 100 + k)), k, s.due_on[k, j], s.instalment[k, j], amount
 
-# %% ../../nbs/11_simulate.cashflow.ipynb #c047
+# %% ../../nbs/11_simulate.cashflow.ipynb #c051
 @kernel
 def note_payment(s:Any, t:Any, log:Any, k:int, j:int, amount:int, known:int)->None:
     "Write down a payment towards a due that we can see."
-    if s.seen[k] and s.due_on[k, j] > t.visible_from and s.day >= t.visible_from:
+    if s.seen[k] and s.due_on[k, j] >= t.visible_from + 14:
         note(log, PAYMENT, s.contract[k], s.instalment[k, j], s.day * DAY_MS + s.clock, known, s.due_on[k, j], amount, 0, 0, 0)
 
-# %% ../../nbs/11_simulate.cashflow.ipynb #c048
+# %% ../../nbs/11_simulate.cashflow.ipynb #c052
 @kernel
 def refuse(s:Any, t:Any, log:Any, k:int, j:int, ready:int)->None:
     "The money is not there: a direct debit fails and is tried again, a customer pays a part or waits for pay."
@@ -443,25 +474,28 @@ def refuse(s:Any, t:Any, log:Any, k:int, j:int, ready:int)->None:
         if s.seen[k]:
             post(s, t, log, CURRENT, -s.left[k, j], KIND_CATEGORY[s.kind[k]], s.name[k], FAILED)
             if s.tries[k, j] == 0 and s.kind[k] <= RENT_DUE: post(s, t, log, CURRENT, -1200, FEE, BANK_NAME, BOOKED)
-        s.act_on[k, j] = s.day + (3 if s.tries[k, j] == 0 else 7)
+        s.act_on[k, j] = s.day + (3 if s.tries[k, j] == 0 else 6)
+        if s.tries[k, j] == 1 and draw(s, t, PARTIAL, 300 + k) < .8: s.autopay[k] = 0 # the mandate lapses
     else:
         if s.seen[k] and ready > s.left[k, j] // 3 and draw(s, t, PARTIAL, k) < .3: pay(s, t, log, k, j, ready // 2)
         wait = s.pay_on - s.day
-        s.act_on[k, j] = s.day + (wait if 1 <= wait <= 12 else 4 + int(4 * draw(s, t, PARTIAL, 100 + k)))
+        s.act_on[k, j] = s.day + (wait if 1 <= wait <= 12 else 5 + int(6 * draw(s, t, PARTIAL, 100 + k)))
+        if draw(s, t, PARTIAL, 200 + k) < .5: s.act_on[k, j] += 16 # looks away
     s.tries[k, j] += 1
     if s.day - s.due_on[k, j] > 110: give_up(s, k)
 
-# %% ../../nbs/11_simulate.cashflow.ipynb #c049
+# %% ../../nbs/11_simulate.cashflow.ipynb #c053
 @kernel
 def give_up(s:Any, k:int)->None:
     "After months in arrears the contract ends (loan, card) or what is behind is written off and it goes on (home, bills)."
     for j in range(OPEN):
         if s.due_on[k, j] < s.day: s.left[k, j] = 0
+    if k == 0: s.amount[k] -= s.amount[k] // 6 # a smaller home, or a longer term
     if s.kind[k] == LOAN_DUE or s.kind[k] == CARD_DUE:
         s.active[k] = 0
         for j in range(OPEN): s.left[k, j] = 0
 
-# %% ../../nbs/11_simulate.cashflow.ipynb #c050
+# %% ../../nbs/11_simulate.cashflow.ipynb #c054
 @kernel
 def take_back(s:Any, t:Any, log:Any)->None:
     "A payment is returned: money comes back, the instalment is open again."
@@ -481,7 +515,7 @@ def take_back(s:Any, t:Any, log:Any)->None:
     note_payment(s, t, log, k, j, -amount, known)
     s.wake[k] = min(s.wake[k], s.act_on[k, j])
 
-# %% ../../nbs/11_simulate.cashflow.ipynb #c052
+# %% ../../nbs/11_simulate.cashflow.ipynb #c056
 @kernel
 def poisson(rate:float, u:float)->int:
     "The Poisson quantile of `u`, at most 12."
@@ -493,20 +527,20 @@ def poisson(rate:float, u:float)->int:
         total += p
     return n
 
-# %% ../../nbs/11_simulate.cashflow.ipynb #c053
+# %% ../../nbs/11_simulate.cashflow.ipynb #c057
 @kernel
 def spend(s:Any, t:Any, log:Any, spending:Any, season:int)->None:
     "All purchases of a day, in the order of the clock."
     weekend = 1 if weekday(s.day) >= 5 else 0
     since = s.day - s.paid_on
     glow = 1.3 if since <= 2 and t.rhythm <= FOURWEEKLY else .96
-    n = poisson(t.visits * t.base_rate[season, weekend] * glow * s.mood, draw(s, t, PURCHASES, 0))
+    n = poisson(t.visits * t.base_rate[season, weekend] * glow * s.mood * s.level, draw(s, t, PURCHASES, 0))
     for i in range(n):
         b = bits(t.seed, t.id, s.day, PURCHASE, i)
         if not (i > 0 and (b & np.uint64(31)) == 0): at_time(s, 28_800_000 + int((i + float((b >> np.uint64(5)) & np.uint64(1023)) / 1024.0) / n * 55_000_000) // 1000 * 1000) # some share a second
         buy(s, t, log, spending, season, weekend, i, b)
 
-# %% ../../nbs/11_simulate.cashflow.ipynb #c054
+# %% ../../nbs/11_simulate.cashflow.ipynb #c058
 @kernel
 def buy(s:Any, t:Any, log:Any, spending:Any, season:int, weekend:int, i:int, b:np.uint64)->None:
     "One purchase: what, how much, where, from which account; `b` holds its random bits."
@@ -515,7 +549,7 @@ def buy(s:Any, t:Any, log:Any, spending:Any, season:int, weekend:int, i:int, b:n
     v = float((b >> np.uint64(31)) & np.uint64(1023)) / 1024.0
     tight = 1.0 - s.cut
     if spending[c, 7] == 0.0 and v < tight * (.4 if spending[c, 0] == ATM else 1.0): return
-    size = spending[c, 2] * t.ticket * (1.0 - .45 * tight * spending[c, 7]) * (.8 + .2 * s.mood)
+    size = spending[c, 2] * t.ticket * (1.0 - .45 * tight * spending[c, 7]) * (.8 + .2 * s.mood) * (1.2 if season == 1 else 1.0)
     amount = int(size * np.exp(spending[c, 3] * normal(t.seed, t.id, s.day, TICKET, i) - .5 * spending[c, 3] * spending[c, 3])) + 20
     if spending[c, 0] == ATM: amount = max(1000, (amount + 500) // 1000 * 1000)
     category = int(spending[c, 0])
@@ -527,44 +561,46 @@ def buy(s:Any, t:Any, log:Any, spending:Any, season:int, weekend:int, i:int, b:n
     post(s, t, log, account, -amount, category, name, BOOKED)
     if (b >> np.uint64(61)) == 0 and x < .03: post(s, t, log, account, amount, category, name, REVERSED)
 
-# %% ../../nbs/11_simulate.cashflow.ipynb #c055
+# %% ../../nbs/11_simulate.cashflow.ipynb #c059
 @kernel
 def choose_account(s:Any, t:Any, category:int, amount:int, w:float)->int:
     "Where a purchase is paid from; -1 when there is no money for it anywhere."
     if w < t.hidden_spend and s.money[HIDDEN] >= amount: return HIDDEN
     card = s.opened[CARD] >= 0 and s.active[2] == 1 and s.money[CARD] - amount >= -t.card_limit and category != ATM
     if card and (w * 7.0) % 1.0 < t.card_use: return CARD
-    floor = -t.overdraft if s.cut < .8 or w < .5 else 0
+    floor = s.reserve - t.overdraft
     if s.money[CURRENT] - amount >= floor: return CURRENT
     if s.money[HIDDEN] >= amount: return HIDDEN
     return CARD if card else -1
 
-# %% ../../nbs/11_simulate.cashflow.ipynb #c057
-@kernel
-def due_within(s:Any, days:int, seen_only:bool)->int:
-    "What is announced, unpaid and due within so many days."
-    total = 0
-    for k in range(SLOTS):
-        if s.active[k] and (s.seen[k] or not seen_only):
-            for j in range(OPEN):
-                if s.left[k, j] > 0 and s.due_on[k, j] <= s.day + days: total += s.left[k, j]
-    return total
-
-# %% ../../nbs/11_simulate.cashflow.ipynb #c058
+# %% ../../nbs/11_simulate.cashflow.ipynb #c061
 @kernel
 def in_reach(s:Any, t:Any)->int:
     "Own money, and half of the overdraft."
     return s.money[CURRENT] + s.money[SAVINGS] + s.money[TERM] + s.money[HIDDEN] + t.overdraft // 2
 
-# %% ../../nbs/11_simulate.cashflow.ipynb #c059
+# %% ../../nbs/11_simulate.cashflow.ipynb #c062
+@kernel
+def due_soon(s:Any, k:int, days:int)->int:
+    "What contract `k` will ask for within so many days."
+    total = 0
+    for j in range(OPEN):
+        if s.left[k, j] > 0 and s.due_on[k, j] <= s.day + days: total += s.left[k, j]
+    return total
+
+# %% ../../nbs/11_simulate.cashflow.ipynb #c063
 @kernel
 def reflect(s:Any, t:Any, log:Any)->None:
     "Adjust spending to means, and move own money before the next dues if one is looking."
-    days = min(21, max(5, s.pay_on - s.day))
-    need = due_within(s, days, False) + int(days * t.spend_day * .5)
-    reach = in_reach(s, t)
-    s.ease += .35 * (min(3.0, max(0.0, reach / need)) - s.ease)
-    s.cut = 1.0 - t.restraint * (1.0 - min(1.0, max(.25, .1 + .75 * s.ease)))
+    days, daily, reach = min(21, max(5, s.pay_on - s.day)), t.spend_day * s.level, in_reach(s, t)
+    until_pay = reach / (due_within(s, days, False) + days * daily * .5)
+    month = (reach + t.income * s.wage * s.pay_factor + 3 * t.side) / (due_within(s, 30, False) + 30 * daily * .6)
+    s.ease += .35 * (min(3.0, max(0.0, min(until_pay, month))) - s.ease)
+    s.cut = 1.0 - t.restraint * (1.0 - min(1.0, max(.2, .05 + .75 * s.ease)))
+    christmas = civil(s.day)[1] == 12
+    if christmas: s.cut = max(s.cut, .9)
+    s.reserve = 0 if s.ease > 1.4 or christmas else int(t.restraint * due_within(s, min(days, 12), True))
+    if s.kind[0] == MORTGAGE_DUE and s.seen[0] and due_soon(s, 0, 20) > 0: s.reserve = max(s.reserve, s.amount[0]) # the home comes first
     wealth = s.money[CURRENT] + s.money[SAVINGS] + s.money[HIDDEN]
     s.mood = min(1.3, max(.65, .74 + .26 * wealth / t.wanted))
     if draw(s, t, ATTENTION, 0) < t.attentive:
@@ -573,10 +609,24 @@ def reflect(s:Any, t:Any, log:Any)->None:
         if soon > 0: cover(s, t, log, soon)
         elif t.has_savings and s.money[CURRENT] > .6 * t.wanted + t.income and s.day - s.paid_on < 4: shift(s, t, log, CURRENT, SAVINGS, int(s.money[CURRENT] - .6 * t.wanted - t.income) // 10_000 * 10_000)
 
-# %% ../../nbs/11_simulate.cashflow.ipynb #c060
+# %% ../../nbs/11_simulate.cashflow.ipynb #c064
+@kernel
+def adapt(s:Any, t:Any)->None:
+    "Once a month habits move a quarter of the way to what the income and the contracts of today allow; wages drift back."
+    fixed = 0
+    for k in range(SLOTS):
+        if s.active[k] == 1 and s.kind[k] != CARD_DUE: fixed += s.amount[k]
+    afford = (t.income * s.wage * s.pay_factor * (1 - t.save_share) + t.side * 3 - fixed) / 30.4
+    s.level += .25 * (min(1.25, max(.3, afford / t.spend_day)) - s.level)
+    s.wage += .03 * (1.0 - s.wage)
+    for k in range(SLOTS):
+        if not s.autopay[k] and s.ease > 1.2 and draw(s, t, HABIT, 10 + k) < .2 * t.autopay * t.autopay: s.autopay[k] = 1
+
+# %% ../../nbs/11_simulate.cashflow.ipynb #c065
 @kernel
 def turn_of_month(s:Any, t:Any, log:Any)->None:
-    "Interest: on the overdraft, on the card, on savings."
+    "Habits adapt; interest on the overdraft, on the card, on savings."
+    adapt(s, t)
     at_time(s, 600_000)
     if s.money[CURRENT] < 0: post(s, t, log, CURRENT, s.money[CURRENT] * 28 // 1000 - 1, INTEREST, BANK_NAME, BOOKED)
     if s.money[SAVINGS] > 1000: post(s, t, log, SAVINGS, s.money[SAVINGS] * 2 // 1000, INTEREST, BANK_NAME, BOOKED)

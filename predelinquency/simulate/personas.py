@@ -60,14 +60,14 @@ RHYTHMS = ("monthly", "fortnightly", "weekly", "fourweekly", "gig", "invoice")
 # %% ../../nbs/10_simulate.personas.ipynb #c008
 PERSONAS: tuple[Persona, ...] = table(Persona, """
 name             share income spread wobble rhythm      mortgage rent loan card saver overdraft buffer_days autopay forgets family gambles dear hardship
-salaried_monthly  .38   2350   .40    .06   monthly      .42     .38  .42  .66   .66    .60       30         .84     .055    .30    .14    .10    .9
-salaried_fortnight .07  1950   .35    .12   fortnightly  .28     .50  .42  .56   .56    .52       26         .80     .060    .30    .18    .16   1.0
-salaried_weekly   .11   1720   .32    .16   weekly       .20     .58  .38  .46   .48    .46       22         .74     .070    .32    .22    .22   1.2
-gig               .08   1600   .40    .55   gig          .12     .62  .30  .42   .42    .40       20         .66     .080    .34    .22    .28   1.4
-self_employed     .08   2450   .55    .75   invoice      .44     .36  .42  .66   .62    .52       34         .72     .075    .26    .14    .12   1.1
-benefit           .08   1120   .22    .03   fourweekly   .02     .80  .26  .22   .26    .26       14         .70     .065    .34    .20    .24   1.3
-pension           .13   1500   .40    .01   fourweekly   .16     .26  .16  .52   .72    .40       42         .88     .035    .20    .10    .03    .6
-student           .07    950   .30    .22   monthly      .00     .66  .12  .36   .46    .66       18         .66     .085    .50    .18    .16    .8
+salaried_monthly  .38   2350   .40    .11   monthly      .42     .38  .42  .66   .66    .60       32         .86     .016    .30    .14    .10    .9
+salaried_fortnight .07  1950   .35    .14   fortnightly  .28     .50  .42  .56   .56    .52       26         .82     .018    .30    .18    .16   1.0
+salaried_weekly   .11   1720   .32    .20   weekly       .20     .58  .38  .46   .48    .46       20         .78     .021    .32    .22    .22   1.2
+gig               .08   1600   .40    .60   gig          .12     .62  .30  .42   .42    .40       18         .70     .024    .34    .22    .28   1.4
+self_employed     .08   2450   .55    .80   invoice      .44     .36  .42  .66   .62    .52       30         .76     .022    .26    .14    .12   1.1
+benefit           .08   1120   .22    .04   fourweekly   .02     .80  .26  .22   .26    .26       15         .74     .020    .34    .20    .24   1.3
+pension           .13   1500   .40    .02   fourweekly   .16     .26  .16  .52   .72    .40       44         .90     .011    .20    .10    .03    .6
+student           .07    950   .30    .30   monthly      .00     .66  .12  .36   .46    .66       18         .70     .026    .50    .18    .16    .8
 """)
 
 # %% ../../nbs/10_simulate.personas.ipynb #c011
@@ -86,18 +86,18 @@ class Spending:
 # %% ../../nbs/10_simulate.personas.ipynb #c012
 SPENDING: tuple[Spending, ...] = table(Spending, """
 category    share ticket scatter weekend december january essential
-groceries    .265   24     .60     1.2     1.15     .95      1
-fuel         .125   40     .30     1.0     1.00    1.00      1
-transport    .085    8     .60      .7      .95    1.00      1
+groceries    .185   22     .60     1.2     1.15     .95      1
+fuel         .165   42     .30     1.0     1.00    1.00      1
+transport    .110    8     .60      .7      .95    1.00      1
 childcare    .030   60     .50      .2      .90    1.00      1
-medical      .070   26     .80      .6     1.00    1.05      1
+medical      .110   28     .80      .6     1.00    1.05      1
 education    .018   45     .80      .6      .70    1.20      1
-restaurant   .085   16     .60     1.6     1.30     .75      0
-retail       .110   32     .80     1.4     1.75     .75      0
+restaurant   .070   16     .60     1.6     1.30     .75      0
+retail       .105   32     .80     1.4     1.75     .75      0
 electronics  .030   85     .80     1.3     1.80     .80      0
-travel       .040  120     .80     1.0      .90    1.30      0
-leisure      .055   22     .70     1.7     1.20     .80      0
-repair       .030   90     .80      .7      .80    1.00      0
+travel       .035  120     .80     1.0      .90    1.30      0
+leisure      .045   22     .70     1.7     1.20     .80      0
+repair       .040   95     .80      .7      .80    1.00      0
 charity      .010   12     .60     1.0     1.60     .80      0
 atm          .047   45     .50     1.2     1.15     .95      0
 """)
@@ -194,22 +194,22 @@ def birth_income(t:Any, p:Any)->None:
     t.wobble = p[WOBBLE] * between(0.5, 1.5, born(t, 2))
     u = born(t, 3)
     t.pay_dom = 31 if u < .3 else 28 if u < .5 else 25 if u < .7 else 1 if u < .75 else 15 if u < .85 else 20 + int(u * 100) % 8
-    t.side = int(t.income * between(.04, .18, born(t, 4))) if born(t, 5) < .22 else 0
+    t.side = int(t.income * between(.04, .18, born(t, 4))) if born(t, 5) < .36 else 0
 
 # %% ../../nbs/10_simulate.personas.ipynb #c028
 @kernel
 def birth_habits(t:Any, p:Any)->None:
     "How careful, how helped, how tempted a person is."
-    t.buffer_days = p[BUFFER] * np.exp(.85 * normal(t.seed, t.id, 0, BIRTH, 10))
+    t.buffer_days = p[BUFFER] * np.exp(.85 * normal(t.seed, t.id, 0, BIRTH, 10)) * (t.income / 190_000) ** .25
     t.save_share = between(.0, .10, born(t, 11)) * min(1.0, t.buffer_days / 15)
     t.autopay = min(1.0, max(.1, p[AUTOPAY] + .18 * normal(t.seed, t.id, 0, BIRTH, 12)))
-    t.forgets = p[FORGETS] * np.exp(.8 * normal(t.seed, t.id, 0, BIRTH, 13))
-    t.attentive = between(.55, .99, born(t, 14))
-    t.restraint = between(.25, 1.0, born(t, 15))
+    t.forgets = p[FORGETS] * np.exp(.6 * normal(t.seed, t.id, 0, BIRTH, 13))
+    t.attentive = between(.85, .998, born(t, 14))
+    t.restraint = between(.0, .8, born(t, 15))
     t.family = p[FAMILY] * between(0.0, 2.0, born(t, 16))
     t.gambles = between(.002, .05, born(t, 17) ** 2) if born(t, 18) < p[GAMBLES] else 0.0
     t.dear = p[DEAR] * between(0.0, 2.0, born(t, 19))
-    t.hardship = p[HARDSHIP] * np.exp(.6 * normal(t.seed, t.id, 0, BIRTH, 20) - .18)
+    t.hardship = p[HARDSHIP] * np.exp(.5 * normal(t.seed, t.id, 0, BIRTH, 20) - .12)
     t.car, t.children = int(born(t, 21) < .62), int(born(t, 22) < .28)
 
 # %% ../../nbs/10_simulate.personas.ipynb #c029

@@ -36,14 +36,14 @@ class Stress:
 # %% ../../nbs/12_simulate.stress.ipynb #c006
 STRESSES: tuple[Stress, ...] = table(Stress, """
 name          per_year days_low days_high size_low size_high size_means
-late_salary     .12      20      110        2       12       days_late
-cut_hours       .10      60      240       .15      .50      share_of_pay
-job_loss        .06      45      270       .85     1.00      share_of_pay
-expense_shock   .30       1       25       .30     2.00      months_of_income
-creeping        .14      90      270      1.0      2.5       contracts_a_month
-gambling        .06      25      130       .10      .60      share_of_spending
-separation      .03     150      400       .12      .35      share_of_pay
-illness         .06      30      180       .20      .60      share_of_pay
+late_salary     .28      20      120        2       14       days_late
+cut_hours       .26      60      270       .15      .60      share_of_pay
+job_loss        .17      60      300       .85     1.00      share_of_pay
+expense_shock   .62       1       25       .40     3.00      months_of_income
+creeping        .30      90      300      1.0      3.0       contracts_a_month
+gambling        .16      30      150       .15      .80      share_of_spending
+separation      .06     150      400       .15      .45      share_of_pay
+illness         .18      40      200       .20      .65      share_of_pay
 rate_rise       .06       1        1       .06      .25      of_the_instalment
 """)
 LATE_SALARY, CUT_HOURS, JOB_LOSS, EXPENSE_SHOCK, CREEPING, GAMBLING_BURST, SEPARATION, ILLNESS, RATE_RISE = range(9)
@@ -74,7 +74,7 @@ def rate(s:Any, t:Any, stresses:Any, i:int)->float:
 def befall(s:Any, t:Any, log:Any, stresses:Any)->None:
     "Perhaps something starts today."
     u = draw(s, t, BEFALL, 0)
-    if u > t.hardship * .05: return # far above the sum of all rates
+    if u > t.hardship * .06: return # far above the sum of all rates
     for i in range(stresses.shape[0]):
         u -= rate(s, t, stresses, i)
         if u < 0:
