@@ -28,9 +28,11 @@ COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, MUTED)
 # %% ../nbs/05_plots.ipynb #c006
 def theme()->go.layout.Template:
     "Quiet axes, readable type, colours that survive a colour-vision deficiency."
-    axis = dict(gridcolor=GRID, linecolor=MUTED, zeroline=False, ticks="outside", ticklen=4, tickcolor=GRID, title=dict(font=dict(size=13, color=MUTED)), automargin=True)
+    axis = dict(gridcolor=GRID, linecolor=MUTED, zeroline=False, ticks="outside", ticklen=4, tickcolor=GRID, title=dict(font=dict(size=13, color=MUTED)),
+                automargin=True)
     title = dict(x=.012, xref="container", xanchor="left", y=.97, yanchor="top", font=dict(size=17), subtitle=dict(font=dict(size=13, color=MUTED)))
-    layout = go.Layout(font=dict(family="Inter, Segoe UI, Helvetica, Arial, sans-serif", size=13, color=INK), colorway=COLOURS, paper_bgcolor=PAPER, plot_bgcolor=PAPER,
+    layout = go.Layout(font=dict(family="Inter, Segoe UI, Helvetica, Arial, sans-serif", size=13, color=INK), colorway=COLOURS, paper_bgcolor=PAPER,
+                       plot_bgcolor=PAPER,
                        title=title, xaxis=axis | dict(showgrid=False), yaxis=axis, margin=dict(l=60, r=24, t=76, b=52), height=380,
                        legend=dict(orientation="h", x=0, y=-.2, yanchor="top", title_text=""), hoverlabel=dict(bgcolor=PAPER, font_size=13), bargap=.25)
     return go.layout.Template(layout=layout)
@@ -68,7 +70,8 @@ def to_html(
 )->str:      # a `<div>` with its script; plotly.js must be on the page
     "A figure as an HTML fragment with an id made from its content."
     name = hashlib.blake2b(pio.to_json(fig, validate=False).encode(), digest_size=8).hexdigest()
-    return pio.to_html(fig, include_plotlyjs=False, include_mathjax=False, full_html=False, validate=False, div_id=f"figure-{name}", config=dict(displayModeBar=False, responsive=True))
+    return pio.to_html(fig, include_plotlyjs=False, include_mathjax=False, full_html=False, validate=False, div_id=f"figure-{name}",
+                       config=dict(displayModeBar=False, responsive=True))
 
 # %% ../nbs/05_plots.ipynb #c013
 def offline()->Any: # an object that a notebook shows: plotly.js itself, 4.5 MB, nothing to see
@@ -89,10 +92,12 @@ def roc(
     title:str="How well the score separates",
 )->go.Figure:
     "ROC curves on one square; the first in blue, the others quieter."
-    fig = figure(title, "further up and to the left is better; the dotted diagonal is chance", "customers falsely alerted, share", "misses found, share", height=440)
+    fig = figure(title, "further up and to the left is better; the dotted diagonal is chance", "customers falsely alerted, share", "misses found, share",
+                 height=440)
     fig.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=dict(color=MUTED, dash="dot", width=1), hoverinfo="skip", showlegend=False)
     for i, (name, c) in enumerate(curves.groupby("name", sort=False)):
-        fig.add_scatter(x=c.false_positive_rate, y=c.true_positive_rate, mode="lines", name=str(name), line=dict(color=COLOURS[i % len(COLOURS)], width=3 if i == 0 else 1.5))
+        fig.add_scatter(x=c.false_positive_rate, y=c.true_positive_rate, mode="lines", name=str(name),
+                        line=dict(color=COLOURS[i % len(COLOURS)], width=3 if i == 0 else 1.5))
     return fig.update_xaxes(range=[0, 1], constrain="domain").update_yaxes(range=[0, 1.005])
 
 # %% ../nbs/05_plots.ipynb #c018
@@ -102,10 +107,12 @@ def precision_recall(
     title:str="What an alert is worth",
 )->go.Figure:
     "Precision against recall, with the base rate as the floor."
-    fig = figure(title, "each point is one cut-off; the dotted line is what a blind choice would give", "misses found, share", "alerts that are right, share", height=440)
+    fig = figure(title, "each point is one cut-off; the dotted line is what a blind choice would give", "misses found, share", "alerts that are right, share",
+                 height=440)
     for i, (name, c) in enumerate(curves.groupby("name", sort=False)):
         fig.add_scatter(x=c.recall, y=c.precision, mode="lines", name=str(name), line=dict(color=COLOURS[i % len(COLOURS)], width=3 if i == 0 else 1.5))
-    fig.add_scatter(x=[0, 1], y=[base_rate, base_rate], mode="lines", name=f"blind choice ({base_rate:.1%})", line=dict(color=MUTED, dash="dot", width=1), hoverinfo="skip")
+    fig.add_scatter(x=[0, 1], y=[base_rate, base_rate], mode="lines", name=f"blind choice ({base_rate:.1%})", line=dict(color=MUTED, dash="dot", width=1),
+                    hoverinfo="skip")
     return fig.update_xaxes(range=[0, 1]).update_yaxes(rangemode="tozero", tickformat=".0%")
 
 # %% ../nbs/05_plots.ipynb #c021
@@ -116,12 +123,15 @@ def calibration(
     "Observed against predicted share, with intervals, on logarithmic axes because risks are small."
     floor = max(min([*bins.predicted, *bins.observed[bins.observed > 0]]) / 2, 1e-5)
     top = min(1., max(*bins.predicted, *bins.high) * 1.3)
-    fig = figure(title, "points on the line: what was predicted is what happened; bars are 95% intervals", "predicted probability", "observed share", height=440)
+    fig = figure(title, "points on the line: what was predicted is what happened; bars are 95% intervals", "predicted probability", "observed share",
+                 height=440)
     fig.add_scatter(x=[floor, top], y=[floor, top], mode="lines", line=dict(color=MUTED, dash="dot", width=1), hoverinfo="skip", showlegend=False)
     y = bins.observed.clip(lower=floor)
-    bars = dict(type="data", symmetric=False, array=bins.high - y, arrayminus=(y - bins.low.clip(lower=floor)).clip(lower=0), color=BLUE, thickness=1.2, width=3)
+    bars = dict(type="data", symmetric=False, array=bins.high - y, arrayminus=(y - bins.low.clip(lower=floor)).clip(lower=0), color=BLUE, thickness=1.2,
+                width=3)
     fig.add_scatter(x=bins.predicted, y=y, error_y=bars, mode="markers", marker=dict(size=9, color=BLUE), showlegend=False,
-                    customdata=bins[["observed", "rows"]], hovertemplate="predicted %{x:.2%}<br>observed %{customdata[0]:.2%}<br>%{customdata[1]:,} rows<extra></extra>")
+                    customdata=bins[["observed", "rows"]],
+                    hovertemplate="predicted %{x:.2%}<br>observed %{customdata[0]:.2%}<br>%{customdata[1]:,} rows<extra></extra>")
     axis = dict(type="log", range=np.log10([floor, top])) | _log_ticks(floor, top)
     return fig.update_xaxes(**axis).update_yaxes(**axis)
 
@@ -142,7 +152,8 @@ def score_distribution(
     fig = figure("How the scores are spread", "each group sums to 1: the less the two overlap, the better", "predicted probability", "share of the group")
     for name, rows, colour in (("paid", target == 0, SKY), ("missed", target == 1, VERMILLION)):
         share = np.histogram(np.log10(np.clip(probability[rows], 10**edges[0], None)), edges)[0] / max(int(rows.sum()), 1)
-        fig.add_scatter(x=10**edges, y=[*share, 0], name=f"{name} ({int(rows.sum()):,})", mode="lines", line=dict(shape="hv", color=colour, width=1.5), fill="tozeroy", opacity=.65)
+        fig.add_scatter(x=10**edges, y=[*share, 0], name=f"{name} ({int(rows.sum()):,})", mode="lines", line=dict(shape="hv", color=colour, width=1.5),
+                        fill="tozeroy", opacity=.65)
     return fig.update_xaxes(type="log", **_log_ticks(10**edges[0], 10**edges[-1])).update_yaxes(rangemode="tozero")
 
 # %% ../nbs/05_plots.ipynb #c026
@@ -151,11 +162,14 @@ def recall_at_capacity(
     capacity:float|None=None, # the share that can be contacted: marked
 )->go.Figure:
     "Misses found against the share of customers contacted, with its interval."
-    fig = figure("What is found for how many contacts", "the share of coming misses that are among those contacted; the dotted line is a blind choice", "customers contacted each time, share", "misses found, share")
-    fig.add_scatter(x=[*curve.contacted, *curve.contacted[::-1]], y=[*curve.high, *curve.low[::-1]], mode="lines", fill="toself", fillcolor="rgba(0,114,178,.15)", line_width=0, hoverinfo="skip", showlegend=False)
+    fig = figure("What is found for how many contacts", "the share of coming misses that are among those contacted; the dotted line is a blind choice",
+                 "customers contacted each time, share", "misses found, share")
+    fig.add_scatter(x=[*curve.contacted, *curve.contacted[::-1]], y=[*curve.high, *curve.low[::-1]], mode="lines", fill="toself",
+                    fillcolor="rgba(0,114,178,.15)", line_width=0, hoverinfo="skip", showlegend=False)
     fig.add_scatter(x=curve.contacted, y=curve.recall, mode="lines", line=dict(color=BLUE, width=3), showlegend=False, customdata=curve[["precision"]],
                     hovertemplate="contacted %{x:.1%}<br>found %{y:.0%}<br>of alerts right %{customdata[0]:.1%}<extra></extra>")
-    fig.add_scatter(x=[0, curve.contacted.max()], y=[0, curve.contacted.max()], mode="lines", line=dict(color=MUTED, dash="dot", width=1), hoverinfo="skip", showlegend=False)
+    fig.add_scatter(x=[0, curve.contacted.max()], y=[0, curve.contacted.max()], mode="lines", line=dict(color=MUTED, dash="dot", width=1), hoverinfo="skip",
+                    showlegend=False)
     if capacity is not None: fig.add_vline(x=capacity, line=dict(color=VERMILLION, width=1), annotation_text=f"capacity {capacity:.0%}")
     return fig.update_xaxes(tickformat=".0%").update_yaxes(tickformat=".0%", rangemode="tozero")
 
@@ -207,15 +221,18 @@ def split_picture(
     blocks:pd.DataFrame, # `split`, `customers` (how many), `from_on`, `to_on` (first and last `as_of`)
 )->go.Figure:
     "Customers by dates: no rectangle shares a row or a column of time with another."
-    fig = figure("Who was used for what, and when", "customers of one block are never in another, and the blocks' outcomes do not overlap in time", "scoring moment", "customers", height=340)
+    fig = figure("Who was used for what, and when", "customers of one block are never in another, and the blocks' outcomes do not overlap in time",
+                 "scoring moment", "customers", height=340)
     low = 0
     for row in blocks.itertuples():
         colour = SPLIT_COLOURS.get(str(row.split), MUTED)
-        fig.add_shape(type="rect", x0=row.from_on, x1=pd.Timestamp(row.to_on) + pd.Timedelta(days=1), y0=low, y1=low + row.customers, fillcolor=colour, opacity=.75, line_width=0)
-        fig.add_scatter(x=[pd.Timestamp(row.from_on)], y=[low + row.customers / 2], text=f" {row.split}: {row.customers:,}", mode="text", textposition="middle right", showlegend=False, hoverinfo="skip")
+        fig.add_shape(type="rect", x0=row.from_on, x1=pd.Timestamp(row.to_on) + pd.Timedelta(days=1), y0=low, y1=low + row.customers, fillcolor=colour,
+                      opacity=.75, line_width=0)
+        fig.add_scatter(x=[pd.Timestamp(row.from_on)], y=[low + row.customers / 2], text=f" {row.split}: {row.customers:,}", mode="text",
+                        textposition="middle right", showlegend=False, hoverinfo="skip")
         low += row.customers
-    span = pd.to_datetime(blocks.to_on).max() - pd.to_datetime(blocks.from_on).min()
-    return fig.update_yaxes(range=[0, low]).update_xaxes(type="date", range=[pd.to_datetime(blocks.from_on).min(), pd.to_datetime(blocks.to_on).max() + span * .12])
+    first, last = pd.to_datetime(blocks.from_on).min(), pd.to_datetime(blocks.to_on).max()
+    return fig.update_yaxes(range=[0, low]).update_xaxes(type="date", range=[first, last + (last - first) * .12])
 
 # %% ../nbs/05_plots.ipynb #c038
 def timeline(
@@ -249,7 +266,8 @@ def importance(
     title:str="What moves the score most", x:str="mean absolute push, log-odds",
 )->go.Figure:
     "Horizontal bars, coloured by group."
-    fig = figure(title, "the average size of each feature's push on the score, whichever way it goes", x, height=130 + 22 * len(rows), margin=dict(l=10, r=24, t=76, b=60))
+    fig = figure(title, "the average size of each feature's push on the score, whichever way it goes", x, height=130 + 22 * len(rows),
+                 margin=dict(l=10, r=24, t=76, b=60))
     groups = rows["group"] if "group" in rows else pd.Series("", index=rows.index)
     for i, (name, part) in enumerate(rows.groupby(groups, sort=False)):
         fig.add_bar(y=part["name"], x=part["value"], orientation="h", name=str(name), marker_color=COLOURS[i % len(COLOURS)], showlegend="group" in rows)
@@ -267,12 +285,17 @@ def waterfall(
     steps = np.array([*pushes.contribution, rest])
     after = base + np.cumsum(steps)
     names = ["average customer", *pushes["name"], "everything else", "this customer"]
-    fig = figure(title, "to the right raises the risk, to the left lowers it", "log-odds of a first miss in two to four weeks", height=150 + 34 * len(names), margin=dict(l=10, r=50, t=76, b=50))
-    fig.add_bar(orientation="h", y=names[1:-1], x=steps, base=after - steps, marker_color=np.where(steps > 0, VERMILLION, BLUE), showlegend=False, hoverinfo="skip", width=.55)
-    fig.add_scatter(x=np.r_[base, np.maximum(after, after - steps), margin], y=names, mode="markers+text", cliponaxis=False, showlegend=False, hoverinfo="skip", textposition="middle right",
-                    text=[f"  {base:.2f}", *(f" {s:+.2f}" for s in steps), f"  {margin:.2f}"], marker=dict(symbol="diamond", color=INK, size=[11] + [0] * len(steps) + [11]))
+    fig = figure(title, "to the right raises the risk, to the left lowers it", "log-odds of a first miss in two to four weeks", height=150 + 34 * len(names),
+                 margin=dict(l=10, r=50, t=76, b=50))
+    fig.add_bar(orientation="h", y=names[1:-1], x=steps, base=after - steps, marker_color=np.where(steps > 0, VERMILLION, BLUE), showlegend=False,
+                hoverinfo="skip", width=.55)
+    fig.add_scatter(x=np.r_[base, np.maximum(after, after - steps), margin], y=names, mode="markers+text", cliponaxis=False, showlegend=False,
+                    hoverinfo="skip", textposition="middle right",
+                    text=[f"  {base:.2f}", *(f" {s:+.2f}" for s in steps), f"  {margin:.2f}"],
+                    marker=dict(symbol="diamond", color=INK, size=[11] + [0] * len(steps) + [11]))
     low, high = min(base, margin, *after), max(base, margin, *after)
-    return fig.update_xaxes(range=[low - .08 * (high - low + .1), high + .14 * (high - low + .1)]).update_yaxes(autorange="reversed", showgrid=False, ticks="", categoryorder="array", categoryarray=names)
+    fig.update_yaxes(autorange="reversed", showgrid=False, ticks="", categoryorder="array", categoryarray=names)
+    return fig.update_xaxes(range=[low - .08 * (high - low + .1), high + .14 * (high - low + .1)])
 
 # %% ../nbs/05_plots.ipynb #c045
 def beeswarm(
@@ -281,14 +304,16 @@ def beeswarm(
     title:str="Which way each feature pushes",
 )->go.Figure:
     "One dot a row and feature: place is the push, colour the observed value's rank from low (sky) to high (vermillion)."
-    fig = figure(title, "sky: low values, vermillion: high, grey: unknown; to the right raises the risk", "push on the log-odds", height=130 + 34 * contributions.shape[1], margin=dict(l=10, r=24, t=76, b=50))
+    fig = figure(title, "sky: low values, vermillion: high, grey: unknown; to the right raises the risk", "push on the log-odds",
+                 height=130 + 34 * contributions.shape[1], margin=dict(l=10, r=24, t=76, b=50))
     for i, name in enumerate(contributions.columns):
         push, rank = contributions[name].to_numpy(), values[name].rank(pct=True)
         order = np.argsort(push, kind="stable")
         heap = np.empty(len(push))
         heap[order] = (np.arange(len(push)) * .618034 % 1 - .5) * .7 # a golden-ratio jitter: spread without randomness
         fig.add_scatter(x=push, y=i + heap, mode="markers", showlegend=False, hoverinfo="skip",
-                        marker=dict(size=4, opacity=.7, color=rank.fillna(-.2), cmin=-.2, cmax=1, colorscale=[[0, "#B8C0C8"], [.16, "#B8C0C8"], [.161, SKY], [1, VERMILLION]]))
+                        marker=dict(size=4, opacity=.7, color=rank.fillna(-.2), cmin=-.2, cmax=1,
+                                    colorscale=[[0, "#B8C0C8"], [.16, "#B8C0C8"], [.161, SKY], [1, VERMILLION]]))
     fig.add_vline(x=0, line=dict(color=MUTED, width=1))
     return fig.update_yaxes(tickvals=list(range(contributions.shape[1])), ticktext=list(contributions.columns), autorange="reversed", showgrid=False, ticks="")
 
@@ -329,6 +354,7 @@ def bands(
     place = ((rows.value - rows.low) / width).clip(-1, 2)
     fig = figure(title, reads, height=120 + 28 * len(rows), margin=dict(l=10, r=80, t=76, b=30))
     fig.add_bar(y=rows["name"], x=[1] * len(rows), orientation="h", marker_color=GRID, hoverinfo="skip", showlegend=False)
-    fig.add_scatter(y=rows["name"], x=place, mode="markers+text", text=[f" {v:.3g}" for v in rows.value], textposition="middle right", cliponaxis=False, showlegend=False,
+    fig.add_scatter(y=rows["name"], x=place, mode="markers+text", text=[f" {v:.3g}" for v in rows.value], textposition="middle right", cliponaxis=False,
+                    showlegend=False,
                     marker=dict(size=11, color=np.where((rows.value >= rows.low) & (rows.value <= rows.high), GREEN, VERMILLION)))
     return fig.update_xaxes(visible=False, range=[-1.1, 2.4]).update_yaxes(autorange="reversed", showgrid=False, ticks="")

@@ -150,7 +150,8 @@ def estimate(
 )->dict[str, Estimate]:
     "Point estimates and percentile intervals of many statistics, and of paired differences, over the same draws of customers."
     points = pd.Series({name: f(np.ones(customers)) for name, f in statistics.items()}, dtype=float)
-    draws = pd.DataFrame([{name: f(w) for name, f in statistics.items()} for w in (multiplicities(customers, seed, r) for r in range(replicates))], columns=list(statistics))
+    draws = pd.DataFrame([{name: f(w) for name, f in statistics.items()} for w in (multiplicities(customers, seed, r) for r in range(replicates))],
+                         columns=list(statistics))
     for name, (a, b) in (differences or {}).items(): points[name], draws[name] = points[a] - points[b], draws[a] - draws[b]
     return {name: Estimate(float(points[name]), *_percentiles(draws[name].to_numpy(float))) for name in points.index}
 
@@ -249,7 +250,8 @@ def calibration_measures(
     rows, predicted, observed = total[4:].reshape(3, -1)
     rate = y / n if n else np.nan
     flat = rate * (1 - rate)
-    return dict(base_rate=rate, brier=squared / n, brier_skill=1 - squared / n / flat if flat > 0 else np.nan, log_loss=loss / n, ece=float(np.abs(predicted - observed).sum() / n))
+    return dict(base_rate=rate, brier=squared / n, brier_skill=1 - squared / n / flat if flat > 0 else np.nan, log_loss=loss / n,
+                ece=float(np.abs(predicted - observed).sum() / n))
 
 # %% ../../nbs/34_model.evaluate.ipynb #c038
 @kernel
@@ -297,10 +299,12 @@ def checked(
     p = frame.probability.to_numpy(float)
     if len(bad := np.flatnonzero(~((p >= 0) & (p <= 1)))):
         row = frame.iloc[bad[0]]
-        raise SchemaError(f"{len(bad)} probabilities are outside 0–1, first {row.probability}", where=f"predictions, customer {row.customer_id}, {row.as_of}", remedy="run the train stage again")
+        raise SchemaError(f"{len(bad)} probabilities are outside 0–1, first {row.probability}", where=f"predictions, customer {row.customer_id}, {row.as_of}",
+                          remedy="run the train stage again")
     if (twice := frame.duplicated(["repeat", "as_of", "customer_id"])).any():
         row = frame[twice].iloc[0]
-        raise SchemaError(f"{int(twice.sum())} rows are scored twice", where=f"predictions, customer {row.customer_id}, {row.as_of}", remedy="run the train stage again")
+        raise SchemaError(f"{int(twice.sum())} rows are scored twice", where=f"predictions, customer {row.customer_id}, {row.as_of}",
+                          remedy="run the train stage again")
     return frame
 
 # %% ../../nbs/34_model.evaluate.ipynb #c044
@@ -381,7 +385,8 @@ def capacity_statistics(
 )->dict[str, Statistic]:
     "Recall, precision and recall of distinct missed payments at a contact capacity."
     parts = [(ranking(b.probability.to_numpy(float), b.y.to_numpy(), everyone.code(b), period(b)), onset_index(b)) for b in everyone.repeats()]
-    return dict(recall=mean_of([lambda w, r=r: recall_precision(r, share, w)[0] for r, _ in parts]), precision=mean_of([lambda w, r=r: recall_precision(r, share, w)[1] for r, _ in parts]),
+    return dict(recall=mean_of([lambda w, r=r: recall_precision(r, share, w)[0] for r, _ in parts]),
+                precision=mean_of([lambda w, r=r: recall_precision(r, share, w)[1] for r, _ in parts]),
                 onset_recall=mean_of([lambda w, r=r, o=o[r.order]: onset_recall(r, o, share, w) for r, o in parts]))
 
 # %% ../../nbs/34_model.evaluate.ipynb #c054
@@ -451,7 +456,8 @@ def due_statistics(
     rows = Rows(frame[np.isin(frame.customer_id, customers)], customers)
     blocks = {lead: rows.where(rows.frame.lead_days == lead) for lead in LEADS}
     have = {lead: b for lead, b in blocks.items() if 0 < b.frame.y.sum() < len(b.frame)}
-    return Plan({f"due_date_auc.{lead}": ranked_by(b) for lead, b in have.items()}, {}, {f"due_date_auc.{lead}": "no due was missed, or all were" for lead in LEADS if lead not in have})
+    return Plan({f"due_date_auc.{lead}": ranked_by(b) for lead, b in have.items()}, {},
+                {f"due_date_auc.{lead}": "no due was missed, or all were" for lead in LEADS if lead not in have})
 
 # %% ../../nbs/34_model.evaluate.ipynb #c065
 def with_reference(
@@ -463,7 +469,8 @@ def with_reference(
     keys = ["customer_id", "as_of", "repeat"]
     joined = rows.frame.merge(reference[[*keys, "reference"]], on=keys, how="left", validate="one_to_one")
     if joined.reference.isna().any():
-        raise SchemaError(f"the reference has no score for {int(joined.reference.isna().sum())} of {len(joined)} rows", where="reference", remedy="run it on the same folds as the model")
+        raise SchemaError(f"the reference has no score for {int(joined.reference.isna().sum())} of {len(joined)} rows", where="reference",
+                          remedy="run it on the same folds as the model")
     both = Rows(joined, rows.customers)
     return Plan({"reference.auc": ranked_by(both, "reference")}, {"reference.difference": ("headline.auc", "reference.auc")}, {})
 
@@ -505,7 +512,8 @@ def plan(
     found |= beside(rows, "challenger", "challenger", "gain_over_challenger")
     found |= subset(rows, _flag(rows, "exposed"), "exposed_only", "nothing says who has something due in the window")
     found |= subset(rows, _flag(rows, "straight_roller"), "straight_rollers", "no schedule says who was clean for 180 days")
-    found |= subset(rows, seen, "seen_customers", "nothing says who was a customer before") | subset(rows, None if seen is None else ~seen, "unseen_customers", "nothing says who is new")
+    found |= subset(rows, seen, "seen_customers", "nothing says who was a customer before")
+    found |= subset(rows, None if seen is None else ~seen, "unseen_customers", "nothing says who is new")
     return found | subset(later, np.ones(len(later.frame), bool), "out_of_time", "no rows were set aside as later than all that was fitted on") | by_month(rows)
 
 # %% ../../nbs/34_model.evaluate.ipynb #c070
@@ -519,7 +527,9 @@ def report(
     "Every measure with its interval."
     frame = checked(predictions)
     rows, everyone = judged(frame), judged(frame, imminent=True)
-    if not 0 < rows.y.sum() < len(rows): raise SchemaError(f"{len(rows)} rows to judge, {int(rows.y.sum())} of them positive: nothing to measure", where="predictions", remedy="use more customers, or more months")
+    if not 0 < rows.y.sum() < len(rows):
+        raise SchemaError(f"{len(rows)} rows to judge, {int(rows.y.sum())} of them positive: nothing to measure", where="predictions",
+                          remedy="use more customers, or more months")
     customers = np.unique(np.concatenate([everyone.customer_id, frame.customer_id[frame.split == "out_of_time"]]))
     todo = plan(frame, customers, due, reference)
     found = nested(estimate(todo.statistics, len(customers), settings.bootstrap, base.seed, todo.differences), todo.absent)
@@ -572,17 +582,20 @@ def lead_time(
     base:Base,             # the contact share and the horizon
 )->dict[str, Any]:
     "Days from the first alert in the last four weeks to the missed due date, at the contact capacity."
-    if "onset_in_days" not in everyone or not everyone.onset_in_days.notna().any(): return dict(median_days=None, why="the days of the missed payments are not known")
+    known = "onset_in_days" in everyone and everyone.onset_in_days.notna().any()
+    if not known: return dict(median_days=None, why="the days of the missed payments are not known")
     block = everyone[everyone.repeat == everyone.repeat.min()]
     r = ranking(block.probability.to_numpy(float), block.y.to_numpy(), np.zeros(len(block), np.int64), period(block))
     taken = np.zeros(len(block))
     taken[r.order] = chosen(r, base.contact_share)
     days = block.onset_in_days
     on, horizon = block.as_of + pd.to_timedelta(days, unit="D"), pd.Timedelta(days=base.horizon_to_days)
-    rows = block.assign(on=on, lead=days, alerted=taken > .5)[days.between(0, base.horizon_to_days) & (on - horizon >= block.as_of.min()) & (on <= block.as_of.max() + pd.Timedelta(days=7))]
+    whole = (on - horizon >= block.as_of.min()) & (on <= block.as_of.max() + pd.Timedelta(days=7)) # all four weeks before it were judged
+    rows = block.assign(on=on, lead=days, alerted=taken > .5)[days.between(0, base.horizon_to_days) & whole]
     first = rows[rows.alerted].groupby(["customer_id", "on"]).lead.max()
     onsets = len(rows.groupby(["customer_id", "on"]))
-    return dict(onsets=onsets, alerted_share=rounded(len(first) / onsets) if onsets else None, alerted_14_days_ahead_share=rounded(float((first >= 14).sum()) / onsets) if onsets else None,
+    return dict(onsets=onsets, alerted_share=rounded(len(first) / onsets) if onsets else None,
+                alerted_14_days_ahead_share=rounded(float((first >= 14).sum()) / onsets) if onsets else None,
                 median_days=rounded(float(first.median())) if len(first) else None)
 
 # %% ../../nbs/34_model.evaluate.ipynb #c078
@@ -616,7 +629,8 @@ def _curve(rows:pd.DataFrame, column:str, points:int)->pd.DataFrame:
     true, false = hits / r.target.sum(), (seen - hits) / (len(rows) - r.target.sum())
     keep = np.unique(np.r_[np.searchsorted(true + false, np.linspace(0, 2, points)).clip(max=len(seen) - 1), len(seen) - 1])
     start = pd.DataFrame(dict(false_positive_rate=[0.], true_positive_rate=[0.], recall=[0.], precision=[np.nan]))
-    return pd.concat([start, pd.DataFrame(dict(false_positive_rate=false[keep], true_positive_rate=true[keep], recall=true[keep], precision=(hits / seen)[keep]))]).assign(name="model" if column == "probability" else column)
+    return pd.concat([start, pd.DataFrame(dict(false_positive_rate=false[keep], true_positive_rate=true[keep], recall=true[keep],
+                                               precision=(hits / seen)[keep]))]).assign(name="model" if column == "probability" else column)
 
 # %% ../../nbs/34_model.evaluate.ipynb #c085
 def calibration_bins(
@@ -685,31 +699,45 @@ def in_words(
     r:Mapping[str, Any], # from `report`
 )->list[str]:            # Markdown sentences, the most important first
     "The report in sentences; what is not known is not said."
-    h, says = r["headline"], []
-    says.append(f"Of two customers, one who will miss a payment and one who will not, the score puts the right one first **{_pct(h['auc'])} of the time** (AUC {_span(h, 'auc')}), measured on "
-                f"{h['onsets']:,} missed payments among {h['customers']:,} customers that the model had never seen.")
-    if (gain := r["gain_over_calendar"])["auc"] is not None:
-        says.append(f"The calendar alone, knowing only what falls due, reaches {_span(r['baselines']['calendar'], '', 'auc')}; the score adds **{gain['auc']:+.3f}** ({_range(gain)}).")
-    if (gain := r["gain_over_logistic"])["auc"] is not None: says.append(f"Over a logistic scorecard on the same inputs it adds {gain['auc']:+.3f} ({_range(gain)}){_doubt(gain)}.")
+    h, gain, over, ref = r["headline"], r["gain_over_calendar"], r["gain_over_logistic"], r["reference"]
+    says = [f"Of two customers, one who will miss a payment and one who will not, the score puts the right one first **{_pct(h['auc'])} of the time** "
+            f"(AUC {_span(h, 'auc')}), measured on {h['onsets']:,} missed payments among {h['customers']:,} customers that the model had never seen."]
+    if gain["auc"] is not None:
+        says.append(f"The calendar alone, knowing only what falls due, reaches {_span(r['baselines']['calendar'], '', 'auc')}; "
+                    f"the score adds **{gain['auc']:+.3f}** ({_range(gain)}).")
+    if over["auc"] is not None: says.append(f"Over a logistic scorecard on the same inputs it adds {over['auc']:+.3f} ({_range(over)}){_doubt(over)}.")
     if h["recall_at_5pct"] is not None:
-        says.append(f"Contacting the riskiest 5% reaches {_pct(h['recall_at_5pct'])} of those two to four weeks before a miss ({_pct(h['recall_at_5pct_low'])}–{_pct(h['recall_at_5pct_high'])}); "
+        says.append(f"Contacting the riskiest 5% reaches {_pct(h['recall_at_5pct'])} of those about to miss ({_pct(h['recall_at_5pct_low'])}–"
+                    f"{_pct(h['recall_at_5pct_high'])}); "
                     f"{_pct(h['precision_at_5pct'])} of the contacts are right, {h['precision_at_5pct'] / h['base_rate']:.0f} times a blind choice.")
-    if h["ece"] is not None: says.append(f"Predicted and observed risk differ by {h['ece'] * 100:.2f} percentage points on average, at a base rate of {h['base_rate']:.2%}; calibration slope {_span(h, 'slope', digits=2)}.")
-    if (ref := r["reference"]).get("difference") is not None:
-        says.append(f"Against LightGBM on plain aggregates ({_span(ref, '', 'auc')}), same rows and folds: **{ref['difference']:+.3f}** ({_range(ref, 'difference_')}){_doubt(ref, 'difference_')}.")
+    if h["ece"] is not None:
+        says.append(f"Predicted and observed risk differ by {h['ece'] * 100:.2f} percentage points on average, at a base rate of {h['base_rate']:.2%}; "
+                    f"calibration slope {_span(h, 'slope', digits=2)}.")
+    if ref.get("difference") is not None:
+        says.append(f"Against LightGBM on plain aggregates ({_span(ref, '', 'auc')}), same rows and folds: **{ref['difference']:+.3f}** "
+                    f"({_range(ref, 'difference_')}){_doubt(ref, 'difference_')}.")
     return says
 
 # %% ../../nbs/34_model.evaluate.ipynb #c096
 def _pct(v:float|None)->str: return "unknown" if v is None else f"{v:.0%}"
-def _range(block:Mapping[str, Any], prefix:str="")->str: return f"95% interval {block[prefix + 'low']:+.3f} to {block[prefix + 'high']:+.3f}" if block[prefix + "low"] is not None else "too few misses for an interval"
-def _doubt(block:Mapping[str, Any], prefix:str="")->str: return ", which may be chance" if block[prefix + "low"] is None or block[prefix + "low"] <= 0 <= block[prefix + "high"] else ""
 
 # %% ../../nbs/34_model.evaluate.ipynb #c097
-def _span(block:Mapping[str, Any], prefix:str, key:str="", digits:int=3)->str:
-    low, high = (block[f"{prefix}_{end}" if prefix else end] for end in ("low", "high"))
-    return f"{block[prefix or key]:.{digits}f}" + (f", 95% interval {low:.{digits}f}–{high:.{digits}f}" if low is not None else ", too few misses for an interval")
+def _range(block:Mapping[str, Any], prefix:str="")->str:
+    low, high = block[f"{prefix}low"], block[f"{prefix}high"]
+    return f"95% interval {low:+.3f} to {high:+.3f}" if low is not None else "too few misses for an interval"
 
 # %% ../../nbs/34_model.evaluate.ipynb #c098
+def _doubt(block:Mapping[str, Any], prefix:str="")->str:
+    low, high = block[f"{prefix}low"], block[f"{prefix}high"]
+    return ", which may be chance" if low is None or low <= 0 <= high else ""
+
+# %% ../../nbs/34_model.evaluate.ipynb #c099
+def _span(block:Mapping[str, Any], prefix:str, key:str="", digits:int=3)->str:
+    low, high = (block[f"{prefix}_{end}" if prefix else end] for end in ("low", "high"))
+    interval = f", 95% interval {low:.{digits}f}–{high:.{digits}f}" if low is not None else ", too few misses for an interval"
+    return f"{block[prefix or key]:.{digits}f}{interval}"
+
+# %% ../../nbs/34_model.evaluate.ipynb #c100
 def table(
     r:Mapping[str, Any],      # from `report`
     rows:Mapping[str, str],   # label → dotted path of a block with `auc`, `low`, `high`, or of a number with `_low` and `_high` beside it
@@ -721,7 +749,7 @@ def table(
         found.append((name, *(_number(values.get(p)) for p in (value, low, low[:-3] + "high"))))
     return pd.DataFrame(found, columns=["name", "value", "low", "high"])
 
-# %% ../../nbs/34_model.evaluate.ipynb #c102
+# %% ../../nbs/34_model.evaluate.ipynb #c104
 def facts(
     raw:Path|str,      # canonical tables
     features:Path|str, # `labels`

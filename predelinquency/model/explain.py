@@ -51,7 +51,8 @@ def _xgboost_trees(booster:Any)->Trees:
     left, right, split = flat("left_children", np.int64), flat("right_children", np.int64), flat("split_conditions", np.float32)
     score = np.float32(json.loads(model["learner_model_param"]["base_score"].strip("[]")))
     below = np.nextafter(split, np.float32(-np.inf)).astype(np.float64)
-    return Trees(flat("split_indices", np.int32), below, flat("default_left", bool), np.where(left < 0, -1, left + offset).astype(np.int32), np.where(left < 0, -1, right + offset).astype(np.int32),
+    return Trees(flat("split_indices", np.int32), below, flat("default_left", bool), np.where(left < 0, -1, left + offset).astype(np.int32),
+                 np.where(left < 0, -1, right + offset).astype(np.int32),
                  split.astype(np.float64), flat("sum_hessian", np.float64), start[:-1].astype(np.int32), float(-np.log(np.float32(1) / score - np.float32(1))))
 
 # %% ../../nbs/33_model.explain.ipynb #c007
@@ -69,7 +70,8 @@ def _lightgbm_trees(booster:Any)->Trees:
         return at
     roots = [visit(tree["tree_structure"]) for tree in booster.dump_model()["tree_info"]]
     f, t, u, le, r, v, c = zip(*rows, strict=True)
-    return Trees(np.array(f, np.int32), np.array(t, float), np.array(u, bool), np.array(le, np.int32), np.array(r, np.int32), np.array(v, float), np.array(c, float), np.array(roots, np.int32), 0.)
+    return Trees(np.array(f, np.int32), np.array(t, float), np.array(u, bool), np.array(le, np.int32), np.array(r, np.int32), np.array(v, float),
+                 np.array(c, float), np.array(roots, np.int32), 0.)
 
 # %% ../../nbs/33_model.explain.ipynb #c008
 def trees_of(
@@ -85,7 +87,8 @@ def trees_of(
     def joined(name:str, moved:bool=False)->np.ndarray:
         parts = [getattr(m, name) for m in known]
         return np.concatenate([np.where(p < 0, -1, p + s).astype(np.int32) if moved else p for p, s in zip(parts, shift, strict=False)])
-    return Trees(joined("feature"), joined("threshold"), joined("unknown_left"), joined("left", True), joined("right", True), joined("value") / len(known), joined("cover"),
+    return Trees(joined("feature"), joined("threshold"), joined("unknown_left"), joined("left", True), joined("right", True), joined("value") / len(known),
+                 joined("cover"),
                  joined("roots", True), float(np.mean([m.base for m in known])))
 
 # %% ../../nbs/33_model.explain.ipynb #c010
@@ -153,12 +156,14 @@ def leaf_table(
     flat = np.array([s for leaf in splits for s in leaf], np.int32).reshape(-1, 3)
     keep, count = t.left >= 0, lambda parts: np.r_[0, np.cumsum([len(p) for p in parts])].astype(np.int32)
     base = t.base + sum(v * float(np.prod(z)) for v, z in zip(values, shares, strict=True))
-    return LeafTable(t.feature[keep], t.threshold[keep], t.unknown_left[keep], flat[:, 0].copy(), flat[:, 1] > 0, flat[:, 2].astype(np.int8), count(splits), count(slots), ends.astype(np.int64),
+    return LeafTable(t.feature[keep], t.threshold[keep], t.unknown_left[keep], flat[:, 0].copy(), flat[:, 1] > 0, flat[:, 2].astype(np.int8), count(splits),
+                     count(slots), ends.astype(np.int64),
                      np.array([f for s in slots for f in s], np.int32), np.array(values), cases, base, t.base)
 
 # %% ../../nbs/33_model.explain.ipynb #c014
 @kernel
-def _look_up(x, node_feature, node_threshold, node_unknown_left, split_node, split_left, split_slot, first_split, first_slot, first_case, slot_feature, value, cases, base, start, out):
+def _look_up(x, node_feature, node_threshold, node_unknown_left, split_node, split_left, split_slot, first_split, first_slot, first_case, slot_feature, value,
+             cases, base, start, out):
     "Margin of each row, and its contributions into `out`."
     margin, went_left = np.empty(len(x)), np.empty(len(node_feature), np.bool_)
     for r in range(len(x)):
@@ -189,7 +194,8 @@ def look_up(
 
 # %% ../../nbs/33_model.explain.ipynb #c016
 def _arrays(t:LeafTable)->tuple[Any, ...]:
-    return (t.node_feature, t.node_threshold, t.node_unknown_left, t.split_node, t.split_left, t.split_slot, t.first_split, t.first_slot, t.first_case, t.slot_feature, t.value, t.cases, t.base, t.start)
+    return (t.node_feature, t.node_threshold, t.node_unknown_left, t.split_node, t.split_left, t.split_slot, t.first_split, t.first_slot, t.first_case,
+            t.slot_feature, t.value, t.cases, t.base, t.start)
 
 # %% ../../nbs/33_model.explain.ipynb #c019
 def second_opinion(
@@ -213,7 +219,8 @@ def check_additive(
     "Refuse contributions that do not sum to the margin."
     gap = np.abs(contributions.sum(1) - margin) / np.maximum(1, np.abs(margin))
     if len(bad := np.flatnonzero(~(gap <= TOLERANCE))):
-        raise PredelinquencyError(f"the contributions of {len(bad)} of {len(margin)} rows do not sum to the margin: {contributions[bad[0]].sum():.6f}, not {margin[bad[0]]:.6f}",
+        total, own = contributions[bad[0]].sum(), margin[bad[0]]
+        raise PredelinquencyError(f"the contributions of {len(bad)} of {len(margin)} rows do not sum to the margin: {total:.6f}, not {own:.6f}",
                                   where=f"explain, row {bad[0]}", remedy="train the model again with these versions of xgboost and lightgbm")
     return float(gap.max(initial=0.))
 
@@ -322,7 +329,8 @@ def tell(
     names, groups, phrases = (np.array([getattr(f, a) for f in b.features], object) for a in ("name", "group", "customer"))
     said = [b.features[i].says(v) for i, v in zip(feature.tolist(), value.tolist(), strict=True)]
     quotable = np.array([not f.sensitive for f in b.features])[feature]
-    return pd.DataFrame(dict(customer_id=keys.customer_id.to_numpy()[row], as_of=keys.as_of.to_numpy("datetime64[ms]")[row], rank=(place + 1).astype(np.int32), feature=names[feature],
+    return pd.DataFrame(dict(customer_id=keys.customer_id.to_numpy()[row], as_of=keys.as_of.to_numpy("datetime64[ms]")[row],
+                             rank=(place + 1).astype(np.int32), feature=names[feature],
                              group=pd.Categorical(groups[feature], categories=GROUPS), value=value, contribution=found.push[row, place], analyst=said,
                              customer=pd.Series(np.where(quotable, phrases[feature], None), dtype="str")))
 
@@ -350,15 +358,18 @@ def batches(
         asked = rows[(rows.customer_id >= part.low) & (rows.customer_id < part.high)].sort_values(["customer_id", "as_of"])
         if not len(asked): continue
         panel = schema.read_arrow(features, "panel", part, ["customer_id", "as_of", *champion.features])
-        at = pd.MultiIndex.from_arrays([panel[k].to_numpy() for k in ("customer_id", "as_of")]).get_indexer(pd.MultiIndex.from_frame(asked[["customer_id", "as_of"]]))
-        if (at < 0).any(): raise SchemaError(f"{int((at < 0).sum())} of {len(asked)} scored rows are not in the panel", where=str(features), remedy="run featurize and train again")
+        known = pd.MultiIndex.from_arrays([panel[k].to_numpy() for k in ("customer_id", "as_of")])
+        at = known.get_indexer(pd.MultiIndex.from_frame(asked[["customer_id", "as_of"]]))
+        if (at < 0).any(): raise SchemaError(f"{int((at < 0).sum())} of {len(asked)} scored rows are not in the panel", where=str(features),
+                                             remedy="run featurize and train again")
         for start in range(0, len(at), size):
             some = panel.take(at[start:start + size])
             x = learners.matrix(np.column_stack([some[name].to_numpy() for name in champion.features]))
             parts, margin = look_up(table, x)[1] if table is not None else champion.contributions(x), champion.margin(x)
             yield Explained(asked.iloc[start:start + size].reset_index(drop=True), x, parts, margin, check_additive(parts, margin))
         found += len(asked)
-    if found < len(rows): raise SchemaError(f"{len(rows) - found} scored customers are in no part of the panel", where=str(features), remedy="run featurize and train again")
+    if found < len(rows): raise SchemaError(f"{len(rows) - found} scored customers are in no part of the panel", where=str(features),
+                                            remedy="run featurize and train again")
 
 # %% ../../nbs/33_model.explain.ipynb #c041
 @contextmanager
@@ -380,7 +391,7 @@ def directions(
     contributions:np.ndarray, # (n, n_features [+ 1])
     x:np.ndarray,             # (n, n_features)
     b:Bundles,
-)->pd.DataFrame:              # by falling importance: `name`, `group`, `value` (mean absolute push), `expected`, `found` (-1 … 1, nan when it never pushes), `enforced`, `agrees`
+)->pd.DataFrame:              # `name`, `group`, `value` (mean absolute push, falling), `expected`, `found` (-1 … 1; nan: never pushes), `enforced`, `agrees`
     "Expected against found direction of every feature."
     rows = []
     for i, f in enumerate(b.features):
@@ -389,7 +400,8 @@ def directions(
         found = float(pd.Series(x[seen, i]).corr(pd.Series(contributions[seen, i]), method="spearman")) if moves else np.nan
         agrees = None if not f.sign or np.isnan(found) else bool(f.sign * found > 0)
         rows.append((f.name, f.group, float(np.abs(contributions[:, i]).mean()), f.sign, found, bool(f.monotone), agrees))
-    return pd.DataFrame(rows, columns=["name", "group", "value", "expected", "found", "enforced", "agrees"]).sort_values("value", ascending=False, ignore_index=True)
+    columns = ["name", "group", "value", "expected", "found", "enforced", "agrees"]
+    return pd.DataFrame(rows, columns=columns).sort_values("value", ascending=False, ignore_index=True)
 
 # %% ../../nbs/33_model.explain.ipynb #c046
 class Scorer:
@@ -417,4 +429,5 @@ class Scorer:
     )->Score:
         "The score with its reasons."
         margin, probability, parts = self.score(vector)
-        return Score(customer_id, as_of, probability, margin, self.champion.version, reasons(parts, np.asarray(vector, float)[self.columns], self.bundles, self.top))
+        return Score(customer_id, as_of, probability, margin, self.champion.version,
+                     reasons(parts, np.asarray(vector, float)[self.columns], self.bundles, self.top))

@@ -29,12 +29,16 @@ def predictions(customers=400, weeks=9, seed=1, splits=("test",)):
     monday = np.datetime64("2025-03-03", "ms") + np.arange(weeks) * np.timedelta64(7, "D")
     for split in splits:
         n = customers * weeks
-        frailty, miss_on = np.repeat(rng.normal(size=customers), weeks), np.repeat(np.where(rng.random(customers) < .3, rng.integers(5, 90, customers), 10_000), weeks)
+        frailty, miss_on = np.repeat(rng.normal(size=customers), weeks), np.repeat(np.where(rng.random(customers) < .3, rng.integers(5, 90, customers),
+            10_000), weeks)
         days = miss_on - np.tile(np.arange(weeks) * 7, customers)
         risk = .3 / (1 + np.exp(2 - frailty - 2. * ((days > 7) & (days < 35)))) + .001
-        frames.append(pd.DataFrame(dict(customer_id=np.repeat(np.arange(customers), weeks), as_of=np.tile(monday, customers), repeat=0, split=split, eligible=days > 0, imminent=(days > 0) & (days < 15),
-            target=pd.array(((days >= 15) & (days <= 28)).astype(int), dtype="Int32"), onset_in_days=np.where((days >= 0) & (days <= 28), days, np.nan).astype(np.float32), probability=risk,
-            straight_roller=frailty < 1, exposed=rng.random(n) < .8, calendar=rng.random(n), balance=frailty, projected=np.nan, logistic=risk + rng.normal(size=n) * .02, challenger=risk * .9)))
+        frames.append(pd.DataFrame(dict(customer_id=np.repeat(np.arange(customers), weeks), as_of=np.tile(monday, customers), repeat=0, split=split,
+                                        eligible=days > 0, imminent=(days > 0) & (days < 15),
+            target=pd.array(((days >= 15) & (days <= 28)).astype(int), dtype="Int32"), onset_in_days=np.where((days >= 0) & (days <= 28), days,
+                np.nan).astype(np.float32), probability=risk,
+            straight_roller=frailty < 1, exposed=rng.random(n) < .8, calendar=rng.random(n), balance=frailty, projected=np.nan,
+            logistic=risk + rng.normal(size=n) * .02, challenger=risk * .9)))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -178,14 +182,16 @@ def test_imminent_rows_take_contacts_but_play_no_part_in_ranking_and_calibration
 
 def test_rows_that_something_was_fitted_on_are_never_judged(made):
     frame, report = made
-    more = [predictions(seed=9).assign(split=s, customer_id=lambda d, k=k: d.customer_id + 1000 * (k + 1)) for k, s in enumerate(("train", "stop", "calibrate", "purged", "live"))]
+    more = [predictions(seed=9).assign(split=s, customer_id=lambda d, k=k: d.customer_id + 1000 * (k + 1)) for k,
+            s in enumerate(("train", "stop", "calibrate", "purged", "live"))]
     assert json.dumps(ev.report(pd.concat([frame, *more]), BASE, FEW), sort_keys=True) == json.dumps(report, sort_keys=True)
 
 
 def test_rows_that_are_not_eligible_or_not_yet_known_are_never_judged(made):
     frame, report = made
     odd = predictions(seed=9).assign(customer_id=lambda d: d.customer_id + 1000)
-    unfit, unknown = odd.assign(eligible=False), odd.assign(target=pd.array([pd.NA] * len(odd), dtype="Int32"), imminent=False, customer_id=odd.customer_id + 5000)
+    unfit, unknown = odd.assign(eligible=False), odd.assign(target=pd.array([pd.NA] * len(odd), dtype="Int32"), imminent=False,
+                                                            customer_id=odd.customer_id + 5000)
     assert ev.report(pd.concat([frame, unfit, unknown]), BASE, FEW) == report
 
 
@@ -237,15 +243,20 @@ def test_subsets_are_judged_on_their_own_rows(made):
 
 def test_a_month_in_which_few_missed_a_payment_is_left_out():
     frame = predictions()
-    quiet = frame.assign(target=frame.target.mask((frame.as_of >= "2025-04-01") & (frame.customer_id > frame.customer_id[frame.target.eq(1) & (frame.as_of >= "2025-04-01")].min()), 0))
+    april = frame.as_of >= "2025-04-01"
+    few = frame.customer_id > frame.customer_id[frame.target.eq(1) & april].min()
+    quiet = frame.assign(target=frame.target.mask(april & few, 0))
     assert list(ev.report(quiet, BASE, FEW)["by_month"]) == ["2025-03"]
 
 
 def test_several_repeats_give_the_mean_of_their_measures():
-    one, two = predictions(seed=1), predictions(seed=1).assign(repeat=1, probability=lambda d: (d.probability * np.random.default_rng(0).uniform(.5, 1.5, len(d))).clip(0, 1))
+    one, two = predictions(seed=1), predictions(seed=1).assign(repeat=1,
+                                                               probability=lambda d: (d.probability * np.random.default_rng(0).uniform(.5, 1.5,
+                                                                   len(d))).clip(0, 1))
     both = ev.report(pd.concat([one, two]), BASE, FEW)
     alone = [ev.report(f, BASE, FEW) for f in (one, two)]
-    for key in ("auc", "ks", "brier_skill", "recall_at_5pct"): assert both["headline"][key] == pytest.approx(np.mean([a["headline"][key] for a in alone]), abs=2e-4)
+    for key in ("auc", "ks", "brier_skill", "recall_at_5pct"): assert both["headline"][key] == pytest.approx(np.mean([a["headline"][key] for a in alone]),
+        abs=2e-4)
     assert both["headline"]["onsets"] == alone[0]["headline"]["onsets"] and both["headline"]["rows"] == alone[0]["headline"]["rows"]
 
 
@@ -255,8 +266,10 @@ def source(seed=2, n=600, repeats=2):
     quality, customer = rng.normal(size=n), rng.integers(0, n // 2, n)
     y = (rng.random(n) < 1 / (1 + np.exp(2 + quality))).astype(int)
     when = np.datetime64("2017-01-01", "ms") + np.arange(n) * np.timedelta64(1, "D")
-    frames = [pd.DataFrame(dict(customer_id=customer, as_of=when, repeat=r, split="test", target=y, eligible=True, imminent=False, seen_before=rng.random(n) < .6,
-                                probability=1 / (1 + np.exp(2 + quality + rng.normal(size=n) * .3)), reference=-quality + rng.normal(size=n) * .4)) for r in range(repeats)]
+    frames = [pd.DataFrame(dict(customer_id=customer, as_of=when, repeat=r, split="test", target=y, eligible=True, imminent=False,
+                                seen_before=rng.random(n) < .6,
+                                probability=1 / (1 + np.exp(2 + quality + rng.normal(size=n) * .3)),
+                                reference=-quality + rng.normal(size=n) * .4)) for r in range(repeats)]
     frame = pd.concat(frames, ignore_index=True)
     return frame.drop(columns="reference"), frame[["customer_id", "as_of", "repeat", "reference"]]
 
@@ -299,7 +312,8 @@ def test_dues_are_judged_at_each_lead_on_the_same_cohort(made):
     frame, _ = made
     rng = np.random.default_rng(3)
     missed = (rng.random(400) < .1).astype(int)
-    due = pd.concat([pd.DataFrame(dict(customer_id=np.arange(400), lead_days=lead, missed=missed, probability=1 / (1 + np.exp(-missed * 3 / (lead / 7) - rng.normal(size=400))))) for lead in ev.LEADS])
+    due = pd.concat([pd.DataFrame(dict(customer_id=np.arange(400), lead_days=lead, missed=missed,
+                                       probability=1 / (1 + np.exp(-missed * 3 / (lead / 7) - rng.normal(size=400))))) for lead in ev.LEADS])
     found = ev.report(frame, BASE, FEW, due=due)["due_date_auc"]
     for lead in ev.LEADS:
         some = due[due.lead_days == lead]
@@ -311,7 +325,8 @@ def test_the_first_alert_of_a_missed_payment_sets_its_lead_time():
     weeks = pd.to_datetime("2025-03-03") + pd.to_timedelta(np.arange(5) * 7, unit="D")
     calm = pd.DataFrame([dict(customer_id=c, as_of=w, onset_in_days=np.nan, probability=.1, target=0, imminent=False) for c in range(1, 40) for w in weeks])
     days = np.array([34, 27, 20, 13, 6])
-    missed = pd.DataFrame(dict(customer_id=0, as_of=weeks, onset_in_days=np.where(days <= 28, days, np.nan), probability=[.1, .05, .9, .9, .9], target=[0, 1, 1, 0, 0], imminent=days < 15))
+    missed = pd.DataFrame(dict(customer_id=0, as_of=weeks, onset_in_days=np.where(days <= 28, days, np.nan), probability=[.1, .05, .9, .9, .9],
+                               target=[0, 1, 1, 0, 0], imminent=days < 15))
     frame = pd.concat([calm, missed]).assign(split="test", eligible=True, repeat=0)
     frame["as_of"] = frame.as_of.astype("datetime64[ms]")
     found = ev.lead_time(ev.judged(ev.checked(frame), imminent=True), BASE)
@@ -376,7 +391,8 @@ def test_recall_grows_with_capacity_and_reaches_everybody(made):
 
 
 def test_two_reports_are_laid_side_by_side():
-    table = ev.compare({"headline": {"auc": .8, "gone": 1}, "x": {"auc": None}}, {"headline": {"auc": .83}, "x": {"auc": .7, "why": "words"}}).set_index("metric")
+    table = ev.compare({"headline": {"auc": .8, "gone": 1}, "x": {"auc": None}},
+                       {"headline": {"auc": .83}, "x": {"auc": .7, "why": "words"}}).set_index("metric")
     assert table.change["headline.auc"] == pytest.approx(.03)
     assert np.isnan(table.before["x.auc"]) and np.isnan(table.after["headline.gone"]) and "x.why" not in table.index
     assert len(ev.compare({}, {"a": 1})) == 1

@@ -200,7 +200,8 @@ def test_a_score_that_nothing_raises_has_no_reasons():
 
 
 def test_a_feature_that_is_not_in_the_catalogue_is_refused():
-    with pytest.raises(PredelinquencyError, match="'fortune' which is not in the catalogue".replace("'fortune'", "'fortune',")): explain.bundles([*NAMES, "fortune"])
+    with pytest.raises(PredelinquencyError, match="'fortune' which is not in the catalogue".replace("'fortune'",
+        "'fortune',")): explain.bundles([*NAMES, "fortune"])
 
 
 def test_the_table_of_reasons_keeps_its_contract_and_says_what_single_scores_say(model):
@@ -221,9 +222,11 @@ def book(model, tmp_path_factory):
     "A panel in two parts, and a champion."
     f, x = model
     folder = tmp_path_factory.mktemp("book")
-    frame = pd.DataFrame(dict(customer_id=np.repeat(np.arange(50, dtype=np.int64), 4), as_of=np.tile(np.datetime64("2025-03-03", "ms") + np.arange(4) * np.timedelta64(7, "D"), 50)))
+    frame = pd.DataFrame(dict(customer_id=np.repeat(np.arange(50, dtype=np.int64), 4),
+                              as_of=np.tile(np.datetime64("2025-03-03", "ms") + np.arange(4) * np.timedelta64(7, "D"), 50)))
     frame = pd.concat([frame, pd.DataFrame(x[:200], columns=NAMES)], axis=1)
-    columns = [schema.Column("customer_id", "int64", "who"), schema.Column("as_of", "time", "when"), *(schema.Column(n, "float32", "", nullable=True) for n in NAMES)]
+    columns = [schema.Column("customer_id", "int64", "who"), schema.Column("as_of", "time", "when"),
+               *(schema.Column(n, "float32", "", nullable=True) for n in NAMES)]
     with schema.writing(folder, [schema.Table("panel", "inputs", tuple(columns))]) as w:
         for part in schema.ranges(50, 30): w.add(part, {"panel": frame[(frame.customer_id >= part.low) & (frame.customer_id < part.high)]})
     return folder, frame, train.Champion(f, dict(threshold=.1, version="v", calibration=dict(kind="platt", intercept=0., slope=1.)))
@@ -245,8 +248,10 @@ def test_batches_explain_the_rows_asked_for_and_no_others_whatever_their_size(bo
 def test_rows_that_the_panel_does_not_have_are_refused(book):
     folder, frame, champion = book
     rows = frame[["customer_id", "as_of"]]
-    with pytest.raises(schema.SchemaError, match="1 of 121 scored rows are not in the panel"): list(explain.batches(champion, folder, pd.concat([rows, rows.iloc[:1].assign(as_of=rows.as_of.iloc[:1] + pd.Timedelta(days=1))])))
-    with pytest.raises(schema.SchemaError, match="1 scored customers are in no part"): list(explain.batches(champion, folder, pd.concat([rows, rows.iloc[:1].assign(customer_id=99)])))
+    with pytest.raises(schema.SchemaError, match="1 of 121 scored rows are not in the panel"): list(explain.batches(champion, folder,
+        pd.concat([rows, rows.iloc[:1].assign(as_of=rows.as_of.iloc[:1] + pd.Timedelta(days=1))])))
+    with pytest.raises(schema.SchemaError, match="1 scored customers are in no part"): list(explain.batches(champion, folder,
+        pd.concat([rows, rows.iloc[:1].assign(customer_id=99)])))
 
 
 def test_reasons_are_written_whole_or_not_at_all(book, tmp_path):
@@ -278,9 +283,11 @@ def vector_of(x):
     return vector
 
 
-@pytest.mark.parametrize("calibration", [dict(kind="platt", intercept=.3, slope=.8), dict(kind="isotonic", margin=[-4., 0., 2.], probability=[.01, .2, .7])], ids=["platt", "isotonic"])
-def test_one_row_alone_scores_as_it_does_in_a_batch(model, calibration):
+@pytest.mark.parametrize("onsets", [50, 5000], ids=["platt", "isotonic"])
+def test_one_row_alone_scores_as_it_does_in_a_batch(model, onsets):
     f, x = model
+    margins = learners.predict_margin(f, x)
+    calibration = train.calibrate(margins, (np.random.default_rng(1).random(len(x)) < 1 / (1 + np.exp(-margins))).astype(float), onsets)
     champion = train.Champion(f, dict(threshold=.1, version="v", calibration=calibration))
     scorer = explain.Scorer(champion)
     for row in x[:50]:
