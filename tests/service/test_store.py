@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from records import AT, call, control, decision, message, one_of_each, outcome, reply, score
+from records import AT, REASONS, call, control, decision, message, one_of_each, outcome, reply, score
 
 from predelinquency.core import StoreError
 from predelinquency.schema import CONTACT_STATES, Contact, Decision, Outcome, Reply, Score
@@ -121,6 +121,11 @@ def test_a_large_batch_that_overlaps_adds_only_what_is_new(ledger:Ledger)->None:
     ledger.append([score(customer_id=i) for i in range(0, 1500, 2)], AT)
     assert ledger.append([score(customer_id=i) for i in reversed(range(1500))], AT) == 750
     assert [s.customer_id for s in ledger.of(Score)] == list(range(1500))
+
+
+def test_rows_with_reasons_share_pages(tmp_path:Path)->None:
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger: ledger.append([score(customer_id=i, reasons=REASONS * 3) for i in range(2000)], AT)
+    assert (tmp_path/"ledger.db").stat().st_size / 2000 < 2500 # bytes
 
 
 def test_another_model_or_another_feature_row_is_another_score(ledger:Ledger)->None:
