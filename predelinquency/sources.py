@@ -10,7 +10,7 @@ __all__ = ['CANONICAL', 'MADE_HERE', 'DEFAULTS', 'KEYS', 'FILE_KEYS', 'TYPES', '
 import codecs, csv, errno, os, re, shutil, tempfile
 from collections.abc import Iterable, Iterator, Mapping as Dict
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import pandas as pd
 import yaml
 
 from . import params, schema
-from .core import CURRENCY_DIGITS, ParamsError, PredelinquencyError, SchemaError, StoreError
+from .core import CURRENCY_DIGITS, ParamsError, SchemaError, StoreError
 
 # %% ../nbs/15_sources.ipynb #c007
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def parse(
     where:str="mapping", # its name, for messages
 )->Mapping:
     "A checked mapping from the text of a mapping file."
-    try: raw = yaml.load(text, _Text) # noqa: S506 — BaseLoader: plain text only
+    try: raw = yaml.load(text, _Text)
     except ParamsError as e: raise ParamsError(e.problem, where=f"{where}, {e.where}", remedy=e.remedy) from None
     except yaml.YAMLError as e: raise ParamsError(f"is not valid YAML: {e}", where=where, remedy="check the indentation; put texts with ':' or '#' into quotes") from e
     raw = _section(raw, KEYS, ("source", "currency", "time_zone", "files", "tables"), where)
@@ -166,7 +166,7 @@ TYPES = ("text", "integer", "decimal", "currency", "date", "time", "code")
 # %% ../nbs/15_sources.ipynb #c025
 def _file(name:str, raw:Any, codes:Dict[str, Any], where:str)->File:
     raw = _section(raw, FILE_KEYS, ("columns",), where)
-    lists = {k: (raw[k],) if isinstance(raw[k], str) else tuple(raw[k]) for k in ("path", "empty", "key") if k in raw}
+    lists: dict[str, Any] = {k: (raw[k],) if isinstance(raw[k], str) else tuple(raw[k]) for k in ("path", "empty", "key") if k in raw}
     texts = _texts({k: v for k, v in raw.items() if k not in lists and k != "columns"}, where)
     file = File(name, **{"format": "sql" if "query" in raw else "csv", **texts, **lists, "columns": _texts(raw["columns"], f"{where}.columns")})
     if file.format not in ("csv", "parquet", "sql"): raise ParamsError(f"unknown format {file.format!r}", where=where, remedy="use csv, parquet or sql")
@@ -620,7 +620,7 @@ def _words(report:Report)->str:
     lines += [f"| {k} | {f['rows']:,} | {', '.join(f['used'])} | {', '.join(f['left']) or '–'} |" for k, f in report.files.items()]
     lines += ["", "| table | rows | from | to | what is in it | not known |", "|---|---:|---|---|---|---|"]
     lines += [f"| {t.name} | {t.rows:,} | {t.first or '–'} | {t.last or '–'} | {_counted(t.words)} | {', '.join(t.unknown) or '–'} |" for t in report.tables.values()]
-    drops = [f"- {t.name}: {n:,} rows, {why if why.startswith('its ') else f'kept only if *{why}*'}" for t in report.tables.values() for why, n in t.dropped.items()]
+    drops = [f"- {t.name}: {n:,} {'row' if n == 1 else 'rows'}, {why if why.startswith('its ') else f'kept only if *{why}*'}" for t in report.tables.values() for why, n in t.dropped.items()]
     lines += ["", "**Dropped**", "", *(drops or ["- nothing"])]
     if report.unused: lines += ["", "**Files left out**", "", *(f"- {k}: {why}" for k, why in report.unused.items())]
     if report.missing: lines += ["", "**Features that cannot be known from this source**", "", *(f"- {k}: {why}" for k, why in report.missing.items())]
@@ -646,7 +646,8 @@ def _facts(db:duckdb.DuckDBPyConnection, name:str, dropped:Dict[str, int])->Tabl
 # %% ../nbs/15_sources.ipynb #c086
 def _missing(tables:Dict[str, TableFacts])->dict[str, str]:
     "Feature groups that a source cannot give, and why."
-    has, result = {t for t, f in tables.items() if f.rows}, {}
+    has = {t for t, f in tables.items() if f.rows}
+    result: dict[str, str] = {}
     if "transactions" not in has: result |= dict.fromkeys(("income", "liquidity", "savings", "spending", "credit", "shocks"), "the source has no transactions")
     elif "balance_after_minor" in tables["transactions"].unknown: result["liquidity"] = "the source has no balances"
     kinds = tables["accounts"].words.get("kind", {}) if "accounts" in tables else {}
@@ -689,7 +690,9 @@ def _left_alone(mapping:Mapping, file:File, data:Path)->list[str]:
 def _unused(mapping:Mapping, data:Path)->dict[str, str]:
     "Files of the folder that no table comes from, with the mapping's reason."
     read = {p for f in mapping.files.values() if f.path for p in _paths(f, data, mapping.where)}
-    return {p.name: mapping.unused.get(p.name, "the mapping does not mention it") for p in sorted(data.iterdir()) if p.is_file() and p not in read and p.suffix != ".md"}
+    asked = " ".join(f.url for f in mapping.files.values())
+    left = (p for p in sorted(data.iterdir()) if p.is_file() and p not in read and p.name not in asked and p.suffix != ".md")
+    return {p.name: mapping.unused.get(p.name, "the mapping does not mention it") for p in left}
 
 # %% ../nbs/15_sources.ipynb #c092
 def check(

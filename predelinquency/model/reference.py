@@ -9,11 +9,12 @@ __all__ = ['WINDOWS', 'STATISTICS', 'SETTINGS', 'known', 'money', 'balances', 'd
 # %% ../../nbs/38_model.reference.ipynb #c003
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .. import params, schema
+from .. import params
 from ..core import LeakageError, SchemaError
 from . import learners
 
@@ -33,7 +34,7 @@ WINDOWS = (30, 90, 180) # days
 STATISTICS = ["count", "sum", "mean", "max", "min"]
 
 # %% ../../nbs/38_model.reference.ipynb #c010
-def _wide(groups:"pd.core.groupby.SeriesGroupBy", statistics:list[str], prefix:str)->pd.DataFrame:
+def _wide(groups:"pd.api.typing.SeriesGroupBy", statistics:list[str], prefix:str)->pd.DataFrame:
     "One row a moment, one column a statistic and group."
     wide = groups.agg(statistics)
     wide = wide.unstack(list(range(1, wide.index.nlevels))) if wide.index.nlevels > 1 else wide
@@ -130,7 +131,7 @@ def check_folds(
         if (spread > 1).any(): raise LeakageError(f"customer {spread.idxmax()} is in {spread.max()} folds", where=f"repeat {repeat}", remedy="group the folds by customer: labels.folds")
 
 # %% ../../nbs/38_model.reference.ipynb #c027
-SETTINGS = dict(trees=300, max_depth=3, learning_rate=.03, min_child_weight=3., subsample=.8, colsample=.4, reg_lambda=1.)
+SETTINGS: dict[str, Any] = dict(trees=300, max_depth=3, learning_rate=.03, min_child_weight=3., subsample=.8, colsample=.4, reg_lambda=1.)
 
 # %% ../../nbs/38_model.reference.ipynb #c028
 def scores(
