@@ -22,7 +22,7 @@ NAME, ALIAS = "predelinquency", "champion"
 def client(
     folder:Path|str, # the registry's folder; made when absent
 )->Any:              # an `mlflow.MlflowClient`
-    "MLflow on `mlflow.db` in the folder, artifacts beside it; no telemetry."
+    "MLflow on `mlflow.db` in the folder, artifacts beside it, or wherever `MLFLOW_TRACKING_URI` says; no telemetry."
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     with warnings.catch_warnings():
@@ -32,13 +32,14 @@ def client(
     folder = Path(folder).resolve()
     try: folder.mkdir(parents=True, exist_ok=True)
     except OSError as e: raise StoreError(f"the registry cannot be made: {e.strerror}", where=str(folder), remedy="choose a folder that can be written") from e
-    uri = f"sqlite:///{folder/'mlflow.db'}"
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder/'mlflow.db'}"
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 # %% ../../nbs/35_model.registry.ipynb #c007
 def _experiment(at:Any, folder:Path|str)->str:
     found = at.get_experiment_by_name(NAME)
-    return str(found.experiment_id if found else at.create_experiment(NAME, artifact_location=(Path(folder).resolve()/"artifacts").as_uri()))
+    place = None if os.environ.get("MLFLOW_TRACKING_URI") else (Path(folder).resolve()/"artifacts").as_uri()
+    return str(found.experiment_id if found else at.create_experiment(NAME, artifact_location=place))
 
 # %% ../../nbs/35_model.registry.ipynb #c008
 def flat(
@@ -110,11 +111,11 @@ def champion(
     folder:Path|str, # the registry's folder
 )->Champion:         # the version under the alias
     "The champion as the registry holds it."
-    from urllib.parse import unquote, urlparse
     at = client(folder)
+    from mlflow.artifacts import download_artifacts
     try: found = at.get_model_version_by_alias(NAME, ALIAS)
     except Exception as e: raise StoreError("no champion is registered", where=str(folder), remedy="run the train stage, which records one") from e
-    return train.load(Path(unquote(urlparse(found.source).path)))
+    return train.load(download_artifacts(artifact_uri=found.source, tracking_uri=at.tracking_uri))
 
 # %% ../../nbs/35_model.registry.ipynb #c019
 def history(
