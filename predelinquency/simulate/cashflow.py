@@ -439,7 +439,9 @@ def pay_due(s:Any, t:Any, log:Any, k:int, j:int)->None:
     if s.seen[k] and (not s.autopay[k] or s.tries[k, j] > 0) and spendable(s, t, k) < s.left[k, j]: cover(s, t, log, s.left[k, j] - spendable(s, t, k))
     ready = spendable(s, t, k) + (PAID_ANYHOW if s.autopay[k] and s.seen[k] else 0)
     if s.tries[k, j] >= 2: ready -= living(s, t)
-    if ready >= s.left[k, j]: pay(s, t, log, k, j, min(s.left[k, j] + s.extra[k, j], ready))
+    if s.kind[k] == CARD_DUE and s.ease < .45 and draw(s, t, PARTIAL, 400) < .6: # the roof and the light come before the card
+        s.autopay[k], s.tries[k, j], s.act_on[k, j] = 0, 2, s.day + 8 + int(28 * draw(s, t, PARTIAL, 401))
+    elif ready >= s.left[k, j]: pay(s, t, log, k, j, min(s.left[k, j] + s.extra[k, j], ready))
     else: refuse(s, t, log, k, j, ready)
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c050
@@ -600,7 +602,7 @@ def reflect(s:Any, t:Any, log:Any)->None:
     christmas = civil(s.day)[1] == 12
     if christmas: s.cut = max(s.cut, .9)
     s.reserve = 0 if s.ease > 1.4 or christmas else int(t.restraint * due_within(s, min(days, 12), True))
-    if s.kind[0] == MORTGAGE_DUE and s.seen[0] and due_soon(s, 0, 20) > 0: s.reserve = max(s.reserve, s.amount[0]) # the home comes first
+    if s.active[0] and s.seen[0] and due_soon(s, 0, 20) > 0: s.reserve = max(s.reserve, int(s.amount[0] * (1.0 if s.kind[0] == MORTGAGE_DUE else t.restraint))) # the home comes first
     wealth = s.money[CURRENT] + s.money[SAVINGS] + s.money[HIDDEN]
     s.mood = min(1.3, max(.65, .74 + .26 * wealth / t.wanted))
     if draw(s, t, ATTENTION, 0) < t.attentive:

@@ -36,14 +36,14 @@ class Stress:
 # %% ../../nbs/12_simulate.stress.ipynb #c006
 STRESSES: tuple[Stress, ...] = table(Stress, """
 name          per_year days_low days_high size_low size_high size_means
-late_salary     .28      20      120        2       14       days_late
-cut_hours       .26      60      270       .15      .60      share_of_pay
-job_loss        .17      60      300       .85     1.00      share_of_pay
-expense_shock   .62       1       25       .40     3.00      months_of_income
-creeping        .30      90      300      1.0      3.0       contracts_a_month
-gambling        .16      30      150       .15      .80      share_of_spending
-separation      .06     150      400       .15      .45      share_of_pay
-illness         .18      40      200       .20      .65      share_of_pay
+late_salary     .22      20      120        2       14       days_late
+cut_hours       .20      60      270       .15      .60      share_of_pay
+job_loss        .13      60      300       .85     1.00      share_of_pay
+expense_shock   .55       1       25       .40     3.00      months_of_income
+creeping        .25      90      300      1.0      3.0       contracts_a_month
+gambling        .12      30      150       .15      .80      share_of_spending
+separation      .05     150      400       .15      .45      share_of_pay
+illness         .14      40      200       .20      .65      share_of_pay
 rate_rise       .06       1        1       .06      .25      of_the_instalment
 """)
 LATE_SALARY, CUT_HOURS, JOB_LOSS, EXPENSE_SHOCK, CREEPING, GAMBLING_BURST, SEPARATION, ILLNESS, RATE_RISE = range(9)
