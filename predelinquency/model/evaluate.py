@@ -733,6 +733,7 @@ def _doubt(block:Mapping[str, Any], prefix:str="")->str:
 
 # %% ../../nbs/34_model.evaluate.ipynb #c099
 def _span(block:Mapping[str, Any], prefix:str, key:str="", digits:int=3)->str:
+    if block[prefix or key] is None: return "not known here"
     low, high = (block[f"{prefix}_{end}" if prefix else end] for end in ("low", "high"))
     interval = f", 95% interval {low:.{digits}f}–{high:.{digits}f}" if low is not None else ", too few misses for an interval"
     return f"{block[prefix or key]:.{digits}f}{interval}"

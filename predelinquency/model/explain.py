@@ -76,10 +76,10 @@ def _lightgbm_trees(booster:Any)->Trees:
 # %% ../../nbs/33_model.explain.ipynb #c008
 def trees_of(
     fitted:learners.Fitted, # any learner
-)->Trees|None:              # None when it is not made of trees
+)->Trees|None:              # None when it is not made of trees, or of none
     "The trees of a fitted learner; a committee of tree learners is one forest with smaller leaves."
-    if fitted.learner == "xgboost": return _xgboost_trees(fitted.model)
-    if fitted.learner == "lightgbm": return _lightgbm_trees(fitted.model)
+    if fitted.learner == "xgboost": return _xgboost_trees(fitted.model) if fitted.model.num_boosted_rounds() else None
+    if fitted.learner == "lightgbm": return _lightgbm_trees(fitted.model) if fitted.model.num_trees() else None
     members = [trees_of(m) for m in fitted.model] if fitted.learner == "committee" else [None]
     known = [m for m in members if m is not None]
     if len(known) < len(members): return None

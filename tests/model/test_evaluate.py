@@ -374,6 +374,39 @@ def test_the_design_effect_counts_copies():
     assert ev.design_effect(eight) == pytest.approx(8, abs=.1)
 
 
+def test_a_model_that_says_the_same_of_everybody_still_has_a_report_and_sentences():
+    frame = predictions().assign(probability=.02, margin=-4.)
+    found = ev.report(frame, BASE, FEW)
+    assert (found["headline"]["auc"], found["headline"]["slope"]) == (.5, None)
+    assert all("None" not in sentence and "nan" not in sentence for sentence in ev.in_words(found))
+    assert len(ev.calibration_bins(ev.judged(ev.checked(frame)))) == 1
+
+
+def test_sentences_hold_the_numbers_of_the_report_and_leave_out_what_is_not_known(made):
+    _, report = made
+    said = " ".join(ev.in_words(report))
+    assert f"{report['headline']['auc']:.3f}" in said and f"{report['gain_over_calendar']['auc']:+.3f}" in said
+    assert "LightGBM on plain aggregates" not in said
+    frame, reference = source()
+    said = " ".join(ev.in_words(ev.report(frame, BASE, FEW, reference=reference)))
+    assert "LightGBM on plain aggregates" in said and "calendar" not in said
+
+
+def test_a_table_has_nan_where_nothing_is_known(made):
+    table = ev.table(made[1], {"model": "headline.auc", "calendar": "baselines.calendar", "out of time": "out_of_time", "28": "due_date_auc.28"}).set_index("name")
+    head = made[1]["headline"]
+    assert table.loc["model"].tolist() == [head["auc"], head["auc_low"], head["auc_high"]]
+    assert table.loc["calendar"].notna().all() and table.loc[["out of time", "28"]].isna().all().all()
+
+
+def test_contacts_are_marked_within_each_round(made):
+    found = ev.contacted(made[0], .05)
+    eligible = found[found.eligible]
+    share = eligible.groupby("as_of").contacted.sum() / eligible.groupby("as_of").size()
+    assert share.to_numpy() == pytest.approx(.05) and not found[~found.eligible].contacted.any()
+    for _, week in eligible.groupby("as_of"): assert week.probability[week.contacted == 1].min() >= week.probability[week.contacted == 0].max()
+
+
 def test_curves_go_from_nothing_to_everything_and_enclose_the_auc(made):
     rows = ev.judged(ev.checked(made[0]))
     model = ev.curves(rows, ["probability", "projected"])

@@ -109,6 +109,14 @@ def test_trees_too_deep_for_a_table_are_left_to_the_learner():
     assert explain.leaf_table(explain.trees_of(f), most=1000) is None
 
 
+def test_a_model_without_any_tree_has_a_score_and_no_reasons():
+    x, y = rows(300)
+    empty = learners.fit("xgboost", x, y, NAMES, replace(SETTINGS, trees=0), {}, 1)
+    assert explain.trees_of(empty) is None
+    parts = explain.contributions(empty, x)
+    assert not parts[:, :-1].any() and explain.reasons(parts[0], x[0], explain.bundles(NAMES)) == ()
+
+
 def test_trees_without_a_split_give_nobody_anything():
     x, y = rows(300)
     f = learners.fit("xgboost", x, y, NAMES, replace(SETTINGS, min_child_weight=1e9, trees=3), {}, 1)

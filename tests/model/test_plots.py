@@ -1,0 +1,95 @@
+"""Figures open without a network, are the same bytes again, and show what they were given."""
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import plotly.io as pio
+import pytest
+
+from predelinquency import plots
+
+DAYS = pd.date_range("2025-01-01", periods=30)
+BLOCKS = pd.DataFrame(dict(split=["train", "test"], customers=[50, 25], from_on=["2024-07-01", "2025-03-01"], to_on=["2024-12-01", "2025-05-01"]))
+NUMBERS = pd.DataFrame(dict(name=["model", "calendar", "unknown"], value=[.8, .7, np.nan], low=[.75, .66, np.nan], high=[.85, .74, np.nan]))
+CURVE = pd.DataFrame(dict(name="model", false_positive_rate=[0, .2, 1], true_positive_rate=[0, .7, 1], recall=[0, .5, 1], precision=[np.nan, .3, .1]))
+BINS = pd.DataFrame(dict(predicted=[.001, .02, .2], observed=[0., .03, .18], low=[0, .01, .1], high=[.004, .06, .3], rows=100))
+CAPACITY = pd.DataFrame(dict(contacted=[.01, .05, .1], recall=[.1, .3, .5], low=[.05, .2, .4], high=[.2, .4, .6], precision=[.3, .2, .1], lift=[10., 6, 5]))
+DUES = pd.DataFrame(dict(due_on=pd.to_datetime(["2025-01-10", "2025-01-20"]), amount_minor=[5000, 6000], kind="loan", missed=[False, True]))
+FIGURES = {
+    "roc": lambda: plots.roc(CURVE), "precision_recall": lambda: plots.precision_recall(CURVE, .1), "calibration": lambda: plots.calibration(BINS),
+    "score_distribution": lambda: plots.score_distribution(np.linspace(.001, .5, 200), (np.arange(200) > 150).astype(int)),
+    "recall_at_capacity": lambda: plots.recall_at_capacity(CAPACITY, .05), "lift": lambda: plots.lift(CAPACITY), "intervals": lambda: plots.intervals(NUMBERS, "beside", reference=.5),
+    "over_time": lambda: plots.over_time(NUMBERS.dropna().rename(columns={"name": "month"})), "split_picture": lambda: plots.split_picture(BLOCKS),
+    "timeline": lambda: plots.timeline(pd.DataFrame(dict(on=DAYS, balance_minor=np.arange(30) * 1000)), DUES, [DAYS[4]], moments={"as of": DAYS[9]}),
+    "importance": lambda: plots.importance(pd.DataFrame(dict(name=["a", "b"], value=[2., 1.], group=["income", "savings"]))),
+    "waterfall": lambda: plots.waterfall(pd.DataFrame(dict(name=["late pay", "low balance"], contribution=[1., -.4])), -4., -2.),
+    "beeswarm": lambda: plots.beeswarm(pd.DataFrame(dict(a=[.1, -.2, .3])), pd.DataFrame(dict(a=[1., np.nan, 3.]))),
+    "lines": lambda: plots.lines(pd.DataFrame(dict(a=[1, 2], b=[2, 1])), "two"), "bars": lambda: plots.bars(pd.Series([1, 2], index=["x", "y"]), "bars"),
+    "histogram": lambda: plots.histogram(np.r_[np.arange(50.), np.nan], "spread"), "bands": lambda: plots.bands(NUMBERS.dropna()),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_draws_in_the_theme_and_says_how_to_read_it(name):
+    fig = FIGURES[name]()
+    assert isinstance(fig, go.Figure) and fig.layout.template.layout.font.color == plots.INK
+    assert fig.layout.title.text and (fig.layout.title.subtitle.text or name in ("lines", "bars", "histogram"))
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_same_figure_is_the_same_bytes_and_asks_the_network_for_nothing(name):
+    one, two = (plots.to_html(FIGURES[name]()) for _ in range(2))
+    assert one == two
+    assert not re.findall(r"""(?:src|href|import)\s*=?\s*["']https?:""", one)
+
+
+def test_every_public_figure_is_tested_here():
+    drawn = {n for n in plots.__all__ if n.islower() and callable(getattr(plots, n)) and n not in ("theme", "figure", "to_html", "offline")}
+    assert drawn == set(FIGURES)
+
+
+def test_a_report_carries_plotly_itself_and_draws_with_it():
+    before = pio.renderers.default
+    try:
+        page = plots.offline().data
+        bundle = pio.renderers[pio.renderers.default].to_mimebundle(FIGURES["roc"]().to_dict())
+    finally:
+        pio.renderers["predelinquency"], pio.renderers.default = plots.Renderer(), before
+    assert len(page) > 1_000_000 and not re.search(r"<script[^>]+src=", page)
+    assert set(bundle) == {"application/vnd.plotly.v1+json", "text/html"}
+    json.dumps(bundle, allow_nan=False)
+
+
+def test_outside_a_report_a_figure_is_only_data():
+    bundle = plots.Renderer().to_mimebundle(FIGURES["timeline"]().to_dict())
+    assert set(bundle) == {"application/vnd.plotly.v1+json"}
+    json.dumps(bundle)
+
+
+def contrast(a, b):
+    def light(colour):
+        channels = [int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]
+        return sum(w * (c / 12.92 if c <= .03928 else ((c + .055) / 1.055)**2.4) for w, c in zip((.2126, .7152, .0722), channels, strict=True))
+    high, low = sorted((light(a), light(b)), reverse=True)
+    return (high + .05) / (low + .05)
+
+
+def test_text_can_be_read_on_paper():
+    assert contrast(plots.INK, plots.PAPER) >= 7 and contrast(plots.MUTED, plots.PAPER) >= 4.5
+
+
+def test_what_is_not_known_is_left_out_and_not_drawn_as_zero():
+    assert list(FIGURES["intervals"]().data[0].y) == ["model", "calendar"]
+    assert sum(FIGURES["histogram"]().data[0].y) == pytest.approx(1)
+
+
+def test_the_waterfall_ends_where_the_customer_stands():
+    bars = FIGURES["waterfall"]().data[0]
+    assert list(bars.base + bars.x)[-1] == pytest.approx(-2) and list(bars.x) == pytest.approx([1, -.4, 1.4])
+
+
+def test_splits_are_rectangles_that_share_no_row():
+    shapes = FIGURES["split_picture"]().layout.shapes
+    assert [(s.y0, s.y1) for s in shapes] == [(0, 50), (50, 75)]
