@@ -76,7 +76,8 @@ def accepts(
 )->dict[str, schema.Column]: # name in the mapping → the column it becomes
     "What a mapping may say about one table."
     columns = {c.name.removesuffix("_minor").removesuffix("_id"): c for c in CANONICAL[table].columns if c.name not in MADE_HERE.get(table, ())}
-    return columns | ({"order": schema.Column("order", "int64", "breaks ties among transactions of one instant", nullable=True)} if table == "transactions" else {})
+    order = schema.Column("order", "int64", "breaks ties among transactions of one instant", nullable=True)
+    return columns | ({"order": order} if table == "transactions" else {})
 
 # %% ../nbs/15_sources.ipynb #c013
 def _default(table:str, name:str, column:schema.Column)->str|None:
@@ -103,7 +104,8 @@ def _section(values:Any, known:Iterable[str], required:Iterable[str], where:str)
 def _texts(values:Any, where:str)->dict[str, str]:
     "A section whose values are all texts."
     for key, value in _section(values, values, (), where).items():
-        if not isinstance(value, str): raise ParamsError(f"must be one text, not {value!r}", where=f"{where}.{key}", remedy="write the expression or code as one text; quote it if it holds , : { or [")
+        if not isinstance(value, str): raise ParamsError(f"must be one text, not {value!r}", where=f"{where}.{key}",
+                                                         remedy="write the expression or code as one text; quote it if it holds , : { or [")
     return dict(values)
 
 # %% ../nbs/15_sources.ipynb #c019
@@ -123,7 +125,8 @@ def load(
     shipped = Path(params.__file__).parent/"mappings"
     file = next((p for p in (Path(path), shipped/f"{path}.yaml") if p.is_file()), None)
     if file is None:
-        raise ParamsError("there is no such mapping file", where=str(path), remedy=f"give a path, or one of {', '.join(sorted(p.stem for p in shipped.glob('*.yaml')))}")
+        raise ParamsError("there is no such mapping file",
+                          where=str(path), remedy=f"give a path, or one of {', '.join(sorted(p.stem for p in shipped.glob('*.yaml')))}")
     try: return parse(file.read_text("utf-8"), file.name)
     except UnicodeDecodeError as e: raise ParamsError("is not UTF-8 text", where=file.name, remedy="save it as UTF-8") from e
 
@@ -135,7 +138,8 @@ def parse(
     "A checked mapping from the text of a mapping file."
     try: raw = yaml.load(text, _Text)
     except ParamsError as e: raise ParamsError(e.problem, where=f"{where}, {e.where}", remedy=e.remedy) from None
-    except yaml.YAMLError as e: raise ParamsError(f"is not valid YAML: {e}", where=where, remedy="check the indentation; put texts with ':' or '#' into quotes") from e
+    except yaml.YAMLError as e: raise ParamsError(f"is not valid YAML: {e}",
+                                                  where=where, remedy="check the indentation; put texts with ':' or '#' into quotes") from e
     raw = _section(raw, KEYS, ("source", "currency", "time_zone", "files", "tables"), where)
     part = {k: _section(raw.get(k) or {}, raw.get(k) or {}, (), f"{where}, {k}") for k in ("files", "codes", "steps", "tables", "unused")}
     head = _texts({k: raw.get(k, "") for k in KEYS if k not in part}, where)
@@ -145,7 +149,8 @@ def parse(
     tables = {k: _select(k, v, f"{where}, tables.{k}") for k, v in _section(part["tables"], CANONICAL, ("customers",), f"{where}, tables").items()}
     for name, needs in (("transactions", "accounts"), ("payments", "obligations")):
         if name in tables and needs not in tables: raise ParamsError(f"{name} need the table {needs}", where=f"{where}, tables", remedy=f"add tables.{needs}")
-    return Mapping(**head, files=files, codes=codes, steps=_texts(part["steps"], f"{where}, steps"), tables=tables, unused=_texts(part["unused"], f"{where}, unused"), where=where)
+    steps, unused = (_texts(part[k], f"{where}, {k}") for k in ("steps", "unused"))
+    return Mapping(**head, files=files, codes=codes, steps=steps, tables=tables, unused=unused, where=where)
 
 # %% ../nbs/15_sources.ipynb #c022
 KEYS = ("source", "about", "currency", "time_zone", "files", "codes", "steps", "tables", "unused")
@@ -156,8 +161,9 @@ def _check_head(head:Dict[str, str], where:str)->None:
         raise ParamsError(f"unknown currency {head['currency']!r}", where=f"{where}, currency", remedy=_near(head["currency"], CURRENCY_DIGITS))
     try: ZoneInfo(head["time_zone"])
     except (ZoneInfoNotFoundError, ValueError) as e:
-        raise ParamsError(f"unknown time zone {head['time_zone']!r}", where=f"{where}, time_zone", remedy=_near(head["time_zone"], available_timezones()) if get_close_matches(
-            head["time_zone"], available_timezones(), 1, .6) else "use an IANA name, e.g. Europe/Prague") from e
+        near = _near(head["time_zone"], get_close_matches(head["time_zone"], available_timezones(), 1, .6) or ["Europe/Prague", "Africa/Lagos", "…"])
+        raise ParamsError(f"unknown time zone {head['time_zone']!r}",
+                          where=f"{where}, time_zone", remedy=near) from e
 
 # %% ../nbs/15_sources.ipynb #c024
 FILE_KEYS = ("path", "format", "delimiter", "encoding", "decimal", "empty", "time_zone", "url", "query", "key", "columns")
@@ -171,14 +177,18 @@ def _file(name:str, raw:Any, codes:Dict[str, Any], where:str)->File:
     file = File(name, **{"format": "sql" if "query" in raw else "csv", **texts, **lists, "columns": _texts(raw["columns"], f"{where}.columns")})
     if file.format not in ("csv", "parquet", "sql"): raise ParamsError(f"unknown format {file.format!r}", where=where, remedy="use csv, parquet or sql")
     needs = ("url", "query") if file.format == "sql" else ("path",)
-    if missing := [k for k in needs if not getattr(file, k)]: raise ParamsError(f"missing key {', '.join(missing)}", where=where, remedy=f"a {file.format} source needs it")
+    if missing := [k for k in needs if not getattr(file, k)]: raise ParamsError(f"missing key {', '.join(missing)}",
+                                                                                where=where, remedy=f"a {file.format} source needs it")
     if outside := [p for p in file.path if Path(p).is_absolute() or ".." in Path(p).parts]:
-        raise ParamsError(f"path {outside[0]!r} leaves the data folder", where=where, remedy="give the folder on the command line and only the file's name here")
-    if len(file.delimiter) != 1: raise ParamsError(f"delimiter is {file.delimiter!r}", where=where, remedy=r'it is one character, e.g. ";" or "\t" (in double quotes)')
+        raise ParamsError(f"path {outside[0]!r} leaves the data folder",
+                          where=where, remedy="give the folder on the command line and only the file's name here")
+    if len(file.delimiter) != 1: raise ParamsError(f"delimiter is {file.delimiter!r}",
+                                                   where=where, remedy=r'it is one character, e.g. ";" or "\t" (in double quotes)')
     try: codecs.lookup(file.encoding)
     except LookupError as e: raise ParamsError(f"unknown encoding {file.encoding!r}", where=where, remedy="e.g. utf-8, latin-1, cp1250, cp1252") from e
     for column, kind in file.columns.items(): _check_type(column, kind, codes, where)
-    if unknown := [k for k in file.key if k not in file.columns]: raise ParamsError(f"key names {unknown[0]!r}", where=where, remedy=_near(unknown[0], file.columns))
+    if unknown := [k for k in file.key if k not in file.columns]: raise ParamsError(f"key names {unknown[0]!r}",
+                                                                                    where=where, remedy=_near(unknown[0], file.columns))
     return file
 
 # %% ../nbs/15_sources.ipynb #c026
@@ -193,7 +203,8 @@ def _select(name:str, raw:Any, where:str)->Select:
     known = accepts(name)
     needed = [k for k, c in known.items() if _default(name, k, c) is None]
     _section(raw["columns"], known, needed, f"{where}.columns")
-    return Select(name, _texts({"from": raw["from"]}, where)["from"], _texts(raw["columns"], f"{where}.columns"), _texts(raw.get("keep") or {}, f"{where}.keep"))
+    columns, keep = (_texts(raw.get(k) or {}, f"{where}.{k}") for k in ("columns", "keep"))
+    return Select(name, _texts({"from": raw["from"]}, where)["from"], columns, keep)
 
 # %% ../nbs/15_sources.ipynb #c031
 @contextmanager
@@ -203,7 +214,8 @@ def _database()->Iterator[duckdb.DuckDBPyConnection]:
         with tempfile.TemporaryDirectory(prefix="sources-") as folder, duckdb.connect(str(Path(folder)/"work.duckdb")) as db: yield db
     except (duckdb.IOException, duckdb.FatalException, OSError) as e:
         told = str(e).splitlines()[0]
-        if isinstance(e, OSError) and e.errno not in (errno.ENOSPC, errno.EDQUOT): raise SchemaError(f"cannot be read: {e.strerror}", where=str(e.filename or "")) from e
+        if isinstance(e, OSError) and e.errno not in (errno.ENOSPC, errno.EDQUOT): raise SchemaError(f"cannot be read: {e.strerror}",
+                                                                                                     where=str(e.filename or "")) from e
         raise StoreError(f"could not write: {told}", where=tempfile.gettempdir(), remedy="free disk space, or set TMPDIR to a folder with more of it") from e
 
 # %% ../nbs/15_sources.ipynb #c032
@@ -231,8 +243,8 @@ def _as_utf8(path:Path, encoding:str, scratch:Path)->Path:
         for piece in source:
             try: text = decoder.decode(piece)
             except UnicodeDecodeError as e:
-                raise SchemaError(f"line {line} is not {encoding}: {e.object[max(0, e.start - 12):e.start + 8]!r}", where=path.name,
-                                  remedy=f"set the file's encoding (byte {e.object[e.start]:#04x} suggests {_guess(piece)}), or repair this line: mixed encodings cannot be read") from e
+                raise SchemaError(f"line {line} is not {encoding}: {e.object[max(0, e.start - 12):e.start + 8]!r}", where=path.name, remedy="set the file's encoding (byte "
+                                  f"{e.object[e.start]:#04x} suggests {_guess(piece)}), or repair this line: mixed encodings cannot be read") from e
             line += 1
             if not plain: copy.write(text.encode())
     return path if plain else scratch
@@ -252,7 +264,8 @@ def _header(path:Path, file:File, name:str)->list[str]:
     header = [h.strip() for h in header]
     if not any(header): raise SchemaError("is empty: it has no header line", where=name, remedy="export it again, with its column names in the first line")
     _check_columns(file, header, name)
-    if twice := [h for i, h in enumerate(header) if h in header[:i]]: raise SchemaError(f"column {twice[0]!r} stands twice in the header", where=name, remedy="rename one of them")
+    if twice := [h for i, h in enumerate(header) if h in header[:i]]: raise SchemaError(f"column {twice[0]!r} stands twice in the header",
+                                                                                        where=name, remedy="rename one of them")
     return header
 
 # %% ../nbs/15_sources.ipynb #c038
@@ -262,7 +275,8 @@ def _check_columns(file:File, header:list[str], name:str)->None:
     if not missing: return
     if len(header) == 1 and (marks := [m for m in ";,\t|" if m in header[0]]):
         raise SchemaError(f"read with delimiter {file.delimiter!r} it has one column, {header[0]!r}", where=name, remedy=f"set delimiter: {marks[0]!r}")
-    raise SchemaError(f"lacks column {', '.join(missing)}; it has {', '.join(header)}", where=name, remedy=f"correct files.{file.name}.columns: {_near(missing[0], header)}")
+    raise SchemaError(f"lacks column {', '.join(missing)}; it has {', '.join(header)}",
+                      where=name, remedy=f"correct files.{file.name}.columns: {_near(missing[0], header)}")
 
 # %% ../nbs/15_sources.ipynb #c039
 def _load_csv(db:duckdb.DuckDBPyConnection, file:File, path:Path, scratch:Path)->str:
@@ -282,14 +296,16 @@ def _load_parquet(db:duckdb.DuckDBPyConnection, file:File, path:Path)->str:
     try: header = [row[0] for row in db.execute(f"describe select * from read_parquet({_text(str(path))})").fetchall()]
     except duckdb.Error as e: raise SchemaError(f"cannot be read as Parquet ({str(e).splitlines()[0]})", where=path.name, remedy="export it again") from e
     _check_columns(file, header, path.name)
-    return f"select {_row_columns(path.name)}, {', '.join(f'cast({_quote(c)} as varchar) as {_quote(c)}' for c in file.columns)} from read_parquet({_text(str(path))})"
+    columns = ", ".join(f"cast({_quote(c)} as varchar) as {_quote(c)}" for c in file.columns)
+    return f"select {_row_columns(path.name)}, {columns} from read_parquet({_text(str(path))})"
 
 # %% ../nbs/15_sources.ipynb #c042
 def _load_sql(db:duckdb.DuckDBPyConnection, file:File, data:Path)->str:
     "Run the query where the data lives and bring its rows over, a hundred thousand at a time."
     import sqlalchemy as sa
     url = os.path.expandvars(file.url).replace("{data}", str(data))
-    if left := re.findall(r"\$\{?(\w+)", url): raise ParamsError(f"environment variable {left[0]} is not set", where=f"files.{file.name}.url", remedy=f"set {left[0]}")
+    if left := re.findall(r"\$\{?(\w+)", url): raise ParamsError(f"environment variable {left[0]} is not set",
+                                                                 where=f"files.{file.name}.url", remedy=f"set {left[0]}")
     try:
         engine = sa.create_engine(url)
         with engine.connect().execution_options(stream_results=True) as connection:
@@ -298,7 +314,8 @@ def _load_sql(db:duckdb.DuckDBPyConnection, file:File, data:Path)->str:
                 _append(db, file, piece, i)
     except (sa.exc.SQLAlchemyError, ImportError) as e:
         reason = re.sub(r"://[^@/\s]*@", "://…@", str(e).splitlines()[0])
-        raise SchemaError(f"the database could not answer ({reason})", where=f"files.{file.name}", remedy="check url, query and that the driver is installed") from None
+        raise SchemaError(f"the database could not answer ({reason})",
+                          where=f"files.{file.name}", remedy="check url, query and that the driver is installed") from None
     return f"select {_row_columns(file.name)}, * from {_quote('_sql_' + file.name)}"
 
 # %% ../nbs/15_sources.ipynb #c043
@@ -315,7 +332,8 @@ def _value_sql(file:File, column:str, kind:str, codes:Dict[str, Dict[str, str]],
     word, _, rest = kind.partition(" ")
     raw = _quote(column)
     if word == "integer": return f"try_cast({raw} as bigint)"
-    if word == "decimal": return f"try_cast(case when not regexp_matches({raw}, '[.,][0-9]{{9,}}$') then {raw if file.decimal == '.' else _swap(raw)} end as decimal(30, 8))"
+    exact = f"case when not regexp_matches({raw}, '[.,][0-9]{{9,}}$') then {raw if file.decimal == '.' else _swap(raw)} end"
+    if word == "decimal": return f"try_cast({exact} as decimal(30, 8))"
     if word == "code": return _code_sql(raw, codes[rest])
     if word in ("text", "currency"): return raw
     parsed = f"try_strptime({raw}, {_text(rest)})" if rest else f"try_cast({raw} as timestamp)"
@@ -356,7 +374,8 @@ def _read_file(db:duckdb.DuckDBPyConnection, mapping:Mapping, file:File, data:Pa
         nothing = f"in ({', '.join(_text(e) for e in ('', *file.empty))})"
         clean = ", ".join(f"case when trim({_quote(c)}) {nothing} then null else trim({_quote(c)}) end as {_quote(c)}" for c in file.columns)
         try:
-            for i, select in enumerate(selects): db.execute(f"{'insert into _raw by name' if i else 'create or replace table _raw as'} select _row, _file, {clean} from ({select})")
+            for i, select in enumerate(selects):
+                db.execute(f"{'insert into _raw by name' if i else 'create or replace table _raw as'} select _row, _file, {clean} from ({select})")
         except duckdb.InvalidInputException as e: raise _bad_line(e, file, data) from None
     rows = db.execute("select count(*) from _raw").fetchall()[0][0]
     if not rows: raise SchemaError("holds no row", where=f"{', '.join(file.path) or file.name}", remedy="export it again, or take it out of the mapping")
@@ -370,7 +389,8 @@ def _bad_line(e:duckdb.Error, file:File, data:Path)->SchemaError:
     line, counts = re.search(r"Line: (\d+)", text), re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
     found = next((x for x in text.splitlines() if re.match("Value with|.*quote", x)), text.splitlines()[0])
     name = next((p.name for p in _paths(file, data, "") if str(p) in text), ", ".join(file.path))
-    return SchemaError(f"line {line[1] if line else '?'}: " + (f"{counts[2]} fields instead of {counts[1]}" if counts else found[:1].lower() + found[1:]), where=name,
+    problem = f"{counts[2]} fields instead of {counts[1]}" if counts else found[:1].lower() + found[1:]
+    return SchemaError(f"line {line[1] if line else '?'}: {problem}", where=name,
                        remedy="repair the line; a text that holds the delimiter or a quote stands in double quotes, a quote in it is doubled")
 
 # %% ../nbs/15_sources.ipynb #c051
@@ -392,7 +412,8 @@ def _type_columns(db:duckdb.DuckDBPyConnection, mapping:Mapping, file:File, data
     bad = {c: _refused_sql(file, c, k, mapping.codes, values[c]) for c, k in file.columns.items()}
     try: row = db.execute("select " + ", ".join(f"count(*) filter (where {b})" for b in bad.values()) + " from _raw").fetchall()[0]
     except duckdb.InvalidInputException as e:
-        raise ParamsError(str(e).splitlines()[0], where=f"{mapping.where}, files.{file.name}.columns", remedy="write dates as strptime does: %Y-%m-%d %H:%M:%S") from e
+        raise ParamsError(str(e).splitlines()[0],
+                          where=f"{mapping.where}, files.{file.name}.columns", remedy="write dates as strptime does: %Y-%m-%d %H:%M:%S") from e
     for (column, condition), count in zip(bad.items(), row, strict=True):
         if count: raise _bad_value(db, mapping, file, data, column, condition, count)
     typed = ", ".join(f"{v} as {_quote(c)}" for c, v in values.items())
@@ -400,7 +421,8 @@ def _type_columns(db:duckdb.DuckDBPyConnection, mapping:Mapping, file:File, data
     if file.key: _check_key(db, file, data)
 
 # %% ../nbs/15_sources.ipynb #c053
-EXPECTED = dict(integer="a whole number", decimal="an amount", currency="an ISO 4217 code", date="a date written YYYY-MM-DD", time="a time written YYYY-MM-DD HH:MM:SS")
+EXPECTED = dict(integer="a whole number", decimal="an amount", currency="an ISO 4217 code", date="a date written YYYY-MM-DD",
+                time="a time written YYYY-MM-DD HH:MM:SS")
 
 # %% ../nbs/15_sources.ipynb #c054
 def _bad_value(db:duckdb.DuckDBPyConnection, mapping:Mapping, file:File, data:Path, column:str, condition:str, count:int)->SchemaError:
@@ -409,10 +431,11 @@ def _bad_value(db:duckdb.DuckDBPyConnection, mapping:Mapping, file:File, data:Pa
     found = db.execute(f"select _file, _row, {_quote(column)} from _raw where {condition} order by _file, _row limit 3").fetchall()
     first = str(found[0][2] or "")
     expected = f"a code of codes.{rest}" if kind == "code" else f"a {kind} written {rest}" if rest else EXPECTED[kind]
-    remedy = {"code": f"add it to codes.{rest} in the mapping, or '*' for all others; {_near(first, mapping.codes.get(rest, {}))}", "currency": _near(first, CURRENCY_DIGITS),
-              "decimal": f"correct it at its source, or the file's decimal mark, now {file.decimal!r}"}.get(kind, "correct it at its source, or the column's type in the mapping")
+    remedy = {"code": f"add it to codes.{rest} in the mapping, or '*' for all others; {_near(first, mapping.codes.get(rest, {}))}",
+              "currency": _near(first, CURRENCY_DIGITS), "decimal": f"correct it at its source, or the file's decimal mark, now {file.decimal!r}"}
     shown = "; ".join(f"{_place(file, data, name, row)}: {value!r}" for name, row, value in found)
-    return SchemaError(f"column {column} must be {expected}; {count} broken: {shown}", where=found[0][0], remedy=remedy)
+    return SchemaError(f"column {column} must be {expected}; {count} broken: {shown}", where=found[0][0],
+                       remedy=remedy.get(kind, "correct it at its source, or the column's type in the mapping"))
 
 # %% ../nbs/15_sources.ipynb #c055
 def _check_key(db:duckdb.DuckDBPyConnection, file:File, data:Path)->None:
@@ -421,8 +444,10 @@ def _check_key(db:duckdb.DuckDBPyConnection, file:File, data:Path)->None:
     rows = f"select list(_file order by _file, _row), list(_row order by _file, _row), {keys} from {_quote(file.name)} group by {keys} having count(*) > 1"
     found = db.execute(f"{rows} order by 2 limit 3").fetchall()
     if not found: return
-    shown = "; ".join(f"{', '.join(map(repr, ids))} in {', '.join(_place(file, data, n, r) for n, r in list(zip(names, rows_))[:3])}" for names, rows_, *ids in found)
-    raise SchemaError(f"{', '.join(file.key)} must be unique; found {shown}", where=found[0][0][0], remedy="drop the duplicate at its source, or take `key` out of the mapping if it is none")
+    places = [", ".join(_place(file, data, n, r) for n, r in list(zip(names, numbers))[:3]) for names, numbers, *_ in found]
+    shown = "; ".join(f"{', '.join(map(repr, row[2:]))} in {place}" for row, place in zip(found, places, strict=True))
+    raise SchemaError(f"{', '.join(file.key)} must be unique; found {shown}",
+                      where=found[0][0][0], remedy="drop the duplicate at its source, or take `key` out of the mapping if it is none")
 
 # %% ../nbs/15_sources.ipynb #c058
 def _select_sql(select:Select, limit:str="")->str:
@@ -438,10 +463,11 @@ def _evaluate(db:duckdb.DuckDBPyConnection, mapping:Mapping, select:Select)->Non
     try: db.execute(f"create or replace table _mapped as {_select_sql(select)}")
     except duckdb.IOException: raise
     except duckdb.Error as e:
-        parts = [(f"{where}.from", "select 1 from {} limit 0", [select.source]), *((f"{where}.columns.{k}", "select {} from " + select.source + " limit 0", [v]) for k, v in select.columns.items()),
-                 *((f"{where}.keep, {k!r}", "select 1 from " + select.source + " where {} limit 0", [v]) for k, v in select.keep.items())]
-        for place, sql, (text,) in parts:
-            try: db.execute(sql.format(text))
+        parts = [(f"{where}.from", f"select 1 from {select.source}", select.source),
+                 *((f"{where}.columns.{k}", f"select {v} from {select.source}", v) for k, v in select.columns.items()),
+                 *((f"{where}.keep, {k!r}", f"select 1 from {select.source} where {v}", v) for k, v in select.keep.items())]
+        for place, sql, text in parts:
+            try: db.execute(f"{sql} limit 0")
             except duckdb.Error as inner: raise _sql_error(inner, place, text) from None
         raise _sql_error(e, where, select.source) from None
 
@@ -484,7 +510,8 @@ def _complete(db:duckdb.DuckDBPyConnection, mapping:Mapping, name:str)->None:
 def _expected(column:schema.Column)->str:
     "What a column must be, in the words of somebody who writes a mapping."
     least = f" of at least {column.low:g} minor unit" if column.low else ""
-    return "an id" if column.name in _IDS else f"an amount{least}, with no more digits than its currency has" if column.name.endswith("_minor") else column.expected()
+    if column.name in _IDS: return "an id"
+    return f"an amount{least}, with no more digits than its currency has" if column.name.endswith("_minor") else column.expected()
 
 # %% ../nbs/15_sources.ipynb #c067
 def _broken_sql(column:schema.Column, key:str)->str:
@@ -505,9 +532,10 @@ def _check_column(db:duckdb.DuckDBPyConnection, mapping:Mapping, name:str, key:s
     count, found, first = db.execute(f"select count(*), list(distinct {shown}), min(cast({who} as varchar)) {broken}").fetchall()[0]
     if not count: return
     found = sorted(v for v in found if v is not None)
-    remedy = _near(found[0], column.words) if column.words and found else "correct the expression, or add a `keep` condition that says why such rows are left out"
-    problem = f"{key} must be {_expected(column)}; {count} rows hold {', '.join(map(repr, found[:3])) or 'nothing'}" + (f", the first for {who} {first!r}" if first else "")
-    raise SchemaError(problem, where=f"{mapping.where}, tables.{name}.columns.{key}", remedy=remedy)
+    hint = "correct the expression, or add a `keep` condition that says why such rows are left out"
+    whose = f", the first for {who} {first!r}" if first else ""
+    raise SchemaError(f"{key} must be {_expected(column)}; {count} rows hold {', '.join(map(repr, found[:3])) or 'nothing'}{whose}",
+                      where=f"{mapping.where}, tables.{name}.columns.{key}", remedy=_near(found[0], column.words) if column.words and found else hint)
 
 # %% ../nbs/15_sources.ipynb #c069
 def _minor_sql(value:str)->str:
@@ -520,7 +548,8 @@ def _minor_sql(value:str)->str:
 def _check_unique(db:duckdb.DuckDBPyConnection, mapping:Mapping, name:str)->None:
     if name not in UNIQUE: return
     keys = ", ".join(_quote(k) for k in UNIQUE[name])
-    found = db.execute(f"select count(*) over (), {keys}, count(*) from _full where _dropped is null group by {keys} having count(*) > 1 order by {keys} limit 3").fetchall()
+    groups = f"from _full where _dropped is null group by {keys} having count(*) > 1"
+    found = db.execute(f"select count(*) over (), {keys}, count(*) {groups} order by {keys} limit 3").fetchall()
     if found:
         shown = "; ".join(f"{', '.join(str(v) for v in row[1:-1])} ({row[-1]} rows)" for row in found)
         raise SchemaError(f"{', '.join(UNIQUE[name])} must be unique; {found[0][0]} repeat: {shown}", where=f"{mapping.where}, tables.{name}",
@@ -533,21 +562,24 @@ def _number(db:duckdb.DuckDBPyConnection, name:str, key:str)->None:
     lowest = db.execute(f"select min({_quote(key)}) from _full").fetchall()[0][0]
     keep = name != "customers" and kind and "INT" in kind[0][0] and lowest is not None and lowest >= 0
     number = f"cast({_quote(key)} as bigint)" if keep else f"row_number() over (order by {_quote(key)}) - 1"
-    db.execute(f"create or replace table _ids_{name} as select cast({_quote(key)} as varchar) as key, {number} as id from (select distinct {_quote(key)} from _full where _dropped is null)")
+    ids = f"select distinct {_quote(key)} from _full where _dropped is null"
+    db.execute(f"create or replace table _ids_{name} as select cast({_quote(key)} as varchar) as key, {number} as id from ({ids})")
 
 # %% ../nbs/15_sources.ipynb #c073
-_LINKS = {"accounts": ("customer",), "obligations": ("customer",), "transactions": ("customer", "account"), "payments": ("customer", "obligation"), "moments": ("customer",)}
+_LINKS = {"accounts": ("customer",), "obligations": ("customer",), "transactions": ("customer", "account"), "payments": ("customer", "obligation"),
+          "moments": ("customer",)}
 
 # %% ../nbs/15_sources.ipynb #c074
 def _drop_strangers(db:duckdb.DuckDBPyConnection, name:str)->None:
     "Mark rows that point to nothing."
     for key in _LINKS.get(name, ()):
-        db.execute(f"update _full set _dropped = 'its {key} is not there' where _dropped is null and cast({_quote(key)} as varchar) not in (select key from _ids_{key}s)")
+        there = f"cast({_quote(key)} as varchar) in (select key from _ids_{key}s)"
+        db.execute(f"update _full set _dropped = 'its {key} is not there' where _dropped is null and not {there}")
     if name == "payments": db.execute("update _full set _dropped = 'its instalment is not there' where _dropped is null and due_on is null")
 
 # %% ../nbs/15_sources.ipynb #c075
-_ORDER = {"customers": "customer_id", "accounts": "customer_id, account_id", "obligations": "customer_id, obligation_id, instalment", "transactions": "customer_id, seq",
-          "payments": "customer_id, obligation_id, instalment, paid_at, amount_minor", "moments": "customer_id, as_of"}
+_ORDER = {"customers": "customer_id", "accounts": "customer_id, account_id", "obligations": "customer_id, obligation_id, instalment",
+          "transactions": "customer_id, seq", "payments": "customer_id, obligation_id, instalment, paid_at, amount_minor", "moments": "customer_id, as_of"}
 
 # %% ../nbs/15_sources.ipynb #c076
 def _final_column(name:str, column:schema.Column)->str:
@@ -564,7 +596,8 @@ def _finish(db:duckdb.DuckDBPyConnection, mapping:Mapping, name:str)->None:
     "Make the canonical table from `_full`."
     table, joins = CANONICAL[name], ""
     for column in table.columns:
-        if column.name in _IDS: joins += f" join _ids_{_IDS[column.name]} _{column.name} on _{column.name}.key = cast(_full.{_quote(column.name.removesuffix('_id'))} as varchar)"
+        alias, key = f"_{column.name}", column.name.removesuffix("_id")
+        if column.name in _IDS: joins += f" join _ids_{_IDS[column.name]} {alias} on {alias}.key = cast(_full.{_quote(key)} as varchar)"
     columns = ", ".join(_final_column(name, c) for c in table.columns)
     db.execute(f"create or replace table {name} as select {columns} from _full{joins} where _dropped is null order by {_ORDER[name]}")
 
@@ -619,12 +652,15 @@ def _words(report:Report)->str:
     lines = [f"## Source {report.source}", "", report.about, "", "| file | rows | columns used | columns left alone |", "|---|---:|---|---|"]
     lines += [f"| {k} | {f['rows']:,} | {', '.join(f['used'])} | {', '.join(f['left']) or '–'} |" for k, f in report.files.items()]
     lines += ["", "| table | rows | from | to | what is in it | not known |", "|---|---:|---|---|---|---|"]
-    lines += [f"| {t.name} | {t.rows:,} | {t.first or '–'} | {t.last or '–'} | {_counted(t.words)} | {', '.join(t.unknown) or '–'} |" for t in report.tables.values()]
-    drops = [f"- {t.name}: {n:,} {'row' if n == 1 else 'rows'}, {why if why.startswith('its ') else f'kept only if *{why}*'}" for t in report.tables.values() for why, n in t.dropped.items()]
+    for t in report.tables.values():
+        lines.append(f"| {t.name} | {t.rows:,} | {t.first or '–'} | {t.last or '–'} | {_counted(t.words)} | {', '.join(t.unknown) or '–'} |")
+    drops = [f"- {t.name}: {n:,} {'row' if n == 1 else 'rows'}, {why if why.startswith('its ') else f'kept only if *{why}*'}"
+             for t in report.tables.values() for why, n in t.dropped.items()]
     lines += ["", "**Dropped**", "", *(drops or ["- nothing"])]
     if report.unused: lines += ["", "**Files left out**", "", *(f"- {k}: {why}" for k, why in report.unused.items())]
     if report.missing: lines += ["", "**Features that cannot be known from this source**", "", *(f"- {k}: {why}" for k, why in report.missing.items())]
-    if report.target_rate is not None: lines += ["", f"**Own moments and label**: {report.tables['moments'].rows:,} moments, {report.target_rate:.1%} went badly."]
+    if report.target_rate is not None:
+        lines += ["", f"**Own moments and label**: {report.tables['moments'].rows:,} moments, {report.target_rate:.1%} went badly."]
     return "\n".join(lines)
 
 # %% ../nbs/15_sources.ipynb #c083
@@ -667,7 +703,8 @@ def _understood(mapping:Mapping, data:Path)->Iterator[tuple[duckdb.DuckDBPyConne
         for name, sql in mapping.steps.items(): _step(db, mapping, name, sql)
         built = {name: _build(db, mapping, name) for name in CANONICAL if name in mapping.tables}
         facts = {name: _facts(db, name, dropped) for name, dropped in built.items()}
-        if not facts["customers"].rows: raise SchemaError("no customer is left", where=f"{mapping.where}, tables.customers", remedy="check its `from` and `keep`")
+        if not facts["customers"].rows: raise SchemaError("no customer is left",
+                                                          where=f"{mapping.where}, tables.customers", remedy="check its `from` and `keep`")
         files = {name: dict(rows=rows[name], used=list(f.columns), left=_left_alone(mapping, f, data)) for name, f in mapping.files.items()}
         rate = db.execute("select avg(target) from moments").fetchall()[0][0] if "moments" in facts else None
         yield db, Report(mapping.source, mapping.about, files, facts, _unused(mapping, data), _missing(facts), rate)

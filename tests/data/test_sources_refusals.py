@@ -49,6 +49,7 @@ MAPPINGS = {
     "rows": (("    from: book\n", "    from: bok\n"), ("from", "'bok'", "book")),
     "condition": (("paid is not null", "payd is not null"), ("tables.payments.keep", "it was paid", "paid")),
     "currency": (("currency: EUR", "currency: EURO"), ("currency", "'EURO'", "did you mean EUR?")),
+    "currency of a row": (("currency: money", "currency: \"'EUX'\""), ("tables.obligations.columns.currency", "'EUX'", "did you mean EUR?")),
     "zone": (("Europe/Vienna", "Europe/Viena"), ("time_zone", "did you mean Europe/Vienna?")),
     "date format": (("due: date,", "due: date %Q,"), ("files.book.columns", "%Q", "strptime")),
     "delimiter": (("path: book.csv", "path: book.csv\n    delimiter: tab"), ("files.book", "'tab'", "one character")),
@@ -84,8 +85,9 @@ def test_a_fault_in_a_file_is_refused_with_its_place_and_a_remedy(fault:str, tmp
 def test_a_fault_in_a_mapping_is_refused_with_the_nearest_name(fault:str, tmp_path:Path):
     change, words = MAPPINGS[fault]
     assert MAPPING.count(change[0]) >= 1
-    with pytest.raises(PredelinquencyError) as told: sources.ingest(bank(tmp_path, MAPPING.replace(*change)), tmp_path, tmp_path/"raw", BASE)
-    assert [w for w in words if w not in str(told.value)] == []
+    for action in (sources.check, lambda mapping, data: sources.ingest(mapping, data, tmp_path/"raw", BASE)):
+        with pytest.raises(PredelinquencyError) as told: action(bank(tmp_path, MAPPING.replace(*change)), tmp_path)
+        assert [w for w in words if w not in str(told.value)] == []
     assert untouched(tmp_path, {"book.csv"})
 
 
