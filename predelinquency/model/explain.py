@@ -331,7 +331,7 @@ def tell(
     quotable = np.array([not f.sensitive for f in b.features])[feature]
     return pd.DataFrame(dict(customer_id=keys.customer_id.to_numpy()[row], as_of=keys.as_of.to_numpy("datetime64[ms]")[row],
                              rank=(place + 1).astype(np.int32), feature=names[feature],
-                             group=pd.Categorical(groups[feature], categories=GROUPS), value=value, contribution=found.push[row, place], analyst=said,
+                             group=pd.Categorical(groups[feature], categories=GROUPS), value=value, contribution=found.push[row, place], analyst=pd.Series(said, dtype="str"),
                              customer=pd.Series(np.where(quotable, phrases[feature], None), dtype="str")))
 
 # %% ../../nbs/33_model.explain.ipynb #c039

@@ -115,6 +115,8 @@ def test_a_model_without_any_tree_has_a_score_and_no_reasons():
     assert explain.trees_of(empty) is None
     parts = explain.contributions(empty, x)
     assert not parts[:, :-1].any() and explain.reasons(parts[0], x[0], explain.bundles(NAMES)) == ()
+    keys = pd.DataFrame(dict(customer_id=np.arange(len(x)), as_of=np.datetime64("2025-03-03", "ms")))
+    assert len(schema.validate(explain.REASONS, explain.tell(keys, parts, x, explain.bundles(NAMES)))) == 0
 
 
 def test_trees_without_a_split_give_nobody_anything():
