@@ -1,6 +1,7 @@
 """Twenty thousand customers and moments against a checker that shares no code with the engine: only the policy's numbers and the decisions themselves."""
 import hashlib
 import math
+import random
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -8,7 +9,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import decide_cases
-import numpy as np
 import pytest
 import yaml
 
@@ -78,8 +78,8 @@ def permitted(case:Case, score:Score, at:datetime)->dict[tuple[str, str], float]
                    not a["payday_after_days"] or (numeric(after) and 1 <= after <= 14), case.circumstances["vulnerable"] is False or name == "hardship_call",
                    not any(c.direction == "out" and c.action == name and (at - c.at).total_seconds() < a["cool_off_days"]["value"] * 86_400 for c in case.contacts),
                    consent is not None and consent.given is True and aware(consent.recorded_at) and consent.recorded_at <= at, not case.preferred or channel in case.preferred]
-            worth = score.probability * loss * a["uplift_low"]["value"] - sum(a[k]["value"] for k in ("cost_minor", "harm_minor")) - NUMBERS[f"{channel}_cost_minor"] - NUMBERS[f"{channel}_annoyance_minor"]
-            if all(yes): found[name, channel] = worth
+            price = a["cost_minor"]["value"] + a["harm_minor"]["value"] + NUMBERS[f"{channel}_cost_minor"] + NUMBERS[f"{channel}_annoyance_minor"]
+            if all(yes): found[name, channel] = score.probability * loss * a["uplift_low"]["value"] - price
     return found
 
 
@@ -110,7 +110,7 @@ def decisions(book:engine.Book, crowd:list[Question])->list[Decision]: return en
 
 @pytest.fixture(scope="module")
 def crowd(book:engine.Book)->list[Question]:
-    rng = np.random.default_rng(20260303)
+    rng = random.Random(20260303)
     return [policy.ask(book.policy, *decide_cases.anybody(rng, n)) for n in range(HOW_MANY)]
 
 
@@ -152,6 +152,7 @@ BACKED_UP = {"band_known", "time_zone_known", "due_ahead", "due_known", "control
 @pytest.mark.parametrize("name", [*policy.CASE_RULES, *policy.ACTION_RULES, *policy.CHANNEL_RULES])
 def test_the_checker_notices_a_rule_that_always_agrees(name:str, book:engine.Book, crowd:list[Question], decisions:list[Decision], monkeypatch:pytest.MonkeyPatch)->None:
     touched = [q for q, d in zip(crowd, decisions, strict=True) if name in {r.rule for r in d.refusals}] # for the others nothing changes
+    touched = touched[:2_500]
     for rules in (policy.CASE_RULES, policy.ACTION_RULES, policy.CHANNEL_RULES):
         if name in rules: monkeypatch.setitem(rules, name, lambda *question: True)
     found = any(violations(q, d) for q, d in zip(touched, engine.plan(book, touched, PLENTY), strict=True))

@@ -1,5 +1,6 @@
 """The choice: what an action is worth, who gets the day's places, what is told about everything left out, and how a case is read from tables."""
 import json
+import random
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -25,8 +26,8 @@ def decide(room:dict[str, int]|None=None, **changes:Any)->schema.Decision: retur
 def test_an_action_is_worth_what_it_prevents_less_what_it_costs()->None:
     call = RULES.actions["hardship_call"]
     assert engine.loss_minor(RULES, 60_000) == pytest.approx(2500 + 60_000 * .3 * 6 * .5)
-    assert engine.value_minor(RULES, call, "call", .3, 60_000) == pytest.approx(.3 * 56_500 * .12 - 1500 - 100 - 50 - 150)
-    assert engine.value_minor(RULES, call, "call", 0, 60_000) == -1800
+    assert engine.value_minor(RULES, call, "call", .3, 60_000) == pytest.approx(.3 * 56_500 * .10 - 800 - 100 - 50 - 150)
+    assert engine.value_minor(RULES, call, "call", 0, 60_000) == -1100
 
 
 def test_nothing_wins_at_zero_and_below()->None:
@@ -61,7 +62,7 @@ def test_who_comes_too_late_gets_the_next_best_or_a_reason()->None:
 def test_the_days_worth_is_close_to_the_best_there_is()->None:
     from scipy.optimize import linprog
     from scipy.sparse import coo_array
-    rng = np.random.default_rng(5)
+    rng = random.Random(5)
     asked = [policy.ask(RULES, *anybody(rng, n)) for n in range(6000)]
     lists = [engine.weigh(BOOK, q)[0] if not policy.case_refusals(q) else [] for q in asked]
     room = {k: min(v, 40) for k, v in engine.capacities(RULES).items()} | {"channel:call": 10, "channel:app": 60}
@@ -119,7 +120,7 @@ def test_asking_twice_about_one_customer_is_refused()->None:
 
 
 def test_the_same_questions_give_the_same_plan_in_any_order()->None:
-    rng = np.random.default_rng(9)
+    rng = random.Random(9)
     asked = [policy.ask(RULES, *anybody(rng, n)) for n in range(3000)]
     one, two = engine.plan(BOOK, asked), engine.plan(engine.load(), asked)
     assert one == two or [repr(d) for d in one] == [repr(d) for d in two] # nan is not itself
@@ -135,19 +136,27 @@ DAY = pd.Timestamp("2026-03-02").as_unit("ms")
 def time(text:str)->pd.Timestamp: return pd.Timestamp(text).as_unit("ms")
 
 
+def word(values:Any, words:tuple[str, ...])->pd.Categorical: return pd.Categorical(list(values), categories=list(words))
+
+
 def tables()->dict[str, Any]:
-    def word(values:list[str], words:tuple[str, ...])->pd.Categorical: return pd.Categorical(values, categories=list(words))
-    people = pd.DataFrame(dict(customer_id=[0, 1, 2], source_id=["C-a", "C-b", "C-c"], joined_on=[time("2020-01-01")] * 3, segment=[None] * 3, time_zone=["Europe/London", "Mars/Olympus", "Asia/Kathmandu"]))
-    rows = [(0, 5, 3, "loan", "2026-01-01", "2026-03-16", 9_000), (0, 6, 1, "loan", "2026-01-01", "2026-03-17", 30_000), (0, 7, 1, "card", "2026-03-02", "2026-03-18", 99_000), (0, 8, 1, "utility", "2026-01-01", "2026-03-18", 7_000),
-            (0, 9, 1, "card", "2026-03-01", "2026-03-19", 20_000), (0, 10, 1, "mortgage", "2026-01-01", "2026-03-19", 80_000), (1, 11, 1, "rent", "2026-01-01", "2026-03-30", 60_000), (2, 12, 2, "rent", "2026-01-01", "2026-03-31", 60_000)]
+    "Three customers: one with many dues, one without a clock, one whose due is a day past the horizon."
+    people = pd.DataFrame(dict(customer_id=[0, 1, 2], source_id=["C-a", "C-b", "C-c"], joined_on=[time("2020-01-01")] * 3, segment=[None] * 3,
+                               time_zone=["Europe/London", "Mars/Olympus", "Asia/Kathmandu"]))
+    rows = [(0, 5, 3, "loan", "2026-01-01", "2026-03-16", 9_000), (0, 6, 1, "loan", "2026-01-01", "2026-03-17", 30_000), (0, 7, 1, "card", "2026-03-02", "2026-03-18", 99_000),
+            (0, 8, 1, "utility", "2026-01-01", "2026-03-18", 7_000), (0, 9, 1, "card", "2026-03-01", "2026-03-19", 20_000), (0, 10, 1, "mortgage", "2026-01-01", "2026-03-19", 80_000),
+            (1, 11, 1, "rent", "2026-01-01", "2026-03-30", 60_000), (2, 12, 2, "rent", "2026-01-01", "2026-03-31", 60_000)]
     dues = pd.DataFrame(rows, columns=["customer_id", "obligation_id", "instalment", "kind", "announced_at", "due_on", "amount_minor"]).assign(currency="GBP", autopay=False)
     dues = dues.assign(announced_at=pd.to_datetime(dues.announced_at).astype("datetime64[ms]"), due_on=pd.to_datetime(dues.due_on).astype("datetime64[ms]"))
-    paid = pd.DataFrame(dict(customer_id=[0, 0], obligation_id=[6, 10], instalment=[1, 1], paid_at=[time("2026-02-20"), time("2026-03-01")], arrived_at=[time("2026-02-21"), time("2026-03-02")],
-                             due_on=[time("2026-03-17"), time("2026-03-19")], amount_minor=[30_000, 80_000]))
-    preferences = pd.DataFrame([(c, ch, p, True, time("2025-05-05"), False) for c in (0, 1) for ch in sorted(schema.CHANNELS) for p in schema.PURPOSES], columns=[c.name for c in schema.PREFERENCES.columns])
-    preferences = preferences.assign(channel=word(list(preferences.channel), schema.CHANNELS), purpose=word(list(preferences.purpose), schema.PURPOSES), recorded_at=preferences.recorded_at.astype("datetime64[ms]"))
+    paid = pd.DataFrame(dict(customer_id=[0, 0], obligation_id=[6, 10], instalment=[1, 1], paid_at=[time("2026-02-20"), time("2026-03-01")],
+                             arrived_at=[time("2026-02-21"), time("2026-03-02")], due_on=[time("2026-03-17"), time("2026-03-19")], amount_minor=[30_000, 80_000]))
+    rows = [(c, ch, p, True, time("2025-05-05"), False) for c in (0, 1) for ch in sorted(schema.CHANNELS) for p in schema.PURPOSES]
+    preferences = pd.DataFrame(rows, columns=schema.PREFERENCES.names)
+    preferences = preferences.assign(channel=word(preferences.channel, schema.CHANNELS), purpose=word(preferences.purpose, schema.PURPOSES),
+                                     recorded_at=preferences.recorded_at.astype("datetime64[ms]"))
     told = pd.DataFrame(dict(customer_id=[0, 1, 2]) | dict.fromkeys(LIFE, [False] * 3))
-    contacts = pd.DataFrame(dict(customer_id=[0], contacted_at=[time("2026-01-10 09:00")], direction=word(["out"], ("in", "out")), channel=word(["sms"], schema.CHANNELS), action=["reminder"], answered=[True]))
+    contacts = pd.DataFrame(dict(customer_id=[0], contacted_at=[time("2026-01-10 09:00")], direction=word(["out"], ("in", "out")), channel=word(["sms"], schema.CHANNELS),
+                                 action=["reminder"], answered=[True]))
     for table, made in ((schema.PREFERENCES, preferences), (schema.CIRCUMSTANCES, told), (schema.CONTACTS, contacts)): schema.validate(table, made)
     return dict(people=people, dues=dues, paid=paid, preferences=preferences, told=told, contacts=contacts)
 
@@ -155,7 +164,7 @@ def tables()->dict[str, Any]:
 def test_the_due_to_speak_about_is_announced_unpaid_and_inside_the_horizon()->None:
     t = tables()
     found = engine.coming(t["dues"], t["paid"], DAY, 15, 28).set_index("customer_id")
-    # 5 is before the horizon, 6 is paid, 7 not announced before the day, 8 no target; 9 and 10 fall on one day: 10 is larger, and its payment not known yet. Customer 2's is a day past the horizon
+    # 5 is before the horizon, 6 is paid, 7 not announced before the day, 8 no target; 9 and 10 fall on one day: 10 is larger, and its payment not known yet
     assert found.obligation_id.to_dict() == {0: 10, 1: 11}
 
 
@@ -164,10 +173,11 @@ def test_what_a_missing_table_would_have_said_is_unknown_and_refused()->None:
     dues = engine.coming(t["dues"], t["paid"], DAY, 15, 28)
     scores = {n: schema.Score(n, "2026-03-02", .1, 0., "test") for n in range(3)}
     def rules(**more:Any)->list[str]: return [d.rule for d in engine.plan(BOOK, engine.questions(BOOK, engine.cases(t["people"], dues, **more), scores, date(2026, 3, 2)))]
-    whole = dict(preferences=t["preferences"], told=t["told"], contacts=t["contacts"])
+    whole = {table: t[table] for table in ("preferences", "told", "contacts")}
     arms = [policy.arm(RULES, s) for s in t["people"].source_id]
     assert arms == ["treated"] * 3 and rules(**whole) == ["best", "time_zone_known", "due_known"]
-    assert rules(**{**whole, "preferences": None})[0] == "consent" and rules(**{**whole, "told": None})[0] == "circumstances_known" and rules(**{**whole, "contacts": None})[0] == "contact_history_known"
+    without = {table: rules(**{**whole, table: None})[0] for table in whole}
+    assert without == dict(preferences="consent", told="circumstances_known", contacts="contact_history_known")
     assert rules(**{**whole, "told": t["told"].iloc[1:]})[0] == "circumstances_known" and rules() == ["circumstances_known", "time_zone_known", "due_known"]
 
 
@@ -178,15 +188,17 @@ def test_a_contact_of_yesterday_is_read_with_its_time_in_utc()->None:
     assert case.consents is not None and case.consents["app", "service"].recorded_at == datetime(2025, 5, 5, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(("lead", "to_pay", "rhythm", "after"), [(18, 23, 30, 5), (18, 18, 30, 0), (18, 17, 30, 29), (28, 1, 14, np.nan), (18, np.nan, 30, np.nan), (18, 5, np.nan, np.nan), (18, 0, 28, 10)])
+@pytest.mark.parametrize(("lead", "to_pay", "rhythm", "after"), [(18, 23, 30, 5), (18, 18, 30, 0), (18, 17, 30, 29), (28, 1, 14, np.nan), (18, np.nan, 30, np.nan), (18, 5, np.nan, np.nan),
+                                                                (18, 0, 28, 10)])
 def test_payday_after_the_due_date_is_counted_in_whole_rhythms(lead:float, to_pay:float, rhythm:float, after:float)->None:
     assert engine.payday_after_days(lead, to_pay, rhythm) == pytest.approx(after, nan_ok=True)
 
 
 def test_the_plan_is_a_table_that_keeps_its_contract(tmp_path:Path)->None:
-    rng = np.random.default_rng(3)
+    rng = random.Random(3)
     asked = [policy.ask(RULES, *anybody(rng, n)) for n in range(400)]
-    asked = [q for q in asked if isinstance(q.score.as_of, str) and isinstance(q.score.probability, float) and (q.case.due is None or (isinstance(q.case.due.amount_minor, int) and type(q.case.due.due_on) is date))]
+    asked = [q for q in asked if isinstance(q.score.as_of, str) and isinstance(q.score.probability, float)] # what a table of scores and dues can hold
+    asked = [q for q in asked if q.case.due is None or (isinstance(q.case.due.amount_minor, int) and type(q.case.due.due_on) is date)]
     decisions = engine.plan(BOOK, asked)
     plan = engine.frame(decisions, asked)
     plan.to_parquet(tmp_path/"plan.parquet")

@@ -38,22 +38,40 @@ def test_with_everything_in_order_nothing_stands_in_the_way()->None:
     assert not stops() and channels("reminder") == ["app", "email", "sms"] and channels("hardship_call") == ["call"]
 
 
+@pytest.mark.parametrize("answer", [False, None, NAN, 1, "yes", [True], policy.Consent(True, None)])
+def test_a_rule_that_does_not_plainly_say_yes_has_said_no(answer:Any)->None:
+    assert policy.agrees(lambda: True) and not policy.agrees(lambda: answer) and not policy.agrees(lambda: 1 / 0 > 0)
+
+
 CASES:list[tuple[str, dict[str, Any]]] = [
-    ("identity_known", dict(source_id=None)), ("identity_known", dict(source_id="")), ("identity_known", dict(source_id=NAN)),
+    ("identity_known", dict(source_id=None)),
+    ("identity_known", dict(source_id="")),
+    ("identity_known", dict(source_id=NAN)),
     ("control", dict(source_id=next(f"C-{n}" for n in range(99) if policy.arm(RULES, f"C-{n}") == "control"))),
-    *(("score_known", dict(probability=p)) for p in (NAN, float("inf"), -.01, 1.01, None, "0.1", True)), ("score_known", dict(customer_id=8)),
+    *(("score_known", dict(probability=p)) for p in (NAN, float("inf"), -.01, 1.01, None, "0.1", True)),
+    ("score_known", dict(customer_id=8)),
     *(("score_fresh", dict(as_of=d)) for d in ("2026-02-23", "2026-03-04", "yesterday", "", None)),
     *(("time_zone_known", dict(time_zone=z)) for z in (None, "", "Mars/Olympus", "localtime", "../../etc/localtime", "America", NAN, 3)),
-    ("due_known", dict(due=None)), ("due_known", dict(due=due(amount_minor=0))), ("due_known", dict(due=due(amount_minor=None))), ("due_known", dict(due=due(kind="utility"))),
-    ("due_ahead", dict(due=due(due_on=date(2026, 3, 3)))), ("due_ahead", dict(due=due(due_on=None))),
-    ("amount_plausible", dict(due=due(amount_minor=2_000_001))), ("same_currency", dict(due=due(currency="CZK"))),
-    ("circumstances_known", dict(circumstances=None)), ("circumstances_known", dict(circumstances={})),
+    ("due_known", dict(due=None)),
+    ("due_known", dict(due=due(amount_minor=0))),
+    ("due_known", dict(due=due(amount_minor=None))),
+    ("due_known", dict(due=due(kind="utility"))),
+    ("due_ahead", dict(due=due(due_on=date(2026, 3, 3)))),
+    ("due_ahead", dict(due=due(due_on=None))),
+    ("amount_plausible", dict(due=due(amount_minor=2_000_001))),
+    ("same_currency", dict(due=due(currency="CZK"))),
+    ("circumstances_known", dict(circumstances=None)),
+    ("circumstances_known", dict(circumstances={})),
     *(("circumstances_known", dict(circumstances=dict.fromkeys(LIFE, False) | {name: unknown})) for name in LIFE for unknown in (None, NAN, "no", 0)),
     *((name, dict(circumstances=dict.fromkeys(LIFE, False) | {name: True})) for name in LIFE if name != "vulnerable"),
-    ("contact_history_known", dict(contacts=None)), ("contact_history_known", dict(contacts=(out(ago(hours=-1)),))), ("contact_history_known", dict(contacts=(PastContact(ago(days=90), "sideways", "sms"),))),
+    ("contact_history_known", dict(contacts=None)),
+    ("contact_history_known", dict(contacts=(out(ago(hours=-1)),))),
+    ("contact_history_known", dict(contacts=(PastContact(ago(days=90), "sideways", "sms"),))),
     ("contact_history_known", dict(contacts=(out(datetime(2025, 1, 1)),))),
-    ("reply_open", dict(contacts=(PastContact(ago(days=90), "in", "sms", answered=False),))), ("recent_contact", dict(contacts=(PastContact(ago(days=2.9), "in", "call"),))),
-    ("cap_week", dict(contacts=(out(ago(days=6.9)),))), ("cap_month", dict(contacts=(out(ago(days=8)), PastContact(ago(days=29), "out", "email")))),
+    ("reply_open", dict(contacts=(PastContact(ago(days=90), "in", "sms", answered=False),))),
+    ("recent_contact", dict(contacts=(PastContact(ago(days=2.9), "in", "call"),))),
+    ("cap_week", dict(contacts=(out(ago(days=6.9)),))),
+    ("cap_month", dict(contacts=(out(ago(days=8)), PastContact(ago(days=29), "out", "email")))),
 ]
 
 
@@ -104,7 +122,8 @@ def test_a_planned_hour_that_a_clock_change_skips_is_the_hour_after_it()->None:
     with pytest.raises(PolicyError, match="no time zone"): policy.ask(RULES, *everything_in_order(), datetime(2026, 3, 3, 11))
 
 
-@pytest.mark.parametrize("consent", [None, Consent(False, AT), Consent(None, AT), Consent(True, None), Consent(True, ago(hours=-1)), Consent(NAN, AT), Consent("yes", AT), Consent(True, datetime(2025, 1, 1))]) # type: ignore[arg-type]
+@pytest.mark.parametrize("consent", [None, Consent(False, AT), Consent(None, AT), Consent(True, None), Consent(True, ago(hours=-1)), Consent(NAN, AT), # type: ignore[arg-type]
+                                     Consent("yes", AT), Consent(True, datetime(2025, 1, 1))]) # type: ignore[arg-type]
 def test_only_a_plain_recorded_yes_is_consent(consent:Consent|None)->None:
     agreed = {("email", "service"): Consent(True, ago(days=1)), ("app", "support"): Consent(True, ago(days=1))} | ({("app", "service"): consent} if consent else {})
     assert channels("reminder", consents=agreed) == ["email"] and channels("due_date_change", consents=agreed) == ["app"]
@@ -121,11 +140,24 @@ def test_a_vulnerable_customer_is_left_to_a_person()->None:
 
 
 @pytest.mark.parametrize(("action", "changes", "allowed"), [
-    ("reminder", dict(probability=.019), False), ("reminder", dict(probability=.02), True), ("reminder", dict(probability=.15), False), ("payment_plan", dict(probability=.15), True), ("payment_plan", dict(probability=1.), True),
-    ("payment_plan", dict(probability=.3, due=due(kind="rent")), False), ("autopay_nudge", dict(due=due(autopay=True)), False), ("autopay_nudge", dict(due=due(autopay=None)), False), ("reminder", dict(due=due(autopay=True)), True),
-    ("due_date_change", dict(due=due(payday_after_days=NAN)), False), ("due_date_change", dict(due=due(payday_after_days=0)), False), ("due_date_change", dict(due=due(payday_after_days=14)), True),
-    ("due_date_change", dict(due=due(payday_after_days=15)), False), ("reminder", dict(due=due(due_on=date(2026, 3, 5))), False), ("reminder", dict(due=due(due_on=date(2026, 3, 6))), True),
-    ("reminder", dict(due=due(due_on=date(2026, 4, 1))), False), ("reminder", dict(contacts=(out(ago(days=20), action="reminder"),)), False), ("reminder", dict(contacts=(out(ago(days=21), action="reminder"),)), True),
+    ("reminder", dict(probability=.019), False),
+    ("reminder", dict(probability=.02), True),
+    ("reminder", dict(probability=.15), False),
+    ("payment_plan", dict(probability=.15), True),
+    ("payment_plan", dict(probability=1.), True),
+    ("payment_plan", dict(probability=.3, due=due(kind="rent")), False),
+    ("autopay_nudge", dict(due=due(autopay=True)), False),
+    ("autopay_nudge", dict(due=due(autopay=None)), False),
+    ("reminder", dict(due=due(autopay=True)), True),
+    ("due_date_change", dict(due=due(payday_after_days=NAN)), False),
+    ("due_date_change", dict(due=due(payday_after_days=0)), False),
+    ("due_date_change", dict(due=due(payday_after_days=14)), True),
+    ("due_date_change", dict(due=due(payday_after_days=15)), False),
+    ("reminder", dict(due=due(due_on=date(2026, 3, 5))), False),
+    ("reminder", dict(due=due(due_on=date(2026, 3, 6))), True),
+    ("reminder", dict(due=due(due_on=date(2026, 4, 1))), False),
+    ("reminder", dict(contacts=(out(ago(days=20), action="reminder"),)), False),
+    ("reminder", dict(contacts=(out(ago(days=21), action="reminder"),)), True),
     ("reminder", dict(contacts=(out(ago(days=20), action="autopay_nudge"),)), True),
 ])
 def test_an_action_is_for_its_own_cases_only(action:str, changes:dict[str, Any], allowed:bool)->None:
@@ -154,14 +186,27 @@ def edited(tmp_path:Path)->Callable[[str, str, str], Path]:
 
 
 @pytest.mark.parametrize(("file", "old", "new", "says"), [
-    ("caps.yaml", "value: 0.10", "value: 0.01", "holdout_share is 0.01"), ("caps.yaml", "value: predelinquency-holdout-1", "value: ''", "holdout_salt is empty"),
-    ("caps.yaml", "value: 1, unit: contacts over all channels", "value: 2, unit: contacts over all channels", "cap_week_contacts is 2"), ("caps.yaml", "value: 20, unit: local hour", "value: 23, unit: local hour", "weekday_to_hour is 23"),
-    ("caps.yaml", "source: assumption}", "source: ''}", "has no source"), ("caps.yaml", "sms_capacity", "sms_kapacity", "lacks sms_capacity"), ("caps.yaml", "value: 0.70", "value: much", "loss_cured_share is 'much'"),
-    ("caps.yaml", "value: 0.70", "value: .nan", "loss_cured_share is nan"), ("caps.yaml", "score_age_days:", "holdout_share: {}\nscore_age_days:", "given twice"),
-    ("bands.yaml", "from: 0.05", "from: 0.20", "bands start at"), ("bands.yaml", "from: 0.00", "from: 0.01", "bands start at"), ("actions.yaml", "- id: nothing", "- id: something", "no action `nothing`"),
-    ("actions.yaml", "channels: [app, email, sms]", "channels: [app, fax]", "reminder: channels has ['fax']"), ("actions.yaml", "value: 0.04,", "value: 4,", "uplift_low is a share"), ("actions.yaml", "value: 0.04,", "value: -1,", "uplift_low is"),
-    ("actions.yaml", "approval: team_lead", "approval: nobody", "approval has ['nobody']"), ("actions.yaml", "  purpose: service\n", "", "missing key purpose"), ("actions.yaml", "  purpose: service\n", "  purpose: marketing\n", "purpose has ['marketing']"),
-    ("actions.yaml", "bands: [watch, raised]", "bands: [watch, rised]", "bands has ['rised']"), ("rules.yaml", "- {id: bereavement,", "- {id: bereaved,", "rules and functions differ"), ("rules.yaml", "- {id: consent,               scope: channel", "- {id: consent,               scope: plan", "rules and functions differ"),
+    ("caps.yaml", "value: 0.10", "value: 0.01", "holdout_share is 0.01"),
+    ("caps.yaml", "value: predelinquency-holdout-1", "value: ''", "holdout_salt is empty"),
+    ("caps.yaml", "value: 1, unit: contacts over all channels", "value: 2, unit: contacts over all channels", "cap_week_contacts is 2"),
+    ("caps.yaml", "value: 20, unit: local hour", "value: 23, unit: local hour", "weekday_to_hour is 23"),
+    ("caps.yaml", "source: assumption}", "source: ''}", "has no source"),
+    ("caps.yaml", "sms_capacity", "sms_kapacity", "lacks sms_capacity"),
+    ("caps.yaml", "value: 0.70", "value: much", "loss_cured_share is 'much'"),
+    ("caps.yaml", "value: 0.70", "value: .nan", "loss_cured_share is nan"),
+    ("caps.yaml", "score_age_days:", "holdout_share: {}\nscore_age_days:", "given twice"),
+    ("bands.yaml", "from: 0.05", "from: 0.20", "bands start at"),
+    ("bands.yaml", "from: 0.00", "from: 0.01", "bands start at"),
+    ("actions.yaml", "- id: nothing", "- id: something", "no action `nothing`"),
+    ("actions.yaml", "channels: [app, email, sms]", "channels: [app, fax]", "reminder: channels has ['fax']"),
+    ("actions.yaml", "value: 0.04,", "value: 4,", "uplift_low is a share"),
+    ("actions.yaml", "value: 0.04,", "value: -1,", "uplift_low is"),
+    ("actions.yaml", "approval: team_lead", "approval: nobody", "approval has ['nobody']"),
+    ("actions.yaml", "  purpose: service\n", "", "missing key purpose"),
+    ("actions.yaml", "  purpose: service\n", "  purpose: marketing\n", "purpose has ['marketing']"),
+    ("actions.yaml", "bands: [watch, raised]", "bands: [watch, rised]", "bands has ['rised']"),
+    ("rules.yaml", "- {id: bereavement,", "- {id: bereaved,", "rules and functions differ"),
+    ("rules.yaml", "- {id: consent,               scope: channel", "- {id: consent,               scope: plan", "rules and functions differ"),
     ("rules.yaml", "- {id: identity_known", "- {id: [", "not valid YAML"),
 ])
 def test_a_broken_policy_is_refused_by_name(edited:Callable[[str, str, str], Path], file:str, old:str, new:str, says:str)->None:
