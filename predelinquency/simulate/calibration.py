@@ -17,6 +17,7 @@ from .. import schema
 from ..core import ParamsError
 from ..params import Params
 from ..schema import CATEGORY_GROUP, OBLIGATION_KINDS, TARGET_KINDS
+from .world import Settings
 
 # %% ../../nbs/14_simulate.calibration.ipynb #c005
 def settled_on(
@@ -47,7 +48,7 @@ def spells(
     return pd.DataFrame(dict(customer_id=found["customer_id"], onset=found["due_on"], end=found["spell"].map(ends), clean_days=found["clean_days"])).reset_index(drop=True)
 
 # %% ../../nbs/14_simulate.calibration.ipynb #c011
-def _arrears(t:Mapping[str, pd.DataFrame], p:Params, end:pd.Timestamp)->dict[str, Any]:
+def _arrears(t:Mapping[str, pd.DataFrame], p:Params|Settings, end:pd.Timestamp)->dict[str, Any]:
     "Counts of spells: onsets per clean day, cured within 30 days, still open after 30 and 60, clean for 180 days before."
     day = pd.Timedelta(days=1)
     dues = t["obligations"].loc[lambda d: d["kind"].isin(TARGET_KINDS) & (d["due_on"] < end - (p.base.grace_days + 1) * day)]
@@ -63,7 +64,7 @@ def _arrears(t:Mapping[str, pd.DataFrame], p:Params, end:pd.Timestamp)->dict[str
                 straight=(known["clean_days"] > 180).sum(), known=len(known), **_card_stock(cards, t["payments"], p, end), missed=int(late.sum()), target_dues=len(dues))
 
 # %% ../../nbs/14_simulate.calibration.ipynb #c012
-def _card_stock(cards:pd.DataFrame, payments:pd.DataFrame, p:Params, end:pd.Timestamp)->dict[str, int]:
+def _card_stock(cards:pd.DataFrame, payments:pd.DataFrame, p:Params|Settings, end:pd.Timestamp)->dict[str, int]:
     "Cards with a due unpaid past grace, and cards at all, on the last days of four quarters."
     when, late, have = settled_on(cards, payments), 0, 0
     for back in range(1, 5):
@@ -116,7 +117,7 @@ def _people(t:Mapping[str, pd.DataFrame], latent:pd.DataFrame, first:pd.Timestam
 # %% ../../nbs/14_simulate.calibration.ipynb #c018
 def marginals(
     folder:Path|str, truth:Path|str, # where the tables and the planted truth are
-    p:Params,                        # the parameters they were made with
+    p:Params|Settings,               # the parameters they were made with
     max_parts:int=10,                # parts to measure, spread over the population
 )->dict[str, float]:                 # name → value; nan where nothing of the kind exists
     "The marginals of a written world."
