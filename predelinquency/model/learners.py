@@ -84,10 +84,11 @@ def _xgboost_base(fitted:Fitted)->Any:
 def _fit_lightgbm(x:np.ndarray, y:np.ndarray, features:Sequence[str], p:Train, signs:Mapping[str, int], seed:int, stop:Any, threads:int)->Fitted:
     import lightgbm as lgb
     _rate(y)
-    options = dict(objective="binary", num_threads=threads, max_depth=p.max_depth, num_leaves=2 ** p.max_depth, learning_rate=p.learning_rate, min_sum_hessian_in_leaf=p.min_child_weight,
+    options = dict(objective="binary", num_threads=threads, max_depth=p.max_depth, num_leaves=2 ** p.max_depth, learning_rate=p.learning_rate, min_sum_hessian_in_leaf=max(p.min_child_weight, 1e-3),
                    min_data_in_leaf=1, bagging_fraction=p.subsample, bagging_freq=1, feature_fraction=p.colsample, lambda_l2=p.reg_lambda, seed=seed, deterministic=True,
                    force_row_wise=True, verbose=-1, metric="binary_logloss", monotone_constraints=[signs.get(f, 0) for f in features])
-    train = lgb.Dataset(x, y, feature_name=list(features), params=options)
+    unknown = np.full((1, len(features)), np.nan, np.float32) # a row without weight: LightGBM takes `nan` for 0 where training never saw one
+    train = lgb.Dataset(np.vstack([x, unknown]), np.r_[y, 0.], weight=np.r_[np.ones(len(y)), 0.], feature_name=list(features), params=options)
     sets, names = [train], ["train"]
     if stop: sets, names = [*sets, train.create_valid(stop[0], stop[1])], [*names, "stop"]
     curve: dict[str, Any] = {}
