@@ -10,6 +10,7 @@ __all__ = ['NEEDS', 'one_name', 'events', 'features', 'matrix', 'panel_contract'
 import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ def _words(column:pd.Series, vocabulary:tuple[str, ...])->np.ndarray:
     return np.append(positions, -1)[column.cat.codes.to_numpy()].astype(np.int64)
 
 # %% ../../nbs/22_features.offline.ipynb #c007
+@lru_cache(100_000)
 def one_name(
     name:Any, # a counterparty as text; `None` or `nan` when unknown
 )->int:       # its stable number; 0 is unknown
@@ -145,7 +147,7 @@ def _replay(p:Plan, e:Events, asked:np.ndarray, days:np.ndarray, rows:np.ndarray
     with ThreadPoolExecutor(threads) as pool:
         for done in [pool.submit(replay, p, e, asked, days, int(low), int(high), capacity, rows) for low, high in zip(cuts, cuts[1:], strict=False)]: done.result()
 
-# %% ../../nbs/22_features.offline.ipynb #c020
+# %% ../../nbs/22_features.offline.ipynb #c024
 def panel_contract(
     name:str,                              # table name
     keys:tuple[Column, ...]=(),            # further columns between the keys and the features
@@ -155,7 +157,7 @@ def panel_contract(
     whom = (Column("customer_id", "int64", "the customer", low=0), Column("as_of", "time", "the moment of knowledge, a midnight"))
     return Table(name, "features as known at `as_of`", (*whom, *keys, *(Column(f.name, "float32", f.formula, nullable=True) for f in catalogue)))
 
-# %% ../../nbs/22_features.offline.ipynb #c021
+# %% ../../nbs/22_features.offline.ipynb #c025
 def read_tables(
     raw:Path|str,    # folder of canonical tables
     part:Part|None=None, # one part, or everything
@@ -163,7 +165,7 @@ def read_tables(
     "The columns the fold needs, of every table that is there."
     return {name: read(raw, name, part, columns) for name, columns in NEEDS.items() if (Path(raw)/name).is_dir()}
 
-# %% ../../nbs/22_features.offline.ipynb #c022
+# %% ../../nbs/22_features.offline.ipynb #c026
 def read_whole(
     raw:Path|str, name:str, # folder of canonical tables, and which table
     part:Part|None=None,    # one part, or everything
@@ -172,7 +174,7 @@ def read_whole(
     if (Path(raw)/name).is_dir(): return read(raw, name, part)
     return pd.DataFrame({c.name: pd.Series(dtype=_EMPTY[c.kind]) for c in TABLES[name].columns})
 
-# %% ../../nbs/22_features.offline.ipynb #c023
+# %% ../../nbs/22_features.offline.ipynb #c027
 def panel(
     tables:Mapping[str, pd.DataFrame],     # canonical tables
     spine:pd.DataFrame,                    # (n, >=2) `customer_id`, `as_of` and the `keys`
@@ -185,7 +187,7 @@ def panel(
     values = pd.DataFrame(matrix(tables, spine, catalogue).astype(np.float32), columns=[f.name for f in catalogue], copy=False)
     return pd.concat([spine.astype({"as_of": "datetime64[ms]"}), values], axis=1)
 
-# %% ../../nbs/22_features.offline.ipynb #c024
+# %% ../../nbs/22_features.offline.ipynb #c028
 def write_panel(
     raw:Path|str,                                      # folder of canonical tables
     folder:Path|str,                                   # the panel becomes a folder below it

@@ -88,6 +88,8 @@ def test_one_customers_raw_history_gives_the_same_row_as_the_batch(bank, batch):
         own = one(bank, customer)
         for i in rows.index[::5]:
             assert differing(online.vector(own["transactions"], own["obligations"], own["payments"], own["accounts"], rows.as_of[i]), values(batch)[i]) == []
+        plain = {n: {c: [None if x is pd.NA or x != x else str(x) if isinstance(x, pd.Timestamp) else x for x in t[c].astype(object)] for c in t} for n, t in own.items()}
+        assert differing(online.rows(online.history(plain), np.array([day_of(rows.as_of.iloc[-1])]))[0], values(batch)[rows.index[-1]]) == []
 
 
 def test_a_state_saved_and_loaded_midway_goes_on_as_if_nothing_had_happened(bank, batch):
@@ -266,7 +268,7 @@ def test_asking_for_a_midnight_before_the_last_arrival_is_refused():
 
 def test_a_ledger_that_is_full_grows():
     warm = online.Customer()
-    for i in range(1_000): warm.update("obligations", dict(announced_at="2025-01-01", obligation_id=3, instalment=i + 1, kind="loan", autopay=True, due_on=f"2025-02-01", amount_minor=1))
+    for i in range(1_000): warm.update("obligations", dict(announced_at="2025-01-01", obligation_id=3, instalment=i + 1, kind="loan", autopay=True, due_on="2025-02-01", amount_minor=1))
     assert dict(zip(NAMES, warm.emit("2025-01-02"), strict=True))["instalments_left"] == 1_000
 
 
