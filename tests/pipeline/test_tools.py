@@ -39,7 +39,8 @@ class Clone:
 @pytest.fixture(scope="module")
 def clone(once:Callable[..., Path], project:Path)->Clone:
     "What git has, with tiny parameters, reproduced once and committed."
-    def make(folder:Path)->None:
+    def make(made:Path)->None:
+        folder = made/"project"
         listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=project, capture_output=True, text=True, check=True).stdout
         for name in (n for n in listed.split("\n") if n and (project/n).is_file() and n not in ("dvc.lock", "data/reports/metrics.json")):
             (folder/name).parent.mkdir(parents=True, exist_ok=True)
@@ -52,8 +53,7 @@ def clone(once:Callable[..., Path], project:Path)->Clone:
         one.commit("the project")
         one.run("dvc", "repro")
         one.commit("its results")
-        (folder/".made").touch()
-    return Clone(once("clone", make))
+    return Clone(once("clone", make)/"project")
 
 
 def test_reproducing_adds_only_the_lock_and_the_metrics_to_git(clone:Clone):
