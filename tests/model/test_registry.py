@@ -1,0 +1,80 @@
+"What was trained is remembered, and the champion comes back by its alias."
+import numpy as np
+import pandas as pd
+import pytest
+from signal_rows import NAMES, SIGNS, TRAIN, few
+from tables import base
+
+from predelinquency.core import StoreError
+from predelinquency.model import learners, registry, train
+
+
+@pytest.fixture(autouse=True)
+def own_database(monkeypatch): monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def model(folder, seed=1):
+    "A trained model folder."
+    rows = few()
+    fits = {n: learners.fit(n, rows.x, rows.y, NAMES, TRAIN, SIGNS, seed) for n in train.BOOSTERS}
+    numbers = {n: train.calibrate(learners.predict_margin(f, rows.x), rows.y, 50) for n, f in fits.items()}
+    about = train.manifest(fits, "xgboost", "lightgbm", numbers, .2, {"train": rows}, base(), TRAIN, {"panel": "00ff"})
+    scores = dict.fromkeys(("probability", "margin", *train.BASELINES, "challenger"), .5)
+    return train.save(folder, fits, about, train.predictions(rows.labels, pd.DataFrame(scores, index=range(len(rows.y))), "test"))
+
+
+def test_the_champion_comes_back_by_its_alias_and_predicts_the_same(tmp_path):
+    first = model(tmp_path/"model")
+    registry.record(tmp_path/"mlflow", tmp_path/"model")
+    back = registry.champion(tmp_path/"mlflow")
+    assert back.version == first.version and (back.probability(few().x) == first.probability(few().x)).all()
+
+
+def test_a_new_training_takes_the_alias_and_the_old_version_stays(tmp_path):
+    for seed in (1, 2):
+        latest = model(tmp_path/"model", seed)
+        registry.record(tmp_path/"mlflow", tmp_path/"model")
+    assert [(h["number"], h["aliases"]) for h in registry.history(tmp_path/"mlflow")] == [(2, ["champion"]), (1, [])]
+    assert registry.champion(tmp_path/"mlflow").version == latest.version
+
+
+def test_the_same_model_is_registered_once(tmp_path):
+    model(tmp_path/"model")
+    assert [registry.record(tmp_path/"mlflow", tmp_path/"model") for _ in range(2)] == ["1", "1"] and len(registry.history(tmp_path/"mlflow")) == 1
+
+
+def test_a_run_holds_parameters_metrics_data_and_plain_files_only(tmp_path):
+    about = model(tmp_path/"model").manifest
+    registry.record(tmp_path/"mlflow", tmp_path/"model", {"test": {"auc": .8, "note": "text is left out", "flag": True}})
+    run = registry.history(tmp_path/"mlflow")[0]
+    assert run["params"]["train.max_depth"] == "3" and run["metrics"]["test.auc"] == .8 and "test.note" not in run["metrics"] and "test.flag" not in run["metrics"]
+    found = registry.client(tmp_path/"mlflow").search_runs(["1"])[0].data.tags
+    assert found["data.panel"] == "00ff" and found["version"] == about["version"] and found["sources"]
+    files = {p.name for p in (tmp_path/"mlflow/artifacts").rglob("*") if p.is_file()}
+    assert files == {"xgboost.ubj", "lightgbm.txt", "manifest.json"}
+
+
+def test_the_evaluation_finds_the_run_of_its_model(tmp_path):
+    first = model(tmp_path/"model")
+    registry.record(tmp_path/"mlflow", tmp_path/"model")
+    registry.measure(tmp_path/"mlflow", first.version, {"headline": {"auc": .77, "why": None}})
+    assert registry.history(tmp_path/"mlflow")[0]["metrics"]["headline.auc"] == .77
+
+
+def test_metrics_of_an_unknown_version_are_refused(tmp_path):
+    with pytest.raises(StoreError, match="no run has recorded version abc"): registry.measure(tmp_path, "abc", {})
+
+
+def test_without_a_champion_the_stage_is_named(tmp_path):
+    with pytest.raises(StoreError, match="run the train stage"): registry.champion(tmp_path)
+    assert registry.history(tmp_path) == []
+
+
+def test_a_committee_comes_back_whole(tmp_path):
+    rows = few()
+    team = train.fit_committee(rows, NAMES, TRAIN, SIGNS, 1)
+    about = train.manifest({"committee": team}, "committee", "committee", {"committee": train.platt(learners.predict_margin(team, rows.x), rows.y)}, .2, {"fold": rows}, base(), TRAIN, {})
+    scores = pd.DataFrame(dict.fromkeys(("probability", "margin", *train.BASELINES, "challenger"), .5), index=range(len(rows.y)))
+    first = train.save(tmp_path/"model", {"committee": team}, about, train.predictions(rows.labels, scores, "fold"))
+    registry.record(tmp_path/"mlflow", tmp_path/"model")
+    assert np.array_equal(registry.champion(tmp_path/"mlflow").margin(rows.x), first.margin(rows.x))
