@@ -110,6 +110,7 @@ class Q(IntEnum):
     projected_next_due, projected_low_14d, projected_low_15_28d, projected_low_28d = range(80, 84)
     due_loan_15_28d, due_card_15_28d, due_mortgage_15_28d, due_rent_15_28d, manual_due_15_28d, manual_count_15_28d = range(84, 90)
     window_days_late, window_late_share, next_due_days_late, next_due_autopay, days_late_drift, outside_money = range(90, 96)
+    low_2pct_ever, low_5pct_ever, low_10pct_ever, low_25pct_ever, median_ever, below_zero_ever, below_zero_share_ever = range(96, 103)
 
 # %% ../../nbs/20_features.catalogue.ipynb #c017
 @dataclass(frozen=True)
@@ -141,6 +142,10 @@ _PURSE = {
     **{q: Quantity("money", f"lowest balance of the last {days} days") for q, days in ((Q.low_7d, 7), (Q.low_30d, 30), (Q.low_90d, 90), (Q.low_180d, 180))},
     Q.low_ever: Quantity("money", "lowest balance ever seen"),
     **{q: Quantity("money", f"mean end-of-day balance of the last {days} days") for q, days in ((Q.mean_7d, 7), (Q.mean_30d, 30), (Q.mean_60d, 60), (Q.mean_180d, 180))},
+    **{q: Quantity("money", f"the balance that {words} of all movements fell short of (interpolated in buckets of a quarter octave)") for q, words in
+       ((Q.low_2pct_ever, "one in fifty"), (Q.low_5pct_ever, "one in twenty"), (Q.low_10pct_ever, "one in ten"), (Q.low_25pct_ever, "one in four"), (Q.median_ever, "one in two"))},
+    Q.below_zero_ever: Quantity("count", "movements ever that left the balance below zero"),
+    Q.below_zero_share_ever: Quantity("share", "share of all movements that left the balance below zero"),
     Q.mean_ever: Quantity("money", "mean end-of-day balance since the first one seen"),
     Q.spread_90d: Quantity("money", "standard deviation of the end-of-day balance, last 90 days"),
     Q.peak_30d: Quantity("money", "highest end-of-day balance of the last 30 days"),
@@ -438,6 +443,10 @@ LIQUIDITY = _rows("liquidity",
     (over(Q.overdraft, Q.limit), "++", "{} of the overdraft limit is used", _OVERDRAFT),
     (tracked(Q.balance), "-", "the balance is {}", _LOW),
     (tracked(Q.low_30d), "-", "the lowest balance of 30 days was {}", _LOW),
+    *((tracked(q), "-", f"the balance fell short of {{}} at {words} movements", _LOW) for q, words in
+      ((Q.low_2pct_ever, "one in fifty"), (Q.low_5pct_ever, "one in twenty"), (Q.low_10pct_ever, "one in ten"), (Q.low_25pct_ever, "one in four"), (Q.median_ever, "half of the"))),
+    (tracked(Q.below_zero_ever), "+", "{} movements ever left the balance below zero", _OVERDRAFT),
+    (tracked(Q.below_zero_share_ever), "+", "{} of all movements left the balance below zero", _OVERDRAFT),
     (tracked(Q.low_ever), "-", "the lowest balance ever seen was {}", _LOW),
     (tracked(Q.mean_ever), "-", "the mean balance since the start was {}", _LOW),
     (over(Q.monthly_outgoings, Q.monthly_inflow), "+", "{} of what came in over 90 days went out", "More is going out than coming in"),

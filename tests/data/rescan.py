@@ -229,6 +229,19 @@ def flows(s, q):
         q[name] = max((sign * x for d, x, c, st, k in s.moves if d >= s.a - days and st == "booked" and (x > 0) == (sign > 0) and c in BY[measure].categories), default=0)
 
 
+def usual_lows(balances):
+    "Quantiles of the balances, each balance spread evenly over the bucket that holds it."
+    edges = [round(128 * 2 ** (k / 4)) for k in range(125)]
+    spans = [(-hi, -lo) for lo, hi in zip(edges[-2::-1], edges[:0:-1], strict=True)] + [(-128, 128)] + list(zip(edges, edges[1:], strict=False))
+    held = [sum(lo < b <= hi if hi < 0 else lo <= b < hi if lo > 0 else lo < b < hi for b in balances) for lo, hi in spans]
+    n, found = len(balances), {"below_zero_ever": sum(b < 0 for b in balances), "below_zero_share_ever": sum(b < 0 for b in balances) / len(balances)}
+    for name, percent in (("low_2pct_ever", 2), ("low_5pct_ever", 5), ("low_10pct_ever", 10), ("low_25pct_ever", 25), ("median_ever", 50)):
+        k = next(i for i in range(len(held)) if sum(held[:i + 1]) * 100 >= percent * n)
+        (lo, hi), before = spans[k], sum(held[:k])
+        found[name] = lo + (hi - lo) * (percent * n - 100 * before) // (100 * held[k])
+    return found
+
+
 def purse(s, q):
     if not any(current for _, current, _, _ in s.series): return
     first = next(d for d, current, _, _ in s.series if current)
@@ -248,6 +261,7 @@ def purse(s, q):
     days = [d for d in range(s.a - 1, first - 1, -1)]
     end, low = [ends[d] for d in days], [lows[d] for d in days]
     q |= {"balance": money, "savings": s.money("savings"), "visible_money": money + s.money("savings"), "low_ever": low_ever, "mean_ever": sum(end) / len(end), "card_debt": max(-s.money("card"), 0)}
+    q |= usual_lows([now for _, current, now, _ in s.series if current])
     q |= {"limit": s.limit, "headroom": money + s.limit, "overdraft": max(-money, 0), "peak_30d": max(end[:30])}
     for n in (7, 30, 60, 90, 180):
         q |= {f"low_{n}d": min(low[:n]), f"mean_{n}d": sum(end[:n]) / len(end[:n]), f"overdrawn_{n}d": sum(x < 0 for x in low[:n])}
