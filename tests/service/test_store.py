@@ -14,7 +14,7 @@ from records import AT, REASONS, call, control, decision, message, one_of_each, 
 
 from predelinquency.core import StoreError
 from predelinquency.schema import CONTACT_STATES, Contact, Decision, Outcome, Reply, Score
-from predelinquency.store import KINDS, METADATA, Ledger, contact, feature_hash, plain, restore
+from predelinquency.store import KINDS, METADATA, Ledger, _rows, contact, feature_hash, plain, restore
 
 LATER = "2026-03-09T10:00:00+00:00"
 
@@ -109,6 +109,11 @@ def test_another_row_under_the_same_key_refuses_the_whole_batch(ledger:Ledger, o
 def test_a_batch_that_contradicts_itself_is_refused(ledger:Ledger)->None:
     with pytest.raises(StoreError, match="the batch already holds"): ledger.append([score(), score(probability=.5)], AT)
     assert counts(ledger) == [0] * 5
+
+
+def test_a_batch_is_written_in_the_order_of_its_keys_so_that_two_writers_cannot_block_each_other()->None:
+    batch = [score(customer_id=c, as_of=day) for c in (9, 7, 8) for day in ("2026-03-09", "2026-03-02")]
+    assert list(_rows(KINDS[Score], batch, AT)) == sorted(_rows(KINDS[Score], batch[::-1], AT))
 
 
 def test_many_contradictions_are_one_error_with_a_count(ledger:Ledger)->None:

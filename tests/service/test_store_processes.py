@@ -92,6 +92,12 @@ def test_a_reader_does_not_wait_for_a_writer(ledger_url:str)->None:
             assert reader.scores_of(7) == writer.scores_of(7) != []
 
 
+def test_a_writer_does_not_wait_for_a_reader(ledger_url:str)->None:
+    with Ledger.open(ledger_url) as writer, Ledger.open(ledger_url) as reader, reader.engine.connect() as reading:
+        assert reading.exec_driver_sql("SELECT count(*) FROM scores").scalar() == 0 # and its transaction stays open
+        assert writer.append([score()], AT) == 1
+
+
 def test_threads_share_a_ledger(ledger_url:str)->None:
     with Ledger.open(ledger_url) as ledger:
         def write(first:int)->None:
