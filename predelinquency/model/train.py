@@ -158,7 +158,8 @@ def _sigmoid(m:np.ndarray)->np.ndarray: return 1. / (1. + np.exp(-np.clip(m, -70
 # %% ../../nbs/32_model.train.ipynb #c020
 def _isotonic(margin:np.ndarray, target:np.ndarray)->dict[str, Any]:
     from sklearn.isotonic import IsotonicRegression
-    steps = pd.DataFrame(dict(x=margin, p=IsotonicRegression().fit_transform(margin, target))).groupby("p").agg(x=("x", "mean"), n=("x", "size"))
+    fit = np.round(IsotonicRegression().fit_transform(margin, target), 12) # one step is one number, not two that differ in the last bit
+    steps = pd.DataFrame(dict(x=margin, p=fit)).groupby("p").agg(x=("x", "mean"), n=("x", "size"))
     share = (steps.index * steps["n"] + .5) / (steps["n"] + 1) # a step of nothing but misses, or of none, is not certain
     keep = np.r_[True, np.diff(np.maximum.accumulate(share)) > 0]
     x, logit = steps["x"].to_numpy()[keep], np.log(share / (1 - share)).to_numpy()[keep]

@@ -12,7 +12,8 @@ from predelinquency.model.train import Rows
 
 NAMES = ("drain", "cushion", "noise", "rarely_known")
 SIGNS = {"drain": 1, "cushion": -1}
-TRAIN = params.Train(learner="xgboost", trees=60, max_depth=3, learning_rate=.1, min_child_weight=5., subsample=.8, colsample=.8, reg_lambda=5., early_stopping_rounds=10, max_rows=100_000, folds=3, repeats=2)
+TRAIN = params.Train(learner="xgboost", trees=60, max_depth=3, learning_rate=.1, min_child_weight=5., subsample=.8, colsample=.8, reg_lambda=5.,
+                     early_stopping_rounds=10, max_rows=100_000, folds=3, repeats=2)
 
 
 def matrix(rows:int, seed:int=1, rate:float=3.)->tuple[np.ndarray, np.ndarray]:
