@@ -67,7 +67,7 @@ def _numba_cache_dir()->Path:
     return Path(base)/"predelinquency"/package_hash()
 
 # %% ../nbs/00_core.ipynb #c015
-if "__file__" in globals() and "NUMBA_CACHE_DIR" not in os.environ: numba_config.CACHE_DIR = str(_numba_cache_dir())
+if "__file__" in globals() and "NUMBA_CACHE_DIR" not in os.environ: setattr(numba_config, "CACHE_DIR", str(_numba_cache_dir()))
 _njit: Callable[..., Any] = numba.njit(cache="__file__" in globals(), nogil=True, error_model="numpy")
 
 # %% ../nbs/00_core.ipynb #c017
@@ -179,7 +179,7 @@ def to_day(
     date:Any, # a date, a datetime, `numpy.datetime64`, `pandas.Timestamp` or ISO text
 )->int:       # days since 1970-01-01
     "The day number of anything that names a date."
-    try: day = np.datetime64(str(date) if not isinstance(date, np.datetime64) else date, "D")
+    try: day = np.datetime64(str(date), "D") if not isinstance(date, np.datetime64) else date.astype("datetime64[D]")
     except ValueError as e: raise ParamsError(f"{date!r} is not a date", remedy="write it as YYYY-MM-DD") from e
     return int(day.astype(np.int64))
 

@@ -10,7 +10,6 @@ __all__ = ['CATEGORY_GROUP', 'CATEGORIES', 'STATUSES', 'ACCOUNT_KINDS', 'TARGET_
            'read_arrow', 'read', 'Reason', 'Score', 'Refusal', 'Decision', 'Outcome', 'Contact', 'Reply']
 
 # %% ../nbs/01_schema.ipynb #c003
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field

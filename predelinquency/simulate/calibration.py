@@ -122,7 +122,8 @@ def marginals(
 )->dict[str, float]:                 # name → value; nan where nothing of the kind exists
     "The marginals of a written world."
     first = pd.Timestamp(p.base.first_visible)
-    end, total = first + pd.DateOffset(months=p.base.warm_months + p.base.scored_months), {}
+    end = first + pd.DateOffset(months=p.base.warm_months + p.base.scored_months)
+    total: dict[str, Any] = {}
     every = schema.parts(folder, "customers")
     for part in every[::-(-len(every) // max_parts)]:
         t = {name: schema.read(folder, name, part) for name in ("customers", "obligations", "payments", "transactions")}

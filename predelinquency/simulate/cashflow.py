@@ -25,8 +25,7 @@ import numpy as np
 
 from ..core import DAY_MS, bits, civil, day_number, kernel, month_length, normal, uniform, weekday
 from ..schema import CATEGORIES, OBLIGATION_KINDS, STATUSES
-from .personas import (BANK_NAME, ELSEWHERE_NAME, FORTNIGHTLY, FOURWEEKLY, GIG, INVOICE, MONTHLY, NAME_RANGE, OWN_NAME, PERSON, WEEKLY, between, birth,
-                                              persona_matrix, spending_matrix)
+from .personas import (BANK_NAME, ELSEWHERE_NAME, FORTNIGHTLY, FOURWEEKLY, GIG, INVOICE, MONTHLY, NAME_RANGE, OWN_NAME, WEEKLY, between)
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c005
 CURRENT, SAVINGS, TERM, CARD, LOAN, HIDDEN, OUTSIDE = range(7)

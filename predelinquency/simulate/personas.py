@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import ParamsError, bits, kernel, normal, uniform
+from ..core import ParamsError, kernel, normal, uniform
 from ..schema import CATEGORIES
 
 # %% ../../nbs/10_simulate.personas.ipynb #c005

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from ..core import kernel, normal, uniform
-from .cashflow import (ASSET_SALE, ATM, BENEFIT, BNPL, BOOKED, CARD, CARD_DUE, CASH_ADVANCE, CURRENT, EPISODE, FAILED, FAMILY_SUPPORT, GAMBLING, HIDDEN, INCOME_CATEGORY, INSURANCE_DUE,
-                                              LOAN, LOAN_DUE, MEDICAL, MORTGAGE_DUE, OPEN, OTHER, PAYDAY_LOAN, PAYDAY_REPAYMENT, RENT_DUE, REPAIR, SLOTS, SUBSCRIPTION_DUE, TELECOM_DUE,
-                                              TRANSFER_OUT, UTILITY_DUE, at_time, borrow_here, draw, due_within, note, pick_name, post, sign)
-from .personas import OWN_NAME, WEEKLY, between, table
+from ..core import kernel, normal
+from .cashflow import (ASSET_SALE, BENEFIT, BNPL, BOOKED, CARD, CASH_ADVANCE, CURRENT, EPISODE, FAILED, FAMILY_SUPPORT, GAMBLING, HIDDEN, INCOME_CATEGORY, LOAN, LOAN_DUE, MEDICAL, MORTGAGE_DUE,
+                                              OPEN, PAYDAY_LOAN, PAYDAY_REPAYMENT, RENT_DUE, REPAIR, SLOTS, SUBSCRIPTION_DUE, TELECOM_DUE, UTILITY_DUE,
+                                              at_time, borrow_here, draw, due_within, note, pick_name, post, sign)
+from .personas import OWN_NAME, between, table
 
 # %% ../../nbs/12_simulate.stress.ipynb #c005
 @dataclass(frozen=True)
