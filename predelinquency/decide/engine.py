@@ -302,7 +302,7 @@ def frame(
     rows = rows.assign(probability=np.array([q.score.probability for q in questions], float), due_on=np.array([d.due_on if d else None for d in dues], "datetime64[ms]"),
                        **{n: [getattr(d, n) if d else None for d in dues] for n in ("kind", "currency", "amount_minor")},
                        refusals=[json.dumps([vars(r) for r in d.refusals]) for d in decisions])
-    whole = dict.fromkeys(["obligation_id", "instalment", "amount_minor"], "Int64") | dict.fromkeys(["propensity", "value_minor"], "float64") | {"review": "bool"}
+    whole = {"customer_id": "int64"} | dict.fromkeys(["obligation_id", "instalment", "amount_minor"], "Int64") | dict.fromkeys(["propensity", "value_minor"], "float64") | {"review": "bool"}
     return schema.validate(PLAN, rows.astype(whole | {c.name: "str" for c in PLAN.columns if c.kind == "text"}).sort_values("customer_id", ignore_index=True))
 
 # %% ../../nbs/42_decide.engine.ipynb #c038

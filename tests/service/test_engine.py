@@ -207,3 +207,8 @@ def test_the_plan_is_a_table_that_keeps_its_contract(tmp_path:Path)->None:
     day = engine.summary(BOOK, plan)
     assert day["contacted"] == sum(day["channels"].values()) > 0 and json.dumps(day) and engine.why_not(BOOK, plan).customers.sum() == day["actions"]["nothing"]
     assert timedelta(0) == datetime.fromisoformat(plan.decided_at[0]).utcoffset()
+
+
+def test_a_day_without_scores_has_an_empty_plan()->None:
+    plan = engine.frame([], [])
+    assert len(plan) == 0 and list(plan.columns) == engine.PLAN.names and engine.summary(BOOK, plan)["contacted"] == 0 and len(engine.why_not(BOOK, plan)) == 0
