@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['ROWS_A_MONTH', 'EPISODES', 'PROTECTED', 'LATENT', 'TRUTH', 'Settings', 'step', 'measure', 'live', 'arrive_here',
-           'scatter', 'populate', 'days_of', 'raw_part', 'transactions', 'obligations', 'payments', 'customers',
-           'accounts', 'episodes', 'protected', 'latent', 'tables_of', 'simulate', 'check']
+           'fits', 'scatter', 'populate', 'days_of', 'Room', 'raw_part', 'transactions', 'obligations', 'payments',
+           'draws_of', 'customers', 'accounts', 'episodes', 'protected', 'latent', 'tables_of', 'simulate', 'check']
 
 # %% ../../nbs/13_simulate.world.ipynb #c002
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from threading import local
 from typing import Any
 
 import numpy as np
@@ -84,82 +85,109 @@ def arrive_here(t:Any, first:int, months:int)->int:
 
 # %% ../../nbs/13_simulate.world.ipynb #c013
 @kernel
+def fits(log:Any, out:Any, used:Any)->bool:
+    "Whether a customer's log still fits into the part's rows."
+    counts = np.zeros(4, np.int64)
+    for row in range(1, log[0, 0] + 1): counts[log[row, 0] - 1] += 1
+    return used[0] + counts[0] <= out[0].shape[1] and used[1] + counts[1] <= out[1].shape[1] and used[2] + counts[2] <= out[2].shape[1] and used[3] + counts[3] <= out[3].shape[1]
+
+# %% ../../nbs/13_simulate.world.ipynb #c014
+@kernel
 def scatter(
     log:Any, customer:int, # one customer's log
-    out:Any, used:Any,     # (tables, rows, LOG_WIDTH) … the part's rows per table and how many are used
+    out:Any, used:Any,     # per table (LOG_WIDTH, capacity) int64, and how many rows are used
 )->None:
     "Append one customer's log to the part's rows, table by table."
     for row in range(1, log[0, 0] + 1):
         what = log[row, 0] - 1
-        n = used[what]
-        rows = out[0] if what == 0 else out[1] if what == 1 else out[2] if what == 2 else out[3]
-        if n >= rows.shape[1]:
-            used[4] += 1
-            continue
+        n, rows = used[what], out[0] if what == 0 else out[1] if what == 1 else out[2] if what == 2 else out[3]
         rows[0, n] = customer
         for c in range(1, LOG_WIDTH): rows[c, n] = log[row, c]
         used[what] = n + 1
 
-# %% ../../nbs/13_simulate.world.ipynb #c014
+# %% ../../nbs/13_simulate.world.ipynb #c015
 @kernel
 def populate(
-    low:int, high:int, seed:int,                # customers, world
+    start:int, low:int, seed:int,               # first of the part's people to live now, first customer of the part, world
     days:Any,                                   # int64: first day of life, first visible, end, months in which people join
     hidden_share:float, lag_ms:int,
     personas:Any, spending:Any, stresses:Any,   # matrices
-    people:Any, lives:Any,                      # (high - low,) PERSON and LIFE, all zero: filled in
-    out:Any, used:Any,                          # per table (LOG_WIDTH, capacity) int64, and (5,) counts, the last of lost rows
+    people:Any, lives:Any,                      # (size,) PERSON and LIFE, all zero from `start` on: filled in
+    out:Any, used:Any,                          # per table (LOG_WIDTH, capacity) int64, and (4,) rows used
     log:Any,                                    # scratch of one customer
-)->None:
-    "Live all lives of a part."
-    for i in range(high - low):
+)->int:                                         # how many have lived: fewer than all when the rows are full; -1 when one life does not fit the scratch
+    "Live the lives of a part, one after the other."
+    for i in range(start, people.shape[0]):
         t, s = people[i], lives[i]
         birth(t, seed, low + i, personas, spending, hidden_share)
         t.visible_from, t.lag_ms = arrive_here(t, days[1], days[3]), lag_ms
         log[0, 0] = 0
         begin(s, t, personas, spending, days[0])
         live(s, t, log, spending, stresses, days[0], days[2])
-        used[4] += log[0, 1]
+        if log[0, 1] > 0: return -1
+        if not fits(log, out, used): return i
         scatter(log, low + i, out, used)
-
-# %% ../../nbs/13_simulate.world.ipynb #c015
-ROWS_A_MONTH = np.array([190, 24, 30, 2]) # room per customer and month for each table, far above what is used; untouched memory costs nothing
+    return people.shape[0]
 
 # %% ../../nbs/13_simulate.world.ipynb #c016
+ROWS_A_MONTH = np.array([48, 7.5, 7, .3]) # usual rows per customer and visible month of transactions, dues, payments, episodes; more room is made when needed
+
+# %% ../../nbs/13_simulate.world.ipynb #c017
 def days_of(
     p:Params|Settings, # the parameters
 )->np.ndarray: # int64: first day of life, first visible day, end of the visible time, months in which people join
     "The world's calendar."
     first, months = to_day(p.base.first_visible), p.base.warm_months + p.base.scored_months
     start = np.datetime64(p.base.first_visible, "M")
-    if str(np.datetime64(p.base.first_visible, "D")) != f"{start}-01": raise ParamsError("base.first_visible is not the first of a month", where="params.yaml")
+    if str(np.datetime64(p.base.first_visible, "D")) != f"{start}-01":
+        raise ParamsError(f"base.first_visible is {p.base.first_visible}, expected the first of a month", where="params.yaml", remedy=f"write {start}-01")
     return np.array([to_day(start - p.simulate.burn_in_months), first, to_day(start + months), max(0, p.base.scored_months)])
 
-# %% ../../nbs/13_simulate.world.ipynb #c017
+# %% ../../nbs/13_simulate.world.ipynb #c019
+class Room:
+    "Memory for the rows of a part: taken once, made larger when needed, used again for the next part."
+    def __init__(self)->None:
+        self.out: tuple[np.ndarray, ...] = tuple(np.empty((LOG_WIDTH, 0), np.int64) for _ in ROWS_A_MONTH)
+        self.log = np.zeros((1, LOG_WIDTH), np.int64)
+
+    def reserve(self, size:int, months:int)->None:
+        "Room for so many customers and months; what stands there is lost."
+        needed = [int(size * months * rows) + 1000 for rows in ROWS_A_MONTH]
+        if any(o.shape[1] < n for o, n in zip(self.out, needed, strict=True)): self.out = tuple(np.empty((LOG_WIDTH, n), np.int64) for n in needed)
+        if len(self.log) < months * 400: self.log = np.zeros((months * 400, LOG_WIDTH), np.int64)
+        self.log[0] = 0
+
+    def grow(self)->None:
+        "Half as much again; what stands there is kept."
+        self.out = tuple(np.concatenate([o, np.empty_like(o[:, :o.shape[1] // 2])], axis=1) for o in self.out)
+
+# %% ../../nbs/13_simulate.world.ipynb #c020
 def raw_part(
     p:Params|Settings, part:Part, # parameters, which customers
-)->tuple[np.ndarray, np.ndarray, list[np.ndarray]]: # people, lives at the end, rows of transactions, dues, payments, episodes as (LOG_WIDTH, n)
+    room:Room|None=None,          # where the rows go; they are valid until it is used again
+)->tuple[np.recarray, np.recarray, list[np.ndarray]]: # people, lives at the end, rows of transactions, dues, payments, episodes as (LOG_WIDTH, n)
     "The lives of one part as integer columns."
-    days, size = days_of(p), part.high - part.low
-    months = p.base.warm_months + p.base.scored_months + 3
-    people, lives = np.zeros(size, PERSON).view(np.recarray), np.zeros(size, LIFE).view(np.recarray)
-    out = tuple(np.empty((LOG_WIDTH, int(size * months * room) + 1000), np.int64) for room in ROWS_A_MONTH)
-    used, log = np.zeros(5, np.int64), np.zeros((months * 400 + 1000, LOG_WIDTH), np.int64)
-    populate(part.low, part.high, p.base.seed, days, p.simulate.hidden_share, p.base.arrival_lag_days * DAY_MS, persona_matrix(), spending_matrix(), stress_matrix(), people, lives, out, used, log)
-    if used[4]: raise ParamsError(f"{used[4]} rows did not fit", where=part.file, remedy="this is a fault of the world: a customer did more in a day than it allows for")
-    return people, lives, [o[:, :n] for o, n in zip(out, used[:4], strict=True)]
+    size, months, room = part.high - part.low, p.base.warm_months + p.base.scored_months + 3, room or Room()
+    room.reserve(size, months)
+    people, lives, used, done = np.zeros(size, PERSON).view(np.recarray), np.zeros(size, LIFE).view(np.recarray), np.zeros(4, np.int64), 0
+    fixed = (part.low, p.base.seed, days_of(p), p.simulate.hidden_share, p.base.arrival_lag_days * DAY_MS, persona_matrix(), spending_matrix(), stress_matrix(), people, lives)
+    while (done := populate(done, *fixed, room.out, used, room.log)) < size:
+        if done < 0: raise ParamsError("a customer did more than a log holds", where=part.file, remedy="lower the rates in the spending and stress tables")
+        people[done], lives[done] = np.zeros(1, PERSON)[0], np.zeros(1, LIFE)[0]
+        room.grow()
+    return people, lives, [o[:, :n] for o, n in zip(room.out, used, strict=True)]
 
-# %% ../../nbs/13_simulate.world.ipynb #c019
+# %% ../../nbs/13_simulate.world.ipynb #c022
 def _word(codes:np.ndarray, words:tuple[str, ...])->pd.Categorical:
     return pd.Categorical.from_codes(codes.astype(np.int16 if len(words) > 127 else np.int8), categories=list(words), validate=False)
 
-# %% ../../nbs/13_simulate.world.ipynb #c020
+# %% ../../nbs/13_simulate.world.ipynb #c023
 def _time(ms:np.ndarray)->np.ndarray: return ms.view("datetime64[ms]")
 
-# %% ../../nbs/13_simulate.world.ipynb #c021
+# %% ../../nbs/13_simulate.world.ipynb #c024
 def _day(day:np.ndarray)->np.ndarray: return (day * DAY_MS).view("datetime64[ms]")
 
-# %% ../../nbs/13_simulate.world.ipynb #c022
+# %% ../../nbs/13_simulate.world.ipynb #c025
 def transactions(
     rows:np.ndarray, # (LOG_WIDTH, n)
 )->pd.DataFrame:     # (n, columns of `schema.TRANSACTIONS`)
@@ -169,7 +197,7 @@ def transactions(
         amount_minor=amount, currency=_word(np.zeros(len(seq)), ("GBP",)), category=_word(category, schema.CATEGORIES), counterparty=_word(name, NAMES), balance_after_minor=balance,
         status=_word(status, schema.STATUSES)), copy=False)
 
-# %% ../../nbs/13_simulate.world.ipynb #c023
+# %% ../../nbs/13_simulate.world.ipynb #c026
 def obligations(
     rows:np.ndarray, # (LOG_WIDTH, n)
 )->pd.DataFrame:     # (n, columns of `schema.OBLIGATIONS`)
@@ -179,7 +207,7 @@ def obligations(
     return pd.DataFrame(dict(customer_id=customer, obligation_id=customer * 64 + contract, instalment=instalment.astype(np.int32), kind=_word(kind, schema.OBLIGATION_KINDS), announced_at=_time(known),
         due_on=_day(due), amount_minor=amount, currency=_word(np.zeros(len(due)), ("GBP",)), autopay=autopay.astype(bool)))
 
-# %% ../../nbs/13_simulate.world.ipynb #c024
+# %% ../../nbs/13_simulate.world.ipynb #c027
 def payments(
     rows:np.ndarray, # (LOG_WIDTH, n)
 )->pd.DataFrame:     # (n, columns of `schema.PAYMENTS`)
@@ -188,18 +216,30 @@ def payments(
     return pd.DataFrame(dict(customer_id=customer, obligation_id=customer * 64 + contract, instalment=instalment.astype(np.int32), paid_at=_time(paid), arrived_at=_time(known), due_on=_day(due),
         amount_minor=amount))
 
-# %% ../../nbs/13_simulate.world.ipynb #c025
+# %% ../../nbs/13_simulate.world.ipynb #c028
+@kernel
+def draws_of(
+    seeds:Any, ids:Any,    # (n,) int64
+    purpose:int, count:int, # what for, how many
+)->Any: # (n, count) in [0, 1)
+    "Draws of a birth for many people at once."
+    u = np.empty((ids.shape[0], count))
+    for i in range(ids.shape[0]):
+        for j in range(count): u[i, j] = uniform(seeds[i], ids[i], 0, purpose, j)
+    return u
+
+# %% ../../nbs/13_simulate.world.ipynb #c029
 def customers(
     people:np.recarray, first:int, # PERSON records, first visible day
 )->pd.DataFrame: # (n, columns of `schema.CUSTOMERS`)
     "The customers table of a part."
-    years = np.array([int(uniform(t.seed, t.id, 0, 2, 1) * 4500) for t in people])
+    years = (draws_of(people.seed, people.id, 2, 2)[:, 1] * 4500).astype(int)
     joined = np.where(people.visible_from > first, people.visible_from, first - years)
     segment = np.digitize(people.income, [150_000, 320_000])
     return pd.DataFrame(dict(customer_id=people.id, source_id=[f"C{i:09d}" for i in people.id], joined_on=_day(joined), segment=_word(segment, ("everyday", "plus", "premier")),
         time_zone=_word(np.zeros(len(people)), ("Europe/London",))))
 
-# %% ../../nbs/13_simulate.world.ipynb #c026
+# %% ../../nbs/13_simulate.world.ipynb #c030
 def accounts(
     people:np.recarray, lives:np.recarray, joined:np.ndarray, # records, and the joining dates
 )->pd.DataFrame: # (n, columns of `schema.ACCOUNTS`)
@@ -210,7 +250,7 @@ def accounts(
     return pd.DataFrame(dict(account_id=people.id[who] * 8 + account, customer_id=people.id[who], kind=_word(np.array([0, 1, 4, 2, 3])[account], schema.ACCOUNT_KINDS), opened_on=opened,
         currency=_word(np.zeros(len(who)), ("GBP",)), limit_minor=limit))
 
-# %% ../../nbs/13_simulate.world.ipynb #c028
+# %% ../../nbs/13_simulate.world.ipynb #c032
 EPISODES = Table("episodes", "what went wrong, and when", (
     Column("customer_id", "int64", "whom it hit", low=0), Column("stress", "word", "which stress", tuple(s.name for s in STRESSES)), Column("start_on", "time", "first day"),
     Column("end_on", "time", "last day, as planned when it began"), Column("size", "float64", "how hard, in the unit of the stress table", low=0)))
@@ -218,7 +258,7 @@ PROTECTED = Table("protected", "for fairness audits only", (
     Column("customer_id", "int64", "the customer", low=0, unique=True), Column("age_band", "word", "years", ("18-29", "30-44", "45-59", "60-74", "75+")), Column("sex", "word", "as recorded", ("female", "male")),
     Column("ethnicity", "word", "invented groups", ("group_a", "group_b", "group_c")), Column("region", "word", "where they live", ("north", "midlands", "south", "city"))))
 
-# %% ../../nbs/13_simulate.world.ipynb #c029
+# %% ../../nbs/13_simulate.world.ipynb #c033
 LATENT = Table("latent", "what no bank can see", (
     Column("customer_id", "int64", "the customer", low=0, unique=True), Column("persona", "word", "row of the persona table", tuple(p.name for p in PERSONAS)),
     Column("income_minor", "int64", "usual net income a month, minor units", low=0), Column("hidden_pay_share", "float64", "of pay that goes to another bank, 0–1", low=0),
@@ -227,26 +267,26 @@ LATENT = Table("latent", "what no bank can see", (
     Column("buffer_days", "float64", "liquid money everywhere / daily outgoings, mean over the visible months")))
 TRUTH = (EPISODES, PROTECTED, LATENT)
 
-# %% ../../nbs/13_simulate.world.ipynb #c030
+# %% ../../nbs/13_simulate.world.ipynb #c034
 def episodes(
     rows:np.ndarray, # (LOG_WIDTH, n)
 )->pd.DataFrame:     # (n, columns of `EPISODES`)
     "The episodes table of a part."
     return pd.DataFrame(dict(customer_id=rows[0], stress=_word(rows[1], tuple(s.name for s in STRESSES)), start_on=_day(rows[2]), end_on=_day(rows[3]), size=rows[4] / 1000))
 
-# %% ../../nbs/13_simulate.world.ipynb #c031
+# %% ../../nbs/13_simulate.world.ipynb #c035
 def protected(
     people:np.recarray, # PERSON records
 )->pd.DataFrame:       # (n, columns of `PROTECTED`)
     "The protected attributes of a part: age goes with the persona, the rest is drawn freely."
-    u = np.array([[uniform(t.seed, t.id, 0, 3, i) for i in range(4)] for t in people]).reshape(len(people), 4)
+    u = draws_of(people.seed, people.id, 3, 4)
     names = np.array([p.name for p in PERSONAS])[people.persona]
     age = np.where(names == "pension", np.where(u[:, 0] < .65, 3, 4), np.where(names == "student", 0, np.minimum(2, u[:, 0] * 3.2).astype(int)))
     words = {c.name: c.words for c in PROTECTED.columns}
     return pd.DataFrame(dict(customer_id=people.id, age_band=_word(age, words["age_band"]), sex=_word(u[:, 1] < .49, words["sex"]),
         ethnicity=_word(np.digitize(u[:, 2], [.72, .88]), words["ethnicity"]), region=_word((u[:, 3] * 4).astype(int), words["region"])))
 
-# %% ../../nbs/13_simulate.world.ipynb #c032
+# %% ../../nbs/13_simulate.world.ipynb #c036
 def latent(
     people:np.recarray, lives:np.recarray, days:int, # records, and how many days the lives lasted
 )->pd.DataFrame: # (n, columns of `LATENT`)
@@ -255,18 +295,19 @@ def latent(
     return pd.DataFrame(dict(customer_id=people.id, persona=_word(people.persona, tuple(p.name for p in PERSONAS)), income_minor=people.income, hidden_pay_share=people.hidden_pay,
         hidden_spend_share=people.hidden_spend, forgets=people.forgets, family=people.family, hardship=people.hardship, buffer_days=buffer))
 
-# %% ../../nbs/13_simulate.world.ipynb #c033
+# %% ../../nbs/13_simulate.world.ipynb #c037
 def tables_of(
     p:Params|Settings, part:Part, # parameters, which customers
+    room:Room|None=None,          # memory to use; the tables are valid until it is used again
 )->tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]: # the canonical tables, the truth
     "Everything about one part."
     days = days_of(p)
-    people, lives, (tx, due, paid, wrong) = raw_part(p, part)
+    people, lives, (tx, due, paid, wrong) = raw_part(p, part, room)
     who = customers(people, int(days[1]))
     raw = dict(customers=who, accounts=accounts(people, lives, who["joined_on"].to_numpy()), obligations=obligations(due), transactions=transactions(tx), payments=payments(paid))
     return raw, dict(episodes=episodes(wrong), protected=protected(people), latent=latent(people, lives, int(days[2] - days[0])))
 
-# %% ../../nbs/13_simulate.world.ipynb #c035
+# %% ../../nbs/13_simulate.world.ipynb #c039
 def simulate(
     p:Params|Settings,  # the parameters
     folder:Path|str,    # the canonical tables go below it
@@ -277,9 +318,11 @@ def simulate(
     "Make the world and write it."
     check(p)
     counts: dict[str, int] = dict(customers=0, transactions=0, obligations=0, payments=0, episodes=0)
+    mine = local()
     with writing(folder) as raw, writing(truth, TRUTH) as hidden:
         def one(part:Part)->dict[str, int]:
-            tables, planted = tables_of(p, part)
+            mine.room = getattr(mine, "room", None) or Room()
+            tables, planted = tables_of(p, part, mine.room)
             raw.add(part, tables)
             hidden.add(part, planted)
             return {k: len(v) for k, v in (tables | planted).items() if k in counts}
@@ -287,7 +330,7 @@ def simulate(
             for k, v in found.items(): counts[k] += v
     return counts
 
-# %% ../../nbs/13_simulate.world.ipynb #c036
+# %% ../../nbs/13_simulate.world.ipynb #c040
 def _each(one:Any, todo:list[Part], threads:int, progress:bool)->Iterator[Any]:
     "Results as they finish, with no more than `threads` parts in the air."
     from tqdm.auto import tqdm
@@ -301,7 +344,7 @@ def _each(one:Any, todo:list[Part], threads:int, progress:bool)->Iterator[Any]:
                 yield job.result()
                 bar.update()
 
-# %% ../../nbs/13_simulate.world.ipynb #c037
+# %% ../../nbs/13_simulate.world.ipynb #c041
 def check(p:Params|Settings)->None:
     "Refuse a world that cannot be."
     def must(good:bool, key:str, what:str)->None:
