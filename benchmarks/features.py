@@ -10,7 +10,6 @@ The 18 are compared with pandas value by value, late arrivals included; with rol
 import argparse
 import tempfile
 import time
-from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -21,8 +20,9 @@ from predelinquency.features import catalogue, offline
 from predelinquency.model import labels
 from predelinquency.schema import CATEGORY_GROUP
 
-EIGHTEEN = ["cash_withdrawals_14d", "incomes_30d", "failed_debits_30d", "movements_30d", "savings_draws_30d", "bnpl_count_60d", "dear_credits_60d", "gambling_count_60d", "failed_debits_90d", "charge_count_90d",
-            "incomes_90d", "failed_debits_180d", "income_pace_30d_180d", "discretionary_pace_30d_180d", "outgoing_count_pace_30d_180d", "essentials_of_outgoings_30d", "gambling_of_outgoings_30d", "income_of_inflow_90d"]
+EIGHTEEN = ["cash_withdrawals_14d", "incomes_30d", "failed_debits_30d", "movements_30d", "savings_draws_30d", "bnpl_count_60d", "dear_credits_60d",
+            "gambling_count_60d", "failed_debits_90d", "charge_count_90d", "incomes_90d", "failed_debits_180d", "income_pace_30d_180d", "discretionary_pace_30d_180d",
+            "outgoing_count_pace_30d_180d", "essentials_of_outgoings_30d", "gambling_of_outgoings_30d", "income_of_inflow_90d"]
 WINDOWS = {14: ["atms"], 30: ["incomes", "failed", "moves", "draws", "income", "discretionary", "out_count", "essentials", "outgoings", "gambling"], 60: ["bnpl", "dear", "bets"],
            90: ["failed", "charges", "incomes", "income", "inflow"], 180: ["failed", "income", "discretionary", "out_count"]}
 
@@ -37,9 +37,12 @@ def measured(moves, accounts):
     got = (came | ((status == "reversed") & (amount <= 0))) * amount
     own = category == "own_transfer"
     inflow = (group == "income") | category.isin(["transfer_in", "cash_deposit", "interest", "other"])
-    return pd.DataFrame({"customer_id": moves.customer_id, "on": moves.booked_at.dt.normalize(), "arrived_at": moves.arrived_at, "atms": out & (category == "atm"), "incomes": came & (group == "income"), "failed": (status == "failed") & (amount <= 0),
-                         "moves": booked, "draws": out & own & np.isin(kind, ["savings", "term_deposit"]), "income": got * (group == "income"), "discretionary": spent * (group == "discretionary"), "out_count": out & ~own & current,
-                         "essentials": spent * (group == "essential"), "outgoings": spent * (~own & current), "gambling": spent * (group == "gambling"), "bnpl": out & (category == "bnpl"), "dear": came & category.isin(["payday_loan", "cash_advance"]),
+    return pd.DataFrame({"customer_id": moves.customer_id, "on": moves.booked_at.dt.normalize(), "arrived_at": moves.arrived_at,
+                         "atms": out & (category == "atm"), "incomes": came & (group == "income"), "failed": (status == "failed") & (amount <= 0),
+                         "moves": booked, "draws": out & own & np.isin(kind, ["savings", "term_deposit"]),
+                         "income": got * (group == "income"), "discretionary": spent * (group == "discretionary"), "out_count": out & ~own & current,
+                         "essentials": spent * (group == "essential"), "outgoings": spent * (~own & current), "gambling": spent * (group == "gambling"), "bnpl": out & (category == "bnpl"),
+                         "dear": came & category.isin(["payday_loan", "cash_advance"]),
                          "bets": out & (group == "gambling"), "charges": out & (group == "charge"), "inflow": got * (inflow & current)})
 
 
@@ -48,7 +51,8 @@ def features_18(s, history):
     with np.errstate(all="ignore"):
         pace = [np.where((history >= 60) & (s[c, 180] > 0), s[c, 30] / 30 / (s[c, 180] / np.minimum(history, 180)), np.nan) for c in ("income", "discretionary", "out_count")]
         share = [np.where((history > 0) & (b > 0), a / b, np.nan) for a, b in ((s["essentials", 30], s["outgoings", 30]), (s["gambling", 30], s["outgoings", 30]), (s["income", 90], s["inflow", 90]))]
-    counts = [s[k] for k in (("atms", 14), ("incomes", 30), ("failed", 30), ("moves", 30), ("draws", 30), ("bnpl", 60), ("dear", 60), ("bets", 60), ("failed", 90), ("charges", 90), ("incomes", 90), ("failed", 180))]
+    counted = ("atms", 14), ("incomes", 30), ("failed", 30), ("moves", 30), ("draws", 30), ("bnpl", 60), ("dear", 60), ("bets", 60), ("failed", 90), ("charges", 90), ("incomes", 90), ("failed", 180)
+    counts = [s[k] for k in counted]
     return np.column_stack([np.where(history > 0, c, np.nan) for c in counts] + pace + share)
 
 
@@ -73,7 +77,8 @@ def rolling_18(moves, accounts, spine):
     "18 features with daily sums and rolling windows; arrival plays no part."
     events = measured(moves, accounts).drop(columns="arrived_at")
     first = events.groupby("customer_id").on.min()
-    daily = pd.concat([events.groupby(["customer_id", "on"], as_index=False).sum(), spine.rename(columns={"as_of": "on"}).assign(asked=True)]).fillna({c: 0 for c in events.columns[2:]} | {"asked": False})
+    questions = spine.rename(columns={"as_of": "on"}).assign(asked=True)
+    daily = pd.concat([events.groupby(["customer_id", "on"], as_index=False).sum(), questions]).fillna({c: 0 for c in events.columns[2:]} | {"asked": False})
     daily = daily.sort_values(["customer_id", "on"], kind="stable", ignore_index=True)
     asked, sums = daily.asked.to_numpy(bool), {}
     for days, columns in WINDOWS.items():

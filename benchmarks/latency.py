@@ -39,9 +39,12 @@ def main():
     day = int(tables["transactions"].arrived_at.max().to_datetime64().astype("datetime64[D]").astype(int)) + 1
     arrays = [(offline.events(t, np.array([c])), np.array([day])) for t, c in zip(own, whom, strict=True)]
     frames = [(t["transactions"], t["obligations"], t["payments"], t["accounts"], np.datetime64(day, "D")) for t in own]
-    def plain(frame): return {c: frame[c].astype(str).tolist() if frame[c].dtype.kind == "M" or c in ("category", "status", "kind") else frame[c].astype(object).where(frame[c].notna(), None).tolist() for c in frame}
+    def text(column): return column.dtype.kind == "M" or column.name in ("category", "status", "kind")
+    def plain(frame): return {c: frame[c].astype(str).tolist() if text(frame[c]) else frame[c].astype(object).where(frame[c].notna(), None).tolist() for c in frame}
     columns = [({n: plain(f) for n, f in t.items()}, np.array([day])) for t in own]
-    rows = [("raw columns of plain values → features", *timed(lambda t, d: online.rows(online.history(t), d), columns)), ("raw history in arrays → features", *timed(online.rows, arrays)), ("raw history in data frames → features", *timed(online.vector, frames, 1))]
+    rows = [("raw columns of plain values → features", *timed(lambda t, d: online.rows(online.history(t), d), columns)),
+            ("raw history in arrays → features", *timed(online.rows, arrays)),
+            ("raw history in data frames → features", *timed(online.vector, frames, 1))]
     if (Path(asked.model) / "manifest.json").exists():
         from predelinquency.model import explain, train
         scorer = explain.Scorer(train.load(asked.model))

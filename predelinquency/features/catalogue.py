@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
+import pandas as pd
+
 from ..core import ParamsError
 from ..schema import CATEGORIES, CATEGORY_GROUP
 
@@ -272,7 +274,8 @@ def total(measure:str, days:int)->Calculation:
 def share(measure:str, whole:str, days:int)->Calculation:
     "One measure as a share of another over the same window."
     unit = "share" if _measure(measure).unit == _measure(whole).unit else "money"
-    return _calc(Op.ratio, f"{measure}_of_{whole}_{'ever' if days == EVER else f'{days}d'}", f"sum of {measure} / sum of {whole}, {days or 'all'} days", unit, MEASURE[measure], MEASURE[whole], days,
+    name = f"{measure}_of_{whole}_{'ever' if days == EVER else f'{days}d'}"
+    return _calc(Op.ratio, name, f"sum of {measure} / sum of {whole}, {days or 'all'} days", unit, MEASURE[measure], MEASURE[whole], days,
                  source=_measure(measure).source, empty=f"no {whole} in the window")
 
 # %% ../../nbs/20_features.catalogue.ipynb #c032
@@ -316,14 +319,14 @@ def surprise(measure:str, days:int)->Calculation:
 # %% ../../nbs/20_features.catalogue.ipynb #c040
 def entropy(days:int)->Calculation:
     "How varied the purchases are: entropy of their number over categories, in nats."
-    return _calc(Op.entropy, f"category_entropy_{days}d", f"entropy of the number of purchases over {len(VARIETY)} categories, {days} days", "score", MEASURE[f"{VARIETY[0]}_count"], len(VARIETY), days,
-                 source="transactions", empty="no transactions ever seen")
+    return _calc(Op.entropy, f"category_entropy_{days}d", f"entropy of the number of purchases over {len(VARIETY)} categories, {days} days", "score",
+                 MEASURE[f"{VARIETY[0]}_count"], len(VARIETY), days, source="transactions", empty="no transactions ever seen")
 
 # %% ../../nbs/20_features.catalogue.ipynb #c041
 def entropy_shift(days:int, longer:int)->Calculation:
     "How much less or more varied purchases have become."
-    return _calc(Op.entropy_shift, f"category_entropy_shift_{days}d_{longer}d", f"category entropy of {days} days − of {longer} days", "score", MEASURE[f"{VARIETY[0]}_count"], len(VARIETY), days, longer,
-                 "transactions", 2*days, f"less than {2*days} days of history")
+    return _calc(Op.entropy_shift, f"category_entropy_shift_{days}d_{longer}d", f"category entropy of {days} days − of {longer} days", "score",
+                 MEASURE[f"{VARIETY[0]}_count"], len(VARIETY), days, longer, "transactions", 2*days, f"less than {2*days} days of history")
 
 # %% ../../nbs/20_features.catalogue.ipynb #c042
 def share_shift(measure:str, whole:str, days:int, longer:int)->Calculation:
@@ -491,7 +494,8 @@ OBLIGATIONS = _rows("obligations",
     (over(Q.due_15_28d, Q.monthly_inflow), "+", "dues of days 15–28 are {} of a month's inflow", _DUE),
     (tracked(Q.due_15_28d), "+", "{} is due on days 15–28", _DUE),
     (over(Q.projected_low_15_28d, Q.due_15_28d), "-", "the lowest projected balance of days 15–28 is {} of the dues then", "Money may be tight in the coming weeks"),
-    *((tracked(q), "0", f"{{}} {kind} dues on days 15–28", _DUE) for q, kind in ((Q.due_loan_15_28d, "loan"), (Q.due_card_15_28d, "card"), (Q.due_mortgage_15_28d, "mortgage"), (Q.due_rent_15_28d, "rent"))),
+    *((tracked(q), "0", f"{{}} {kind} dues on days 15–28", _DUE) for q, kind in
+      ((Q.due_loan_15_28d, "loan"), (Q.due_card_15_28d, "card"), (Q.due_mortgage_15_28d, "mortgage"), (Q.due_rent_15_28d, "rent"))),
     (tracked(Q.manual_count_15_28d), "+", "{} dues on days 15–28 are not collected automatically", _AUTO),
     (over(Q.manual_due_15_28d, Q.due_15_28d), "+", "{} of what is due on days 15–28 is not collected automatically", _AUTO),
     (tracked(Q.next_due_autopay), "-", "the next due is collected automatically: {}", _AUTO),
@@ -616,8 +620,7 @@ def monotone()->dict[str, int]: # name → +1 or -1
 # %% ../../nbs/20_features.catalogue.ipynb #c069
 def dictionary(
     features:Mapping[str, Feature]=BY_NAME, # what to list
-)->"pd.DataFrame": # (n_features, 10), one row a feature
+)->pd.DataFrame: # (n_features, 10), one row a feature
     "The catalogue as a table that a person can read, sort and search."
-    import pandas as pd
     columns = ("name", "group", "formula", "window_days", "unit", "empty", "sign", "monotone", "sensitive", "customer", "analyst")
     return pd.DataFrame([{c: getattr(f, c) for c in columns} for f in features.values()])

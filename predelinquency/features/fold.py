@@ -23,7 +23,7 @@ import numpy as np
 
 from ..core import civil, day_number, kernel, month_length, weekday
 from .catalogue import ACCOUNT_CLASSES, CATALOGUE, MEASURE, MEASURES, NEVER_DAYS, NOTES, VARIETY, Feature, Measure, Op, Q
-from ..schema import ACCOUNT_KINDS, CATEGORIES, OBLIGATION_KINDS, STATUSES, TARGET_KINDS
+from ..schema import ACCOUNT_KINDS, CATEGORIES, STATUSES, TARGET_KINDS
 
 # %% ../../nbs/21_features.fold.ipynb #c005
 class Plan(NamedTuple):
@@ -613,7 +613,8 @@ def _ahead(s:np.ndarray, a:int, q:np.ndarray, w:np.ndarray)->int:
                 w[IDS + n] = s[at]
                 n += 1
             if s[at + 2] & 1 == 0: manual, manual_n = manual + rest, manual_n + 1
-    q[Q.due_7d], q[Q.due_14d], q[Q.due_15_28d], q[Q.due_30d], q[Q.due_count_14d], q[Q.due_count_15_28d] = target_7, target_14, target_28, target_30, count_14, w[KINDS] + w[KINDS + 1] + w[KINDS + 2] + w[KINDS + 3]
+    q[Q.due_7d], q[Q.due_14d], q[Q.due_15_28d], q[Q.due_30d], q[Q.due_count_14d] = target_7, target_14, target_28, target_30, count_14
+    q[Q.due_count_15_28d] = w[KINDS] + w[KINDS + 1] + w[KINDS + 2] + w[KINDS + 3]
     q[Q.due_loan_15_28d], q[Q.due_card_15_28d], q[Q.due_mortgage_15_28d], q[Q.due_rent_15_28d] = w[KINDS], w[KINDS + 1], w[KINDS + 2], w[KINDS + 3]
     q[Q.any_due_14d], q[Q.any_due_30d], q[Q.instalments_left], q[Q.owed_ahead], q[Q.manual_due_15_28d], q[Q.manual_count_15_28d] = any_14, any_30, left, owed, manual, manual_n
     w[N_IDS] = n

@@ -79,7 +79,8 @@ def events(
     a, d, t, y = frames.values()
     starts = {name: _slices(name, frame, customers) for name, frame in frames.items()}
     accounts = np.column_stack([_numbers(a.opened_on), _numbers(a.account_id), ACCOUNT_CLASS[_words(a.kind, ACCOUNT_KINDS)], _numbers(a.limit_minor)])
-    dues = np.column_stack([_numbers(d.announced_at), _numbers(d.obligation_id), _numbers(d.instalment), _words(d.kind, OBLIGATION_KINDS), _numbers(d.autopay), _numbers(d.due_on)//86_400_000, _numbers(d.amount_minor)])
+    dues = np.column_stack([_numbers(d.announced_at), _numbers(d.obligation_id), _numbers(d.instalment), _words(d.kind, OBLIGATION_KINDS), _numbers(d.autopay),
+                            _numbers(d.due_on)//86_400_000, _numbers(d.amount_minor)])
     payments = np.column_stack([_numbers(y[c]) for c in NEEDS["payments"][1:]])
     moves = np.empty((10, len(t)), np.int64)
     for i, c in enumerate(["arrived_at", "booked_at", "seq", "account_id", "amount_minor"]): moves[i] = _numbers(t[c])

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from ..core import LeakageError, SchemaError, StoreError, to_date, to_day
-from .catalogue import names
 from .fold import (CAPACITY, CLOCK, DUE, DUE_AT, MS, N_DUES, Events, Plan, emit, new, plan, replay, take_account, take_due,
                                           take_payment, take_transaction, ACCOUNT_CLASS, N_MEASURES)
 from .offline import events, one_name
@@ -55,9 +54,11 @@ def history(
 )->Events:
     "One customer's raw columns as the fold reads them."
     t, d, y, a = (tables.get(name) or {} for name in ("transactions", "obligations", "payments", "accounts"))
-    moves = np.array([_times(t, "arrived_at"), _times(t, "booked_at"), *(t.get(c, ()) for c in ("seq", "account_id", "amount_minor")), _places(t, "category", "category"), _places(t, "status", "status"),
+    moves = np.array([_times(t, "arrived_at"), _times(t, "booked_at"), *(t.get(c, ()) for c in ("seq", "account_id", "amount_minor")), _places(t, "category", "category"),
+                      _places(t, "status", "status"),
                       [one_name(n) for n in t.get("counterparty", ())], [b or 0 for b in t.get("balance_after_minor", ())], [b is not None for b in t.get("balance_after_minor", ())]], np.int64)
-    dues = np.array([_times(d, "announced_at"), d.get("obligation_id", ()), d.get("instalment", ()), _places(d, "kind", "due"), d.get("autopay", ()), _times(d, "due_on")//MS, d.get("amount_minor", ())], np.int64).T.copy()
+    dues = np.array([_times(d, "announced_at"), d.get("obligation_id", ()), d.get("instalment", ()), _places(d, "kind", "due"),
+                     d.get("autopay", ()), _times(d, "due_on")//MS, d.get("amount_minor", ())], np.int64).T.copy()
     payments = np.array([_times(y, "arrived_at"), _times(y, "paid_at"), *(y.get(c, ()) for c in ("obligation_id", "instalment", "amount_minor"))], np.int64).T.copy()
     accounts = np.array([_times(a, "opened_on"), a.get("account_id", ()), ACCOUNT_CLASS[_places(a, "kind", "kind")], [x or 0 for x in a.get("limit_minor", ())]], np.int64).T.copy()
     return Events(_span(accounts), accounts, _span(dues), dues, _span(moves.T), moves, _span(payments), payments)
@@ -142,7 +143,8 @@ def _account(s:np.ndarray, row:Mapping[str, Any])->None:
 
 # %% ../../nbs/23_features.online.ipynb #c021
 def _due(s:np.ndarray, row:Mapping[str, Any])->None:
-    take_due(s, PLAN.effects, _ms(row["announced_at"])//MS, int(row["obligation_id"]), int(row["instalment"]), _POSITION["due"][row["kind"]], int(row["autopay"]), _ms(row["due_on"])//MS, int(row["amount_minor"]))
+    take_due(s, PLAN.effects, _ms(row["announced_at"])//MS, int(row["obligation_id"]), int(row["instalment"]), _POSITION["due"][row["kind"]],
+             int(row["autopay"]), _ms(row["due_on"])//MS, int(row["amount_minor"]))
 
 # %% ../../nbs/23_features.online.ipynb #c022
 def _move(s:np.ndarray, row:Mapping[str, Any])->None:

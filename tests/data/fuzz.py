@@ -52,7 +52,8 @@ def payments(rng, dues, days):
             amount = int(rng.choice([d.amount_minor, d.amount_minor, (d.amount_minor + 1) // 2, -d.amount_minor]))
             rows.append((d.customer_id, d.obligation_id, d.instalment, paid, paid + late(rng), due, amount))
         if rng.random() < .02: rows.append((d.customer_id, d.obligation_id + 5_000_000, 1, due, due, due, 100))
-    y = pd.DataFrame(rows, columns=["customer_id", "obligation_id", "instalment", "paid_at", "arrived_at", "due_on", "amount_minor"]).astype({"customer_id": "int64", "obligation_id": "int64", "instalment": "int32", "amount_minor": "int64"})
+    y = pd.DataFrame(rows, columns=["customer_id", "obligation_id", "instalment", "paid_at", "arrived_at", "due_on", "amount_minor"])
+    y = y.astype({"customer_id": "int64", "obligation_id": "int64", "instalment": "int32", "amount_minor": "int64"})
     y = y.sample(frac=1, random_state=int(rng.integers(1 << 31))).sort_values("customer_id", kind="stable", ignore_index=True)
     return validate(PAYMENTS, y.assign(paid_at=times(y.paid_at), arrived_at=times(y.arrived_at), due_on=times(y.due_on)))
 
@@ -81,9 +82,11 @@ def one_life(rng, c, days, account_ids, most):
 def transactions(rng, accts, customers, days, most):
     own = accts.groupby("customer_id").account_id.apply(list).to_dict()
     rows = [r for c in customers for r in one_life(rng, c, days, [*own[c], 10 * c + 9], most)]
-    t = pd.DataFrame(rows, columns=["customer_id", "seq", "transaction_id", "account_id", "booked_at", "arrived_at", "amount_minor", "category", "counterparty", "balance_after_minor", "status"])
+    t = pd.DataFrame(rows, columns=["customer_id", "seq", "transaction_id", "account_id", "booked_at", "arrived_at", "amount_minor", "category", "counterparty", "balance_after_minor",
+                                    "status"])
     t = t.astype({"customer_id": "int64", "seq": "int32", "transaction_id": "int64", "account_id": "int64", "amount_minor": "int64", "counterparty": "str", "balance_after_minor": "Int64"})
-    t = t.assign(counterparty=pd.Series([r[8] for r in rows], dtype="str"), category=words(t.category, CATEGORIES), status=words(t.status, STATUSES), booked_at=times(t.booked_at), arrived_at=times(t.arrived_at),
+    t = t.assign(counterparty=pd.Series([r[8] for r in rows], dtype="str"), category=words(t.category, CATEGORIES), status=words(t.status, STATUSES),
+                 booked_at=times(t.booked_at), arrived_at=times(t.arrived_at),
                  currency=words(np.zeros(len(t)), ["GBP"]))
     return validate(TRANSACTIONS, t)
 

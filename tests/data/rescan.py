@@ -27,10 +27,12 @@ class Life:
     def __init__(self, tables, customer):
         a, o, t, y = (tables[n][tables[n].customer_id == customer] for n in ("accounts", "obligations", "transactions", "payments"))
         self.accounts = sorted(zip(ms(a.opened_on), range(len(a)), a.account_id.tolist(), a.kind.astype(str).tolist(), a.limit_minor.tolist(), strict=True))
-        self.dues = sorted(zip(ms(o.announced_at), range(len(o)), o.obligation_id.tolist(), o.instalment.tolist(), o.kind.astype(str).tolist(), ms(o.due_on), o.amount_minor.tolist(), o.autopay.tolist(), strict=True))
+        self.dues = sorted(zip(ms(o.announced_at), range(len(o)), o.obligation_id.tolist(), o.instalment.tolist(), o.kind.astype(str).tolist(),
+                               ms(o.due_on), o.amount_minor.tolist(), o.autopay.tolist(), strict=True))
         balances = [None if b is None or b != b else int(b) for b in t.balance_after_minor.astype(object).where(t.balance_after_minor.notna(), None).tolist()]
         names = [None if n is None or n != n else n for n in t.counterparty.astype(object).tolist()]
-        self.moves = sorted(zip(ms(t.arrived_at), range(len(t)), t.seq.tolist(), ms(t.booked_at), t.account_id.tolist(), t.amount_minor.tolist(), t.category.astype(str).tolist(), t.status.astype(str).tolist(),
+        self.moves = sorted(zip(ms(t.arrived_at), range(len(t)), t.seq.tolist(), ms(t.booked_at), t.account_id.tolist(), t.amount_minor.tolist(),
+                                t.category.astype(str).tolist(), t.status.astype(str).tolist(),
                                 names, balances, strict=True), key=lambda r: (r[0], r[2], r[1]))
         self.payments = sorted(zip(ms(y.arrived_at), range(len(y)), ms(y.paid_at), y.obligation_id.tolist(), y.instalment.tolist(), y.amount_minor.tolist(), strict=True))
 
@@ -175,7 +177,8 @@ class Story:
         if last is None: self.note(at // DAY, "contract_target" if kind in TARGET_KINDS else "contract_sign")
         elif instalment > last[0]: self.lost += last[1] - autopay
         if last is None or instalment > last[0]: self.obligations[obligation] = (instalment, autopay)
-        self.dues[obligation, instalment] = {"obligation": obligation, "target": kind in TARGET_KINDS, "kind": kind, "due": due // DAY, "amount": amount, "paid": 0, "announced": at // DAY, "settled": None, "auto": autopay}
+        self.dues[obligation, instalment] = {"obligation": obligation, "target": kind in TARGET_KINDS, "kind": kind, "due": due // DAY, "amount": amount, "paid": 0,
+                                             "announced": at // DAY, "settled": None, "auto": autopay}
 
     def pays(self, _, __, at, obligation, instalment, amount):
         if (at, obligation, instalment, amount) in self.prints[-32:]: return
@@ -302,7 +305,8 @@ def ahead(s, q):
     window = [d for d in target if 15 <= d["in"] <= 28]
     for n in (7, 14, 30): q[f"due_{n}d"] = sum(d["rest"] for d in target if d["in"] <= n)
     for n in (14, 30): q[f"any_due_{n}d"] = sum(d["rest"] for d in rest if d["in"] <= n)
-    q |= {"due_15_28d": sum(d["rest"] for d in window), "due_count_15_28d": len(window), "due_count_14d": sum(d["in"] <= 14 for d in target), "instalments_left": len(target), "owed_ahead": sum(d["rest"] for d in target)}
+    q |= {"due_15_28d": sum(d["rest"] for d in window), "due_count_15_28d": len(window), "due_count_14d": sum(d["in"] <= 14 for d in target)}
+    q |= {"instalments_left": len(target), "owed_ahead": sum(d["rest"] for d in target)}
     for kind in TARGET_KINDS: q[f"due_{kind}_15_28d"] = sum(d["kind"] == kind for d in window)
     q |= {"manual_due_15_28d": sum(d["rest"] for d in window if not d["auto"]), "manual_count_15_28d": sum(not d["auto"] for d in window)}
     if q["any_due_30d"] > 0: q["autopay_share_30d"] = sum(d["rest"] for d in rest if d["in"] <= 30 and d["auto"]) / q["any_due_30d"]

@@ -1,4 +1,6 @@
 "The fold: batch == replay == stream == rescan, at every event; nothing from the future; nothing forgotten; silence counts."
+import itertools
+
 import fuzz
 import numpy as np
 import pandas as pd
@@ -179,9 +181,12 @@ def test_without_balances_nothing_is_said_about_balances(bank, asked):
 OPEN = ("accounts", dict(opened_on="2025-01-01", account_id=1, kind="current", limit_minor=0))
 
 
-def move(day, amount, category="groceries", status="booked", arrived=None, seq=[0], **more):
-    seq[0] += 1
-    return "transactions", dict(booked_at=f"{day}T09:00", arrived_at=arrived or f"{day}T09:00", seq=seq[0], account_id=1, amount_minor=amount, category=category, status=status, counterparty="A", balance_after_minor=None) | more
+SEQ = itertools.count()
+
+
+def move(day, amount, category="groceries", status="booked", arrived=None, **more):
+    event = dict(booked_at=f"{day}T09:00", arrived_at=arrived or f"{day}T09:00", seq=next(SEQ), account_id=1, amount_minor=amount, category=category, status=status)
+    return "transactions", event | dict(counterparty="A", balance_after_minor=None) | more
 
 
 def row(events, as_of):
@@ -200,7 +205,8 @@ def test_a_late_event_counts_on_the_day_it_was_booked_from_the_moment_it_arrives
     late = move("2025-03-01", -1, "atm", arrived="2025-03-10T00:00")
     assert row([OPEN, move("2025-03-05", -1), late], "2025-03-11")["cash_withdrawals_14d"] == 1
     assert row([OPEN, move("2025-03-05", -1), late], "2025-03-16")["cash_withdrawals_14d"] == 0
-    tables = {"transactions": pd.DataFrame([late[1]]).assign(customer_id=0, booked_at=lambda d: pd.to_datetime(d.booked_at).astype("datetime64[ms]"), arrived_at=lambda d: pd.to_datetime(d.arrived_at).astype("datetime64[ms]"))}
+    when = {c: np.array([late[1][c]], "datetime64[ms]") for c in ("booked_at", "arrived_at")}
+    tables = {"transactions": pd.DataFrame([late[1]]).assign(customer_id=0, **when)}
     days = pd.DataFrame({"customer_id": 0, "as_of": pd.to_datetime(["2025-03-10", "2025-03-11"])})
     assert offline.features(tables, days)["cash_withdrawals_14d"].tolist()[1] == 1 and np.isnan(offline.features(tables, days)["cash_withdrawals_14d"][0])
 
