@@ -333,7 +333,7 @@ def simulate(
 # %% ../../nbs/13_simulate.world.ipynb #c040
 def _each(one:Any, todo:list[Part], threads:int, progress:bool)->Iterator[Any]:
     "Results as they finish, with no more than `threads` parts in the air."
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
     with ThreadPoolExecutor(threads) as pool, tqdm(total=len(todo), desc="parts", disable=not progress) as bar:
         queue, running = iter(todo), set[Future[Any]]()
         while True:
