@@ -193,12 +193,21 @@ def recall_precision(
     r:Ranking, share:float, weight:np.ndarray|None=None, # as in `chosen`
 )->tuple[float, float]: # share of positives contacted, share of contacted that are positive
     "Recall and precision at a contact capacity."
-    taken = chosen(r, share, weight) * (1. if weight is None else weight[r.customer])
-    positives = r.target.sum() if weight is None else weight[r.customer] @ r.target
-    hits = float(taken @ r.target)
-    return hits / positives if positives else np.nan, hits / taken.sum() if taken.any() else np.nan
+    w = _ones(r) if weight is None else weight
+    hits, positives, taken, _ = _tally(r.customer, r.target, _chosen(r.customer, r.last, r.starts, w, share), w)
+    return hits / positives if positives else np.nan, hits / taken if taken else np.nan
 
 # %% ../../nbs/34_model.evaluate.ipynb #c031
+@kernel
+def _tally(customer, target, chosen, weight):
+    "Weights of the positives contacted, of all positives, of all contacted, of everybody."
+    hits = positives = taken = total = 0.0
+    for i in range(len(customer)):
+        w = weight[customer[i]]
+        hits, positives, taken, total = hits + w * target[i] * chosen[i], positives + w * target[i], taken + w * chosen[i], total + w
+    return hits, positives, taken, total
+
+# %% ../../nbs/34_model.evaluate.ipynb #c032
 def onset_recall(
     r:Ranking,          # ranked rows
     onset:np.ndarray,   # (n,) in ranked order: index of the missed payment a positive row warns of, -1 elsewhere
@@ -213,10 +222,10 @@ def onset_recall(
     w = np.ones(len(found)) if weight is None else weight[owner]
     return float(found @ w / w.sum()) if w.any() else np.nan
 
-# %% ../../nbs/34_model.evaluate.ipynb #c034
+# %% ../../nbs/34_model.evaluate.ipynb #c035
 EDGE = 1e-6 # probabilities are kept this far from 0 and 1 where a logarithm is taken
 
-# %% ../../nbs/34_model.evaluate.ipynb #c035
+# %% ../../nbs/34_model.evaluate.ipynb #c036
 def equal_mass(
     probability:np.ndarray, # (n,)
     bins:int=10,
@@ -225,7 +234,7 @@ def equal_mass(
     rank = np.searchsorted(np.sort(probability), probability, side="left") # the same for equal values
     return np.minimum(rank * bins // max(len(probability), 1), bins - 1).astype(np.int64)
 
-# %% ../../nbs/34_model.evaluate.ipynb #c036
+# %% ../../nbs/34_model.evaluate.ipynb #c037
 def calibration_sums(
     probability:np.ndarray, target:np.ndarray, customer:np.ndarray, # (n,) each
     customers:int,          # how many there are
@@ -239,7 +248,7 @@ def calibration_sums(
     binned = [total(v, cell, customers * bins).reshape(customers, bins) for v in (np.ones(len(p)), probability, y)]
     return np.column_stack([*whole, *binned])
 
-# %% ../../nbs/34_model.evaluate.ipynb #c037
+# %% ../../nbs/34_model.evaluate.ipynb #c038
 def calibration_measures(
     sums:np.ndarray,             # from `calibration_sums`
     weight:np.ndarray|None=None, # (customers,)
@@ -253,7 +262,7 @@ def calibration_measures(
     return dict(base_rate=rate, brier=squared / n, brier_skill=1 - squared / n / flat if flat > 0 else np.nan, log_loss=loss / n,
                 ece=float(np.abs(predicted - observed).sum() / n))
 
-# %% ../../nbs/34_model.evaluate.ipynb #c038
+# %% ../../nbs/34_model.evaluate.ipynb #c039
 @kernel
 def _recalibrate(logit, target, customer, weight, a, b, steps, free):
     "Newton steps of a logistic regression of the target on the logit; the slope stays where it is unless `free`."
@@ -272,7 +281,7 @@ def _recalibrate(logit, target, customer, weight, a, b, steps, free):
         else: a += ga / haa
     return a, b
 
-# %% ../../nbs/34_model.evaluate.ipynb #c039
+# %% ../../nbs/34_model.evaluate.ipynb #c040
 def slope_intercept(
     probability:np.ndarray, target:np.ndarray, customer:np.ndarray, # (n,) each
 )->tuple[Statistic, Statistic]: # of the weights
@@ -283,11 +292,11 @@ def slope_intercept(
     level, _ = _recalibrate(logit, y, customer, ones, 0., 1., 25, False)
     return (lambda w: _recalibrate(logit, y, customer, w, a, b, 2, True)[1]), (lambda w: _recalibrate(logit, y, customer, w, level, 1., 2, False)[0])
 
-# %% ../../nbs/34_model.evaluate.ipynb #c042
+# %% ../../nbs/34_model.evaluate.ipynb #c043
 NEEDED = ("customer_id", "as_of", "split", "target", "eligible", "imminent", "probability")
 JUDGED = ("test", "fold") # the splits that nothing was fitted on
 
-# %% ../../nbs/34_model.evaluate.ipynb #c043
+# %% ../../nbs/34_model.evaluate.ipynb #c044
 def checked(
     predictions:pd.DataFrame, # one row per (`customer_id`, `as_of`[, `repeat`])
 )->pd.DataFrame:              # the same with `repeat`, sorted by repeat, as_of, customer
@@ -307,7 +316,7 @@ def checked(
                           remedy="run the train stage again")
     return frame
 
-# %% ../../nbs/34_model.evaluate.ipynb #c044
+# %% ../../nbs/34_model.evaluate.ipynb #c045
 def judged(
     frame:pd.DataFrame,             # from `checked`
     splits:Sequence[str]=JUDGED,
@@ -320,7 +329,7 @@ def judged(
     rows = frame[keep].reset_index(drop=True)
     return rows.assign(y=rows.target.fillna(0).astype(float).where(~rows.imminent.fillna(False).astype(bool), 0.))
 
-# %% ../../nbs/34_model.evaluate.ipynb #c047
+# %% ../../nbs/34_model.evaluate.ipynb #c048
 @dataclass(frozen=True)
 class Rows:
     "Rows to judge, one block a repeat, and the customers the weights are about."
@@ -331,14 +340,14 @@ class Rows:
     def code(self, frame:pd.DataFrame)->np.ndarray: return np.searchsorted(self.customers, frame.customer_id.to_numpy())
     def repeats(self)->list[pd.DataFrame]: return [block for _, block in self.frame.groupby("repeat", sort=True)]
 
-# %% ../../nbs/34_model.evaluate.ipynb #c048
+# %% ../../nbs/34_model.evaluate.ipynb #c049
 def mean_of(
     parts:Sequence[Statistic], # one a repeat
 )->Statistic:                  # nan when there is none
     "The mean over repeats, as a statistic."
     return lambda w: float(np.mean([f(w) for f in parts])) if parts else np.nan
 
-# %% ../../nbs/34_model.evaluate.ipynb #c049
+# %% ../../nbs/34_model.evaluate.ipynb #c050
 def ranked_by(
     rows:Rows,
     column:str="probability",                # the score
@@ -348,7 +357,7 @@ def ranked_by(
     rankings = [ranking(b[column].to_numpy(float), b.y.to_numpy(), rows.code(b)) for b in rows.repeats()]
     return mean_of([lambda w, r=r: measure(r, w) for r in rankings])
 
-# %% ../../nbs/34_model.evaluate.ipynb #c050
+# %% ../../nbs/34_model.evaluate.ipynb #c051
 def calibration_statistics(
     rows:Rows,
 )->dict[str, Statistic]:
@@ -359,14 +368,14 @@ def calibration_statistics(
     found = {k: mean_of([lambda w, s=s, k=k: calibration_measures(s, w)[k] for s in sums]) for k in ("base_rate", "brier", "brier_skill", "log_loss", "ece")}
     return found | dict(slope=mean_of([p[0] for p in pairs]), intercept=mean_of([p[1] for p in pairs]))
 
-# %% ../../nbs/34_model.evaluate.ipynb #c051
+# %% ../../nbs/34_model.evaluate.ipynb #c052
 def period(
     block:pd.DataFrame, # rows of one repeat
 )->np.ndarray|None:     # (n,) the contact round, or None when there are no rounds
-    "Weekly moments are contact rounds; moments of a source's own (an approval, say) are not."
-    return block.as_of.to_numpy() if block.as_of.nunique() * 20 <= len(block) else None
+    "Weekly moments are contact rounds; moments of a source's own (an approval, say), which are judged out of fold, are not."
+    return block.as_of.to_numpy() if block.split.isin(["test", "live"]).all() else None
 
-# %% ../../nbs/34_model.evaluate.ipynb #c052
+# %% ../../nbs/34_model.evaluate.ipynb #c053
 def onset_index(
     block:pd.DataFrame, # rows of one repeat; `onset_in_days` where it is known
 )->np.ndarray:          # (n,) 0 … for positive rows, -1 elsewhere
@@ -378,7 +387,7 @@ def onset_index(
     found[y] = pairs.factorize()[0]
     return found
 
-# %% ../../nbs/34_model.evaluate.ipynb #c053
+# %% ../../nbs/34_model.evaluate.ipynb #c054
 def capacity_statistics(
     everyone:Rows,             # every eligible row, imminent ones too
     share:float=.05,
@@ -389,20 +398,22 @@ def capacity_statistics(
                 precision=mean_of([lambda w, r=r: recall_precision(r, share, w)[1] for r, _ in parts]),
                 onset_recall=mean_of([lambda w, r=r, o=o[r.order]: onset_recall(r, o, share, w) for r, o in parts]))
 
-# %% ../../nbs/34_model.evaluate.ipynb #c054
+# %% ../../nbs/34_model.evaluate.ipynb #c055
 def lift_statistics(
     rows:Rows,
     shares:Sequence[float]=(.01, .05, .10),
 )->dict[str, Statistic]:       # lift_1pct …
     "How many times more misses in the riskiest share than in a blind choice of that size."
     parts = [ranking(b.probability.to_numpy(float), b.y.to_numpy(), rows.code(b), period(b)) for b in rows.repeats()]
-    def lift(r:Ranking, share:float, w:np.ndarray)->float: return recall_precision(r, share, w)[1] * w[r.customer].sum() / max(w[r.customer] @ r.target, 1e-12)
+    def lift(r:Ranking, share:float, w:np.ndarray)->float:
+        hits, positives, taken, total = _tally(r.customer, r.target, _chosen(r.customer, r.last, r.starts, w, share), w)
+        return hits / taken * total / positives if positives and taken else np.nan
     return {f"lift_{share * 100:.0f}pct": mean_of([lambda w, r=r, s=share: lift(r, s, w) for r in parts]) for share in shares}
 
-# %% ../../nbs/34_model.evaluate.ipynb #c056
+# %% ../../nbs/34_model.evaluate.ipynb #c057
 BASELINES = ("calendar", "balance", "projected", "logistic")
 
-# %% ../../nbs/34_model.evaluate.ipynb #c057
+# %% ../../nbs/34_model.evaluate.ipynb #c058
 @dataclass(frozen=True)
 class Plan:
     "Statistics by dotted path, paired differences, and what cannot be computed, with the reason."
@@ -412,7 +423,7 @@ class Plan:
 
     def __or__(self, other:"Plan")->"Plan": return Plan(self.statistics | other.statistics, self.differences | other.differences, self.absent | other.absent)
 
-# %% ../../nbs/34_model.evaluate.ipynb #c058
+# %% ../../nbs/34_model.evaluate.ipynb #c059
 def beside(
     rows:Rows,
     column:str,  # another score; nan where it cannot be known
@@ -426,7 +437,7 @@ def beside(
     return Plan({f"{block}.auc": ranked_by(some, column), f"_model_where_{column}.auc": ranked_by(some), f"{block}.known_share": lambda w: float(known.mean())},
                 {f"{gain}.auc": (f"_model_where_{column}.auc", f"{block}.auc")}, {})
 
-# %% ../../nbs/34_model.evaluate.ipynb #c059
+# %% ../../nbs/34_model.evaluate.ipynb #c060
 def subset(
     rows:Rows,
     keep:Any,     # (n,) bool, or None when it cannot be known
@@ -438,14 +449,14 @@ def subset(
     some = rows.where(keep)
     return Plan({f"{block}.auc": ranked_by(some)}, {}, {}) | Plan({f"{block}.share": lambda w: len(some.frame) / len(rows.frame)}, {}, {})
 
-# %% ../../nbs/34_model.evaluate.ipynb #c060
+# %% ../../nbs/34_model.evaluate.ipynb #c061
 def _flag(rows:Rows, column:str)->Any:
     return rows.frame[column].fillna(False).astype(bool).to_numpy() if column in rows.frame and rows.frame[column].notna().any() else None
 
-# %% ../../nbs/34_model.evaluate.ipynb #c062
+# %% ../../nbs/34_model.evaluate.ipynb #c063
 LEADS = (28, 21, 14, 7)
 
-# %% ../../nbs/34_model.evaluate.ipynb #c063
+# %% ../../nbs/34_model.evaluate.ipynb #c064
 def due_statistics(
     due:pd.DataFrame|None, # `customer_id`, `lead_days`, `missed` 0/1, `probability`
     customers:np.ndarray,  # sorted ids
@@ -459,7 +470,7 @@ def due_statistics(
     return Plan({f"due_date_auc.{lead}": ranked_by(b) for lead, b in have.items()}, {},
                 {f"due_date_auc.{lead}": "no due was missed, or all were" for lead in LEADS if lead not in have})
 
-# %% ../../nbs/34_model.evaluate.ipynb #c065
+# %% ../../nbs/34_model.evaluate.ipynb #c066
 def with_reference(
     rows:Rows,
     reference:pd.DataFrame|None, # `customer_id`, `as_of`, `repeat`, `reference`: a score for every row
@@ -474,7 +485,7 @@ def with_reference(
     both = Rows(joined, rows.customers)
     return Plan({"reference.auc": ranked_by(both, "reference")}, {"reference.difference": ("headline.auc", "reference.auc")}, {})
 
-# %% ../../nbs/34_model.evaluate.ipynb #c067
+# %% ../../nbs/34_model.evaluate.ipynb #c068
 def headline(
     rows:Rows,     # to judge
     everyone:Rows, # imminent rows too
@@ -486,7 +497,7 @@ def headline(
     at = {f"headline.{k}_at_5pct": f for k, f in capacity_statistics(everyone).items()}
     return Plan(ranks | {"headline.gini": lambda w: 2 * gini(w) - 1} | others | at, {}, {})
 
-# %% ../../nbs/34_model.evaluate.ipynb #c068
+# %% ../../nbs/34_model.evaluate.ipynb #c069
 def by_month(
     rows:Rows,
     fewest:int=5, # distinct misses below which a month says nothing
@@ -497,7 +508,7 @@ def by_month(
     for month in owners.index[owners >= fewest]: plan |= subset(rows, months == month, f"by_month.{month}", "")
     return plan if plan.statistics else Plan({}, {}, {"by_month.auc": f"no month in which {fewest} customers missed a payment"})
 
-# %% ../../nbs/34_model.evaluate.ipynb #c069
+# %% ../../nbs/34_model.evaluate.ipynb #c070
 def plan(
     frame:pd.DataFrame,                # from `checked`
     customers:np.ndarray,              # sorted ids
@@ -516,7 +527,7 @@ def plan(
     found |= subset(rows, None if seen is None else ~seen, "unseen_customers", "nothing says who is new")
     return found | subset(later, np.ones(len(later.frame), bool), "out_of_time", "no rows were set aside as later than all that was fitted on") | by_month(rows)
 
-# %% ../../nbs/34_model.evaluate.ipynb #c070
+# %% ../../nbs/34_model.evaluate.ipynb #c071
 def report(
     predictions:pd.DataFrame,          # see `checked`; `straight_roller`, `exposed`, `seen_before`, `onset_in_days` and the baselines where they are known
     base:Base, settings:Evaluate,      # seed, contact share; replicates
@@ -537,7 +548,7 @@ def report(
     found["lead_time"] = lead_time(everyone, base)
     return found | dict(world=dict(world or {}), bootstrap=dict(replicates=settings.bootstrap, customers=len(customers)))
 
-# %% ../../nbs/34_model.evaluate.ipynb #c071
+# %% ../../nbs/34_model.evaluate.ipynb #c072
 def counts(
     rows:pd.DataFrame, everyone:pd.DataFrame, # from `judged`, without and with imminent rows
 )->dict[str, int]:
@@ -546,7 +557,7 @@ def counts(
     return dict(onsets=int(onset_index(first).max(initial=-1)) + 1, rows=len(first), customers=int(first.customer_id.nunique()), positives=int(first.y.sum()),
                 imminent_rows=len(everyone) // max(rows.repeat.nunique(), 1) - len(first), repeats=int(rows.repeat.nunique()))
 
-# %% ../../nbs/34_model.evaluate.ipynb #c072
+# %% ../../nbs/34_model.evaluate.ipynb #c073
 def nested(
     estimates:Mapping[str, Estimate], # dotted path → estimate; a path that begins with _ is not shown
     absent:Mapping[str, str]|None=None, # dotted path → why there is none
@@ -564,19 +575,19 @@ def nested(
     for path, why in (absent or {}).items(): _branch(tree, path.split(".")[:-1]).update({path.split(".")[-1]: None, "why": why})
     return tree
 
-# %% ../../nbs/34_model.evaluate.ipynb #c073
+# %% ../../nbs/34_model.evaluate.ipynb #c074
 def _branch(tree:dict[str, Any], path:Sequence[str])->dict[str, Any]:
     for name in path: tree = tree.setdefault(name, {})
     return tree
 
-# %% ../../nbs/34_model.evaluate.ipynb #c074
+# %% ../../nbs/34_model.evaluate.ipynb #c075
 def rounded(
     value:float,    # any
 )->float|None:      # four significant digits; None for nan
     "A number as the report holds it."
     return float(f"{value:.4g}") if np.isfinite(value) else None
 
-# %% ../../nbs/34_model.evaluate.ipynb #c076
+# %% ../../nbs/34_model.evaluate.ipynb #c077
 def lead_time(
     everyone:pd.DataFrame, # from `judged` with imminent rows; `onset_in_days`
     base:Base,             # the contact share and the horizon
@@ -598,7 +609,7 @@ def lead_time(
                 alerted_14_days_ahead_share=rounded(float((first >= 14).sum()) / onsets) if onsets else None,
                 median_days=rounded(float(first.median())) if len(first) else None)
 
-# %% ../../nbs/34_model.evaluate.ipynb #c078
+# %% ../../nbs/34_model.evaluate.ipynb #c079
 def contacted(
     predictions:pd.DataFrame, # as in `report`
     share:float,              # of each round's eligible customers
@@ -611,7 +622,7 @@ def contacted(
         taken[rows.index.to_numpy()[r.order]] = chosen(r, share)
     return frame.assign(contacted=taken)
 
-# %% ../../nbs/34_model.evaluate.ipynb #c082
+# %% ../../nbs/34_model.evaluate.ipynb #c083
 def curves(
     rows:pd.DataFrame,        # from `judged`
     scores:Sequence[str]=("probability", "calendar", "logistic"), # columns, the first is the model
@@ -621,7 +632,7 @@ def curves(
     rows = rows[rows.repeat == rows.repeat.min()]
     return pd.concat([_curve(rows, name, points) for name in scores if name in rows and rows[name].notna().any()], ignore_index=True)
 
-# %% ../../nbs/34_model.evaluate.ipynb #c083
+# %% ../../nbs/34_model.evaluate.ipynb #c084
 def _curve(rows:pd.DataFrame, column:str, points:int)->pd.DataFrame:
     rows = rows[rows[column].notna()]
     r = ranking(rows[column].to_numpy(float), rows.y.to_numpy(), np.zeros(len(rows), np.int64))
@@ -632,7 +643,7 @@ def _curve(rows:pd.DataFrame, column:str, points:int)->pd.DataFrame:
     return pd.concat([start, pd.DataFrame(dict(false_positive_rate=false[keep], true_positive_rate=true[keep], recall=true[keep],
                                                precision=(hits / seen)[keep]))]).assign(name="model" if column == "probability" else column)
 
-# %% ../../nbs/34_model.evaluate.ipynb #c085
+# %% ../../nbs/34_model.evaluate.ipynb #c086
 def calibration_bins(
     rows:pd.DataFrame, # from `judged`
     bins:int=10,
@@ -645,7 +656,7 @@ def calibration_bins(
     middle, half = (p + z * z / (2 * n)) / (1 + z * z / n), z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return found.assign(low=np.minimum((middle - half).clip(lower=0), p), high=(middle + half).clip(upper=1))
 
-# %% ../../nbs/34_model.evaluate.ipynb #c086
+# %% ../../nbs/34_model.evaluate.ipynb #c087
 def design_effect(
     rows:pd.DataFrame, # `customer_id`, `y`
 )->float:              # >= 1
@@ -654,7 +665,7 @@ def design_effect(
     excess = (rows.y - rate).groupby(rows.customer_id.to_numpy()).sum()
     return max(1., float((excess**2).sum() / (n * rate * (1 - rate)))) if 0 < rate < 1 else 1.
 
-# %% ../../nbs/34_model.evaluate.ipynb #c087
+# %% ../../nbs/34_model.evaluate.ipynb #c088
 def capacity_curve(
     everyone:pd.DataFrame,     # from `judged` with imminent rows
     shares:Sequence[float]=(.01, .02, .03, .05, .075, .1, .15, .2, .3),
@@ -669,7 +680,7 @@ def capacity_curve(
     table = pd.DataFrame([dict(contacted=s, recall=e.value, low=e.low, high=e.high) for s, e in zip(shares, found.values(), strict=True)])
     return table.assign(precision=precision, lift=np.array(precision) / block.y.mean())
 
-# %% ../../nbs/34_model.evaluate.ipynb #c090
+# %% ../../nbs/34_model.evaluate.ipynb #c091
 def flat(
     metrics:Mapping[str, Any], # nested
     prefix:str="",
@@ -680,7 +691,7 @@ def flat(
         found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return found
 
-# %% ../../nbs/34_model.evaluate.ipynb #c091
+# %% ../../nbs/34_model.evaluate.ipynb #c092
 def compare(
     before:Mapping[str, Any], # the last run's report; empty when there was none
     after:Mapping[str, Any],  # this run's
@@ -691,10 +702,10 @@ def compare(
     table = pd.DataFrame(dict(metric=names, before=[_number(old.get(k)) for k in names], after=[_number(new.get(k)) for k in names]))
     return table.assign(change=table.after - table.before)
 
-# %% ../../nbs/34_model.evaluate.ipynb #c092
+# %% ../../nbs/34_model.evaluate.ipynb #c093
 def _number(value:Any)->float: return float(value) if isinstance(value, (int, float)) else np.nan
 
-# %% ../../nbs/34_model.evaluate.ipynb #c095
+# %% ../../nbs/34_model.evaluate.ipynb #c096
 def in_words(
     r:Mapping[str, Any], # from `report`
 )->list[str]:            # Markdown sentences, the most important first
@@ -718,27 +729,27 @@ def in_words(
                     f"({_range(ref, 'difference_')}){_doubt(ref, 'difference_')}.")
     return says
 
-# %% ../../nbs/34_model.evaluate.ipynb #c096
+# %% ../../nbs/34_model.evaluate.ipynb #c097
 def _pct(v:float|None)->str: return "unknown" if v is None else f"{v:.0%}"
 
-# %% ../../nbs/34_model.evaluate.ipynb #c097
+# %% ../../nbs/34_model.evaluate.ipynb #c098
 def _range(block:Mapping[str, Any], prefix:str="")->str:
     low, high = block[f"{prefix}low"], block[f"{prefix}high"]
     return f"95% interval {low:+.3f} to {high:+.3f}" if low is not None else "too few misses for an interval"
 
-# %% ../../nbs/34_model.evaluate.ipynb #c098
+# %% ../../nbs/34_model.evaluate.ipynb #c099
 def _doubt(block:Mapping[str, Any], prefix:str="")->str:
     low, high = block[f"{prefix}low"], block[f"{prefix}high"]
     return ", which may be chance" if low is None or low <= 0 <= high else ""
 
-# %% ../../nbs/34_model.evaluate.ipynb #c099
+# %% ../../nbs/34_model.evaluate.ipynb #c100
 def _span(block:Mapping[str, Any], prefix:str, key:str="", digits:int=3)->str:
     if block[prefix or key] is None: return "not known here"
     low, high = (block[f"{prefix}_{end}" if prefix else end] for end in ("low", "high"))
     interval = f", 95% interval {low:.{digits}f}–{high:.{digits}f}" if low is not None else ", too few misses for an interval"
     return f"{block[prefix or key]:.{digits}f}{interval}"
 
-# %% ../../nbs/34_model.evaluate.ipynb #c100
+# %% ../../nbs/34_model.evaluate.ipynb #c101
 def table(
     r:Mapping[str, Any],      # from `report`
     rows:Mapping[str, str],   # label → dotted path of a block with `auc`, `low`, `high`, or of a number with `_low` and `_high` beside it
@@ -750,7 +761,7 @@ def table(
         found.append((name, *(_number(values.get(p)) for p in (value, low, low[:-3] + "high"))))
     return pd.DataFrame(found, columns=["name", "value", "low", "high"])
 
-# %% ../../nbs/34_model.evaluate.ipynb #c104
+# %% ../../nbs/34_model.evaluate.ipynb #c105
 def facts(
     raw:Path|str,      # canonical tables
     features:Path|str, # `labels`

@@ -266,7 +266,7 @@ def source(seed=2, n=600, repeats=2):
     quality, customer = rng.normal(size=n), rng.integers(0, n // 2, n)
     y = (rng.random(n) < 1 / (1 + np.exp(2 + quality))).astype(int)
     when = np.datetime64("2017-01-01", "ms") + np.arange(n) * np.timedelta64(1, "D")
-    frames = [pd.DataFrame(dict(customer_id=customer, as_of=when, repeat=r, split="test", target=y, eligible=True, imminent=False,
+    frames = [pd.DataFrame(dict(customer_id=customer, as_of=when, repeat=r, split="fold", target=y, eligible=True, imminent=False,
                                 seen_before=rng.random(n) < .6,
                                 probability=1 / (1 + np.exp(2 + quality + rng.normal(size=n) * .3)),
                                 reference=-quality + rng.normal(size=n) * .4)) for r in range(repeats)]
@@ -289,6 +289,14 @@ def test_the_reference_is_compared_in_pairs_on_the_same_rows_and_repeats():
 def test_a_reference_that_left_rows_out_is_refused():
     frame, reference = source()
     with pytest.raises(SchemaError, match="no score for 3 of 1200 rows"): ev.report(frame, BASE, FEW, reference=reference.iloc[3:])
+
+
+def test_a_sources_own_moments_are_no_contact_rounds():
+    frame, _ = source(repeats=1)
+    daily = frame.assign(as_of=frame.as_of.dt.to_period("M").dt.to_timestamp().astype("datetime64[ms]"), customer_id=np.arange(len(frame)))
+    found = ev.report(daily, BASE, FEW)["headline"]["recall_at_5pct"]
+    cut = np.sort(daily.probability)[::-1][int(.05 * len(daily)) - 1]
+    assert found == pytest.approx(daily.target[daily.probability >= cut].sum() / daily.target.sum(), abs=1e-4)
 
 
 def test_customers_seen_before_and_new_ones_are_reported_apart():
