@@ -217,20 +217,29 @@ def _bucket(balance:int)->int:
 
 # %% ../../nbs/21_features.fold.ipynb #c027
 @kernel
-def _quantiles(s:np.ndarray, q:np.ndarray)->None:
-    "How low the balance usually falls."
-    n, seen, k = s[BALANCES], 0, _bucket(s[LOW_EVER])
-    for i, percent in enumerate((2, 5, 10, 25, 50)):
-        while (seen + s[BUCKET_AT + k])*100 < percent*n:
-            seen += s[BUCKET_AT + k]
-            k += 1
-        j = k - BUCKETS
-        low = EDGES[j - 1] if j > 0 else -EDGES[-j]
-        high = EDGES[j] if j >= 0 else -EDGES[-j - 1]
-        q[Q.low_2pct_ever + i] = low + (high - low)*(percent*n - 100*seen)//(100*s[BUCKET_AT + k])
-    q[Q.below_zero_ever], q[Q.below_zero_share_ever] = s[BELOW_ZERO], s[BELOW_ZERO]/n
+def _ranked(s:np.ndarray, rank:int, seen:int, k:int)->tuple[int, int, int]:
+    "The balance of a rank (0 is the lowest), spread evenly over its bucket; starts from bucket `k`, before which `seen` balances lie, and returns where it came to."
+    while seen + s[BUCKET_AT + k] <= rank:
+        seen += s[BUCKET_AT + k]
+        k += 1
+    j = k - BUCKETS
+    low = EDGES[j - 1] if j > 0 else -EDGES[-j]
+    high = EDGES[j] if j >= 0 else -EDGES[-j - 1]
+    return low + (high - low)*(2*(rank - seen) + 1)//(2*s[BUCKET_AT + k]), seen, k
 
 # %% ../../nbs/21_features.fold.ipynb #c028
+@kernel
+def _quantiles(s:np.ndarray, q:np.ndarray)->None:
+    "How low the balance usually falls: between the two ranks nearest to 2, 5, 10, 25 and 50 % of the way up."
+    n, seen, k = s[BALANCES], 0, _bucket(s[LOW_EVER])
+    for i, percent in enumerate((2, 5, 10, 25, 50)):
+        rank, part = (n - 1)*percent//100, (n - 1)*percent%100
+        lower, seen, k = _ranked(s, rank, seen, k)
+        upper = _ranked(s, rank + 1, seen, k)[0] if part > 0 else lower
+        q[Q.low_2pct_ever + i] = (lower*(100 - part) + upper*part)//100
+    q[Q.below_zero_ever], q[Q.below_zero_share_ever] = s[BELOW_ZERO], s[BELOW_ZERO]/n
+
+# %% ../../nbs/21_features.fold.ipynb #c029
 @kernel
 def _take_balance(s:np.ndarray, at:int, seq:int, balance:int)->None:
     "The latest balance of an account, from the newest day on."
@@ -250,7 +259,7 @@ def _take_balance(s:np.ndarray, at:int, seq:int, balance:int)->None:
     s[BALANCES] += 1
     if s[BALANCE] < 0: s[BELOW_ZERO] += 1
 
-# %% ../../nbs/21_features.fold.ipynb #c030
+# %% ../../nbs/21_features.fold.ipynb #c031
 @kernel
 def _median(values:np.ndarray, n:int)->int:
     "The upper median of the first `n` values, which it sorts."
@@ -262,7 +271,7 @@ def _median(values:np.ndarray, n:int)->int:
         values[j + 1] = v
     return values[n//2]
 
-# %% ../../nbs/21_features.fold.ipynb #c031
+# %% ../../nbs/21_features.fold.ipynb #c032
 @kernel
 def _rhythm(s:np.ndarray)->tuple[int, int]:
     "Median gap in days and, where it is about a month, the usual day of the month; 0 where unknown or not monthly."
@@ -276,7 +285,7 @@ def _rhythm(s:np.ndarray)->tuple[int, int]:
     gap = _median(gaps, k - 1)
     return gap, _median(dates, k) if 26 <= gap <= 35 else 0
 
-# %% ../../nbs/21_features.fold.ipynb #c032
+# %% ../../nbs/21_features.fold.ipynb #c033
 @kernel
 def _next_payday(day:int, gap:int, date:int)->int:
     "The payday that follows the one on `day`."
@@ -288,7 +297,7 @@ def _next_payday(day:int, gap:int, date:int)->int:
         year, month = (year + 1, 1) if month == 12 else (year, month + 1)
     return day + gap
 
-# %% ../../nbs/21_features.fold.ipynb #c033
+# %% ../../nbs/21_features.fold.ipynb #c034
 @kernel
 def _take_pay(s:np.ndarray, day:int, amount:int)->None:
     "Income: a new payday, part of the last one, or too small to be one."
@@ -307,7 +316,7 @@ def _take_pay(s:np.ndarray, day:int, amount:int)->None:
     s[at], s[at + 1] = day, amount
     s[N_PAYDAYS] = n + 1
 
-# %% ../../nbs/21_features.fold.ipynb #c034
+# %% ../../nbs/21_features.fold.ipynb #c035
 @kernel
 def _take_payer(s:np.ndarray, day:int, name:int, amount:int)->None:
     "Who paid: eight payers are remembered, the one silent longest makes room."
@@ -324,7 +333,7 @@ def _take_payer(s:np.ndarray, day:int, name:int, amount:int)->None:
         s[N_PAYERS] = n + 1
     s[oldest], s[oldest + 1], s[oldest + 2] = name, day, amount
 
-# %% ../../nbs/21_features.fold.ipynb #c036
+# %% ../../nbs/21_features.fold.ipynb #c037
 @kernel
 def _is_new(s:np.ndarray, name:int)->bool:
     "True the first time a merchant is met; names are not 0."
@@ -337,7 +346,7 @@ def _is_new(s:np.ndarray, name:int)->bool:
     s[MERCHANT_AT + k] = name
     return True
 
-# %% ../../nbs/21_features.fold.ipynb #c037
+# %% ../../nbs/21_features.fold.ipynb #c038
 @kernel
 def take_transaction(
     s:np.ndarray, effects:np.ndarray,       # the state, and the plan's effects
@@ -361,7 +370,7 @@ def take_transaction(
         traits = effects[effects[code]]
         if traits != 0: _take_traits(s, effects, day, amount, name, traits)
 
-# %% ../../nbs/21_features.fold.ipynb #c038
+# %% ../../nbs/21_features.fold.ipynb #c039
 @kernel
 def _take_traits(s:np.ndarray, effects:np.ndarray, day:int, amount:int, name:int, traits:int)->None:
     "What a transaction means beyond its measures."
@@ -373,7 +382,7 @@ def _take_traits(s:np.ndarray, effects:np.ndarray, day:int, amount:int, name:int
         _take_pay(s, day, amount)
         if name != 0: _take_payer(s, day, name, amount)
 
-# %% ../../nbs/21_features.fold.ipynb #c040
+# %% ../../nbs/21_features.fold.ipynb #c041
 @kernel
 def _find(s:np.ndarray, obligation:int, instalment:int, start:int)->int:
     "The row of a due, looked for from row `start` on and then from the beginning; -1 when it was never announced."
@@ -384,7 +393,7 @@ def _find(s:np.ndarray, obligation:int, instalment:int, start:int)->int:
         if s[at] == obligation and s[at + 1] == instalment: return at
     return -1
 
-# %% ../../nbs/21_features.fold.ipynb #c041
+# %% ../../nbs/21_features.fold.ipynb #c042
 @kernel
 def _latest(s:np.ndarray, obligation:int)->int:
     "The row of an obligation's highest instalment; -1 when it is new."
@@ -396,7 +405,7 @@ def _latest(s:np.ndarray, obligation:int)->int:
         if s[at] == obligation and (found < 0 or s[at + 1] > s[found + 1]): found = at
     return found
 
-# %% ../../nbs/21_features.fold.ipynb #c042
+# %% ../../nbs/21_features.fold.ipynb #c043
 @kernel
 def take_due(
     s:np.ndarray, effects:np.ndarray,             # the state, and the plan's effects
@@ -422,7 +431,7 @@ def take_due(
         chain = CHAIN_AT + 2*(obligation & (CHAINS - 1))
         s[chain], s[chain + 1] = obligation, at
 
-# %% ../../nbs/21_features.fold.ipynb #c043
+# %% ../../nbs/21_features.fold.ipynb #c044
 @kernel
 def _repeats(s:np.ndarray, when:int, obligation:int, instalment:int, amount:int)->bool:
     "True when the same payment is among the last 32."
@@ -433,7 +442,7 @@ def _repeats(s:np.ndarray, when:int, obligation:int, instalment:int, amount:int)
     s[N_PRINTS] = n + 1
     return False
 
-# %% ../../nbs/21_features.fold.ipynb #c044
+# %% ../../nbs/21_features.fold.ipynb #c045
 @kernel
 def take_payment(
     s:np.ndarray, effects:np.ndarray,             # the state, and the plan's effects
@@ -464,20 +473,20 @@ def take_payment(
         if day > s[at + 3]: _note(s, effects, day, N_CODES + 2 + sign, 0)
         if not paid: _note(s, effects, day, N_CODES + 4, 0)
 
-# %% ../../nbs/21_features.fold.ipynb #c046
+# %% ../../nbs/21_features.fold.ipynb #c047
 @kernel
 def _row(s:np.ndarray, day:int)->int:
     "Where the running totals at the end of `day` begin."
     return RING_AT + (min(day, s[HEAD]) & (RING_DAYS - 1))*N_MEASURES
 
-# %% ../../nbs/21_features.fold.ipynb #c047
+# %% ../../nbs/21_features.fold.ipynb #c048
 @kernel
 def _sum(s:np.ndarray, m:int, as_of:int, days:int)->int:
     "What a measure added up to over `[as_of - days, as_of)`; 0 days is all of history."
     now = s[_row(s, as_of - 1) + m]
     return now if days == 0 else now - s[_row(s, as_of - 1 - days) + m]
 
-# %% ../../nbs/21_features.fold.ipynb #c048
+# %% ../../nbs/21_features.fold.ipynb #c049
 @kernel
 def _flows(s:np.ndarray, a:int, q:np.ndarray)->None:
     "Ages, monthly rates and the largest single movements."
@@ -500,10 +509,10 @@ def _flows(s:np.ndarray, a:int, q:np.ndarray)->None:
         if d >= a - 30: debit_30, credit_30 = max(debit_30, s[row + 3]), max(credit_30, s[row + 4])
     q[Q.largest_debit_30d], q[Q.largest_debit_180d], q[Q.largest_credit_30d] = debit_30, debit, credit_30
 
-# %% ../../nbs/21_features.fold.ipynb #c049
+# %% ../../nbs/21_features.fold.ipynb #c050
 INFLOW_M, OUTGOINGS_M, INCOME_M, SPENDING_M, OWN_IN_M, DRAWN_M = (MEASURE[name] for name in ("inflow", "outgoings", "income", "spending", "own_money_in", "drawn_from_savings"))
 
-# %% ../../nbs/21_features.fold.ipynb #c050
+# %% ../../nbs/21_features.fold.ipynb #c051
 @kernel
 def _purse(s:np.ndarray, a:int, q:np.ndarray)->None:
     "Balances: one walk back over at most 180 days."
@@ -526,7 +535,7 @@ def _purse(s:np.ndarray, a:int, q:np.ndarray)->None:
         else: q[Q.low_180d], q[Q.mean_180d], q[Q.overdrawn_180d] = low, total/n, below
     _standing(s, a, q, total, n)
 
-# %% ../../nbs/21_features.fold.ipynb #c051
+# %% ../../nbs/21_features.fold.ipynb #c052
 @kernel
 def _standing(s:np.ndarray, a:int, q:np.ndarray, total:int, n:int)->None:
     "Balances now, ever, and compared with earlier."
@@ -545,7 +554,7 @@ def _standing(s:np.ndarray, a:int, q:np.ndarray, total:int, n:int)->None:
     q[Q.trough_change] = q[Q.low_30d] - earlier
     if n > 90: q[Q.savings_90d_ago] = s[DAILY_AT + (min(a - 91, head) & (RING_DAYS - 1))*5 + 2]
 
-# %% ../../nbs/21_features.fold.ipynb #c052
+# %% ../../nbs/21_features.fold.ipynb #c053
 @kernel
 def _paydays(s:np.ndarray, a:int, q:np.ndarray)->tuple[int, int, int]:
     "The rhythm of pay; returns the next expected payday at or after `a` (NEVER when unknown), the gap and the day of the month."
@@ -570,7 +579,7 @@ def _paydays(s:np.ndarray, a:int, q:np.ndarray)->tuple[int, int, int]:
     while expected < a: expected = _next_payday(expected, gap, date)
     return expected, gap, date
 
-# %% ../../nbs/21_features.fold.ipynb #c053
+# %% ../../nbs/21_features.fold.ipynb #c054
 @kernel
 def _payers(s:np.ndarray, a:int, q:np.ndarray)->None:
     "How many pay, and how long the one who paid most has been silent."
@@ -581,11 +590,11 @@ def _payers(s:np.ndarray, a:int, q:np.ndarray)->None:
         if s[at + 2] > s[main + 2]: main = at
     if s[N_PAYERS] > 0: q[Q.payers_90d], q[Q.main_payer_silent_days] = paying, a - s[main + 1]
 
-# %% ../../nbs/21_features.fold.ipynb #c055
+# %% ../../nbs/21_features.fold.ipynb #c056
 WAIT, PATH, WINDOW = 2, 64, 16                           # days a payment may be on its way, days looked ahead, dues of days 15–28 remembered
 KINDS, N_IDS, IDS, WORK = PATH, PATH + 4, PATH + 5, PATH + 5 + 16 # the scratch paper: money due a day, dues by kind, obligations of days 15–28
 
-# %% ../../nbs/21_features.fold.ipynb #c056
+# %% ../../nbs/21_features.fold.ipynb #c057
 @kernel
 def _ahead(s:np.ndarray, a:int, q:np.ndarray, w:np.ndarray)->int:
     "What is due: fills the path (money due on each coming day) and the obligations of days 15–28; returns the row of the next target due, -1 when there is none."
@@ -624,14 +633,14 @@ def _ahead(s:np.ndarray, a:int, q:np.ndarray, w:np.ndarray)->int:
         q[Q.next_due_autopay] = s[next_at + 2] & 1
     return next_at
 
-# %% ../../nbs/21_features.fold.ipynb #c057
+# %% ../../nbs/21_features.fold.ipynb #c058
 @kernel
 def _late_days(s:np.ndarray, at:int, a:int)->int:
     "Days late of a closed due (negative is early), or NEVER while it is open."
     if s[at + 7] != NEVER: return s[at + 7] - s[at + 3]
     return a - s[at + 3] if a - s[at + 3] > WAIT else NEVER
 
-# %% ../../nbs/21_features.fold.ipynb #c058
+# %% ../../nbs/21_features.fold.ipynb #c059
 @kernel
 def _behind(s:np.ndarray, a:int, q:np.ndarray, w:np.ndarray, next_at:int)->None:
     "What became of the target dues so far: of all of them, and of the obligations that come up."
@@ -665,7 +674,7 @@ def _behind(s:np.ndarray, a:int, q:np.ndarray, w:np.ndarray, next_at:int)->None:
     q[Q.days_late_3] = recent/min(closed, 3)
     q[Q.days_late_drift] = q[Q.days_late_3] - q[Q.days_late_mean]
 
-# %% ../../nbs/21_features.fold.ipynb #c060
+# %% ../../nbs/21_features.fold.ipynb #c061
 @kernel
 def _bills(s:np.ndarray, a:int, q:np.ndarray)->None:
     "What became of the bills, and when anything was last paid."
@@ -683,7 +692,7 @@ def _bills(s:np.ndarray, a:int, q:np.ndarray)->None:
     q[Q.sign_overdue_count] = overdue
     if closed > 0: q[Q.sign_days_late_90d], q[Q.sign_late_share_90d] = days_sum/closed, late/closed
 
-# %% ../../nbs/21_features.fold.ipynb #c062
+# %% ../../nbs/21_features.fold.ipynb #c063
 @kernel
 def _outlook(s:np.ndarray, a:int, q:np.ndarray, path:np.ndarray, due:int, pay:int, gap:int, date:int)->None:
     "Projected balances, and dues against paydays."
@@ -700,7 +709,7 @@ def _outlook(s:np.ndarray, a:int, q:np.ndarray, path:np.ndarray, due:int, pay:in
         if a + d == due: q[Q.projected_next_due] = left
     q[Q.projected_low_14d], q[Q.projected_low_15_28d], q[Q.projected_low_28d] = low_14, low_28, min(low_14, low_28)
 
-# %% ../../nbs/21_features.fold.ipynb #c063
+# %% ../../nbs/21_features.fold.ipynb #c064
 @kernel
 def _against_payday(s:np.ndarray, a:int, q:np.ndarray, path:np.ndarray, due:int, pay:int, gap:int, date:int)->None:
     "Dues that come before the next pay, and how long after a pay the next target due falls."
@@ -712,7 +721,7 @@ def _against_payday(s:np.ndarray, a:int, q:np.ndarray, path:np.ndarray, due:int,
     while pay <= due: last, pay = pay, _next_payday(pay, gap, date)
     q[Q.due_days_after_pay] = due - last
 
-# %% ../../nbs/21_features.fold.ipynb #c065
+# %% ../../nbs/21_features.fold.ipynb #c066
 @kernel
 def _over_blocks(s:np.ndarray, op:int, m:int, a:int, n:int)->float:
     "Trend, variation or surprise over the last `n` blocks of 30 days; x[0] is the latest."
@@ -730,7 +739,7 @@ def _over_blocks(s:np.ndarray, op:int, m:int, a:int, n:int)->float:
     if op == Op.variation: return np.sqrt(spread/n)/mean
     return (x[0] - mean)/max(np.sqrt(spread/(n - 1)), mean/20)
 
-# %% ../../nbs/21_features.fold.ipynb #c066
+# %% ../../nbs/21_features.fold.ipynb #c067
 @kernel
 def _variety(s:np.ndarray, first:int, n:int, a:int, days:int)->float:
     "Entropy, in nats, of `n` neighbouring counts over a window; 0 when all are 0."
@@ -740,13 +749,13 @@ def _variety(s:np.ndarray, first:int, n:int, a:int, days:int)->float:
         if c > 0: total, weighted = total + c, weighted + c*np.log(float(c))
     return np.log(float(total)) - weighted/total if total > 0 else 0.0
 
-# %% ../../nbs/21_features.fold.ipynb #c067
+# %% ../../nbs/21_features.fold.ipynb #c068
 @kernel
 def _divide(over:float, under:float)->float:
     "A ratio; `nan` when there is nothing to divide by."
     return over/under if under > 0 else np.nan
 
-# %% ../../nbs/21_features.fold.ipynb #c068
+# %% ../../nbs/21_features.fold.ipynb #c069
 @kernel
 def _over_time(s:np.ndarray, op:int, x:int, y:int, a:int, days:int, longer:int, history:float)->float:
     "The calculations that look at several windows."
@@ -755,7 +764,7 @@ def _over_time(s:np.ndarray, op:int, x:int, y:int, a:int, days:int, longer:int, 
     if op == Op.share_shift: return _divide(_sum(s, x, a, days), _sum(s, y, a, days)) - _divide(_sum(s, x, a, longer), _sum(s, y, a, longer))
     return _over_blocks(s, op, x, a, int(min(history, float(days)))//30)
 
-# %% ../../nbs/21_features.fold.ipynb #c070
+# %% ../../nbs/21_features.fold.ipynb #c071
 @kernel
 def _calculate(s:np.ndarray, table:np.ndarray, a:int, q:np.ndarray, row:np.ndarray)->None:
     "Every row of the table, in turn."
@@ -774,7 +783,7 @@ def _calculate(s:np.ndarray, table:np.ndarray, a:int, q:np.ndarray, row:np.ndarr
             else: row[f] = _divide(recent/min(float(days), history), _sum(s, x, a, longer)/min(float(longer), history))
         else: row[f] = _over_time(s, op, x, y, a, days, longer, history)
 
-# %% ../../nbs/21_features.fold.ipynb #c071
+# %% ../../nbs/21_features.fold.ipynb #c072
 @kernel
 def emit(
     s:np.ndarray,   # the state; unchanged
@@ -785,7 +794,7 @@ def emit(
     "The row of features at a midnight."
     emit_into(s, p, as_of, row, np.empty(N_QUANTITIES), np.empty(WORK, np.int64))
 
-# %% ../../nbs/21_features.fold.ipynb #c072
+# %% ../../nbs/21_features.fold.ipynb #c073
 @kernel
 def emit_into(
     s:np.ndarray, p:Plan, as_of:int, row:np.ndarray, # as in `emit`
@@ -804,7 +813,7 @@ def emit_into(
     _outlook(s, as_of, q, w, due, pay, gap, date)
     _calculate(s, p.features, as_of, q, row)
 
-# %% ../../nbs/21_features.fold.ipynb #c074
+# %% ../../nbs/21_features.fold.ipynb #c075
 class Events(NamedTuple):
     "The tables as arrays, sorted by customer; `_from` arrays say where each customer's rows begin."
     account_from: np.ndarray
@@ -816,11 +825,11 @@ class Events(NamedTuple):
     payment_from: np.ndarray
     payments: np.ndarray      # (n, 5) arrived ms, paid ms, obligation, instalment, amount
 
-# %% ../../nbs/21_features.fold.ipynb #c075
+# %% ../../nbs/21_features.fold.ipynb #c076
 MS = 86_400_000
 FAR = 1 << 62
 
-# %% ../../nbs/21_features.fold.ipynb #c076
+# %% ../../nbs/21_features.fold.ipynb #c077
 @kernel
 def _order(times:np.ndarray)->np.ndarray:
     "The stable order of nearly sorted times: insertion while it is cheap, a merge sort when it is not."
@@ -836,7 +845,7 @@ def _order(times:np.ndarray)->np.ndarray:
         if moves > 64*n: return np.argsort(times, kind="mergesort")
     return order
 
-# %% ../../nbs/21_features.fold.ipynb #c077
+# %% ../../nbs/21_features.fold.ipynb #c078
 @kernel
 def _replay_one(
     s:np.ndarray, p:Plan, e:Events, c:int, # a state, the plan, the events, which customer
@@ -876,7 +885,7 @@ def _replay_one(
                 y += 1
         emit_into(s, p, as_of[k], rows[k], q, w)
 
-# %% ../../nbs/21_features.fold.ipynb #c078
+# %% ../../nbs/21_features.fold.ipynb #c079
 @kernel
 def replay(
     p:Plan, e:Events,         # the plan, the events

@@ -238,10 +238,10 @@ def usual_lows(balances):
     spans = [(-hi, -lo) for lo, hi in zip(edges[-2::-1], edges[:0:-1], strict=True)] + [(-128, 128)] + list(zip(edges, edges[1:], strict=False))
     held = [sum(lo < b <= hi if hi < 0 else lo <= b < hi if lo > 0 else lo < b < hi for b in balances) for lo, hi in spans]
     n, found = len(balances), {"below_zero_ever": sum(b < 0 for b in balances), "below_zero_share_ever": sum(b < 0 for b in balances) / len(balances)}
+    values = [lo + (hi - lo) * (2 * r + 1) // (2 * c) for (lo, hi), c in zip(spans, held, strict=True) for r in range(c)]
     for name, percent in (("low_2pct_ever", 2), ("low_5pct_ever", 5), ("low_10pct_ever", 10), ("low_25pct_ever", 25), ("median_ever", 50)):
-        k = next(i for i in range(len(held)) if sum(held[:i + 1]) * 100 >= percent * n)
-        (lo, hi), before = spans[k], sum(held[:k])
-        found[name] = lo + (hi - lo) * (percent * n - 100 * before) // (100 * held[k])
+        rank, part = divmod((n - 1) * percent, 100)
+        found[name] = (values[rank] * (100 - part) + values[min(rank + 1, n - 1)] * part) // 100
     return found
 
 
