@@ -198,7 +198,7 @@ def write_panel(
     progress:bool=True,                                # show a bar
 )->int:                                                # rows written
     "Features of all parts, written as one table that is whole or absent."
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
     contract, written = panel_contract(name, keys), 0
     with writing(folder, [contract]) as w:
         for part in tqdm(parts(raw, "customers"), desc=name, unit="part", disable=not progress):
