@@ -77,7 +77,7 @@ test: $(READY) ## style, types, every lesson of the notebooks, every test
 	python -m pytest
 
 lab: $(READY) ## JupyterLab
-	@jupyter lab --ServerApp.jpserver_extensions="ploomber=False" nbs
+	@jupyter lab --ServerApp.jpserver_extensions="ploomber=False" $(if $(filter 0,$(shell id -u)),--allow-root)
 
 bench: $(READY) ## the measured comparisons
 	@for b in benchmarks/*.py; do echo "== $$b"; python "$$b" || exit 1; done
