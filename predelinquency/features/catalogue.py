@@ -10,8 +10,9 @@ __all__ = ['GROUPS', 'ACCOUNT_CLASSES', 'NOTES', 'VARIETY', 'MEASURES', 'MEASURE
            'over', 'Feature', 'show', 'names', 'monotone', 'dictionary']
 
 # %% ../../nbs/20_features.catalogue.ipynb #c003
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import pandas as pd
@@ -120,6 +121,7 @@ class Quantity:
     "What a tracked slot means."
     unit: str  # days, money, count, share, ratio
     text: str  # formula in words
+    days: int = 0 # how far back it looks; 0 is all of history, or what is true now
 
 # %% ../../nbs/20_features.catalogue.ipynb #c018
 _GENERAL = {
@@ -179,8 +181,8 @@ _RHYTHM = {
 # %% ../../nbs/20_features.catalogue.ipynb #c021
 _AHEAD = {
     Q.days_to_next_due: Quantity("days", "days until the next loan, card or housing due that is not yet paid"),
-    Q.next_due: Quantity("money", "what is still to pay of it"),
-    Q.next_due_lead_days: Quantity("days", "days from its announcement to its due date"),
+    Q.next_due: Quantity("money", "what is still to pay of the next loan, card or housing due"),
+    Q.next_due_lead_days: Quantity("days", "days from the announcement of the next due to its date"),
     **{q: Quantity("money", f"loan, card and housing dues still to pay on {when}") for q, when in
        ((Q.due_7d, "days 0–7"), (Q.due_14d, "days 0–14"), (Q.due_15_28d, "days 15–28"), (Q.due_30d, "days 0–30"))},
     Q.due_count_14d: Quantity("count", "loan, card and housing dues still to pay on days 0–14"),
@@ -188,14 +190,14 @@ _AHEAD = {
     **{q: Quantity("count", f"{kind} dues still to pay on days 15–28") for q, kind in
        ((Q.due_loan_15_28d, "loan"), (Q.due_card_15_28d, "card"), (Q.due_mortgage_15_28d, "mortgage"), (Q.due_rent_15_28d, "rent"))},
     Q.manual_due_15_28d: Quantity("money", "loan, card and housing dues on days 15–28 that the customer has to pay actively"),
-    Q.manual_count_15_28d: Quantity("count", "how many of them"),
+    Q.manual_count_15_28d: Quantity("count", "number of loan, card and housing dues on days 15–28 that the customer has to pay actively"),
     Q.next_due_autopay: Quantity("share", "1 when the bank collects the next due itself, 0 when not"),
     Q.any_due_14d: Quantity("money", "dues of every kind still to pay on days 0–14"),
     Q.any_due_30d: Quantity("money", "dues of every kind still to pay on days 0–30"),
     Q.autopay_share_30d: Quantity("share", "share of the dues of the next 30 days that the bank collects itself, by amount"),
     Q.due_before_pay: Quantity("money", "dues of every kind before the next expected payday"),
     Q.instalments_left: Quantity("count", "loan, card and housing instalments announced and not yet paid"),
-    Q.owed_ahead: Quantity("money", "their sum"),
+    Q.owed_ahead: Quantity("money", "sum of the loan, card and housing instalments announced and not yet paid"),
     Q.due_days_after_pay: Quantity("days", "days from the last expected payday before the next due to that due"),
     Q.projected_next_due: Quantity("money", "balance on the next due date: balance + pay expected − dues and usual spending until then"),
     Q.projected_low_14d: Quantity("money", "lowest projected balance on days 0–14"),
@@ -206,8 +208,8 @@ _AHEAD = {
 # %% ../../nbs/20_features.catalogue.ipynb #c022
 _BEHIND = {
     Q.overdue: Quantity("money", "loan, card and housing dues more than two days past their date and not yet paid (a payment may be on its way)"),
-    Q.overdue_count: Quantity("count", "how many of them"),
-    Q.overdue_days: Quantity("days", "days since the oldest of them was due; 0 when there is none"),
+    Q.overdue_count: Quantity("count", "number of loan, card and housing dues more than two days past their date and not yet paid"),
+    Q.overdue_days: Quantity("days", "days since the oldest unpaid loan, card or housing due past its date was due; 0 when there is none"),
     Q.sign_overdue_count: Quantity("count", "utility, insurance, subscription and tax dues more than two days past their date and not yet paid"),
     Q.dues_closed: Quantity("count", "loan, card and housing dues that are paid in full or more than two days past their date"),
     Q.late_share: Quantity("share", "share of closed dues paid after their date, or not at all"),
@@ -216,34 +218,43 @@ _BEHIND = {
     Q.days_late_mean: Quantity("days", "mean days late of all closed dues; negative is early"),
     Q.days_late_max: Quantity("days", "most days late of any closed due"),
     Q.window_days_late: Quantity("days", "mean days late so far of the obligations with a due on days 15–28"),
-    Q.window_late_share: Quantity("share", "share of their closed dues that were paid late, or not at all"),
+    Q.window_late_share: Quantity("share", "share of the closed dues of the obligations with a due on days 15–28 that were paid late, or not at all"),
     Q.next_due_days_late: Quantity("days", "mean days late so far of the obligation of the next due"),
     Q.days_late_drift: Quantity("days", "mean days late of the latest three closed dues less that of all"),
     Q.days_late_3: Quantity("days", "mean days late of the latest three closed dues"),
     Q.sign_days_late_90d: Quantity("days", "mean days late of the last 90 days' utility, insurance, subscription and tax dues"),
-    Q.sign_late_share_90d: Quantity("share", "share of those paid late, or not at all"),
+    Q.sign_late_share_90d: Quantity("share", "share of the last 90 days' utility, insurance, subscription and tax dues paid late, or not at all"),
     Q.previous_due: Quantity("money", "amount of the latest closed due"),
     Q.usual_due: Quantity("money", "mean amount of closed dues"),
     Q.largest_due: Quantity("money", "largest closed due"),
     Q.days_since_payment: Quantity("days", "days since the last payment towards a due"),
     Q.autopay_lost: Quantity("count", "automatic collections that ended, less those taken up again"),
 }
-QUANTITIES: dict[Q, Quantity] = {**_GENERAL, **_PURSE, **_RHYTHM, **_AHEAD, **_BEHIND}
+_BACK = {Q.monthly_inflow: 90, Q.monthly_outgoings: 90, Q.monthly_income: 90, Q.outside_money: 90, Q.daily_spending: 60, Q.trough_change: 90, Q.usual_half: 180}
 
 # %% ../../nbs/20_features.catalogue.ipynb #c023
-if set(QUANTITIES) != set(Q): raise ParamsError(f"quantities without a meaning: {sorted(set(Q) - set(QUANTITIES))}")
+def _looks_back(q:Q)->int:
+    "The days in a quantity's name; dues of coming days look ahead, not back."
+    found = re.search(r"_(\d+)d(_ago)?$", q.name)
+    return _BACK.get(q, int(found.group(1)) if found and q not in _AHEAD else 0)
+
+# %% ../../nbs/20_features.catalogue.ipynb #c024
+QUANTITIES: dict[Q, Quantity] = {q: replace(known, days=_looks_back(q)) for q, known in {**_GENERAL, **_PURSE, **_RHYTHM, **_AHEAD, **_BEHIND}.items()}
 
 # %% ../../nbs/20_features.catalogue.ipynb #c025
+if set(QUANTITIES) != set(Q): raise ParamsError(f"quantities without a meaning: {sorted(set(Q) - set(QUANTITIES))}")
+
+# %% ../../nbs/20_features.catalogue.ipynb #c027
 class Op(IntEnum):
     "The operations the kernel knows."
     total, ratio, pace, per, since, trend, variation, surprise, entropy, entropy_shift, share_shift, tracked, over = range(13)
 
-# %% ../../nbs/20_features.catalogue.ipynb #c026
+# %% ../../nbs/20_features.catalogue.ipynb #c028
 SOURCES = ("none", "transactions", "obligations", "payments")
 EVER = 0
 NEVER_DAYS = 365
 
-# %% ../../nbs/20_features.catalogue.ipynb #c027
+# %% ../../nbs/20_features.catalogue.ipynb #c029
 @dataclass(frozen=True)
 class Calculation:
     "What the kernel does, and what that is called."
@@ -254,23 +265,23 @@ class Calculation:
     row: tuple[int, ...]     # op, a, b, window, longer window, source, least history in days
     empty: str               # when the value is missing
 
-# %% ../../nbs/20_features.catalogue.ipynb #c028
-def _calc(op:Op, name:str, formula:str, unit:str, a:int, b:int=0, days:int=0, longer:int=0, source:str="none", history:int=0, empty:str="never")->Calculation:
-    return Calculation(name, formula, unit, max(days, longer), (int(op), int(a), int(b), days, longer, SOURCES.index(source), history), empty)
+# %% ../../nbs/20_features.catalogue.ipynb #c030
+def _calc(op:Op, name:str, formula:str, unit:str, a:int, b:int=0, days:int=0, longer:int=0, source:str="none", history:int=0, empty:str="never", looks:int=0)->Calculation:
+    return Calculation(name, formula, unit, max(days, longer, looks), (int(op), int(a), int(b), days, longer, SOURCES.index(source), history), empty)
 
-# %% ../../nbs/20_features.catalogue.ipynb #c029
+# %% ../../nbs/20_features.catalogue.ipynb #c031
 def _measure(name:str)->Measure:
     if name not in MEASURE: raise ParamsError(f"there is no measure {name!r}", remedy="declare it in MEASURES")
     return MEASURES[MEASURE[name]]
 
-# %% ../../nbs/20_features.catalogue.ipynb #c030
+# %% ../../nbs/20_features.catalogue.ipynb #c032
 def total(measure:str, days:int)->Calculation:
     "What a measure adds up to over a window; `EVER` is all of history."
     m, span = _measure(measure), "ever" if days == EVER else f"{days}d"
     return _calc(Op.total, f"{measure}_{span}", f"sum of {measure} over {'all history' if days == EVER else f'{days} days'}", m.unit, MEASURE[measure], days=days,
                  source=m.source, empty=f"no {m.source} ever seen")
 
-# %% ../../nbs/20_features.catalogue.ipynb #c031
+# %% ../../nbs/20_features.catalogue.ipynb #c033
 def share(measure:str, whole:str, days:int)->Calculation:
     "One measure as a share of another over the same window."
     unit = "share" if _measure(measure).unit == _measure(whole).unit else "money"
@@ -278,75 +289,76 @@ def share(measure:str, whole:str, days:int)->Calculation:
     return _calc(Op.ratio, name, f"sum of {measure} / sum of {whole}, {days or 'all'} days", unit, MEASURE[measure], MEASURE[whole], days,
                  source=_measure(measure).source, empty=f"no {whole} in the window")
 
-# %% ../../nbs/20_features.catalogue.ipynb #c032
+# %% ../../nbs/20_features.catalogue.ipynb #c034
 def pace(measure:str, days:int, longer:int)->Calculation:
     "The daily rate of a short window against that of a longer one; 1 is business as usual."
     return _calc(Op.pace, f"{measure}_pace_{days}d_{longer}d", f"daily {measure} over {days} days / over {longer} days", "ratio", MEASURE[measure], 0, days, longer,
                  _measure(measure).source, 2*days, f"less than {2*days} days of history, or no {measure} in {longer} days")
 
-# %% ../../nbs/20_features.catalogue.ipynb #c033
+# %% ../../nbs/20_features.catalogue.ipynb #c035
 def per(measure:str, base:Q, days:int)->Calculation:
     "A measure per month, as a share of a monthly quantity."
     return _calc(Op.per, f"{measure}_per_{base.name}_{days}d", f"sum of {measure} over {days} days, per 30 days, / {base.name}", "ratio", MEASURE[measure], base, days,
                  source=_measure(measure).source, empty=f"no {base.name}")
 
-# %% ../../nbs/20_features.catalogue.ipynb #c034
+# %% ../../nbs/20_features.catalogue.ipynb #c036
 def since(measure:str)->Calculation:
     "Days since the last event of a measure, at most a year; never counts as a year."
     return _calc(Op.since, f"days_since_{measure}", f"days since the last event of {measure}, at most {NEVER_DAYS}; never is {NEVER_DAYS}", "days", MEASURE[measure],
                  source=_measure(measure).source, empty=f"no {_measure(measure).source} ever seen")
 
-# %% ../../nbs/20_features.catalogue.ipynb #c036
+# %% ../../nbs/20_features.catalogue.ipynb #c038
 def _blocks(op:Op, word:str, text:str, unit:str, measure:str, days:int, least:int)->Calculation:
     return _calc(op, f"{measure}_{word}_{days}d", f"{text} of {measure} over blocks of 30 days, {days} days", unit, MEASURE[measure], 0, days, 0, _measure(measure).source, 30*least,
                  f"less than {30*least} days of history, or no {measure}")
 
-# %% ../../nbs/20_features.catalogue.ipynb #c037
+# %% ../../nbs/20_features.catalogue.ipynb #c039
 def trend(measure:str, days:int)->Calculation:
     "Slope a month over the mean."
     return _blocks(Op.trend, "trend", "least-squares slope a block / mean", "ratio", measure, days, 3)
 
-# %% ../../nbs/20_features.catalogue.ipynb #c038
+# %% ../../nbs/20_features.catalogue.ipynb #c040
 def variation(measure:str, days:int)->Calculation:
     "Standard deviation over the mean."
     return _blocks(Op.variation, "variation", "standard deviation / mean", "ratio", measure, days, 3)
 
-# %% ../../nbs/20_features.catalogue.ipynb #c039
+# %% ../../nbs/20_features.catalogue.ipynb #c041
 def surprise(measure:str, days:int)->Calculation:
     "The last month against the months before, in standard deviations."
     return _blocks(Op.surprise, "surprise", "latest block less the mean of the earlier ones, in their standard deviations,", "score", measure, days, 4)
 
-# %% ../../nbs/20_features.catalogue.ipynb #c040
+# %% ../../nbs/20_features.catalogue.ipynb #c042
 def entropy(days:int)->Calculation:
     "How varied the purchases are: entropy of their number over categories, in nats."
     return _calc(Op.entropy, f"category_entropy_{days}d", f"entropy of the number of purchases over {len(VARIETY)} categories, {days} days", "score",
                  MEASURE[f"{VARIETY[0]}_count"], len(VARIETY), days, source="transactions", empty="no transactions ever seen")
 
-# %% ../../nbs/20_features.catalogue.ipynb #c041
+# %% ../../nbs/20_features.catalogue.ipynb #c043
 def entropy_shift(days:int, longer:int)->Calculation:
     "How much less or more varied purchases have become."
     return _calc(Op.entropy_shift, f"category_entropy_shift_{days}d_{longer}d", f"category entropy of {days} days − of {longer} days", "score",
                  MEASURE[f"{VARIETY[0]}_count"], len(VARIETY), days, longer, "transactions", 2*days, f"less than {2*days} days of history")
 
-# %% ../../nbs/20_features.catalogue.ipynb #c042
+# %% ../../nbs/20_features.catalogue.ipynb #c044
 def share_shift(measure:str, whole:str, days:int, longer:int)->Calculation:
     "How a share has moved between a long and a short window."
     return _calc(Op.share_shift, f"{measure}_of_{whole}_shift_{days}d_{longer}d", f"{measure} / {whole} over {days} days − over {longer} days", "share", MEASURE[measure], MEASURE[whole], days, longer,
                  _measure(measure).source, 2*days, f"less than {2*days} days of history, or no {whole}")
 
-# %% ../../nbs/20_features.catalogue.ipynb #c043
+# %% ../../nbs/20_features.catalogue.ipynb #c045
 def tracked(quantity:Q)->Calculation:
     "A quantity as it is."
     q = QUANTITIES[quantity]
-    return _calc(Op.tracked, quantity.name, q.text, q.unit, quantity, empty="not yet known: the tables or the events it needs have not been seen")
-
-# %% ../../nbs/20_features.catalogue.ipynb #c044
-def over(quantity:Q, base:Q)->Calculation:
-    "One quantity over another: free of currency and scale."
-    return _calc(Op.over, f"{quantity.name}_over_{base.name}", f"{QUANTITIES[quantity].text} / {QUANTITIES[base].text}", "ratio", quantity, base,
-                 empty=f"either is not known, or {base.name} is not above 0")
+    return _calc(Op.tracked, quantity.name, q.text, q.unit, quantity, looks=q.days, empty="not yet known: the tables or the events it needs have not been seen")
 
 # %% ../../nbs/20_features.catalogue.ipynb #c046
+def over(quantity:Q, base:Q)->Calculation:
+    "One quantity over another: free of currency and scale."
+    back = max(QUANTITIES[quantity].days, QUANTITIES[base].days)
+    return _calc(Op.over, f"{quantity.name}_over_{base.name}", f"{QUANTITIES[quantity].text} / {QUANTITIES[base].text}", "ratio", quantity, base, looks=back,
+                 empty=f"either is not known, or {base.name} is not above 0")
+
+# %% ../../nbs/20_features.catalogue.ipynb #c048
 @dataclass(frozen=True)
 class Feature:
     "One row of the catalogue."
@@ -373,7 +385,7 @@ class Feature:
         "The analyst's phrase with the value in it."
         return self.analyst.replace("{}", "unknown" if value != value else show(value, self.unit))
 
-# %% ../../nbs/20_features.catalogue.ipynb #c047
+# %% ../../nbs/20_features.catalogue.ipynb #c049
 def show(
     value:float, # in the unit
     unit:str,    # money count days share ratio score
@@ -383,13 +395,13 @@ def show(
     if unit == "money": return f"{value/100:,.0f}"
     return f"{value:,.0f}" if unit in ("count", "days") else f"{value:.2f}"
 
-# %% ../../nbs/20_features.catalogue.ipynb #c048
+# %% ../../nbs/20_features.catalogue.ipynb #c050
 def _rows(group:str, *rows:tuple)->tuple[Feature, ...]:
     "Rows of one group: calculation, sign mark, analyst phrase, customer phrase; a doubled mark is enforced."
     marks = {"+": (1, 0), "-": (-1, 0), "0": (0, 0), "++": (1, 1), "--": (-1, -1)}
     return tuple(Feature(group, calc, marks[mark][0], analyst, customer, marks[mark][1], customer is None) for calc, mark, analyst, customer in rows)
 
-# %% ../../nbs/20_features.catalogue.ipynb #c050
+# %% ../../nbs/20_features.catalogue.ipynb #c052
 _PAY, _INCOME = "Your pay has not arrived as usual", "Your income has changed"
 INCOME = _rows("income",
     (tracked(Q.pay_late_days), "+", "pay is {} days later than usual", _PAY),
@@ -421,7 +433,7 @@ INCOME = _rows("income",
     (tracked(Q.monthly_inflow), "-", "{} comes in a month", "The level of your income"),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c052
+# %% ../../nbs/20_features.catalogue.ipynb #c054
 _LOW, _OVERDRAFT = "Your balance has been low", "You have been using your overdraft"
 LIQUIDITY = _rows("liquidity",
     (over(Q.balance, Q.due_30d), "--", "the balance covers {} times what is due in 30 days", "Several payments are coming up"),
@@ -463,7 +475,7 @@ LIQUIDITY = _rows("liquidity",
     (per("interest_earned", Q.monthly_inflow, 180), "-", "interest earned is {} of a month's inflow", "The level of your balance"),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c054
+# %% ../../nbs/20_features.catalogue.ipynb #c056
 _SAVINGS = "You have been drawing on savings"
 SAVINGS = _rows("savings",
     (over(Q.savings, Q.monthly_outgoings), "--", "savings cover {} months of outgoings", "The level of your savings"),
@@ -475,7 +487,7 @@ SAVINGS = _rows("savings",
     (pace("put_to_savings", 30, 180), "-", "saving runs at {} of its 180-day pace", "You have been putting less aside"),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c056
+# %% ../../nbs/20_features.catalogue.ipynb #c058
 _DUE, _TIMING, _AUTO = "Payments are coming up", "A payment falls some time after your payday", "Some payments are not set to be collected automatically"
 OBLIGATIONS = _rows("obligations",
     (over(Q.projected_next_due, Q.next_due), "--", "the projected balance at the next due covers it {} times", "Money may be tight when the next payment is due"),
@@ -515,7 +527,7 @@ OBLIGATIONS = _rows("obligations",
     (since("contract_target"), "0", "{} days since the last new loan, card or lease", "You have taken on a new commitment"),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c058
+# %% ../../nbs/20_features.catalogue.ipynb #c060
 _FAILED, _LATE = "A payment did not go through", "Some payments were made after their date"
 PAYMENT = _rows("payment",
     (total("failed_debits", 30), "++", "{} failed debits in 30 days", _FAILED),
@@ -549,7 +561,7 @@ PAYMENT = _rows("payment",
     (tracked(Q.autopay_lost), "+", "{} automatic collections ended", "A payment is no longer collected automatically"),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c060
+# %% ../../nbs/20_features.catalogue.ipynb #c062
 _SPEND = "Your spending has changed"
 SPENDING = _rows("spending",
     (pace("discretionary", 30, 180), "0", "discretionary spending runs at {} of its 180-day pace", _SPEND),
@@ -571,7 +583,7 @@ SPENDING = _rows("spending",
     (share("new_merchant", "outgoing_count", 30), "0", "{} of payments out went to merchants never met before", _SPEND),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c062
+# %% ../../nbs/20_features.catalogue.ipynb #c064
 _BORROW = "You have been borrowing"
 CREDIT = _rows("credit",
     (total("dear_credits", 60), "+", "{} payday loans or cash advances in 60 days", _BORROW),
@@ -588,7 +600,7 @@ CREDIT = _rows("credit",
     (total("gambling_count", 60), "+", "{} gambling payments in 60 days", None),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c064
+# %% ../../nbs/20_features.catalogue.ipynb #c066
 SHOCKS = _rows("shocks",
     (over(Q.largest_debit_30d, Q.monthly_inflow), "+", "the largest single outgoing of 30 days is {} of a month's inflow", "A large expense"),
     (over(Q.largest_debit_30d, Q.largest_debit_180d), "0", "the largest single outgoing of 30 days is {} of that of 180", "A large expense"),
@@ -602,22 +614,22 @@ SHOCKS = _rows("shocks",
     (tracked(Q.account_age_days), "-", "the oldest account is {} days old", "How long you have been with us"),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c066
+# %% ../../nbs/20_features.catalogue.ipynb #c068
 CATALOGUE: tuple[Feature, ...] = (*INCOME, *LIQUIDITY, *SAVINGS, *OBLIGATIONS, *PAYMENT, *SPENDING, *CREDIT, *SHOCKS)
 BY_NAME: dict[str, Feature] = {f.name: f for f in CATALOGUE}
 if len(BY_NAME) != len(CATALOGUE): raise ParamsError("two features of the catalogue have the same name", remedy="remove one of the two declarations")
 
-# %% ../../nbs/20_features.catalogue.ipynb #c067
+# %% ../../nbs/20_features.catalogue.ipynb #c069
 def names()->list[str]: # in the catalogue's order
     "The names of all features."
     return [f.name for f in CATALOGUE]
 
-# %% ../../nbs/20_features.catalogue.ipynb #c068
+# %% ../../nbs/20_features.catalogue.ipynb #c070
 def monotone()->dict[str, int]: # name → +1 or -1
     "The features in which a learner must be monotone, and which way."
     return {f.name: f.monotone for f in CATALOGUE if f.monotone}
 
-# %% ../../nbs/20_features.catalogue.ipynb #c069
+# %% ../../nbs/20_features.catalogue.ipynb #c071
 def dictionary(
     features:Mapping[str, Feature]=BY_NAME, # what to list
 )->pd.DataFrame: # (n_features, 10), one row a feature
