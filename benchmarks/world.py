@@ -1,4 +1,4 @@
-"""The world against its limits: `python benchmarks/world.py [--customers 2000] [--repeat 3] [--plain 6]`.
+"""The world against its limits: `python benchmarks/world.py [--customers 10000] [--repeat 3] [--plain 6]`.
 
 Ratios are measured in this one run; CPU seconds are of all threads, medians.
   world   living every life, building the tables, checking their contracts and writing them
@@ -100,7 +100,7 @@ def plain(customers):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--customers", type=int, default=2000)
+    parser.add_argument("--customers", type=int, default=10_000)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--plain", type=int, default=6)
     parser.add_argument("--only-plain", action="store_true", help=argparse.SUPPRESS)

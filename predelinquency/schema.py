@@ -254,7 +254,7 @@ def validate(
     if missing:
         raise SchemaError(f"table {table.name} lacks column {', '.join(missing)}; it has {', '.join(map(str, frame.columns))}", where=where,
                           remedy="add the column, or map it in the mapping file")
-    try: contract(table).validate(frame, lazy=True)
+    try: contract(table).validate(frame, lazy=True, inplace=True) # no check changes a value, so no copy is needed
     except errors.SchemaErrors as e: raise SchemaError(_explain(table, frame, e.failure_cases), where=where, remedy=_remedy(table, e.failure_cases)) from None
     return frame[table.names]
 

@@ -16,7 +16,7 @@ __all__ = ['CURRENT', 'SAVINGS', 'TERM', 'CARD', 'LOAN', 'HIDDEN', 'OUTSIDE', 'A
            'season_of_pay', 'receive', 'receive_more', 'born_choice', 'amount_due', 'when_paid', 'announce',
            'card_wish', 'tend', 'spendable', 'cover', 'due_within', 'living', 'pay_due', 'pay', 'note_payment',
            'refuse', 'give_up', 'take_back', 'poisson', 'spend', 'buy', 'choose_account', 'in_reach', 'due_soon',
-           'reflect', 'adapt', 'turn_of_month']
+           'look_ahead', 'reflect', 'adapt', 'turn_of_month']
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c003
 from typing import Any
@@ -591,26 +591,46 @@ def due_soon(s:Any, k:int, days:int)->int:
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c063
 @kernel
+def look_ahead(s:Any, days:int)->tuple[int, int, int, int]:
+    "Due until pay, due within 30 days, of the visible ones due until pay or 12 days, and within 4: in one pass."
+    until_next, within_month, reserve, soon = 0, 0, 0, 0
+    for k in range(SLOTS):
+        if not s.active[k]: continue
+        for j in range(OPEN):
+            left = s.left[k, j]
+            if left <= 0: continue
+            ahead = s.due_on[k, j] - s.day
+            if ahead > 30: continue
+            within_month += left
+            if ahead <= days:
+                until_next += left
+                if s.seen[k] and ahead <= 12: reserve += left
+            if s.seen[k] and ahead <= 4: soon += left
+    return until_next, within_month, reserve, soon
+
+# %% ../../nbs/11_simulate.cashflow.ipynb #c064
+@kernel
 def reflect(s:Any, t:Any, log:Any)->None:
     "Adjust spending to means, and move own money before the next dues if one is looking."
     days, daily, reach = min(21, max(5, s.pay_on - s.day)), t.spend_day * s.level, in_reach(s, t)
-    until_pay = reach / (due_within(s, days, False) + days * daily * .5)
-    month = (reach + t.income * s.wage * s.pay_factor + 3 * t.side) / (due_within(s, 30, False) + 30 * daily * .6)
+    until_next, within_month, reserve, soon = look_ahead(s, days)
+    until_pay = reach / (until_next + days * daily * .5)
+    month = (reach + t.income * s.wage * s.pay_factor + 3 * t.side) / (within_month + 30 * daily * .6)
     s.ease += .35 * (min(3.0, max(0.0, min(until_pay, month))) - s.ease)
     s.cut = 1.0 - t.restraint * (1.0 - min(1.0, max(.2, .05 + .75 * s.ease)))
     christmas = civil(s.day)[1] == 12
     if christmas: s.cut = max(s.cut, .9)
-    s.reserve = 0 if s.ease > 1.4 or christmas else int(t.restraint * due_within(s, min(days, 12), True))
+    s.reserve = 0 if s.ease > 1.4 or christmas else int(t.restraint * reserve)
     if s.active[0] and s.seen[0] and due_soon(s, 0, 20) > 0: s.reserve = max(s.reserve, int(s.amount[0] * (1.0 if s.kind[0] == MORTGAGE_DUE else t.restraint))) # the home comes first
     wealth = s.money[CURRENT] + s.money[SAVINGS] + s.money[HIDDEN]
     s.mood = min(1.3, max(.65, .74 + .26 * wealth / t.wanted))
     if draw(s, t, ATTENTION, 0) < t.attentive:
         at_time(s, 84_000_000)
-        soon = due_within(s, 4, True) + int(t.spend_day) - s.money[CURRENT]
+        soon += int(t.spend_day) - s.money[CURRENT]
         if soon > 0: cover(s, t, log, soon)
         elif t.has_savings and s.money[CURRENT] > .6 * t.wanted + t.income and s.day - s.paid_on < 4: shift(s, t, log, CURRENT, SAVINGS, int(s.money[CURRENT] - .6 * t.wanted - t.income) // 10_000 * 10_000)
 
-# %% ../../nbs/11_simulate.cashflow.ipynb #c064
+# %% ../../nbs/11_simulate.cashflow.ipynb #c065
 @kernel
 def adapt(s:Any, t:Any)->None:
     "Once a month habits move a quarter of the way to what the income and the contracts of today allow; wages drift back."
@@ -623,7 +643,7 @@ def adapt(s:Any, t:Any)->None:
     for k in range(SLOTS):
         if not s.autopay[k] and s.ease > 1.2 and draw(s, t, HABIT, 10 + k) < .2 * t.autopay * t.autopay: s.autopay[k] = 1
 
-# %% ../../nbs/11_simulate.cashflow.ipynb #c065
+# %% ../../nbs/11_simulate.cashflow.ipynb #c066
 @kernel
 def turn_of_month(s:Any, t:Any, log:Any)->None:
     "Habits adapt; interest on the overdraft, on the card, on savings."
