@@ -86,15 +86,15 @@ QUIET = dict(PLOOMBER_STATS_ENABLED="false", DVC_NO_ANALYTICS="1", MLFLOW_DISABL
 
 # %% ../nbs/80_cli.ipynb #c013
 def _beside(before:dict[str, Any], after:dict[str, Any])->list[Any]:
-    "This run's numbers beside the last one's, where they moved."
+    "This run's numbers beside the last one's, where they moved: the headline first, ends of intervals last."
     from predelinquency.model.evaluate import compare
     rows = compare(before, after)
     if not before: return ["\nthe first run here: the next one's numbers are shown beside its own"]
     moved = rows[(rows["change"].abs() > 1e-12) | rows["change"].isna()]
     if not len(moved): return ["\nthe same numbers as the last run"]
     table = Table("metric", "last run", "this run", "change", box=None, pad_edge=False)
-    for name, old, new, change in moved[["metric", "before", "after", "change"]].head(MOST_ROWS).itertuples(index=False):
-        table.add_row(name, *(_number(x) for x in (old, new)), _number(change, "+"))
+    order = sorted(moved.itertuples(index=False), key=lambda row: (row.metric.endswith(("low", "high")), not row.metric.startswith("headline.")))
+    for row in order[:MOST_ROWS]: table.add_row(row.metric, _number(row.before), _number(row.after), _number(row.change, "+"))
     return ["", table, *([f"… and {len(moved) - MOST_ROWS} more"] if len(moved) > MOST_ROWS else [])]
 
 # %% ../nbs/80_cli.ipynb #c014
