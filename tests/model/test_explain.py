@@ -122,8 +122,11 @@ def test_a_model_without_any_tree_has_a_score_and_no_reasons():
 def test_trees_without_a_split_give_nobody_anything():
     x, y = rows(300)
     f = learners.fit("xgboost", x, y, NAMES, replace(SETTINGS, min_child_weight=1e9, trees=3), {}, 1)
-    margin, parts = explain.look_up(explain.leaf_table(explain.trees_of(f)), x)
-    assert not parts[:, :-1].any() and margin == pytest.approx(learners.predict_margin(f, x), abs=1e-6)
+    stump = explain.Trees(*(np.array([v]) for v in (0, 0., False, -1, -1, .7, 10., 0)), base=-1.)
+    for trees, margins in ((explain.trees_of(f), learners.predict_margin(f, x)), (stump, np.full(len(x), -.3))):
+        margin, parts = explain.look_up(explain.leaf_table(trees), x)
+        assert not parts[:, :-1].any() and margin == pytest.approx(margins, abs=1e-6)
+        assert parts.sum(1) == pytest.approx(margin, abs=1e-9)
 
 
 def test_contributions_that_do_not_add_up_are_an_error_that_names_the_row(model):
@@ -278,11 +281,11 @@ def test_reasons_are_written_whole_or_not_at_all(book, tmp_path):
 
 
 def test_directions_say_where_the_model_goes_against_the_catalogue():
-    voices, rng = explain.bundles(["failed_debits_30d", "late_share", "pay_rhythm_days"]), np.random.default_rng(1)
-    x = rng.random((300, 3))
-    parts = np.column_stack([x[:, 0], -2 * x[:, 1], np.zeros(300), np.zeros(300)])
+    voices, rng = explain.bundles(["failed_debits_30d", "late_share", "pay_rhythm_days", "days_since_failed_debits"]), np.random.default_rng(1)
+    x = rng.random((300, 4))
+    parts = np.column_stack([x[:, 0], -2 * x[:, 1], np.zeros(300), -.1 * x[:, 3], np.zeros(300)])
     found = explain.directions(parts, x, voices).set_index("name")
-    assert found.agrees.to_dict() == {"failed_debits_30d": True, "late_share": False, "pay_rhythm_days": None}
+    assert found.agrees.to_dict() == {"failed_debits_30d": True, "late_share": False, "pay_rhythm_days": None, "days_since_failed_debits": True}
     assert found.found["failed_debits_30d"] == pytest.approx(1) and found.found["late_share"] == pytest.approx(-1) and np.isnan(found.found["pay_rhythm_days"])
     assert found.index[0] == "late_share"
 
