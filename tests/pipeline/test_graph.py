@@ -1,5 +1,7 @@
 """Ploomber's graph and DVC's are one graph."""
 import re
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -85,3 +87,12 @@ def test_ploomber_and_the_runner_read_the_same_parameters_cell():
         assert stage.upstream == pipeline.upstream_of(ROOT/stage.notebook)
         first = next(c for c in notebook(ROOT/stage.notebook).cells if c["cell_type"] == "code")
         assert first["metadata"].get("tags") == ["parameters"], stage.notebook
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_stage_imports_every_name_it_uses(name):
+    "Ploomber refuses a notebook that leans on names which only a notebook's kernel has, such as `display`."
+    code = "\n".join(line for cell in notebook(ROOT/STAGES[name].notebook).code for line in [*cell.split("\n"), ""])
+    done = subprocess.run([sys.executable, "-m", "pyflakes"], input=code, capture_output=True, text=True)
+    given = re.compile(r"undefined name '(upstream|product|base|section)'")
+    assert [line for line in done.stdout.split("\n") if "undefined name" in line and not given.search(line)] == []
