@@ -141,3 +141,10 @@ def test_a_missing_model_is_refused_with_the_stage_that_makes_it(tmp_path):
 def test_no_model_file_can_run_code(fits, tmp_path):
     "Pickles begin with 0x80; these are UBJ, text and JSON."
     for kind in KINDS: assert learners.save(fits[kind], tmp_path).read_bytes()[:1] in (b"{", b"t")
+
+
+def test_the_scorecard_learns_that_not_knowing_is_a_sign():
+    unknown = np.isnan(X[:, 3])
+    y = (np.random.default_rng(9).random(5000) < np.where(unknown, .1, .5)).astype(float)
+    margin = learners.predict_margin(learners.fit("scorecard", X[:4000], y[:4000], NAMES, settings(), {}, 1), X[JUDGED])
+    assert margin[unknown[JUDGED]].mean() < margin[~unknown[JUDGED]].mean() - 1
