@@ -124,6 +124,11 @@ def test_rows_that_point_to_nobody_are_dropped_and_counted(tmp_path:Path):
     assert schema.read(tmp_path/"raw", "obligations").customer_id.tolist() == [0]
 
 
+def test_a_condition_that_cannot_be_decided_keeps_nothing(tmp_path:Path):
+    report = sources.check(bank(tmp_path, MAPPING.replace("amount: sum, currency: money}", "amount: sum, currency: money}\n    keep: {paid in 2024: paid >= '2024-01-01'}")), tmp_path)
+    assert (report.tables["obligations"].rows, report.tables["obligations"].dropped) == (2, {"paid in 2024": 1})
+
+
 def test_moments_of_an_earlier_ingest_do_not_outlive_their_mapping(tmp_path:Path):
     own = MAPPING + "  moments:\n    from: book\n    columns: {customer: name, as_of: due, target: \"case when paid is null then 1 else 0 end\", seen_before: number > 1}\n"
     sources.ingest(bank(tmp_path, own), tmp_path, tmp_path/"raw", BASE)

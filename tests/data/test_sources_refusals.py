@@ -113,6 +113,13 @@ def test_a_disk_that_fills_up_while_writing_leaves_nothing(tmp_path:Path, monkey
     assert untouched(tmp_path, {"book.csv"})
 
 
+def test_a_file_that_may_not_be_read_is_no_full_disk(tmp_path:Path, monkeypatch:pytest.MonkeyPatch):
+    def locked(*_:object)->None: raise PermissionError(errno.EACCES, "Permission denied", "book.csv")
+    mapping = bank(tmp_path)
+    monkeypatch.setattr(sources, "_as_utf8", locked)
+    with pytest.raises(SchemaError, match=r"book\.csv: cannot be read: Permission denied"): sources.check(mapping, tmp_path)
+
+
 @pytest.fixture
 def tiny_disk(tmp_path:Path)->Iterator[Path]:
     "A disk of 64 kB."
