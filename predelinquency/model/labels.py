@@ -344,7 +344,7 @@ def folds(
     "Grouped, stratified folds, several times over."
     people, row = np.unique(np.asarray(customer_ids), return_inverse=True)
     positives = np.bincount(row, weights=np.asarray(target, float))
-    if (positives > 0).sum() < folds: raise ParamsError(f"{int((positives > 0).sum())} customers with a positive cannot fill {folds} folds", where="evaluate.folds", remedy="use fewer folds")
+    if (positives > 0).sum() < folds: raise ParamsError(f"{int((positives > 0).sum())} customers with a positive cannot fill {folds} folds", where="train.folds", remedy="use fewer folds")
     dealt = np.empty((repeats, len(people)), np.int64)
     for r in range(repeats):
         dealt[r, np.lexsort((draw(people, seed, FOLD, r), -positives))] = np.arange(len(people)) % folds

@@ -110,4 +110,4 @@ def test_folds_do_not_depend_on_the_order_of_rows():
 
 
 def test_too_few_positives_for_the_folds_are_refused():
-    with pytest.raises(ParamsError, match="cannot fill 5 folds"): lb.folds(np.arange(50), (np.arange(50) < 3).astype(int), 5, 1, 1)
+    with pytest.raises(ParamsError, match="train.folds: 3 customers with a positive cannot fill 5 folds"): lb.folds(np.arange(50), (np.arange(50) < 3).astype(int), 5, 1, 1)
