@@ -114,10 +114,11 @@ def test_a_disk_that_fills_up_while_writing_leaves_nothing(tmp_path:Path, monkey
 
 
 def test_a_file_that_may_not_be_read_is_no_full_disk(tmp_path:Path, monkeypatch:pytest.MonkeyPatch):
-    def locked(*_:object)->None: raise PermissionError(errno.EACCES, "Permission denied", "book.csv")
     mapping = bank(tmp_path)
-    monkeypatch.setattr(sources, "_as_utf8", locked)
-    with pytest.raises(SchemaError, match=r"book\.csv: cannot be read: Permission denied"): sources.check(mapping, tmp_path)
+    for code, kind, words in ((errno.EACCES, SchemaError, r"book\.csv: cannot be read"), (errno.ENOSPC, StoreError, r"(?s)could not write.*TMPDIR")):
+        def fails(*_:object, code:int=code)->None: raise OSError(code, "it cannot be", "book.csv")
+        monkeypatch.setattr(sources, "_as_utf8", fails)
+        with pytest.raises(kind, match=words): sources.check(mapping, tmp_path)
 
 
 @pytest.fixture
