@@ -128,6 +128,7 @@ def test_a_failed_save_leaves_the_model_that_was_there(rows, tmp_path):
     fits, about = learn(rows)
     first = train.save(tmp_path/"model", fits, about, scored(rows, fits, about))
     def broken(champion): raise ValueError("no cohort")
+    fits, about = learn(rows, replace(TRAIN, max_depth=2))
     with pytest.raises(ValueError, match="no cohort"): train.save(tmp_path/"model", fits, about, scored(rows, fits, about), broken)
     assert train.load(tmp_path/"model").version == first.version and [p.name for p in tmp_path.iterdir()] == ["model"]
 
