@@ -15,6 +15,11 @@ STAGES = ("featurize", "train", "evaluate", "explain")
 os.environ.update(dict(PLOOMBER_STATS_ENABLED="false", DVC_NO_ANALYTICS="1", MLFLOW_DISABLE_TELEMETRY="true", BENTOML_DO_NOT_TRACK="True", PLOOMBER_ENV_FILENAME="params.yaml"))
 
 
+def pytest_collection_modifyitems(items:list[pytest.Item])->None:
+    "Slow files first: a worker that starts one at the end would leave the other idle."
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def project()->Path:
     "The project's folder."

@@ -1,4 +1,4 @@
-"""DVC and Ploomber run the same graph, in a clone of the project with a tiny world. One worker runs these tests, in this order."""
+"""DVC and Ploomber run the same graph, in a clone of the project with a tiny world. A worker runs whole files, so these tests never meet in the clone."""
 import json
 import os
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tools")]
+pytestmark = pytest.mark.slow
 TINY = {"simulate": {"customers": 160}, "base": {"customers_per_part": 80}, "evaluate": {"bootstrap": 20}}
 AUTHOR = ("-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
 

@@ -10,6 +10,7 @@ import pytest
 
 from predelinquency import pipeline
 
+pytestmark = pytest.mark.slow
 STAGES = [s for s in pipeline.graph(Path(__file__).parent.parent.parent).values() if s.name not in pipeline.STAND_IN]
 
 
