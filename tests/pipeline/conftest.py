@@ -72,12 +72,16 @@ def blocked(toy:Toy)->Callable[[], subprocess.Popen[str]]:
     """Starts a run that stands still in the middle of writing, and returns when it stands there. `toy.ended()` waits for the end of its kernel: the kernel holds the
     other end of a pipe, so nothing has to be guessed from a clock."""
     import os
+    import signal
     pipe = toy.folder/"standing"
     os.mkfifo(pipe)
 
     def begin()->subprocess.Popen[str]:
         toy.during(f"pipe = open({str(pipe)!r}, 'w'); pipe.write('here'); pipe.flush(); import signal; signal.pause()")
+        # a suite that runs in the background ignores Ctrl-C and would hand that on; this run is interrupted as in a terminal
+        heard = signal.signal(signal.SIGINT, signal.default_int_handler)
         run = subprocess.Popen(toy.command("stage", "simulate"), cwd=toy.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        signal.signal(signal.SIGINT, heard)
         reader = open(pipe)
         assert reader.read(4) == "here"
         toy.ended = reader.read
