@@ -5,7 +5,7 @@ SHELL  := /bin/bash
 PYTHON ?= python3
 BIN    := $(CURDIR)/.venv/bin
 READY  := .venv/.ready
-STAGES := featurize train evaluate explain
+STAGES := featurize train evaluate explain decide
 
 # dvc calls `predelinquency`, so it must find it; nothing is reported to anyone; one parameter file for every tool
 export PATH := $(BIN):$(PATH)

@@ -62,7 +62,7 @@ def _row(table:Table, done:pipeline.Run)->None:
 @app.command()
 @told
 def stage(
-    names:Annotated[list[str], typer.Argument(help="One or more of: simulate (or ingest) featurize train evaluate explain.", metavar="NAME...")],
+    names:Annotated[list[str], typer.Argument(help="One or more of: simulate (or ingest) featurize train evaluate explain decide.", metavar="NAME...")],
     root:Annotated[str, typer.Option(help="Where results are read and written.")]=pipeline.DEFAULT_ROOT,
     settings:Annotated[list[str] | None, typer.Option("--set", help="A parameter for this run only, e.g. train.max_depth=5. May be repeated.")]=None,
 )->None:

@@ -107,6 +107,7 @@ class Params:
     train: Train
     evaluate: Evaluate
     explain: Explain
+    decide: Decide
 
 # %% ../nbs/02_params.ipynb #c015
 Section = TypeVar("Section")

@@ -11,7 +11,7 @@ from predelinquency import params, pipeline
 
 PROJECT = Path(__file__).parent.parent
 CUSTOMERS = 300
-STAGES = ("featurize", "train", "evaluate", "explain")
+STAGES = ("featurize", "train", "evaluate", "explain", "decide")
 os.environ.update(dict(PLOOMBER_STATS_ENABLED="false", DVC_NO_ANALYTICS="1", MLFLOW_DISABLE_TELEMETRY="true", BENTOML_DO_NOT_TRACK="True", PLOOMBER_ENV_FILENAME="params.yaml"))
 
 
