@@ -324,7 +324,7 @@ def receive_more(s:Any, t:Any, log:Any)->None:
 @kernel
 def born_choice(t:Any)->float:
     "A choice that a person keeps for life."
-    return uniform(t.seed, t.id, 0, CONTRACT, 170)
+    return uniform(t.nature, t.id, 0, CONTRACT, 170)
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c038
 @kernel
@@ -348,7 +348,7 @@ def when_paid(s:Any, t:Any, k:int)->int:
     if uniform(t.seed, t.id, key, MANUAL, 0) < t.forgets * (1.6 if s.kind[k] >= UTILITY_DUE else 1.0):
         u = uniform(t.seed, t.id, key, MANUAL, 1)
         return due + 2 + int(20 * u * u + 6 * u)
-    return max(s.day, due - int(7 * uniform(t.seed, t.id, s.contract[k], HABIT, 0)) - int(2.5 * uniform(t.seed, t.id, key, MANUAL, 2)))
+    return max(s.day, due - int(7 * uniform(t.nature, t.id, s.contract[k], HABIT, 0)) - int(2.5 * uniform(t.seed, t.id, key, MANUAL, 2)))
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c040
 @kernel

@@ -134,7 +134,7 @@ OWN_NAME, BANK_NAME, ELSEWHERE_NAME = 0, 1, 2
 # %% ../../nbs/10_simulate.personas.ipynb #c019
 SEASONS = 4 # ordinary, December, January, summer
 PERSON = np.dtype([
-    ("seed", "i8"), ("id", "i8"), ("persona", "i8"), ("visible_from", "i8"), ("lag_ms", "i8"), # world, customer, row of PERSONAS, first visible day, longest arrival lag
+    ("seed", "i8"), ("nature", "i8"), ("id", "i8"), ("persona", "i8"), ("visible_from", "i8"), ("lag_ms", "i8"), # world, what a person keeps for life (a fork changes only the first), customer, row of PERSONAS, first visible day, longest arrival lag
     ("rhythm", "i8"), ("income", "i8"), ("pay", "i8"), ("wobble", "f8"), ("pay_dom", "i8"), ("pay_category", "i8"), ("side", "i8"), ("termly", "i8"), # minor units
     ("spend_day", "f8"), ("visits", "f8"), ("ticket", "f8"), ("pick", "f8", (SEASONS, 2, len(SPENDING))), ("base_rate", "f8", (SEASONS, 2)), # purchases: minor/day, number/day, scale, cumulative choice
     ("hidden_pay", "f8"), ("hidden_spend", "f8"), ("topup", "i8"), # share of pay and of purchases at another bank; minor units sent over each pay
@@ -273,7 +273,7 @@ def birth(
     hidden_share:float, # 0–1
 )->None:
     "Draw one person."
-    t.seed, t.id = seed, customer
+    t.seed, t.nature, t.id = seed, seed, customer
     t.persona = choose(personas[:, SHARE], born(t, 0))
     p = personas[t.persona]
     birth_income(t, p)
