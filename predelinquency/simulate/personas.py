@@ -8,7 +8,7 @@ __all__ = ['RHYTHMS', 'PERSONAS', 'SPENDING', 'NAMES', 'NAME_RANGE', 'OWN_NAME',
            'OVERDRAFT', 'BUFFER', 'AUTOPAY', 'FORGETS', 'FAMILY', 'GAMBLES', 'DEAR', 'HARDSHIP', 'RHYTHM', 'MONTHLY',
            'FORTNIGHTLY', 'WEEKLY', 'FOURWEEKLY', 'GIG', 'INVOICE', 'BIRTH', 'table', 'Persona', 'Spending',
            'persona_matrix', 'spending_matrix', 'born', 'between', 'birth_income', 'birth_habits', 'birth_accounts',
-           'birth_tastes', 'choose', 'birth']
+           'birth_tastes', 'choose', 'birth', 'draws_of']
 
 # %% ../../nbs/10_simulate.personas.ipynb #c003
 from dataclasses import dataclass, fields
@@ -280,3 +280,15 @@ def birth(
     birth_habits(t, p)
     birth_accounts(t, p, hidden_share)
     birth_tastes(t, spending)
+
+# %% ../../nbs/10_simulate.personas.ipynb #c035
+@kernel
+def draws_of(
+    seeds:Any, ids:Any,    # (n,) int64
+    purpose:int, count:int, # what for, how many
+)->Any: # (n, count) in [0, 1)
+    "Draws of a birth for many people at once."
+    u = np.empty((ids.shape[0], count))
+    for i in range(ids.shape[0]):
+        for j in range(count): u[i, j] = uniform(seeds[i], ids[i], 0, purpose, j)
+    return u

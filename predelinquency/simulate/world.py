@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ROWS_A_MONTH', 'EPISODES', 'PROTECTED', 'LATENT', 'TRUTH', 'Settings', 'step', 'measure', 'live', 'arrive_here',
            'fits', 'scatter', 'populate', 'days_of', 'Room', 'raw_part', 'transactions', 'obligations', 'payments',
-           'draws_of', 'customers', 'accounts', 'episodes', 'protected', 'latent', 'tables_of', 'simulate', 'check']
+           'customers', 'accounts', 'episodes', 'protected', 'latent', 'tables_of', 'simulate', 'check']
 
 # %% ../../nbs/13_simulate.world.ipynb #c002
 from collections.abc import Iterator
@@ -22,8 +22,9 @@ from .. import schema
 from ..core import DAY_MS, ParamsError, civil, kernel, to_day, uniform
 from ..params import Base, Params, Simulate
 from ..schema import Column, Part, Table, ranges, writing
+from . import contacts
 from .cashflow import (LIFE, LOG_WIDTH, SLOTS, begin, receive, receive_more, reflect, spend, take_back, tend, turn_of_month)
-from .personas import NAMES, PERSON, PERSONAS, birth, persona_matrix, spending_matrix
+from .personas import NAMES, PERSON, PERSONAS, birth, draws_of, persona_matrix, spending_matrix
 from .stress import STRESSES, befall, indulge, repay_dear, seek_help, stress_matrix, suffer
 
 # %% ../../nbs/13_simulate.world.ipynb #c004
@@ -217,18 +218,6 @@ def payments(
         amount_minor=amount))
 
 # %% ../../nbs/13_simulate.world.ipynb #c028
-@kernel
-def draws_of(
-    seeds:Any, ids:Any,    # (n,) int64
-    purpose:int, count:int, # what for, how many
-)->Any: # (n, count) in [0, 1)
-    "Draws of a birth for many people at once."
-    u = np.empty((ids.shape[0], count))
-    for i in range(ids.shape[0]):
-        for j in range(count): u[i, j] = uniform(seeds[i], ids[i], 0, purpose, j)
-    return u
-
-# %% ../../nbs/13_simulate.world.ipynb #c029
 def customers(
     people:np.recarray, first:int, # PERSON records, first visible day
 )->pd.DataFrame: # (n, columns of `schema.CUSTOMERS`)
@@ -239,7 +228,7 @@ def customers(
     return pd.DataFrame(dict(customer_id=people.id, source_id=[f"C{i:09d}" for i in people.id], joined_on=_day(joined), segment=_word(segment, ("everyday", "plus", "premier")),
         time_zone=_word(np.zeros(len(people)), ("Europe/London",))))
 
-# %% ../../nbs/13_simulate.world.ipynb #c030
+# %% ../../nbs/13_simulate.world.ipynb #c029
 def accounts(
     people:np.recarray, lives:np.recarray, joined:np.ndarray, # records, and the joining dates
 )->pd.DataFrame: # (n, columns of `schema.ACCOUNTS`)
@@ -250,7 +239,7 @@ def accounts(
     return pd.DataFrame(dict(account_id=people.id[who] * 8 + account, customer_id=people.id[who], kind=_word(np.array([0, 1, 4, 2, 3])[account], schema.ACCOUNT_KINDS), opened_on=opened,
         currency=_word(np.zeros(len(who)), ("GBP",)), limit_minor=limit))
 
-# %% ../../nbs/13_simulate.world.ipynb #c032
+# %% ../../nbs/13_simulate.world.ipynb #c031
 EPISODES = Table("episodes", "what went wrong, and when", (
     Column("customer_id", "int64", "whom it hit", low=0), Column("stress", "word", "which stress", tuple(s.name for s in STRESSES)), Column("start_on", "time", "first day"),
     Column("end_on", "time", "last day, as planned when it began"), Column("size", "float64", "how hard, in the unit of the stress table", low=0)))
@@ -258,7 +247,7 @@ PROTECTED = Table("protected", "for fairness audits only", (
     Column("customer_id", "int64", "the customer", low=0, unique=True), Column("age_band", "word", "years", ("18-29", "30-44", "45-59", "60-74", "75+")), Column("sex", "word", "as recorded", ("female", "male")),
     Column("ethnicity", "word", "invented groups", ("group_a", "group_b", "group_c")), Column("region", "word", "where they live", ("north", "midlands", "south", "city"))))
 
-# %% ../../nbs/13_simulate.world.ipynb #c033
+# %% ../../nbs/13_simulate.world.ipynb #c032
 LATENT = Table("latent", "what no bank can see", (
     Column("customer_id", "int64", "the customer", low=0, unique=True), Column("persona", "word", "row of the persona table", tuple(p.name for p in PERSONAS)),
     Column("income_minor", "int64", "usual net income a month, minor units", low=0), Column("hidden_pay_share", "float64", "of pay that goes to another bank, 0–1", low=0),
@@ -267,14 +256,14 @@ LATENT = Table("latent", "what no bank can see", (
     Column("buffer_days", "float64", "liquid money everywhere / daily outgoings, mean over the visible months")))
 TRUTH = (EPISODES, PROTECTED, LATENT)
 
-# %% ../../nbs/13_simulate.world.ipynb #c034
+# %% ../../nbs/13_simulate.world.ipynb #c033
 def episodes(
     rows:np.ndarray, # (LOG_WIDTH, n)
 )->pd.DataFrame:     # (n, columns of `EPISODES`)
     "The episodes table of a part."
     return pd.DataFrame(dict(customer_id=rows[0], stress=_word(rows[1], tuple(s.name for s in STRESSES)), start_on=_day(rows[2]), end_on=_day(rows[3]), size=rows[4] / 1000))
 
-# %% ../../nbs/13_simulate.world.ipynb #c035
+# %% ../../nbs/13_simulate.world.ipynb #c034
 def protected(
     people:np.recarray, # PERSON records
 )->pd.DataFrame:       # (n, columns of `PROTECTED`)
@@ -286,7 +275,7 @@ def protected(
     return pd.DataFrame(dict(customer_id=people.id, age_band=_word(age, words["age_band"]), sex=_word(u[:, 1] < .49, words["sex"]),
         ethnicity=_word(np.digitize(u[:, 2], [.72, .88]), words["ethnicity"]), region=_word((u[:, 3] * 4).astype(int), words["region"])))
 
-# %% ../../nbs/13_simulate.world.ipynb #c036
+# %% ../../nbs/13_simulate.world.ipynb #c035
 def latent(
     people:np.recarray, lives:np.recarray, days:int, # records, and how many days the lives lasted
 )->pd.DataFrame: # (n, columns of `LATENT`)
@@ -295,31 +284,32 @@ def latent(
     return pd.DataFrame(dict(customer_id=people.id, persona=_word(people.persona, tuple(p.name for p in PERSONAS)), income_minor=people.income, hidden_pay_share=people.hidden_pay,
         hidden_spend_share=people.hidden_spend, forgets=people.forgets, family=people.family, hardship=people.hardship, buffer_days=buffer))
 
-# %% ../../nbs/13_simulate.world.ipynb #c037
+# %% ../../nbs/13_simulate.world.ipynb #c036
 def tables_of(
     p:Params|Settings, part:Part, # parameters, which customers
     room:Room|None=None,          # memory to use; the tables are valid until it is used again
-)->tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]: # the canonical tables, the truth
+)->tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]: # the canonical tables and those beside them, the truth
     "Everything about one part."
     days = days_of(p)
     people, lives, (tx, due, paid, wrong) = raw_part(p, part, room)
     who = customers(people, int(days[1]))
     raw = dict(customers=who, accounts=accounts(people, lives, who["joined_on"].to_numpy()), obligations=obligations(due), transactions=transactions(tx), payments=payments(paid))
-    return raw, dict(episodes=episodes(wrong), protected=protected(people), latent=latent(people, lives, int(days[2] - days[0])))
+    went = episodes(wrong)
+    return raw | contacts.tables(who, p.base.seed, went, int(days[2])), dict(episodes=went, protected=protected(people), latent=latent(people, lives, int(days[2] - days[0])))
 
-# %% ../../nbs/13_simulate.world.ipynb #c039
+# %% ../../nbs/13_simulate.world.ipynb #c038
 def simulate(
     p:Params|Settings,  # the parameters
-    folder:Path|str,    # the canonical tables go below it
+    folder:Path|str,    # the canonical tables go below it, and those beside them (`simulate.contacts`)
     truth:Path|str,     # the planted truth goes below it
     progress:bool=True, # show a bar
     threads:int=2,      # parts at a time
 )->dict[str, Any]:      # customers, transactions, …
     "Make the world and write it."
     check(p)
-    counts: dict[str, int] = dict(customers=0, transactions=0, obligations=0, payments=0, episodes=0)
+    counts: dict[str, int] = dict(customers=0, transactions=0, obligations=0, payments=0, preferences=0, contacts=0, episodes=0)
     mine = local()
-    with writing(folder) as raw, writing(truth, TRUTH) as hidden:
+    with writing(folder, [*schema.TABLES.values(), *contacts.BESIDE]) as raw, writing(truth, TRUTH) as hidden:
         def one(part:Part)->dict[str, int]:
             mine.room = getattr(mine, "room", None) or Room()
             tables, planted = tables_of(p, part, mine.room)
@@ -330,7 +320,7 @@ def simulate(
             for k, v in found.items(): counts[k] += v
     return counts
 
-# %% ../../nbs/13_simulate.world.ipynb #c040
+# %% ../../nbs/13_simulate.world.ipynb #c039
 def _each(one:Any, todo:list[Part], threads:int, progress:bool)->Iterator[Any]:
     "Results as they finish, with no more than `threads` parts in the air."
     from tqdm import tqdm
@@ -344,7 +334,7 @@ def _each(one:Any, todo:list[Part], threads:int, progress:bool)->Iterator[Any]:
                 yield job.result()
                 bar.update()
 
-# %% ../../nbs/13_simulate.world.ipynb #c041
+# %% ../../nbs/13_simulate.world.ipynb #c040
 def check(p:Params|Settings)->None:
     "Refuse a world that cannot be."
     def must(good:bool, key:str, what:str)->None:
