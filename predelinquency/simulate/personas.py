@@ -8,7 +8,7 @@ __all__ = ['RHYTHMS', 'PERSONAS', 'SPENDING', 'NAMES', 'NAME_RANGE', 'OWN_NAME',
            'OVERDRAFT', 'BUFFER', 'AUTOPAY', 'FORGETS', 'FAMILY', 'GAMBLES', 'DEAR', 'HARDSHIP', 'RHYTHM', 'MONTHLY',
            'FORTNIGHTLY', 'WEEKLY', 'FOURWEEKLY', 'GIG', 'INVOICE', 'BIRTH', 'table', 'Persona', 'Spending',
            'persona_matrix', 'spending_matrix', 'born', 'between', 'birth_income', 'birth_habits', 'birth_accounts',
-           'birth_tastes', 'choose', 'birth', 'draws_of']
+           'birth_tastes', 'choose', 'birth']
 
 # %% ../../nbs/10_simulate.personas.ipynb #c003
 from dataclasses import dataclass, fields
@@ -134,7 +134,7 @@ OWN_NAME, BANK_NAME, ELSEWHERE_NAME = 0, 1, 2
 # %% ../../nbs/10_simulate.personas.ipynb #c019
 SEASONS = 4 # ordinary, December, January, summer
 PERSON = np.dtype([
-    ("seed", "i8"), ("nature", "i8"), ("id", "i8"), ("persona", "i8"), ("visible_from", "i8"), ("lag_ms", "i8"), # world, what a person keeps for life (a fork changes only the first), customer, row of PERSONAS, first visible day, longest arrival lag
+    ("seed", "i8"), ("nature", "i8"), ("id", "i8"), ("persona", "i8"), ("visible_from", "i8"), ("lag_ms", "i8"), # world, and what is kept for life; customer, row of PERSONAS, first visible day, longest lag
     ("rhythm", "i8"), ("income", "i8"), ("pay", "i8"), ("wobble", "f8"), ("pay_dom", "i8"), ("pay_category", "i8"), ("side", "i8"), ("termly", "i8"), # minor units
     ("spend_day", "f8"), ("visits", "f8"), ("ticket", "f8"), ("pick", "f8", (SEASONS, 2, len(SPENDING))), ("base_rate", "f8", (SEASONS, 2)), # purchases: minor/day, number/day, scale, cumulative choice
     ("hidden_pay", "f8"), ("hidden_spend", "f8"), ("topup", "i8"), # share of pay and of purchases at another bank; minor units sent over each pay
@@ -280,15 +280,3 @@ def birth(
     birth_habits(t, p)
     birth_accounts(t, p, hidden_share)
     birth_tastes(t, spending)
-
-# %% ../../nbs/10_simulate.personas.ipynb #c035
-@kernel
-def draws_of(
-    seeds:Any, ids:Any,    # (n,) int64
-    purpose:int, count:int, # what for, how many
-)->Any: # (n, count) in [0, 1)
-    "Draws of a birth for many people at once."
-    u = np.empty((ids.shape[0], count))
-    for i in range(ids.shape[0]):
-        for j in range(count): u[i, j] = uniform(seeds[i], ids[i], 0, purpose, j)
-    return u
