@@ -4,18 +4,19 @@
 
 # %% auto #0
 __all__ = ['AGREED', 'ASKED', 'WISH', 'LIFE', 'SPOKE', 'BESIDE', 'WAYS', 'NEVER_ASKED', 'NOT_KNOWN', 'CHANGED_MIND', 'LIVES',
-           'TROUBLE', 'LATELY_DAYS', 'BLANK', 'TALK', 'MONTHS', 'MONTH_DAYS', 'Channel', 'agreed', 'preferences',
-           'Told', 'circumstances', 'Said', 'contacts', 'tables']
+           'TROUBLE', 'LATELY_DAYS', 'BLANK', 'TALK', 'MONTHS', 'MONTH_DAYS', 'Channel', 'draws_of', 'agreed',
+           'preferences', 'Told', 'circumstances', 'Said', 'contacts', 'tables']
 
 # %% ../../nbs/12_simulate.contacts.ipynb #c003
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..core import DAY_MS
+from ..core import DAY_MS, kernel, uniform
 from ..schema import CHANNELS, CIRCUMSTANCES, CONTACTS, PREFERENCES, PURPOSES
-from .personas import draws_of, table
+from .personas import table
 
 # %% ../../nbs/12_simulate.contacts.ipynb #c004
 AGREED, ASKED, WISH, LIFE, SPOKE = range(80, 85) # purposes of draws, used nowhere else
@@ -41,11 +42,23 @@ sms         .62     .45    .06
 NEVER_ASKED, NOT_KNOWN, CHANGED_MIND = .02, .005, .10 # shares of customers, of answers, of answers
 
 # %% ../../nbs/12_simulate.contacts.ipynb #c008
+@kernel
+def draws_of(
+    seeds:Any, ids:Any,    # (n,) int64
+    purpose:int, count:int, # what for, how many
+)->Any: # (n, count) in [0, 1)
+    "Draws for a whole life, for many people at once."
+    u = np.empty((ids.shape[0], count))
+    for i in range(ids.shape[0]):
+        for j in range(count): u[i, j] = uniform(seeds[i], ids[i], 0, purpose, j)
+    return u
+
+# %% ../../nbs/12_simulate.contacts.ipynb #c009
 def _draws(who:pd.DataFrame, seed:int, purpose:int, count:int)->np.ndarray: # (n, count)
     ids = who["customer_id"].to_numpy()
     return draws_of(np.full(len(ids), seed), ids, purpose, count)
 
-# %% ../../nbs/12_simulate.contacts.ipynb #c009
+# %% ../../nbs/12_simulate.contacts.ipynb #c010
 def agreed(
     who:pd.DataFrame, seed:int, # `schema.CUSTOMERS`
 )->tuple[np.ndarray, np.ndarray]: # (n, channels, purposes) agreed; (n, channels) wished for: both in the order of `WAYS`
@@ -55,7 +68,7 @@ def agreed(
     wished = np.searchsorted(edge, _draws(who, seed, WISH, 1), side="right") == np.arange(len(WAYS))
     return yes | wished[:, :, None], wished
 
-# %% ../../nbs/12_simulate.contacts.ipynb #c010
+# %% ../../nbs/12_simulate.contacts.ipynb #c011
 def preferences(
     who:pd.DataFrame, seed:int, # `schema.CUSTOMERS`
     until:int,                  # the end of the visible time, days since 1970-01-01
@@ -74,7 +87,7 @@ def preferences(
                               preferred=np.repeat(wished.reshape(-1), len(PURPOSES))))
     return frame[rows].reset_index(drop=True)
 
-# %% ../../nbs/12_simulate.contacts.ipynb #c013
+# %% ../../nbs/12_simulate.contacts.ipynb #c014
 @dataclass(frozen=True)
 class Told:
     "Something about a customer's life or case that a bank may be told."
@@ -82,7 +95,7 @@ class Told:
     share: float      # of customers on record
     in_trouble: float # of those who are, or lately were, ill, out of work or separating
 
-# %% ../../nbs/12_simulate.contacts.ipynb #c014
+# %% ../../nbs/12_simulate.contacts.ipynb #c015
 LIVES: tuple[Told, ...] = table(Told, """
 name                  share in_trouble
 vulnerable            .035       .12
@@ -96,7 +109,7 @@ already_acting        .004       .05
 """)
 TROUBLE, LATELY_DAYS, BLANK = ("illness", "job_loss", "separation"), 180, .0003 # stresses, days, share of answers that are not known
 
-# %% ../../nbs/12_simulate.contacts.ipynb #c015
+# %% ../../nbs/12_simulate.contacts.ipynb #c016
 def circumstances(
     who:pd.DataFrame, seed:int, # `schema.CUSTOMERS`
     wrong:pd.DataFrame,         # customer_id, stress, start_on, end_on
@@ -112,7 +125,7 @@ def circumstances(
         columns[told.name][u[:, k] >= 1 - BLANK] = pd.NA
     return pd.DataFrame(dict(customer_id=who["customer_id"].to_numpy(), **columns))
 
-# %% ../../nbs/12_simulate.contacts.ipynb #c018
+# %% ../../nbs/12_simulate.contacts.ipynb #c019
 @dataclass(frozen=True)
 class Said:
     "A kind of contact."
@@ -122,7 +135,7 @@ class Said:
     a_month: float # chance in 30 days
     open: float    # share that waits for an answer, of the last 30 days
 
-# %% ../../nbs/12_simulate.contacts.ipynb #c019
+# %% ../../nbs/12_simulate.contacts.ipynb #c020
 TALK: tuple[Said, ...] = table(Said, """
 direction channel action          a_month open
 out       email   -                   .15    0
@@ -134,7 +147,7 @@ in        app     -                   .03  .15
 """)
 MONTHS, MONTH_DAYS = 4, 30 # how far back, and the months it is cut into
 
-# %% ../../nbs/12_simulate.contacts.ipynb #c020
+# %% ../../nbs/12_simulate.contacts.ipynb #c021
 def contacts(
     who:pd.DataFrame, seed:int, # `schema.CUSTOMERS`
     until:int,                  # as in `preferences`
@@ -152,7 +165,7 @@ def contacts(
                               channel=pd.Categorical(pick("channel"), categories=list(CHANNELS)), action=pd.Series(pick("action"), dtype="str").replace("-", None).astype("str"), answered=~waits))
     return frame.iloc[order].reset_index(drop=True)
 
-# %% ../../nbs/12_simulate.contacts.ipynb #c023
+# %% ../../nbs/12_simulate.contacts.ipynb #c024
 def tables(
     who:pd.DataFrame, seed:int, # `schema.CUSTOMERS`, any part of the population
     wrong:pd.DataFrame,         # customer_id, stress, start_on, end_on

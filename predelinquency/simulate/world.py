@@ -24,7 +24,8 @@ from ..params import Base, Params, Simulate
 from ..schema import Column, Part, Table, ranges, writing
 from . import contacts
 from .cashflow import (LIFE, LOG_WIDTH, SLOTS, begin, receive, receive_more, reflect, spend, take_back, tend, turn_of_month)
-from .personas import NAMES, PERSON, PERSONAS, birth, draws_of, persona_matrix, spending_matrix
+from .contacts import draws_of
+from .personas import NAMES, PERSON, PERSONAS, birth, persona_matrix, spending_matrix
 from .stress import STRESSES, befall, indulge, repay_dear, seek_help, stress_matrix, suffer
 
 # %% ../../nbs/13_simulate.world.ipynb #c004
