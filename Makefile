@@ -5,7 +5,6 @@ SHELL  := /bin/bash
 PYTHON ?= python3
 BIN    := $(CURDIR)/.venv/bin
 READY  := .venv/.ready
-STAGES := featurize train evaluate explain decide
 
 # dvc calls `predelinquency`, so it must find it; nothing is reported to anyone; one parameter file for every tool
 export PATH := $(BIN):$(PATH)
@@ -36,25 +35,12 @@ $(READY): requirements.lock pyproject.toml
 	@.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-ifneq ($(SOURCE),)
-  ROOT ?= data/runs/$(basename $(notdir $(SOURCE)))
-  FIRST := ingest
-  GIVEN := --set 'ingest.mapping=$(SOURCE)' --set 'ingest.data=$(DATA)'
-else ifneq ($(CUSTOMERS),)
-  ROOT ?= data/runs/customers-$(CUSTOMERS)
-  FIRST := simulate
-  GIVEN := --set 'simulate.customers=$(CUSTOMERS)'
-else
-  FIRST := simulate
-endif
-
 run: $(READY) ## the whole way into data; or SOURCE=berka DATA=folder, or CUSTOMERS=100000, into data/runs
 ifneq ($(SOURCE),)
 	@test -n "$(DATA)" || { echo "say where the files of $(SOURCE) are: make run SOURCE=$(SOURCE) DATA=folder"; exit 1; }
 endif
-ifneq ($(ROOT),)
-	@predelinquency stage $(FIRST) $(STAGES) --root '$(ROOT)' $(GIVEN) $(SETS)
-	@predelinquency report --root '$(ROOT)'
+ifneq ($(SOURCE)$(CUSTOMERS)$(ROOT),)
+	@predelinquency run $(if $(SOURCE),--source '$(SOURCE)' --data '$(DATA)') $(if $(CUSTOMERS),--customers $(CUSTOMERS)) $(if $(ROOT),--root '$(ROOT)') $(SETS)
 else
 	@python -c 'from predelinquency import pipeline; [print(f"! {n} had changed since its export: exported it first") for n in pipeline.export()]'
 	@dvc repro
@@ -63,8 +49,7 @@ endif
 
 try: $(READY) ## the whole way on 500 customers, about a minute, into data/runs/try
 	@rm -rf data/runs/try
-	@predelinquency stage simulate $(STAGES) --root data/runs/try --set simulate.customers=500 $(SETS)
-	@predelinquency report --root data/runs/try
+	@predelinquency run --customers 500 --root data/runs/try $(SETS)
 
 stage: $(READY) ## one stage and its numbers beside the last run: NAME=train [ROOT=data/runs/try] [SET="train.max_depth=5"]
 	@test -n "$(NAME)" || { echo 'say which: make stage NAME=train'; exit 1; }

@@ -11,7 +11,6 @@ from predelinquency import params, pipeline
 
 PROJECT = Path(__file__).parent.parent
 CUSTOMERS = 300
-STAGES = ("featurize", "train", "evaluate", "explain", "decide")
 os.environ.update(dict(PLOOMBER_STATS_ENABLED="false", DVC_NO_ANALYTICS="1", MLFLOW_DISABLE_TELEMETRY="true", BENTOML_DO_NOT_TRACK="True", PLOOMBER_ENV_FILENAME="params.yaml"))
 
 
@@ -63,7 +62,7 @@ def trained(once:Callable[..., Path])->Path:
     "A folder of results: every stage of the pipeline on a small world. Read only."
     def make(folder:Path)->None:
         changes = {"simulate.customers": CUSTOMERS, "base.customers_per_part": 100, "evaluate.bootstrap": 50}
-        for name in ("simulate", *STAGES): pipeline.run(name, folder, changes, PROJECT)
+        for name in pipeline.way(pipeline.graph(PROJECT)): pipeline.run(name, folder, changes, PROJECT)
     return once("trained", make)
 
 
