@@ -18,10 +18,10 @@ unexport PYTHONPATH VIRTUAL_ENV
 
 SETS = $(foreach s,$(SET),--set '$(s)')
 
-.PHONY: help setup run try stage test lab bench doctor readme lock clean
+.PHONY: help setup run try stage test lab bench doctor readme lock clean model-card
 
 help: ## list these commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 setup: $(READY) ## make the environment in .venv (the others do it by themselves)
 
@@ -54,6 +54,10 @@ try: $(READY) ## the whole way on 500 customers, about a minute, into data/runs/
 stage: $(READY) ## one stage and its numbers beside the last run: NAME=train [ROOT=data/runs/try] [SET="train.max_depth=5"]
 	@test -n "$(NAME)" || { echo 'say which: make stage NAME=train'; exit 1; }
 	@predelinquency stage $(NAME) $(if $(ROOT),--root '$(ROOT)') $(SETS)
+
+model-card: $(READY) ## the model-risk pack of the last run, or of ROOT=folder; opened where there is a browser
+	@test -f '$(or $(ROOT),data)/reports/pack/model-card.html' || { echo "there is no pack in $(or $(ROOT),data): make run writes it; for another folder predelinquency stage pack --root FOLDER"; exit 1; }
+	@python -c "from predelinquency.model import pack; print(pack.opened('$(or $(ROOT),data)'))"
 
 test: $(READY) ## style, types, every lesson of the notebooks, every test
 	ruff check
