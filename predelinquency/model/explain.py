@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LAP', 'TOLERANCE', 'REASONS', 'SCORES', 'Trees', 'trees_of', 'LeafTable', 'leaf_table', 'look_up', 'second_opinion',
            'check_additive', 'contributions', 'Bundles', 'bundles', 'Ranked', 'rank', 'reasons', 'tell', 'Explained',
-           'batches', 'writing', 'every_score', 'write_scores', 'directions', 'Scorer']
+           'batches', 'writing', 'every_score', 'write_scores', 'directions', 'Scorer', 'scores']
 
 # %% ../../nbs/33_model.explain.ipynb #c003
 import json, warnings
@@ -274,6 +274,15 @@ class Ranked:
     push: np.ndarray    # (n, top) the bundle's contribution
 
 # %% ../../nbs/33_model.explain.ipynb #c032
+@kernel
+def _sums(parts, of, count):
+    "Each bundle's members added up in their order: a row gives the same bits alone and among thousands, as a matrix product does not."
+    out = np.zeros((len(parts), count))
+    for r in range(len(parts)):
+        for i in range(len(of)): out[r, of[i]] += parts[r, i]
+    return out
+
+# %% ../../nbs/33_model.explain.ipynb #c033
 def rank(
     contributions:np.ndarray, # (n, n_features [+ 1]); a last column for everybody is left out
     b:Bundles,
@@ -282,7 +291,7 @@ def rank(
 )->Ranked:
     "Which bundles push most, and which member speaks for each."
     parts = contributions[:, :len(b.features)]
-    sums = parts @ b.matrix
+    sums = _sums(parts, b.of, b.matrix.shape[1])
     size = sums if raising else np.abs(sums)
     order = np.argsort(-size, axis=1, kind="stable")[:, :top]
     push, bundle_size = np.take_along_axis(sums, order, 1), np.take_along_axis(size, order, 1)
@@ -292,7 +301,7 @@ def rank(
         speaker[:, r] = agree.argmax(1)
     return Ranked(np.where(bundle_size > 0, speaker, -1), push)
 
-# %% ../../nbs/33_model.explain.ipynb #c033
+# %% ../../nbs/33_model.explain.ipynb #c034
 def reasons(
     contributions:np.ndarray, # (n_features [+ 1],) of one row
     values:np.ndarray,        # (n_features,) what was observed; nan is unknown
@@ -304,11 +313,11 @@ def reasons(
     found = rank(np.atleast_2d(contributions), b, top, raising)
     return tuple(_reason(b.features[i], float(values[i]), float(push)) for i, push in zip(found.feature[0], found.push[0], strict=True) if i >= 0)
 
-# %% ../../nbs/33_model.explain.ipynb #c034
+# %% ../../nbs/33_model.explain.ipynb #c035
 def _reason(f:Feature, value:float, push:float)->Reason:
     return Reason(f.name, f.group, value, push, f.says(value), None if f.sensitive else f.customer)
 
-# %% ../../nbs/33_model.explain.ipynb #c037
+# %% ../../nbs/33_model.explain.ipynb #c038
 REASONS = Table("reasons", "why each score is what it is: one row a reason", (
     Column("customer_id", "int64", "the customer", low=0),
     Column("as_of", "time", "the moment of knowledge, a midnight"),
@@ -321,7 +330,7 @@ REASONS = Table("reasons", "why each score is what it is: one row a reason", (
     Column("customer", "text", "wording a customer may read; empty when it must not be said", nullable=True),
 ), (_sorted_by("customer_id", "as_of", "rank"),))
 
-# %% ../../nbs/33_model.explain.ipynb #c038
+# %% ../../nbs/33_model.explain.ipynb #c039
 def tell(
     keys:pd.DataFrame,        # (n, 2) `customer_id`, `as_of`, sorted
     contributions:np.ndarray, # (n, n_features [+ 1])
@@ -342,7 +351,7 @@ def tell(
                              group=pd.Categorical(groups[feature], categories=GROUPS), value=value, contribution=found.push[row, place], analyst=pd.Series(said, dtype="str"),
                              customer=pd.Series(np.where(quotable, phrases[feature], None), dtype="str")))
 
-# %% ../../nbs/33_model.explain.ipynb #c041
+# %% ../../nbs/33_model.explain.ipynb #c042
 @dataclass(frozen=True)
 class Explained:
     "Some rows with their contributions."
@@ -352,7 +361,7 @@ class Explained:
     margin: np.ndarray        # (n,)
     gap: float                # the largest |sum - margin| / max(1, |margin|)
 
-# %% ../../nbs/33_model.explain.ipynb #c042
+# %% ../../nbs/33_model.explain.ipynb #c043
 def batches(
     champion:train.Champion,
     features:Path|str,    # the folder of `panel`
@@ -379,7 +388,7 @@ def batches(
     if found < len(rows): raise SchemaError(f"{len(rows) - found} scored customers are in no part of the panel", where=str(features),
                                             remedy="run featurize and train again")
 
-# %% ../../nbs/33_model.explain.ipynb #c043
+# %% ../../nbs/33_model.explain.ipynb #c044
 @contextmanager
 def writing(
     path:Path|str, # `reasons.parquet`
@@ -394,7 +403,7 @@ def writing(
             return told
         yield write
 
-# %% ../../nbs/33_model.explain.ipynb #c045
+# %% ../../nbs/33_model.explain.ipynb #c046
 SCORES = Table("scores", "every eligible customer's risk at every moment", (
     Column("customer_id", "int64", "the customer", low=0),
     Column("as_of", "time", "the moment of knowledge, a midnight"),
@@ -402,7 +411,7 @@ SCORES = Table("scores", "every eligible customer's risk at every moment", (
     Column("margin", "float64", "log-odds before calibration"),
 ), (_sorted_by("customer_id", "as_of"),))
 
-# %% ../../nbs/33_model.explain.ipynb #c046
+# %% ../../nbs/33_model.explain.ipynb #c047
 def every_score(
     champion:train.Champion,
     features:Path|str,        # the folder of `panel` and `labels`
@@ -417,7 +426,7 @@ def every_score(
         margin = champion.margin(learners.matrix(np.column_stack([panel[name].to_numpy()[rows] for name in champion.features])))
         yield keys.iloc[rows][["customer_id", "as_of"]].reset_index(drop=True).assign(probability=train.probability(margin, champion.manifest["calibration"]), margin=margin)
 
-# %% ../../nbs/33_model.explain.ipynb #c047
+# %% ../../nbs/33_model.explain.ipynb #c048
 def write_scores(
     path:Path|str,                  # `scores.parquet`
     frames:Iterable[pd.DataFrame],  # `SCORES`, in order of the customers
@@ -430,7 +439,7 @@ def write_scores(
             rows += len(frame)
     return rows
 
-# %% ../../nbs/33_model.explain.ipynb #c050
+# %% ../../nbs/33_model.explain.ipynb #c051
 def directions(
     contributions:np.ndarray, # (n, n_features [+ 1])
     x:np.ndarray,             # (n, n_features)
@@ -447,7 +456,12 @@ def directions(
     columns = ["name", "group", "value", "expected", "found", "enforced", "agrees"]
     return pd.DataFrame(rows, columns=columns).sort_values("value", ascending=False, ignore_index=True)
 
-# %% ../../nbs/33_model.explain.ipynb #c053
+# %% ../../nbs/33_model.explain.ipynb #c054
+def _fingerprint(champion:train.Champion, x:np.ndarray)->str: # (n_features,) float32 in the model's order
+    from predelinquency.store import feature_hash # the ledger's, which takes long to import
+    return feature_hash(champion.features, x)
+
+# %% ../../nbs/33_model.explain.ipynb #c055
 class Scorer:
     "A champion ready to score single customers."
     def __init__(self,
@@ -475,5 +489,33 @@ class Scorer:
     )->Score:
         "The score with its reasons."
         margin, probability, parts = self.score(vector)
-        return Score(customer_id, as_of, probability, margin, self.champion.version,
-                     reasons(parts, np.asarray(vector, float)[self.columns], self.bundles, self.top))
+        x = np.asarray(vector, np.float32)[self.columns]
+        return Score(customer_id, as_of, probability, margin, self.champion.version, reasons(parts, x, self.bundles, self.top), _fingerprint(self.champion, x))
+
+# %% ../../nbs/33_model.explain.ipynb #c058
+def _told(path:Path, as_of:pd.Timestamp, part:schema.Part)->dict[int, tuple[Reason, ...]]: # by customer, strongest first
+    near = [("as_of", "==", as_of), ("customer_id", ">=", part.low), ("customer_id", "<", part.high)]
+    rows, found = pd.read_parquet(path, filters=near).sort_values(["customer_id", "rank"]), dict[int, list[Reason]]()
+    for r in rows.itertuples(index=False):
+        found.setdefault(r.customer_id, []).append(Reason(r.feature, r.group, float(r.value), float(r.contribution), r.analyst, None if pd.isna(r.customer) else r.customer))
+    return {customer: tuple(why) for customer, why in found.items()}
+
+# %% ../../nbs/33_model.explain.ipynb #c059
+def scores(
+    root:Path|str="data",   # the results of a run: its `model`, `features` and `reports`
+    everybody:bool=False,   # also those who are not eligible, for whom the score was not made
+)->Iterator[Score]:         # by customer; none where a source has no latest snapshot
+    "The scores of the latest snapshot, as the `Scorer` gives them for one customer."
+    root = Path(root)
+    champion, explained = train.load(root/"model"), json.loads((root/"reports/explain.json").read_text())["model"]
+    if explained != champion.version: raise SchemaError(f"the reasons are those of model {explained}, the model is {champion.version}", where=str(root), remedy="run the stage explain again")
+    rows = pd.read_parquet(root/"model/predictions.parquet", columns=["customer_id", "as_of", "split", "eligible", "probability", "margin"]).query("split == 'live'")
+    as_of = rows.as_of.max()
+    rows = rows[(rows.as_of == as_of) & (rows.eligible | everybody)].set_index("customer_id").sort_index()
+    for part in schema.parts(root/"features", "panel") if len(rows) else []:
+        asked = rows[(rows.index >= part.low) & (rows.index < part.high)]
+        panel = schema.read(root/"features", "panel", part, ["customer_id", "as_of", *champion.features]).query("as_of == @as_of").set_index("customer_id")
+        if not asked.index.isin(panel.index).all(): raise SchemaError("scored customers are not in the panel", where=str(root/"features"/"panel"/part.file), remedy="run featurize and train again")
+        x, told = learners.matrix(panel.loc[asked.index, list(champion.features)].to_numpy()), _told(root/"reports/reasons.parquet", as_of, part)
+        for (customer, r), row in zip(asked.iterrows(), x, strict=True):
+            yield Score(int(customer), str(as_of.date()), float(r.probability), float(r.margin), champion.version, told.get(customer, ()), _fingerprint(champion, row))
