@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['INK', 'MUTED', 'GRID', 'PAPER', 'BLUE', 'VERMILLION', 'GREEN', 'ORANGE', 'SKY', 'PURPLE', 'YELLOW', 'COLOURS',
-           'SPLIT_COLOURS', 'theme', 'figure', 'Renderer', 'to_html', 'offline', 'roc', 'precision_recall',
-           'calibration', 'score_distribution', 'recall_at_capacity', 'lift', 'intervals', 'over_time', 'split_picture',
-           'timeline', 'importance', 'waterfall', 'beeswarm', 'lines', 'bars', 'histogram', 'bands']
+           'SPLIT_COLOURS', 'BAND_COLOURS', 'LANES', 'theme', 'figure', 'Renderer', 'to_html', 'offline', 'roc',
+           'precision_recall', 'calibration', 'score_distribution', 'recall_at_capacity', 'lift', 'intervals',
+           'over_time', 'split_picture', 'timeline', 'importance', 'waterfall', 'beeswarm', 'lines', 'bars',
+           'histogram', 'bands', 'bare', 'cash_timeline', 'score_history']
 
 # %% ../nbs/05_plots.ipynb #c003
 import hashlib, json
@@ -358,3 +359,74 @@ def bands(
                     showlegend=False,
                     marker=dict(size=11, color=np.where((rows.value >= rows.low) & (rows.value <= rows.high), GREEN, VERMILLION)))
     return fig.update_xaxes(visible=False, range=[-1.1, 2.4]).update_yaxes(autorange="reversed", showgrid=False, ticks="")
+
+# %% ../nbs/05_plots.ipynb #c053
+BAND_COLOURS = ("#8FA3B5", SKY, ORANGE, VERMILLION) # risk bands, rising; a fifth would be vermillion too
+
+# %% ../nbs/05_plots.ipynb #c054
+def bare(
+    fig:go.Figure,
+    height:int, # pixels
+)->go.Figure:
+    "A figure for a card: no title, narrow margins, as wide as its place."
+    return fig.update_layout(title=None, height=height, autosize=True, margin=dict(l=8, r=12, t=14, b=8), legend=dict(y=1.02, yanchor="bottom", x=0, font_size=12), hovermode="closest")
+
+# %% ../nbs/05_plots.ipynb #c055
+LANES = {"coming": ("due ahead", INK, "circle-open"), "paid": ("due, paid", "#8FA3B5", "circle"), "late": ("due, paid late", ORANGE, "diamond"),
+         "unpaid": ("due, not paid", VERMILLION, "x"), "unknown": ("due", MUTED, "circle-open")} # state of a due → words, colour, symbol
+
+# %% ../nbs/05_plots.ipynb #c056
+def cash_timeline(
+    balance:pd.DataFrame,  # `on`, `balance_minor`, `savings_minor` (nan: none), ascending
+    flows:pd.DataFrame,    # `week`, `in_minor`, `out_minor`
+    dues:pd.DataFrame,     # `kind`, `due_on`, `amount_minor`, `state` (one of `LANES`), `main` (bool: loan, card or housing)
+    paydays:pd.DataFrame,  # `on`, `amount_minor`
+    as_of:Any,             # a time: what lies after it is ahead
+    digits:int=2, symbol:str="", # of the currency
+)->go.Figure:
+    "Balance, dues and paydays, money in and out, over one calendar."
+    fig = bare(figure(""), 460)
+    scale, hover = 10**digits, f"%{{x|%-d %b %Y}}: {symbol}%{{y:,.0f}}"
+    for name, column, colour, dash in (("current accounts", "balance_minor", BLUE, "solid"), ("savings", "savings_minor", GREEN, "dot")):
+        fig.add_scatter(x=balance.on, y=balance[column].astype(float) / scale, mode="lines", name=name, line=dict(color=colour, dash=dash, width=2, shape="hv"), hovertemplate=hover + f"<extra>{name}</extra>")
+    fig.add_scatter(x=paydays.on, y=["pay"] * len(paydays), yaxis="y2", mode="markers", name="payday", marker=dict(color=GREEN, symbol="triangle-up", size=11), customdata=paydays.amount_minor / scale,
+                    hovertemplate=f"%{{x|%-d %b %Y}}: {symbol}%{{customdata:,.0f}}<extra>pay</extra>")
+    for state, (name, colour, mark) in LANES.items(): _lane(fig, dues[dues.state == state], name, colour, mark, scale, symbol)
+    for name, column, sign, colour in (("money in", "in_minor", 1, SKY), ("money out", "out_minor", -1, "#B8C4CF")):
+        fig.add_bar(x=flows.week, y=sign * flows[column] / scale, yaxis="y3", name=name, marker_color=colour, width=5.6 * 86_400_000, offset=.7 * 86_400_000,
+                    hovertemplate=f"week of %{{x|%-d %b %Y}}: {symbol}%{{y:,.0f}}<extra>{name}</extra>")
+    axis = dict(gridcolor=GRID, automargin=True, tickprefix=symbol, nticks=5)
+    fig.update_layout(barmode="relative", yaxis=dict(domain=[.52, 1], zeroline=True, zerolinecolor=MUTED, separatethousands=True, **axis), yaxis3=dict(domain=[0, .25], zeroline=True, zerolinecolor=MUTED, anchor="x", **axis),
+                      yaxis2=dict(domain=[.3, .47], anchor="x", showgrid=False, fixedrange=True, categoryorder="array", categoryarray=["other bills", "loan, card, home", "pay"], range=[-.6, 2.6], automargin=True))
+    return _ahead(fig, as_of)
+
+# %% ../nbs/05_plots.ipynb #c057
+def _lane(fig:go.Figure, rows:pd.DataFrame, name:str, colour:str, mark:str, scale:int, symbol:str)->None:
+    "The dues of one state on their lane."
+    fig.add_scatter(x=rows.due_on, y=np.where(rows.main, "loan, card, home", "other bills"), yaxis="y2", mode="markers", name=name, text=rows.kind, customdata=rows.amount_minor / scale,
+                    marker=dict(color=colour, symbol=mark, size=np.where(rows.main, 10, 7)), showlegend=len(rows) > 0, hovertemplate=f"%{{x|%-d %b %Y}}: %{{text}}, {symbol}%{{customdata:,.2f}}<extra>{name}</extra>")
+
+# %% ../nbs/05_plots.ipynb #c058
+def _ahead(fig:go.Figure, as_of:Any, back:int=180, on:int=40)->go.Figure:
+    "Half a year back, some weeks ahead; what is ahead on a tint."
+    at, day = pd.Timestamp(as_of), pd.Timedelta(days=1)
+    fig.update_xaxes(range=[at - back * day, at + on * day], type="date", anchor="y3", showgrid=False, fixedrange=False)
+    return fig.update_layout(shapes=[dict(type="rect", xref="x", yref="paper", x0=at, x1=at + 400 * day, y0=0, y1=1, fillcolor="#EEF4FA", line_width=0, layer="below")],
+                             annotations=[dict(x=at, xref="x", y=1, yref="paper", text="ahead", showarrow=False, xanchor="left", yanchor="top", xshift=4, font=dict(size=12, color="#52606D"))])
+
+# %% ../nbs/05_plots.ipynb #c059
+def score_history(
+    history:pd.DataFrame,         # `as_of`, `probability`, `learnt` (bool: the model learnt from that row)
+    bands:Sequence[tuple[str, float]], # name and lower bound of each band, rising
+)->go.Figure:
+    "One customer's chance week by week, on the bands."
+    fig = bare(figure(""), 300)
+    top = float(max([*history.probability, *(low for _, low in bands)], default=.1)) * 1.15 + .01
+    for learnt, name, colour in ((False, "chance", BLUE), (True, "the model learnt from these weeks", MUTED)):
+        rows = history[history.learnt == learnt]
+        fig.add_scatter(x=rows.as_of, y=rows.probability, mode="lines+markers" if not learnt else "markers", name=name, marker=dict(size=5, color=colour, symbol="circle" if not learnt else "circle-open"),
+                        line=dict(width=2, color=colour), connectgaps=False, showlegend=learnt and len(rows) > 0, hovertemplate="%{x|%-d %b %Y}: %{y:.1%}<extra></extra>")
+    highs = [*(low for _, low in bands[1:]), 1.]
+    fig.update_layout(shapes=[dict(type="rect", xref="paper", yref="y", x0=0, x1=1, y0=low, y1=min(high, top), fillcolor=BAND_COLOURS[min(i, 3)], opacity=.13, line_width=0, layer="below") for i, ((_, low), high) in enumerate(zip(bands, highs, strict=True))],
+                      annotations=[dict(xref="paper", x=1, yref="y", y=low, text=name, showarrow=False, xanchor="right", yanchor="bottom", font=dict(size=11, color="#52606D")) for name, low in bands if low < top])
+    return fig.update_yaxes(range=[0, top], tickformat=".0%").update_xaxes(showgrid=False, type="date")

@@ -1,0 +1,54 @@
+// The page's only script: the search box, clicks on anything that carries data-act, and the address (#customer) as the place where the reader is.
+const here = () => decodeURIComponent(location.hash.slice(1));
+
+function render({ model, el }) {
+  el.innerHTML = `<form class="pd-search" role="search" aria-label="Find a customer">
+    <label for="pd-query" class="pd-hidden-label">Customer number</label>
+    <input id="pd-query" name="customer" type="search" autocomplete="off" spellcheck="false" placeholder="Customer number" aria-describedby="pd-said">
+    <button type="submit">Find</button></form><p id="pd-said" class="pd-said" role="status" aria-live="polite"></p>`;
+  const form = el.querySelector("form"), box = el.querySelector("input"), said = el.querySelector(".pd-said");
+  let last = null; // what had the focus, so that a list drawn anew keeps it
+  const busy = (on) => document.body.classList.toggle("pd-busy", on);
+  const send = (act, value) => { busy(true); model.send({ act, value: value ?? "" }); };
+
+  const onSubmit = (e) => { e.preventDefault(); send("find", box.value); };
+  const onHash = () => send("open", here());
+  const onClick = (e) => {
+    const at = e.target.closest?.("[data-act]");
+    if (!at || at.tagName === "SELECT") return;
+    e.preventDefault(); last = at.dataset.act + "=" + (at.dataset.value ?? ""); send(at.dataset.act, at.dataset.value);
+  };
+  const onChange = (e) => {
+    const at = e.target.closest?.("select[data-act]");
+    if (at) { last = at.dataset.act + "="; send(at.dataset.act, at.value); }
+  };
+  const onKey = (e) => { if (e.key === "/" && !/^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement?.tagName)) { e.preventDefault(); box.focus(); box.select(); } };
+  const onMessage = (m) => {
+    if (m.said !== undefined) said.textContent = m.said;
+    if (m.others) for (const id of m.others) { const a = document.createElement("a"); a.href = "#" + encodeURIComponent(id); a.textContent = id; said.append(" ", a); }
+    if (m.go !== undefined && m.go !== here()) { location.hash = encodeURIComponent(m.go); return; }
+    if (m.go !== undefined && !m.done) onHash();
+    if (!m.done) return;
+    busy(false);
+    document.body.dataset.pdView = m.view;
+    if (m.view === "customer") box.value = m.customer;
+    requestAnimationFrame(() => {
+      window.dispatchEvent(new Event("resize"));
+      if (m.opened) { window.scrollTo(0, 0); document.querySelector(".pd-view-" + m.view + " h1")?.focus({ preventScroll: true }); }
+      else if (last) [...document.querySelectorAll("[data-act]")].find((n) => n.dataset.act + "=" + (n.tagName === "SELECT" ? "" : n.dataset.value ?? "") === last)?.focus({ preventScroll: true });
+      last = null;
+    });
+  };
+  form.addEventListener("submit", onSubmit);
+  document.addEventListener("click", onClick);
+  document.addEventListener("change", onChange);
+  document.addEventListener("keydown", onKey);
+  window.addEventListener("hashchange", onHash);
+  model.on("msg:custom", onMessage);
+  send("hello", here()); // newer results, or a customer in the address
+  return () => {
+    document.removeEventListener("click", onClick); document.removeEventListener("change", onChange); document.removeEventListener("keydown", onKey);
+    window.removeEventListener("hashchange", onHash); model.off("msg:custom", onMessage);
+  };
+}
+export default { render };
