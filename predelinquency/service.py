@@ -5,19 +5,21 @@
 # %% auto #0
 __all__ = ['MOST_ROWS', 'MOST_MINOR', 'SINGLE_BYTES', 'BATCH_BYTES', 'BATCH_ITEMS', 'Whole', 'Day', 'Time', 'Name', 'Ids',
            'Amounts', 'Truths', 'Delays', 'Days', 'Times', 'Request', 'LOG', 'KEY', 'OPEN', 'MODEL', 'LEDGER',
-           'WORKERS', 'DRAIN_BYTES', 'TITLES', 'ROUTES', 'EXAMPLE', 'PROBLEM', 'Strict', 'Transactions', 'Obligations',
-           'Payments', 'Accounts', 'Preference', 'Circumstances', 'Contact', 'History', 'Known', 'Batch', 'Refused',
-           'parse', 'tables', 'standing', 'case_of', 'Why', 'No', 'Proposed', 'Answer', 'Scoring', 'load', 'request',
-           'problem', 'Desk', 'body_of', 'Quiet', 'app', 'openapi', 'place', 'allowed', 'warm', 'bento', 'command',
-           'environment', 'serve', 'wait', 'stop', 'ServiceError', 'Client']
+           'WORKERS', 'DRAIN_BYTES', 'TITLES', 'ROUTES', 'EXAMPLE', 'PROBLEM', 'PACKAGES', 'Strict', 'Transactions',
+           'Obligations', 'Payments', 'Accounts', 'Preference', 'Circumstances', 'Contact', 'History', 'Known', 'Batch',
+           'Refused', 'parse', 'tables', 'standing', 'case_of', 'Why', 'No', 'Proposed', 'Answer', 'Scoring', 'load',
+           'request', 'problem', 'Desk', 'body_of', 'Quiet', 'app', 'openapi', 'place', 'allowed', 'warm', 'bento',
+           'requirements', 'context', 'fingerprint', 'package', 'command', 'environment', 'serve', 'wait', 'stop',
+           'ServiceError', 'Client']
 
 # %% ../nbs/60_service.ipynb #c002
 # mypy: disable-error-code="valid-type"
-import asyncio, gc, hmac, ipaddress, json, logging, math, os, re, signal, subprocess, sys, tempfile, threading, time
+import asyncio, gc, hashlib, hmac, ipaddress, json, logging, math, os, re, shutil, signal, subprocess, sys, tempfile, threading, time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,11 +29,11 @@ import pydantic
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
 from . import schema, store
-from .core import PredelinquencyError, StoreError, to_date, to_day
+from .core import PredelinquencyError, StoreError, replacing, to_date, to_day
 from .decide import engine, policy
 from .features import online
 from .features.catalogue import BY_NAME
-from .model import explain, train
+from .model import explain, learners, train
 
 # %% ../nbs/60_service.ipynb #c004
 MOST_ROWS = 20_000         # of a table
@@ -415,6 +417,7 @@ class Scoring:
     scorer: explain.Scorer
     book: engine.Book
     ledger: store.Ledger | None = None
+    metrics: Mapping[str, Any] | None = None # the evaluation's headline
 
     @property
     def base(self)->Mapping[str, Any]:
@@ -457,7 +460,7 @@ class Scoring:
         m = self.scorer.champion.manifest
         return dict(model_version=self.scorer.champion.version, learner=m["champion"], features=list(m["features"]), calibration=dict(m["calibration"]), threshold=m["threshold"],
                     contact_share=m["contact_share"], horizon_days=[self.base["horizon_from_days"], self.base["horizon_to_days"]], trained_on=m["rows"], data=m["data"],
-                    package=m["package"], policy_version=self.book.version, bands=[dict(id=b.id, low=b.low, high=b.high) for b in self.book.policy.bands])
+                    metrics=dict(self.metrics or {}), package=m["package"], policy_version=self.book.version, bands=[dict(id=b.id, low=b.low, high=b.high) for b in self.book.policy.bands])
 
 # %% ../nbs/60_service.ipynb #c055
 _PLACE = {name: i for i, name in enumerate(BY_NAME)}
@@ -480,7 +483,9 @@ def load(
     rules:Path|str|None=None, words:Path|str|None=None, # of another policy; None: the shipped one
 )->Scoring:
     "Everything a service needs, from plain files."
-    return Scoring(explain.Scorer(train.load(model)), engine.load(rules, words), store.Ledger.open(ledger) if ledger else None)
+    beside = next((p for p in (Path(model)/"metrics.json", Path(model).parent/"reports/metrics.json") if p.is_file()), None)
+    headline = json.loads(beside.read_text()).get("headline") if beside else None
+    return Scoring(explain.Scorer(train.load(model)), engine.load(rules, words), store.Ledger.open(ledger) if ledger else None, headline)
 
 # %% ../nbs/60_service.ipynb #c060
 def _pack(column:pd.Series)->Any:
@@ -812,6 +817,98 @@ def __getattr__(name:str)->Any:
     return globals()[name]
 
 # %% ../nbs/60_service.ipynb #c096
+PACKAGES = ("alembic", "bentoml", "fastapi", "httpx", "numba", "numpy", "pandas", "prometheus-client", "psycopg", "psycopg-binary", "pyarrow", "pydantic", "pyyaml", "scipy", "sqlalchemy", "tqdm")
+_LEARNERS = {"xgboost": ("xgboost-cpu", "xgboost"), "lightgbm": ("lightgbm",), "scorecard": (), "committee": ("xgboost-cpu", "xgboost", "lightgbm")}
+
+# %% ../nbs/60_service.ipynb #c097
+def _plain_name(name:str)->str: return re.sub(r"[-_.]+", "-", name).lower()
+
+# %% ../nbs/60_service.ipynb #c098
+def requirements(
+    lock:Path|str,        # requirements.lock
+    names:Sequence[str],  # the packages that are imported
+)->list[str]:             # they and all they need, pinned, with the lock's markers
+    "The lines of the lock that an environment with these packages needs."
+    from packaging.requirements import Requirement
+    lines: dict[str, list[str]] = {} # one for each Python or system where they differ
+    for line in (raw.removesuffix(" \\").strip() for raw in Path(lock).read_text().splitlines() if raw[:1].isalnum()): lines.setdefault(_plain_name(Requirement(line).name), []).append(line)
+    todo, found = list(names), set()
+    while todo:
+        name = _plain_name(todo.pop())
+        if name in found or name not in lines: continue
+        found.add(name)
+        try: needs = [Requirement(r) for r in metadata.requires(name) or ()]
+        except metadata.PackageNotFoundError: continue # for another system
+        todo += [r.name for r in needs if r.marker is None or any(r.marker.evaluate({"extra": e}) for e in ("", "opentelemetry"))]
+    return [line for name in sorted(found) for line in lines[name]]
+
+# %% ../nbs/60_service.ipynb #c099
+def _code()->list[str]:
+    "The files of the package that the service imports, and the data beside them."
+    told = subprocess.run([sys.executable, "-c", "import sys, predelinquency.service; print(*(m for m in sys.modules if m.split('.')[0] == 'predelinquency'))"], capture_output=True, text=True, check=True)
+    folder = Path(store.__file__).parent
+    modules = [Path(str(sys.modules[m].__file__)) for m in told.stdout.split()]
+    data = [p for name in ("policy", "messages", "migrations") for p in (folder/name).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    return sorted(str(p.relative_to(folder)) for p in {*modules, *data, EXAMPLE})
+
+# %% ../nbs/60_service.ipynb #c100
+def _copy(source:Path, target:Path)->None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+# %% ../nbs/60_service.ipynb #c101
+def context(
+    folder:Path,                 # where; empty
+    model:Path, metrics:Path,    # the model folder and its headline figures
+    project:Path,                # holds bentofile.yaml and requirements.lock
+    rules:str="", words:str="",  # folders of another policy; empty: the shipped one
+)->str:                          # the version
+    "Lay out everything a Bento is made of."
+    package, manifest = Path(store.__file__).parent, json.loads((model/"manifest.json").read_text())
+    for name in _code(): _copy(package/name, folder/"predelinquency"/name)
+    for given, name in ((rules, "policy"), (words, "messages")):
+        if given: shutil.copytree(given, folder/"predelinquency"/name, dirs_exist_ok=True)
+    learner = manifest["champion"]
+    files = [model/"manifest.json", model/learners.FILES[learner], *(p for p in (model/Path(learners.FILES[learner]).stem).rglob("*") if p.is_file())]
+    for path in files: _copy(path, folder/"model"/path.relative_to(model))
+    _copy(metrics, folder/"model/metrics.json")
+    _copy(project/"bentofile.yaml", folder/"bentofile.yaml")
+    (folder/"requirements.txt").write_text("\n".join(requirements(project/"requirements.lock", [*PACKAGES, *_LEARNERS[learner]])) + "\n")
+    return f"{manifest['version']}-{_digest(folder)}"
+
+# %% ../nbs/60_service.ipynb #c102
+def _digest(folder:Path, size:int=4)->str:
+    "A hash of every file below a folder, names included; what Python compiles while running is left out."
+    found = hashlib.blake2b(digest_size=size)
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts): found.update(f"{path.relative_to(folder)}\0".encode() + hashlib.blake2b(path.read_bytes()).digest())
+    return found.hexdigest()
+
+# %% ../nbs/60_service.ipynb #c103
+def fingerprint(
+    folder:Path|str, # a Bento
+)->str:              # 32 hex digits
+    "A hash of everything a Bento holds."
+    return _digest(Path(folder), 16)
+
+# %% ../nbs/60_service.ipynb #c104
+def package(
+    out:Path|str,                # the Bento becomes this folder
+    model:Path|str, metrics:Path|str, project:Path|str=".", rules:str="", words:str="", # as in `context`
+)->dict[str, Any]:               # what was made
+    "Build a Bento, offline; it is there as a whole or not at all."
+    with tempfile.TemporaryDirectory(prefix="predelinquency-bento-") as scratch, replacing(out) as draft:
+        home, laid = Path(scratch)/"home", Path(scratch)/"context"
+        version = context(laid, Path(model), Path(metrics), Path(project), rules, words)
+        environ = {k: v for k, v in os.environ.items() if k not in (KEY, LEDGER, MODEL)} | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
+        built = subprocess.run([sys.executable, "-m", "bentoml", "build", "--bentofile", "bentofile.yaml", "--version", version, "--output", "tag", "."], cwd=laid, env=environ, capture_output=True, text=True)
+        if built.returncode: raise StoreError(f"BentoML could not build: {(built.stderr.strip() or built.stdout.strip()).splitlines()[-1]}", where="package", remedy="`bentoml build` in the project's folder says more")
+        shutil.copytree(home/"bentos/predelinquency"/version, draft, ignore=shutil.ignore_patterns("__pycache__"))
+        about = draft/"bento.yaml"
+        about.write_text(re.sub(r"(?m)^creation_time: .*$", "creation_time: '1970-01-01T00:00:00+00:00'", about.read_text()))
+        files = [p for p in draft.rglob("*") if p.is_file()]
+        return dict(tag=f"predelinquency:{version}", files=len(files), bytes=sum(p.stat().st_size for p in files), packages=len((laid/"requirements.txt").read_text().splitlines()))
+
+# %% ../nbs/60_service.ipynb #c106
 def command(
     what:Path|str|None, # a packaged Bento; None: the source
     host:str, port:int,
@@ -820,7 +917,7 @@ def command(
     target = str(Path(what).resolve()) if what else "predelinquency.service:Predelinquency"
     return [sys.executable, "-m", "bentoml", "serve", target, "--host", host, "--port", str(port)]
 
-# %% ../nbs/60_service.ipynb #c097
+# %% ../nbs/60_service.ipynb #c107
 def environment(
     home:Path|str,             # BentoML's own folder: one for each server, or they tidy away each other's metrics
     workers:int=1,
@@ -834,7 +931,7 @@ def environment(
     if ledger: set_[LEDGER] = ledger
     return {**os.environ, **set_, **({OPEN: "1"} if development else {})}
 
-# %% ../nbs/60_service.ipynb #c098
+# %% ../nbs/60_service.ipynb #c108
 def serve(
     what:Path|str|None=None,        # a packaged Bento; None: the source and `model`
     host:str="127.0.0.1", port:int=3000,
@@ -856,7 +953,7 @@ def serve(
             return process.wait()
         finally: stop(process)
 
-# %% ../nbs/60_service.ipynb #c099
+# %% ../nbs/60_service.ipynb #c109
 def wait(
     url:str, process:subprocess.Popen, # where it will answer, and what serves it
     patience:float,                    # seconds
@@ -872,18 +969,18 @@ def wait(
         time.sleep(.1)
     return False
 
-# %% ../nbs/60_service.ipynb #c100
+# %% ../nbs/60_service.ipynb #c110
 def stop(process:subprocess.Popen, patience:float=15.)->None:
     "End a server and its workers."
     if process.poll() is None: process.send_signal(signal.SIGTERM)
     try: process.wait(patience)
     except subprocess.TimeoutExpired: os.killpg(process.pid, signal.SIGKILL)
 
-# %% ../nbs/60_service.ipynb #c102
+# %% ../nbs/60_service.ipynb #c112
 class ServiceError(PredelinquencyError):
     "The service refused, or could not be reached."
 
-# %% ../nbs/60_service.ipynb #c103
+# %% ../nbs/60_service.ipynb #c113
 class Client:
     "Talks to a running service."
     def __init__(self,
