@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MONTHLY_DAYS', 'PLAN', 'Book', 'load', 'loss_minor', 'value_minor', 'Option', 'ready', 'weigh', 'capacities', 'allot',
-           'plan', 'decide', 'coming', 'payday_after_days', 'consents', 'histories', 'circumstances', 'cases',
-           'questions', 'frame', 'why_not', 'summary']
+           'plan', 'settle', 'decide', 'coming', 'payday_after_days', 'consents', 'histories', 'circumstances', 'cases',
+           'questions', 'frame', 'decisions', 'why_not', 'summary']
 
 # %% ../../nbs/42_decide.engine.ipynb #c003
 import json
@@ -65,12 +65,11 @@ def value_minor(
 # %% ../../nbs/42_decide.engine.ipynb #c012
 @dataclass(frozen=True)
 class Option:
-    "Something allowed, worthwhile and ready to be said."
+    "Something allowed, worthwhile and sayable."
     action: str
     channel: str
     value: float              # minor units, > 0
     disturbs: tuple[int, int] # intrusiveness of the action, disturbance by the channel: ties go to the lower
-    message: Message
 
     @property
     def rank(self)->tuple[float, tuple[int, int]]: return (-self.value, self.disturbs)
@@ -86,6 +85,14 @@ def ready(
     except Exception: return None # odd facts end here: no message
 
 # %% ../../nbs/42_decide.engine.ipynb #c014
+def _sayable(book:Book, action:Action, channels:list[str], due:Due)->set[str]: # of the channels
+    if not channels: return set()
+    try:
+        facts = messages.facts(due, action, book.words.bank)
+        return {c for c in channels if messages.sayable(book.words, book.words.templates[action.id, c], facts, action)}
+    except Exception: return set() # odd facts end here: no message
+
+# %% ../../nbs/42_decide.engine.ipynb #c015
 def weigh(
     book:Book, q:Question,
 )->tuple[list[Option], list[Refusal]]: # best first; and why the others are not there
@@ -96,14 +103,14 @@ def weigh(
         if not action.channels: continue
         allowed, stopped = policy.option_refusals(q, action)
         refusals += stopped
-        for channel in allowed:
-            value = value_minor(book.policy, action, channel, q.score.probability, due.amount_minor)
-            message = ready(book, action, channel, due) if value > 0 else None
-            if message: options.append(Option(action.id, channel, value, (action.intrusiveness, book.policy[f"{channel}_annoyance_minor"]), message))
+        worth = {c: value_minor(book.policy, action, c, q.score.probability, due.amount_minor) for c in allowed}
+        words = _sayable(book, action, [c for c, value in worth.items() if value > 0], due)
+        for channel, value in worth.items():
+            if channel in words: options.append(Option(action.id, channel, value, (action.intrusiveness, book.policy[f"{channel}_annoyance_minor"])))
             else: refusals.append(book.policy.refusal("message_ready" if value > 0 else "value", action.id, channel))
     return sorted(options, key=lambda o: o.rank), refusals
 
-# %% ../../nbs/42_decide.engine.ipynb #c016
+# %% ../../nbs/42_decide.engine.ipynb #c017
 def capacities(
     rules:Policy,
 )->dict[str, int]: # "action:…" and "channel:…" → contacts a day
@@ -111,7 +118,7 @@ def capacities(
     actions = {f"action:{a.id}": int(a.capacity) for a in rules.actions.values() if a.channels}
     return actions | {f"channel:{c}": int(rules[f"{c}_capacity"]) for c in schema.CHANNELS}
 
-# %% ../../nbs/42_decide.engine.ipynb #c017
+# %% ../../nbs/42_decide.engine.ipynb #c018
 def allot(
     options:Sequence[Sequence[Option]], # one list a customer
     room:Mapping[str, int],             # as `capacities`
@@ -126,7 +133,7 @@ def allot(
             for k in needs: left[k] -= 1
     return chosen
 
-# %% ../../nbs/42_decide.engine.ipynb #c019
+# %% ../../nbs/42_decide.engine.ipynb #c020
 def plan(
     book:Book,
     questions:Iterable[Question],          # one a customer
@@ -139,10 +146,32 @@ def plan(
     stops = [policy.case_refusals(q) for q in questions]
     weighed = [weigh(book, q) if {r.rule for r in s} <= {"control"} else ([], []) for q, s in zip(questions, stops, strict=True)]
     free = [options if not s else [] for (options, _), s in zip(weighed, stops, strict=True)]
-    chosen = allot(free, capacities(book.policy) if room is None else room)
-    return [_decision(book, q, s, *w, c) for q, s, w, c in zip(questions, stops, weighed, chosen, strict=True)]
+    chosen = settle(book, questions, weighed, free, capacities(book.policy) if room is None else room)
+    return [_decision(book, q, s, *w, *c) for q, s, w, c in zip(questions, stops, weighed, chosen, strict=True)]
 
-# %% ../../nbs/42_decide.engine.ipynb #c020
+# %% ../../nbs/42_decide.engine.ipynb #c021
+def settle(
+    book:Book, questions:Sequence[Question],
+    weighed:Sequence[tuple[list[Option], list[Refusal]]], # from `weigh`; what turns out to be unsayable moves from the options to the refusals
+    free:Sequence[list[Option]],                          # the options that may be taken: the same lists, or empty ones
+    room:Mapping[str, int],
+)->list[tuple[Option|None, Message|None]]:                # one a question: both or neither
+    "Share out the day and write the words; whatever fails the rules of tone as it stands is taken back, and the day shared out anew."
+    words: dict[tuple[int, str, str], Message|None] = {}
+    while True:
+        chosen = [(n, o) for n, o in enumerate(allot(free, room)) if o]
+        for n, o in chosen:
+            due = questions[n].case.due
+            if due and (n, o.action, o.channel) not in words: words[n, o.action, o.channel] = ready(book, book.policy.actions[o.action], o.channel, due)
+        if not (unsaid := [(n, o) for n, o in chosen if not words[n, o.action, o.channel]]): break
+        for n, o in unsaid:
+            weighed[n][0].remove(o)
+            weighed[n][1].append(book.policy.refusal("message_ready", o.action, o.channel))
+    found: list[tuple[Option|None, Message|None]] = [(None, None)] * len(questions)
+    for n, o in chosen: found[n] = (o, words[n, o.action, o.channel])
+    return found
+
+# %% ../../nbs/42_decide.engine.ipynb #c022
 def decide(
     book:Book, case:Case, score:Score,
     at:datetime,                      # aware: the moment to send
@@ -151,8 +180,8 @@ def decide(
     "Decide for one customer."
     return plan(book, [policy.ask(book.policy, case, score, at)], room)[0]
 
-# %% ../../nbs/42_decide.engine.ipynb #c021
-def _decision(book:Book, q:Question, stops:list[Refusal], options:list[Option], refusals:list[Refusal], chosen:Option|None)->Decision:
+# %% ../../nbs/42_decide.engine.ipynb #c023
+def _decision(book:Book, q:Question, stops:list[Refusal], options:list[Option], refusals:list[Refusal], chosen:Option|None, message:Message|None)->Decision:
     rules, due = book.policy, q.case.due
     if stops: refused = stops
     else: refused = refusals + [rules.refusal("outranked" if chosen else "capacity", o.action, o.channel) for o in options if o is not chosen]
@@ -160,24 +189,24 @@ def _decision(book:Book, q:Question, stops:list[Refusal], options:list[Option], 
     action = rules.actions[chosen.action if chosen else "nothing"]
     share = rules["holdout_share"]
     propensity = {"treated": 1 - share, "control": share}.get(q.arm, float("nan"))
-    said = (chosen.message.id, chosen.message.subject, chosen.message.text) if chosen else ("", "", "")
+    said = (message.id, message.subject, message.text) if message else ("", "", "")
     return Decision(q.case.customer_id, q.score.as_of, q.at.isoformat(timespec="seconds"), q.arm, propensity, q.band, action.id, chosen.channel if chosen else "",
                     rule.id, rule.sentence, chosen.value if chosen else 0.0, options[0].action if options else "nothing", action.approval, _review(q, action, rule.id),
                     book.version, due.obligation_id if due else None, due.instalment if due else None, *said, tuple(refused))
 
-# %% ../../nbs/42_decide.engine.ipynb #c022
+# %% ../../nbs/42_decide.engine.ipynb #c024
 def _deciding(rules:Policy, stops:list[Refusal], refused:list[Refusal])->str:
     "The first rule about the customer, or the rule that stopped what came furthest."
     if stops: return stops[0].rule
     return max((r.rule for r in refused), key=lambda r: rules.rules[r].order, default="value")
 
-# %% ../../nbs/42_decide.engine.ipynb #c023
+# %% ../../nbs/42_decide.engine.ipynb #c025
 def _review(q:Question, action:Action, rule:str)->bool:
     "Somebody should look: a vulnerable customer above the lowest band whom no person will contact, or an amount too large for this system. Never for the control group: a look leads to a contact."
     above = q.band not in ("", q.policy.bands[0].id)
     return q.arm == "treated" and above and (rule == "amount_plausible" or (q.known("vulnerable") is True and not action.person))
 
-# %% ../../nbs/42_decide.engine.ipynb #c025
+# %% ../../nbs/42_decide.engine.ipynb #c027
 def coming(
     obligations:pd.DataFrame, # `schema.OBLIGATIONS`
     payments:pd.DataFrame,    # `schema.PAYMENTS`
@@ -193,10 +222,10 @@ def coming(
     open_ = open_[open_.amount_minor > open_.paid_minor.fillna(0)].assign(size=lambda d: -d.amount_minor)
     return open_.sort_values(["customer_id", "due_on", "size", "obligation_id"]).drop_duplicates("customer_id").drop(columns=["size", "paid_minor"])
 
-# %% ../../nbs/42_decide.engine.ipynb #c026
+# %% ../../nbs/42_decide.engine.ipynb #c028
 MONTHLY_DAYS = 20 # who is paid more often than that is never far from a payday, so moving a date does not help; assumption
 
-# %% ../../nbs/42_decide.engine.ipynb #c027
+# %% ../../nbs/42_decide.engine.ipynb #c029
 def payday_after_days(
     lead_days:float,   # from today to the due date
     days_to_pay:float, # from today to the next expected payday; nan: not known
@@ -206,7 +235,7 @@ def payday_after_days(
     if not rhythm_days >= MONTHLY_DAYS or not days_to_pay >= 0: return float("nan")
     return float(days_to_pay + max(0, np.ceil((lead_days - days_to_pay) / rhythm_days)) * rhythm_days - lead_days)
 
-# %% ../../nbs/42_decide.engine.ipynb #c029
+# %% ../../nbs/42_decide.engine.ipynb #c031
 def consents(
     preferences:pd.DataFrame|None, # `schema.PREFERENCES`; None: nothing is recorded
 )->tuple[dict[int, dict[tuple[str, str], Consent]], dict[int, frozenset[str]]]: # by customer: (channel, purpose) → consent; preferred channels
@@ -219,10 +248,10 @@ def consents(
         if r.preferred: liked[r.customer_id] = liked.get(r.customer_id, frozenset()) | {r.channel}
     return given, liked
 
-# %% ../../nbs/42_decide.engine.ipynb #c030
+# %% ../../nbs/42_decide.engine.ipynb #c032
 def _aware(time:Any)->datetime|None: return None if pd.isna(time) else pd.Timestamp(time).to_pydatetime().replace(tzinfo=UTC)
 
-# %% ../../nbs/42_decide.engine.ipynb #c031
+# %% ../../nbs/42_decide.engine.ipynb #c033
 def histories(
     contacts:pd.DataFrame|None, # `schema.CONTACTS`; None: not known
     customers:Iterable[int],    # whom it covers: without a row, nothing was said
@@ -235,7 +264,7 @@ def histories(
         past.setdefault(r.customer_id, []).append(PastContact(at, r.direction, r.channel, None if pd.isna(r.action) else r.action, bool(r.answered)))
     return {c: tuple(rows) for c, rows in past.items()}
 
-# %% ../../nbs/42_decide.engine.ipynb #c032
+# %% ../../nbs/42_decide.engine.ipynb #c034
 def circumstances(
     table:pd.DataFrame|None, # `schema.CIRCUMSTANCES`; None: not known
 )->dict[int, dict[str, bool|None]]: # by customer
@@ -245,7 +274,7 @@ def circumstances(
     rows = table[["customer_id", *names]].itertuples(index=False, name=None)
     return {int(row[0]): {n: None if pd.isna(v) else bool(v) for n, v in zip(names, row[1:], strict=True)} for row in rows}
 
-# %% ../../nbs/42_decide.engine.ipynb #c033
+# %% ../../nbs/42_decide.engine.ipynb #c035
 def cases(
     people:pd.DataFrame,             # `schema.CUSTOMERS`
     dues:pd.DataFrame,               # from `coming`
@@ -266,7 +295,7 @@ def cases(
         who = p.customer_id
         yield Case(int(who), p.source_id, p.time_zone, due, given.get(who), liked.get(who, frozenset()), life.get(who), past.get(who))
 
-# %% ../../nbs/42_decide.engine.ipynb #c034
+# %% ../../nbs/42_decide.engine.ipynb #c036
 def questions(
     book:Book, cases:Iterable[Case],
     scores:Mapping[int, Score], # by customer; whoever has none is not asked about
@@ -276,7 +305,7 @@ def questions(
     hour = book.policy["planned_hour"]
     return (policy.ask(book.policy, c, scores[c.customer_id], policy.moment(on, hour, c.time_zone)) for c in cases if c.customer_id in scores)
 
-# %% ../../nbs/42_decide.engine.ipynb #c036
+# %% ../../nbs/42_decide.engine.ipynb #c038
 PLAN = Table("plan", "the day's decisions: one row a scored customer", (
     Column("customer_id", "int64", "the customer", low=0, unique=True),
     *(Column(n, "text", doc) for n, doc in (("as_of", "of the score, YYYY-MM-DD"), ("decided_at", "also the moment to send: ISO 8601, UTC"), ("arm", "treated, control or unknown"))),
@@ -292,7 +321,7 @@ PLAN = Table("plan", "the day's decisions: one row a scored customer", (
                                             ("refusals", "every rule that said no, as JSON"))),
 ))
 
-# %% ../../nbs/42_decide.engine.ipynb #c037
+# %% ../../nbs/42_decide.engine.ipynb #c039
 def frame(
     decisions:Sequence[Decision], questions:Sequence[Question], # in one order
 )->pd.DataFrame: # `PLAN`, by customer
@@ -305,7 +334,19 @@ def frame(
     whole = {"customer_id": "int64"} | dict.fromkeys(["obligation_id", "instalment", "amount_minor"], "Int64") | dict.fromkeys(["propensity", "value_minor"], "float64") | {"review": "bool"}
     return schema.validate(PLAN, rows.astype(whole | {c.name: "str" for c in PLAN.columns if c.kind == "text"}).sort_values("customer_id", ignore_index=True))
 
-# %% ../../nbs/42_decide.engine.ipynb #c038
+# %% ../../nbs/42_decide.engine.ipynb #c041
+def decisions(
+    plan:pd.DataFrame, # `PLAN`, fresh or read from a file
+)->list[Decision]:     # one a row, in its order
+    "The plan as the records it was made from."
+    columns = {c.name: c.kind for c in PLAN.columns if c.name in Decision.__dataclass_fields__}
+    nan_is_none = {name for name in columns if name in ("obligation_id", "instalment")}
+    kinds = {"int64": int, "float64": float, "bool": bool, "text": str}
+    values = {name: [None if name in nan_is_none and pd.isna(v) else kinds[kind](v) for v in plan[name].tolist()] for name, kind in columns.items()}
+    values["refusals"] = [tuple(Refusal(**r) for r in json.loads(rows)) for rows in plan["refusals"].tolist()]
+    return [Decision(**dict(zip(values, row, strict=True))) for row in zip(*values.values(), strict=True)]
+
+# %% ../../nbs/42_decide.engine.ipynb #c042
 def why_not(
     book:Book, plan:pd.DataFrame, # `PLAN`
 )->pd.DataFrame: # rule, customers, sentence, source; most frequent first
@@ -313,7 +354,7 @@ def why_not(
     counts = plan[plan.action == "nothing"].rule.value_counts().rename("customers").rename_axis("rule").reset_index()
     return counts.assign(sentence=[book.policy.rules[r].sentence for r in counts.rule], source=[book.policy.rules[r].source for r in counts.rule])
 
-# %% ../../nbs/42_decide.engine.ipynb #c039
+# %% ../../nbs/42_decide.engine.ipynb #c043
 def summary(
     book:Book, plan:pd.DataFrame, # `PLAN`
 )->dict[str, Any]: # JSON: counts and sums

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['REQUIRED', 'PARTS', 'MONTHS', 'FORMS', 'SYMBOLS', 'LIMITS', 'SENTENCE_WORDS', 'STRUCTURE', 'Template', 'template',
-           'amount', 'facts', 'Message', 'fill', 'plain', 'Tone', 'Broken', 'Words', 'broken', 'load']
+           'amount', 'facts', 'Message', 'fill', 'plain', 'Tone', 'Broken', 'Words', 'broken', 'sayable', 'load']
 
 # %% ../../nbs/41_decide.messages.ipynb #c003
 import hashlib, re, unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ class Template:
     channel: str
     parts: tuple[tuple[str, str], ...] # (name, text with {facts}), in reading order
 
-    @property
+    @cached_property
     def id(self)->str: # e.g. reminder.sms@1f3a9c02: names the words exactly
         return f"{self.action}.{self.channel}@{hashlib.blake2b(repr(self.parts).encode(), digest_size=4).hexdigest()}"
 
@@ -208,6 +209,7 @@ class Words:
     tone: tuple[Tone, ...]
     bank: Mapping[str, str]
     version: str # 8 hex digits
+    judged: dict[tuple[str, ...], bool] = field(default_factory=dict, init=False, compare=False, repr=False) # what `sayable` has found
 
 # %% ../../nbs/41_decide.messages.ipynb #c030
 def broken(
@@ -219,7 +221,23 @@ def broken(
     found = [(t, (t.never.search(text) or [""])[0] if t.never else STRUCTURE[t.id](m, action)) for t in words.tone]
     return [Broken(t.id, t.sentence, what) for t, what in found if what]
 
-# %% ../../nbs/41_decide.messages.ipynb #c032
+# %% ../../nbs/41_decide.messages.ipynb #c033
+_FORM, _NO_DIGITS = {name: re.compile(form) for name, form in FORMS.items()}, str.maketrans("123456789", "000000000")
+
+# %% ../../nbs/41_decide.messages.ipynb #c034
+def sayable(
+    words:Words, template:Template,
+    facts:Mapping[str, str], # from `facts`
+    action:Action,
+)->bool:
+    "Whether a template can be said with such facts: the same answer for facts that differ in digits only."
+    varying = (facts["kind"], facts["due_on"], facts["amount"])
+    form = (template.id, action.total_cost or "", action.credit_file or "", *(fact.translate(_NO_DIGITS) for fact in varying))
+    if not all(_FORM[name].fullmatch(fact) for name, fact in zip(("kind", "due_on", "amount"), varying, strict=True)): return not broken(words, fill(template, facts), action)
+    if form not in words.judged: words.judged[form] = not broken(words, fill(template, facts), action)
+    return words.judged[form]
+
+# %% ../../nbs/41_decide.messages.ipynb #c035
 def load(
     policy:Policy,
     folder:Path|str|None=None, # of the templates; None: the shipped ones
@@ -237,12 +255,12 @@ def load(
     _check(policy, words)
     return words
 
-# %% ../../nbs/41_decide.messages.ipynb #c033
+# %% ../../nbs/41_decide.messages.ipynb #c036
 def _text(path:Path)->str:
     try: return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e: raise PolicyError(f"cannot be read: {e}", where=path.name, remedy="every action needs its words for each of its channels, in UTF-8") from None
 
-# %% ../../nbs/41_decide.messages.ipynb #c034
+# %% ../../nbs/41_decide.messages.ipynb #c037
 def _tones(rows:list[dict[str, Any]])->tuple[Tone, ...]:
     try: rules = tuple(Tone(r["id"], r["sentence"], r["source"], _pattern(r["never"]) if "never" in r else None) for r in rows)
     except (KeyError, TypeError, AttributeError, re.error) as e:
@@ -251,11 +269,11 @@ def _tones(rows:list[dict[str, Any]])->tuple[Tone, ...]:
         raise PolicyError(f"rules and functions differ: {', '.join(wrong)}", where="tone.yaml", remedy="give every rule without `never` its function")
     return rules
 
-# %% ../../nbs/41_decide.messages.ipynb #c035
+# %% ../../nbs/41_decide.messages.ipynb #c038
 def _pattern(never:str)->re.Pattern[str]: # patterns parted by semicolons → any of them, as whole words
     return re.compile(rf"(?<!\w)(?:{'|'.join(filter(None, map(str.strip, never.split(';'))))})(?!\w)")
 
-# %% ../../nbs/41_decide.messages.ipynb #c036
+# %% ../../nbs/41_decide.messages.ipynb #c039
 def _check(policy:Policy, words:Words)->None:
     from datetime import date
     for (name, _), text in words.templates.items():

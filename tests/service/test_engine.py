@@ -14,7 +14,7 @@ from decide_cases import AT, LIFE, anybody, everything_in_order
 
 from predelinquency import schema
 from predelinquency.core import PolicyError
-from predelinquency.decide import engine, policy
+from predelinquency.decide import engine, messages, policy
 
 BOOK = engine.load()
 RULES = BOOK.policy
@@ -41,7 +41,7 @@ def test_nothing_wins_at_zero_and_below()->None:
 
 
 def test_ties_go_to_what_disturbs_least()->None:
-    def option(action:str, value:float, disturbs:tuple[int, int])->engine.Option: return engine.Option(action, "app", value, disturbs, None) # type: ignore[arg-type]
+    def option(action:str, value:float, disturbs:tuple[int, int])->engine.Option: return engine.Option(action, "app", value, disturbs)
     loud, quiet, better = option("hardship_call", 9., (5, 8)), option("reminder", 9., (1, 8)), option("payment_plan", 9.01, (4, 8))
     room = {"channel:app": 9, "action:hardship_call": 9, "action:reminder": 9, "action:payment_plan": 9}
     assert engine.allot([[loud, quiet]], room) == [quiet] and engine.allot([[loud, quiet, better]], room) == [better]
@@ -112,6 +112,22 @@ def test_a_message_that_breaks_a_rule_is_not_sent(monkeypatch:pytest.MonkeyPatch
     assert (before.action, before.channel) != (after.action, after.channel) and "message_ready" in {r.rule for r in after.refusals}
     nothing = engine.decide(replace(BOOK, words=replace(BOOK.words, templates={})), *everything_in_order(), AT)
     assert (nothing.action, nothing.rule) == ("nothing", "message_ready")
+
+
+def test_words_that_fail_as_they_stand_are_taken_back_and_their_place_goes_to_the_next(monkeypatch:pytest.MonkeyPatch)->None:
+    "What is judged for many at once is judged again whole before it is sent; without that, the first customer here would get a broken message."
+    many = [policy.ask(RULES, *everything_in_order(), AT) for _ in range(3)]
+    many = [replace(q, case=replace(q.case, customer_id=n, due=replace(q.case.due, amount_minor=60_000 + n)), score=replace(q.score, customer_id=n)) for n, q in enumerate(many)]
+    best = engine.plan(BOOK, many)[0].action
+    room = {k: 0 for k in engine.capacities(RULES)} | {f"action:{best}": 1} | {f"channel:{c}": 9 for c in ("app", "email", "sms")}
+    assert [d.action for d in engine.plan(BOOK, many, room)] == ["nothing", "nothing", best]
+    whole = messages.broken
+    monkeypatch.setattr(messages, "broken", lambda words, m, action: whole(words, m, action) + ([messages.Broken("no_threat", "", "")] if "600.02" in m.whole else []))
+    BOOK.words.judged.clear()
+    assert engine.plan(BOOK, many[:2], room)[1].action == best
+    third = engine.plan(BOOK, many, room)
+    assert [d.action for d in third] == ["nothing", best, "nothing"] and "message_ready" in {r.rule for r in third[2].refusals} and not third[2].message
+    BOOK.words.judged.clear()
 
 
 def test_asking_twice_about_one_customer_is_refused()->None:
@@ -212,3 +228,20 @@ def test_the_plan_is_a_table_that_keeps_its_contract(tmp_path:Path)->None:
 def test_a_day_without_scores_has_an_empty_plan()->None:
     plan = engine.frame([], [])
     assert len(plan) == 0 and list(plan.columns) == engine.PLAN.names and engine.summary(BOOK, plan)["contacted"] == 0 and len(engine.why_not(BOOK, plan)) == 0
+
+
+# ── and back to records ──
+
+def test_a_plan_gives_back_the_decisions_it_was_made_from(tmp_path:Any)->None:
+    rng = random.Random(3)
+    asked = [policy.ask(RULES, *anybody(rng, n)) for n in range(2000)]
+    asked = [q for q in asked if isinstance(q.score.as_of, str)] # the plan is a table of the day: a score of no date is not in it
+    asked = [q for q in asked if q.case.due is None or isinstance(q.case.due.due_on, date) and q.case.due.due_on == q.case.due.due_on and isinstance(q.case.due.amount_minor, int)]
+    made = engine.plan(BOOK, asked)
+    rows = engine.frame(made, asked)
+    rows.to_parquet(tmp_path/"plan.parquet", index=False)
+    for plan in (rows, pd.read_parquet(tmp_path/"plan.parquet")):
+        back = engine.decisions(plan)
+        assert [repr(d) for d in back] == [repr(d) for d in made] # nan is not itself, so `==` would not do
+        assert {type(d.obligation_id) for d in back} == {int, type(None)} and len({d.action for d in back}) > 4
+    assert engine.decisions(rows[:0]) == []

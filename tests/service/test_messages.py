@@ -1,7 +1,7 @@
 """What may be said, and how: good messages pass every rule, planted bad ones are caught by the rule that is meant for them."""
 import shutil
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -108,3 +108,30 @@ def test_the_fingerprint_changes_with_a_word_and_with_nothing_else(folder:Path)-
     after = messages.load(RULES, folder)
     assert after.version != before.version and after.templates["reminder", "app"].id != before.templates["reminder", "app"].id
     assert after.templates["reminder", "sms"].id == before.templates["reminder", "sms"].id
+
+
+def test_one_judgement_holds_for_every_date_and_amount_of_its_form()->None:
+    "What `sayable` says of one message must be true of all that differ from it in digits only."
+    import random
+    rng, words = random.Random(11), messages.load(RULES)
+    for _ in range(3_000):
+        action = RULES.actions[rng.choice([a for a in RULES.actions if a != "nothing"])]
+        due = Due(1, 1, rng.choice(["loan", "card", "mortgage", "rent"]), date(2026, 1, 1) + timedelta(days=rng.randrange(700)), int(10 ** rng.uniform(0, 6.4)), rng.choice(["GBP", "GBP", "CZK"]), None)
+        template, facts = words.templates[action.id, rng.choice(action.channels)], messages.facts(due, action, words.bank)
+        assert messages.sayable(words, template, facts, action) is (not messages.broken(words, messages.fill(template, facts), action)), (template.id, facts)
+    assert 10 < len(words.judged) < 2_800 and all(words.judged.values())
+
+
+@pytest.mark.parametrize("fact,value", [("amount", "all of it"), ("due_on", "29 Smarch 2026"), ("kind", "secret")])
+def test_a_fact_of_no_known_form_is_judged_by_itself_and_not_remembered(fact:str, value:str)->None:
+    words, action = messages.load(RULES), RULES.actions["reminder"]
+    facts = messages.facts(Due(1, 1, "loan", date(2026, 3, 24), 25_000, "GBP", None), action, words.bank) | {fact: value}
+    assert not messages.sayable(words, words.templates["reminder", "app"], facts, action) and not words.judged
+
+
+def test_other_words_are_judged_anew()->None:
+    words, action = messages.load(RULES), RULES.actions["reminder"]
+    template, facts = words.templates["reminder", "app"], messages.facts(Due(1, 1, "loan", date(2026, 3, 24), 25_000, "GBP", None), action, words.bank)
+    assert messages.sayable(words, template, facts, action)
+    assert not messages.sayable(words, replace(template, parts=(*template.parts[:-1], ("stop", "Pay now!"))), facts, action)
+    assert not messages.sayable(replace(words, bank={**words.bank}, tone=(messages.Tone("x", "", "", messages._pattern("team")),)), template, facts, action)
