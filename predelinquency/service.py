@@ -10,7 +10,7 @@ __all__ = ['MOST_ROWS', 'MOST_MINOR', 'SINGLE_BYTES', 'BATCH_BYTES', 'BATCH_ITEM
            'Refused', 'parse', 'tables', 'standing', 'case_of', 'Why', 'No', 'Proposed', 'Answer', 'Scoring', 'load',
            'request', 'problem', 'Desk', 'body_of', 'Quiet', 'app', 'openapi', 'place', 'allowed', 'warm', 'bento',
            'requirements', 'context', 'fingerprint', 'package', 'command', 'environment', 'serve', 'wait', 'stop',
-           'ServiceError', 'Client']
+           'record', 'ServiceError', 'Client']
 
 # %% ../nbs/60_service.ipynb #c002
 # mypy: disable-error-code="valid-type"
@@ -651,11 +651,14 @@ def app(
     made = FastAPI(title="Predelinquency", version="1", docs_url=None, redoc_url=None, openapi_url=None)
     made.add_middleware(Quiet)
     made.add_exception_handler(Refused, lambda _, e: problem(e.status, e.detail, e.errors)) # type: ignore[attr-defined]
+    made.add_exception_handler(StoreError, lambda _, e: problem(503, "The ledger cannot be read now."))
 
     @made.post("/v1/score")
     async def score(incoming:Incoming)->Response:
         desk.admit(incoming)
-        return _json(_counted(desk.engine().score(parse(await body_of(incoming, SINGLE_BYTES)))).model_dump_json())
+        asked = parse(await body_of(incoming, SINGLE_BYTES))
+        answer = desk.engine().score(asked) if isinstance(asked, History) else await asyncio.to_thread(desk.engine().score, asked)
+        return _json(_counted(answer).model_dump_json())
 
     @made.post("/v1/score/batch")
     async def batch(incoming:Incoming)->Response:
@@ -928,7 +931,7 @@ def environment(
     "The environment that the served process needs."
     set_ = {WORKERS: str(workers), "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
     if model: set_[MODEL] = str(Path(model).resolve())
-    if ledger: set_[LEDGER] = ledger
+    if ledger: set_[LEDGER] = re.sub(r"^(sqlite(?:\+\w+)?:///)(?!/)(.+)$", lambda m: f"{m[1]}{Path(m[2]).resolve()}", ledger) # a Bento runs in its own folder
     return {**os.environ, **set_, **({OPEN: "1"} if development else {})}
 
 # %% ../nbs/60_service.ipynb #c108
@@ -977,10 +980,24 @@ def stop(process:subprocess.Popen, patience:float=15.)->None:
     except subprocess.TimeoutExpired: os.killpg(process.pid, signal.SIGKILL)
 
 # %% ../nbs/60_service.ipynb #c112
+def record(
+    root:Path|str="data",                  # the results of a run
+    ledger:str="sqlite:///data/ledger.db", # URL
+    at:datetime|None=None,                 # the moment of recording; None: now, for this is where the clock is read
+)->dict[str, Any]:                         # how many of each were new
+    "Write the latest snapshot's scores and decisions into the ledger."
+    plan = Path(root)/"reports/plan.parquet"
+    if not plan.exists(): raise StoreError("there is no plan to record", where=str(plan), remedy=f"run `predelinquency stage decide --root {root}` first")
+    scores, decisions, at = list(explain.scores(root)), engine.decisions(pd.read_parquet(plan)), at or datetime.now(UTC)
+    days = {s.as_of for s in scores} | {d.as_of for d in decisions}
+    if len(days) > 1: raise StoreError(f"the scores and the plan are of different days: {', '.join(sorted(days))}", where=str(root), remedy="run explain and decide again")
+    with store.Ledger.open(ledger) as book: return dict(as_of=max(days, default=None), scores=book.append(scores, at), decisions=book.append(decisions, at), of=len(scores))
+
+# %% ../nbs/60_service.ipynb #c114
 class ServiceError(PredelinquencyError):
     "The service refused, or could not be reached."
 
-# %% ../nbs/60_service.ipynb #c113
+# %% ../nbs/60_service.ipynb #c115
 class Client:
     "Talks to a running service."
     def __init__(self,
