@@ -60,7 +60,7 @@ def _walk(files:Mapping[str, Any], path:str)->Any:
         why = value.get("why", why) if isinstance(value, Mapping) else why
         value = value.get(key) if isinstance(value, Mapping) else None
         if value is None: return Absent(plain(why) if why else f"`{'.'.join(keys)}` is not in {FILES.get(name, name)}")
-    if isinstance(value, Mapping) and not {k for k in value if k != "why"}: return Absent(plain(value.get("why", f"`{path}` is empty")))
+    if isinstance(value, Mapping) and all(v is None for k, v in value.items() if k != "why"): return Absent(plain(value.get("why") or "it is empty"))
     return value
 
 # %% ../../nbs/39_model.pack.ipynb #c010
@@ -148,7 +148,7 @@ def table(
     ranged = any(len(leaf) == 3 for _, leaf in leaves)
     rows = ["| | figure | 95% interval |", "| --- | --- | --- |"] if ranged else ["| | figure |", "| --- | --- |"]
     for path, leaf in leaves:
-        value, *ends = [said(v) if v is not None else "*absent*" for v in leaf]
+        value, *ends = map(said, leaf)
         rows.append(f"| {plain(path)} | {value} |" + (f" {' to '.join(ends) if ends and None not in leaf else ''} |" if ranged else ""))
     return "\n".join(rows)
 
@@ -157,8 +157,9 @@ def _leaves(tree:Mapping[str, Any], prefix:str="")->list[tuple[str, tuple[Any, .
     found: list[tuple[str, tuple[Any, ...]]] = []
     others = [k for k in tree if k not in ("low", "high")]
     whose = "auc" if "auc" in tree else others[0] if len(others) == 1 else None # to what a plain `low` and `high` belong
-    for key, value in tree.items():
-        if key in ("low", "high") and whose or any(key.endswith(e) and key.removesuffix(e) in tree for e in ("_low", "_high")): continue
+    for key, value in sorted(tree.items(), key=lambda kv: -int(kv[0])) if all(k.isdigit() for k in tree) else tree.items():
+        if key == "why" or key in ("low", "high") and whose or any(key.endswith(e) and key.removesuffix(e) in tree for e in ("_low", "_high")): continue
+        if value is None: value = Absent(plain(tree.get("why") or "it could not be worked out"))
         if isinstance(value, Mapping): found += _leaves(value, f"{prefix}{key} › ")
         elif f"{key}_low" in tree: found.append((prefix + key, (value, tree[f"{key}_low"], tree.get(f"{key}_high"))))
         elif "low" in tree and key == whose: found.append((prefix + key, (value, tree["low"], tree.get("high"))))
@@ -380,7 +381,7 @@ def _given(teller:Teller, drawn:Mapping[str, str], held:list[dict[str, Any]], ma
     return dict(figure=teller.figure, span=teller.span, block=teller.block, block_inline=teller.block_inline, has=teller.has, plain=plain, picture=picture,
                 criteria=held, tally={v: sum(1 for c in held if v in c["verdict"]) for v in ("within", "outside", "absent")}, frames=map_,
                 tripped=tripped(files), lead_line=_lead_line(files), leading=_leading(files), lineage=files["lineage"], uses=list(model["rows"]),
-                simulated="marginals" in (files.get("source") or {}), champion=model["champion"], model_name=f"missed payments, {model['version']}")
+                own_target="fold" in model["rows"], simulated="marginals" in (files.get("source") or {}), champion=model["champion"], model_name=f"missed payments, {model['version']}")
 
 # %% ../../nbs/39_model.pack.ipynb #c048
 def _missing_words(teller:Teller, missing:list[str]|None)->str:
@@ -505,6 +506,6 @@ def gathered(
     read = {name: json.loads(Path(path).read_text()) for name, path in paths.items() if path}
     model = Path(upstream["train"]["model"])
     manifest = json.loads((model/"manifest.json").read_text())
-    outs = [model, upstream["train"]["report"], upstream["evaluate"]["metrics"]]
+    outs: list[Path|str] = [model, upstream["train"]["report"], upstream["evaluate"]["metrics"]]
     hashes = lineage(upstream["simulate"]["raw"], upstream["featurize"]["features"], manifest, lock, outs)
     return read | dict(model=about_model(manifest), pack=asdict(section), period=period(model/"predictions.parquet", section.expiry_months), lineage=hashes)

@@ -82,7 +82,7 @@ def test_make_help_lists_every_target()->None:
 
 
 def test_every_make_command_that_a_page_names_exists()->None:
-    named = {(name, target) for name, text in texts() if name.endswith((".md", ".ipynb")) for target in re.findall(r"`make ([a-z]+)", text)}
+    named = {(name, target) for name, text in texts() if name.endswith((".md", ".ipynb")) for target in re.findall(r"`make ([a-z-]+)", text)}
     assert [n for n in named if n[1] not in targets()] == []
 
 

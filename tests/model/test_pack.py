@@ -1,0 +1,178 @@
+"""The model-risk pack: every figure is asked of the run, what the run lacks is said, and the same run gives the same bytes."""
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import yaml
+
+from predelinquency import params
+from predelinquency.core import ParamsError, StoreError
+from predelinquency.model import pack
+
+PROJECT = Path(params.__file__).parent.parent
+TEMPLATES = sorted(pack.WORDS.glob("*.md"))
+
+
+def files():
+    "What a small run leaves."
+    manifest = dict(champion="xgboost", challenger="lightgbm", version="0123456789ab", features=["balance", "gambling_count_60d"], calibrations=dict(xgboost=dict(kind="platt")), rounds=dict(xgboost=84),
+                    threshold=.04115, seed=5, data=dict(panel="aa"), libraries=dict(numpy="2.4"), package=dict(sources="beef", version="0.1"), contact_share=.05,
+                    rows={"test": dict(customers=9, rows=90, usable=80, positives=3, onsets=2)},
+                    params=dict(train=dict(learner="xgboost"), base=dict(contact_share=.05, horizon_from_days=15, horizon_to_days=28, grace_days=5, min_history_days=90)))
+    metrics = dict(headline=dict(auc=.9137, auc_low=.8719, auc_high=.9329, onsets=101, customers=2441), bootstrap=dict(replicates=400), baselines=dict(calendar=dict(auc=.8041, low=.7762, high=.8329)),
+                   reference=dict(auc=None, difference=None, why="a reference is only run on a bank's own files"), tripwires=dict(shuffled_labels=True, money_conserved=True),
+                   gain_over_logistic=dict(auc=.014, low=-.003, high=.027), calibration=dict(observed_expected=1.2))
+    lineage = dict(parameters="cafe", raw=dict(customers="11"), features=dict(panel="aa"), features_as_trained=True, lock=dict(why="no DVC here"))
+    source = dict(marginals=dict(self_cure_30d=.66), customers=10_000, inside=19, bands=19)
+    return dict(metrics=metrics, model=pack.about_model(manifest), pack=asdict(params.load(PROJECT/"params.yaml").pack), lineage=lineage, source=source,
+                period=dict(judged_from="2025-04-01", judged_to="2025-05-27", latest="2025-07-01", expires="2026-07-01"))
+
+
+def text(told, drawn=None): return pack.markdown(told, drawn or {})[0]
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda p: p.name)
+def test_no_template_holds_a_figure_of_its_own(path):
+    bare = re.sub(r"\{\{.*?\}\}|\{%.*?%\}", "", path.read_text(), flags=re.S)
+    assert re.findall(r"\d[\d.,]*\s*%|\d*\.\d+|\b\d{2,}\b", bare.replace("95% interval", "")) == []
+
+
+def test_a_figure_that_changes_in_the_run_changes_in_the_pack():
+    told = files()
+    before = text(told)
+    told["metrics"]["headline"]["auc"] = .1234
+    after = text(told)
+    assert "0.914" in before and "0.914" not in after and "0.123, 95% interval 0.872 to 0.933" in after
+
+
+def test_a_measure_that_nobody_knew_of_appears_by_itself():
+    told = files()
+    told["metrics"]["zebra"] = dict(stripes=41)
+    assert "| zebra › stripes | 41 |" in text(told) and "zebra" not in text(files())
+
+
+def test_what_the_run_did_not_produce_is_said_with_the_reason_and_never_filled_in():
+    words, about = pack.markdown(files(), {})
+    assert "| a reference model on plain aggregates | *absent: a reference is only run on a bank's own files* |" in words
+    assert "| Share of the latent bound reached | *absent: `oracle.share_of_latent` is not in metrics.json* |" in words
+    assert "this run has left no explain.json" in words and "metrics.oracle.latent_auc" in about["absent"]
+    assert not re.search(r"\bnan\b|\bNone\b(?! is)|^\| [^|]+ \| *\||\{\{|undefined", words.split("## Principles")[0], re.M)
+
+
+@pytest.mark.parametrize("name", ["metrics", "source", "train", "featurize", "explain", "decide"])
+def test_a_pack_is_written_even_when_a_whole_file_is_missing(name):
+    told = files()
+    told.pop(name, None)
+    words, about = pack.markdown(told, {})
+    assert f"this run has left no {pack.FILES[name]}" in words and about["absent"]
+
+
+def test_an_alternative_path_is_used_only_where_the_first_is_not_there():
+    told = files()
+    told["metrics"]["headline"] |= dict(slope=.9, slope_low=.8, slope_high=1.1)
+    assert "0.90, 95% interval 0.80 to 1.10" in text(told)
+    told["metrics"]["calibration"] |= dict(slope=.7, slope_low=.6, slope_high=.8)
+    assert "0.70, 95% interval 0.60 to 0.80" in text(told) and "0.90, 95% interval" not in text(told)
+
+
+def test_a_limit_is_kept_at_its_edge_broken_beyond_it_and_neither_without_a_figure():
+    verdict = {c["words"]: c["verdict"] for c in pack.criteria(files())}
+    assert verdict["gain over a logistic scorecard, lower end"] == "within" # exactly at -0.003
+    assert verdict["observed over expected"] == "**outside**"
+    assert verdict["the same reasons under other seeds"] == "*absent*"
+    told = files()
+    told["metrics"]["gain_over_projected"] = dict(low=0.)
+    assert {c["words"]: c["verdict"] for c in pack.criteria(told)}["gain over the projected balance, lower end"] == "**outside**" # more than nothing
+
+
+def test_every_limit_names_a_parameter_and_every_limit_of_the_parameters_is_used():
+    named = {one[key] for one in yaml.safe_load((pack.WORDS/"limits.yaml").read_text()) for key in ("at_least", "above", "at_most") if key in one}
+    assert named == {key for key in asdict(params.load(PROJECT/"params.yaml").pack) if key.endswith(("_min", "_max"))}
+    with pytest.raises(ParamsError, match="section pack"): pack.criteria(files() | dict(pack={}))
+
+
+def test_a_broken_tripwire_stands_on_the_first_page():
+    told = files()
+    assert "| Tripwires | all 2 held |" in text(told)
+    told["metrics"]["tripwires"]["money_conserved"] = False
+    words, about = pack.markdown(told, {})
+    assert r"| Tripwires | **1 of 2 not held: money\_conserved** |" in words and about["tripwires_held"] is False
+
+
+def test_words_from_a_bank_cannot_become_markup():
+    told = files()
+    told["pack"] |= dict(owner="<script>alert(1)</script> | x\n## Heading", intended_use="[a](http://example.org) *b*")
+    page = pack.html(text(told), {})
+    assert "<script" not in page and "## Heading" not in re.sub("<[^>]+>", "", page).split("Summary")[0]
+    assert 'href="http' not in page and "<em>b</em>" not in page and "&lt;script&gt;" in page
+
+
+def test_the_page_asks_for_nothing_from_outside_and_every_link_leads_somewhere():
+    svg = pack.pictures(files(), "nowhere")
+    page = pack.html(text(files(), svg), svg)
+    asked = re.findall(r"""(?:src|href)=["']([^"']+)""", page) + re.findall(r"url\(([^)]+)\)|@import\s+(\S+)", page)
+    assert [a for a in asked if not str(a).startswith(("#", "data:"))] == [] and "<script" not in page
+    ids = set(re.findall(r'id="([^"]+)"', page))
+    assert {a[1:] for a in asked if str(a).startswith("#")} <= ids and "data:image/svg+xml;base64," in page
+
+
+def test_the_same_run_gives_the_same_bytes_in_another_process(tmp_path):
+    (tmp_path/"files.json").write_text(json.dumps(files()))
+    code = "import json, sys; from predelinquency.model import pack; f = json.load(open(sys.argv[1])); pack.write(sys.argv[2], f, pack.pictures(f, 'nowhere'))"
+    for i in (1, 2):
+        env = os.environ | {"PYTHONHASHSEED": str(i)}
+        subprocess.run([sys.executable, "-c", code, str(tmp_path/"files.json"), str(tmp_path/f"pack{i}")], check=True, env=env)
+    one, two = ({p.name: p.read_bytes() for p in (tmp_path/f"pack{i}").iterdir()} for i in (1, 2))
+    assert one == two and set(one) == {"model-card.html", "model-card.md", "pack.json", "beside.svg"}
+
+
+def test_both_frameworks_are_there_line_by_line_and_no_line_says_that_it_is_met():
+    found = {f["name"].split(" ")[0]: [line["id"] for line in f["lines"]] for f in pack.frames(pack.Teller(files()))}
+    assert set(found["SR"]) == {"II", "III", "IV", "V", "VI", "VII"}
+    assert found["PRA"] == ["1.1", "1.2", "1.3", *(f"2.{i}" for i in range(1, 7)), *(f"3.{i}" for i in range(1, 7)), *(f"4.{i}" for i in range(1, 6)), "5.1", "5.2", "5.3"]
+    lines = [line for f in pack.frames(pack.Teller(files())) for line in f["lines"]]
+    assert all(line["evidence"] and line["asks"] and line["state"] for line in lines)
+    assert not [line for line in lines if re.search(r"\b(met|compliant|complies|satisfied)\b", line["state"] + line["evidence"])]
+
+
+def test_a_line_without_figures_in_this_run_says_so():
+    states = {line["title"]: line["state"] for f in pack.frames(pack.Teller(files())) for line in f["lines"]}
+    assert states["Model use"] == "*absent*" and states["Internal Audit"] == "the bank's part" and states["Conceptual soundness"] == "in this run, *absent in part*"
+
+
+def test_a_lock_of_another_run_is_not_taken_for_this_one(tmp_path):
+    out = tmp_path/"metrics.json"
+    out.write_text("{}")
+    lock = tmp_path/"dvc.lock"
+    assert "not made by DVC" in pack.locked(lock, [out])["why"]
+    lock.write_text(yaml.safe_dump(dict(stages=dict(evaluate=dict(outs=[dict(path=str(out), md5="99914b932bd37a50b983c5e7c90ae93b")])))))
+    assert pack.locked(lock, [out]) == {str(out): "99914b932bd37a50b983c5e7c90ae93b"}
+    out.write_text("{ }")
+    assert "another run" in pack.locked(lock, [out])["why"]
+
+
+def test_no_pack_is_refused_with_what_to_do(tmp_path):
+    with pytest.raises(StoreError, match="make run"): pack.opened(tmp_path)
+
+
+def test_a_write_that_fails_leaves_the_last_pack(tmp_path):
+    pack.write(tmp_path/"pack", files(), {})
+    before = {p.name: p.read_bytes() for p in (tmp_path/"pack").iterdir()}
+    changed = files()
+    changed["metrics"]["headline"]["auc"] = .5
+    with pytest.raises(StoreError): pack.write(tmp_path/"pack", changed, {"no such folder/beside": "<svg/>"})
+    assert {p.name: p.read_bytes() for p in (tmp_path/"pack").iterdir()} == before
+
+
+def test_the_run_of_the_pipeline_leaves_a_pack_of_its_own_figures(trained):
+    words, about = (trained/"reports/pack/model-card.md").read_text(), json.loads((trained/"reports/pack.json").read_text())
+    metrics, manifest = json.loads((trained/"reports/metrics.json").read_text()), json.loads((trained/"model/manifest.json").read_text())
+    assert f"{metrics['headline']['auc']:.3f}" in words and manifest["version"] in words and "The features on disk are those the model learned from: yes" in words
+    assert about["expires"] == "2026-07-01" and about["judged_to"] < about["latest"] == "2025-07-01" # the world's last Tuesday that was scored; no clock
+    for key, value in manifest["data"].items(): assert value in words, key
+    assert pack.opened(trained, browser=False).name == "model-card.html"
