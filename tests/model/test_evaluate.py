@@ -329,16 +329,34 @@ def test_dues_are_judged_at_each_lead_on_the_same_cohort(made):
         assert found[f"{lead}_low"] < found[str(lead)] < found[f"{lead}_high"]
 
 
-def test_the_first_alert_of_a_missed_payment_sets_its_lead_time():
-    weeks = pd.to_datetime("2025-03-03") + pd.to_timedelta(np.arange(5) * 7, unit="D")
-    calm = pd.DataFrame([dict(customer_id=c, as_of=w, onset_in_days=np.nan, probability=.1, target=0, imminent=False) for c in range(1, 40) for w in weeks])
-    days = np.array([34, 27, 20, 13, 6])
-    missed = pd.DataFrame(dict(customer_id=0, as_of=weeks, onset_in_days=np.where(days <= 28, days, np.nan), probability=[.1, .05, .9, .9, .9],
-                               target=[0, 1, 1, 0, 0], imminent=days < 15))
-    frame = pd.concat([calm, missed]).assign(split="test", eligible=True, repeat=0)
-    frame["as_of"] = frame.as_of.astype("datetime64[ms]")
-    found = ev.lead_time(ev.judged(ev.checked(frame), imminent=True), BASE)
-    assert found == dict(onsets=1, alerted_share=1., alerted_14_days_ahead_share=1., median_days=20.)
+def test_observed_over_expected_equals_a_count_by_hand(made):
+    frame, report = made
+    rows = ev.judged(ev.checked(frame))
+    assert report["calibration"]["observed_expected"] == pytest.approx(rows.y.sum() / rows.probability.sum(), rel=1e-3)
+    happened = expected = 0.
+    for _, week in rows.groupby("as_of"):
+        left = .05 * len(week)
+        for p, group in sorted(week.groupby("probability"), key=lambda item: -item[0]): # equal scores share the last places
+            taken = min(left / len(group), 1)
+            happened, expected, left = happened + taken * group.y.sum(), expected + taken * p * len(group), max(left - len(group), 0)
+    assert report["calibration"]["observed_expected_top5"] == pytest.approx(happened / expected, rel=1e-3)
+
+
+def test_a_probability_twice_too_high_halves_observed_over_expected(made):
+    frame, report = made
+    double = ev.report(frame.assign(probability=frame.probability * 2), BASE, FEW)["calibration"]
+    for key in ("observed_expected", "observed_expected_top5"):
+        assert double[key] == pytest.approx(report["calibration"][key] / 2, rel=1e-3)
+        assert double[f"{key}_low"] < double[key] < double[f"{key}_high"]
+    assert report["calibration"]["slope"] == report["headline"]["slope"]
+
+
+def test_the_proofs_figures_are_taken_over_and_missing_ones_are_null_with_a_reason(tmp_path):
+    (tmp_path/"prove.json").write_text(json.dumps(dict(oracle=dict(latent_auc=.93), reasons=dict(jaccard=.8), tripwires=dict(oracle_above_model=True), other=1)))
+    assert ev.proved(tmp_path/"prove.json") == dict(oracle=dict(latent_auc=.93), reasons=dict(jaccard=.8), tripwires=dict(oracle_above_model=True))
+    for path in (None, tmp_path/"none.json"):
+        found = ev.proved(path)
+        assert found["oracle"]["latent_auc"] is None and found["reasons"]["why"] and "tripwires" not in found
 
 
 @pytest.mark.parametrize(("spoil", "message"), [
