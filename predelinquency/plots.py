@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['INK', 'MUTED', 'GRID', 'PAPER', 'BLUE', 'VERMILLION', 'GREEN', 'ORANGE', 'SKY', 'PURPLE', 'YELLOW', 'COLOURS',
-           'SPLIT_COLOURS', 'BAND_COLOURS', 'LANES', 'theme', 'figure', 'Renderer', 'to_html', 'offline', 'roc',
-           'precision_recall', 'calibration', 'score_distribution', 'recall_at_capacity', 'lift', 'intervals',
-           'over_time', 'split_picture', 'timeline', 'importance', 'waterfall', 'beeswarm', 'lines', 'bars',
-           'histogram', 'bands', 'bare', 'cash_timeline', 'score_history']
+           'SPLIT_COLOURS', 'BAND_COLOURS', 'LANES', 'BACK_DAYS', 'AHEAD_DAYS', 'theme', 'figure', 'Renderer',
+           'to_html', 'offline', 'roc', 'precision_recall', 'calibration', 'score_distribution', 'recall_at_capacity',
+           'lift', 'intervals', 'over_time', 'split_picture', 'timeline', 'importance', 'waterfall', 'beeswarm',
+           'lines', 'bars', 'histogram', 'bands', 'bare', 'cash_timeline', 'score_history']
 
 # %% ../nbs/05_plots.ipynb #c003
 import hashlib, json
@@ -376,6 +376,9 @@ LANES = {"coming": ("due ahead", INK, "circle-open"), "paid": ("due, paid", "#8F
          "unpaid": ("due, not paid", VERMILLION, "x"), "unknown": ("due", MUTED, "circle-open")} # state of a due → words, colour, symbol
 
 # %% ../nbs/05_plots.ipynb #c056
+BACK_DAYS, AHEAD_DAYS = 180, 40 # what a timeline shows of the past and of what is announced
+
+# %% ../nbs/05_plots.ipynb #c057
 def cash_timeline(
     balance:pd.DataFrame,  # `on`, `balance_minor`, `savings_minor` (nan: none), ascending
     flows:pd.DataFrame,    # `week`, `in_minor`, `out_minor`
@@ -388,39 +391,51 @@ def cash_timeline(
     fig = bare(figure(""), 460)
     scale, hover = 10**digits, f"%{{x|%-d %b %Y}}: {symbol}%{{y:,.0f}}"
     for name, column, colour, dash in (("current accounts", "balance_minor", BLUE, "solid"), ("savings", "savings_minor", GREEN, "dot")):
-        fig.add_scatter(x=balance.on, y=balance[column].astype(float) / scale, mode="lines", name=name, line=dict(color=colour, dash=dash, width=2, shape="hv"), hovertemplate=hover + f"<extra>{name}</extra>")
+        fig.add_scatter(x=balance.on, y=balance[column].astype(float) / scale, mode="lines", name=name, showlegend=bool(balance[column].notna().any()), line=dict(color=colour, dash=dash, width=2, shape="hv"), hovertemplate=hover + f"<extra>{name}</extra>")
     fig.add_scatter(x=paydays.on, y=["pay"] * len(paydays), yaxis="y2", mode="markers", name="payday", marker=dict(color=GREEN, symbol="triangle-up", size=11), customdata=paydays.amount_minor / scale,
                     hovertemplate=f"%{{x|%-d %b %Y}}: {symbol}%{{customdata:,.0f}}<extra>pay</extra>")
     for state, (name, colour, mark) in LANES.items(): _lane(fig, dues[dues.state == state], name, colour, mark, scale, symbol)
     for name, column, sign, colour in (("money in", "in_minor", 1, SKY), ("money out", "out_minor", -1, "#B8C4CF")):
         fig.add_bar(x=flows.week, y=sign * flows[column] / scale, yaxis="y3", name=name, marker_color=colour, width=5.6 * 86_400_000, offset=.7 * 86_400_000,
                     hovertemplate=f"week of %{{x|%-d %b %Y}}: {symbol}%{{y:,.0f}}<extra>{name}</extra>")
-    axis = dict(gridcolor=GRID, automargin=True, tickprefix=symbol, nticks=5)
-    fig.update_layout(barmode="relative", yaxis=dict(domain=[.52, 1], zeroline=True, zerolinecolor=MUTED, separatethousands=True, **axis), yaxis3=dict(domain=[0, .25], zeroline=True, zerolinecolor=MUTED, anchor="x", **axis),
+    seen = balance[pd.to_datetime(balance.on) >= pd.Timestamp(as_of) - pd.Timedelta(days=BACK_DAYS)] if len(balance) else balance
+    near = flows[pd.to_datetime(flows.week) >= pd.Timestamp(as_of) - pd.Timedelta(days=BACK_DAYS + 7)] if len(flows) else flows
+    axis = dict(gridcolor=GRID, automargin=True, zeroline=True, zerolinecolor=MUTED, anchor="x")
+    fig.update_layout(barmode="relative", yaxis=dict(domain=[.52, 1], **axis, **_money_axis([*seen.balance_minor, *seen.savings_minor], scale, symbol)),
+                      yaxis3=dict(domain=[0, .25], **axis, **_money_axis([*near.in_minor, *-near.out_minor], scale, symbol, 3)),
                       yaxis2=dict(domain=[.3, .47], anchor="x", showgrid=False, fixedrange=True, categoryorder="array", categoryarray=["other bills", "loan, card, home", "pay"], range=[-.6, 2.6], automargin=True))
     return _ahead(fig, as_of)
 
-# %% ../nbs/05_plots.ipynb #c057
+# %% ../nbs/05_plots.ipynb #c058
+def _money_axis(minor:Sequence[Any], scale:int, symbol:str, ticks:int=5)->dict[str, Any]:
+    "Range and round ticks of an axis of amounts, with the sign before the currency."
+    values = pd.to_numeric(pd.Series(list(minor), dtype=object), errors="coerce").dropna().to_numpy(float) / scale
+    low, high = min(values.min(initial=0.), 0.), max(values.max(initial=0.), 1.)
+    step = next(m * 10**e for e in range(15) for m in (1, 2, 5) if (high - low) / (m * 10**e) <= ticks)
+    at = np.arange(np.floor(low / step), np.ceil(high / step) + 1) * step
+    return dict(range=[low - .04 * (high - low), high + .06 * (high - low)], tickvals=at, ticktext=[f"{'−' if v < 0 else ''}{symbol}{abs(v):,.0f}" for v in at])
+
+# %% ../nbs/05_plots.ipynb #c059
 def _lane(fig:go.Figure, rows:pd.DataFrame, name:str, colour:str, mark:str, scale:int, symbol:str)->None:
     "The dues of one state on their lane."
     fig.add_scatter(x=rows.due_on, y=np.where(rows.main, "loan, card, home", "other bills"), yaxis="y2", mode="markers", name=name, text=rows.kind, customdata=rows.amount_minor / scale,
                     marker=dict(color=colour, symbol=mark, size=np.where(rows.main, 10, 7)), showlegend=len(rows) > 0, hovertemplate=f"%{{x|%-d %b %Y}}: %{{text}}, {symbol}%{{customdata:,.2f}}<extra>{name}</extra>")
 
-# %% ../nbs/05_plots.ipynb #c058
-def _ahead(fig:go.Figure, as_of:Any, back:int=180, on:int=40)->go.Figure:
-    "Half a year back, some weeks ahead; what is ahead on a tint."
+# %% ../nbs/05_plots.ipynb #c060
+def _ahead(fig:go.Figure, as_of:Any)->go.Figure:
+    "What is ahead on a tint."
     at, day = pd.Timestamp(as_of), pd.Timedelta(days=1)
-    fig.update_xaxes(range=[at - back * day, at + on * day], type="date", anchor="y3", showgrid=False, fixedrange=False)
+    fig.update_xaxes(range=[at - BACK_DAYS * day, at + AHEAD_DAYS * day], type="date", anchor="y3", showgrid=False, fixedrange=False)
     return fig.update_layout(shapes=[dict(type="rect", xref="x", yref="paper", x0=at, x1=at + 400 * day, y0=0, y1=1, fillcolor="#EEF4FA", line_width=0, layer="below")],
                              annotations=[dict(x=at, xref="x", y=1, yref="paper", text="ahead", showarrow=False, xanchor="left", yanchor="top", xshift=4, font=dict(size=12, color="#52606D"))])
 
-# %% ../nbs/05_plots.ipynb #c059
+# %% ../nbs/05_plots.ipynb #c061
 def score_history(
     history:pd.DataFrame,         # `as_of`, `probability`, `learnt` (bool: the model learnt from that row)
     bands:Sequence[tuple[str, float]], # name and lower bound of each band, rising
 )->go.Figure:
     "One customer's chance week by week, on the bands."
-    fig = bare(figure(""), 300)
+    fig = bare(figure(""), 340).update_layout(margin_r=62)
     top = float(max([*history.probability, *(low for _, low in bands)], default=.1)) * 1.15 + .01
     for learnt, name, colour in ((False, "chance", BLUE), (True, "the model learnt from these weeks", MUTED)):
         rows = history[history.learnt == learnt]
@@ -428,5 +443,6 @@ def score_history(
                         line=dict(width=2, color=colour), connectgaps=False, showlegend=learnt and len(rows) > 0, hovertemplate="%{x|%-d %b %Y}: %{y:.1%}<extra></extra>")
     highs = [*(low for _, low in bands[1:]), 1.]
     fig.update_layout(shapes=[dict(type="rect", xref="paper", yref="y", x0=0, x1=1, y0=low, y1=min(high, top), fillcolor=BAND_COLOURS[min(i, 3)], opacity=.13, line_width=0, layer="below") for i, ((_, low), high) in enumerate(zip(bands, highs, strict=True))],
-                      annotations=[dict(xref="paper", x=1, yref="y", y=low, text=name, showarrow=False, xanchor="right", yanchor="bottom", font=dict(size=11, color="#52606D")) for name, low in bands if low < top])
+                      annotations=[dict(xref="paper", x=1, yref="y", y=(low + min(high, top)) / 2, text=name, showarrow=False, xanchor="left", xshift=6, font=dict(size=12, color="#52606D"))
+                                   for (name, low), high in zip(bands, highs, strict=True) if low < top])
     return fig.update_yaxes(range=[0, top], tickformat=".0%").update_xaxes(showgrid=False, type="date")
