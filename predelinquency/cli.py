@@ -4,20 +4,19 @@
 
 # %% auto #0
 __all__ = ['app', 'source_app', 'TRACEBACK', 'KEYS', 'Root', 'Json', 'Settings', 'QUIET', 'MOST_ROWS', 'HEADLINE', 'MAKE',
-           'Customer', 'AsOf', 'BROWSERS', 'PORTS', 'LEDGER', 'told', 'run', 'stage', 'check', 'headline', 'figures',
-           'report', 'tables_of', 'moment_of', 'Asked', 'ask', 'score', 'explain', 'bar', 'waterfall', 'planned',
-           'decide', 'Finding', 'check_python', 'locked', 'check_environment', 'check_disk', 'check_memory',
-           'check_browser', 'check_repository', 'check_export', 'free', 'check_port', 'check_results', 'check_ledger',
-           'findings', 'doctor']
+           'Customer', 'AsOf', 'LEDGER', 'LedgerUrl', 'PORTS', 'Host', 'Port', 'BROWSERS', 'told', 'run', 'stage',
+           'check', 'headline', 'figures', 'report', 'tables_of', 'moment_of', 'Asked', 'ask', 'score', 'explain',
+           'bar', 'waterfall', 'planned', 'ledger_of', 'decide', 'free', 'serve', 'curl', 'dashboard', 'Finding',
+           'check_python', 'locked', 'check_environment', 'check_disk', 'check_memory', 'check_browser',
+           'check_repository', 'check_export', 'check_port', 'check_results', 'check_ledger', 'findings', 'doctor']
 
 # %% ../nbs/80_cli.ipynb #c003
-import errno, functools, importlib.metadata, json, math, os, shutil, signal, socket, sys
+import errno, functools, importlib.metadata, json, math, os, shutil, signal, socket, sys, threading, time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-import click
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -51,7 +50,7 @@ def told(
     @functools.wraps(command)
     def wrapped(*args:Any, **kwargs:Any)->Any:
         try: return command(*args, **kwargs)
-        except (click.exceptions.ClickException, click.exceptions.Exit, click.exceptions.Abort): raise
+        except (typer.Exit, typer.Abort, typer.BadParameter): raise
         except KeyboardInterrupt:
             _note("✗ interrupted; what is on disk is complete, and the next run goes on from there", "yellow")
             raise typer.Exit(130) from None
@@ -87,7 +86,7 @@ KEYS: dict[str, str] = dict(
     stage="root, stages (stage, seconds, products), before, after",
     report="root, stages (stage, products), headline",
     check="source, about, files, tables, unused, missing, target_rate",
-    score="customer_id, as_of, probability, band, eligible, margin, model_version, feature_hash, reasons (feature, group, value, contribution, analyst, customer)",
+    score="customer_id, as_of, probability, band, eligible, margin, model_version, feature_hash, reasons (feature, group, value, contribution, analyst, customer); of --file, what the service answers",
     explain="customer_id, as_of, probability, band, eligible, margin, base, model_version, reasons (feature, group, value, contribution, analyst, customer)",
     decide="as_of, customers, contacted, actions, channels, rules, capacity …; of one customer: action, channel, because, message, refusals (rule, sentence, action, channel) …",
     doctor="a list of what, fine, found, remedy",
@@ -348,16 +347,16 @@ def ask(
     rows = tables_of(root, customer)
     with _say(True).status("folding"): row = online.vector(rows["transactions"], rows["obligations"], rows["payments"], rows["accounts"], day)
     scorer = explain.Scorer(train.load(Path(root)/"model"))
-    score, parts = scorer.explain(customer, day, row), scorer.score(row)[2]
+    score, parts, rules = scorer.explain(customer, day, row), scorer.score(row)[2], params.load().decide.policy or None
     story = explain.reasons(parts, row[scorer.columns], scorer.bundles, len(parts), raising=False)
-    return Asked(score, policy.band(policy.load(), score.probability), eligible, float(parts[-1]), story)
+    return Asked(score, policy.band(policy.load(rules), score.probability), eligible, float(parts[-1]), story)
 
 # %% ../nbs/80_cli.ipynb #c055
-def _heading(asked:Asked)->str:
+def _heading(score:Any, band:str, eligible:bool|None)->str:
     "The answer in one line."
-    doubt = {True: "", False: "; not eligible: a due is unpaid past its grace, or history is short", None: ""}[asked.eligible]
-    return (f"customer {asked.score.customer_id} on {asked.score.as_of}: {asked.score.probability:.2%} will miss a first payment 15 to 28 days later "
-            f"(band {asked.band or 'none'}, model {asked.score.model_version}{doubt})")
+    doubt = "; not eligible: a due is unpaid past its grace, or history is short" if eligible is False else ""
+    return (f"customer {score.customer_id} on {score.as_of}: {score.probability:.2%} will miss a first payment 15 to 28 days later "
+            f"(band {band or 'none'}, model {score.model_version}{doubt})")
 
 # %% ../nbs/80_cli.ipynb #c056
 def _reason_rows(reasons:Sequence[Any])->Table:
@@ -371,6 +370,19 @@ Customer = Annotated[int, typer.Argument(help="The customer's id.", min=0)]
 AsOf = Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="The moment of knowledge. [default: the latest that was scored]")]
 
 # %% ../nbs/80_cli.ipynb #c059
+def _score_file(file:Path, root:str, as_json:bool)->None:
+    "What the service would answer, without a server."
+    from predelinquency import service
+    _have(root, "model/manifest.json")
+    try: body = file.read_bytes()
+    except OSError as e: raise StoreError(f"cannot be read: {e.strerror}", where=str(file), remedy="name a file with a request; one is in predelinquency/example.json") from None
+    try: found = service.load(Path(root)/"model").score(service.parse(body))
+    except service.Refused as e: raise PredelinquencyError(e.problem, where=str(file), remedy="correct the request; `make serve` describes it under /openapi.json") from None
+    if as_json: return _answer(found.model_dump())
+    _say().print(_heading(found, found.band, found.eligible), "", _reason_rows(found.reasons) if found.reasons else "nothing raises this score", sep="\n")
+    if found.decision: _say().print(f"\nproposed: {found.decision.action}" + (f" by {found.decision.channel}" if found.decision.channel else ""), f"because: {found.decision.because}", sep="\n")
+
+# %% ../nbs/80_cli.ipynb #c060
 @app.command(epilog=_tail("score", "score 17", "score 17 --as-of 2025-03-03 --json", "score --file request.json"))
 @told
 def score(
@@ -381,11 +393,12 @@ def score(
 )->None:
     "One customer's probability, risk band and the reasons that raise it."
     if (customer is None) == (file is None): raise typer.BadParameter("give a customer's id or --file, one of the two")
+    if file: return _score_file(file, root, as_json)
     asked = ask(root, customer, as_of) # type: ignore[arg-type]
     if as_json: return _answer(asdict(asked.score) | dict(band=asked.band, eligible=asked.eligible))
-    _say().print(_heading(asked), "", _reason_rows(asked.score.reasons) if asked.score.reasons else "nothing raises this score", sep="\n")
+    _say().print(_heading(asked.score, asked.band, asked.eligible), "", _reason_rows(asked.score.reasons) if asked.score.reasons else "nothing raises this score", sep="\n")
 
-# %% ../nbs/80_cli.ipynb #c060
+# %% ../nbs/80_cli.ipynb #c061
 @app.command(epilog=_tail("explain", "explain 17", "explain 17 --as-of 2025-03-03", "explain 17 --json"))
 @told
 def explain(customer:Customer, root:Root=pipeline.DEFAULT_ROOT, as_of:AsOf=None, as_json:Json=False)->None:
@@ -394,9 +407,9 @@ def explain(customer:Customer, root:Root=pipeline.DEFAULT_ROOT, as_of:AsOf=None,
     if as_json:
         kept = {k: v for k, v in asdict(asked.score).items() if k not in ("reasons", "feature_hash")}
         return _answer(kept | dict(band=asked.band, eligible=asked.eligible, base=asked.base, reasons=[asdict(r) for r in asked.story]))
-    _say().print(_heading(asked), "", waterfall(asked), sep="\n")
+    _say().print(_heading(asked.score, asked.band, asked.eligible), "", waterfall(asked), sep="\n")
 
-# %% ../nbs/80_cli.ipynb #c061
+# %% ../nbs/80_cli.ipynb #c062
 def bar(
     value:float, # signed
     most:float,  # the largest of the column, > 0
@@ -406,7 +419,7 @@ def bar(
     size = min(round(abs(value) / most * width), width)
     return " " * (width - size) + "█" * size + "│" + " " * width if value < 0 else " " * width + "│" + "█" * size + " " * (width - size)
 
-# %% ../nbs/80_cli.ipynb #c063
+# %% ../nbs/80_cli.ipynb #c064
 def waterfall(
     asked:Asked,
 )->Table: # from what holds for everybody down to the score
@@ -419,7 +432,7 @@ def waterfall(
     table.add_row(f"{asked.score.margin:+.3f}", "", "", f"log-odds; calibrated: {asked.score.probability:.2%}")
     return table
 
-# %% ../nbs/80_cli.ipynb #c065
+# %% ../nbs/80_cli.ipynb #c066
 def planned(
     root:str,     # a folder of results
     customer:int, # who
@@ -433,13 +446,13 @@ def planned(
     tables_of(root, customer)
     raise PredelinquencyError(f"customer {customer} is not in the plan", where=root, remedy="nobody is spoken to while a due is unpaid past its grace, or with less than 90 days of history")
 
-# %% ../nbs/80_cli.ipynb #c066
+# %% ../nbs/80_cli.ipynb #c067
 def _counts(title:str, counts:Mapping[str, int])->Table:
     table = Table(title, "customers", box=None, pad_edge=False)
     for name, count in sorted(counts.items(), key=lambda kv: -kv[1]): table.add_row(name, f"{count:,}")
     return table
 
-# %% ../nbs/80_cli.ipynb #c067
+# %% ../nbs/80_cli.ipynb #c068
 def _show_plan(day:Mapping[str, Any], root:str)->None:
     "The plan of a day on a page."
     from predelinquency.core import from_minor
@@ -447,7 +460,7 @@ def _show_plan(day:Mapping[str, Any], root:str)->None:
                  _counts("action", day["actions"]), "", _counts("why nothing is sent, by the rule that had the last word", {k: v for k, v in day["rules"].items() if k != "best"}),
                  f"\nthe whole story: {root}/reports/decide.ipynb", sep="\n")
 
-# %% ../nbs/80_cli.ipynb #c068
+# %% ../nbs/80_cli.ipynb #c069
 def _show_decision(d:Mapping[str, Any])->None:
     "One decision on a page: what, why, in which words, and every no."
     from rich.panel import Panel
@@ -458,102 +471,43 @@ def _show_decision(d:Mapping[str, Any])->None:
     for r in d["refusals"]: table.add_row(r["rule"], r["action"] or "every one", r["channel"] or "every one", escape(r["sentence"]))
     if d["refusals"]: _say().print("", table, sep="\n")
 
-# %% ../nbs/80_cli.ipynb #c069
+# %% ../nbs/80_cli.ipynb #c070
+LEDGER = "PREDELINQUENCY_LEDGER" # environment: the ledger's address, when it is not the SQLite file beside the results
+LedgerUrl = Annotated[str | None, typer.Option(metavar="URL", help=f"The ledger, e.g. postgresql://user@host/name. [default: ${LEDGER}, or ledger.db in the folder of results]")]
+
+# %% ../nbs/80_cli.ipynb #c071
+def ledger_of(
+    root:str,             # a folder of results
+    given:str|None=None,  # what was typed
+)->str:                   # URL
+    "Which ledger is meant."
+    return given or os.environ.get(LEDGER) or f"sqlite:///{root}/ledger.db"
+
+# %% ../nbs/80_cli.ipynb #c073
+def _record(root:str, url:str, as_json:bool)->None:
+    "Append what the latest snapshot says."
+    from predelinquency import service
+    with _say(True).status("recording"): done = service.record(root, url)
+    _answer(done) if as_json else _say().print(", ".join(f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in done.items()))
+
+# %% ../nbs/80_cli.ipynb #c074
 @app.command(epilog=_tail("decide", "decide", "decide 17", "decide 17 --json", "decide --record --ledger sqlite:///data/ledger.db"))
 @told
 def decide(
     customer:Annotated[int | None, typer.Argument(help="The customer's id; without it, the plan of the day.", min=0)]=None,
-    root:Root=pipeline.DEFAULT_ROOT, as_json:Json=False,
+    root:Root=pipeline.DEFAULT_ROOT,
+    record:Annotated[bool, typer.Option("--record", help="Append the latest snapshot's scores and decisions to the ledger; what is there already is passed over.")]=False,
+    ledger:LedgerUrl=None, as_json:Json=False,
 )->None:
     "The plan of the day for the latest snapshot, or one customer's decision with every rule that said no."
     _have(root, "reports/plan.parquet", "reports/decide.json")
+    if record and customer is not None: raise typer.BadParameter("--record takes the whole plan: leave the customer out")
+    if record: return _record(root, ledger_of(root, ledger), as_json)
     found = json.loads((Path(root)/"reports/decide.json").read_text()) if customer is None else planned(root, customer)
     if as_json: return _answer(found)
     _show_plan(found, root) if customer is None else _show_decision(found)
 
-# %% ../nbs/80_cli.ipynb #c071
-@dataclass(frozen=True)
-class Finding:
-    "One line of the doctor's table."
-    what: str
-    fine: bool | None # None: not needed, only good to know
-    found: str
-    remedy: str = ""
-
-# %% ../nbs/80_cli.ipynb #c072
-def check_python()->Finding:
-    "The interpreter's version."
-    version = ".".join(map(str, sys.version_info[:3]))
-    return Finding("Python", sys.version_info >= (3, 11), version, "install Python 3.11 or later, delete .venv, run `make`")
-
-# %% ../nbs/80_cli.ipynb #c073
-def locked(
-    lock:Path, # requirements.lock
-)->dict[str, str]: # package → version, for this interpreter and system
-    "What the lock says should be installed here."
-    from packaging.requirements import Requirement
-    lines = [line.split(" \\")[0] for line in lock.read_text().splitlines() if line[:1].isalnum()]
-    wanted = [Requirement(line) for line in lines]
-    return {r.name: str(r.specifier).removeprefix("==") for r in wanted if r.marker is None or r.marker.evaluate()}
-
-# %% ../nbs/80_cli.ipynb #c074
-def check_environment(
-    project:Path, # holds requirements.lock
-)->Finding:
-    "Are the installed packages those of the lock?"
-    installed = {d.metadata["Name"].lower().replace("_", "-").replace(".", "-"): d.version for d in importlib.metadata.distributions()}
-    other = [f"{name} {installed.get(name, 'absent')} (locked: {version})" for name, version in locked(project/"requirements.lock").items() if installed.get(name) != version]
-    found = "as locked" if not other else f"{len(other)} packages differ: {', '.join(other[:3])}"
-    return Finding("packages", not other, found, "run `make setup`")
-
-# %% ../nbs/80_cli.ipynb #c075
-def check_disk(
-    project:Path,     # where results go
-    need_gb:float=5., # the default world, its features, DVC's copy, and room to replace them
-)->Finding:
-    "Free space."
-    free = shutil.disk_usage(project).free / 1e9
-    return Finding("disk", free >= need_gb, f"{free:,.0f} GB free", f"free {need_gb:.0f} GB, or make a smaller world: `make run CUSTOMERS=2000`")
-
 # %% ../nbs/80_cli.ipynb #c076
-def check_memory(
-    need_gb:float=4., # the peak of the default run
-)->Finding:
-    "Memory that is free or can be freed."
-    try: free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
-    except (ValueError, OSError): return Finding("memory", None, "cannot be told on this system")
-    if Path("/proc/meminfo").exists():
-        kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines()}
-        free = kilobytes.get("MemAvailable", 0) / 1e6
-    return Finding("memory", free >= need_gb, f"{free:,.1f} GB available", f"close something: the default run peaks below {need_gb:.0f} GB")
-
-# %% ../nbs/80_cli.ipynb #c077
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "firefox")
-
-# %% ../nbs/80_cli.ipynb #c078
-def check_browser()->Finding:
-    "A browser shows the page and JupyterLab, here or on another machine; the tests of the page drive chromium."
-    found = next((shutil.which(b) for b in BROWSERS if shutil.which(b)), None)
-    return Finding("browser", None, found or "none found here", "" if found else "commands print an address that any browser can open; the tests of the page want chromium (Debian and Ubuntu: apt-get install chromium)")
-
-# %% ../nbs/80_cli.ipynb #c079
-def check_repository(
-    project:Path, # a git clone
-)->Finding:
-    "git and DVC: without them the pipeline runs, but nothing is remembered."
-    absent = [n for n, here in {"git": shutil.which("git"), "a git clone": (project/".git").exists(), "dvc": shutil.which("dvc", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"),
-                                ".dvc/config": (project/".dvc/config").exists()}.items() if not here]
-    return Finding("git and DVC", not absent, f"missing: {', '.join(absent)}" if absent else "ready", "clone the repository with git, then `make setup`")
-
-# %% ../nbs/80_cli.ipynb #c080
-def check_export(
-    project:Path, # its notebooks and package
-)->Finding:
-    "Is the package what the notebooks say?"
-    old = pipeline.stale(project)
-    return Finding("export", not old, f"changed and not exported: {', '.join(old)}" if old else "the package is what the notebooks say", "run any stage, or `nbdev_export`")
-
-# %% ../nbs/80_cli.ipynb #c081
 def free(
     port:int,              # 1–65535
     host:str="127.0.0.1",  # an address of this machine
@@ -565,10 +519,155 @@ def free(
         except OSError: return False
     return True
 
-# %% ../nbs/80_cli.ipynb #c082
+# %% ../nbs/80_cli.ipynb #c077
 PORTS = {"serve": 3000, "dashboard": 8866}
 
-# %% ../nbs/80_cli.ipynb #c083
+# %% ../nbs/80_cli.ipynb #c078
+def _check_port(command:str, host:str, port:int)->None:
+    "Refuse a port where somebody else already listens, before anything is started."
+    if free(port, host): return
+    raise StoreError(f"port {port} is taken", where=host, remedy=f"end what runs there, or choose another one: `predelinquency {command} --port {port + 1}`")
+
+# %% ../nbs/80_cli.ipynb #c079
+def _until_stopped(serve:Callable[[], int])->None:
+    "Run a server; Ctrl-C and a polite kill are its normal end."
+    signal.signal(signal.SIGTERM, _on_termination)
+    for key, value in QUIET.items(): os.environ.setdefault(key, value)
+    try: code = serve()
+    except KeyboardInterrupt: code = 0
+    if not code: return _note("stopped")
+    raise StoreError(f"the server ended by itself with code {code}", remedy="what it wrote above says why")
+
+# %% ../nbs/80_cli.ipynb #c080
+Host = Annotated[str, typer.Option(help="The address to listen on; 127.0.0.1 is this machine alone.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")]
+
+# %% ../nbs/80_cli.ipynb #c081
+@app.command(epilog=_tail("serve", "serve", "serve --root data/runs/try --port 3001", "serve --workers 2 --ledger sqlite:///data/ledger.db"))
+@told
+def serve(
+    root:Root=pipeline.DEFAULT_ROOT, host:Host="127.0.0.1", port:Port=PORTS["serve"],
+    workers:Annotated[int, typer.Option(min=1, help="Processes that answer.")]=1, ledger:LedgerUrl=None,
+)->None:
+    "Serve scores over HTTP. Without the key PREDELINQUENCY_API_KEY only this machine is served."
+    _have(root, "model/manifest.json")
+    _check_port("serve", host, port)
+    from predelinquency import service
+    bento, beside = Path(root)/"bento", Path(root)/"ledger.db"
+    known = ledger or os.environ.get(LEDGER) or (ledger_of(root) if beside.exists() else None)
+    def ready(said:str)->None: _say().print(said, f"try it: {curl(host, port)}", "Ctrl-C ends it", sep="\n", soft_wrap=True)
+    _until_stopped(lambda: service.serve(bento if bento.exists() else None, host, port, workers, None if bento.exists() else Path(root)/"model", known, not os.environ.get(service.KEY), ready))
+
+# %% ../nbs/80_cli.ipynb #c082
+def curl(
+    host:str="127.0.0.1", port:int=PORTS["serve"], # where the service is
+)->str: # to be typed in the project's folder
+    "A request that works as typed."
+    key = ' -H "Authorization: Bearer $PREDELINQUENCY_API_KEY"' if os.environ.get("PREDELINQUENCY_API_KEY") else ""
+    return f"curl -s http://{host}:{port}/v1/score -H 'Content-Type: application/json'{key} -d @predelinquency/example.json"
+
+# %% ../nbs/80_cli.ipynb #c084
+@app.command(epilog=_tail("dashboard", "dashboard", "dashboard --root data/runs/try --port 8867"))
+@told
+def dashboard(root:Root=pipeline.DEFAULT_ROOT, host:Host="127.0.0.1", port:Port=PORTS["dashboard"])->None:
+    "Show the page for stakeholders in a browser: the risk of the book, and one customer opened from it. Other machines than this one need the token in the address."
+    _have(root, "reports/scores.parquet", "reports/plan.parquet")
+    _check_port("dashboard", host, port)
+    from predelinquency.dashboard import views
+    def ready(url:str)->None: threading.Thread(target=_announce, args=(url, host, port), daemon=True).start()
+    _until_stopped(lambda: views.serve(root, host, port, say=ready))
+
+# %% ../nbs/80_cli.ipynb #c085
+def _announce(url:str, host:str, port:int)->None:
+    "Say the address as soon as somebody listens there."
+    while True:
+        try: socket.create_connection((host, port), timeout=1).close()
+        except OSError: time.sleep(.1)
+        else: return _say().print(f"ready: {url}", "Ctrl-C ends it", sep="\n", soft_wrap=True)
+
+# %% ../nbs/80_cli.ipynb #c087
+@dataclass(frozen=True)
+class Finding:
+    "One line of the doctor's table."
+    what: str
+    fine: bool | None # None: not needed, only good to know
+    found: str
+    remedy: str = ""
+
+# %% ../nbs/80_cli.ipynb #c088
+def check_python()->Finding:
+    "The interpreter's version."
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Finding("Python", sys.version_info >= (3, 11), version, "install Python 3.11 or later, delete .venv, run `make`")
+
+# %% ../nbs/80_cli.ipynb #c089
+def locked(
+    lock:Path, # requirements.lock
+)->dict[str, str]: # package → version, for this interpreter and system
+    "What the lock says should be installed here."
+    from packaging.requirements import Requirement
+    lines = [line.split(" \\")[0] for line in lock.read_text().splitlines() if line[:1].isalnum()]
+    wanted = [Requirement(line) for line in lines]
+    return {r.name: str(r.specifier).removeprefix("==") for r in wanted if r.marker is None or r.marker.evaluate()}
+
+# %% ../nbs/80_cli.ipynb #c090
+def check_environment(
+    project:Path, # holds requirements.lock
+)->Finding:
+    "Are the installed packages those of the lock?"
+    installed = {d.metadata["Name"].lower().replace("_", "-").replace(".", "-"): d.version for d in importlib.metadata.distributions()}
+    other = [f"{name} {installed.get(name, 'absent')} (locked: {version})" for name, version in locked(project/"requirements.lock").items() if installed.get(name) != version]
+    found = "as locked" if not other else f"{len(other)} packages differ: {', '.join(other[:3])}"
+    return Finding("packages", not other, found, "run `make setup`")
+
+# %% ../nbs/80_cli.ipynb #c091
+def check_disk(
+    project:Path,     # where results go
+    need_gb:float=5., # the default world, its features, DVC's copy, and room to replace them
+)->Finding:
+    "Free space."
+    free = shutil.disk_usage(project).free / 1e9
+    return Finding("disk", free >= need_gb, f"{free:,.0f} GB free", f"free {need_gb:.0f} GB, or make a smaller world: `make run CUSTOMERS=2000`")
+
+# %% ../nbs/80_cli.ipynb #c092
+def check_memory(
+    need_gb:float=4., # the peak of the default run
+)->Finding:
+    "Memory that is free or can be freed."
+    try: free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    except (ValueError, OSError): return Finding("memory", None, "cannot be told on this system")
+    if Path("/proc/meminfo").exists():
+        kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines()}
+        free = kilobytes.get("MemAvailable", 0) / 1e6
+    return Finding("memory", free >= need_gb, f"{free:,.1f} GB available", f"close something: the default run peaks below {need_gb:.0f} GB")
+
+# %% ../nbs/80_cli.ipynb #c093
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "firefox")
+
+# %% ../nbs/80_cli.ipynb #c094
+def check_browser()->Finding:
+    "A browser shows the page and JupyterLab, here or on another machine; the tests of the page drive chromium."
+    found = next((shutil.which(b) for b in BROWSERS if shutil.which(b)), None)
+    return Finding("browser", None, found or "none found here", "" if found else "commands print an address that any browser can open; the tests of the page want chromium (Debian and Ubuntu: apt-get install chromium)")
+
+# %% ../nbs/80_cli.ipynb #c095
+def check_repository(
+    project:Path, # a git clone
+)->Finding:
+    "git and DVC: without them the pipeline runs, but nothing is remembered."
+    absent = [n for n, here in {"git": shutil.which("git"), "a git clone": (project/".git").exists(), "dvc": shutil.which("dvc", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"),
+                                ".dvc/config": (project/".dvc/config").exists()}.items() if not here]
+    return Finding("git and DVC", not absent, f"missing: {', '.join(absent)}" if absent else "ready", "clone the repository with git, then `make setup`")
+
+# %% ../nbs/80_cli.ipynb #c096
+def check_export(
+    project:Path, # its notebooks and package
+)->Finding:
+    "Is the package what the notebooks say?"
+    old = pipeline.stale(project)
+    return Finding("export", not old, f"changed and not exported: {', '.join(old)}" if old else "the package is what the notebooks say", "run any stage, or `nbdev_export`")
+
+# %% ../nbs/80_cli.ipynb #c097
 def check_port(
     command:str, # serve or dashboard
 )->Finding:
@@ -576,7 +675,7 @@ def check_port(
     port = PORTS[command]
     return Finding(f"port of {command}", None, f"{port} is free" if free(port) else f"{port} is taken, perhaps by a {command} that runs", f"another one: `predelinquency {command} --port {port + 1}`")
 
-# %% ../nbs/80_cli.ipynb #c084
+# %% ../nbs/80_cli.ipynb #c098
 def check_results(
     root:Path, # a folder of results
 )->Finding:
@@ -585,10 +684,7 @@ def check_results(
     absent = [s.name for s in stages if not all(Path(p).exists() for p in pipeline.place(s, root).values())]
     return Finding("results", None, f"not yet made in {root}: {', '.join(absent)}" if absent else f"complete in {root}", "`make run` makes them")
 
-# %% ../nbs/80_cli.ipynb #c085
-LEDGER = "PREDELINQUENCY_LEDGER" # environment: the ledger's address, when it is not the SQLite file beside the results
-
-# %% ../nbs/80_cli.ipynb #c086
+# %% ../nbs/80_cli.ipynb #c099
 def check_ledger(
     url:str|None, # None: no address was given
 )->Finding:
@@ -605,7 +701,7 @@ def check_ledger(
     except (StoreError, ModuleNotFoundError) as e: return Finding("ledger", False, getattr(e, "problem", str(e)), getattr(e, "remedy", "pip install 'predelinquency[postgres]'"))
     return Finding("ledger", True, "empty" if found is None else f"revision {found}")
 
-# %% ../nbs/80_cli.ipynb #c087
+# %% ../nbs/80_cli.ipynb #c100
 def findings(
     project:Path=Path("."), # the project's folder
 )->Iterator[Finding]:
@@ -621,7 +717,7 @@ def findings(
     yield check_results(project/pipeline.DEFAULT_ROOT)
     yield check_ledger(os.environ.get(LEDGER))
 
-# %% ../nbs/80_cli.ipynb #c088
+# %% ../nbs/80_cli.ipynb #c101
 @app.command(epilog=_tail("doctor", "doctor", "doctor --json"))
 @told
 def doctor(as_json:Json=False)->None:

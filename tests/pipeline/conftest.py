@@ -1,5 +1,9 @@
 """A project of two tiny stages, to be broken in every way."""
+import io
+import os
+import select
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -67,23 +71,28 @@ def toy(tmp_path:Path, project:Path)->Toy:
     return made
 
 
+def _standing(pipe:Path, run:subprocess.Popen[str])->io.TextIOWrapper:
+    "Waits until a run stands at the other end of a pipe; a run that ends before it gets there is shown, not waited for."
+    end = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    while not select.select([end], [], [], .2)[0] or not (said := os.read(end, 4)): assert run.poll() is None, run.communicate()
+    assert said == b"here"
+    os.set_blocking(end, True)
+    return os.fdopen(end)
+
+
 @pytest.fixture
-def blocked(toy:Toy)->Callable[[], subprocess.Popen[str]]:
-    """Starts a run that stands still in the middle of writing, and returns when it stands there. `toy.ended()` waits for the end of its kernel: the kernel holds the
+def blocked(toy:Toy)->Callable[..., subprocess.Popen[str]]:
+    """Starts a run (`stage simulate`, or the words given) that stands still in the middle of writing, and returns when it stands there. `toy.ended()` waits for the end of its kernel: the kernel holds the
     other end of a pipe, so nothing has to be guessed from a clock."""
-    import os
-    import signal
     pipe = toy.folder/"standing"
     os.mkfifo(pipe)
 
-    def begin()->subprocess.Popen[str]:
+    def begin(*words:str)->subprocess.Popen[str]:
         toy.during(f"pipe = open({str(pipe)!r}, 'w'); pipe.write('here'); pipe.flush(); import signal; signal.pause()")
         # a suite that runs in the background ignores Ctrl-C and would hand that on; this run is interrupted as in a terminal
         heard = signal.signal(signal.SIGINT, signal.default_int_handler)
-        run = subprocess.Popen(toy.command("stage", "simulate"), cwd=toy.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        run = subprocess.Popen(toy.command(*(words or ("stage", "simulate"))), cwd=toy.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         signal.signal(signal.SIGINT, heard)
-        reader = open(pipe)
-        assert reader.read(4) == "here"
-        toy.ended = reader.read
+        toy.ended = _standing(pipe, run).read
         return run
     return begin

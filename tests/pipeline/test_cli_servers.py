@@ -1,0 +1,138 @@
+"""`serve` and `dashboard` as a person runs them: until Ctrl-C, and nothing stays behind."""
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from predelinquency import cli
+
+pytestmark = pytest.mark.slow
+PATIENCE = 180 # seconds until a server must have said that it is ready: a machine may be busy
+
+
+def vacant()->int:
+    "A port that nobody uses."
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def group(pid:int)->set[int]:
+    "The processes below one."
+    found, todo = set(), [pid]
+    while todo:
+        one = todo.pop()
+        found.add(one)
+        try: todo += [int(c) for c in Path(f"/proc/{one}/task/{one}/children").read_text().split()]
+        except OSError: pass
+    return found
+
+
+def alive(pids:set[int])->set[int]:
+    "Those that still run: neither gone nor only waiting to be counted."
+    def state(pid:int)->str:
+        try: return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError: return "X"
+    return {p for p in pids if state(p) not in "XZ"}
+
+
+class Running:
+    "A command that serves, and what it has said."
+    def __init__(self, project:Path, *words:str):
+        heard = signal.signal(signal.SIGINT, signal.default_int_handler) # a suite in the background ignores Ctrl-C and would hand that on
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("PREDELINQUENCY_") or k == "PREDELINQUENCY_CACHE"}
+        self.process = subprocess.Popen([Path(sys.executable).parent/"predelinquency", *words], cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ | {"PYTHONUNBUFFERED": "1"})
+        signal.signal(signal.SIGINT, heard)
+        self.out = ""
+
+    def until(self, words:str)->str:
+        "What it says on the standard output, up to these words."
+        while words not in self.out:
+            ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
+            piece = os.read(self.process.stdout.fileno(), 65536).decode() if ready else ""
+            assert piece, (self.out, self.process.poll(), self.process.stderr.read().decode() if self.process.poll() is not None else "still silent")
+            self.out += piece
+        return self.out
+
+    def end(self, sent:signal.Signals)->str:
+        "Ends it, and gives back what it said on the way out."
+        self.process.send_signal(sent)
+        out, said = self.process.communicate(timeout=60)
+        self.out += out.decode()
+        return said.decode()
+
+
+@pytest.fixture
+def running(project:Path)->Iterator[Callable[..., Running]]:
+    "Starts a server; whatever a failed test leaves is ended."
+    started: list[Running] = []
+    def start(*words:str)->Running:
+        started.append(Running(project, *words))
+        return started[-1]
+    yield start
+    for one in started:
+        for pid in alive(group(one.process.pid)): os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminated"])
+def test_the_service_says_where_it_is_and_how_to_try_it_and_ends_without_a_trace(running, trained, project, sent):
+    port = vacant()
+    server = running("serve", "--root", str(trained), "--port", str(port))
+    said = server.until("Ctrl-C ends it")
+    assert f"http://127.0.0.1:{port}" in said
+    command = re.search(r"try it: (curl .*)", said)[1]
+    answer = json.loads(subprocess.run(["bash", "-c", command], cwd=project, capture_output=True, text=True, check=True).stdout)
+    alone = subprocess.run([Path(sys.executable).parent/"predelinquency", "score", "--file", "predelinquency/example.json", "--root", str(trained), "--json"], cwd=project, capture_output=True, text=True, check=True)
+    assert answer == json.loads(alone.stdout), "over HTTP and without a server, one answer"
+    below = group(server.process.pid)
+    last = server.end(sent)
+    assert server.process.returncode == 0 and "stopped" in last and "Traceback" not in last + server.out
+    assert alive(below) == set() and cli.free(port)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminated"])
+def test_the_page_says_where_it_is_and_ends_without_a_trace(running, trained, sent):
+    port = vacant()
+    server = running("dashboard", "--root", str(trained), "--port", str(port))
+    said = server.until("Ctrl-C ends it")
+    address = re.search(r"ready: (\S+)", said)[1]
+    assert address.startswith(f"http://127.0.0.1:{port}")
+    assert httpx.get(address, timeout=PATIENCE, trust_env=False, follow_redirects=True).status_code == 200
+    below = group(server.process.pid)
+    last = server.end(sent)
+    assert server.process.returncode == 0 and "stopped" in last and "Traceback" not in last + server.out
+    assert alive(below) == set() and cli.free(port)
+
+
+@pytest.mark.parametrize("command", ["serve", "dashboard"])
+def test_a_taken_port_is_refused_before_anything_starts(running, trained, command):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        server = running(command, "--root", str(trained), "--port", str(port))
+        out, said = server.process.communicate(timeout=60)
+    assert server.process.returncode == 1 and out == b""
+    assert f"port {port} is taken" in said.decode() and f"--port {port + 1}" in said.decode() and "Traceback" not in said.decode()
+
+
+@pytest.mark.parametrize("command", ["serve", "dashboard"])
+def test_without_results_a_server_says_how_to_make_them(running, tmp_path, command):
+    server = running(command, "--root", str(tmp_path), "--port", str(vacant()))
+    out, said = server.process.communicate(timeout=60)
+    assert server.process.returncode == 1 and out == b"" and "make run" in said.decode() and "make try" in said.decode()
+
+
+def test_other_machines_are_served_only_with_a_key(running, trained):
+    server = running("serve", "--root", str(trained), "--host", "0.0.0.0", "--port", str(vacant()))
+    out, said = server.process.communicate(timeout=60)
+    assert server.process.returncode == 1 and "PREDELINQUENCY_API_KEY" in said.decode() and "Traceback" not in said.decode()
