@@ -18,7 +18,7 @@ unexport PYTHONPATH VIRTUAL_ENV
 
 SETS = $(foreach s,$(SET),--set '$(s)')
 
-.PHONY: help setup run try stage test lab bench doctor readme lock clean model-card
+.PHONY: help setup run try stage test serve dashboard lab bench doctor readme lock clean model-card
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -64,6 +64,12 @@ test: $(READY) ## style, types, every lesson of the notebooks, every test
 	mypy
 	nbdev_test --n_workers 2 --path nbs
 	python -m pytest
+
+serve: $(READY) ## the service on this machine, until Ctrl-C: [ROOT=data/runs/try] [HOST=127.0.0.1] [PORT=3000] [WORKERS=1]
+	@predelinquency serve $(if $(ROOT),--root '$(ROOT)') $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(if $(WORKERS),--workers $(WORKERS))
+
+dashboard: $(READY) ## the page for stakeholders, until Ctrl-C: [ROOT=data/runs/try] [HOST=127.0.0.1] [PORT=8866]
+	@predelinquency dashboard $(if $(ROOT),--root '$(ROOT)') $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT))
 
 lab: $(READY) ## JupyterLab
 	@jupyter lab --ServerApp.jpserver_extensions="ploomber=False" $(if $(filter 0,$(shell id -u)),--allow-root)
