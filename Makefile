@@ -17,6 +17,7 @@ export MPLBACKEND := agg
 unexport PYTHONPATH VIRTUAL_ENV
 
 SETS = $(foreach s,$(SET),--set '$(s)')
+TYPED = $(foreach n,HOST PORT,$(if $(filter command,$(origin $n)),--$(if $(filter HOST,$n),host,port) '$($n)')) # only as typed: some shells have a HOST of their own
 
 .PHONY: help setup run try stage test serve dashboard lab bench doctor readme lock clean model-card
 
@@ -66,10 +67,10 @@ test: $(READY) ## style, types, every lesson of the notebooks, every test
 	python -m pytest
 
 serve: $(READY) ## the service on this machine, until Ctrl-C: [ROOT=data/runs/try] [HOST=127.0.0.1] [PORT=3000] [WORKERS=1]
-	@predelinquency serve $(if $(ROOT),--root '$(ROOT)') $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(if $(WORKERS),--workers $(WORKERS))
+	@predelinquency serve $(if $(ROOT),--root '$(ROOT)') $(TYPED) $(if $(WORKERS),--workers $(WORKERS))
 
 dashboard: $(READY) ## the page for stakeholders, until Ctrl-C: [ROOT=data/runs/try] [HOST=127.0.0.1] [PORT=8866]
-	@predelinquency dashboard $(if $(ROOT),--root '$(ROOT)') $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT))
+	@predelinquency dashboard $(if $(ROOT),--root '$(ROOT)') $(TYPED)
 
 lab: $(READY) ## JupyterLab
 	@jupyter lab --ServerApp.jpserver_extensions="ploomber=False" $(if $(filter 0,$(shell id -u)),--allow-root)
