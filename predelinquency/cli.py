@@ -64,7 +64,7 @@ def told(
 # %% ../nbs/80_cli.ipynb #c009
 def _note(text:str, style:str="")->None:
     "Said by the way: to the standard error."
-    _say(True).print(text, style=style, markup=False)
+    _say(True).print(text, style=style, markup=False, soft_wrap=True)
 
 # %% ../nbs/80_cli.ipynb #c010
 def _answer(values:Any)->None:
@@ -88,7 +88,7 @@ KEYS: dict[str, str] = dict(
     check="source, about, files, tables, unused, missing, target_rate",
     score="customer_id, as_of, probability, band, eligible, margin, model_version, feature_hash, reasons (feature, group, value, contribution, analyst, customer); of --file, what the service answers",
     explain="customer_id, as_of, probability, band, eligible, margin, base, model_version, reasons (feature, group, value, contribution, analyst, customer)",
-    decide="as_of, customers, contacted, actions, channels, rules, capacity …; of one customer: action, channel, because, message, refusals (rule, sentence, action, channel) …",
+    decide="as_of, customers, contacted, actions, channels, rules, capacity …; of one customer: action, channel, because, message, refusals (rule, sentence, action, channel) …; of --record: as_of, scores, decisions, of",
     doctor="a list of what, fine, found, remedy",
 )
 
@@ -348,7 +348,7 @@ def ask(
     with _say(True).status("folding"): row = online.vector(rows["transactions"], rows["obligations"], rows["payments"], rows["accounts"], day)
     scorer = explain.Scorer(train.load(Path(root)/"model"))
     score, parts, rules = scorer.explain(customer, day, row), scorer.score(row)[2], params.load().decide.policy or None
-    story = explain.reasons(parts, row[scorer.columns], scorer.bundles, len(parts), raising=False)
+    story = explain.reasons(parts, row.astype("float32")[scorer.columns], scorer.bundles, len(parts), raising=False)
     return Asked(score, policy.band(policy.load(rules), score.probability), eligible, float(parts[-1]), story)
 
 # %% ../nbs/80_cli.ipynb #c055
@@ -377,7 +377,7 @@ def _score_file(file:Path, root:str, as_json:bool)->None:
     try: body = file.read_bytes()
     except OSError as e: raise StoreError(f"cannot be read: {e.strerror}", where=str(file), remedy="name a file with a request; one is in predelinquency/example.json") from None
     try: found = service.load(Path(root)/"model").score(service.parse(body))
-    except service.Refused as e: raise PredelinquencyError(e.problem, where=str(file), remedy="correct the request; `make serve` describes it under /openapi.json") from None
+    except service.Refused as e: raise PredelinquencyError("; ".join([e.detail.rstrip("."), *(" ".join(one) for one in e.errors)]), where=str(file), remedy="correct the request; `make serve` describes it under /openapi.json") from None
     if as_json: return _answer(found.model_dump())
     _say().print(_heading(found, found.band, found.eligible), "", _reason_rows(found.reasons) if found.reasons else "nothing raises this score", sep="\n")
     if found.decision: _say().print(f"\nproposed: {found.decision.action}" + (f" by {found.decision.channel}" if found.decision.channel else ""), f"because: {found.decision.because}", sep="\n")
@@ -488,7 +488,8 @@ def _record(root:str, url:str, as_json:bool)->None:
     "Append what the latest snapshot says."
     from predelinquency import service
     with _say(True).status("recording"): done = service.record(root, url)
-    _answer(done) if as_json else _say().print(", ".join(f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in done.items()))
+    if as_json: return _answer(done)
+    _say().print(f"recorded of {done['as_of']}: {done['scores']:,} scores and {done['decisions']:,} decisions; the snapshot has {done['of']:,}, the others were in the ledger already")
 
 # %% ../nbs/80_cli.ipynb #c074
 @app.command(epilog=_tail("decide", "decide", "decide 17", "decide 17 --json", "decide --record --ledger sqlite:///data/ledger.db"))
@@ -500,8 +501,8 @@ def decide(
     ledger:LedgerUrl=None, as_json:Json=False,
 )->None:
     "The plan of the day for the latest snapshot, or one customer's decision with every rule that said no."
-    _have(root, "reports/plan.parquet", "reports/decide.json")
     if record and customer is not None: raise typer.BadParameter("--record takes the whole plan: leave the customer out")
+    _have(root, "reports/plan.parquet", "reports/decide.json")
     if record: return _record(root, ledger_of(root, ledger), as_json)
     found = json.loads((Path(root)/"reports/decide.json").read_text()) if customer is None else planned(root, customer)
     if as_json: return _answer(found)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import chdir
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from typer.testing import CliRunner
 
 from predelinquency import cli
 from predelinquency.core import SchemaError
-from predelinquency.model.explain import TOLERANCE
+from predelinquency.model import explain
 
 PLAIN = dict(NO_COLOR="1", FORCE_COLOR=None, CLICOLOR_FORCE=None, TTY_COMPATIBLE=None, COLUMNS="160", TERMINAL_WIDTH="160")
 TREE = typer.main.get_command(cli.app)
@@ -86,10 +87,12 @@ def test_help_is_cheap():
 
 
 def test_a_score_is_what_the_batch_said(typed, trained, live):
+    batch = {s.customer_id: cli._known(asdict(s)) for s in explain.scores(trained, everybody=True)}
     for customer in live.index[::60]:
         answer = result(typed("score", customer, "--root", trained, "--json"))
         row = live.loc[customer]
         assert kept("score", answer), answer.keys()
+        assert {k: answer[k] for k in batch[customer]} == batch[customer], "reasons and fingerprint too"
         assert (answer["margin"], answer["probability"]) == (row.margin, row.probability), "to the last bit"
         assert (answer["as_of"], answer["eligible"]) == (str(row.as_of.date()), bool(row.eligible))
 
@@ -98,7 +101,7 @@ def test_the_story_of_a_score_adds_up_to_it_and_begins_with_the_same_reasons(typ
     customer = live.probability.idxmax()
     short, story = result(typed("score", customer, "--root", trained, "--json")), result(typed("explain", customer, "--root", trained, "--json"))
     assert kept("explain", story), story.keys()
-    assert abs(story["base"] + sum(r["contribution"] for r in story["reasons"]) - story["margin"]) <= TOLERANCE * max(1, abs(story["margin"]))
+    assert abs(story["base"] + sum(r["contribution"] for r in story["reasons"]) - story["margin"]) <= explain.TOLERANCE * max(1, abs(story["margin"]))
     assert {k: story[k] for k in ("probability", "margin", "band", "model_version")} == {k: short[k] for k in ("probability", "margin", "band", "model_version")}
     assert [r for r in story["reasons"] if r["contribution"] > 0][:len(short["reasons"])] == short["reasons"]
     sizes = [abs(r["contribution"]) for r in story["reasons"]]
@@ -145,6 +148,33 @@ def test_who_is_not_eligible_is_not_decided_about_and_it_is_said_why(typed, trai
     assert done.exit_code == 1 and "past its grace" in done.stderr
 
 
+def test_the_ledger_takes_the_snapshot_once(typed, trained, tmp_path):
+    from predelinquency.schema import Decision, Score
+    from predelinquency.store import Ledger
+    url, planned = f"sqlite:///{tmp_path}/ledger.db", set(pd.read_parquet(trained/"reports/plan.parquet").customer_id)
+    first, second = (result(typed("decide", "--record", "--root", trained, "--ledger", url, "--json")) for _ in range(2))
+    assert (first["scores"], first["decisions"], first["of"]) == (len(planned), len(planned), len(planned)) and (second["scores"], second["decisions"]) == (0, 0)
+    assert "the others were in the ledger already" in typed("decide", "--record", "--root", trained, "--ledger", url).stdout
+    with Ledger.open(url) as book: assert {r.customer_id for r in book.of(Score)} == {r.customer_id for r in book.of(Decision)} == planned
+    assert not (trained/"ledger.db").exists()
+
+
+def test_a_ledger_that_cannot_be_reached_is_told_without_its_password(typed, trained):
+    done = typed("decide", "--record", "--root", trained, "--ledger", "postgresql://me:secret@127.0.0.1:1/none")
+    assert done.exit_code == 1 and "✗" in done.stderr and "secret" not in done.output and "Traceback" not in done.output
+
+
+def test_a_request_from_a_file_is_answered_as_the_service_would(typed, trained, project, tmp_path):
+    from predelinquency import service
+    answer = result(typed("score", "--file", project/"predelinquency/example.json", "--root", trained, "--json"))
+    assert answer == json.loads(service.load(trained/"model").score(service.parse(service.EXAMPLE.read_bytes())).model_dump_json())
+    assert f"{answer['probability']:.2%}" in typed("score", "--file", project/"predelinquency/example.json", "--root", trained).stdout
+    (tmp_path/"bad.json").write_text(json.dumps(json.loads(service.EXAMPLE.read_bytes()) | {"windows": -3}))
+    for name, said in (("bad.json", "windows"), ("none.json", "cannot be read")):
+        done = typed("score", "--file", tmp_path/name, "--root", trained, "--json")
+        assert (done.exit_code, done.stdout) == (1, "") and said in done.stderr and "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("words, said", [
     (["score", "999999"], "there is no customer 999999"), (["explain", "999999"], "there is no customer 999999"), (["decide", "999999"], "there is no customer 999999"),
     (["score", "3", "--as-of", "yesterday"], "write it as YYYY-MM-DD"), (["explain", "3", "--as-of", "2031-01-01"], "nothing is known about 2031-01-01"),
@@ -162,7 +192,7 @@ def test_without_results_a_command_says_how_to_make_them(typed, tmp_path, words)
 
 
 @pytest.mark.parametrize("words", [["score"], ["score", "3", "--file", "x.json"], ["score", "three"], ["score", "-3"], ["run", "--customers", "0"], ["run", "--customers", "5", "--source", "berka"],
-                                   ["run", "--source", "berka"], ["run", "--data", "."], ["explain"]], ids=" ".join)
+                                   ["run", "--source", "berka"], ["run", "--data", "."], ["explain"], ["decide", "3", "--record"], ["serve", "--port", "0"], ["dashboard", "--port", "x"]], ids=" ".join)
 def test_what_is_typed_wrongly_ends_with_two(typed, words):
     done = typed(*words)
     assert done.exit_code == 2 and "Usage:" in done.stderr and done.stdout == ""
