@@ -47,19 +47,20 @@ def load(
 # %% ../../nbs/42_decide.engine.ipynb #c008
 def loss_minor(
     rules:Policy,
-    amount_minor:int, # of the due, minor units
-)->float:             # minor units
-    "What a missed payment of that amount costs on average."
-    return float(rules["loss_handling_minor"] + amount_minor * (1 - rules["loss_cured_share"]) * rules["loss_instalments"] * rules["loss_lost_share"])
+    due:Due,
+)->float: # minor units
+    "What missing that payment costs on average."
+    instalments = rules["loss_card_instalments" if due.kind == "card" else "loss_instalments"]
+    return float(rules["loss_handling_minor"] + due.amount_minor * (1 - rules["loss_cured_share"]) * instalments * rules["loss_lost_share"])
 
 # %% ../../nbs/42_decide.engine.ipynb #c009
 def value_minor(
     rules:Policy, action:Action, channel:str,
     probability:float, # of a missed payment, 0–1
-    amount_minor:int,  # of the due
+    due:Due,
 )->float:              # minor units, to the hundredth; doing nothing is 0
     "What an action is worth above doing nothing, on its lower bound."
-    helps = probability * loss_minor(rules, amount_minor) * action.uplift_low
+    helps = probability * loss_minor(rules, due) * action.uplift_low
     return round(helps - action.cost_minor - action.harm_minor - rules[f"{channel}_cost_minor"] - rules[f"{channel}_annoyance_minor"], 2)
 
 # %% ../../nbs/42_decide.engine.ipynb #c012
@@ -103,7 +104,7 @@ def weigh(
         if not action.channels: continue
         allowed, stopped = policy.option_refusals(q, action)
         refusals += stopped
-        worth = {c: value_minor(book.policy, action, c, q.score.probability, due.amount_minor) for c in allowed}
+        worth = {c: value_minor(book.policy, action, c, q.score.probability, due) for c in allowed}
         words = _sayable(book, action, [c for c, value in worth.items() if value > 0], due)
         for channel, value in worth.items():
             if channel in words: options.append(Option(action.id, channel, value, (action.intrusiveness, book.policy[f"{channel}_annoyance_minor"])))

@@ -412,7 +412,7 @@ def _check(policy:Policy)->None:
 # %% ../../nbs/40_decide.policy.ipynb #c053
 APPROVALS = ("automatic", "team_lead", "specialist")
 NEEDED = set("holdout_share holdout_salt score_age_days cap_week_days cap_week_contacts cap_month_days cap_month_contacts recent_contact_days weekday_from_hour weekday_to_hour weekend_from_hour "
-             "weekend_to_hour planned_hour max_amount_minor currency loss_handling_minor loss_cured_share loss_instalments loss_lost_share".split())
+             "weekend_to_hour planned_hour max_amount_minor currency loss_handling_minor loss_cured_share loss_instalments loss_card_instalments loss_lost_share".split())
 
 # %% ../../nbs/40_decide.policy.ipynb #c054
 def _limits(policy:Policy)->list[str]:

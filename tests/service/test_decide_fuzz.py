@@ -69,7 +69,7 @@ def permitted(case:Case, score:Score, at:datetime)->dict[tuple[str, str], float]
     if any(objections(case, score, at)): return {}
     found, due, local = {}, case.due, at.astimezone(ZoneInfo(case.time_zone)).date()
     band = [name for start, name in BANDS if score.probability >= start][-1]
-    loss = 2500 + due.amount_minor * .3 * 6 * .5
+    loss = 2500 + due.amount_minor * .3 * (25 if due.kind == "card" else 6) * .5
     for name, a in ACTIONS.items():
         for channel in a["channels"]:
             consent = (case.consents or {}).get((channel, a["purpose"]))

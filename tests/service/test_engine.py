@@ -24,17 +24,18 @@ def decide(room:dict[str, int]|None=None, **changes:Any)->schema.Decision: retur
 
 
 def test_an_action_is_worth_what_it_prevents_less_what_it_costs()->None:
-    call = RULES.actions["hardship_call"]
-    assert engine.loss_minor(RULES, 60_000) == pytest.approx(2500 + 60_000 * .3 * 6 * .5)
-    assert engine.value_minor(RULES, call, "call", .3, 60_000) == pytest.approx(.3 * 56_500 * .10 - 800 - 100 - 50 - 150)
-    assert engine.value_minor(RULES, call, "call", 0, 60_000) == -1100
+    call, due = RULES.actions["hardship_call"], everything_in_order()[0].due
+    assert due and engine.loss_minor(RULES, due) == pytest.approx(2500 + 60_000 * .3 * 6 * .5)
+    assert engine.value_minor(RULES, call, "call", .3, due) == pytest.approx(.3 * 56_500 * .10 - 800 - 100 - 50 - 150)
+    assert engine.value_minor(RULES, call, "call", 0, due) == -1100
+    assert engine.loss_minor(RULES, replace(due, kind="card", amount_minor=2_500)) == pytest.approx(2500 + 2_500 * .3 * 25 * .5) # a minimum payment is a small part of what is owed
 
 
 def test_nothing_wins_at_zero_and_below()->None:
     small = replace(everything_in_order()[0].due, amount_minor=1) # type: ignore[type-var]
     d = decide(due=small, probability=.02)
     assert (d.action, d.rule, d.value_minor) == ("nothing", "value", 0) and {r.rule for r in d.refusals if r.action == "reminder"} == {"value"}
-    zero = next(p for p in np.linspace(.02, .149, 5000) if engine.value_minor(RULES, RULES.actions["reminder"], "app", p, 5_000) == 0)
+    zero = next(p for p in np.linspace(.02, .149, 5000) if engine.value_minor(RULES, RULES.actions["reminder"], "app", p, replace(small, amount_minor=5_000)) == 0)
     only = {("app", "service"): everything_in_order()[0].consents["app", "service"]} # type: ignore[index]
     due = replace(small, amount_minor=5_000, autopay=True)
     assert decide(due=due, probability=float(zero), consents=only).rule == "value" and decide(due=due, probability=float(zero) + .001, consents=only).action == "reminder"

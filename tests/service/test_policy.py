@@ -143,6 +143,8 @@ def test_a_vulnerable_customer_is_left_to_a_person()->None:
     ("reminder", dict(probability=.019), False),
     ("reminder", dict(probability=.02), True),
     ("reminder", dict(probability=.15), False),
+    ("help_offer", dict(probability=.149), False),
+    ("help_offer", dict(probability=.15, due=due(kind="rent")), True),
     ("payment_plan", dict(probability=.15), True),
     ("payment_plan", dict(probability=1.), True),
     ("payment_plan", dict(probability=.3, due=due(kind="rent")), False),
@@ -222,4 +224,4 @@ def test_a_stricter_policy_is_welcome_and_has_another_fingerprint(edited:Callabl
 def test_every_number_says_where_it_comes_from()->None:
     assert all(n.source and n.unit and n.label for n in RULES.numbers.values())
     assert all("assumption" in s or s == "by definition" for a in RULES.actions.values() for s in a.sources.values()), "no measurement of our own exists yet"
-    assert len(RULES.actions) == 6 and RULES.actions["nothing"].intrusiveness == 0 and len({a.intrusiveness for a in RULES.actions.values()}) == 6
+    assert RULES.actions["nothing"].intrusiveness == 0 and len({a.intrusiveness for a in RULES.actions.values()}) == len(RULES.actions) == 7
