@@ -377,7 +377,7 @@ def _score_file(file:Path, root:str, as_json:bool)->None:
     try: body = file.read_bytes()
     except OSError as e: raise StoreError(f"cannot be read: {e.strerror}", where=str(file), remedy="name a file with a request; one is in predelinquency/example.json") from None
     try: found = service.load(Path(root)/"model").score(service.parse(body))
-    except service.Refused as e: raise PredelinquencyError("; ".join([e.detail.rstrip("."), *(" ".join(one) for one in e.errors)]), where=str(file), remedy="correct the request; `make serve` describes it under /openapi.json") from None
+    except service.Refused as e: raise PredelinquencyError("; ".join([e.detail.rstrip("."), *(" ".join(one) for one in e.errors)]), where=str(file), remedy="correct the request; /openapi.json describes it") from None
     if as_json: return _answer(found.model_dump())
     _say().print(_heading(found, found.band, found.eligible), "", _reason_rows(found.reasons) if found.reasons else "nothing raises this score", sep="\n")
     if found.decision: _say().print(f"\nproposed: {found.decision.action}" + (f" by {found.decision.channel}" if found.decision.channel else ""), f"because: {found.decision.because}", sep="\n")

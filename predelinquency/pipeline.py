@@ -25,7 +25,7 @@ from .core import ParamsError, PredelinquencyError, StoreError
 GRAPH = "pipeline.yaml"                       # the graph's file, in the project's folder
 DEFAULT_ROOT = "data"                         # where DVC tracks results; all else lives below data/runs
 STAND_IN: dict[str, str] = {"ingest": "simulate"} # stage → the stage of the graph whose place it takes
-ONLY_SIMULATED = {"truth"}                    # products that a bank's own files cannot have
+ONLY_SIMULATED = {"truth", "prove"}           # products and stages that a bank's own files cannot have: nobody knows the truth about them
 
 # %% ../nbs/78_pipeline.ipynb #c006
 @dataclass(frozen=True)
@@ -78,21 +78,14 @@ def graph(
 def way(
     stages:Mapping[str, Stage], # the graph
     ingest:bool=False,          # from a bank's own files
-    project:Path|str=".",       # where the notebooks are
 )->list[str]:                   # stage names, in the order they run
     "The stages of a whole run."
     names = [name for name in stages if name not in STAND_IN]
     if not ingest: return names
     instead = {place: name for name, place in STAND_IN.items()}
-    return [instead.get(name, name) for name in names if not _reads(Path(project)/stages[name].notebook) & ONLY_SIMULATED]
+    return [instead.get(name, name) for name in names if name not in ONLY_SIMULATED]
 
-# %% ../nbs/78_pipeline.ipynb #c014
-def _reads(notebook:Path)->set[str]:
-    "Products of earlier stages that a notebook names."
-    text = "\n".join("".join(c["source"]) for c in json.loads(notebook.read_text())["cells"] if c["cell_type"] == "code") if notebook.is_file() else ""
-    return set(re.findall(r"""upstream\[["']\w+["']\]\[["'](\w+)["']\]""", text))
-
-# %% ../nbs/78_pipeline.ipynb #c017
+# %% ../nbs/78_pipeline.ipynb #c016
 def overrides(
     settings:Iterable[str], # "section.key=value"
 )->dict[str, Any]:          # "section.key" → value of the parameter's type
@@ -107,14 +100,14 @@ def overrides(
         found[dotted] = _value(value, kinds.get(key))
     return found
 
-# %% ../nbs/78_pipeline.ipynb #c018
+# %% ../nbs/78_pipeline.ipynb #c017
 def _value(text:str, kind:Any)->Any:
     "Text as the parameter's own type; left to the checks of `params` where it does not fit."
     if kind is str: return text
     try: return float(text) if kind is float else yaml.safe_load(text)
     except (ValueError, yaml.YAMLError): return text
 
-# %% ../nbs/78_pipeline.ipynb #c022
+# %% ../nbs/78_pipeline.ipynb #c021
 def place(
     stage:Stage,     # whose products
     root:Path|str,   # instead of `data`
@@ -122,7 +115,7 @@ def place(
     "The stage's products below `root`."
     return {name: str(Path(root)/Path(path).relative_to(DEFAULT_ROOT)) for name, path in stage.products.items()}
 
-# %% ../nbs/78_pipeline.ipynb #c024
+# %% ../nbs/78_pipeline.ipynb #c023
 def inputs(
     stage:Stage,              # the reader
     stages:dict[str, Stage],  # the graph
@@ -130,13 +123,13 @@ def inputs(
 )->dict[str, dict[str, str]]: # upstream stage → its products
     "What a stage reads; refused when an earlier stage has not run. An ingested source stands where the simulated world would."
     filled = {n: s for s in stages.values() if (n := STAND_IN.get(s.name)) and Path(place(s, root)["report"]).exists()}
-    found = {name: (filled.get(name, stages[name]), place(filled.get(name, stages[name]), root)) for name in stage.upstream}
+    found = {name: (filled.get(name, stages[name]), place(filled.get(name, stages[name]), root)) for name in stage.upstream if not (filled and name in ONLY_SIMULATED)}
     for source, products in found.values():
         for path in (p for n, p in products.items() if n != "nb" and not Path(p).exists()):
             raise StoreError(f"stage {stage.name} reads {path}, which is not there", where=str(root), remedy=f"run `predelinquency stage {source.name} --root {root}` first")
     return {name: products for name, (_, products) in found.items()}
 
-# %% ../nbs/78_pipeline.ipynb #c027
+# %% ../nbs/78_pipeline.ipynb #c026
 @contextmanager
 def holding(
     root:Path|str, # the folder of results
@@ -148,10 +141,10 @@ def holding(
         except OSError as e: raise StoreError("another stage is running here", where=str(root), remedy="wait for it, or give another --root") from e
         yield
 
-# %% ../nbs/78_pipeline.ipynb #c028
+# %% ../nbs/78_pipeline.ipynb #c027
 _LEFT = re.compile(r"\.(?P<name>.+)\.\d+\.(?P<kind>draft|old)")
 
-# %% ../nbs/78_pipeline.ipynb #c029
+# %% ../nbs/78_pipeline.ipynb #c028
 def sweep(
     folders:Iterable[Path], # where products lie
 )->list[str]:               # what was done, for the log
@@ -168,7 +161,7 @@ def sweep(
         done.append(f"removed {path.name}")
     return done
 
-# %% ../nbs/78_pipeline.ipynb #c032
+# %% ../nbs/78_pipeline.ipynb #c031
 def exported_cells(
     notebook:Path, # a library notebook
 )->tuple[str|None, dict[str, str]]: # module name or None, cell id → code as it should stand in the module
@@ -178,10 +171,10 @@ def exported_cells(
     found = {i: _code(text) for i, text in cells if re.match(r"\s*#\|\s*export\s*$", text.split("\n")[0])}
     return module, {i: code for i, code in found.items() if code}
 
-# %% ../nbs/78_pipeline.ipynb #c033
+# %% ../nbs/78_pipeline.ipynb #c032
 def _code(text:str)->str: return "\n".join(line for line in text.split("\n") if not re.match(r"\s*#\|", line)).strip()
 
-# %% ../nbs/78_pipeline.ipynb #c034
+# %% ../nbs/78_pipeline.ipynb #c033
 def _module_cells(path:Path, package:Path)->dict[str, str]:
     "Cell id → code of an exported module, its relative imports written out."
     name = ".".join(path.relative_to(package.parent).with_suffix("").parts)
@@ -189,7 +182,7 @@ def _module_cells(path:Path, package:Path)->dict[str, str]:
     parts = re.split(r"^# %% \S+\.ipynb #(\S+)\n", path.read_text(), flags=re.M)
     return {i: re.sub(r"^(\s*)from (\.+)([\w.]*) import", absolute, code.strip(), flags=re.M) for i, code in zip(parts[1::2], parts[2::2], strict=True)}
 
-# %% ../nbs/78_pipeline.ipynb #c035
+# %% ../nbs/78_pipeline.ipynb #c034
 def stale(
     project:Path|str=".",   # its `nbs` and `predelinquency`
 )->list[str]:               # notebooks, in order; empty when all is exported
@@ -202,7 +195,7 @@ def stale(
         if not path.is_file() or _module_cells(path, package) != cells: found.append(notebook.name)
     return found
 
-# %% ../nbs/78_pipeline.ipynb #c036
+# %% ../nbs/78_pipeline.ipynb #c035
 def export(
     project:Path|str=".", # its `nbs` and `predelinquency`
 )->list[str]:             # the notebooks that were exported
@@ -216,14 +209,14 @@ def export(
     if left := stale(project): raise StoreError("the export does not match the notebook", where=", ".join(left), remedy="export cells start with `#| export`; see `nbdev_export`")
     return old
 
-# %% ../nbs/78_pipeline.ipynb #c039
+# %% ../nbs/78_pipeline.ipynb #c038
 KINDS: dict[str, type[PredelinquencyError]] = {"PredelinquencyError": PredelinquencyError} | {c.__name__: c for c in PredelinquencyError.__subclasses__()}
 
-# %% ../nbs/78_pipeline.ipynb #c040
+# %% ../nbs/78_pipeline.ipynb #c039
 class StageError(PredelinquencyError):
     "A stage stopped on something that nobody foresaw."
 
-# %% ../nbs/78_pipeline.ipynb #c041
+# %% ../nbs/78_pipeline.ipynb #c040
 def _refusal(error:BaseException, stage:Stage, kept:Path)->BaseException:
     "What papermill met, as one of ours; an interruption stays what it is."
     where, more = f"stage {stage.name}", f"the whole story is in {kept}"
@@ -235,14 +228,14 @@ def _refusal(error:BaseException, stage:Stage, kept:Path)->BaseException:
     cell = f", cell {error.exec_count}" if hasattr(error, "exec_count") else ""
     return StageError(f"{name}: {(said.splitlines() or [''])[0]}", where=where + cell, remedy=more)
 
-# %% ../nbs/78_pipeline.ipynb #c042
+# %% ../nbs/78_pipeline.ipynb #c041
 def _same(kind:type[PredelinquencyError], message:str)->PredelinquencyError:
     "The refusal whose message is already whole."
     refusal = kind.__new__(kind)
     Exception.__init__(refusal, message)
     return refusal
 
-# %% ../nbs/78_pipeline.ipynb #c043
+# %% ../nbs/78_pipeline.ipynb #c042
 def _execute(stage:Stage, project:Path, draft:Path, values:dict[str, Any], seconds:int, progress:bool|str)->None:
     "Papermill with our parameters; the executed notebook goes to `draft`."
     import papermill
@@ -253,7 +246,7 @@ def _execute(stage:Stage, project:Path, draft:Path, values:dict[str, Any], secon
                                progress_bar={"desc": progress if isinstance(progress, str) else f"{stage.name:>9}", "leave": False} if progress else False,
                                config=Config(KernelManager=dict(transport="ipc")), extra_arguments=["--log-level=50"]) # ports clash when stages run side by side
 
-# %% ../nbs/78_pipeline.ipynb #c044
+# %% ../nbs/78_pipeline.ipynb #c043
 def execute(
     stage:Stage,            # what to run
     project:Path,           # where its notebook is; the notebook's working directory
@@ -271,7 +264,7 @@ def execute(
             raise _refusal(e, stage, kept) from None
     kept.unlink(missing_ok=True)
 
-# %% ../nbs/78_pipeline.ipynb #c046
+# %% ../nbs/78_pipeline.ipynb #c045
 @dataclass(frozen=True)
 class Run:
     "What a run of a stage did."
@@ -281,7 +274,7 @@ class Run:
     exported: tuple[str, ...] # notebooks that were exported first
     swept: tuple[str, ...]    # what an interrupted run had left
 
-# %% ../nbs/78_pipeline.ipynb #c047
+# %% ../nbs/78_pipeline.ipynb #c046
 def find(
     name:str,                # a stage
     stages:dict[str, Stage], # the graph
@@ -291,7 +284,7 @@ def find(
     near = get_close_matches(name, stages, 1)
     raise ParamsError(f"there is no stage {name!r}", where=GRAPH, remedy=f"did you mean {near[0]}?" if near else f"stages: {', '.join(stages)}")
 
-# %% ../nbs/78_pipeline.ipynb #c048
+# %% ../nbs/78_pipeline.ipynb #c047
 def _allowed(stage:Stage, stages:dict[str, Stage], root:Path)->None:
     "A folder holds a simulated world or an ingested source, never both; DVC's own folder holds the world."
     if stage.name in STAND_IN and root.name == DEFAULT_ROOT:
@@ -300,7 +293,7 @@ def _allowed(stage:Stage, stages:dict[str, Stage], root:Path)->None:
     for path in (place(stages[o], root)["report"] for o in others):
         if Path(path).exists(): raise StoreError(f"the folder already holds what stage {Path(path).stem} made", where=str(root), remedy="give another --root, or delete this one")
 
-# %% ../nbs/78_pipeline.ipynb #c049
+# %% ../nbs/78_pipeline.ipynb #c048
 def run(
     name:str,                              # a stage of the graph
     root:Path|str=DEFAULT_ROOT,            # where results are and go
@@ -327,7 +320,7 @@ def run(
         raise StageError(f"it ended well and did not write {', '.join(missing)}", where=f"stage {name}", remedy=f"make the notebook write every product of {GRAPH}")
     return Run(name, products, time.monotonic() - began, tuple(exported), tuple(swept))
 
-# %% ../nbs/78_pipeline.ipynb #c057
+# %% ../nbs/78_pipeline.ipynb #c056
 def measured(
     stage:Stage,    # whose numbers
     root:Path|str,  # where results are

@@ -18,7 +18,7 @@ import typer
 from typer.testing import CliRunner
 
 from predelinquency import cli
-from predelinquency.core import SchemaError
+from predelinquency.core import SchemaError, StoreError
 from predelinquency.model import explain
 
 PLAIN = dict(NO_COLOR="1", FORCE_COLOR=None, CLICOLOR_FORCE=None, TTY_COMPATIBLE=None, COLUMNS="160", TERMINAL_WIDTH="160")
@@ -236,10 +236,21 @@ def test_interrupting_the_whole_way_says_so_and_leaves_nothing_half_done(toy, bl
     assert {name for name in toy.state() if ".draft" not in name} == set()
 
 
-def test_a_banks_own_files_take_the_place_of_the_simulated_world(project):
+def test_a_banks_own_files_go_the_same_way_without_the_stages_that_ask_for_the_truth(project):
     stages = cli.pipeline.graph(project)
-    assert cli.pipeline.way(stages, ingest=True, project=project)[0] == "ingest"
-    assert "simulate" not in cli.pipeline.way(stages, ingest=True, project=project)
+    whole, given = cli.pipeline.way(stages), cli.pipeline.way(stages, ingest=True)
+    assert given == ["ingest", *(name for name in whole if name not in ("simulate", "prove"))]
+
+
+def test_who_reads_a_stage_that_asks_for_the_truth_goes_without_it_on_a_banks_own_files(tmp_path):
+    from predelinquency.pipeline import Stage, inputs
+    stages = {n: Stage(n, Path(f"{n}.ipynb"), {"report": f"data/reports/{n}.json"}, up) for n, up in {"simulate": (), "prove": ("simulate",), "evaluate": ("simulate", "prove"), "ingest": ()}.items()}
+    (tmp_path/"reports").mkdir()
+    (tmp_path/"reports/ingest.json").touch()
+    assert inputs(stages["evaluate"], stages, tmp_path) == {"simulate": {"report": str(tmp_path/"reports/ingest.json")}}
+    (tmp_path/"reports/ingest.json").unlink()
+    (tmp_path/"reports/simulate.json").touch()
+    with pytest.raises(StoreError, match="stage prove"): inputs(stages["evaluate"], stages, tmp_path)
 
 
 @pytest.fixture
