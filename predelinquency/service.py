@@ -53,29 +53,35 @@ def _whole(value:Any)->Any:
 def _all_whole(values:Any)->Any: return [_whole(v) for v in values] if type(values) is list and any(type(v) is float for v in values) else values
 
 # %% ../nbs/60_service.ipynb #c008
-def _decoded(column:Any)->Any:
-    "A column of `words` and where they stand, as a plain list."
+@cache
+def _adapter(kind:Any)->pydantic.TypeAdapter: return pydantic.TypeAdapter(kind)
+
+# %% ../nbs/60_service.ipynb #c009
+def _decoded(column:Any, one:Any)->Any:
+    "A column of `words` and where they stand, as a plain list; words that nothing points at must be good too."
     if not isinstance(column, dict): return _all_whole(column)
     words, at = _all_whole(column.get("words")), _all_whole(column.get("at"))
     if set(column) != {"words", "at"} or not isinstance(words, list) or not isinstance(at, list): raise ValueError("is neither a list nor {words, at}")
     if not all(type(i) is int and 0 <= i < len(words) for i in at): raise ValueError("points at a word that is not there")
+    try: _adapter(list[one]).validate_python(words, strict=True)
+    except pydantic.ValidationError: raise ValueError("holds a word that is not allowed") from None
     return [words[i] for i in at]
 
-# %% ../nbs/60_service.ipynb #c009
+# %% ../nbs/60_service.ipynb #c010
 def _numbers(low:int, high:int=2**63 - 1, optional:bool=False)->Any:
     "A column of whole numbers."
     one = Annotated[int, Field(strict=True, ge=low, le=high)]
     return Annotated[list[one | None if optional else one], Field(max_length=MOST_ROWS, fail_fast=True), BeforeValidator(_all_whole)]
 
-# %% ../nbs/60_service.ipynb #c010
+# %% ../nbs/60_service.ipynb #c011
 def _coded(one:Any, schema:Mapping[str, Any])->Any:
     "A column of words, plain or coded."
     plain = {"type": "array", "items": dict(schema), "maxItems": MOST_ROWS}
     coded = {"type": "object", "additionalProperties": False, "required": ["words", "at"], "properties": {
         "words": {"type": "array", "items": dict(schema), "maxItems": MOST_ROWS}, "at": {"type": "array", "items": {"type": "integer", "minimum": 0}, "maxItems": MOST_ROWS}}}
-    return Annotated[list[one], Field(max_length=MOST_ROWS, fail_fast=True), BeforeValidator(_decoded), WithJsonSchema({"anyOf": [plain, coded]})]
+    return Annotated[list[one], Field(max_length=MOST_ROWS, fail_fast=True), BeforeValidator(lambda column: _decoded(column, one)), WithJsonSchema({"anyOf": [plain, coded]})]
 
-# %% ../nbs/60_service.ipynb #c011
+# %% ../nbs/60_service.ipynb #c012
 Whole = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1), BeforeValidator(_whole)]
 Day = Annotated[str, Field(pattern=f"^{_DAY}$")]
 Time = Annotated[str, Field(pattern=f"^{_TIME}$")]
@@ -85,15 +91,15 @@ Amounts, Truths = _numbers(-MOST_MINOR, MOST_MINOR), Annotated[list[Annotated[bo
 Delays = _numbers(0, 10**11)
 Days, Times = (Annotated[list[one], Field(max_length=MOST_ROWS, fail_fast=True)] for one in (Day, Time))
 
-# %% ../nbs/60_service.ipynb #c012
+# %% ../nbs/60_service.ipynb #c013
 def _words(words:Sequence[str])->Any: return _coded(Literal[tuple(words)], {"enum": list(words)})
 
-# %% ../nbs/60_service.ipynb #c013
+# %% ../nbs/60_service.ipynb #c014
 class Strict(pydantic.BaseModel):
     "Nothing unknown, nothing converted, nothing quoted back."
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
 
-# %% ../nbs/60_service.ipynb #c014
+# %% ../nbs/60_service.ipynb #c015
 class Transactions(Strict):
     "Every movement on the customer's visible accounts; columns of one length."
     booked_at: Times = Field(description="when it happened, local time")
@@ -108,7 +114,7 @@ class Transactions(Strict):
     balance_after_minor: _numbers(-MOST_MINOR, MOST_MINOR, True) | None = Field(None, description="the account's balance afterwards")
     status: _words(schema.STATUSES) | None = Field(None, description="left out: all booked")
 
-# %% ../nbs/60_service.ipynb #c015
+# %% ../nbs/60_service.ipynb #c016
 class Obligations(Strict):
     "The schedule of what is due; one row an instalment."
     obligation_id: Ids
@@ -119,7 +125,7 @@ class Obligations(Strict):
     amount_minor: _numbers(1, MOST_MINOR)
     autopay: Truths = Field(description="collected by the bank on the due date")
 
-# %% ../nbs/60_service.ipynb #c016
+# %% ../nbs/60_service.ipynb #c017
 class Payments(Strict):
     "What was paid towards an instalment."
     obligation_id: Ids
@@ -129,7 +135,7 @@ class Payments(Strict):
     arrived_at: Times | None = Field(None, description="left out: as paid")
     arrived_after_ms: Delays | None = Field(None, description="instead of arrived_at: so many milliseconds after paid_at")
 
-# %% ../nbs/60_service.ipynb #c017
+# %% ../nbs/60_service.ipynb #c018
 class Accounts(Strict):
     "The visible accounts."
     account_id: Ids
@@ -137,7 +143,7 @@ class Accounts(Strict):
     opened_on: Days
     limit_minor: _numbers(0, MOST_MINOR, True) | None = Field(None, description="overdraft or credit limit; left out: none")
 
-# %% ../nbs/60_service.ipynb #c018
+# %% ../nbs/60_service.ipynb #c019
 class Preference(Strict):
     "What the customer agreed to, for one channel and purpose."
     channel: Literal[schema.CHANNELS]
@@ -146,7 +152,7 @@ class Preference(Strict):
     recorded_at: Time | None = Field(None, description="UTC")
     preferred: bool = False
 
-# %% ../nbs/60_service.ipynb #c019
+# %% ../nbs/60_service.ipynb #c020
 class Circumstances(Strict):
     "What the bank was told; left out is not known, and what is not known stops a message."
     vulnerable: bool | None = None
@@ -158,7 +164,7 @@ class Circumstances(Strict):
     legal_representative: bool | None = None
     already_acting: bool | None = None
 
-# %% ../nbs/60_service.ipynb #c020
+# %% ../nbs/60_service.ipynb #c021
 class Contact(Strict):
     "One contact, either way."
     contacted_at: Time = Field(description="UTC")
@@ -167,7 +173,7 @@ class Contact(Strict):
     action: Name | None = None
     answered: bool = True
 
-# %% ../nbs/60_service.ipynb #c021
+# %% ../nbs/60_service.ipynb #c022
 class History(Strict):
     "A customer as the asking program knows them."
     customer_id: Whole = Field(description="your number; comes back in the answer")
@@ -185,28 +191,24 @@ class History(Strict):
     contacts: list[Contact] | None = Field(None, max_length=1000, description="both ways; [] says that there were none")
     features: bool = Field(False, description="also give back the features")
 
-# %% ../nbs/60_service.ipynb #c022
+# %% ../nbs/60_service.ipynb #c023
 class Known(Strict):
     "A customer whose scores the ledger holds."
     customer_id: Whole
     as_of: Day | None = Field(None, description="which of the recorded scores; left out: the latest")
 
-# %% ../nbs/60_service.ipynb #c024
+# %% ../nbs/60_service.ipynb #c025
 def _which(request:Any)->str:
     if isinstance(request, dict): return "known" if set(request) <= {"customer_id", "as_of"} else "history"
     return "known" if isinstance(request, Known) else "history"
 
-# %% ../nbs/60_service.ipynb #c025
+# %% ../nbs/60_service.ipynb #c026
 Request = Annotated[Annotated[History, Tag("history")] | Annotated[Known, Tag("known")], Discriminator(_which)]
 
-# %% ../nbs/60_service.ipynb #c026
+# %% ../nbs/60_service.ipynb #c027
 class Batch(Strict):
     "Several requests."
     requests: list[Request] = Field(min_length=1, max_length=BATCH_ITEMS)
-
-# %% ../nbs/60_service.ipynb #c027
-@cache
-def _adapter(kind:Any)->pydantic.TypeAdapter: return pydantic.TypeAdapter(kind)
 
 # %% ../nbs/60_service.ipynb #c029
 class Refused(PredelinquencyError):

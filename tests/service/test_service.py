@@ -1,0 +1,402 @@
+"""What the service answers and what it refuses, without a server."""
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+from served import HEADERS, KEY, Bank, example, said
+
+from predelinquency import params, schema, service, store
+from predelinquency.core import PredelinquencyError, StoreError
+from predelinquency.decide import engine
+from predelinquency.model import explain
+
+CANARY = "Xanthippe-31415926"
+BOOKED = "transactions.booked_at"
+
+
+@pytest.fixture(scope="session")
+def bank(trained:Path)->Bank: return Bank(trained)
+
+
+@pytest.fixture(scope="session")
+def ledger(trained:Path, once:Callable[..., Path])->str:
+    "A ledger that holds the latest snapshot."
+    def url(folder:Path)->str: return f"sqlite:///{folder}/ledger.db"
+    return url(once("service_ledger", lambda folder: service.record(trained, url(folder))))
+
+
+@pytest.fixture(scope="session")
+def scoring(trained:Path, ledger:str)->service.Scoring: return service.load(trained/"model", ledger)
+
+
+@pytest.fixture(scope="session")
+def desk(scoring:service.Scoring)->service.Desk: return service.Desk(KEY, scoring, ready=True)
+
+
+class Here:
+    "The routes in this process."
+    def __init__(self, desk:service.Desk, client:tuple[str, int]=("10.1.2.3", 5)): self.transport = httpx.ASGITransport(service.app(desk), raise_app_exceptions=False, client=client)
+
+    def __call__(self, method:str, path:str, content:Any=None, headers:Any=None)->httpx.Response:
+        import asyncio
+        async def ask()->httpx.Response:
+            async with httpx.AsyncClient(transport=self.transport, base_url="http://here") as http: return await http.request(method, path, content=content, headers=HEADERS if headers is None else headers)
+        return asyncio.run(ask())
+
+    def post(self, body:Any, path:str="/v1/score", **more:Any)->httpx.Response: return self("POST", path, body if isinstance(body, bytes) else said(body), **more)
+
+
+@pytest.fixture(scope="session")
+def here(desk:service.Desk)->Here: return Here(desk)
+
+
+def with_(path:str, value:Any)->dict[str, Any]:
+    "The example with something else at a dotted path."
+    body = example()
+    at: Any = body
+    *way, last = path.split(".")
+    for step in way: at = at[int(step) if isinstance(at, list) else step]
+    at[int(last) if isinstance(at, list) else last] = value
+    return body
+
+
+# --- the same everywhere
+
+def test_a_request_gets_the_probability_of_the_nightly_run_to_the_last_bit(bank:Bank, scoring:service.Scoring)->None:
+    for customer, row in bank.scored.iterrows():
+        answer = scoring.score(service.parse(said(bank.request(int(customer)))))
+        assert (answer.probability, answer.margin, answer.eligible) == (row.probability, row.margin, row.eligible), customer
+
+
+def test_a_request_gets_the_reasons_of_the_nightly_run(bank:Bank, scoring:service.Scoring, trained:Path)->None:
+    for score in explain.scores(trained):
+        answer = scoring.score(service.parse(said(bank.request(score.customer_id))))
+        assert [(r.feature, r.contribution, r.analyst, r.customer) for r in answer.reasons] == [(r.feature, r.contribution, r.analyst, r.customer) for r in score.reasons]
+        assert answer.feature_hash == score.feature_hash
+
+
+def test_a_request_gets_the_decision_of_the_nightly_plan_but_for_its_capacity(bank:Bank, scoring:service.Scoring)->None:
+    for decision in engine.decisions(bank.plan.reset_index()):
+        answer = scoring.score(service.parse(said(bank.request(decision.customer_id)))).decision
+        if decision.rule == "capacity": continue
+        assert (answer.action, answer.channel, answer.message, answer.rule, answer.decided_at) == (decision.action, decision.channel, decision.message, decision.rule, decision.decided_at)
+        assert [(r.rule, r.action, r.channel) for r in answer.refusals] == [(r.rule, r.action, r.channel) for r in decision.refusals]
+
+
+def test_the_due_and_the_overdue_are_those_of_the_tables(bank:Bank, settings:params.Params)->None:
+    "The one thing the service works out for one customer that the nightly run works out for all: against both of its versions."
+    from predelinquency.model import labels
+    base = vars(settings.base)
+    for as_of in pd.to_datetime(bank.as_of) - pd.to_timedelta([0, 100], unit="D"):
+        spine = pd.DataFrame(dict(customer_id=bank.tables["customers"].customer_id[:200], as_of=as_of))
+        coming = engine.coming(bank.tables["obligations"], bank.tables["payments"], as_of, 15, 28).set_index("customer_id")
+        overdue = labels.look(spine, bank.tables["obligations"], bank.tables["payments"], settings.base)[0][:, 0] == 1
+        for customer, late in zip(spine.customer_id, overdue, strict=True):
+            found = service.tables(service.parse(said(bank.request(int(customer), str(as_of.date())))))
+            row, is_late = service.standing(found, as_of.to_datetime64().astype("datetime64[D]").astype(int), base)
+            due = (found["obligations"]["obligation_id"][row], found["obligations"]["instalment"][row]) if row >= 0 else None
+            assert is_late == late and due == ((coming.obligation_id[customer], coming.instalment[customer]) if customer in coming.index else None), customer
+
+
+def test_over_http_an_answer_is_the_one_of_the_engine(here:Here, scoring:service.Scoring)->None:
+    assert here.post(example()).json() == scoring.score(service.parse(said(example()))).model_dump()
+
+
+def test_a_batch_answers_each_as_if_it_were_alone(here:Here, bank:Bank)->None:
+    asked = [a for a in (bank.request(int(c)) for c in bank.scored.index[:20]) if len(said(a)) <= service.SINGLE_BYTES][:5] + [example()]
+    assert here.post({"requests": asked}, "/v1/score/batch").json()["answers"] == [here.post(a).json() for a in asked]
+
+
+def test_a_known_customer_gets_what_was_recorded_and_it_is_what_would_be_computed(scoring:service.Scoring, bank:Bank)->None:
+    for customer in bank.plan.index[:50]:
+        known, fresh = (scoring.score(service.parse(said(body))).model_dump() for body in ({"customer_id": int(customer)}, bank.request(int(customer))))
+        if bank.plan.rule[customer] != "capacity": assert {**known, "source": ""} == {**fresh, "source": ""}
+
+
+def test_recording_again_adds_nothing(trained:Path, ledger:str, bank:Bank)->None:
+    assert service.record(trained, ledger) == dict(as_of=bank.as_of, scores=0, decisions=0, of=len(bank.plan))
+
+
+def test_eighteen_months_of_900_transactions_fit_in_one_request(bank:Bank)->None:
+    counts = bank.tables["transactions"].groupby("customer_id").size()
+    close = counts[(counts > 700) & (counts <= 900)].index[:20]
+    sizes = [len(said(bank.request(int(c)))) * 900 / counts[c] for c in close]
+    assert len(close) >= 5 and np.median(sizes) <= service.SINGLE_BYTES, sizes
+
+
+def test_defaults_say_what_they_stand_for(scoring:service.Scoring)->None:
+    body = example()
+    moves, n = body["transactions"], len(body["transactions"]["amount_minor"])
+    explicit = with_("transactions", {**moves, "seq": list(range(n)), "transaction_id": list(range(n)), "account_id": _plain(moves["account_id"])})
+    assert scoring.score(service.parse(said(explicit))) == scoring.score(service.parse(said(body)))
+
+
+def _plain(column:Any)->list[Any]: return [column["words"][i] for i in column["at"]] if isinstance(column, dict) else column
+
+
+def test_coded_words_are_the_words(scoring:service.Scoring)->None:
+    body = example()
+    plain = {k: _plain(v) for k, v in body["transactions"].items()}
+    assert scoring.score(service.parse(said({**body, "transactions": plain}))) == scoring.score(service.parse(said(body)))
+
+
+def test_features_come_when_asked_for(here:Here)->None:
+    assert here.post(example()).json()["features"] is None
+    assert len(here.post({**example(), "features": True}).json()["features"]) == len(service.BY_NAME)
+
+
+def test_nobody_is_proposed_anything_while_an_older_payment_is_open(here:Here)->None:
+    body = example()
+    body["payments"] = {k: {**v, "at": v["at"][:3]} if isinstance(v, dict) else v[:3] for k, v in body["payments"].items()}
+    answer = here.post(body).json()
+    assert answer["eligible"] is False and answer["decision"] is None
+
+
+def test_what_is_not_known_stops_a_message(here:Here)->None:
+    for left_out, rule in (("preferences", "consent"), ("circumstances", "circumstances_known"), ("contacts", "contact_history_known"), ("time_zone", "time_zone_known"), ("source_id", "identity_known")):
+        decision = here.post({k: v for k, v in example().items() if k != left_out}).json()["decision"]
+        assert decision["message"] == "" and rule in [r["rule"] for r in decision["refusals"]], left_out
+
+
+def test_the_model_says_what_it_is(here:Here, scoring:service.Scoring, trained:Path)->None:
+    about = here("GET", "/v1/model").json()
+    manifest = json.loads((trained/"model/manifest.json").read_text())
+    assert about["model_version"] == manifest["version"] and about["features"] == manifest["features"] and about["data"] == manifest["data"]
+    assert about["metrics"] == json.loads((trained/"reports/metrics.json").read_text())["headline"]
+    assert about["policy_version"] == scoring.book.version and about["calibration"]["kind"]
+
+
+# --- refusals
+
+FUTURE = "2025-07-01T00:00:00"
+BAD = { # sentence → (body, field that is named)
+    "a transaction of the future": (lambda: with_("transactions.booked_at.7", FUTURE), "transactions.booked_at.7"),
+    "a day that no calendar has": (lambda: with_("transactions.booked_at.3", "2025-02-30"), "transactions.booked_at.3"),
+    "no day at all": (lambda: with_("as_of", "tomorrow"), "as_of"),
+    "a payment that arrives before it is paid": (lambda: with_("payments", _early()), "payments.arrived_at.0"),
+    "a due that is announced after as_of": (lambda: with_("obligations.announced_at.0", FUTURE), "obligations.announced_at.0"),
+    "the same transaction twice": (lambda: with_("transactions", {**example()["transactions"], "transaction_id": [5] * len(example()["transactions"]["amount_minor"])}), "transactions.transaction_id.1"),
+    "the same due twice": (lambda: with_("obligations.instalment.1", example()["obligations"]["instalment"][0]) if _same_obligation() else with_("obligations", _doubled()), "obligations.instalment"),
+    "an unknown category": (lambda: with_("transactions.category.words.0", "yachts"), "transactions.category"),
+    "an unknown category in plain words": (lambda: with_("transactions.category", ["yachts"] * len(example()["transactions"]["amount_minor"])), "transactions.category.0"),
+    "an unknown field": (lambda: {**example(), "shoe_size": 44}, "shoe_size"),
+    "a negative limit": (lambda: with_("accounts.limit_minor.0", -1), "accounts.limit_minor.0"),
+    "an instalment before the first": (lambda: with_("obligations.instalment.0", 0), "obligations.instalment.0"),
+    "a truth instead of a number": (lambda: with_("transactions.amount_minor.2", True), "transactions.amount_minor.2"),
+    "half a penny": (lambda: with_("transactions.amount_minor.2", 10.5), "transactions.amount_minor.2"),
+    "more money than there is": (lambda: with_("transactions.amount_minor.2", 10**30), "transactions.amount_minor.2"),
+    "columns of different length": (lambda: with_("transactions.amount_minor", [1, 2]), "transactions.amount_minor"),
+    "a word that points nowhere": (lambda: with_("transactions.category.at.0", 10**6), "transactions.category"),
+    "a missing table": (lambda: {k: v for k, v in example().items() if k != "obligations"}, "obligations"),
+    "a list instead of an object": (lambda: [1], "body"),
+    "an amount in words": (lambda: with_("transactions.amount_minor.0", "12"), "transactions.amount_minor.0"),
+    "two ways to say when it arrived": (lambda: with_("transactions.arrived_at", example()["transactions"]["booked_at"]), "transactions.arrived_after_ms"),
+}
+
+
+def _same_obligation()->bool:
+    ids = example()["obligations"]["obligation_id"]
+    return len(set((ids["at"] if isinstance(ids, dict) else ids)[:2])) == 1
+
+
+def _early()->dict[str, Any]: return {k: v for k, v in example()["payments"].items() if k != "arrived_after_ms"} | {"arrived_at": ["2020-01-01"] * len(example()["payments"]["paid_at"])}
+
+
+def _doubled()->dict[str, Any]: return {k: {**v, "at": v["at"] + v["at"][:1]} if isinstance(v, dict) else v + v[:1] for k, v in example()["obligations"].items()}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_bad_request_is_refused_and_the_field_is_named(here:Here, what:str)->None:
+    body, field = BAD[what]
+    refused = here.post(body())
+    assert refused.status_code == 422 and refused.headers["content-type"] == "application/problem+json"
+    named = [e["field"] for e in refused.json()["errors"]]
+    assert any(f == field or f.startswith(f"{field}.") for f in named), refused.json()
+
+
+RAW = {
+    "truncated": said(example())[:-40], "nothing": b"", "no JSON": b"<xml/>", "NaN": said(example()).replace(b'"instalment":[1', b'"instalment":[NaN'),
+    "infinity": said(example()).replace(b'"instalment":[1', b'"instalment":[1e999'), "a lone surrogate": said(example()).replace(b'"Europe/London"', b'"\\ud800"'),
+    "no UTF-8": said(example()).replace(b"Europe/London", b"Europe/\xff\xfe"), "a huge integer": said(example()).replace(b'"instalment":[1', b'"instalment":[' + b"9" * 5000),
+    "deep nesting": b"[" * 30_000, "a NUL": said(example()).replace(b"Europe/London", b"Europe\x00"),
+}
+
+
+@pytest.mark.parametrize("what", RAW)
+def test_a_broken_body_is_refused(here:Here, what:str)->None:
+    refused = here.post(RAW[what])
+    assert refused.status_code == 422 and refused.json()["errors"], refused.text
+
+
+def test_a_whole_number_with_a_point_is_a_whole_number(here:Here)->None:
+    body = example()
+    assert here.post({**body, "customer_id": float(body["customer_id"])}).json() == here.post(body).json()
+
+
+@pytest.mark.parametrize(("status", "ask"), [
+    (401, lambda h: h.post(example(), headers={**HEADERS, "Authorization": "Bearer wrong-key-wrong-key"})), (401, lambda h: h.post(example(), headers={"Content-Type": "application/json"})),
+    (401, lambda h: h.post(example(), headers={**HEADERS, "Authorization": f"Basic {KEY}"})), (401, lambda h: h("GET", "/v1/model", headers={})),
+    (401, lambda h: h.post(example(), headers=[(b"content-type", b"application/json"), (b"authorization", b"Bearer \xff\xfe")])),
+    (404, lambda h: h.post({"customer_id": 10**9})), (404, lambda h: h.post({"customer_id": 0, "as_of": "1999-01-01"})), (404, lambda h: h("GET", "/v2/score")), (405, lambda h: h("GET", "/v1/score")),
+    (413, lambda h: h.post(b" " * (64 * 1024 + 1))), (413, lambda h: h.post(b" " * 10_000_000)), (413, lambda h: h.post(b" " * 4_200_000, "/v1/score/batch")),
+    (415, lambda h: h.post(example(), headers={**HEADERS, "Content-Type": "text/plain"})), (415, lambda h: h.post(example(), headers={**HEADERS, "Content-Encoding": "gzip"})),
+    (422, lambda h: h.post({"requests": []}, "/v1/score/batch")), (422, lambda h: h.post({"requests": [example()] * 3 + [{**example(), "as_of": "x"}]}, "/v1/score/batch")),
+])
+def test_each_kind_of_refusal_has_its_status_and_is_a_problem(here:Here, status:int, ask:Callable[[Here], httpx.Response])->None:
+    refused = ask(here)
+    assert refused.status_code == status and refused.headers["content-type"] == "application/problem+json"
+    assert refused.json()["status"] == status and refused.json()["title"] == service.TITLES[status]
+
+
+def test_the_limit_holds_for_a_body_that_does_not_say_how_long_it_is(here:Here)->None:
+    async def endless()->Any:
+        for _ in range(200): yield b" " * 1024
+    refused = here("POST", "/v1/score", endless())
+    assert "content-length" not in refused.request.headers and refused.status_code == 413
+
+
+def test_a_batch_names_which_of_its_requests_is_wrong(here:Here)->None:
+    late = with_("transactions.booked_at.7", FUTURE)
+    refused = here.post({"requests": [example(), late]}, "/v1/score/batch")
+    assert refused.status_code == 422 and refused.json()["errors"][0]["field"] == "requests.1.transactions.booked_at.7"
+    unknown = here.post({"requests": [example(), {"customer_id": 10**9}]}, "/v1/score/batch")
+    assert unknown.status_code == 404 and unknown.json()["errors"][0]["field"] == "requests.1.customer_id"
+
+
+# --- nothing of the content comes back
+
+CANARIES = {
+    "a word": lambda: with_("transactions.category.words.0", CANARY), "a name": lambda: {**example(), "source_id": CANARY, "as_of": "x"}, "a time": lambda: with_("transactions.booked_at.0", CANARY),
+    "a field": lambda: {**example(), CANARY: 1}, "a zone": lambda: {**example(), "time_zone": CANARY}, "a counterparty": lambda: with_("transactions.counterparty.words.0", CANARY),
+    "a kind": lambda: with_("accounts.kind", [CANARY]), "an action": lambda: with_("contacts", [{"contacted_at": "2025-01-01", "direction": "in", "channel": CANARY}]),
+    "a number": lambda: with_("transactions.amount_minor.0", 31415926_31415926_31415926),
+    "a currency": lambda: {**example(), "currency": CANARY}, "a word of a coded column": lambda: with_("transactions.counterparty.words", [CANARY, 5]),
+}
+
+
+@pytest.mark.parametrize("what", CANARIES)
+def test_what_was_sent_stands_in_no_answer_and_no_log(here:Here, caplog:pytest.LogCaptureFixture, capfd:pytest.CaptureFixture[str], what:str)->None:
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.CRITICAL, "httpx") # the asking side
+    body = said(CANARIES[what]())
+    wrong_key = {**HEADERS, "Authorization": f"Bearer {CANARY}"}
+    for answer in (here.post(body), here.post(b'{"requests":[' + body + b"]}", "/v1/score/batch"), here.post(body[:-9]), here.post(body, headers=wrong_key), here.post(body, f"/v1/{CANARY}")):
+        for seen in (answer.text, str(answer.headers), caplog.text, *capfd.readouterr(), here("GET", "/metrics").text):
+            assert CANARY not in seen and "31415926" not in seen
+
+
+def test_what_nobody_foresaw_is_a_plain_500_without_a_traceback(desk:service.Desk, monkeypatch:pytest.MonkeyPatch, caplog:pytest.LogCaptureFixture)->None:
+    def broken(*_:Any)->Any: raise RuntimeError(CANARY)
+    monkeypatch.setattr(service, "standing", broken)
+    answer = Here(desk).post(example())
+    assert answer.status_code == 500 and answer.json()["title"] == "Error" and "Traceback" not in answer.text
+    assert CANARY not in answer.text + caplog.text and "RuntimeError test_service.py:" in caplog.text
+
+
+def test_a_ledger_that_cannot_be_read_is_said_to_be_so(scoring:service.Scoring, tmp_path:Path)->None:
+    broken = service.Scoring(scoring.scorer, scoring.book, store.Ledger.open(f"sqlite:///{tmp_path}/l.db"))
+    broken.ledger.engine.dispose()
+    (tmp_path/"l.db").write_bytes(b"no database" * 100)
+    assert Here(service.Desk(KEY, broken, ready=True)).post({"customer_id": 3}).status_code == 503
+
+
+# --- starting
+
+def test_nothing_is_answered_before_the_service_is_warm(scoring:service.Scoring)->None:
+    desk = service.Desk(KEY, scoring)
+    cold = Here(desk)
+    assert (cold("GET", "/readyz").status_code, cold("GET", "/healthz").status_code, cold.post(example()).status_code) == (503, 200, 503)
+    service.warm(desk)
+    assert (cold("GET", "/readyz").status_code, cold.post(example()).status_code) == (200, 200)
+
+
+def test_without_a_key_only_this_machine_is_served(scoring:service.Scoring)->None:
+    desk = service.Desk("", scoring, ready=True)
+    bare = {"Content-Type": "application/json"}
+    for address, status in (("127.0.0.1", 200), ("::1", 200), ("10.1.2.3", 401), ("::ffff:10.1.2.3", 401)):
+        assert Here(desk, (address, 5)).post(example(), headers=bare).status_code == status, address
+
+
+@pytest.mark.parametrize(("environ", "starts"), [
+    ({}, False), ({service.OPEN: "1"}, True), ({service.OPEN: "yes"}, False), ({service.KEY: "short"}, False), ({service.KEY: KEY}, True), ({service.KEY: "with a space in it ok"}, False)])
+def test_it_starts_with_a_key_or_the_explicit_switch(environ:dict[str, str], starts:bool)->None:
+    if starts: assert service.allowed(environ) == environ.get(service.KEY, "")
+    else:
+        with pytest.raises(StoreError, match=service.KEY): service.allowed(environ)
+
+
+def test_serving_the_world_without_a_key_is_refused(monkeypatch:pytest.MonkeyPatch, trained:Path)->None:
+    monkeypatch.delenv(service.KEY, raising=False)
+    with pytest.raises(StoreError, match="only this machine"): service.serve(model=trained/"model", host="0.0.0.0", development=True)
+
+
+def test_figures_count_what_happened(desk:service.Desk)->None:
+    fresh = Here(desk)
+    def count(line:str)->float: return next((float(text.split()[-1]) for text in fresh("GET", "/metrics").text.splitlines() if text.startswith(line)), 0.)
+    good, bad = 'predelinquency_requests_total{route="/v1/score",status="200"}', 'predelinquency_requests_total{route="/v1/score",status="422"}'
+    before = count(good), count(bad), count("predelinquency_scores_total")
+    for body in (example(), example(), with_("as_of", "x")): fresh.post(body)
+    assert (count(good), count(bad), count("predelinquency_scores_total")) == (before[0] + 2, before[1] + 1, before[2] + 2)
+
+
+def test_the_description_is_served_with_an_example_that_works_and_reaches_nowhere(here:Here)->None:
+    text = here("GET", "/openapi.json", headers={}).text
+    described = json.loads(text)
+    for path in ("/v1/score", "/v1/score/batch"):
+        assert here.post(described["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"], path).status_code == 200
+    assert "http://" not in text and "https://" not in text
+
+
+def test_importing_the_service_loads_nothing_heavy()->None:
+    heavy = ["bentoml", "mlflow", "shap", "plotly", "dvc", "ploomber", "xgboost", "lightgbm", "sklearn", "IPython", "papermill", "matplotlib", "duckdb", "pandera", "fastapi"]
+    code = f"import sys, predelinquency.service; print(*sorted(set({heavy!r}) & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == []
+
+
+def test_scoring_loads_no_tracking_and_no_plots(trained:Path)->None:
+    heavy = ["mlflow", "shap", "plotly", "dvc", "ploomber", "IPython", "papermill", "matplotlib", "duckdb", "pandera"]
+    code = f"import sys; from predelinquency import service; service.load({str(trained/'model')!r}).score(service.parse(service.EXAMPLE.read_bytes())); service.bento(); print(*sorted(set({heavy!r}) & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == []
+
+
+# --- the client
+
+@pytest.fixture
+def client(desk:service.Desk, monkeypatch:pytest.MonkeyPatch)->Iterator[service.Client]:
+    here = Here(desk)
+    with service.Client("http://here", KEY) as made:
+        monkeypatch.setattr(made.http, "request", lambda method, path, json=None: here(method, path, None if json is None else said(json), {**HEADERS, **made.http.headers}))
+        yield made
+
+
+def test_the_client_asks_in_plain_words(client:service.Client, bank:Bank)->None:
+    customer = int(bank.plan.index[0])
+    assert client.score(example())["customer_id"] == example()["customer_id"]
+    assert [a["source"] for a in client.batch([customer, example()])] == ["ledger", "request"]
+    assert client.score(customer)["customer_id"] == customer and client.model()["learner"]
+
+
+def test_the_client_says_what_the_service_said(client:service.Client)->None:
+    with pytest.raises(service.ServiceError, match="(?s)422 Not a valid request.*as_of is not written as"): client.score(with_("as_of", "x"))
+    with pytest.raises(service.ServiceError, match="404 Not found"): client.score(10**9)
+
+
+def test_the_client_says_when_nobody_is_there()->None:
+    with service.Client("http://127.0.0.1:9") as nobody, pytest.raises(service.ServiceError, match="make serve"): nobody.model()
+
+
+def test_refusals_belong_to_the_family()->None: assert issubclass(service.Refused, PredelinquencyError) and issubclass(service.ServiceError, PredelinquencyError)
+
+
+def test_a_decision_travels_whole()->None:
+    "Every field of a decision that an outsider needs is there under the same name; the others are the answer's own."
+    own = {"customer_id", "as_of", "band", "policy", "propensity", "message_id"}
+    assert set(service.Proposed.model_fields) == {f for f in schema.Decision.__dataclass_fields__} - own

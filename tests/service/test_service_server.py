@@ -1,0 +1,154 @@
+"""The packaged service as it really runs: BentoML, processes, sockets."""
+import concurrent.futures
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from served import HEADERS, KEY, Bank, example, said, serving
+
+from predelinquency import service
+
+pytestmark = pytest.mark.slow
+CANARY = "Xanthippe-31415926"
+
+
+@pytest.fixture(scope="module")
+def bank(trained:Path)->Bank: return Bank(trained)
+
+
+@pytest.fixture(scope="module")
+def bento(trained:Path, tmp_path_factory:pytest.TempPathFactory)->Path:
+    "A copy of what the stage packed: running leaves compiled files behind."
+    return Path(shutil.copytree(trained/"bento", tmp_path_factory.mktemp("packed")/"bento"))
+
+
+@pytest.fixture(scope="module")
+def server(bento:Path, tmp_path_factory:pytest.TempPathFactory, trained:Path)->Iterator[tuple[str, Path]]:
+    "The Bento with two workers and a ledger."
+    folder = tmp_path_factory.mktemp("server")
+    url = f"sqlite:///{folder}/ledger.db"
+    service.record(trained, url)
+    with serving(bento, folder, **{service.WORKERS: "2", service.LEDGER: url}) as running: yield running
+
+
+@pytest.fixture
+def http(server:tuple[str, Path])->Iterator[httpx.Client]:
+    with httpx.Client(base_url=server[0], headers=HEADERS, timeout=30, trust_env=False) as client: yield client
+
+
+def scores(ask:Callable[[bytes], dict], bank:Bank)->dict[int, tuple[float, ...]]:
+    "Probability, margin and contributions of the customers whose history fits into one request."
+    asked = {int(c): said(bank.request(int(c))) for c in bank.scored.index[:150]}
+    answers = {c: ask(body) for c, body in asked.items() if len(body) <= service.SINGLE_BYTES}
+    assert len(answers) > 50
+    return {c: (a["probability"], a["margin"], *(r["contribution"] for r in a["reasons"])) for c, a in answers.items()}
+
+
+def test_served_scores_are_those_of_this_process_and_of_the_nightly_run(http:httpx.Client, bank:Bank, trained:Path)->None:
+    here = service.load(trained/"model")
+    served = scores(lambda body: http.post("/v1/score", content=body).raise_for_status().json(), bank)
+    assert served == scores(lambda body: here.score(service.parse(body)).model_dump(), bank)
+    assert {c: s[:2] for c, s in served.items()} == {c: (bank.scored.probability[c], bank.scored.margin[c]) for c in served}
+
+
+def test_many_at_once_get_each_their_own_answer(server:tuple[str, Path], bank:Bank)->None:
+    asked = [b for b in (said(bank.request(int(c))) for c in bank.scored.index[:40]) if len(b) <= service.SINGLE_BYTES]
+    known = [said({"customer_id": int(c)}) for c in bank.plan.index[:40]]
+    def ask(body:bytes)->dict:
+        with httpx.Client(timeout=60, trust_env=False) as client: return client.post(f"{server[0]}/v1/score", content=body, headers=HEADERS).raise_for_status().json()
+    alone = [ask(b) for b in asked + known]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool: together = list(pool.map(ask, (asked + known) * 3))
+    assert together == alone * 3
+
+
+def test_the_ledger_answers_for_known_customers(http:httpx.Client, bank:Bank)->None:
+    for customer in bank.plan.index[:20]:
+        answer = http.post("/v1/score", json={"customer_id": int(customer)}).json()
+        assert (answer["source"], answer["probability"], answer["decision"]["rule"]) == ("ledger", bank.plan.probability[customer], bank.plan.rule[customer])
+    assert http.post("/v1/score", json={"customer_id": 10**9}).status_code == 404
+
+
+def test_figures_of_both_workers_are_added_up(server:tuple[str, Path])->None:
+    def count()->float:
+        text = httpx.get(f"{server[0]}/metrics", trust_env=False).text
+        return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith('predelinquency_requests_total{route="/v1/score",status="200"}'))
+    before = count()
+    for _ in range(40): httpx.post(f"{server[0]}/v1/score", content=said(example()), headers=HEADERS, trust_env=False).raise_for_status() # each on its own connection
+    assert count() == before + 40
+
+
+@pytest.mark.parametrize(("status", "path", "body", "headers"), [
+    (413, "/v1/score", b" " * 10_000_000, {}), (413, "/v1/score/batch", b" " * 10_000_000, {}), (401, "/v1/score", b"{}", {"Authorization": f"Bearer {CANARY}"}), (415, "/v1/score", CANARY.encode(), {"Content-Type": "text/plain"}),
+    (422, "/v1/score", said({**example(), "time_zone": CANARY, "as_of": CANARY})[:-5], {}), (422, "/v1/score", said({**example(), CANARY: CANARY}), {}),
+    (404, f"/v1/{CANARY}", b"{}", {}), (422, "/v1/score/batch", said({"requests": [{**example(), "currency": CANARY}]}), {}),
+])
+def test_refusals_reach_the_sender_and_nothing_of_them_is_written_down(http:httpx.Client, server:tuple[str, Path], status:int, path:str, body:bytes, headers:dict[str, str])->None:
+    refused = http.post(path, content=body, headers=headers)
+    assert refused.status_code == status and refused.headers["content-type"] == "application/problem+json" and refused.json()["status"] == status
+    for seen in (refused.text, server[1].read_text(), http.get("/metrics").text): assert CANARY not in seen and "Traceback" not in seen
+
+
+def test_names_of_customers_are_not_written_down(http:httpx.Client, server:tuple[str, Path])->None:
+    body = {**example(), "source_id": CANARY}
+    assert http.post("/v1/score", json=body).status_code == 200 and CANARY not in server[1].read_text()
+
+
+def test_it_says_when_it_is_ready_and_what_it_offers(http:httpx.Client)->None:
+    assert [http.get(path, headers={"Authorization": ""}).status_code for path in ("/healthz", "/livez", "/readyz", "/metrics", "/openapi.json", "/")] == [200] * 6
+    assert "cdn" not in http.get("/").text and http.get("/docs").status_code == 404
+
+
+def test_the_service_refuses_to_start_without_a_key(bento:Path, tmp_path:Path)->None:
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("PREDELINQUENCY")} | {"BENTOML_HOME": str(tmp_path), "BENTOML_DO_NOT_TRACK": "True"}
+    refused = subprocess.run(service.command(bento, "127.0.0.1", 3999), env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert refused.returncode and f"{service.KEY} is not set" in refused.stdout + refused.stderr
+
+
+def digests(folder:Path)->dict[str, str]: return {str(p.relative_to(folder)): hashlib.blake2b(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*")) if p.is_file() and "__pycache__" not in p.parts}
+
+
+def test_the_same_inputs_make_the_same_bento(trained:Path, tmp_path:Path, project:Path)->None:
+    time.sleep(0) # built at another moment, in another folder
+    service.package(tmp_path/"again", trained/"model", trained/"reports/metrics.json", project)
+    assert digests(tmp_path/"again") == digests(trained/"bento")
+
+
+def test_a_bento_holds_what_it_needs_and_nobody(trained:Path, project:Path)->None:
+    files = set(digests(trained/"bento"))
+    needed = {"bento.yaml", "env/docker/Dockerfile", "env/python/requirements.txt", "src/model/manifest.json", "src/model/metrics.json", "src/predelinquency/service.py", "src/predelinquency/example.json",
+              "src/predelinquency/policy/rules.yaml", "src/predelinquency/messages/bank.yaml", "src/predelinquency/features/catalogue.py", "src/predelinquency/model/explain.py"}
+    assert needed <= files
+    assert not {f for f in files if f.endswith((".pkl", ".pickle", ".joblib", ".parquet", ".db")) or "simulate" in f or "dashboard" in f}
+    text = "\n".join((trained/"bento"/f).read_text(errors="ignore") for f in files)
+    assert str(project) not in text and str(trained) not in text
+
+
+def test_a_bentos_packages_are_those_of_the_lock_and_none_of_the_workshop(trained:Path, project:Path)->None:
+    wanted = (trained/"bento/env/python/requirements.txt").read_text().splitlines()
+    locked = {line.removesuffix(" \\").replace(" ", "") for line in (project/"requirements.lock").read_text().splitlines() if line[:1].isalnum()}
+    assert len(wanted) > 30 and {w.replace(" ", "") for w in wanted} <= locked
+    names = {w.split("==")[0] for w in wanted}
+    assert not names & {"mlflow", "ploomber", "jupyterlab", "ipykernel", "papermill", "dvc", "shap", "plotly", "nbdev", "voila", "optuna", "matplotlib", "duckdb", "pandera"}
+    assert {"bentoml", "fastapi", "numba", "sqlalchemy", "xgboost-cpu"} <= names
+
+
+def test_a_bento_in_an_environment_of_its_own_gives_the_same_bits(bento:Path, bank:Bank, trained:Path, tmp_path:Path)->None:
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
+    if not uv: pytest.skip("uv is not here: pip install uv")
+    subprocess.run([uv, "venv", "-q", "--python", sys.executable, tmp_path/"own"], check=True)
+    got = subprocess.run([uv, "pip", "install", "-q", "--python", tmp_path/"own/bin/python", "-r", bento/"env/python/requirements.txt"], capture_output=True, text=True, timeout=600)
+    if got.returncode: pytest.skip(f"the packages cannot be had here: {got.stderr.strip().splitlines()[-1]}")
+    here = service.load(trained/"model")
+    with serving(bento, tmp_path, python=str(tmp_path/"own/bin/python"), NUMBA_CACHE_DIR=str(tmp_path/"kernels")) as (url, _), httpx.Client(base_url=url, headers=HEADERS, timeout=30, trust_env=False) as http:
+        assert scores(lambda body: http.post("/v1/score", content=body).raise_for_status().json(), bank) == scores(lambda body: here.score(service.parse(body)).model_dump(), bank)
+
+
+def test_the_key_that_the_tests_use_is_a_key()->None: assert service.allowed({service.KEY: KEY}) == KEY and json.loads(said({})) == {}
