@@ -391,8 +391,9 @@ def cash_timeline(
     fig = bare(figure(""), 460)
     scale, hover = 10**digits, f"%{{x|%-d %b %Y}}: {symbol}%{{y:,.0f}}"
     for name, column, colour, dash in (("current accounts", "balance_minor", BLUE, "solid"), ("savings", "savings_minor", GREEN, "dot")):
-        fig.add_scatter(x=balance.on, y=balance[column].astype(float) / scale, mode="lines", name=name, showlegend=bool(balance[column].notna().any()), line=dict(color=colour, dash=dash, width=2, shape="hv"), hovertemplate=hover + f"<extra>{name}</extra>")
-    fig.add_scatter(x=paydays.on, y=["pay"] * len(paydays), yaxis="y2", mode="markers", name="payday", marker=dict(color=GREEN, symbol="triangle-up", size=11), customdata=paydays.amount_minor / scale,
+        fig.add_scatter(x=balance.on, y=balance[column].astype(float) / scale, mode="lines", name=name, showlegend=bool(balance[column].notna().any()),
+                        line=dict(color=colour, dash=dash, width=2, shape="hv"), hovertemplate=hover + f"<extra>{name}</extra>")
+    fig.add_scatter(x=paydays.on, y=[2] * len(paydays), yaxis="y2", mode="markers", name="payday", marker=dict(color=GREEN, symbol="triangle-up", size=11), customdata=paydays.amount_minor / scale,
                     hovertemplate=f"%{{x|%-d %b %Y}}: {symbol}%{{customdata:,.0f}}<extra>pay</extra>")
     for state, (name, colour, mark) in LANES.items(): _lane(fig, dues[dues.state == state], name, colour, mark, scale, symbol)
     for name, column, sign, colour in (("money in", "in_minor", 1, SKY), ("money out", "out_minor", -1, "#B8C4CF")):
@@ -403,7 +404,8 @@ def cash_timeline(
     axis = dict(gridcolor=GRID, automargin=True, zeroline=True, zerolinecolor=MUTED, anchor="x")
     fig.update_layout(barmode="relative", yaxis=dict(domain=[.52, 1], **axis, **_money_axis([*seen.balance_minor, *seen.savings_minor], scale, symbol)),
                       yaxis3=dict(domain=[0, .25], **axis, **_money_axis([*near.in_minor, *-near.out_minor], scale, symbol, 3)),
-                      yaxis2=dict(domain=[.3, .47], anchor="x", showgrid=False, fixedrange=True, categoryorder="array", categoryarray=["other bills", "loan, card, home", "pay"], range=[-.6, 2.6], automargin=True))
+                      yaxis2=dict(domain=[.3, .47], anchor="x", showgrid=False, zeroline=False, fixedrange=True, range=[-.6, 2.6], automargin=True,
+                                  tickvals=[0, 1, 2], ticktext=["other bills", "loan, card, home", "pay"]))
     return _ahead(fig, as_of)
 
 # %% ../nbs/05_plots.ipynb #c058
@@ -418,7 +420,7 @@ def _money_axis(minor:Sequence[Any], scale:int, symbol:str, ticks:int=5)->dict[s
 # %% ../nbs/05_plots.ipynb #c059
 def _lane(fig:go.Figure, rows:pd.DataFrame, name:str, colour:str, mark:str, scale:int, symbol:str)->None:
     "The dues of one state on their lane."
-    fig.add_scatter(x=rows.due_on, y=np.where(rows.main, "loan, card, home", "other bills"), yaxis="y2", mode="markers", name=name, text=rows.kind, customdata=rows.amount_minor / scale,
+    fig.add_scatter(x=rows.due_on, y=np.where(rows.main, 1, 0), yaxis="y2", mode="markers", name=name, text=rows.kind, customdata=rows.amount_minor / scale,
                     marker=dict(color=colour, symbol=mark, size=np.where(rows.main, 10, 7)), showlegend=len(rows) > 0, hovertemplate=f"%{{x|%-d %b %Y}}: %{{text}}, {symbol}%{{customdata:,.2f}}<extra>{name}</extra>")
 
 # %% ../nbs/05_plots.ipynb #c060
@@ -442,7 +444,9 @@ def score_history(
         fig.add_scatter(x=rows.as_of, y=rows.probability, mode="lines+markers" if not learnt else "markers", name=name, marker=dict(size=5, color=colour, symbol="circle" if not learnt else "circle-open"),
                         line=dict(width=2, color=colour), connectgaps=False, showlegend=learnt and len(rows) > 0, hovertemplate="%{x|%-d %b %Y}: %{y:.1%}<extra></extra>")
     highs = [*(low for _, low in bands[1:]), 1.]
-    fig.update_layout(shapes=[dict(type="rect", xref="paper", yref="y", x0=0, x1=1, y0=low, y1=min(high, top), fillcolor=BAND_COLOURS[min(i, 3)], opacity=.13, line_width=0, layer="below") for i, ((_, low), high) in enumerate(zip(bands, highs, strict=True))],
+    place = dict(type="rect", xref="paper", yref="y", x0=0, x1=1, opacity=.13, line_width=0, layer="below")
+    fig.update_layout(shapes=[place | dict(y0=low, y1=min(high, top), fillcolor=BAND_COLOURS[min(i, 3)])
+                              for i, ((_, low), high) in enumerate(zip(bands, highs, strict=True))],
                       annotations=[dict(xref="paper", x=1, yref="y", y=(low + min(high, top)) / 2, text=name, showarrow=False, xanchor="left", xshift=6, font=dict(size=12, color="#52606D"))
                                    for (name, low), high in zip(bands, highs, strict=True) if low < top])
     return fig.update_yaxes(range=[0, top], tickformat=".0%").update_xaxes(showgrid=False, type="date")

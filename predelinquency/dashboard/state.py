@@ -72,7 +72,9 @@ def plain(
 )->str:       # "" for what is not there
     "A sign as a sentence begins: with a capital, one as one, and the unknown as a share."
     said = re.sub(r"\bunknown of\b", "an unknown share of", sign) if isinstance(sign, str) else ""
-    if re.match(r"1 (\w+ )?\w+s\b", said): said = re.sub(r"^(1 (?:(?!on|in)\w+ )?(?:due|instalment|day|fee|payer|withdrawal|purchase|payment)\w*?)s\b", r"\1", said).replace(" are ", " is ", 1).replace(" were ", " was ", 1)
+    one = re.sub(r"^(1 (?:\w+ )?(?:due|instalment|day|fee|payer|withdrawal|payment))s\b", r"\1", said)
+    if one != said: said = one.replace(" are ", " is ", 1).replace(" were ", " was ", 1)
+    said = re.sub(r"\bpaid -(\d+) days after\b", r"paid \1 days before", said.replace("1.00 of what", "all of what"))
     return said[:1].upper() + said[1:]
 
 # %% ../../nbs/70_dashboard.state.ipynb #c014
@@ -261,7 +263,7 @@ def movers(
     return rows.sort_values("change", ascending=not rising).head(most)
 
 # %% ../../nbs/70_dashboard.state.ipynb #c035
-SEGMENTS = {"segment": "The bank's segment", "due": "What falls due", "tenure": "Time with the bank"}
+SEGMENTS = {"segment": "The bank’s segment", "due": "What falls due", "tenure": "Time with the bank"}
 
 # %% ../../nbs/70_dashboard.state.ipynb #c036
 def segments(
@@ -393,8 +395,8 @@ def customer(
     moved = moved[(moved.arrived_at < as_of) & (moved.status != "failed")]
     accounts = tables["accounts"]
     currency = next((str(c) for t in (accounts, moved, tables["obligations"]) for c in t.currency.dropna().head(1)), over.currency)
-    return Customer(row, accounts, balances(moved, accounts, as_of), flows(moved, accounts), settle(tables["obligations"], tables["payments"], as_of, int(over.settings["grace_days"]), _paid_known(over.results, customer_id)),
-                    paydays(moved), _history(over, row), _reasons(over, row), _decision(over.results, customer_id), currency)
+    dues = settle(tables["obligations"], tables["payments"], as_of, int(over.settings["grace_days"]), _paid_known(over.results, customer_id))
+    return Customer(row, accounts, balances(moved, accounts, as_of), flows(moved, accounts), dues, paydays(moved), _history(over, row), _reasons(over, row), _decision(over.results, customer_id), currency)
 
 # %% ../../nbs/70_dashboard.state.ipynb #c049
 def _part(results:Results, name:str, customer_id:int)->Path|None:

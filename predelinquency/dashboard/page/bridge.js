@@ -31,6 +31,7 @@ function render({ model, el }) {
     if (!m.done) return;
     busy(false);
     document.body.dataset.pdView = m.view;
+    document.title = (m.customer ? `Customer ${m.customer}` : "Payments at risk") + " · Predelinquency";
     if (m.view === "customer") box.value = m.customer;
     requestAnimationFrame(() => {
       window.dispatchEvent(new Event("resize"));

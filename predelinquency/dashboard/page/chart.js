@@ -28,7 +28,7 @@ function render({ model, el }) {
     const fig = JSON.parse(text), Plotly = await plotly(model);
     place.setAttribute("aria-label", model.get("named"));
     if (place.clientWidth === 0) return;
-    if (place.clientWidth < 600) { fig.layout.legend = { ...fig.layout.legend, font: { size: 11 } }; }
+    if (place.clientWidth < 600) fig.layout.font = { size: 10.5 };
     await Plotly.react(place, fig.data, fig.layout, { displayModeBar: false, responsive: true });
     place.dataset.drawn = model.get("named");
   };

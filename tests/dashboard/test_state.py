@@ -1,0 +1,304 @@
+"""What the page knows, without a browser."""
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from predelinquency import schema
+from predelinquency.core import ParamsError, SchemaError
+from predelinquency.dashboard import state, views
+
+
+@pytest.fixture(scope="session")
+def over(trained:Path)->state.Overview: return state.load(trained)
+
+
+@pytest.fixture
+def without(trained:Path, tmp_path:Path)->Callable[..., Path]:
+    "`without('reports/plan.parquet', …)`: the same results with some of them missing."
+    def made(*gone:str)->Path:
+        shutil.copytree(trained, tmp_path/"results", ignore=shutil.ignore_patterns("truth", "mlflow", "*.ipynb", "due_panel"))
+        for path in gone:
+            at = tmp_path/"results"/path
+            shutil.rmtree(at) if at.is_dir() else at.unlink()
+        return tmp_path/"results"
+    return made
+
+
+def riskiest(over:state.Overview)->int: return int(over.scored.customer_id.iloc[0])
+
+
+def test_the_latest_weekly_score_is_the_score_of_the_snapshot(trained:Path, over:state.Overview)->None:
+    weekly = pd.read_parquet(trained/"reports/scores.parquet")
+    latest = weekly[weekly.as_of == over.as_of].set_index("customer_id").probability
+    assert set(latest.index) == set(over.scored.customer_id)
+    assert (over.scored.set_index("customer_id").probability.loc[latest.index] == latest).all()
+
+
+def test_the_weekly_scores_hold_every_eligible_row_and_no_other(trained:Path)->None:
+    keys = ["customer_id", "as_of"]
+    labels, weekly = pd.read_parquet(trained/"features/labels", columns=[*keys, "eligible"]), pd.read_parquet(trained/"reports/scores.parquet")
+    pd.testing.assert_frame_equal(labels[labels.eligible][keys].reset_index(drop=True), weekly[keys], check_dtype=False)
+
+
+def test_every_scored_customer_stands_in_one_band_and_the_bands_sum_up(over:state.Overview)->None:
+    bands = state.band_counts(over)
+    assert bands.customers.sum() == len(over.scored)
+    assert bands.expected.sum() == pytest.approx(over.scored.probability.sum())
+    assert bands.change.sum() == 0
+    for b in over.bands: assert over.scored.probability[over.scored.band == b.id].between(b.low, b.high).all()
+
+
+def test_whoever_moved_up_was_in_a_lower_band_a_week_before(trained:Path, over:state.Overview)->None:
+    weekly = pd.read_parquet(trained/"reports/scores.parquet")
+    before = weekly[weekly.as_of == over.before].set_index("customer_id").probability
+    assert (over.as_of - over.before).days == 7
+    order = [b.id for b in over.bands]
+    for r in over.scored.itertuples():
+        if r.customer_id in before.index: assert r.before == before[r.customer_id] and r.steps == order.index(r.band) - order.index(r.band_before)
+        else: assert np.isnan(r.before) and r.steps == 0
+    rose = state.movers(over)
+    assert (rose.change > 0).all() and rose.change.is_monotonic_decreasing
+
+
+@pytest.mark.parametrize("by", state.SEGMENTS)
+def test_every_cut_of_the_book_holds_every_scored_customer_once(over:state.Overview, by:str)->None:
+    assert state.segments(over, by).customers.sum() == len(over.scored)
+    assert state.segments(over, by).expected.sum() == pytest.approx(over.scored.probability.sum())
+
+
+def test_the_plan_in_numbers_accounts_for_everybody(over:state.Overview)->None:
+    plan = state.day_plan(over)
+    assert plan is not None and plan["customers"] == len(over.scored) == plan["doing"].customers.sum() + plan["left"].customers.sum() == sum(plan["arms"].values())
+
+
+def test_the_list_can_be_sorted_filtered_and_turned(over:state.Overview)->None:
+    everybody = state.Query()
+    seen = [c for page in range(-(-len(over.scored) // everybody.size)) for c in state.listing(over, replace(everybody, page=page))[0].customer_id]
+    assert sorted(seen) == sorted(over.scored.customer_id)
+    for column in state.SORTS:
+        rows, _ = state.listing(over, replace(everybody, sort=column, falling=False, size=len(over.scored)))
+        assert rows[column].dropna().is_monotonic_increasing
+    rows, total = state.listing(over, replace(everybody, band="low", due="Nothing", size=10**6))
+    assert total == len(rows) == ((over.scored.band == "low") & (over.scored.due == "Nothing")).sum()
+    assert len(state.listing(over, replace(everybody, page=10**6))[0]) > 0, "a page that is not there is the last one"
+    assert state.listing(over, replace(everybody, segment="no such"))[1] == 0
+
+
+@pytest.mark.parametrize("typed", ["C000000007", "c000000007", "  7 ", "000000007"])
+def test_a_customer_is_found_by_any_way_of_writing_the_number(over:state.Overview, typed:str)->None:
+    assert state.find(over, typed) == state.Found(7, "")
+
+
+@pytest.mark.parametrize("typed", ["999999", "C00000000", "", "<script>alert(1)</script>", "7; drop table", "-1", "1e3", "٣", "9" * 300])
+def test_what_is_not_found_is_told_in_words(over:state.Overview, typed:str)->None:
+    found = state.find(over, typed)
+    assert found.customer_id is None and found.sentence.endswith((".", "Enter."))
+
+
+def test_the_banks_own_number_goes_before_ours(over:state.Overview)->None:
+    people = over.people.assign(source_id=[str(300 - c) for c in over.people.customer_id])
+    assert state.find(replace(over, people=people), "100").customer_id == 200
+
+
+def test_one_customer_is_what_was_known_at_the_moment_of_the_score(trained:Path, over:state.Overview)->None:
+    for customer_id in over.scored.customer_id.head(25):
+        one = state.customer(over, customer_id)
+        assert (one.balance.on < one.as_of).all() and (one.paydays.on < one.as_of).all() and (one.flows.week < one.as_of).all()
+        assert not (one.dues.paid_on >= one.as_of).any()
+        assert one.reasons.contribution.is_monotonic_decreasing and (one.reasons.contribution > 0).all()
+        assert one.history.probability.iloc[-1] == one.row["probability"]
+        assert one.decision is not None and one.decision["customer_id"] == customer_id
+
+
+def test_the_balance_shown_last_is_the_balance_of_the_last_booking(trained:Path, over:state.Overview)->None:
+    customer_id = riskiest(over)
+    moved = pd.read_parquet(trained/"raw/transactions", filters=[("customer_id", "=", customer_id)])
+    accounts = pd.read_parquet(trained/"raw/accounts", filters=[("customer_id", "=", customer_id), ("kind", "=", "current")])
+    known = moved[(moved.arrived_at < over.as_of) & (moved.status != "failed") & moved.account_id.isin(accounts.account_id)]
+    last = known.sort_values("seq").groupby("account_id").balance_after_minor.last().sum()
+    assert state.customer(over, customer_id).balance.balance_minor.iloc[-1] == last
+
+
+def test_dues_are_settled_as_the_labels_settle_them(trained:Path, over:state.Overview)->None:
+    from predelinquency.model import labels
+    raw, ids = trained/"raw", over.people.customer_id.head(40)
+    where = [("customer_id", "in", ids.tolist())]
+    obligations, payments = pd.read_parquet(raw/"obligations", filters=where), pd.read_parquet(raw/"payments", filters=where)
+    settled = labels.settle(obligations, payments, 5)
+    for customer_id in ids:
+        dues = state.customer(over, customer_id).dues
+        closed = dues[(dues.due_on < over.as_of - pd.Timedelta(days=10)) & (dues.state != "coming")]
+        theirs = settled[(settled.customer_id == customer_id) & (settled.due_on < over.as_of - pd.Timedelta(days=10)) & (settled.announced_at < over.as_of)]
+        assert len(closed) == len(theirs) and closed.state.isin(["late", "unpaid"]).sum() == theirs.missed.sum()
+
+
+def test_a_due_is_paid_late_open_or_coming() -> None:
+    day = lambda text: pd.Timestamp(text)
+    obligations = pd.DataFrame(dict(customer_id=1, obligation_id=9, instalment=[1, 2, 3, 4, 5, 6], kind="loan", announced_at=day("2025-01-01"), amount_minor=100, currency="GBP", autopay=False,
+                                    due_on=pd.to_datetime(["2025-02-01", "2025-03-01", "2025-04-01", "2025-05-01", "2025-05-28", "2025-07-01"])))
+    obligations.loc[5, "announced_at"] = day("2025-06-15")
+    paid = [(1, "2025-02-06 20:00", 100), (2, "2025-03-06", 60), (2, "2025-03-07", 40), (3, "2025-04-01", 50), (4, "2025-05-01", 100)]
+    payments = pd.DataFrame(paid, columns=["instalment", "paid_at", "amount_minor"]).assign(customer_id=1, obligation_id=9)
+    payments = payments.assign(paid_at=pd.to_datetime(payments.paid_at, format="mixed"), arrived_at=pd.to_datetime(payments.paid_at, format="mixed"))
+    payments.loc[4, "arrived_at"] = day("2025-06-02")
+    found = state.settle(obligations, payments, day("2025-06-01"), 5)
+    assert found.state.tolist() == ["paid", "late", "unpaid", "unpaid", "coming"], "not announced before the day: not shown; arrived after it: not known"
+    assert state.settle(obligations, payments.head(0), day("2025-06-01"), 5, known=False).state.tolist() == ["unknown"] * 5
+
+
+def test_nothing_of_the_planted_truth_is_read(trained:Path, without:Callable[..., Path])->None:
+    blind = without()
+    assert not (blind/"truth").exists()
+    over = state.load(blind)
+    views.book_html(over), state.customer(over, riskiest(over))
+
+
+MISSING = {"reports/plan.parquet": "There is no plan for the day yet", "reports/reasons.parquet": "The reasons behind the scores", "reports/scores.parquet": "There is no earlier week to compare with"}
+
+
+@pytest.mark.parametrize("gone, said", MISSING.items(), ids=lambda text: text[:20])
+def test_a_result_that_is_missing_is_told_and_the_rest_is_shown(without:Callable[..., Path], gone:str, said:str)->None:
+    over = state.load(without(gone))
+    assert said in " ".join(s for _, s in state.remarks(over))
+    html = views.book_html(over) + views.list_html(over, state.Query())
+    one = state.customer(over, riskiest(over))
+    html += views.who_html(over, one) + views.reasons_html(one) + views.action_html(over, one) + views.coming_html(over, one)
+    assert not re.search(r"\bnan\b|\bNone\b|\bNaT\b|&lt;NA&gt;", html)
+
+
+def test_a_simulated_book_says_so_and_a_banks_own_does_not(over:state.Overview, without:Callable[..., Path])->None:
+    assert "These customers are simulated. Nobody on this page exists." in views.remarks_html(over)
+    assert "simulated" not in views.remarks_html(state.load(without("reports/simulate.json")))
+
+
+def test_an_empty_folder_is_refused_with_a_remedy(tmp_path:Path)->None:
+    with pytest.raises(SchemaError, match=r"there are no scores here yet(.|\n)*make run"): state.load(tmp_path)
+    page = views.Page(tmp_path)
+    assert "Nothing to show yet" in page.book.value and "make run" in page.book.value
+    assert page.act("find", "7")["said"] and page.act("open", "7")["view"] == "book"
+
+
+@pytest.fixture
+def bare(trained:Path, tmp_path:Path)->state.Overview:
+    "A bank's own files with one customer who has nothing: no account, no transaction, no due, no plan, no score."
+    root, part = tmp_path/"bare", "customers-000000000-000000000.parquet"
+    for name, table in schema.TABLES.items():
+        rows = schema.arrow_schema(table).empty_table()
+        (root/"raw"/name).mkdir(parents=True)
+        if name == "customers": rows = pq.read_table(trained/"raw/customers/customers-000000000-000000099.parquet").slice(0, 1)
+        pq.write_table(rows, root/"raw"/name/part)
+    shutil.copytree(trained/"model", root/"model")
+    rows = pd.read_parquet(trained/"model/predictions.parquet")
+    rows[(rows.customer_id == 0) & (rows.split == "live")].assign(eligible=False).to_parquet(root/"model/predictions.parquet")
+    return state.load(root)
+
+
+def test_a_customer_with_nothing_has_a_page_of_clear_words(bare:state.Overview)->None:
+    one = state.customer(bare, 0)
+    html = views.who_html(bare, one) + views.reasons_html(one) + views.action_html(bare, one) + views.coming_html(bare, one) + views.key_html(one) + views.book_html(bare) + views.list_html(bare, state.Query())
+    assert "no score" in html and "none that we can see" in html and "Nothing has been announced" in html and "Nothing is proposed for a customer without a score" in html
+    assert len(views.gaps(one)) == 3
+    assert not re.search(r"\bnan\b|\bNone\b|\bNaT\b", html)
+    views.cash_figure(one), views.history_figure(bare, one)
+
+
+def test_a_source_with_its_own_moments_has_no_movement_and_no_plan(trained:Path, without:Callable[..., Path])->None:
+    root = without("reports/scores.parquet", "reports/plan.parquet")
+    rows = pd.read_parquet(root/"model/predictions.parquet")
+    own = rows[rows.split == "test"].assign(split="fold", fold=0)
+    pd.concat([own.assign(repeat=r, probability=p) for r, p in ((0, .1), (1, .3))]).to_parquet(root/"model/predictions.parquet")
+    over = state.load(root)
+    assert over.as_of is None and over.before is None and over.people.customer_id.is_unique
+    assert over.scored.probability.round(9).eq(.2).all(), "the mean over the deals of the folds"
+    assert "each on the last day that was scored" in views.header_html(over) and "days to score all lie in the past" in views.book_html(over)
+    state.customer(over, riskiest(over))
+
+
+def test_data_cannot_write_into_the_page(over:state.Overview)->None:
+    evil = "<img src=x onerror=alert(1)>"
+    people = over.people.assign(segment=evil, source_id=[f"{evil}{i}" for i in range(len(over.people))], sign=evil)
+    bad = replace(over, people=people)
+    one = replace(state.customer(over, riskiest(over)), row=people.iloc[0].to_dict())
+    one = replace(one, reasons=one.reasons.assign(analyst=evil, customer=evil), decision=one.decision | dict(message=evil, subject=evil, because=evil))
+    html = views.book_html(bad) + views.list_html(bad, state.Query()) + views.who_html(bad, one) + views.reasons_html(one) + views.action_html(bad, one)
+    assert "<img" not in html and "&lt;img" in html
+
+
+def test_sensitive_signs_are_marked_as_never_said(over:state.Overview)->None:
+    one = state.customer(over, riskiest(over))
+    one = replace(one, reasons=one.reasons.head(1).assign(customer=None))
+    assert "for staff only: never said to the customer" in views.reasons_html(one)
+
+
+def test_no_page_calls_anybody_a_defaulter_or_speaks_of_models(over:state.Overview)->None:
+    one = state.customer(over, riskiest(over))
+    html = views.book_html(over) + views.list_html(over, state.Query()) + views.who_html(over, one) + views.coming_html(over, one) + views.header_html(over)
+    words = re.sub(r"<[^>]+>", " ", html).lower()
+    assert not re.search(r"\bdefault(er|ed|s)?\b|log-odds|margin|delinquent|\bshap\b|percentile|quantile", words)
+
+
+@pytest.mark.parametrize("minor, currency, shown", [(123456, "GBP", "£1,234.56"), (-5050, "EUR", "−€50.50"), (250000, "CZK", "2,500.00 CZK"), (1200, "JPY", "¥1,200"), (1234, "KWD", "1.234 KWD"), (0, "USD", "$0.00")])
+def test_money_is_written_in_its_own_currency(minor:int, currency:str, shown:str)->None: assert state.money(minor, currency) == shown
+
+
+CHANCES = [(.0004, "under 0.1%", "about 1 in 2,500"), (.0132, "1.3%", "about 1 in 80"), (.17, "17%", "about 1 in 6"), (.61, "61%", "more likely than not"),
+           (.999, "over 99%", "more likely than not"), (np.nan, "–", "")]
+
+
+@pytest.mark.parametrize("p, shown, counted", CHANCES)
+def test_a_chance_is_written_as_people_say_it(p:float, shown:str, counted:str)->None: assert (state.chance(p), state.one_in(p)) == (shown, counted)
+
+
+def test_newer_results_are_read_when_a_page_is_opened_again(without:Callable[..., Path])->None:
+    root = without("reports/plan.parquet")
+    page = views.Page(root)
+    assert "There is no plan for the day yet" in page.remarks.value
+    rows = pd.read_parquet(root/"reports/scores.parquet")
+    shutil.copy(root/"reports/scores.parquet", root/"reports/copy")
+    rows[rows.as_of < rows.as_of.max()].to_parquet(root/"reports/scores.parquet")
+    before = page.over.before
+    page.act("hello", "")
+    assert page.over.before == before and page.over.weeks.as_of.iloc[-1] == before
+
+
+def test_a_failure_is_told_in_words_and_not_as_a_stack_of_calls(trained:Path, monkeypatch:pytest.MonkeyPatch, capsys:pytest.CaptureFixture[str])->None:
+    page = views.Page(trained)
+    monkeypatch.setattr(state, "customer", lambda *_: 1 / 0)
+    said = views.answered(page, "open", "7")
+    assert said["done"] and "Something went wrong" in said["said"] and "Traceback" not in capsys.readouterr().err
+
+
+def test_elsewhere_than_on_this_machine_a_token_is_asked_for(trained:Path, project:Path)->None:
+    page = project/"nbs/dashboards/risk.ipynb"
+    own, open_ = views.command(trained, notebook=page), views.command(trained, host="0.0.0.0", notebook=page)
+    assert own.env[views.TOKEN_VARIABLE] == "" and "token" not in own.url
+    assert len(open_.env[views.TOKEN_VARIABLE]) >= 32 and open_.url.endswith(open_.env[views.TOKEN_VARIABLE])
+    assert not any(open_.env[views.TOKEN_VARIABLE] in word for word in open_.argv), "what is typed can be seen by every user of the machine"
+    assert own.env[state.ROOT_VARIABLE] == str(trained.resolve())
+    for word in ("--strip_sources=True", "--show_tracebacks=False", "--Voila.ip=127.0.0.1", "--MappingKernelManager.cull_idle_timeout=600"): assert word in own.argv
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path:Path, project:Path)->None:
+    with pytest.raises(ParamsError, match="there is no folder of results here"): views.command(tmp_path/"nothing", notebook=project/"nbs/dashboards/risk.ipynb")
+    with pytest.raises(ParamsError, match="there is no page here"): views.command(tmp_path, notebook=tmp_path/"x.ipynb")
+
+
+def test_the_page_needs_no_address_but_its_own(project:Path)->None:
+    files = [p for p in (project/"predelinquency/dashboard").rglob("*") if p.suffix in (".js", ".css", ".j2", ".html", ".py")]
+    assert len(files) >= 6
+    outside = [(p.name, url) for p in files for url in re.findall(r"https?://[^\s\"'`)]+", p.read_text())]
+    assert [o for o in outside if not o[1].startswith("http://{host}:{port}")] == []
+
+
+def test_a_page_has_at_most_six_cells_and_defines_nothing(project:Path)->None:
+    for path in (project/"nbs/dashboards").glob("*.ipynb"):
+        cells = json.loads(path.read_text())["cells"]
+        assert len(cells) <= 6 and not any(re.search(r"^\s*(def|class) ", "".join(c["source"]), re.M) for c in cells if c["cell_type"] == "code")
