@@ -8,7 +8,7 @@ __all__ = ['NO_DAY', 'FORK', 'NOTHING_DUE', 'PAID', 'MISSED', 'IMMINENT', 'GLANC
            'watch', 'outcome', 'many', 'futures', 'Oracle', 'ask', 'shrunk', 'sample', 'soft_auc', 'resampled',
            'against_replays', 'achievable', 'Declared', 'line_day', 'first_difference', 'moment_after', 'traces',
            'twins', 'recorded', 'known', 'risks', 'by_group', 'pushes', 'perturbed', 'by_chance', 'told', 'reseeded',
-           'top_groups', 'agreement', 'made_by']
+           'top_groups', 'agreement', 'made_by', 'unbalanced', 'money_conserved', 'reachable', 'tale', 'roc_points']
 
 # %% ../nbs/36_proof.ipynb #c002
 import json
@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from . import params
 from .core import DAY_MS, ParamsError, SchemaError, bits, kernel, uniform
@@ -504,7 +505,7 @@ def pushes(
 def perturbed(
     w:Ground, champion:train.Champion, pairs:pd.DataFrame, base:Base, replays:int, # world, model, from `twins`, horizon, futures
     threads:int=2,
-)->pd.DataFrame: # the eligible pairs: + `risk`, `twin_risk`, `score`, `twin_score`, `top` (three groups), `case`, `named` (a declared group is among them), `first_named`
+)->pd.DataFrame: # the eligible pairs: + `risk`, `twin_risk`, `score`, `twin_score`, `top` (three groups), `case`, `stress_name`, `named` (a declared group is among them), `first_named`
     "Every pair with its risks, its scores and the groups that moved."
     n, columns = len(pairs), {}
     x, eligible = known(w, pd.concat([pairs.assign(stress=-1, on=NO_DAY), pairs], ignore_index=True), base)
@@ -516,14 +517,14 @@ def perturbed(
     top = [tuple(GROUPS[g] for g in row if change[i, g] > 0) for i, row in enumerate(order)]
     columns = dict(risk=p[:, 0], twin_risk=p[:, 1], score=score[:len(pairs)], twin_score=score[len(pairs):], top=top, case=p[:, 1] - p[:, 0] >= RISE)
     words = [STRESSES[i].name for i in pairs["stress"]]
-    return pairs.assign(**columns, name=words, named=[bool({*DECLARED[s].groups} & {*t}) for s, t in zip(words, top, strict=True)],
+    return pairs.assign(**columns, stress_name=words, named=[bool({*DECLARED[s].groups} & {*t}) for s, t in zip(words, top, strict=True)],
                         first_named=[DECLARED[s].groups[0] in t for s, t in zip(words, top, strict=True)])
 
 # %% ../nbs/36_proof.ipynb #c062
 def by_chance(cases:pd.DataFrame)->float: # from `perturbed`
     "The share of cases that the declarations of the other stresses would have named: what the habit of naming the same groups earns."
     if not len(cases): return float("nan")
-    return float(np.mean([np.mean([bool({*d.groups} & {*top}) for other, d in DECLARED.items() if other != name]) for name, top in zip(cases["name"], cases["top"], strict=True)]))
+    return float(np.mean([np.mean([bool({*d.groups} & {*top}) for other, d in DECLARED.items() if other != name]) for name, top in zip(cases["stress_name"], cases["top"], strict=True)]))
 
 # %% ../nbs/36_proof.ipynb #c063
 def told(
@@ -531,7 +532,7 @@ def told(
 )->dict[str, Any]:      # numbers of the report's `reasons`
     "The cases counted, in all and by stress."
     cases = pairs[pairs["case"]]
-    by = {name: dict(cases=len(g), hit_rate=_rounded(g["named"].mean()), own_group=_rounded(g["first_named"].mean())) for name, g in cases.groupby("name")}
+    by = {name: dict(cases=len(g), hit_rate=_rounded(g["named"].mean()), own_group=_rounded(g["first_named"].mean())) for name, g in cases.groupby("stress_name")}
     if not len(cases): return dict(perturb_hit_rate=None, perturb_hit_rate_se=None, perturb_cases=0, perturb_own_group=None, perturb_others_declared=None, pairs=len(pairs), by_stress={})
     rate = cases["named"].mean()
     return dict(perturb_hit_rate=_rounded(rate), perturb_hit_rate_se=_rounded(np.sqrt(rate * (1 - rate) / len(cases))), perturb_cases=len(cases), perturb_own_group=_rounded(cases["first_named"].mean()),
@@ -589,3 +590,62 @@ def made_by(
     if other := [k for k, v in vars(found.base).items() if k not in SOFT and v != getattr(base, k)]:
         raise ParamsError(f"base.{other[0]} is {getattr(base, other[0])!r}, the world was made with {getattr(found.base, other[0])!r}", where=str(path), remedy="run the simulate stage again")
     return found
+
+# %% ../nbs/36_proof.ipynb #c075
+@kernel
+def unbalanced(w:Any, who:Any, t:Any, raw_t:Any, s:Any, raw_s:Any, log:Any)->int: # world, (n,) customers, scratch; how many evenings
+    "Evenings on which somebody's money does not add up to nothing."
+    wrong = 0
+    for i in range(len(who)):
+        raw_t[0, :], raw_s[0, :] = 0, 0
+        until(w, who[i], w.first, -1, NO_DAY, t[0], s[0], log)
+        for day in range(w.first, w.end):
+            step(s[0], t[0], log, w.spending, w.stresses, day)
+            if s[0].money.sum() != 0: wrong += 1
+    return wrong
+
+# %% ../nbs/36_proof.ipynb #c076
+def money_conserved(
+    w:Ground, customers:np.ndarray, # the world; (n,) whom to follow
+)->bool:
+    "Whether every customer's money balances to the unit on every evening of the world."
+    t, s = np.zeros(1, PERSON), np.zeros(1, LIFE)
+    return unbalanced(w, np.asarray(customers, np.int64), t, t.view(np.int64).reshape(1, -1), s, s.view(np.int64).reshape(1, -1), np.zeros((1, LOG_WIDTH), np.int64)) == 0
+
+# %% ../nbs/36_proof.ipynb #c078
+def reachable(
+    truth:Path|str, *folders:Path|str, # the planted truth, and folders of tables that features and models read
+    inputs:Sequence[str]=(),           # of the model
+)->list[str]:                          # empty when the wall stands
+    "Columns of the planted truth that stand in a table or among a model's inputs."
+    def columns(folder:Path|str)->set[str]: return {name for path in Path(folder).glob("*/customers-*.parquet") for name in pq.read_schema(path).names}
+    outside = {*inputs}.union(*(columns(folder) for folder in folders))
+    return sorted((columns(truth) - {"customer_id"}) & outside)
+
+# %% ../nbs/36_proof.ipynb #c080
+def tale(
+    pair:Any,        # a row of `perturbed`
+    portrait:str="", # who it is, in one sentence
+)->str:              # Markdown
+    "One twin's story: what was done to it, what came of it, and what the model says of that."
+    on, first, asked = (str(np.datetime64(int(d), "D")) for d in (pair.on, pair.trace, np.datetime64(pair.as_of, "D").astype(int)))
+    d = DECLARED[pair.stress_name]
+    named = "It names the cause's own group" if pair.first_named else "It names what the cause led to" if pair.named else "It names neither the cause nor what was declared to follow"
+    return "\n".join(([f"{portrait}", ""] if portrait else []) + [
+        f"Two lives are the same to the last penny until **{on}**, when one of them meets **{pair.stress_name.replace('_', ' ')}**: {d.reason}. The records first differ on {first}; on {asked} the bank asks.", "",
+        f"- **What is true.** Of the futures of the one, {pair.risk:.1%} miss a payment 15 to 28 days later; of the other, **{pair.twin_risk:.1%}**.",
+        f"- **What the model says.** {pair.score:.1%}, and **{pair.twin_score:.1%}** for the twin, from what a bank can see.",
+        f"- **Why, it says.** {', '.join(pair.top) or 'nothing'} moved most; declared were {' and '.join(d.groups)}. {named}."])
+
+# %% ../nbs/36_proof.ipynb #c081
+def roc_points(
+    score:np.ndarray, y:np.ndarray, weight:np.ndarray, # (n,) higher is riskier; 0/1; rows each one stands for
+    name:str,      # of the curve
+    most:int=200,  # points kept
+)->pd.DataFrame:   # `name`, `false_positive_rate`, `true_positive_rate`
+    "A weighted ROC curve."
+    order = np.argsort(-score, kind="stable")
+    last = np.r_[score[order][1:] != score[order][:-1], True]
+    true, false = (np.r_[0, np.cumsum(v[order])[last]] for v in (weight * y, weight * (1 - y)))
+    keep = np.unique(np.linspace(0, len(true) - 1, most).astype(int))
+    return pd.DataFrame(dict(name=name, false_positive_rate=(false / false[-1])[keep], true_positive_rate=(true / true[-1])[keep]))

@@ -32,9 +32,15 @@ def test_no_planted_truth_reaches_features_or_model()->None:
         assert "/truth" not in modules()[name].read_text(), name
 
 
+def test_one_room_alone_opens_the_door_to_the_world_that_knows_the_truth()->None:
+    inside = {name for name in modules() if name.startswith("predelinquency.simulate")}
+    assert {name for name in modules() if name not in inside and direct(name) & inside} == {"predelinquency.proof"}
+    assert not {name for name in modules() if "predelinquency.proof" in direct(name) and name.split(".")[1] in ("features", "model", "decide", "service")}
+
+
 def test_only_audits_among_the_stages_read_the_planted_truth()->None:
     reading = {n.name for n in stages() if any('"truth"' in c or "'truth'" in c for c in n.code)}
-    assert reading <= {"10_simulate.ipynb", "40_evaluate.ipynb"}
+    assert reading <= {"10_simulate.ipynb", "35_prove.ipynb", "40_evaluate.ipynb"}
 
 
 def test_decisions_know_neither_features_nor_model()->None:

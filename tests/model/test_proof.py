@@ -1,0 +1,251 @@
+"""Futures of a simulated present: the same as what happened, independent of company, certain where life is certain; and the bound, the twins and the alarms made from them."""
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from predelinquency import params, proof, schema
+from predelinquency.core import ParamsError, SchemaError
+from predelinquency.model import labels as lb
+from predelinquency.simulate import cashflow, personas
+from predelinquency.simulate import world as worlds
+
+NO_LOG = np.zeros((1, cashflow.LOG_WIDTH), np.int64)
+
+
+@pytest.fixture(scope="module")
+def ground(settings:params.Params)->proof.Ground: return proof.ground(settings)
+
+
+@pytest.fixture(scope="module")
+def moments()->pd.DataFrame:
+    "Ten customers at three moments."
+    days = [np.datetime64(d, "ms") for d in ("2024-11-04", "2025-02-03", "2025-04-07")]
+    return pd.DataFrame(dict(customer_id=np.repeat(np.arange(10), 3), as_of=days * 10))
+
+
+def person(ground:proof.Ground, customer:int, day:int, stress:int=-1, on:int=proof.NO_DAY)->tuple[np.record, np.record, np.ndarray]:
+    "A customer at midnight of a day."
+    t, s = np.zeros(1, personas.PERSON).view(np.recarray)[0], np.zeros(1, cashflow.LIFE).view(np.recarray)[0]
+    log = np.zeros((20_000, cashflow.LOG_WIDTH), np.int64)
+    proof.until(ground, customer, day, stress, on, t, s, log)
+    return t, s, log[:log[0, 0] + 1].copy()
+
+
+def test_a_life_lived_again_is_the_life_of_the_world_bit_for_bit(ground:proof.Ground, settings:params.Params)->None:
+    people, lives, (tx, *_) = worlds.raw_part(settings, schema.Part(0, 20))
+    for customer in range(20):
+        t, s, log = person(ground, customer, ground.end)
+        assert s.tobytes() == lives[customer].tobytes() and t.tobytes() == people[customer].tobytes()
+        mine = log[1:][log[1:, 0] == cashflow.TX]
+        assert (mine[:, 1:] == tx[1:, tx[0] == customer].T).all()
+
+
+def test_a_fork_with_the_same_randomness_is_what_happened_bit_for_bit(ground:proof.Ground)->None:
+    for customer in range(8):
+        (t, s, _), (_, whole, _) = person(ground, customer, 20_000), person(ground, customer, 20_060)
+        fork = s.copy()
+        t.seed = proof.future_seed(ground.seed, customer, 20_000, -1)
+        worlds.live(fork, t, NO_LOG, ground.spending, ground.stresses, 20_000, 20_060)
+        assert fork.tobytes() == whole.tobytes()
+
+
+def test_the_future_that_did_happen_gives_the_label_of_the_tables(world:Path, settings:params.Params, ground:proof.Ground)->None:
+    raw = {name: schema.read(world/"raw", name) for name in ("customers", "accounts", "obligations", "payments")}
+    spine = lb.spine(raw["customers"], raw["accounts"], settings.base, 7)
+    rows = lb.label(spine, raw["customers"], raw["obligations"], raw["payments"], settings.base)
+    rows = rows[rows["eligible"] & rows["target"].notna()].iloc[::3].reset_index(drop=True)
+    did = proof.futures(ground, rows, 1, settings.base, first=-1)[:, 0]
+    assert rows["target"].sum() > 10 and rows["imminent"].sum() > 10
+    assert ((did == proof.MISSED) == (rows["target"] == 1)).all() and ((did == proof.IMMINENT) == rows["imminent"]).all()
+    quiet = ~rows["imminent"].to_numpy()
+    assert ((did[quiet] == proof.NOTHING_DUE) == ~rows["exposed"].to_numpy()[quiet]).all()
+
+
+def test_futures_do_not_depend_on_order_company_threads_or_number(ground:proof.Ground, settings:params.Params, moments:pd.DataFrame)->None:
+    all_of_them = proof.futures(ground, moments, 30, settings.base)
+    order = np.random.default_rng(0).permutation(len(moments))
+    assert (proof.futures(ground, moments.iloc[order], 30, settings.base, threads=1) == all_of_them[order]).all()
+    assert (proof.futures(ground, moments.iloc[[7]], 30, settings.base)[0] == all_of_them[7]).all()
+    assert (proof.futures(ground, moments, 10, settings.base, first=20) == all_of_them[:, 20:]).all()
+    assert len({bytes(row) for row in all_of_them.T}) > 1, "the futures differ"
+
+
+def test_forks_leave_the_present_as_it_was(ground:proof.Ground)->None:
+    t, s, log = person(ground, 3, 20_000)
+    before, seed = s.tobytes(), t.seed
+    w, k = np.zeros(2, cashflow.LIFE), np.zeros(1, personas.PERSON)
+    out, scratch, dues = np.zeros((1, 50), np.int8), np.zeros((20_000, cashflow.LOG_WIDTH), np.int64), np.zeros((2, 64, 4), np.int64)
+    proof.many(ground, np.array([3]), np.array([20_000]), np.array([-1]), np.array([proof.NO_DAY]), 0, 1, 0, np.array([50]), 15, 28, 5,
+               k, k.view(np.int64).reshape(1, -1), w, w.view(np.int64).reshape(2, -1), scratch, dues, out)
+    assert w[0].tobytes() == before and s.tobytes() == before and t.seed == seed and w[1].tobytes() != before
+
+
+def test_what_a_person_keeps_for_life_stays_in_a_fork(ground:proof.Ground)->None:
+    t, s, _ = person(ground, 5, 20_000)
+    days = []
+    for seed in (t.seed, 1, 2, 3):
+        t.seed = seed
+        days.append(cashflow.born_choice(t))
+    assert len(set(days)) == 1
+
+
+def certain(ground:proof.Ground, settings:params.Params, rich:bool)->list[int]:
+    "Outcomes of the 20 futures of somebody with a rent due on day 20, who has everything or nothing."
+    base, day, found = settings.base, 20_100, []
+    for seed in range(20):
+        t, s, _ = person(ground, 2, day)
+        t.seed, t.hidden_pay, t.hidden_spend, t.topup, t.overdraft, t.family, t.dear = seed, 0., 0., 0, 0, 0., 0.
+        t.pay = t.side = 0
+        s.active[:], s.left[:], s.money[:], s.back_on, s.until[:] = 0, 0, 0, 0, 0
+        s.money[cashflow.CURRENT] = 90_000_000 if rich else 0
+        s.opened[:] = -1
+        s.active[0], s.kind[0], s.seen[0], s.autopay[0], s.amount[0], s.dom[0], s.months[0], s.contract[0] = 1, cashflow.RENT_DUE, 1, 1, 80_000, 1, 9999, 1
+        s.next_due[0], s.wake[0] = day + 20, day
+        t.hardship = 0.
+        log, dues = np.zeros((20_000, cashflow.LOG_WIDTH), np.int64), np.zeros((64, 4), np.int64)
+        found.append(proof.outcome(ground, t, s, log, dues, 0, day, base.horizon_from_days, base.horizon_to_days, base.grace_days))
+    return found
+
+
+def test_who_has_everything_never_misses_and_who_has_nothing_always_does(ground:proof.Ground, settings:params.Params)->None:
+    assert certain(ground, settings, rich=True) == [proof.PAID] * 20
+    assert certain(ground, settings, rich=False) == [proof.MISSED] * 20
+
+
+def test_a_certain_oracle_says_one_and_zero()->None:
+    outcomes = np.array([[proof.MISSED] * 500, [proof.PAID] * 500, [proof.NOTHING_DUE] * 500], np.int8)
+    p = proof.shrunk(proof.Oracle(outcomes, np.array([True, True, False])), np.ones(3))
+    assert p[0] > .99 and p[1] < .01 and p[2] == 0
+
+
+def test_futures_with_an_earlier_onset_do_not_count()->None:
+    outcomes = np.array([[proof.MISSED] * 30 + [proof.PAID] * 30 + [proof.IMMINENT] * 140], np.int8)
+    hits, kept = proof.Oracle(outcomes, np.array([True])).counts()
+    assert (hits[0], kept[0]) == (30, 60)
+
+
+def test_a_twin_without_a_stress_is_the_same_life(ground:proof.Ground, settings:params.Params, moments:pd.DataFrame)->None:
+    twin = moments.assign(stress=0, on=proof.NO_DAY)
+    assert (proof.futures(ground, twin, 20, settings.base) == proof.futures(ground, moments, 20, settings.base)).all()
+    (x, ok), (y, fine) = proof.known(ground, moments, settings.base), proof.known(ground, twin, settings.base)
+    assert np.array_equal(x, y, equal_nan=True) and (ok == fine).all()
+    assert proof.first_difference(*(np.array(person(ground, 4, 20_050)[2]) for _ in range(2))) == -1
+
+
+def test_a_twin_is_the_same_until_the_day_it_is_struck_and_not_after(ground:proof.Ground)->None:
+    for stress in range(9):
+        (_, _, one), (_, _, other) = person(ground, 6, 20_040), person(ground, 6, 20_040, stress, 19_950)
+        early = [[tuple(row) for row in log[1:] if row[0] in (cashflow.TX, cashflow.PAYMENT) and row[3] < 19_950 * 86_400_000] for log in (one, other)]
+        assert early[0] == early[1] and len(early[0]) > 100
+        trace = proof.first_difference(one, other)
+        assert trace == -1 or trace >= 19_950
+    assert proof.first_difference(person(ground, 6, 20_040)[2], person(ground, 6, 20_040, 2, 19_950)[2]) >= 19_950
+
+
+def test_money_is_conserved_in_forks_and_in_twins_too(ground:proof.Ground)->None:
+    for stress in range(9):
+        t, s, _ = person(ground, 11, 20_050, stress, 19_980)
+        assert s.money.sum() == 0
+        t.seed = proof.future_seed(ground.seed, 11, 20_050, 5)
+        worlds.live(s, t, NO_LOG, ground.spending, ground.stresses, 20_050, 20_090)
+        assert s.money.sum() == 0
+    assert proof.money_conserved(ground, np.arange(5))
+
+
+def test_what_a_bank_would_know_of_a_moment_is_the_row_of_the_panel(trained:Path, ground:proof.Ground, settings:params.Params)->None:
+    panel = schema.read(trained/"features", "panel")
+    rows = panel.sample(40, random_state=1).sort_values(["customer_id", "as_of"])
+    x, _ = proof.known(ground, rows[["customer_id", "as_of"]], settings.base)
+    assert np.array_equal(x.astype(np.float32), rows[proof.NAMES].to_numpy(np.float32), equal_nan=True)
+
+
+def test_the_soft_auc_with_labels_is_the_ordinary_one()->None:
+    from sklearn.metrics import roc_auc_score
+    u = np.random.default_rng(3)
+    score, y, weight = np.round(u.normal(size=400), 1), u.integers(0, 2, 400), u.integers(1, 5, 400).astype(float)
+    assert proof.soft_auc(score, y.astype(float), weight) == pytest.approx(roc_auc_score(y, score, sample_weight=weight), abs=1e-12)
+
+
+def test_the_soft_auc_is_what_labels_drawn_from_the_probabilities_give_on_average()->None:
+    u = np.random.default_rng(4)
+    p, score = u.beta(.5, 4, 300), u.normal(size=300)
+    drawn = [proof.soft_auc(score + p, (u.random(300) < p).astype(float), np.ones(300)) for _ in range(2000)]
+    assert proof.soft_auc(score + p, p, np.ones(300)) == pytest.approx(np.mean(drawn), abs=4 * np.std(drawn) / np.sqrt(2000) + .002) # seed 4; four standard errors, and a ratio's small bias
+
+
+def test_a_sample_weighted_back_stands_for_all_rows()->None:
+    u = np.random.default_rng(5)
+    rows = pd.DataFrame(dict(customer_id=np.arange(20_000), as_of=np.datetime64("2025-04-07", "ms"), probability=u.beta(.3, 20, 20_000)))
+    rows["target"] = (u.random(20_000) < rows["probability"]).astype(int)
+    some = proof.sample(rows, 1500, 9)
+    assert some["target"].sum() == rows["target"].sum() and 1000 < len(some) < 3000
+    assert some["weight"].sum() == pytest.approx(20_000, rel=.06)
+    full, back = proof.soft_auc(rows["probability"].to_numpy(), rows["target"].to_numpy(float), np.ones(20_000)), proof.soft_auc(some["probability"].to_numpy(), some["target"].to_numpy(float), some["weight"].to_numpy())
+    assert back == pytest.approx(full, abs=.02)
+
+
+def planted(seed:int, score:Callable[[np.ndarray, np.ndarray], np.ndarray], n:int=4000)->dict[str, object]:
+    "The numbers of `achievable` for a made-up bank whose probabilities are known."
+    u = np.random.default_rng(seed)
+    p = u.beta(.3, 6, n)
+    y = (u.random(n) < p).astype(int)
+    o = proof.Oracle(np.where(u.random((n, 400)) < p[:, None], proof.MISSED, proof.PAID).astype(np.int8), np.ones(n, bool))
+    return proof.achievable(pd.DataFrame(dict(customer_id=np.arange(n), target=y, weight=1., probability=score(p, y))), o, replicates=100, seed=seed)
+
+
+def test_the_alarm_rings_for_a_model_that_knows_the_future_and_only_then()->None:
+    leaking, honest = planted(1, lambda p, y: p + .05 * y), [planted(seed, lambda p, y: p) for seed in range(20)]
+    assert leaking["not_below_model"] is False
+    assert all(h["not_below_model"] for h in honest), "twenty honest models with as much knowledge as the bound"
+
+
+def test_a_model_as_good_as_the_bound_has_all_of_the_achievable_and_a_coin_nothing()->None:
+    all_of_it, nothing = planted(2, lambda p, y: p), planted(2, lambda p, y: np.random.default_rng(0).random(len(p)))
+    assert all_of_it["share_of_latent_soft"] == pytest.approx(1, abs=.04) and nothing["share_of_latent_soft"] == pytest.approx(0, abs=.06) # seed 2; standard errors are about .01 and .02
+    assert all_of_it["soft_auc_se"] < .6 * all_of_it["model_auc_se"]
+
+
+def test_the_bound_rises_with_the_number_of_futures()->None:
+    u = np.random.default_rng(6)
+    p = u.beta(.2, 6, 3000)
+    o = proof.Oracle(np.where(u.random((3000, 800)) < p[:, None], proof.MISSED, proof.PAID).astype(np.int8), np.ones(3000, bool))
+    found = proof.against_replays(o, (u.random(3000) < p).astype(float), np.ones(3000)).dropna()
+    assert found["latent_soft_auc"].is_monotonic_increasing and found["replays"].iloc[-1] == 400
+
+
+def test_every_stress_is_declared_with_groups_that_exist()->None:
+    assert set(proof.DECLARED) == {s.name for s in proof.STRESSES}
+    assert all(set(d.groups) <= set(proof.GROUPS) and len(d.groups) == 2 and d.reason for d in proof.DECLARED.values())
+
+
+def test_cases_are_counted_against_the_declaration()->None:
+    pairs = pd.DataFrame(dict(stress_name=["job_loss", "job_loss", "gambling", "gambling"], top=[("income", "savings", "credit"), ("shocks",), ("credit",), ("income",)], case=[True, True, True, False]))
+    pairs["named"] = [bool({*proof.DECLARED[n].groups} & {*t}) for n, t in zip(pairs["stress_name"], pairs["top"], strict=True)]
+    pairs["first_named"] = [proof.DECLARED[n].groups[0] in t for n, t in zip(pairs["stress_name"], pairs["top"], strict=True)]
+    found = proof.told(pairs)
+    assert found["perturb_cases"] == 3 and found["perturb_hit_rate"] == pytest.approx(2 / 3, abs=1e-4) and found["by_stress"]["gambling"] == dict(cases=1, hit_rate=1., own_group=1.)
+    assert proof.told(pairs.assign(case=False))["perturb_hit_rate"] is None
+
+
+def test_a_column_of_the_truth_among_the_inputs_is_found(trained:Path)->None:
+    assert proof.reachable(trained/"truth", trained/"raw", trained/"features", inputs=proof.NAMES) == []
+    assert proof.reachable(trained/"truth", trained/"raw", inputs=[*proof.NAMES, "hardship"]) == ["hardship"]
+
+
+def test_a_world_without_a_recipe_or_with_other_times_is_refused(trained:Path, settings:params.Params, tmp_path:Path)->None:
+    assert proof.made_by(trained/"truth", settings.base).simulate.customers == settings.simulate.customers
+    with pytest.raises(SchemaError, match="no recipe"): proof.made_by(tmp_path, settings.base)
+    with pytest.raises(ParamsError, match="grace_days"): proof.made_by(trained/"truth", replace(settings.base, grace_days=3))
+
+
+def test_the_stage_says_what_was_achievable(trained:Path)->None:
+    import json
+    found = json.loads((trained/"reports/prove.json").read_text())
+    assert set(found["tripwires"]) == {"oracle_not_below_model", "replays_reproduce_labels", "money_conserved", "no_latent_column"} and all(found["tripwires"].values())
+    assert {"latent_auc", "soft_auc", "replays", "share_of_latent"} <= set(found["oracle"]) and {"perturb_hit_rate", "perturb_cases", "jaccard"} <= set(found["reasons"])
+    latent = pd.read_parquet(trained/"reports/proof/latent.parquet")
+    assert latent["latent"].between(0, 1).all() and len(latent) == found["oracle"]["rows"]
