@@ -152,6 +152,7 @@ class Overview:
     before: pd.Timestamp | None    # the snapshot before it
     learnt_until: pd.Timestamp | None # the last moment that the model learnt from
     settings: dict[str, Any]       # of the run: grace, horizon, history
+    stamp: tuple[int, ...]         # of the files, when they were read
 
     @property
     def bands(self)->tuple[Any, ...]: return self.rules.policy.bands
@@ -171,6 +172,7 @@ def load(
 )->Overview:
     "Read what the page says about the whole book; `SchemaError` when there is nothing to say."
     results, rules = Results(Path(root)), rules or engine.load()
+    stamp = results.stamp
     now, snapshot = current(results)
     as_of = pd.Timestamp(now.as_of.max()) if snapshot else None
     scores = _read(results, "reports/scores.parquet", ["customer_id", "as_of", "probability"]) if snapshot else None
@@ -180,7 +182,7 @@ def load(
     people = _people(results, rules, now.assign(before=now.customer_id.map(last).astype(float)))
     plan = _plan(results)
     if plan is not None: people = people.merge(plan[["customer_id", "arm", "action", "channel", "rule"]], on="customer_id", how="left")
-    return Overview(results, rules, people, weekly(scores, rules), plan, as_of, before, _learnt(results), _settings(results))
+    return Overview(results, rules, people, weekly(scores, rules), plan, as_of, before, _learnt(results), _settings(results), stamp)
 
 # %% ../../nbs/70_dashboard.state.ipynb #c025
 def _codes(rules:engine.Book, probability:pd.Series)->np.ndarray:
@@ -197,6 +199,7 @@ def _people(results:Results, rules:engine.Book, now:pd.DataFrame)->pd.DataFrame:
     rows["probability"], rows["before"] = rows.probability.where(rows.scored), rows.before.where(rows.scored)
     names = np.array([*(b.id for b in rules.policy.bands), ""])
     code, code_before = _codes(rules, rows.probability), _codes(rules, rows.before)
+    rows["source_id"] = rows.source_id.astype(str)
     rows["tenure"], rows["segment"] = tenure((rows.as_of - rows.joined_on).dt.days), rows.segment.astype(object).where(rows.segment.notna(), "not given")
     rows = rows.assign(band=names[code], band_before=names[code_before], steps=np.where((code >= 0) & (code_before >= 0), code - code_before, 0),
                        change=rows.probability - rows.before, sign=rows.customer_id.map(_first_reasons(results, now)))
@@ -351,7 +354,7 @@ def find(
     if not asked: return Found(None, "Type a customer's number and press Enter.")
     sources = people.source_id.astype(str).str.casefold()
     mine = people[sources == asked.casefold()]
-    if not len(mine) and asked.isdecimal() and len(asked) < 19: mine = people[people.customer_id == int(asked)]
+    if not len(mine) and asked.isascii() and asked.isdecimal() and len(asked) < 19: mine = people[people.customer_id == int(asked)]
     if len(mine) == 1: return Found(int(mine.customer_id.iloc[0]), "")
     near = people[sources.str.contains(asked.casefold(), regex=False) | sources.str.replace(r"^\D*0*", "", regex=True).eq(asked.casefold())]
     if len(near) == 1: return Found(int(near.customer_id.iloc[0]), "")
@@ -461,14 +464,16 @@ def settle(
     known:bool=True,          # False: payments are not recorded
 )->pd.DataFrame:              # `kind`, `due_on`, `amount_minor`, `currency`, `autopay`, `paid_on`, `state`, by due date
     "What became of every due that was announced."
-    key, grace = ["obligation_id", "instalment"], pd.Timedelta(days=grace_days)
-    dues = obligations[obligations.announced_at < as_of].copy()
-    paid = payments[payments.arrived_at < as_of].sort_values("paid_at").merge(dues[[*key, "amount_minor"]].rename(columns={"amount_minor": "owed"}), on=key)
-    paid["sum"] = paid.groupby(key).amount_minor.cumsum()
-    full = paid[paid["sum"] >= paid.owed].drop_duplicates(key).set_index(key).paid_at
-    dues["paid_on"] = full.reindex(pd.MultiIndex.from_frame(dues[key])).to_numpy("datetime64[ms]")
-    late, over = dues.paid_on.dt.normalize() > dues.due_on + grace, as_of > dues.due_on + grace
-    dues["state"] = np.select([dues.paid_on.notna() & ~late, dues.paid_on.notna(), ~over & (known | (dues.due_on >= as_of)), np.full(len(dues), not known)], ["paid", "late", "coming", "unknown"], "unpaid")
+    key, limit = ["obligation_id", "instalment"], pd.Timedelta(days=grace_days + 1)
+    dues = obligations[obligations.announced_at < as_of].set_index(key)
+    owed = dues[["due_on", "amount_minor"]].add_prefix("the_").reset_index()
+    paid = payments[payments.arrived_at < as_of].sort_values("paid_at", kind="stable").merge(owed, on=key)
+    paid["short"] = paid.groupby(key).amount_minor.cumsum() < paid.the_amount_minor
+    paid["short"] = paid[::-1].groupby(key).short.cummax() # a payment that was taken back later did not settle it
+    in_time = paid[paid.paid_at < paid.the_due_on + limit].groupby(key).amount_minor.sum().reindex(dues.index, fill_value=0) >= dues.amount_minor
+    dues["paid_on"] = paid[~paid.short].drop_duplicates(key).set_index(key).paid_at.reindex(dues.index).astype("datetime64[ms]")
+    full, over = dues.paid_on.notna(), dues.due_on + limit <= as_of
+    dues["state"] = np.select([full & in_time, full, ~over & (known | (dues.due_on >= as_of)), np.full(len(dues), not known)], ["paid", "late", "coming", "unknown"], "unpaid")
     return dues[["kind", "due_on", "amount_minor", "currency", "autopay", "paid_on", "state"]].astype({"kind": str}).sort_values(["due_on", "amount_minor"], ignore_index=True)
 
 # %% ../../nbs/70_dashboard.state.ipynb #c056

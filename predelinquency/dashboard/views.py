@@ -429,7 +429,7 @@ class Page:
         name:str, value:str="", # what was clicked, typed or chosen
     )->dict[str, Any]:          # what the browser is told
         "Do it."
-        if name == "hello" and (self.over is None or self.over.results.stamp != state.Results(self.root).stamp): self.read()
+        if name == "hello" and (self.over is None or self.over.stamp != self.over.results.stamp): self.read()
         if name == "find": return _find(self, value)
         if name in ("hello", "open"): return _open(self, value)
         if self.over is not None:
