@@ -86,6 +86,7 @@ class Prove:
     pairs: int
     pair_replays: int
     seeds: int
+    visible_customers: int
     bootstrap: int
 
 # %% ../nbs/02_params.ipynb #c011

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['NO_DAY', 'FORK', 'NOTHING_DUE', 'PAID', 'MISSED', 'IMMINENT', 'GLANCE', 'SAMPLED', 'ALARM', 'DECLARED', 'LOOK_DAYS',
-           'AFTER_TRACE', 'TWIN', 'RISE', 'NAMES', 'RECIPE', 'SOFT', 'Ground', 'ground', 'until', 'future_seed',
-           'watch', 'outcome', 'many', 'futures', 'Oracle', 'ask', 'shrunk', 'sample', 'soft_auc', 'resampled',
-           'against_replays', 'achievable', 'Declared', 'line_day', 'first_difference', 'moment_after', 'traces',
-           'twins', 'recorded', 'known', 'risks', 'by_group', 'pushes', 'perturbed', 'by_chance', 'told', 'reseeded',
-           'top_groups', 'agreement', 'made_by', 'unbalanced', 'money_conserved', 'reachable', 'tale', 'roc_points']
+           'AFTER_TRACE', 'TWIN', 'RISE', 'NAMES', 'RECIPE', 'SOFT', 'KEPT', 'LESSON', 'Ground', 'ground', 'until',
+           'future_seed', 'watch', 'outcome', 'many', 'futures', 'Oracle', 'ask', 'shrunk', 'sample', 'soft_auc',
+           'resampled', 'halves', 'against_replays', 'achievable', 'Declared', 'line_day', 'first_difference',
+           'moment_after', 'traces', 'twins', 'recorded', 'known', 'risks', 'by_group', 'pushes', 'perturbed',
+           'by_chance', 'told', 'reseeded', 'top_groups', 'agreement', 'made_by', 'lessons', 'visible_score',
+           'unbalanced', 'money_conserved', 'reachable', 'tale', 'roc_points']
 
 # %% ../nbs/36_proof.ipynb #c002
 import json
@@ -30,6 +31,7 @@ from .model import explain, learners, train
 from .model import labels as lb
 from .model.learners import Fitted
 from .params import Base, Params, Train
+from .schema import Part, ranges
 from .simulate import world
 from .simulate.cashflow import DUE, EPISODE, LIFE, LOG_WIDTH, PAYMENT, RENT_DUE, TX, begin
 from .simulate.personas import PERSON, birth, persona_matrix, spending_matrix
@@ -234,14 +236,14 @@ def sample(
     chance = np.minimum(1, (.5 + .5 * score / max(score.mean(), 1e-12)) * size / max(len(rows), 1))
     chance[hit] = 1
     day = rows["as_of"].to_numpy("datetime64[D]").astype(np.int64)
-    draws = _draws(seed, rows["customer_id"].to_numpy(np.int64), day)
+    draws = _draws(seed, rows["customer_id"].to_numpy(np.int64), day, SAMPLED)
     return rows.assign(weight=1 / chance)[draws < chance].reset_index(drop=True)
 
 # %% ../nbs/36_proof.ipynb #c028
 @kernel
-def _draws(seed:int, who:Any, day:Any)->Any:
+def _draws(seed:int, who:Any, day:Any, purpose:int)->Any:
     u = np.empty(len(who))
-    for i in range(len(who)): u[i] = uniform(seed, who[i], day[i], SAMPLED, 0)
+    for i in range(len(who)): u[i] = uniform(seed, who[i], day[i], purpose, 0)
     return u
 
 # %% ../nbs/36_proof.ipynb #c030
@@ -271,20 +273,28 @@ def resampled(
 def _rounded(x:float, digits:int=4)->float|None: return None if x is None or not np.isfinite(x) else round(float(x), digits)
 
 # %% ../nbs/36_proof.ipynb #c035
+def halves(
+    o:Oracle, weight:np.ndarray, # (n,) rows each one stands for
+    used:int,                    # futures that rank, at most one half
+)->float:                        # 0–1
+    "The bound against probabilities: the first futures of one half rank, all of the other judge."
+    middle = o.outcomes.shape[1] // 2
+    judges = shrunk(o, weight, middle), shrunk(o, weight, 0, middle)
+    return float(np.mean([soft_auc(shrunk(o, weight, at, at + used), p, weight) for at, p in zip((0, middle), judges, strict=True)]))
+
+# %% ../nbs/36_proof.ipynb #c036
 def against_replays(
     o:Oracle, target:np.ndarray, weight:np.ndarray, # (n,) 0/1; (n,) rows each one stands for
 )->pd.DataFrame: # `replays`, `latent_auc` against labels, `latent_soft_auc` against the other half's probabilities (empty beyond one half)
     "The bound for 25, 50, … all replays."
     total = o.outcomes.shape[1]
-    half, sizes = total // 2, sorted({*(n for n in 25 * 2**np.arange(12) if n < total), total // 2, total})
-    other = [shrunk(o, weight, half, total), shrunk(o, weight, 0, half)]
-    def soft(n:int)->float: return float(np.mean([soft_auc(shrunk(o, weight, at, at + n), p, weight) for at, p in zip((0, half), other, strict=True)]))
-    return pd.DataFrame([(int(n), soft_auc(shrunk(o, weight, 0, n), target, weight), soft(n) if n <= half else np.nan) for n in sizes], columns=["replays", "latent_auc", "latent_soft_auc"])
-
-# %% ../nbs/36_proof.ipynb #c036
-ALARM = 3.0902 # standard errors: one-sided p < .001
+    sizes = sorted({*(int(n) for n in 25 * 2**np.arange(12) if n < total), total // 2, total})
+    return pd.DataFrame([(n, soft_auc(shrunk(o, weight, 0, n), target, weight), halves(o, weight, n) if n <= total // 2 else np.nan) for n in sizes], columns=["replays", "latent_auc", "latent_soft_auc"])
 
 # %% ../nbs/36_proof.ipynb #c037
+ALARM = 3.0902 # standard errors: one-sided p < .001
+
+# %% ../nbs/36_proof.ipynb #c038
 def achievable(
     rows:pd.DataFrame, # (n, …) from `sample`: `customer_id`, `target`, `probability`, `weight`, and other scores
     o:Oracle,          # of the same rows
@@ -293,39 +303,47 @@ def achievable(
 )->dict[str, Any]:     # numbers of the report's `oracle`; None where they cannot be known
     "The model and the bound on the same rows, by labels and by probabilities."
     y, weight, total = rows["target"].to_numpy(float), rows["weight"].to_numpy(float), o.outcomes.shape[1]
-    full, halves = shrunk(o, weight), (shrunk(o, weight, 0, total // 2), shrunk(o, weight, total // 2))
+    full, two = shrunk(o, weight), (shrunk(o, weight, 0, total // 2), shrunk(o, weight, total // 2))
     hits, kept = o.counts()
     p = hits / np.maximum(kept, 1)
     model = rows["probability"].to_numpy(float)
     def measured(w:np.ndarray)->np.ndarray:
-        soft = (soft_auc(halves[0], halves[1], w) + soft_auc(halves[1], halves[0], w)) / 2
+        soft = (soft_auc(two[0], two[1], w) + soft_auc(two[1], two[0], w)) / 2
         return np.array([soft_auc(full, y, w), soft_auc(model, y, w), soft, soft_auc(model, p, w)])
     point = measured(weight)
     spread = np.array([measured(weight * k) for k in resampled(rows["customer_id"].to_numpy(), replicates, seed)]).reshape(-1, 4)
+    doubling = halves(o, weight, total // 2) - halves(o, weight, total // 4)
     more = {f"soft_auc_{name}": _rounded(soft_auc(rows[name].to_numpy(float), p, weight)) for name in others if rows[name].notna().all()}
-    return _oracle_numbers(point, spread) | more | dict(replays=total, rows=len(rows), positives=int(y.sum()), stands_for=int(round(weight.sum())), exposed_share=_rounded(o.exposed.mean()),
+    if "visible" in rows: more |= _visible_numbers(rows["visible"].to_numpy(float), y, p, weight, point)
+    return _oracle_numbers(point, spread, doubling) | more | dict(last_doubling=_rounded(doubling), replays=total, rows=len(rows), positives=int(y.sum()), stands_for=int(round(weight.sum())), exposed_share=_rounded(o.exposed.mean()),
         base_rate=_rounded(weight @ y / weight.sum(), 6), base_rate_soft=_rounded(weight @ p / weight.sum(), 6))
 
-# %% ../nbs/36_proof.ipynb #c038
-def _oracle_numbers(point:np.ndarray, spread:np.ndarray)->dict[str, Any]:
+# %% ../nbs/36_proof.ipynb #c039
+def _visible_numbers(score:np.ndarray, y:np.ndarray, p:np.ndarray, weight:np.ndarray, point:np.ndarray)->dict[str, Any]:
+    "What the learner with far more customers reaches on the same rows, and the model's share of that."
+    hard, soft = soft_auc(score, y, weight), soft_auc(score, p, weight)
+    return {k: _rounded(v) for k, v in dict(visible_auc=hard, visible_soft_auc=soft, share_of_visible=(point[1] - .5) / (hard - .5), share_of_visible_soft=(point[3] - .5) / (soft - .5)).items()}
+
+# %% ../nbs/36_proof.ipynb #c040
+def _oracle_numbers(point:np.ndarray, spread:np.ndarray, doubling:float)->dict[str, Any]:
     "Point values of [bound, model, soft bound, soft model], their standard errors, shares, and the alarm."
     hard_bound, hard, soft_bound, soft = point
     def error(values:np.ndarray)->float: return float(np.nanstd(values, ddof=1)) if np.isfinite(values).sum() > 1 else float("nan")
     shares = (spread[:, [1, 3]] - .5) / (spread[:, [0, 2]] - .5) if len(spread) else np.empty((0, 2))
-    gap = hard - hard_bound
+    gap = hard - hard_bound - 2 * max(doubling, 0.) # finite futures make the bound too low, by less than this
     found = dict(latent_auc=hard_bound, model_auc=hard, latent_soft_auc=soft_bound, soft_auc=soft, share_of_latent=(hard - .5) / (hard_bound - .5), share_of_latent_soft=(soft - .5) / (soft_bound - .5))
     errors = dict(zip((f"{k}_se" for k in found), (*(error(spread[:, i]) for i in range(4)), error(shares[:, 0]), error(shares[:, 1])), strict=True))
     beyond = gap / error(spread[:, 1] - spread[:, 0])
     return {k: _rounded(v) for k, v in (found | errors).items()} | dict(model_above_bound_in_errors=_rounded(beyond, 2), not_below_model=bool(not beyond > ALARM))
 
-# %% ../nbs/36_proof.ipynb #c042
+# %% ../nbs/36_proof.ipynb #c044
 @dataclass(frozen=True)
 class Declared:
     "Where a stress must show."
     groups: tuple[str, ...] # groups of the catalogue; the first is the cause's own
     reason: str
 
-# %% ../nbs/36_proof.ipynb #c043
+# %% ../nbs/36_proof.ipynb #c045
 DECLARED: dict[str, Declared] = {
     "late_salary": Declared(("income", "liquidity"), "pay comes days after its usual day, and the balance is low when it should be high"),
     "cut_hours": Declared(("income", "liquidity"), "pay shrinks, and the balance no longer recovers"),
@@ -338,13 +356,13 @@ DECLARED: dict[str, Declared] = {
     "rate_rise": Declared(("obligations", "liquidity"), "the instalment is higher than the last one, and less remains"),
 }
 
-# %% ../nbs/36_proof.ipynb #c045
+# %% ../nbs/36_proof.ipynb #c047
 @kernel
 def line_day(log:Any, row:int)->int: # a log and its row
     "The day a visible line was written."
     return (log[row, 4] if log[row, 0] == DUE else log[row, 3]) // DAY_MS
 
-# %% ../nbs/36_proof.ipynb #c046
+# %% ../nbs/36_proof.ipynb #c048
 @kernel
 def first_difference(a:Any, b:Any)->int: # two logs
     "Day of the first visible line in which two logs differ; -1 where none does."
@@ -361,11 +379,11 @@ def first_difference(a:Any, b:Any)->int: # two logs
         i, j = i + 1, j + 1
     return -1
 
-# %% ../nbs/36_proof.ipynb #c047
+# %% ../nbs/36_proof.ipynb #c049
 LOOK_DAYS = 60 # a stress that has not shown by then is not a case
 AFTER_TRACE = (7, 45) # days after the first trace at which reasons are asked for
 
-# %% ../nbs/36_proof.ipynb #c048
+# %% ../nbs/36_proof.ipynb #c050
 @kernel
 def moment_after(log:Any, trace:int, near:int, far:int, u:float)->int: # a log, a day, the target's days, a draw in [0, 1)
     "A day 7–45 days after a trace on which some target due lies in the target's days, each as likely; -1 without one."
@@ -378,7 +396,7 @@ def moment_after(log:Any, trace:int, near:int, far:int, u:float)->int: # a log, 
                 break
     return days[int(u * found)] if found else -1
 
-# %% ../nbs/36_proof.ipynb #c049
+# %% ../nbs/36_proof.ipynb #c051
 @kernel
 def traces(
     w:Any, who:Any, stress:Any, on:Any, u:Any, # world; (n,) customers, stresses, days they are struck, draws in [0, 1)
@@ -403,10 +421,10 @@ def traces(
         live(s[0], t[0], logs[0], w.spending, w.stresses, on[r] + LOOK_DAYS, out[r, 0] + AFTER_TRACE[1] + far + 1)
         out[r, 1] = moment_after(logs[0], out[r, 0], near, far, u[r])
 
-# %% ../nbs/36_proof.ipynb #c050
+# %% ../nbs/36_proof.ipynb #c052
 TWIN = 7_003 # purpose of a draw
 
-# %% ../nbs/36_proof.ipynb #c051
+# %% ../nbs/36_proof.ipynb #c053
 def twins(
     w:Ground, base:Base,  # the world; horizon
     customers:np.ndarray, # (n,) who may be struck
@@ -422,7 +440,7 @@ def twins(
     drawn = pd.DataFrame(dict(customer_id=who, stress=stress, on=on, trace=found[:, 0], as_of=found[:, 1].astype("datetime64[D]").astype("datetime64[ms]")))
     return drawn[found[:, 1] >= 0].drop_duplicates(["customer_id", "stress", "on"]).reset_index(drop=True)
 
-# %% ../nbs/36_proof.ipynb #c053
+# %% ../nbs/36_proof.ipynb #c055
 def recorded(
     w:Ground, moments:pd.DataFrame, # as in `futures`
 )->dict[str, pd.DataFrame]:         # canonical tables; `customer_id` is the row of `moments`
@@ -442,7 +460,7 @@ def recorded(
     people.id = np.arange(n)
     return dict(customers=who, accounts=world.accounts(people, lives, who["joined_on"].to_numpy()), obligations=world.obligations(due), transactions=world.transactions(tx), payments=world.payments(paid))
 
-# %% ../nbs/36_proof.ipynb #c054
+# %% ../nbs/36_proof.ipynb #c056
 def known(
     w:Ground, moments:pd.DataFrame, # as in `futures`
     base:Base,                      # grace and history
@@ -460,10 +478,10 @@ def known(
         eligible.append((facts[:, 0] == 0) & (days >= base.min_history_days))
     return np.concatenate(values), np.concatenate(eligible)
 
-# %% ../nbs/36_proof.ipynb #c056
+# %% ../nbs/36_proof.ipynb #c058
 RISE = .01 # of oracle risk: below, nothing happened that a reason would have to name
 
-# %% ../nbs/36_proof.ipynb #c057
+# %% ../nbs/36_proof.ipynb #c059
 def risks(
     w:Ground, pairs:pd.DataFrame, base:Base, replays:int, # from `twins`; at most so many futures each
     threads:int=2,
@@ -479,7 +497,7 @@ def risks(
     p[hopeful] = ((out == MISSED).sum(1) / np.maximum(((out >= 0) & (out < IMMINENT)).sum(1), 1)).reshape(2, -1).T
     return p
 
-# %% ../nbs/36_proof.ipynb #c058
+# %% ../nbs/36_proof.ipynb #c060
 def by_group(
     fitted:Fitted,
     x:np.ndarray, # (n, n_features) float32, the model's inputs
@@ -489,10 +507,10 @@ def by_group(
     parts = explain.contributions(fitted, x, explain.leaf_table(trees) if trees is not None else None)
     return parts[:, :-1] @ np.eye(len(GROUPS))[[GROUPS.index(BY_NAME[name].group) for name in fitted.features]]
 
-# %% ../nbs/36_proof.ipynb #c059
+# %% ../nbs/36_proof.ipynb #c061
 NAMES = [f.name for f in CATALOGUE]
 
-# %% ../nbs/36_proof.ipynb #c060
+# %% ../nbs/36_proof.ipynb #c062
 def pushes(
     champion:train.Champion,
     x:np.ndarray, # (n, features of the catalogue)
@@ -501,7 +519,7 @@ def pushes(
     mine = np.asarray(x[:, [NAMES.index(name) for name in champion.features]], np.float32)
     return by_group(champion.fitted, mine), champion.probability(mine)
 
-# %% ../nbs/36_proof.ipynb #c061
+# %% ../nbs/36_proof.ipynb #c063
 def perturbed(
     w:Ground, champion:train.Champion, pairs:pd.DataFrame, base:Base, replays:int, # world, model, from `twins`, horizon, futures
     threads:int=2,
@@ -520,13 +538,13 @@ def perturbed(
     return pairs.assign(**columns, stress_name=words, named=[bool({*DECLARED[s].groups} & {*t}) for s, t in zip(words, top, strict=True)],
                         first_named=[DECLARED[s].groups[0] in t for s, t in zip(words, top, strict=True)])
 
-# %% ../nbs/36_proof.ipynb #c062
+# %% ../nbs/36_proof.ipynb #c064
 def by_chance(cases:pd.DataFrame)->float: # from `perturbed`
     "The share of cases that the declarations of the other stresses would have named: what the habit of naming the same groups earns."
     if not len(cases): return float("nan")
     return float(np.mean([np.mean([bool({*d.groups} & {*top}) for other, d in DECLARED.items() if other != name]) for name, top in zip(cases["stress_name"], cases["top"], strict=True)]))
 
-# %% ../nbs/36_proof.ipynb #c063
+# %% ../nbs/36_proof.ipynb #c065
 def told(
     pairs:pd.DataFrame, # from `perturbed`
 )->dict[str, Any]:      # numbers of the report's `reasons`
@@ -538,7 +556,7 @@ def told(
     return dict(perturb_hit_rate=_rounded(rate), perturb_hit_rate_se=_rounded(np.sqrt(rate * (1 - rate) / len(cases))), perturb_cases=len(cases), perturb_own_group=_rounded(cases["first_named"].mean()),
                 perturb_others_declared=_rounded(by_chance(cases)), pairs=len(pairs), by_stress=by)
 
-# %% ../nbs/36_proof.ipynb #c065
+# %% ../nbs/36_proof.ipynb #c067
 def reseeded(
     rows:Mapping[str, train.Rows], # from `train.gather`
     champion:train.Champion,       # whose learner and parameters
@@ -551,7 +569,7 @@ def reseeded(
     settings = replace(p, min_child_weight=min(p.min_child_weight, teach.y.sum() / train.LEAVES), trees=max(p.trees // 3, 1) if few else p.trees)
     return [learners.fit(champion.manifest["champion"], teach.x, teach.y, champion.features, settings, catalogue.monotone(), seed + 1 + k, None if few else (stop.x, stop.y)) for k in range(count)]
 
-# %% ../nbs/36_proof.ipynb #c066
+# %% ../nbs/36_proof.ipynb #c068
 def top_groups(
     fitted:Fitted,
     x:np.ndarray, # (n, n_features) float32, the model's inputs
@@ -561,7 +579,7 @@ def top_groups(
     push = by_group(fitted, x)
     return [{GROUPS[g] for g in row if push[i, g] > 0} for i, row in enumerate(np.argsort(-push, axis=1, kind="stable")[:, :top])]
 
-# %% ../nbs/36_proof.ipynb #c067
+# %% ../nbs/36_proof.ipynb #c069
 def agreement(
     models:Sequence[Fitted], # at least two
     x:np.ndarray,            # (n, n_features) rows whose reasons are read
@@ -571,13 +589,13 @@ def agreement(
     shared = [len(a & b) / len(a | b) if a | b else 1. for i, one in enumerate(tops) for other in tops[i + 1:] for a, b in zip(one, other, strict=True)]
     return float(np.mean(shared)) if shared else float("nan")
 
-# %% ../nbs/36_proof.ipynb #c069
+# %% ../nbs/36_proof.ipynb #c071
 RECIPE = "recipe.json" # in the folder of the truth
 
-# %% ../nbs/36_proof.ipynb #c070
+# %% ../nbs/36_proof.ipynb #c072
 SOFT = {"contact_share", "customers_per_part", "train_share", "stop_share", "calibrate_share", "test_share", "min_history_days"} # play no part in a life
 
-# %% ../nbs/36_proof.ipynb #c071
+# %% ../nbs/36_proof.ipynb #c073
 def made_by(
     truth:Path|str, # folder of the planted truth
     base:Base,      # the periods of today
@@ -591,7 +609,45 @@ def made_by(
         raise ParamsError(f"base.{other[0]} is {getattr(base, other[0])!r}, the world was made with {getattr(found.base, other[0])!r}", where=str(path), remedy="run the simulate stage again")
     return found
 
-# %% ../nbs/36_proof.ipynb #c075
+# %% ../nbs/36_proof.ipynb #c077
+KEPT = .05   # share of the rows without a miss that teach
+LESSON = 7_004 # purpose of a draw
+
+# %% ../nbs/36_proof.ipynb #c078
+def lessons(
+    made:Settings,  # the world
+    base:Base,      # horizon, grace, history
+    part:Part,      # which customers
+    every_days:int=7, # between moments
+)->tuple[np.ndarray, np.ndarray]: # (n, features of the catalogue) float32, (n,) 0/1
+    "What one part of a population teaches."
+    raw, _ = world.tables_of(made, part)
+    rows = lb.label(lb.spine(raw["customers"], raw["accounts"], base, every_days), raw["customers"], raw["obligations"], raw["payments"], base)
+    rows = rows[rows["eligible"] & ~rows["imminent"] & rows["target"].notna()].reset_index(drop=True)
+    y, day = rows["target"].to_numpy(float), rows["as_of"].to_numpy("datetime64[D]").astype(np.int64)
+    keep = (y == 1) | (_draws(made.base.seed, rows["customer_id"].to_numpy(np.int64), day, LESSON) < KEPT)
+    return offline.matrix(raw, rows.loc[keep, ["customer_id", "as_of"]]).astype(np.float32), y[keep]
+
+# %% ../nbs/36_proof.ipynb #c079
+def visible_score(
+    made:Settings, base:Base, # the world; horizon, grace, history
+    p:Train,                  # of the champion; grown with the evidence
+    customers:int,            # how many to learn from
+    x:np.ndarray,             # (n, features of the catalogue) rows to score
+    threads:int=2,
+)->np.ndarray:                # (n,) higher is riskier
+    "The score of a learner with far more customers: both boosters, stopped early on one part in ten."
+    todo = ranges(customers, made.base.customers_per_part)
+    todo = [Part(q.low + made.simulate.customers, q.high + made.simulate.customers) for q in todo]
+    with ThreadPoolExecutor(threads) as pool: found = list(pool.map(lambda q: lessons(made, base, q), todo))
+    held = np.concatenate([np.full(len(y), i % 10 == 9) for i, (_, y) in enumerate(found)])
+    seen, y = np.concatenate([part for part, _ in found]), np.concatenate([y for _, y in found])
+    large = replace(p, trees=5 * p.trees, max_depth=5, min_child_weight=min(p.min_child_weight, y.sum() / train.LEAVES))
+    stop = (seen[held], y[held]) if y[held].sum() >= train.FEW_STOPS else None
+    fits = [learners.fit(name, seen[~held], y[~held], NAMES, large, catalogue.monotone(), made.base.seed, stop) for name in train.BOOSTERS]
+    return np.mean([learners.predict_margin(f, x.astype(np.float32)) for f in fits], axis=0)
+
+# %% ../nbs/36_proof.ipynb #c081
 @kernel
 def unbalanced(w:Any, who:Any, t:Any, raw_t:Any, s:Any, raw_s:Any, log:Any)->int: # world, (n,) customers, scratch; how many evenings
     "Evenings on which somebody's money does not add up to nothing."
@@ -604,7 +660,7 @@ def unbalanced(w:Any, who:Any, t:Any, raw_t:Any, s:Any, raw_s:Any, log:Any)->int
             if s[0].money.sum() != 0: wrong += 1
     return wrong
 
-# %% ../nbs/36_proof.ipynb #c076
+# %% ../nbs/36_proof.ipynb #c082
 def money_conserved(
     w:Ground, customers:np.ndarray, # the world; (n,) whom to follow
 )->bool:
@@ -612,7 +668,7 @@ def money_conserved(
     t, s = np.zeros(1, PERSON), np.zeros(1, LIFE)
     return unbalanced(w, np.asarray(customers, np.int64), t, t.view(np.int64).reshape(1, -1), s, s.view(np.int64).reshape(1, -1), np.zeros((1, LOG_WIDTH), np.int64)) == 0
 
-# %% ../nbs/36_proof.ipynb #c078
+# %% ../nbs/36_proof.ipynb #c084
 def reachable(
     truth:Path|str, *folders:Path|str, # the planted truth, and folders of tables that features and models read
     inputs:Sequence[str]=(),           # of the model
@@ -622,7 +678,7 @@ def reachable(
     outside = {*inputs}.union(*(columns(folder) for folder in folders))
     return sorted((columns(truth) - {"customer_id"}) & outside)
 
-# %% ../nbs/36_proof.ipynb #c080
+# %% ../nbs/36_proof.ipynb #c086
 def tale(
     pair:Any,        # a row of `perturbed`
     portrait:str="", # who it is, in one sentence
@@ -637,7 +693,7 @@ def tale(
         f"- **What the model says.** {pair.score:.1%}, and **{pair.twin_score:.1%}** for the twin, from what a bank can see.",
         f"- **Why, it says.** {', '.join(pair.top) or 'nothing'} moved most; declared were {' and '.join(d.groups)}. {named}."])
 
-# %% ../nbs/36_proof.ipynb #c081
+# %% ../nbs/36_proof.ipynb #c087
 def roc_points(
     score:np.ndarray, y:np.ndarray, weight:np.ndarray, # (n,) higher is riskier; 0/1; rows each one stands for
     name:str,      # of the curve

@@ -188,12 +188,12 @@ def test_a_sample_weighted_back_stands_for_all_rows()->None:
     assert back == pytest.approx(full, abs=.02)
 
 
-def planted(seed:int, score:Callable[[np.ndarray, np.ndarray], np.ndarray], n:int=4000)->dict[str, object]:
+def planted(seed:int, score:Callable[[np.ndarray, np.ndarray], np.ndarray], n:int=2000, futures:int=1000)->dict[str, object]:
     "The numbers of `achievable` for a made-up bank whose probabilities are known."
     u = np.random.default_rng(seed)
     p = u.beta(.3, 6, n)
     y = (u.random(n) < p).astype(int)
-    o = proof.Oracle(np.where(u.random((n, 400)) < p[:, None], proof.MISSED, proof.PAID).astype(np.int8), np.ones(n, bool))
+    o = proof.Oracle(np.where(u.random((n, futures), dtype=np.float32) < p[:, None], proof.MISSED, proof.PAID).astype(np.int8), np.ones(n, bool))
     return proof.achievable(pd.DataFrame(dict(customer_id=np.arange(n), target=y, weight=1., probability=score(p, y))), o, replicates=100, seed=seed)
 
 
@@ -205,7 +205,7 @@ def test_the_alarm_rings_for_a_model_that_knows_the_future_and_only_then()->None
 
 def test_a_model_as_good_as_the_bound_has_all_of_the_achievable_and_a_coin_nothing()->None:
     all_of_it, nothing = planted(2, lambda p, y: p), planted(2, lambda p, y: np.random.default_rng(0).random(len(p)))
-    assert all_of_it["share_of_latent_soft"] == pytest.approx(1, abs=.04) and nothing["share_of_latent_soft"] == pytest.approx(0, abs=.06) # seed 2; standard errors are about .01 and .02
+    assert all_of_it["share_of_latent_soft"] == pytest.approx(1, abs=.06) and nothing["share_of_latent_soft"] == pytest.approx(0, abs=.08) # seed 2; standard errors are about .02; 500 futures a half rank a little worse than the probabilities themselves
     assert all_of_it["soft_auc_se"] < .6 * all_of_it["model_auc_se"]
 
 
