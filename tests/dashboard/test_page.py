@@ -140,16 +140,23 @@ def test_the_list_is_sorted_filtered_and_keeps_the_focus(reader:Visit, over:stat
     assert f"{(over.scored.band == 'watch').sum()} customers" in seen.shown(".pd-pager") or not first()
 
 
+OVERLAP = """() => {
+  const cards = [...document.querySelectorAll('.pd-card, .pd-plot')].filter(n => n.offsetParent !== null && !n.parentElement.closest('.pd-card, .pd-plot')).map(n => [n.innerText.slice(0, 30), n.getBoundingClientRect()]);
+  const cut = ([, a], [, b]) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1;
+  return cards.flatMap((a, i) => [...cards.slice(i + 1).filter(b => cut(a, b)).map(b => `${a[0]} lies on ${b[0]}`), ...(a[1].width < 150 ? [`${a[0]} is ${a[1].width} wide`] : [])]);
+}"""
+
+
 @pytest.mark.parametrize("width", [400, 1280, 1600])
 def test_nothing_runs_out_of_the_page(reader:Visit, over:state.Overview, pictures:Path, width:int)->None:
     seen = reader.home()
     seen.page.set_viewport_size(dict(width=width, height=900))
     wide = "Math.max(document.documentElement.scrollWidth, document.querySelector('.pd-page').scrollWidth)"
-    assert seen.page.evaluate(wide) <= width
+    assert seen.page.evaluate(wide) <= width and seen.page.evaluate(OVERLAP) == []
     number = str(over.scored.source_id.iloc[0])
     seen.find(number)
     seen.drawn(number)
-    assert seen.page.evaluate(wide) <= width
+    assert seen.page.evaluate(wide) <= width and seen.page.evaluate(OVERLAP) == []
     seen.page.screenshot(path=pictures/f"customer-{width}.png", full_page=True)
     seen.page.set_viewport_size(dict(width=1280, height=900))
 
