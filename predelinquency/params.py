@@ -76,6 +76,12 @@ class Train:
     max_rows: int
     folds: int
     repeats: int
+    outcomes: str = "all"
+    decisions: str = ""
+    trials: int = 0
+    promote_min_gain_auc: float = .002
+    promote_max_ece: float = .01
+    promote_max_loss_to_logistic: float = .003
 
 # %% ../nbs/02_params.ipynb #c010
 @dataclass(frozen=True)
@@ -92,8 +98,9 @@ class Prove:
 # %% ../nbs/02_params.ipynb #c011
 @dataclass(frozen=True)
 class Evaluate:
-    "Intervals."
+    "Intervals, and whom they are about."
     bootstrap: int
+    strangers: int
 
 # %% ../nbs/02_params.ipynb #c012
 @dataclass(frozen=True)

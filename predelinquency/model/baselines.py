@@ -16,7 +16,7 @@ import pandas as pd
 
 from ..features.catalogue import Q, over, tracked
 from . import labels as lb
-from . import learners, train
+from . import learners, promotion, train
 from .learners import Fitted
 from .train import Rows
 from ..params import Base, Train
@@ -146,15 +146,30 @@ def learn_snapshots(
 )->Learned:
     "Both boosters on disjoint customers and weeks; the test rows and the latest moments scored."
     teachers, held = rows["train"].usable(), rows["calibrate"].usable()
-    fits = train.fit_boosters(rows, features, p, signs, base.seed) | {"scorecard": learners.fit("scorecard", teachers.x, teachers.y, features, p, signs, base.seed)}
-    numbers = {name: train.calibrate(learners.predict_margin(f, held.x), held.y, held.onsets) for name, f in fits.items()}
+    card = learners.fit("scorecard", teachers.x, teachers.y, features, p, signs, base.seed, weight=teachers.weight)
+    fits = train.fit_boosters(rows, features, p, signs, base.seed) | {"scorecard": card}
+    numbers = {name: train.calibrate(learners.predict_margin(f, held.x), held.y, held.onsets, held.weight) for name, f in fits.items()}
+    ruling, fits, numbers = _promoted(fits, numbers, rows, features, p, signs, base.seed)
+    champion = str(ruling["champion"])
     weekly = rows["calibrate"].where(rows["calibrate"].labels["eligible"].to_numpy(bool))
-    limit = train.threshold(train.probability(learners.predict_margin(fits[p.learner], weekly.x), numbers[p.learner]), base.contact_share)
-    about = train.manifest(fits, p.learner, next(n for n in train.BOOSTERS if n != p.learner), numbers, limit, rows, base, p, data)
+    limit = train.threshold(train.probability(learners.predict_margin(fits[champion], weekly.x), numbers[champion]), base.contact_share)
+    about = train.manifest(fits, champion, next(n for n in train.BOOSTERS if n != champion), numbers, limit, rows, base, p, data) | dict(promotion=ruling)
     scored = [train.predictions(rows[w].labels, beside(rows[w], teachers, fits, about, p, base.seed), w) for w in ("test", "live")]
     return Learned(fits, about, pd.concat(scored, ignore_index=True))
 
 # %% ../../nbs/37_model.baselines.ipynb #c023
+def _promoted(fits:Mapping[str, Fitted], numbers:Mapping[str, Any], rows:Mapping[str, Rows], features:Sequence[str], p:Train, signs:Mapping[str, int], seed:int)->tuple[dict[str, Any], dict[str, Fitted], dict[str, Any]]:
+    "The ruling, and the models by name: a tuned booster takes its learner's file only when it is promoted."
+    held = rows["calibrate"].usable()
+    better, studies = promotion.tuned(rows, features, p, signs, seed)
+    more = {f"{name}_tuned": f for name, f in better.items()}
+    counted = {name: train.calibrate(learners.predict_margin(f, held.x), held.y, held.onsets, held.weight) for name, f in more.items()}
+    ruling = promotion.choose({**fits, **more}, {**numbers, **counted}, rows, p, seed) | (dict(studies=studies) if studies else {})
+    if (won := str(ruling["champion"])) not in more: return ruling, dict(fits), dict(numbers)
+    name = won.removesuffix("_tuned")
+    return ruling | dict(champion=name, tuned=True), {**fits, name: more[won]}, {**numbers, name: counted[won]}
+
+# %% ../../nbs/37_model.baselines.ipynb #c024
 def learn_moments(
     rows:Rows,                # every moment of the source
     seen_before:np.ndarray,   # (n,) bool: the customer had an earlier moment

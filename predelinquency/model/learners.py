@@ -40,20 +40,20 @@ def matrix(
 def _threads(asked:int, rows:int)->int: return asked or (1 if rows < 30_000 else os.cpu_count() or 1)
 
 # %% ../../nbs/31_model.learners.ipynb #c010
-def _rate(target:np.ndarray)->float:
-    rate = float(np.mean(target))
+def _rate(target:np.ndarray, weight:np.ndarray|None=None)->float:
+    rate = float(np.mean(target) if weight is None else np.average(target, weights=weight))
     if not 0 < rate < 1: raise ParamsError(f"the training rows hold {int(np.sum(target))} positives of {len(target)}", where="train", remedy="use more customers or more months")
     return rate
 
 # %% ../../nbs/31_model.learners.ipynb #c012
-def _fit_xgboost(x:np.ndarray, y:np.ndarray, features:Sequence[str], p:Train, signs:Mapping[str, int], seed:int, stop:Any, threads:int)->Fitted:
+def _fit_xgboost(x:np.ndarray, y:np.ndarray, features:Sequence[str], p:Train, signs:Mapping[str, int], seed:int, stop:Any, threads:int, weight:Any)->Fitted:
     import xgboost as xgb
     options = dict(objective="binary:logistic", tree_method="hist", max_depth=p.max_depth, eta=p.learning_rate, min_child_weight=p.min_child_weight, subsample=p.subsample,
-                   colsample_bytree=p.colsample, reg_lambda=p.reg_lambda, seed=seed, nthread=threads, base_score=_rate(y), eval_metric="logloss",
+                   colsample_bytree=p.colsample, reg_lambda=p.reg_lambda, seed=seed, nthread=threads, base_score=_rate(y, weight), eval_metric="logloss",
                    monotone_constraints="(" + ",".join(str(signs.get(f, 0)) for f in features) + ")")
     names: dict[str, Any] = dict(feature_names=list(features), nthread=threads)
-    train = xgb.QuantileDMatrix(x, label=y, **names)
-    sets = [(train, "train")] + ([(xgb.QuantileDMatrix(stop[0], label=stop[1], ref=train, **names), "stop")] if stop else [])
+    train = xgb.QuantileDMatrix(x, label=y, weight=weight, **names)
+    sets = [(train, "train")] + ([(xgb.QuantileDMatrix(stop[0], label=stop[1], weight=stop[2], ref=train, **names), "stop")] if stop else [])
     curve: dict[str, Any] = {}
     booster = xgb.train(options, train, p.trees, evals=sets, evals_result=curve, verbose_eval=False, early_stopping_rounds=p.early_stopping_rounds if stop else None)
     if stop: booster = booster[:booster.best_iteration + 1]
@@ -81,16 +81,16 @@ def _xgboost_base(fitted:Fitted)->Any:
     return float(-np.log(np.float32(1) / score - np.float32(1)))
 
 # %% ../../nbs/31_model.learners.ipynb #c018
-def _fit_lightgbm(x:np.ndarray, y:np.ndarray, features:Sequence[str], p:Train, signs:Mapping[str, int], seed:int, stop:Any, threads:int)->Fitted:
+def _fit_lightgbm(x:np.ndarray, y:np.ndarray, features:Sequence[str], p:Train, signs:Mapping[str, int], seed:int, stop:Any, threads:int, weight:Any)->Fitted:
     import lightgbm as lgb
     _rate(y)
     options = dict(objective="binary", num_threads=threads, max_depth=p.max_depth, num_leaves=2 ** p.max_depth, learning_rate=p.learning_rate, min_sum_hessian_in_leaf=max(p.min_child_weight, 1e-3),
                    min_data_in_leaf=1, bagging_fraction=p.subsample, bagging_freq=1, feature_fraction=p.colsample, lambda_l2=p.reg_lambda, seed=seed, deterministic=True,
                    force_row_wise=True, verbose=-1, metric="binary_logloss", monotone_constraints=[signs.get(f, 0) for f in features])
     unknown = np.full((1, len(features)), np.nan, np.float32) # a row without weight: LightGBM takes `nan` for 0 where training never saw one
-    train = lgb.Dataset(np.vstack([x, unknown]), np.r_[y, 0.], weight=np.r_[np.ones(len(y)), 0.], feature_name=list(features), params=options)
+    train = lgb.Dataset(np.vstack([x, unknown]), np.r_[y, 0.], weight=np.r_[np.ones(len(y)) if weight is None else weight, 0.], feature_name=list(features), params=options)
     sets, names = [train], ["train"]
-    if stop: sets, names = [*sets, train.create_valid(stop[0], stop[1])], [*names, "stop"]
+    if stop: sets, names = [*sets, train.create_valid(stop[0], stop[1], weight=stop[2])], [*names, "stop"]
     curve: dict[str, Any] = {}
     calls = [lgb.record_evaluation(curve)] + ([lgb.early_stopping(p.early_stopping_rounds, verbose=False, first_metric_only=True)] if stop else [])
     booster = lgb.train(options, train, p.trees, valid_sets=sets, valid_names=names, callbacks=calls)
@@ -111,7 +111,7 @@ def _lightgbm_text(fitted:Fitted)->str:
 PRIOR_VARIANCE = .05 # of a standardised weight, log-odds squared
 
 # %% ../../nbs/31_model.learners.ipynb #c023
-def _fit_scorecard(x:np.ndarray, y:np.ndarray, features:Sequence[str], p:Train, signs:Mapping[str, int], seed:int, stop:Any, threads:int)->Fitted:
+def _fit_scorecard(x:np.ndarray, y:np.ndarray, features:Sequence[str], p:Train, signs:Mapping[str, int], seed:int, stop:Any, threads:int, weight:Any)->Fitted:
     from sklearn.linear_model import LogisticRegression
     _rate(y)
     known = np.isfinite(x)
@@ -122,7 +122,7 @@ def _fit_scorecard(x:np.ndarray, y:np.ndarray, features:Sequence[str], p:Train, 
     card = dict(low=low, high=high, mean=mean, scale=np.where(scale > 1e-9, scale, 0.))
     inputs = _card_inputs(card, x)
     varied = inputs.std(0) > 0
-    fit = LogisticRegression(C=PRIOR_VARIANCE, max_iter=500).fit(inputs[:, varied], y)
+    fit = LogisticRegression(C=PRIOR_VARIANCE, max_iter=500).fit(inputs[:, varied], y, sample_weight=weight)
     weights = np.zeros(inputs.shape[1])
     weights[varied] = np.round(fit.coef_[0], 6) # beyond that, digits depend on the machine's linear algebra
     card |= dict(weight=weights[:len(features)], unknown=weights[len(features):], intercept=np.round(fit.intercept_[0], 6))
@@ -150,14 +150,15 @@ def fit(
     p:Train,                    # trees, depth, regularisation
     signs:Mapping[str, int],    # name → +1, -1: the risk may only rise, only fall with it; absent or 0: free
     seed:int,                   # of the run
-    stop:tuple[np.ndarray, np.ndarray]|None=None, # rows that stop the training early; None trains all trees
+    stop:tuple[Any, ...]|None=None, # rows that stop the training early: inputs, outcomes and, where rows count differently, weights; None trains all trees
     threads:int=0,              # how many; 0 chooses; never changes the result
+    weight:np.ndarray|None=None, # (n,) > 0, how much each row counts; None: the same
 )->Fitted:
     "Fit one learner; the same inputs give the same bytes, whatever the number of threads."
     makers = dict(xgboost=_fit_xgboost, lightgbm=_fit_lightgbm, scorecard=_fit_scorecard)
     if learner not in makers: raise ParamsError(f"unknown learner {learner!r}", where="train.learner", remedy=f"use one of {', '.join(makers)}")
-    held = (matrix(stop[0]), np.asarray(stop[1], float)) if stop else None
-    return makers[learner](matrix(x), np.asarray(y, float), features, p, signs, seed % 2**31, held, _threads(threads, len(x)))
+    held = (matrix(stop[0]), np.asarray(stop[1], float), stop[2] if len(stop) > 2 else None) if stop else None
+    return makers[learner](matrix(x), np.asarray(y, float), features, p, signs, seed % 2**31, held, _threads(threads, len(x)), weight)
 
 # %% ../../nbs/31_model.learners.ipynb #c028
 def committee(

@@ -108,6 +108,7 @@ def test_words_from_a_bank_cannot_become_markup():
     told = files()
     told["pack"] |= dict(owner="<script>alert(1)</script> | x\n## Heading", intended_use="[a](http://example.org) *b*")
     page = pack.html(text(told), {})
+    assert "<script" not in text(told) and "\n## Heading" not in text(told)
     assert "<script" not in page and "## Heading" not in re.sub("<[^>]+>", "", page).split("Summary")[0]
     assert 'href="http' not in page and "<em>b</em>" not in page and "&lt;script&gt;" in page
 
