@@ -794,6 +794,14 @@ def _log_to(stream:Any)->None:
     LOG.setLevel(logging.INFO)
 
 # %% ../nbs/60_service.ipynb #c093
+def _before(environ:Mapping[str, str])->None:
+    "Once, before any worker starts: is there a key; and several workers need not each compile the same kernels."
+    allowed(environ)
+    if int(environ.get(WORKERS, "1")) < 2: return
+    here = {**environ, "PYTHONPATH": str(Path(store.__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", "from predelinquency import service as s; s.load(s.place()).score(s.parse(s.EXAMPLE.read_bytes()))"], env=here, check=False)
+
+# %% ../nbs/60_service.ipynb #c094
 def bento()->Any: # a BentoML service
     "The service as BentoML runs it."
     import bentoml
@@ -810,25 +818,25 @@ def bento()->Any: # a BentoML service
 
         @bentoml.on_deployment
         @staticmethod
-        def check()->None: allowed(os.environ)
+        def check()->None: _before(os.environ)
 
         def __is_ready__(self)->bool: return desk.ready
     return Predelinquency
 
-# %% ../nbs/60_service.ipynb #c094
+# %% ../nbs/60_service.ipynb #c095
 def __getattr__(name:str)->Any:
     if name != "Predelinquency": raise AttributeError(name)
     globals()[name] = bento()
     return globals()[name]
 
-# %% ../nbs/60_service.ipynb #c096
+# %% ../nbs/60_service.ipynb #c097
 PACKAGES = ("alembic", "bentoml", "fastapi", "httpx", "numba", "numpy", "pandas", "prometheus-client", "psycopg", "psycopg-binary", "pyarrow", "pydantic", "pyyaml", "scipy", "sqlalchemy", "tqdm")
 _LEARNERS = {"xgboost": ("xgboost-cpu", "xgboost"), "lightgbm": ("lightgbm",), "scorecard": (), "committee": ("xgboost-cpu", "xgboost", "lightgbm")}
 
-# %% ../nbs/60_service.ipynb #c097
+# %% ../nbs/60_service.ipynb #c098
 def _plain_name(name:str)->str: return re.sub(r"[-_.]+", "-", name).lower()
 
-# %% ../nbs/60_service.ipynb #c098
+# %% ../nbs/60_service.ipynb #c099
 def requirements(
     lock:Path|str,        # requirements.lock
     names:Sequence[str],  # the packages that are imported
@@ -847,7 +855,7 @@ def requirements(
         todo += [r.name for r in needs if r.marker is None or any(r.marker.evaluate({"extra": e}) for e in ("", "opentelemetry"))]
     return [line for name in sorted(found) for line in lines[name]]
 
-# %% ../nbs/60_service.ipynb #c099
+# %% ../nbs/60_service.ipynb #c100
 def _code()->list[str]:
     "The files of the package that the service imports, and the data beside them."
     told = subprocess.run([sys.executable, "-c", "import sys, predelinquency.service; print(*(m for m in sys.modules if m.split('.')[0] == 'predelinquency'))"], capture_output=True, text=True, check=True)
@@ -856,12 +864,12 @@ def _code()->list[str]:
     data = [p for name in ("policy", "messages", "migrations") for p in (folder/name).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
     return sorted(str(p.relative_to(folder)) for p in {*modules, *data, EXAMPLE})
 
-# %% ../nbs/60_service.ipynb #c100
+# %% ../nbs/60_service.ipynb #c101
 def _copy(source:Path, target:Path)->None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
 
-# %% ../nbs/60_service.ipynb #c101
+# %% ../nbs/60_service.ipynb #c102
 def context(
     folder:Path,                 # where; empty
     model:Path, metrics:Path,    # the model folder and its headline figures
@@ -881,21 +889,21 @@ def context(
     (folder/"requirements.txt").write_text("\n".join(requirements(project/"requirements.lock", [*PACKAGES, *_LEARNERS[learner]])) + "\n")
     return f"{manifest['version']}-{_digest(folder)}"
 
-# %% ../nbs/60_service.ipynb #c102
+# %% ../nbs/60_service.ipynb #c103
 def _digest(folder:Path, size:int=4)->str:
     "A hash of every file below a folder, names included; what Python compiles while running is left out."
     found = hashlib.blake2b(digest_size=size)
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts): found.update(f"{path.relative_to(folder)}\0".encode() + hashlib.blake2b(path.read_bytes()).digest())
     return found.hexdigest()
 
-# %% ../nbs/60_service.ipynb #c103
+# %% ../nbs/60_service.ipynb #c104
 def fingerprint(
     folder:Path|str, # a Bento
 )->str:              # 32 hex digits
     "A hash of everything a Bento holds."
     return _digest(Path(folder), 16)
 
-# %% ../nbs/60_service.ipynb #c104
+# %% ../nbs/60_service.ipynb #c105
 def package(
     out:Path|str,                # the Bento becomes this folder
     model:Path|str, metrics:Path|str, project:Path|str=".", rules:str="", words:str="", # as in `context`
@@ -913,7 +921,7 @@ def package(
         files = [p for p in draft.rglob("*") if p.is_file()]
         return dict(tag=f"predelinquency:{version}", files=len(files), bytes=sum(p.stat().st_size for p in files), packages=len((laid/"requirements.txt").read_text().splitlines()))
 
-# %% ../nbs/60_service.ipynb #c106
+# %% ../nbs/60_service.ipynb #c107
 def command(
     what:Path|str|None, # a packaged Bento; None: the source
     host:str, port:int,
@@ -922,7 +930,7 @@ def command(
     target = str(Path(what).resolve()) if what else "predelinquency.service:Predelinquency"
     return [sys.executable, "-m", "bentoml", "serve", target, "--host", host, "--port", str(port)]
 
-# %% ../nbs/60_service.ipynb #c107
+# %% ../nbs/60_service.ipynb #c108
 def environment(
     home:Path|str,             # BentoML's own folder: one for each server, or they tidy away each other's metrics
     workers:int=1,
@@ -936,7 +944,7 @@ def environment(
     if ledger: set_[LEDGER] = re.sub(r"^(sqlite(?:\+\w+)?:///)(?!/)(.+)$", lambda m: f"{m[1]}{Path(m[2]).resolve()}", ledger) # a Bento runs in its own folder
     return {**os.environ, **set_, **({OPEN: "1"} if development else {})}
 
-# %% ../nbs/60_service.ipynb #c108
+# %% ../nbs/60_service.ipynb #c109
 def serve(
     what:Path|str|None=None,        # a packaged Bento; None: the source and `model`
     host:str="127.0.0.1", port:int=3000,
@@ -958,7 +966,7 @@ def serve(
             return process.wait()
         finally: stop(process)
 
-# %% ../nbs/60_service.ipynb #c109
+# %% ../nbs/60_service.ipynb #c110
 def wait(
     url:str, process:subprocess.Popen, # where it will answer, and what serves it
     patience:float,                    # seconds
@@ -974,14 +982,14 @@ def wait(
         time.sleep(.1)
     return False
 
-# %% ../nbs/60_service.ipynb #c110
+# %% ../nbs/60_service.ipynb #c111
 def stop(process:subprocess.Popen, patience:float=15.)->None:
     "End a server and its workers."
     if process.poll() is None: process.send_signal(signal.SIGTERM)
     try: process.wait(patience)
     except subprocess.TimeoutExpired: os.killpg(process.pid, signal.SIGKILL)
 
-# %% ../nbs/60_service.ipynb #c112
+# %% ../nbs/60_service.ipynb #c113
 def record(
     root:Path|str="data",                  # the results of a run
     ledger:str="sqlite:///data/ledger.db", # URL
@@ -995,11 +1003,11 @@ def record(
     if len(days) > 1: raise StoreError(f"the scores and the plan are of different days: {', '.join(sorted(days))}", where=str(root), remedy="run explain and decide again")
     with store.Ledger.open(ledger) as book: return dict(as_of=max(days, default=None), scores=book.append(scores, at), decisions=book.append(decisions, at), of=len(scores))
 
-# %% ../nbs/60_service.ipynb #c114
+# %% ../nbs/60_service.ipynb #c115
 class ServiceError(PredelinquencyError):
     "The service refused, or could not be reached."
 
-# %% ../nbs/60_service.ipynb #c115
+# %% ../nbs/60_service.ipynb #c116
 class Client:
     "Talks to a running service."
     def __init__(self,

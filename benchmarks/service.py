@@ -1,0 +1,169 @@
+"""The service over HTTP on loopback: `python benchmarks/service.py [--root data] [--seconds 20]`.
+
+In one run: scores of the Bento, an empty route of the same Bento, and a plain FastAPI handler under uvicorn. First 50 requests a second whether or not the last one has come back (open loop: each is timed from the
+moment at which it was due), then as many as two workers answer over 16 connections (closed loop). The asking side is a process of its own, on the same cores.
+"""
+import argparse
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+KEY = "a-key-for-measuring-only"
+PLAIN = """
+from fastapi import FastAPI
+app = FastAPI()
+@app.get("/readyz")
+async def ready(): return {}
+@app.get("/")
+async def empty(): return {"service": "nothing"}
+"""
+
+
+# --- the asking side: prepared bytes over plain sockets, so that little of the two cores goes to it
+
+class Line:
+    "One connection."
+    async def open(self, port): self.reader, self.writer = await asyncio.open_connection("127.0.0.1", port)
+
+    async def ask(self, message):
+        self.writer.write(message)
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
+        await self.reader.readexactly(length)
+        return int(head.split(b" ", 2)[1])
+
+
+async def steady(port, messages, seconds, rate):
+    "Open loop: latencies in milliseconds from the moment each was due."
+    idle, took, wrong, tasks = [], [], 0, []
+    for _ in range(8):
+        line = Line()
+        await line.open(port)
+        idle.append(line)
+
+    async def one(due, message):
+        nonlocal wrong
+        if idle: line = idle.pop()
+        else:
+            line = Line()
+            await line.open(port)
+        wrong += await line.ask(message) != 200
+        took.append((time.perf_counter() - due) * 1000)
+        idle.append(line)
+    start = time.perf_counter() + .05
+    for i in range(int(seconds * rate)):
+        due = start + i / rate
+        await asyncio.sleep(max(due - time.perf_counter(), 0))
+        tasks.append(asyncio.create_task(one(due, messages[i % len(messages)])))
+    await asyncio.gather(*tasks)
+    return dict(p50=float(np.percentile(took, 50)), p99=float(np.percentile(took, 99)), worst=max(took), n=len(took), wrong=wrong)
+
+
+async def flat_out(port, messages, seconds, lines=16):
+    "Closed loop: answers a second."
+    done, wrong, until = 0, 0, time.perf_counter() + seconds
+
+    async def one(offset):
+        nonlocal done, wrong
+        line = Line()
+        await line.open(port)
+        i = offset
+        while time.perf_counter() < until:
+            wrong += await line.ask(messages[i % len(messages)]) != 200
+            done, i = done + 1, i + lines
+    began = time.perf_counter()
+    await asyncio.gather(*(one(k) for k in range(lines)))
+    return dict(rate=done / (time.perf_counter() - began), wrong=wrong)
+
+
+def asking(job):
+    "Runs in the process of the asking side."
+    messages = [bytes.fromhex(m) for m in json.loads(Path(job["messages"]).read_text())]
+    asyncio.run(flat_out(job["port"], messages, 2)) # connections, caches, branch predictors
+    print(json.dumps({**asyncio.run(steady(job["port"], messages, job["seconds"], job["rate"])), **{f"full_{k}": v for k, v in asyncio.run(flat_out(job["port"], messages, job["seconds"])).items()}}))
+
+
+# --- the other side
+
+def http(method, path, body=b""):
+    head = f"{method} {path} HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def requests(root, many):
+    "Histories of customers of a results folder, as they would be sent."
+    from predelinquency import schema, service
+    part, found = schema.parts(root / "raw", "customers")[0], []
+    names = [n for n in ("customers", "transactions", "obligations", "payments", "accounts", "preferences", "circumstances", "contacts") if (root / "raw" / n).is_dir()]
+    tables = {n: schema.read(root / "raw", n, part) for n in names}
+    as_of = str((tables["transactions"].arrived_at.max() + np.timedelta64(1, "D")).date())
+    sizes = []
+    for customer in tables["customers"].customer_id:
+        rows = {n: t[t.customer_id == customer] for n, t in tables.items()}
+        body = json.dumps(service.request(rows, as_of), separators=(",", ":")).encode()
+        if len(body) <= service.SINGLE_BYTES:
+            found.append(http("POST", "/v1/score", body))
+            sizes.append((len(rows["transactions"]), len(body)))
+        if len(found) == many: break
+    return found, np.median(sizes, axis=0)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def measure(name, port, messages, asked, folder):
+    path = folder / "messages.json"
+    path.write_text(json.dumps([m.hex() for m in messages]))
+    job = dict(port=port, messages=str(path), seconds=asked.seconds, rate=asked.rate)
+    done = subprocess.run([sys.executable, __file__, "--job", json.dumps(job)], capture_output=True, text=True, check=True)
+    return dict(what=name, **json.loads(done.stdout))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, default=Path("data"), help="a folder of results")
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--rate", type=float, default=50, help="requests a second in the open loop")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--customers", type=int, default=100)
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.job: return asking(json.loads(asked.job))
+    from predelinquency import service
+    bento = asked.root / "bento"
+    bodies, (transactions, size) = requests(asked.root, asked.customers)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, rows = Path(scratch), []
+        environ = service.environment(folder / "home", asked.workers, None if bento.is_dir() else asked.root / "model") | {service.KEY: KEY}
+        (folder / "plain.py").write_text(PLAIN)
+        ports = free_port(), free_port()
+        commands = (service.command(bento if bento.is_dir() else None, "127.0.0.1", ports[0]),
+                    [sys.executable, "-m", "uvicorn", "plain:app", "--host", "127.0.0.1", "--port", str(ports[1]), "--workers", str(asked.workers), "--no-access-log", "--app-dir", scratch])
+        with (folder / "log").open("w") as log: servers = [subprocess.Popen(c, env=environ, stdout=log, stderr=log, start_new_session=True) for c in commands]
+        try:
+            for server, port in zip(servers, ports, strict=True):
+                if not service.wait(f"http://127.0.0.1:{port}", server, 300): raise SystemExit((folder / "log").read_text())
+            time.sleep(3) # the other workers
+            load = os.getloadavg()[0]
+            rows.append(measure("score, the Bento", ports[0], bodies, asked, folder))
+            rows.append(measure("empty route, the same Bento", ports[0], [http("GET", "/")], asked, folder))
+            rows.append(measure("empty route, plain FastAPI", ports[1], [http("GET", "/")], asked, folder))
+        finally:
+            for server in servers: service.stop(server)
+    print(f"{asked.workers} workers on {os.cpu_count()} cores, load before {load:.1f}; {len(bodies)} customers, median {transactions:.0f} transactions and {size / 1024:.0f} KiB a request; {'Bento' if bento.is_dir() else 'source'}")
+    print(f"{'':30}{'at ' + format(asked.rate, '.0f') + '/s: p50 ms':>18}{'p99 ms':>9}{'worst ms':>10}{'at most, answers/s':>21}{'not 200':>9}")
+    for r in rows: print(f"{r['what']:30}{r['p50']:18.2f}{r['p99']:9.2f}{r['worst']:10.2f}{r['full_rate']:21.0f}{r['wrong'] + r['full_wrong']:9d}")
+
+
+if __name__ == "__main__": main()
