@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['NO_DAY', 'FORK', 'NOTHING_DUE', 'PAID', 'MISSED', 'IMMINENT', 'GLANCE', 'SAMPLED', 'ALARM', 'DECLARED', 'LOOK_DAYS',
-           'AFTER_TRACE', 'TWIN', 'RISE', 'NAMES', 'RECIPE', 'SOFT', 'KEPT', 'LESSON', 'Ground', 'ground', 'until',
-           'future_seed', 'watch', 'outcome', 'many', 'futures', 'Oracle', 'ask', 'shrunk', 'sample', 'soft_auc',
-           'resampled', 'halves', 'against_replays', 'achievable', 'Declared', 'line_day', 'first_difference',
-           'moment_after', 'traces', 'twins', 'recorded', 'known', 'risks', 'by_group', 'pushes', 'perturbed',
-           'by_chance', 'told', 'reseeded', 'top_groups', 'agreement', 'made_by', 'lessons', 'visible_score',
-           'unbalanced', 'money_conserved', 'reachable', 'tale', 'roc_points']
+           'AFTER_TRACE', 'TWIN', 'RISE', 'NAMES', 'RECIPE', 'SOFT', 'KEPT', 'ELSEWHERE', 'LESSON', 'Ground', 'ground',
+           'until', 'future_seed', 'watch', 'outcome', 'many', 'futures', 'Oracle', 'ask', 'shrunk', 'sample',
+           'soft_auc', 'resampled', 'halves', 'against_replays', 'achievable', 'Declared', 'line_day',
+           'first_difference', 'moment_after', 'traces', 'twins', 'recorded', 'known', 'risks', 'by_group', 'pushes',
+           'perturbed', 'by_chance', 'told', 'reseeded', 'top_groups', 'agreement', 'made_by', 'lessons',
+           'visible_score', 'unbalanced', 'money_conserved', 'reachable', 'tale', 'roc_points']
 
 # %% ../nbs/36_proof.ipynb #c002
 import json
@@ -315,8 +315,8 @@ def achievable(
     doubling = halves(o, weight, total // 2) - halves(o, weight, total // 4)
     more = {f"soft_auc_{name}": _rounded(soft_auc(rows[name].to_numpy(float), p, weight)) for name in others if rows[name].notna().all()}
     if "visible" in rows: more |= _visible_numbers(rows["visible"].to_numpy(float), y, p, weight, point)
-    return _oracle_numbers(point, spread, doubling) | more | dict(last_doubling=_rounded(doubling), replays=total, rows=len(rows), positives=int(y.sum()), stands_for=int(round(weight.sum())), exposed_share=_rounded(o.exposed.mean()),
-        base_rate=_rounded(weight @ y / weight.sum(), 6), base_rate_soft=_rounded(weight @ p / weight.sum(), 6))
+    return _oracle_numbers(point, spread, doubling) | more | dict(last_doubling=_rounded(doubling), replays=total, rows=len(rows), positives=int(y.sum()), stands_for=int(round(weight.sum())),
+        exposed_share=_rounded(o.exposed.mean()), base_rate=_rounded(weight @ y / weight.sum(), 6), base_rate_soft=_rounded(weight @ p / weight.sum(), 6))
 
 # %% ../nbs/36_proof.ipynb #c039
 def _visible_numbers(score:np.ndarray, y:np.ndarray, p:np.ndarray, weight:np.ndarray, point:np.ndarray)->dict[str, Any]:
@@ -611,6 +611,7 @@ def made_by(
 
 # %% ../nbs/36_proof.ipynb #c077
 KEPT = .05   # share of the rows without a miss that teach
+ELSEWHERE = 500_000_000 # first customer number of those who only teach here: nobody else's
 LESSON = 7_004 # purpose of a draw
 
 # %% ../nbs/36_proof.ipynb #c078
@@ -638,7 +639,7 @@ def visible_score(
 )->np.ndarray:                # (n,) higher is riskier
     "The score of a learner with far more customers: both boosters, stopped early on one part in ten."
     todo = ranges(customers, made.base.customers_per_part)
-    todo = [Part(q.low + made.simulate.customers, q.high + made.simulate.customers) for q in todo]
+    todo = [Part(q.low + ELSEWHERE, q.high + ELSEWHERE) for q in todo]
     with ThreadPoolExecutor(threads) as pool: found = list(pool.map(lambda q: lessons(made, base, q), todo))
     held = np.concatenate([np.full(len(y), i % 10 == 9) for i, (_, y) in enumerate(found)])
     seen, y = np.concatenate([part for part, _ in found]), np.concatenate([y for _, y in found])

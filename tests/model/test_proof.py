@@ -205,7 +205,8 @@ def test_the_alarm_rings_for_a_model_that_knows_the_future_and_only_then()->None
 
 def test_a_model_as_good_as_the_bound_has_all_of_the_achievable_and_a_coin_nothing()->None:
     all_of_it, nothing = planted(2, lambda p, y: p), planted(2, lambda p, y: np.random.default_rng(0).random(len(p)))
-    assert all_of_it["share_of_latent_soft"] == pytest.approx(1, abs=.06) and nothing["share_of_latent_soft"] == pytest.approx(0, abs=.08) # seed 2; standard errors are about .02; 500 futures a half rank a little worse than the probabilities themselves
+    # seed 2; standard errors are about .02, and 500 futures a half rank a little worse than the probabilities themselves
+    assert all_of_it["share_of_latent_soft"] == pytest.approx(1, abs=.06) and nothing["share_of_latent_soft"] == pytest.approx(0, abs=.08)
     assert all_of_it["soft_auc_se"] < .6 * all_of_it["model_auc_se"]
 
 
