@@ -19,7 +19,7 @@ unexport PYTHONPATH VIRTUAL_ENV
 SETS = $(foreach s,$(SET),--set '$(s)')
 TYPED = $(foreach n,HOST PORT,$(if $(filter command,$(origin $n)),--$(if $(filter HOST,$n),host,port) '$($n)')) # only as typed: some shells have a HOST of their own
 
-.PHONY: help setup run try stage test serve dashboard lab bench doctor readme lock clean model-card
+.PHONY: help setup run try stage test serve dashboard browser lab bench doctor readme lock clean model-card
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -60,7 +60,7 @@ model-card: $(READY) ## the model-risk pack of the last run, or of ROOT=folder; 
 	@test -f '$(or $(ROOT),data)/reports/pack/model-card.html' || { echo "there is no pack in $(or $(ROOT),data): make run writes it; for another folder predelinquency stage pack --root FOLDER"; exit 1; }
 	@python -c "from predelinquency.model import pack; print(pack.opened('$(or $(ROOT),data)'))"
 
-test: $(READY) ## style, types, every lesson of the notebooks, every test
+test: $(READY) browser ## style, types, every lesson of the notebooks, every test
 	ruff check
 	mypy
 	nbdev_test --n_workers 2 --path nbs
@@ -72,6 +72,11 @@ serve: $(READY) ## the service on this machine, until Ctrl-C: [ROOT=data/runs/tr
 dashboard: $(READY) ## the page for stakeholders, until Ctrl-C: [ROOT=data/runs/try] [HOST=127.0.0.1] [PORT=8866]
 	@predelinquency dashboard $(if $(ROOT),--root '$(ROOT)') $(TYPED)
 
+browser: ## chromium for the tests of the page: Debian's, installed when you are root and there is none
+	@{ command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "installing chromium: once" \
+	  && { apt-get install -y --no-install-recommends chromium || { apt-get update && apt-get install -y --no-install-recommends chromium; }; } >/dev/null 2>&1; } \
+	  || echo "no chromium here: the tests of the page are left out (Debian and Ubuntu, as root: apt-get install chromium)"
+
 lab: $(READY) ## JupyterLab
 	@jupyter lab --ServerApp.jpserver_extensions="ploomber=False" $(if $(filter 0,$(shell id -u)),--allow-root)
 
@@ -81,7 +86,10 @@ bench: $(READY) ## the measured comparisons
 doctor: $(READY) ## is this machine ready: Python, packages, disk, memory, git, export, browser
 	@predelinquency doctor
 
-readme: $(READY) ## README.md from nbs/index.ipynb
+readme: $(READY) ## README.md from nbs/index.ipynb, with the figures, the answer and the pictures of the last run
+	@python tests/repo/pictures.py
+	@jupyter execute --inplace nbs/index.ipynb 2>/dev/null
+	@nbdev_clean --fname nbs/index.ipynb
 	@python tests/repo/readme.py > .README.md && mv .README.md README.md
 
 lock: $(READY) ## requirements.lock anew from pyproject.toml: names, versions, hashes
