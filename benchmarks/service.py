@@ -5,8 +5,10 @@ moment at which it was due), then as many as two workers answer over 16 connecti
 """
 import argparse
 import asyncio
+import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -18,12 +20,20 @@ import numpy as np
 
 KEY = "a-key-for-measuring-only"
 PLAIN = """
+import os, socket, sys, uvicorn
 from fastapi import FastAPI
 app = FastAPI()
 @app.get("/readyz")
 async def ready(): return {}
 @app.get("/")
 async def empty(): return {"service": "nothing"}
+# a socket that says it is TCP: of any other asyncio does not switch off Nagle's delay, and every answer takes 40 ms
+shared = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+shared.bind(("127.0.0.1", int(sys.argv[1])))
+shared.listen(2048)
+for _ in range(int(sys.argv[2]) - 1):
+    if os.fork() == 0: break
+uvicorn.Server(uvicorn.Config(app, access_log=False, log_level="error")).run(sockets=[shared])
 """
 
 
@@ -149,7 +159,7 @@ def main():
         (folder / "plain.py").write_text(PLAIN)
         ports = free_port(), free_port()
         commands = (service.command(bento if bento.is_dir() else None, "127.0.0.1", ports[0]),
-                    [sys.executable, "-m", "uvicorn", "plain:app", "--host", "127.0.0.1", "--port", str(ports[1]), "--workers", str(asked.workers), "--no-access-log", "--app-dir", scratch])
+                    [sys.executable, str(folder / "plain.py"), str(ports[1]), str(asked.workers)])
         with (folder / "log").open("w") as log: servers = [subprocess.Popen(c, env=environ, stdout=log, stderr=log, start_new_session=True) for c in commands]
         try:
             for server, port in zip(servers, ports, strict=True):
@@ -160,7 +170,9 @@ def main():
             rows.append(measure("empty route, the same Bento", ports[0], [http("GET", "/")], asked, folder))
             rows.append(measure("empty route, plain FastAPI", ports[1], [http("GET", "/")], asked, folder))
         finally:
-            for server in servers: service.stop(server)
+            for server in servers:
+                service.stop(server)
+                with contextlib.suppress(ProcessLookupError): os.killpg(server.pid, signal.SIGKILL) # what the plain one forked
     print(f"{asked.workers} workers on {os.cpu_count()} cores, load before {load:.1f}; {len(bodies)} customers, median {transactions:.0f} transactions and {size / 1024:.0f} KiB a request; {'Bento' if bento.is_dir() else 'source'}")
     print(f"{'':30}{'at ' + format(asked.rate, '.0f') + '/s: p50 ms':>18}{'p99 ms':>9}{'worst ms':>10}{'at most, answers/s':>21}{'not 200':>9}")
     for r in rows: print(f"{r['what']:30}{r['p50']:18.2f}{r['p99']:9.2f}{r['worst']:10.2f}{r['full_rate']:21.0f}{r['wrong'] + r['full_wrong']:9d}")

@@ -242,7 +242,7 @@ def parse(
     said = [(_field(f["loc"]), _SAYS.get(f["type"], f["msg"].removeprefix("Value error, "))) for f in found]
     raise Refused(422, "The request is not what it should be.", said)
 
-# %% ../nbs/60_service.ipynb #c035
+# %% ../nbs/60_service.ipynb #c038
 def _ms(table:str, column:str, texts:Sequence[str])->np.ndarray:
     "Milliseconds of a column of times that look right; the calendar has the last word."
     try: return np.array(texts, "datetime64[ms]").astype(np.int64)
@@ -252,7 +252,7 @@ def _ms(table:str, column:str, texts:Sequence[str])->np.ndarray:
         except ValueError: raise _refuse(f"{table}.{column}.{i}", "is a day that no calendar has") from None
     raise _refuse(f"{table}.{column}", "holds something that is no time")
 
-# %% ../nbs/60_service.ipynb #c036
+# %% ../nbs/60_service.ipynb #c039
 def _columns(name:str, table:Strict|None)->dict[str, Any]:
     "A table's columns, those left out left out, of one length."
     if table is None: return {}
@@ -262,18 +262,18 @@ def _columns(name:str, table:Strict|None)->dict[str, Any]:
     if wrong := next((c for c in lengths if lengths[c] != lengths[first]), None): raise _refuse(f"{name}.{wrong}", f"has {lengths[wrong]} rows, {first} has {lengths[first]}")
     return {c: _ms(name, c, v) if c.endswith(("_at", "_on")) else v for c, v in given.items()}
 
-# %% ../nbs/60_service.ipynb #c037
+# %% ../nbs/60_service.ipynb #c040
 def _first(name:str, bad:Any, problem:str)->None:
     "Refuse the first row for which `bad` is true."
     if len(rows := np.flatnonzero(bad)): raise _refuse(f"{name}.{rows[0]}", problem)
 
-# %% ../nbs/60_service.ipynb #c038
+# %% ../nbs/60_service.ipynb #c041
 def _once(name:str, keys:Sequence[Any])->None:
     if len(set(keys)) == len(keys): return
     seen: set[Any] = set()
     _first(name, [key in seen or seen.add(key) for key in keys], "is there twice") # type: ignore[func-returns-value]
 
-# %% ../nbs/60_service.ipynb #c039
+# %% ../nbs/60_service.ipynb #c042
 def _arrivals(name:str, table:dict[str, Any], begins:str, now:int)->None:
     "Fill in when each row became known, and refuse the future."
     if "arrived_at" in table and "arrived_after_ms" in table: raise _refuse(f"{name}.arrived_after_ms", "is one of two ways to say the same; leave out arrived_at")
@@ -283,7 +283,7 @@ def _arrivals(name:str, table:dict[str, Any], begins:str, now:int)->None:
     _first(f"{name}.arrived_at", table["arrived_at"] >= now, "is not before as_of")
     _first(f"{name}.arrived_at", table["arrived_at"] < table[begins], f"is before {begins}")
 
-# %% ../nbs/60_service.ipynb #c040
+# %% ../nbs/60_service.ipynb #c043
 def tables(
     asked:History, # a request
 )->dict[str, dict[str, Any]]: # table → column → values, for `online.history`; times in milliseconds
@@ -303,12 +303,12 @@ def tables(
     _once("accounts.account_id", a.get("account_id", ()))
     return dict(transactions=t, obligations=d, payments=y, accounts=a)
 
-# %% ../nbs/60_service.ipynb #c041
+# %% ../nbs/60_service.ipynb #c044
 def _calendar(field:str, day:str)->str:
     try: return date.fromisoformat(day).isoformat()
     except ValueError: raise _refuse(field, "is a day that no calendar has") from None
 
-# %% ../nbs/60_service.ipynb #c042
+# %% ../nbs/60_service.ipynb #c045
 def standing(
     found:Mapping[str, Mapping[str, Any]], # from `tables`
     day:int,                               # as_of, days since 1970-01-01
@@ -326,12 +326,12 @@ def standing(
         if base["horizon_from_days"] <= ahead <= base["horizon_to_days"]: coming.append((ahead, -amount, o, row))
     return min(coming)[3] if coming else -1, overdue
 
-# %% ../nbs/60_service.ipynb #c043
+# %% ../nbs/60_service.ipynb #c046
 def _utc(table:str, text:str)->datetime:
     try: return datetime.fromisoformat(text).replace(tzinfo=UTC)
     except ValueError: raise _refuse(table, "is a day that no calendar has") from None
 
-# %% ../nbs/60_service.ipynb #c044
+# %% ../nbs/60_service.ipynb #c047
 def case_of(
     asked:History,
     due:policy.Due|None, # the one to speak about
@@ -344,7 +344,7 @@ def case_of(
     liked = frozenset(p.channel for p in asked.preferences or () if p.preferred)
     return policy.Case(asked.customer_id, asked.source_id, asked.time_zone, due, given, liked, asked.circumstances.model_dump() if asked.circumstances else None, past)
 
-# %% ../nbs/60_service.ipynb #c046
+# %% ../nbs/60_service.ipynb #c052
 class Why(pydantic.BaseModel):
     "One reason, strongest first."
     feature: str
@@ -354,7 +354,7 @@ class Why(pydantic.BaseModel):
     analyst: str = Field(description="wording for staff")
     customer: str | None = Field(description="wording a customer may read; null when it must not be said")
 
-# %% ../nbs/60_service.ipynb #c047
+# %% ../nbs/60_service.ipynb #c053
 class No(pydantic.BaseModel):
     "One rule that said no."
     rule: str
@@ -362,7 +362,7 @@ class No(pydantic.BaseModel):
     action: str
     channel: str
 
-# %% ../nbs/60_service.ipynb #c048
+# %% ../nbs/60_service.ipynb #c054
 class Proposed(pydantic.BaseModel):
     "What the policy proposes; the day's capacity is left to the nightly plan."
     action: str = Field(description="'nothing' is one")
@@ -381,7 +381,7 @@ class Proposed(pydantic.BaseModel):
     instalment: int | None
     refusals: list[No]
 
-# %% ../nbs/60_service.ipynb #c049
+# %% ../nbs/60_service.ipynb #c055
 class Answer(pydantic.BaseModel):
     "A score, why, and what is proposed."
     customer_id: int
@@ -398,21 +398,21 @@ class Answer(pydantic.BaseModel):
     source: Literal["request", "ledger"]
     features: dict[str, float | None] | None = None
 
-# %% ../nbs/60_service.ipynb #c050
+# %% ../nbs/60_service.ipynb #c056
 def _number(value:float)->float|None: return None if math.isnan(value) else value
 
-# %% ../nbs/60_service.ipynb #c051
+# %% ../nbs/60_service.ipynb #c057
 def _proposed(d:schema.Decision)->Proposed:
     said = {name: getattr(d, name) for name in Proposed.model_fields if name != "refusals"}
     return Proposed.model_construct(**said, refusals=[No.model_construct(**vars(r)) for r in d.refusals])
 
-# %% ../nbs/60_service.ipynb #c052
+# %% ../nbs/60_service.ipynb #c058
 def _answer(score:schema.Score, band:str, decision:schema.Decision|None, **more:Any)->Answer:
     why = [Why.model_construct(**{**vars(r), "value": _number(r.value)}) for r in score.reasons]
     return Answer.model_construct(customer_id=score.customer_id, as_of=score.as_of, probability=score.probability, margin=score.margin, band=band, reasons=why,
                                   decision=_proposed(decision) if decision else None, model_version=score.model_version, feature_hash=score.feature_hash, **more)
 
-# %% ../nbs/60_service.ipynb #c054
+# %% ../nbs/60_service.ipynb #c060
 @dataclass(frozen=True)
 class Scoring:
     "A champion, its reasons, the rules and, where there is one, the ledger."
@@ -464,21 +464,21 @@ class Scoring:
                     contact_share=m["contact_share"], horizon_days=[self.base["horizon_from_days"], self.base["horizon_to_days"]], trained_on=m["rows"], data=m["data"],
                     metrics=dict(self.metrics or {}), package=m["package"], policy_version=self.book.version, bands=[dict(id=b.id, low=b.low, high=b.high) for b in self.book.policy.bands])
 
-# %% ../nbs/60_service.ipynb #c055
+# %% ../nbs/60_service.ipynb #c061
 _PLACE = {name: i for i, name in enumerate(BY_NAME)}
 
-# %% ../nbs/60_service.ipynb #c056
+# %% ../nbs/60_service.ipynb #c062
 def _explained(scorer:explain.Scorer, customer:int, as_of:str, vector:np.ndarray)->schema.Score:
     "The score as it goes into the ledger."
     return scorer.explain(customer, as_of, vector)
 
-# %% ../nbs/60_service.ipynb #c057
+# %% ../nbs/60_service.ipynb #c063
 def _due(d:Mapping[str, Any], row:int, currency:str, vector:np.ndarray, day:int)->policy.Due:
     due_on = int(d["due_on"][row]) // 86_400_000
     after = engine.payday_after_days(due_on - day, vector[_PLACE["days_to_pay"]], vector[_PLACE["pay_rhythm_days"]])
     return policy.Due(d["obligation_id"][row], d["instalment"][row], d["kind"][row], date.fromisoformat(to_date(due_on)), d["amount_minor"][row], currency, d["autopay"][row], after)
 
-# %% ../nbs/60_service.ipynb #c058
+# %% ../nbs/60_service.ipynb #c064
 def load(
     model:Path|str="data/model",   # a model folder
     ledger:str|None=None,          # URL of a ledger; None: customers are not known by id
@@ -489,7 +489,7 @@ def load(
     headline = json.loads(beside.read_text()).get("headline") if beside else None
     return Scoring(explain.Scorer(train.load(model)), engine.load(rules, words), store.Ledger.open(ledger) if ledger else None, headline)
 
-# %% ../nbs/60_service.ipynb #c060
+# %% ../nbs/60_service.ipynb #c073
 def _pack(column:pd.Series)->Any:
     "A column as JSON: words coded, times as short as they can be."
     if column.dtype.kind == "M": return [t.removesuffix(".000").removesuffix("T00:00:00") for t in np.datetime_as_string(column.to_numpy("datetime64[ms]")).tolist()]
@@ -499,11 +499,11 @@ def _pack(column:pd.Series)->Any:
         return dict(words=list(words), at=[words[w] for w in plain])
     return [None if pd.isna(v) else v for v in column.tolist()]
 
-# %% ../nbs/60_service.ipynb #c061
+# %% ../nbs/60_service.ipynb #c074
 _KNOWN_BY = {"transactions": "arrived_at", "obligations": "announced_at", "payments": "arrived_at", "accounts": "opened_on"}
 _MODELS = {"transactions": Transactions, "obligations": Obligations, "payments": Payments, "accounts": Accounts}
 
-# %% ../nbs/60_service.ipynb #c062
+# %% ../nbs/60_service.ipynb #c075
 def _table(name:str, frame:pd.DataFrame)->dict[str, Any]:
     "One table's columns, without what the defaults say anyway."
     frame, begins = frame.drop(columns="transaction_id", errors="ignore"), "paid_at" if name == "payments" else "booked_at"
@@ -512,7 +512,7 @@ def _table(name:str, frame:pd.DataFrame)->dict[str, Any]:
     if name == "transactions" and (frame.seq.diff().dropna() == 1).all(): frame = frame.drop(columns="seq")
     return {c: _pack(frame[c].astype("category") if c.endswith("_id") else frame[c]) for c in _MODELS[name].model_fields if c in frame} # type: ignore[attr-defined]
 
-# %% ../nbs/60_service.ipynb #c063
+# %% ../nbs/60_service.ipynb #c076
 def request(
     rows:Mapping[str, pd.DataFrame], # canonical tables of one customer; preferences, circumstances and contacts may be missing
     as_of:str,                       # YYYY-MM-DD
@@ -527,7 +527,7 @@ def request(
         if len(some) or name in ("transactions", "obligations"): found[name] = _table(name, some)
     return found | _told(rows, now)
 
-# %% ../nbs/60_service.ipynb #c064
+# %% ../nbs/60_service.ipynb #c077
 def _told(rows:Mapping[str, pd.DataFrame], now:pd.Timestamp)->dict[str, Any]:
     def plain(frame:pd.DataFrame)->list[dict[str, Any]]:
         columns = {c: _pack(frame[c]) for c in frame if c != "customer_id"}
@@ -537,13 +537,13 @@ def _told(rows:Mapping[str, pd.DataFrame], now:pd.Timestamp)->dict[str, Any]:
     if "contacts" in rows: found["contacts"] = plain(rows["contacts"][rows["contacts"].contacted_at < now])
     return found | ({"circumstances": next(iter(plain(rows["circumstances"])), {})} if "circumstances" in rows else {})
 
-# %% ../nbs/60_service.ipynb #c066
+# %% ../nbs/60_service.ipynb #c080
 LOG = logging.getLogger("predelinquency.service")
 KEY, OPEN, MODEL, LEDGER, WORKERS = "PREDELINQUENCY_API_KEY", "PREDELINQUENCY_DEVELOPMENT", "PREDELINQUENCY_MODEL", "PREDELINQUENCY_LEDGER", "PREDELINQUENCY_WORKERS"
 DRAIN_BYTES = 16 * 1024 * 1024 # of a body that is refused for its size, so that the sender hears the answer
 TITLES = {400: "Bad request", 401: "No valid key", 404: "Not found", 405: "Method not allowed", 413: "Too large", 415: "Not JSON", 422: "Not a valid request", 500: "Error", 503: "Not ready"}
 
-# %% ../nbs/60_service.ipynb #c067
+# %% ../nbs/60_service.ipynb #c081
 def problem(
     status:int,                              # HTTP
     detail:str="",                           # a sentence
@@ -555,12 +555,12 @@ def problem(
     headers = {401: {"WWW-Authenticate": "Bearer"}, 413: {"Connection": "close"}}.get(status)
     return Response(json.dumps(said), status, headers, media_type="application/problem+json")
 
-# %% ../nbs/60_service.ipynb #c068
+# %% ../nbs/60_service.ipynb #c082
 def _local(client:Any)->bool:
     try: return client is not None and ipaddress.ip_address(client[0]).is_loopback
-    except ValueError: return client[0] in ("testclient", "localhost")
+    except ValueError: return client[0] == "localhost"
 
-# %% ../nbs/60_service.ipynb #c069
+# %% ../nbs/60_service.ipynb #c083
 @dataclass
 class Desk:
     "What the routes share: set while starting, read ever after."
@@ -581,7 +581,7 @@ class Desk:
         if not self.ready or self.scoring is None: raise Refused(503, "The service is still warming up.")
         return self.scoring
 
-# %% ../nbs/60_service.ipynb #c070
+# %% ../nbs/60_service.ipynb #c084
 async def body_of(
     request:Any, # starlette's
     most:int,    # bytes
@@ -597,14 +597,14 @@ async def body_of(
     if size > most: raise Refused(413, f"The body is larger than {most // 1024} KiB.")
     return b"".join(parts)
 
-# %% ../nbs/60_service.ipynb #c071
+# %% ../nbs/60_service.ipynb #c085
 @cache
 def _meters()->tuple[Any, Any, Any]:
     from prometheus_client import Counter, Histogram
     return (Counter("predelinquency_requests", "Requests by route and status.", ["route", "status"]), Counter("predelinquency_scores", "Scores given, by band and source.", ["band", "source"]),
             Histogram("predelinquency_request_seconds", "Time taken by a request.", ["route"], buckets=(.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5)))
 
-# %% ../nbs/60_service.ipynb #c072
+# %% ../nbs/60_service.ipynb #c086
 class Quiet:
     "Around all routes: counts, logs the route and nothing else, and turns what nobody foresaw into a plain 500."
     def __init__(self, app:Any): self.app = app
@@ -622,18 +622,18 @@ class Quiet:
             if not status: await problem(500, "Something went wrong here; it has been logged.")(scope, receive, noted)
         finally: _note(scope, status, time.perf_counter() - began)
 
-# %% ../nbs/60_service.ipynb #c073
+# %% ../nbs/60_service.ipynb #c087
 def _place_of(error:BaseException)->str:
     "File and line of an error, without its words, which may quote somebody's data."
     trace = error.__traceback__
     while trace and trace.tb_next: trace = trace.tb_next
     return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
 
-# %% ../nbs/60_service.ipynb #c074
+# %% ../nbs/60_service.ipynb #c088
 ROUTES = {"/v1/score": "POST", "/v1/score/batch": "POST", "/v1/model": "GET", "/healthz": "GET", "/livez": "GET", "/readyz": "GET", "/metrics": "GET", "/openapi.json": "GET", "/": "GET"}
 _PROBES = ("/healthz", "/livez", "/readyz", "/metrics")
 
-# %% ../nbs/60_service.ipynb #c075
+# %% ../nbs/60_service.ipynb #c089
 def _note(scope:Any, status:int, seconds:float)->None:
     path = scope["path"] # as long as it is one of ours: others may hold anything
     route = path if path in ROUTES else "other"
@@ -642,7 +642,7 @@ def _note(scope:Any, status:int, seconds:float)->None:
     took.labels(route).observe(seconds)
     if route not in _PROBES: LOG.info("%s %s %d %.1f ms", scope["method"] if scope["method"] in ("GET", "POST") else "?", route, status, seconds * 1000)
 
-# %% ../nbs/60_service.ipynb #c076
+# %% ../nbs/60_service.ipynb #c090
 def app(
     desk:Desk, # what the routes share
 )->Any:        # a FastAPI app
@@ -676,17 +676,17 @@ def app(
     _around(made, desk)
     return made
 
-# %% ../nbs/60_service.ipynb #c077
+# %% ../nbs/60_service.ipynb #c091
 def _json(text:str)->Any:
     from starlette.responses import Response
     return Response(text, media_type="application/json")
 
-# %% ../nbs/60_service.ipynb #c078
+# %% ../nbs/60_service.ipynb #c092
 def _counted(answer:Answer)->Answer:
     _meters()[1].labels(answer.band, answer.source).inc()
     return answer
 
-# %% ../nbs/60_service.ipynb #c079
+# %% ../nbs/60_service.ipynb #c093
 def _each(scoring:Scoring, asked:Sequence[History|Known])->list[str]:
     "Answer by answer; a refusal names which."
     done = []
@@ -695,7 +695,7 @@ def _each(scoring:Scoring, asked:Sequence[History|Known])->list[str]:
         except Refused as e: raise Refused(e.status, e.detail, [(f"requests.{i}.{field}", what) for field, what in e.errors]) from None
     return done
 
-# %% ../nbs/60_service.ipynb #c080
+# %% ../nbs/60_service.ipynb #c094
 def _around(made:Any, desk:Desk)->None:
     "Health, readiness, metrics, the description, and an answer for every other path."
     from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -713,7 +713,7 @@ def _around(made:Any, desk:Desk)->None:
         return said
     made.add_route("/{anything:path}", other, ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
 
-# %% ../nbs/60_service.ipynb #c081
+# %% ../nbs/60_service.ipynb #c095
 def _exposition()->bytes:
     "All workers' figures in Prometheus's format."
     from prometheus_client import REGISTRY, CollectorRegistry, generate_latest, multiprocess
@@ -722,26 +722,26 @@ def _exposition()->bytes:
     multiprocess.MultiProcessCollector(registry)
     return generate_latest(registry)
 
-# %% ../nbs/60_service.ipynb #c083
+# %% ../nbs/60_service.ipynb #c097
 EXAMPLE = Path(store.__file__).parent/"example.json"
 
-# %% ../nbs/60_service.ipynb #c084
+# %% ../nbs/60_service.ipynb #c098
 def _body(kind:Any, example:Any)->dict[str, Any]:
     "A request body, as OpenAPI says it."
     return {"required": True, "content": {"application/json": {"schema": kind, "example": example}}}
 
-# %% ../nbs/60_service.ipynb #c085
+# %% ../nbs/60_service.ipynb #c099
 def _responses(ok:Any, *more:int)->dict[str, Any]:
     "What may come back."
     said = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {"200": {"description": "The answer.", "content": {"application/json": {"schema": ok}}}} | {str(n): {"description": TITLES[n], "content": said} for n in (401, *more, 500, 503)}
 
-# %% ../nbs/60_service.ipynb #c086
+# %% ../nbs/60_service.ipynb #c100
 PROBLEM = {"type": "object", "required": ["type", "title", "status", "detail", "errors"], "additionalProperties": False, "description": "RFC 9457; never repeats what was sent", "properties": {
     **{k: {"type": "string"} for k in ("type", "title", "detail")}, "status": {"type": "integer"},
     "errors": {"type": "array", "items": {"type": "object", "required": ["field", "problem"], "additionalProperties": False, "properties": {"field": {"type": "string"}, "problem": {"type": "string"}}}}}}
 
-# %% ../nbs/60_service.ipynb #c087
+# %% ../nbs/60_service.ipynb #c101
 @cache
 def openapi()->dict[str, Any]:
     "The description of the service, with the example."
@@ -759,13 +759,13 @@ def openapi()->dict[str, Any]:
     return dict(openapi="3.1.0", info=dict(title="Predelinquency", version="1", description="Who is likely to miss a payment two to four weeks from now, why, and what may be offered."), paths=paths,
                 components=dict(schemas=schemas | {"Problem": PROBLEM}, securitySchemes={"key": {"type": "http", "scheme": "bearer"}}), security=[{"key": []}])
 
-# %% ../nbs/60_service.ipynb #c089
+# %% ../nbs/60_service.ipynb #c107
 def place()->Path:
     "Where the model lies: as told, inside the Bento, or where `make run` puts it."
     inside = Path(store.__file__).parents[1]/"model"
     return Path(os.environ[MODEL]) if os.environ.get(MODEL) else inside if inside.is_dir() else Path("data/model")
 
-# %% ../nbs/60_service.ipynb #c090
+# %% ../nbs/60_service.ipynb #c108
 def allowed(
     environ:Mapping[str, str], # the process's
 )->str:                        # the key; empty in development
@@ -775,7 +775,7 @@ def allowed(
     if key or environ.get(OPEN) == "1": return key
     raise StoreError(f"{KEY} is not set", where="service", remedy=f"set it to a long random text, or, to try things out on this machine alone, set {OPEN}=1")
 
-# %% ../nbs/60_service.ipynb #c091
+# %% ../nbs/60_service.ipynb #c109
 def warm(desk:Desk)->None:
     "Compile by scoring the example, then tell the garbage collector that all this stays."
     assert desk.scoring is not None
@@ -784,7 +784,7 @@ def warm(desk:Desk)->None:
     gc.freeze()
     desk.ready = True
 
-# %% ../nbs/60_service.ipynb #c092
+# %% ../nbs/60_service.ipynb #c110
 def _log_to(stream:Any)->None:
     "Our own lines, and nobody else's about requests."
     logging.getLogger("uvicorn.access").disabled = True
@@ -793,7 +793,7 @@ def _log_to(stream:Any)->None:
     LOG.handlers, LOG.propagate = [handler], False
     LOG.setLevel(logging.INFO)
 
-# %% ../nbs/60_service.ipynb #c093
+# %% ../nbs/60_service.ipynb #c111
 def _before(environ:Mapping[str, str])->None:
     "Once, before any worker starts: is there a key; and several workers need not each compile the same kernels."
     allowed(environ)
@@ -801,7 +801,7 @@ def _before(environ:Mapping[str, str])->None:
     here = {**environ, "PYTHONPATH": str(Path(store.__file__).parents[1])}
     subprocess.run([sys.executable, "-c", "from predelinquency import service as s; s.load(s.place()).score(s.parse(s.EXAMPLE.read_bytes()))"], env=here, check=False)
 
-# %% ../nbs/60_service.ipynb #c094
+# %% ../nbs/60_service.ipynb #c112
 def bento()->Any: # a BentoML service
     "The service as BentoML runs it."
     import bentoml
@@ -823,20 +823,20 @@ def bento()->Any: # a BentoML service
         def __is_ready__(self)->bool: return desk.ready
     return Predelinquency
 
-# %% ../nbs/60_service.ipynb #c095
+# %% ../nbs/60_service.ipynb #c113
 def __getattr__(name:str)->Any:
     if name != "Predelinquency": raise AttributeError(name)
     globals()[name] = bento()
     return globals()[name]
 
-# %% ../nbs/60_service.ipynb #c097
+# %% ../nbs/60_service.ipynb #c116
 PACKAGES = ("alembic", "bentoml", "fastapi", "httpx", "numba", "numpy", "pandas", "prometheus-client", "psycopg", "psycopg-binary", "pyarrow", "pydantic", "pyyaml", "scipy", "sqlalchemy", "tqdm")
 _LEARNERS = {"xgboost": ("xgboost-cpu", "xgboost"), "lightgbm": ("lightgbm",), "scorecard": (), "committee": ("xgboost-cpu", "xgboost", "lightgbm")}
 
-# %% ../nbs/60_service.ipynb #c098
+# %% ../nbs/60_service.ipynb #c117
 def _plain_name(name:str)->str: return re.sub(r"[-_.]+", "-", name).lower()
 
-# %% ../nbs/60_service.ipynb #c099
+# %% ../nbs/60_service.ipynb #c118
 def requirements(
     lock:Path|str,        # requirements.lock
     names:Sequence[str],  # the packages that are imported
@@ -855,21 +855,22 @@ def requirements(
         todo += [r.name for r in needs if r.marker is None or any(r.marker.evaluate({"extra": e}) for e in ("", "opentelemetry"))]
     return [line for name in sorted(found) for line in lines[name]]
 
-# %% ../nbs/60_service.ipynb #c100
+# %% ../nbs/60_service.ipynb #c119
 def _code()->list[str]:
     "The files of the package that the service imports, and the data beside them."
-    told = subprocess.run([sys.executable, "-c", "import sys, predelinquency.service; print(*(m for m in sys.modules if m.split('.')[0] == 'predelinquency'))"], capture_output=True, text=True, check=True)
+    seen = "import sys, predelinquency.service; print(*(m.__file__ for name, m in sys.modules.items() if name.split('.')[0] == 'predelinquency'), sep='\\n')"
+    told = subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True)
     folder = Path(store.__file__).parent
-    modules = [Path(str(sys.modules[m].__file__)) for m in told.stdout.split()]
+    modules = [Path(line) for line in told.stdout.splitlines()]
     data = [p for name in ("policy", "messages", "migrations") for p in (folder/name).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
     return sorted(str(p.relative_to(folder)) for p in {*modules, *data, EXAMPLE})
 
-# %% ../nbs/60_service.ipynb #c101
+# %% ../nbs/60_service.ipynb #c120
 def _copy(source:Path, target:Path)->None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
 
-# %% ../nbs/60_service.ipynb #c102
+# %% ../nbs/60_service.ipynb #c121
 def context(
     folder:Path,                 # where; empty
     model:Path, metrics:Path,    # the model folder and its headline figures
@@ -889,21 +890,21 @@ def context(
     (folder/"requirements.txt").write_text("\n".join(requirements(project/"requirements.lock", [*PACKAGES, *_LEARNERS[learner]])) + "\n")
     return f"{manifest['version']}-{_digest(folder)}"
 
-# %% ../nbs/60_service.ipynb #c103
+# %% ../nbs/60_service.ipynb #c122
 def _digest(folder:Path, size:int=4)->str:
     "A hash of every file below a folder, names included; what Python compiles while running is left out."
     found = hashlib.blake2b(digest_size=size)
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts): found.update(f"{path.relative_to(folder)}\0".encode() + hashlib.blake2b(path.read_bytes()).digest())
     return found.hexdigest()
 
-# %% ../nbs/60_service.ipynb #c104
+# %% ../nbs/60_service.ipynb #c123
 def fingerprint(
     folder:Path|str, # a Bento
 )->str:              # 32 hex digits
     "A hash of everything a Bento holds."
     return _digest(Path(folder), 16)
 
-# %% ../nbs/60_service.ipynb #c105
+# %% ../nbs/60_service.ipynb #c124
 def package(
     out:Path|str,                # the Bento becomes this folder
     model:Path|str, metrics:Path|str, project:Path|str=".", rules:str="", words:str="", # as in `context`
@@ -921,16 +922,16 @@ def package(
         files = [p for p in draft.rglob("*") if p.is_file()]
         return dict(tag=f"predelinquency:{version}", files=len(files), bytes=sum(p.stat().st_size for p in files), packages=len((laid/"requirements.txt").read_text().splitlines()))
 
-# %% ../nbs/60_service.ipynb #c107
+# %% ../nbs/60_service.ipynb #c128
 def command(
     what:Path|str|None, # a packaged Bento; None: the source
     host:str, port:int,
 )->list[str]:
     "The command that serves."
     target = str(Path(what).resolve()) if what else "predelinquency.service:Predelinquency"
-    return [sys.executable, "-m", "bentoml", "serve", target, "--host", host, "--port", str(port)]
+    return [sys.executable, "-m", "bentoml", "serve", target, "--host", "127.0.0.1" if host == "localhost" else host, "--port", str(port)]
 
-# %% ../nbs/60_service.ipynb #c108
+# %% ../nbs/60_service.ipynb #c129
 def environment(
     home:Path|str,             # BentoML's own folder: one for each server, or they tidy away each other's metrics
     workers:int=1,
@@ -944,7 +945,7 @@ def environment(
     if ledger: set_[LEDGER] = re.sub(r"^(sqlite(?:\+\w+)?:///)(?!/)(.+)$", lambda m: f"{m[1]}{Path(m[2]).resolve()}", ledger) # a Bento runs in its own folder
     return {**os.environ, **set_, **({OPEN: "1"} if development else {})}
 
-# %% ../nbs/60_service.ipynb #c109
+# %% ../nbs/60_service.ipynb #c130
 def serve(
     what:Path|str|None=None,        # a packaged Bento; None: the source and `model`
     host:str="127.0.0.1", port:int=3000,
@@ -966,7 +967,7 @@ def serve(
             return process.wait()
         finally: stop(process)
 
-# %% ../nbs/60_service.ipynb #c110
+# %% ../nbs/60_service.ipynb #c131
 def wait(
     url:str, process:subprocess.Popen, # where it will answer, and what serves it
     patience:float,                    # seconds
@@ -982,14 +983,14 @@ def wait(
         time.sleep(.1)
     return False
 
-# %% ../nbs/60_service.ipynb #c111
+# %% ../nbs/60_service.ipynb #c132
 def stop(process:subprocess.Popen, patience:float=15.)->None:
     "End a server and its workers."
     if process.poll() is None: process.send_signal(signal.SIGTERM)
     try: process.wait(patience)
     except subprocess.TimeoutExpired: os.killpg(process.pid, signal.SIGKILL)
 
-# %% ../nbs/60_service.ipynb #c113
+# %% ../nbs/60_service.ipynb #c136
 def record(
     root:Path|str="data",                  # the results of a run
     ledger:str="sqlite:///data/ledger.db", # URL
@@ -1003,11 +1004,11 @@ def record(
     if len(days) > 1: raise StoreError(f"the scores and the plan are of different days: {', '.join(sorted(days))}", where=str(root), remedy="run explain and decide again")
     with store.Ledger.open(ledger) as book: return dict(as_of=max(days, default=None), scores=book.append(scores, at), decisions=book.append(decisions, at), of=len(scores))
 
-# %% ../nbs/60_service.ipynb #c115
+# %% ../nbs/60_service.ipynb #c139
 class ServiceError(PredelinquencyError):
     "The service refused, or could not be reached."
 
-# %% ../nbs/60_service.ipynb #c116
+# %% ../nbs/60_service.ipynb #c140
 class Client:
     "Talks to a running service."
     def __init__(self,
