@@ -48,7 +48,7 @@ else
 	@predelinquency report
 endif
 
-try: $(READY) ## the whole way on 500 customers, about a minute, into data/runs/try
+try: $(READY) ## the whole way on 500 customers, a minute or two, into data/runs/try
 	@rm -rf data/runs/try
 	@predelinquency run --customers 500 --root data/runs/try $(SETS)
 

@@ -28,7 +28,7 @@ from .core import PredelinquencyError, StoreError
 # %% ../nbs/80_cli.ipynb #c004
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
                   help="Who is likely to miss a payment two to four weeks from now, why, and what kind offer would help. Run it in the project's folder.",
-                  epilog="Begin with `make try` (a small set of results in a minute), then `predelinquency report --root data/runs/try`. Each command's `--help` ends with an example.")
+                  epilog="Begin with `make try` (a small set of results in a minute or two), then `predelinquency report --root data/runs/try`. Each command's `--help` ends with an example.")
 
 # %% ../nbs/80_cli.ipynb #c005
 source_app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="A bank's own files.", epilog="Example: `predelinquency source check berka --data path/to/files`")
@@ -263,7 +263,7 @@ def _show_report(root:str)->None:
     _say().print(table, "", words, f"\nall figures: {root}/reports/metrics.json\nto read a report: `make lab`, then open it", sep="\n")
 
 # %% ../nbs/80_cli.ipynb #c046
-MAKE = "`make run` makes them, `make try` a small set in a minute (then add --root data/runs/try)" # the remedy where results are missing
+MAKE = "`make run` makes them, `make try` a small set in a minute or two (then add --root data/runs/try)" # the remedy where results are missing
 
 # %% ../nbs/80_cli.ipynb #c047
 @app.command(epilog=_tail("report", "report --root data/runs/try"))
