@@ -147,7 +147,8 @@ def untouched(
     meant, control = decisions["meant"].to_numpy(bool), (decisions["arm"] == "control").to_numpy()
     spared = meant & control
     chance = decisions["propensity"].to_numpy(float)
-    if (spared & ~(chance > 0)).any(): raise ParamsError(f"{int((spared & ~(chance > 0)).sum())} control decisions have no probability above 0", where="decisions", remedy="record the probability of the arm that was drawn")
+    if lost := int((spared & ~(chance > 0)).sum()):
+        raise ParamsError(f"{lost} control decisions have no probability above 0", where="decisions", remedy="record the probability of the arm that was drawn")
     touched, spares = _counted(meant, low, high) > 0, np.maximum(_counted(spared, low, high), 1)
     logs = _counted(np.log(np.where(spared, chance, 1.)), low, high)
     forever = (decisions.groupby("customer_id")["arm"].nunique() <= 1).all()

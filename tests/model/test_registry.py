@@ -78,3 +78,13 @@ def test_a_committee_comes_back_whole(tmp_path):
     first = train.save(tmp_path/"model", {"committee": team}, about, train.predictions(rows.labels, scores, "fold"))
     registry.record(tmp_path/"mlflow", tmp_path/"model")
     assert np.array_equal(registry.champion(tmp_path/"mlflow").margin(rows.x), first.margin(rows.x))
+
+
+def test_the_alias_follows_the_model_folder_back_and_a_registry_that_never_saw_it_records_it(tmp_path):
+    for seed, name in ((1, "one"), (2, "two")):
+        model(tmp_path/name, seed)
+        registry.record(tmp_path/"mlflow", tmp_path/name)
+    assert registry.champion(tmp_path/"mlflow").version == train.load(tmp_path/"two").version
+    assert registry.point(tmp_path/"mlflow", tmp_path/"one") == "1"
+    assert registry.champion(tmp_path/"mlflow").version == train.load(tmp_path/"one").version and len(registry.history(tmp_path/"mlflow")) == 2
+    assert registry.point(tmp_path/"fresh", tmp_path/"two") == "1"
