@@ -61,8 +61,7 @@ model-card: $(READY) ## the model-risk pack of the last run, or of ROOT=folder; 
 	@python -c "from predelinquency.model import pack; print(pack.opened('$(or $(ROOT),data)'))"
 
 rollback: $(READY) ## the model before this one: its lock and figures from git, its files from DVC, the registry's alias; refuses when it cannot
-	@python -c "import typer; from predelinquency import cli; from predelinquency.model import promotion; \\
-	  typer.run(cli.told(lambda: print('model {version} is back (was {was}), as of commit {commit}; parameters and code are still those of today: commit this, and do not run before they are set back too'.format(**promotion.rollback()))))"
+	@python -c "import typer; from predelinquency import cli; from predelinquency.model import promotion; typer.run(cli.told(lambda: print('model {version} is back (was {was}), as of commit {commit}; parameters and code are still those of today: commit this, and set them back before the next run'.format(**promotion.rollback()))))"
 
 test: $(READY) browser ## style, types, every lesson of the notebooks, every test
 	ruff check
