@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SYMBOLS', 'ROOT_VARIABLE', 'DUE_WORDS', 'SEGMENTS', 'SORTS', 'CHANNEL_WORDS', 'money', 'day', 'chance', 'one_in',
-           'plain', 'Results', 'here', 'current', 'tenure', 'Overview', 'load', 'weekly', 'band_counts', 'movers',
-           'segments', 'day_plan', 'remarks', 'Query', 'listing', 'Found', 'find', 'Customer', 'customer', 'balances',
-           'flows', 'paydays', 'settle', 'why_no_score', 'passed_over']
+           'plain', 'Results', 'here', 'example', 'current', 'tenure', 'Overview', 'load', 'weekly', 'band_counts',
+           'movers', 'segments', 'day_plan', 'remarks', 'Query', 'listing', 'Found', 'find', 'Customer', 'customer',
+           'balances', 'flows', 'paydays', 'settle', 'why_no_score', 'passed_over']
 
 # %% ../../nbs/70_dashboard.state.ipynb #c003
 import json, os, re
@@ -107,6 +107,67 @@ def _read(results:Results, path:str, columns:Sequence[str]|None=None, where:Any=
     return pq.read_table(results.root/path, columns=list(columns) if columns else None, filters=where).to_pandas()
 
 # %% ../../nbs/70_dashboard.state.ipynb #c019
+_EXAMPLE = """
+customers: 0 A-100 2019-05-01 plus | 1 B-200 2023-02-01 everyday | 2 C-300 2025-05-20 everyday
+dues: 0 7 4 rent 2025-05-01 | 0 7 5 rent 2025-06-01 | 0 7 6 rent 2025-07-18 | 1 8 4 loan 2025-05-10 | 1 8 5 loan 2025-06-10 | 1 8 6 loan 2025-07-20 | 1 9 1 telecom 2025-07-05
+paid: 0 7 4 2025-05-01 | 0 7 5 2025-06-02 | 1 8 4 2025-05-10 | 1 8 5 2025-06-19
+"""
+
+# %% ../../nbs/70_dashboard.state.ipynb #c020
+def _rows(name:str, columns:str)->pd.DataFrame:
+    "One line of the example as a table."
+    line = next(x for x in _EXAMPLE.splitlines() if x.startswith(name + ":")).removeprefix(name + ":")
+    frame = pd.DataFrame([row.split() for row in line.split("|")], columns=columns.split())
+    whole = {c: "int64" for c in frame if c.endswith("_id") and c != "source_id"} | ({"instalment": "int32"} if "instalment" in frame else {})
+    return frame.astype(whole | {c: "datetime64[ms]" for c in frame if c.endswith(("_on", "_at"))})
+
+# %% ../../nbs/70_dashboard.state.ipynb #c021
+def example(
+    folder:Path|str, # new
+)->Path:             # the folder, with all that the page reads
+    "Results of three invented customers on 1 July 2025."
+    folder = Path(folder)
+    people = _rows("customers", "customer_id source_id joined_on segment").assign(time_zone="Europe/London")
+    dues = _rows("dues", "customer_id obligation_id instalment kind due_on").assign(amount_minor=60_000, autopay=False, currency="GBP")
+    dues["announced_at"] = (dues.due_on - pd.Timedelta(days=40)).astype("datetime64[ms]")
+    paid = _rows("paid", "customer_id obligation_id instalment paid_at").assign(amount_minor=60_000).merge(dues[["obligation_id", "instalment", "due_on"]])
+    accounts = people[["customer_id"]].assign(account_id=people.customer_id * 10, kind="current", opened_on=people.joined_on, limit_minor=0, currency="GBP")
+    tables = dict(customers=people, obligations=dues, payments=paid.assign(arrived_at=paid.paid_at), accounts=accounts, transactions=_example_moves())
+    for name, frame in tables.items():
+        words = {c.name: pd.CategoricalDtype(list(c.words)) for c in schema.TABLES[name].columns if c.words}
+        schema.write(folder/"raw", schema.TABLES[name], frame.astype(words))
+    _example_results(folder)
+    return folder
+
+# %% ../../nbs/70_dashboard.state.ipynb #c022
+def _example_moves()->pd.DataFrame:
+    "Pay until March for Ben, every month for Ada; shopping every week for both."
+    moves = [(who, on, 210_000, "salary") for who, last in ((0, "2025-06"), (1, "2025-03")) for on in pd.date_range("2025-01-01", f"{last}-25", freq="MS") + pd.Timedelta(days=24)]
+    moves += [(who, on, -30_000, "groceries") for who in (0, 1) for on in pd.date_range("2024-12-28", "2025-06-28", freq="W-SAT")]
+    frame = pd.DataFrame(moves, columns=["customer_id", "booked_at", "amount_minor", "category"]).sort_values(["customer_id", "booked_at"], ignore_index=True).astype({"booked_at": "datetime64[ms]"})
+    frame["seq"] = frame.groupby("customer_id").cumcount().astype("int32")
+    return frame.assign(transaction_id=frame.index, account_id=frame.customer_id * 10, arrived_at=frame.booked_at, currency="GBP", counterparty=pd.Series([None] * len(frame), dtype="str"), status="booked",
+                        balance_after_minor=150_000 + frame.groupby("customer_id").amount_minor.cumsum())
+
+# %% ../../nbs/70_dashboard.state.ipynb #c023
+def _example_results(folder:Path)->None:
+    "Scores, labels and reasons."
+    weeks = pd.date_range("2025-05-20", "2025-07-01", freq="7D").astype("datetime64[ms]")
+    chances = [(who, on, start * (1 + .55 * who) ** n) for who, start in ((0, .004), (1, .012)) for n, on in enumerate(weeks)]
+    scores = pd.DataFrame(chances, columns=["customer_id", "as_of", "probability"])
+    live = scores[scores.as_of == weeks[-1]]
+    live = pd.concat([live, live.head(1).assign(customer_id=2)]).assign(repeat=0, split="live", eligible=[True, True, False])
+    labels = scores.assign(split="live", **{f"due_{what}_{k}": 0 for what in ("count", "minor") for k in TARGET_KINDS})
+    for who, kind in ((0, "rent"), (1, "loan")): labels.loc[labels.customer_id == who, [f"due_count_{kind}", f"due_minor_{kind}"]] = [1, 60_000]
+    signs = [("payment", "50% of all dues were paid after their date", "Some payments were made after their date", .9), ("income", "98 days since the last payday", "Your pay has changed", .6),
+             ("spending", "gambling is 0.04 of outgoings", None, .1)]
+    reasons = pd.DataFrame([(1, weeks[-1], n + 1, *sign) for n, sign in enumerate(signs)], columns=["customer_id", "as_of", "rank", "group", "analyst", "customer", "contribution"])
+    for path, frame in {"model/predictions": live, "reports/scores": scores, "reports/reasons": reasons, "features/labels/customers-000000000-000000002": labels}.items():
+        (folder/path).parent.mkdir(parents=True, exist_ok=True)
+        frame.to_parquet(folder/f"{path}.parquet", index=False)
+    (folder/"reports/simulate.json").write_text("{}\n")
+
+# %% ../../nbs/70_dashboard.state.ipynb #c026
 def current(results:Results)->tuple[pd.DataFrame, bool]: # customer_id, as_of, eligible, probability: one row a customer; whether they stand on one day
     "The latest score of every customer."
     columns = ["customer_id", "as_of", "repeat", "split", "eligible", "probability"]
@@ -117,7 +178,7 @@ def current(results:Results)->tuple[pd.DataFrame, bool]: # customer_id, as_of, e
     own = rows[rows.repeat >= 0].groupby(["customer_id", "as_of"], as_index=False).agg(eligible=("eligible", "first"), probability=("probability", "mean"))
     return own.drop_duplicates("customer_id", keep="last", ignore_index=True), False
 
-# %% ../../nbs/70_dashboard.state.ipynb #c020
+# %% ../../nbs/70_dashboard.state.ipynb #c028
 def tenure(
     days:pd.Series, # since the customer joined
 )->pd.Series:       # ordered words
@@ -125,10 +186,10 @@ def tenure(
     words = ["under 6 months", "6 to 12 months", "1 to 3 years", "3 to 10 years", "over 10 years"]
     return pd.cut(days, [-np.inf, 183, 365, 3 * 365.25, 10 * 365.25, np.inf], labels=words, right=False)
 
-# %% ../../nbs/70_dashboard.state.ipynb #c021
+# %% ../../nbs/70_dashboard.state.ipynb #c030
 DUE_WORDS = {"loan": "a loan instalment", "card": "a card payment", "mortgage": "a mortgage payment", "rent": "the rent"}
 
-# %% ../../nbs/70_dashboard.state.ipynb #c022
+# %% ../../nbs/70_dashboard.state.ipynb #c031
 def _dues(results:Results, now:pd.DataFrame)->pd.DataFrame:
     "What falls due in each customer's window, as a word, a count and an amount."
     counts, sums = [f"due_count_{k}" for k in TARGET_KINDS], [f"due_minor_{k}" for k in TARGET_KINDS]
@@ -139,7 +200,7 @@ def _dues(results:Results, now:pd.DataFrame)->pd.DataFrame:
     found["due"] = np.select([found.kinds == 0, found.kinds == 1], ["Nothing", single], "Several")
     return now.merge(found[["customer_id", "as_of", "due", "due_minor"]], on=["customer_id", "as_of"], how="left")
 
-# %% ../../nbs/70_dashboard.state.ipynb #c023
+# %% ../../nbs/70_dashboard.state.ipynb #c032
 @dataclass(frozen=True)
 class Overview:
     "The whole book on one day, in memory: about 3 MB for 10,000 customers."
@@ -165,7 +226,7 @@ class Overview:
         "The currency that most customers have."
         return str(self.people.currency.mode().iloc[0]) if self.people.currency.notna().any() else str(self.rules.policy["currency"])
 
-# %% ../../nbs/70_dashboard.state.ipynb #c024
+# %% ../../nbs/70_dashboard.state.ipynb #c033
 def load(
     root:Path|str,                # a folder of results
     rules:engine.Book|None=None,  # None: the shipped policy
@@ -184,12 +245,12 @@ def load(
     if plan is not None: people = people.merge(plan[["customer_id", "arm", "action", "channel", "rule"]], on="customer_id", how="left")
     return Overview(results, rules, people, weekly(scores, rules), plan, as_of, before, _learnt(results), _settings(results), stamp)
 
-# %% ../../nbs/70_dashboard.state.ipynb #c025
+# %% ../../nbs/70_dashboard.state.ipynb #c034
 def _codes(rules:engine.Book, probability:pd.Series)->np.ndarray:
     "Number of the band, 0 the lowest; -1 without a score."
     return np.where(probability.isna(), -1, np.searchsorted([b.low for b in rules.policy.bands], probability, side="right") - 1)
 
-# %% ../../nbs/70_dashboard.state.ipynb #c026
+# %% ../../nbs/70_dashboard.state.ipynb #c035
 def _people(results:Results, rules:engine.Book, now:pd.DataFrame)->pd.DataFrame:
     "Score, band, movement, segment, tenure, what is due and the first reason of everybody."
     people = schema.read(results.root/"raw", "customers", columns=["customer_id", "source_id", "joined_on", "segment"])
@@ -205,7 +266,7 @@ def _people(results:Results, rules:engine.Book, now:pd.DataFrame)->pd.DataFrame:
                        change=rows.probability - rows.before, sign=rows.customer_id.map(_first_reasons(results, now)))
     return rows.sort_values(["probability", "customer_id"], ascending=[False, True], ignore_index=True)
 
-# %% ../../nbs/70_dashboard.state.ipynb #c027
+# %% ../../nbs/70_dashboard.state.ipynb #c036
 def _first_reasons(results:Results, now:pd.DataFrame)->pd.Series:
     "By customer: the strongest sign, in the words of staff."
     if not len(now): return pd.Series(dtype=object)
@@ -213,18 +274,18 @@ def _first_reasons(results:Results, now:pd.DataFrame)->pd.Series:
     if found is None: return pd.Series(dtype=object)
     return found.merge(now[["customer_id", "as_of"]]).drop_duplicates("customer_id").set_index("customer_id").analyst.astype(object)
 
-# %% ../../nbs/70_dashboard.state.ipynb #c028
+# %% ../../nbs/70_dashboard.state.ipynb #c037
 def _plan(results:Results)->pd.DataFrame|None:
     columns = ["customer_id", "as_of", "arm", "band", "action", "channel", "rule", "because", "value_minor", "intended", "approval", "review"]
     return _read(results, "reports/plan.parquet", columns)
 
-# %% ../../nbs/70_dashboard.state.ipynb #c029
+# %% ../../nbs/70_dashboard.state.ipynb #c038
 def _learnt(results:Results)->pd.Timestamp|None:
     "The last moment that taught the model or stopped its training."
     found = _read(results, "features/labels", ["as_of", "split"], [("split", "in", ["train", "stop"])])
     return None if found is None or not len(found) else pd.Timestamp(found.as_of.max())
 
-# %% ../../nbs/70_dashboard.state.ipynb #c030
+# %% ../../nbs/70_dashboard.state.ipynb #c039
 def _settings(results:Results)->dict[str, Any]:
     "What the run was told, from the model's own record."
     known = dict(grace_days=5, horizon_from_days=15, horizon_to_days=28, min_history_days=90)
@@ -232,7 +293,7 @@ def _settings(results:Results)->dict[str, Any]:
     manifest = json.loads((results.root/"model/manifest.json").read_text())
     return known | manifest.get("params", {}).get("base", {}) | dict(version=manifest.get("version", ""))
 
-# %% ../../nbs/70_dashboard.state.ipynb #c032
+# %% ../../nbs/70_dashboard.state.ipynb #c041
 def weekly(
     scores:pd.DataFrame|None, # customer_id, as_of, probability; None: there is no history
     rules:engine.Book,
@@ -246,7 +307,7 @@ def weekly(
     frame = pd.DataFrame(counts, columns=names).assign(as_of=days, customers=counts.sum(1), expected=np.bincount(at, scores.probability))
     return frame[["as_of", "customers", "expected", *names]].tail(weeks).reset_index(drop=True)
 
-# %% ../../nbs/70_dashboard.state.ipynb #c033
+# %% ../../nbs/70_dashboard.state.ipynb #c044
 def band_counts(over:Overview)->pd.DataFrame: # `id`, `label`, `low`, `high`, `customers`, `expected`, `change` (nan: not known)
     "How many stand in each band, and how that changed since the snapshot before."
     rows = over.scored
@@ -254,7 +315,7 @@ def band_counts(over:Overview)->pd.DataFrame: # `id`, `label`, `low`, `high`, `c
     return pd.DataFrame([dict(id=b.id, label=b.label, low=b.low, high=b.high, customers=int((rows.band == b.id).sum()), expected=float(rows.probability[rows.band == b.id].sum()),
                               change=float((both.band == b.id).sum() - (both.band_before == b.id).sum()) if len(both) else np.nan) for b in over.bands])
 
-# %% ../../nbs/70_dashboard.state.ipynb #c034
+# %% ../../nbs/70_dashboard.state.ipynb #c046
 def movers(
     over:Overview,
     most:int=5,
@@ -265,10 +326,10 @@ def movers(
     rows = rows[rows.change > 0] if rising else rows[rows.change < 0]
     return rows.sort_values("change", ascending=not rising).head(most)
 
-# %% ../../nbs/70_dashboard.state.ipynb #c035
+# %% ../../nbs/70_dashboard.state.ipynb #c048
 SEGMENTS = {"segment": "The bank’s segment", "due": "What falls due", "tenure": "Time with the bank"}
 
-# %% ../../nbs/70_dashboard.state.ipynb #c036
+# %% ../../nbs/70_dashboard.state.ipynb #c049
 def segments(
     over:Overview,
     by:str, # one of `SEGMENTS`
@@ -279,7 +340,7 @@ def segments(
     found = found.assign(name=found["name"].astype(str), share=found.alert / found.customers)
     return found if by == "tenure" else found.sort_values("share", ascending=False, ignore_index=True)
 
-# %% ../../nbs/70_dashboard.state.ipynb #c037
+# %% ../../nbs/70_dashboard.state.ipynb #c051
 def day_plan(over:Overview)->dict[str, Any]|None: # as `engine.summary`, with `doing` (what is done) and `left` (why not), as tables; None: there is no plan
     "The plan of the day in numbers."
     if over.plan is None or not len(over.plan): return None
@@ -290,7 +351,7 @@ def day_plan(over:Overview)->dict[str, Any]|None: # as `engine.summary`, with `d
     left = over.plan[over.plan.action == "nothing"].groupby("because").agg(customers=("customer_id", "size"), rule=("rule", "first")).reset_index()
     return engine.summary(over.rules, over.plan) | dict(doing=doing, left=left.sort_values("customers", ascending=False, ignore_index=True), as_of=str(over.plan.as_of.iloc[0]))
 
-# %% ../../nbs/70_dashboard.state.ipynb #c038
+# %% ../../nbs/70_dashboard.state.ipynb #c052
 def remarks(over:Overview)->list[tuple[str, str]]: # kind (simulated, sample, missing) and sentence
     "What a reader must know before believing a figure, and what is not there."
     found = [("simulated", "These customers are simulated. Nobody on this page exists.")] if over.results.simulated else []
@@ -304,7 +365,7 @@ def remarks(over:Overview)->list[tuple[str, str]]: # kind (simulated, sample, mi
         found.append(("missing", f"The plan is of {day(over.plan.as_of.iloc[0])}, the scores are of {day(over.as_of)}: run the stage decide again."))
     return found
 
-# %% ../../nbs/70_dashboard.state.ipynb #c040
+# %% ../../nbs/70_dashboard.state.ipynb #c055
 @dataclass(frozen=True)
 class Query:
     "What of the list is asked for; an empty filter lets everybody through."
@@ -318,10 +379,10 @@ class Query:
     page: int = 0
     size: int = 20
 
-# %% ../../nbs/70_dashboard.state.ipynb #c041
+# %% ../../nbs/70_dashboard.state.ipynb #c056
 SORTS = ("source_id", "segment", "due_minor", "probability", "change") # columns that the list can be sorted by
 
-# %% ../../nbs/70_dashboard.state.ipynb #c042
+# %% ../../nbs/70_dashboard.state.ipynb #c057
 def listing(
     over:Overview,
     query:Query,
@@ -336,7 +397,7 @@ def listing(
     first = min(max(query.page, 0), max(len(rows) - 1, 0) // query.size) * query.size
     return rows.iloc[first:first + query.size], len(rows)
 
-# %% ../../nbs/70_dashboard.state.ipynb #c044
+# %% ../../nbs/70_dashboard.state.ipynb #c060
 @dataclass(frozen=True)
 class Found:
     "What a search came to."
@@ -344,7 +405,7 @@ class Found:
     sentence: str                     # "" when all is clear
     others: tuple[str, ...] = ()      # bank's numbers that may have been meant
 
-# %% ../../nbs/70_dashboard.state.ipynb #c045
+# %% ../../nbs/70_dashboard.state.ipynb #c061
 def find(
     over:Overview,
     text:str, # as typed
@@ -361,7 +422,7 @@ def find(
     if len(near): return Found(None, f"{len(near):,} customers have “{asked}” in their number. Type more of it.", tuple(near.source_id.head(5)))
     return Found(None, f"There is no customer “{asked[:40]}” in this book. A number looks like {people.source_id.iloc[0]}." if len(people) else "There are no customers in this book.")
 
-# %% ../../nbs/70_dashboard.state.ipynb #c047
+# %% ../../nbs/70_dashboard.state.ipynb #c064
 @dataclass(frozen=True)
 class Customer:
     "One customer at the moment of the score."
@@ -383,7 +444,7 @@ class Customer:
     @property
     def overdue(self)->pd.DataFrame: return self.dues[self.dues.state == "unpaid"]
 
-# %% ../../nbs/70_dashboard.state.ipynb #c048
+# %% ../../nbs/70_dashboard.state.ipynb #c065
 def customer(
     over:Overview,
     customer_id:int, # of `Overview.people`
@@ -401,27 +462,27 @@ def customer(
     dues = settle(tables["obligations"], tables["payments"], as_of, int(over.settings["grace_days"]), _paid_known(over.results, customer_id))
     return Customer(row, accounts, balances(moved, accounts, as_of), flows(moved, accounts), dues, paydays(moved), _history(over, row), _reasons(over, row), _decision(over.results, customer_id), currency)
 
-# %% ../../nbs/70_dashboard.state.ipynb #c049
+# %% ../../nbs/70_dashboard.state.ipynb #c066
 def _part(results:Results, name:str, customer_id:int)->Path|None:
     "The part of a table that a customer is in."
     folder = results.root/"raw"/name
     parts = [p for p in (schema.parts(folder.parent, name) if folder.is_dir() else []) if p.low <= customer_id < p.high]
     return folder/parts[0].file if parts else None
 
-# %% ../../nbs/70_dashboard.state.ipynb #c050
+# %% ../../nbs/70_dashboard.state.ipynb #c067
 def _mine(results:Results, name:str, customer_id:int)->pd.DataFrame:
     "One customer's rows of a table; without rows when there are none."
     path = _part(results, name, customer_id)
     if path is None: return schema.arrow_schema(schema.TABLES[name]).empty_table().to_pandas()
     return pq.read_table(path, filters=[("customer_id", "=", customer_id)]).to_pandas()
 
-# %% ../../nbs/70_dashboard.state.ipynb #c051
+# %% ../../nbs/70_dashboard.state.ipynb #c068
 def _paid_known(results:Results, customer_id:int)->bool:
     "Whether payments are recorded at all: a source without them cannot say what was missed."
     path = _part(results, "payments", customer_id)
     return path is not None and pq.read_metadata(path).num_rows > 0
 
-# %% ../../nbs/70_dashboard.state.ipynb #c052
+# %% ../../nbs/70_dashboard.state.ipynb #c069
 def balances(
     moved:pd.DataFrame,    # transactions that moved money, in order of booking
     accounts:pd.DataFrame, # `schema.ACCOUNTS`
@@ -436,7 +497,7 @@ def balances(
     total = lambda *which: ends[[a for a in ends if kinds[a] in which]].sum(axis=1, min_count=1)
     return pd.DataFrame(dict(balance_minor=total("current"), savings_minor=total("savings", "term_deposit"))).reset_index()
 
-# %% ../../nbs/70_dashboard.state.ipynb #c053
+# %% ../../nbs/70_dashboard.state.ipynb #c070
 def flows(
     moved:pd.DataFrame,    # transactions that moved money
     accounts:pd.DataFrame, # `schema.ACCOUNTS`
@@ -447,7 +508,7 @@ def flows(
     sums = pd.DataFrame(dict(week=week, in_minor=own.amount_minor.clip(lower=0), out_minor=-own.amount_minor.clip(upper=0)))
     return sums.groupby("week", as_index=False).sum()
 
-# %% ../../nbs/70_dashboard.state.ipynb #c054
+# %% ../../nbs/70_dashboard.state.ipynb #c071
 def paydays(
     moved:pd.DataFrame, # transactions that moved money
 )->pd.DataFrame:        # `on`, `amount_minor`
@@ -455,7 +516,7 @@ def paydays(
     pay = moved[(moved.category.astype(str).map(CATEGORY_GROUP) == "income") & (moved.amount_minor > 0)]
     return pay.groupby(pay.booked_at.dt.normalize().rename("on")).amount_minor.sum().reset_index()
 
-# %% ../../nbs/70_dashboard.state.ipynb #c055
+# %% ../../nbs/70_dashboard.state.ipynb #c072
 def settle(
     obligations:pd.DataFrame, # `schema.OBLIGATIONS` of one customer
     payments:pd.DataFrame,    # `schema.PAYMENTS` of the same
@@ -476,7 +537,7 @@ def settle(
     dues["state"] = np.select([full & in_time, full, ~over & (known | (dues.due_on >= as_of)), np.full(len(dues), not known)], ["paid", "late", "coming", "unknown"], "unpaid")
     return dues[["kind", "due_on", "amount_minor", "currency", "autopay", "paid_on", "state"]].astype({"kind": str}).sort_values(["due_on", "amount_minor"], ignore_index=True)
 
-# %% ../../nbs/70_dashboard.state.ipynb #c056
+# %% ../../nbs/70_dashboard.state.ipynb #c073
 def _history(over:Overview, row:dict[str, Any])->pd.DataFrame:
     "All weekly scores of a customer, and which of them the model had learnt from."
     mine = [("customer_id", "=", row["customer_id"])]
@@ -486,7 +547,7 @@ def _history(over:Overview, row:dict[str, Any])->pd.DataFrame:
     learnt = set(words.as_of[words.split.isin(["train", "stop"])]) if words is not None else set()
     return found.assign(learnt=found.as_of.isin(learnt))
 
-# %% ../../nbs/70_dashboard.state.ipynb #c057
+# %% ../../nbs/70_dashboard.state.ipynb #c074
 def _reasons(over:Overview, row:dict[str, Any])->pd.DataFrame:
     columns = ["rank", "group", "analyst", "customer", "contribution"]
     found = _read(over.results, "reports/reasons.parquet", columns, [("customer_id", "=", row["customer_id"]), ("as_of", "=", pd.Timestamp(row["as_of"]))]) if row["scored"] else None
@@ -494,14 +555,14 @@ def _reasons(over:Overview, row:dict[str, Any])->pd.DataFrame:
     found = found[found.contribution > 0].sort_values("rank", ignore_index=True)
     return found.assign(customer=found.customer.astype(object).where(found.customer.notna(), None))[columns[1:]]
 
-# %% ../../nbs/70_dashboard.state.ipynb #c058
+# %% ../../nbs/70_dashboard.state.ipynb #c075
 def _decision(results:Results, customer_id:int)->dict[str, Any]|None:
     found = _read(results, "reports/plan.parquet", None, [("customer_id", "=", customer_id)])
     if found is None or not len(found): return None
     row = {k: None if isinstance(v, float) and v != v or v is pd.NaT or v is pd.NA else v for k, v in found.iloc[0].to_dict().items()}
     return row | dict(refusals=tuple(Refusal(**r) for r in json.loads(row["refusals"] or "[]")))
 
-# %% ../../nbs/70_dashboard.state.ipynb #c059
+# %% ../../nbs/70_dashboard.state.ipynb #c077
 def why_no_score(over:Overview, one:Customer)->str: # "" when there is one
     "Why somebody has no score."
     if one.row["scored"]: return ""
@@ -509,7 +570,7 @@ def why_no_score(over:Overview, one:Customer)->str: # "" when there is one
     if days < over.settings["min_history_days"]: return f"With the bank for {days} days: a score needs {over.settings['min_history_days']}."
     return "A payment is already overdue. This page looks ahead; the colleagues who follow up overdue payments have the case."
 
-# %% ../../nbs/70_dashboard.state.ipynb #c060
+# %% ../../nbs/70_dashboard.state.ipynb #c079
 def passed_over(
     over:Overview,
     refusals:Iterable[Refusal],
@@ -521,5 +582,5 @@ def passed_over(
         found.setdefault(action, {})[r.sentence + (f" ({CHANNEL_WORDS.get(r.channel, r.channel)})" if r.channel else "")] = None
     return [(action, tuple(sentences)) for action, sentences in found.items()]
 
-# %% ../../nbs/70_dashboard.state.ipynb #c061
+# %% ../../nbs/70_dashboard.state.ipynb #c080
 CHANNEL_WORDS = {"app": "in the app", "email": "by email", "sms": "by text message", "call": "by phone"}

@@ -125,7 +125,7 @@ def remarks_html(over:Overview)->str:
     found = state.remarks(over)
     return tag("div", "".join(tag("p", text(s)) for _, s in found), "pd-remarks", role="note") if found else ""
 
-# %% ../../nbs/71_dashboard.views.ipynb #c021
+# %% ../../nbs/71_dashboard.views.ipynb #c022
 def kpis_html(over:Overview)->str:
     "Four figures to begin with."
     rows, unscored, since = over.scored, len(over.people) - len(over.scored), f"since {day(over.before, year=False)}" if over.before is not None else ""
@@ -139,20 +139,20 @@ def kpis_html(over:Overview)->str:
              ("Moved to another band", f"{ups} · {downs}" if since else "–", f"of those scored both times {since}" if since else "needs an earlier week")]
     return "".join(tag("section", tag("h2", title) + tag("p", value, "pd-figure") + soft(said, "p"), "pd-card pd-3 pd-kpi") for title, value, said in cells)
 
-# %% ../../nbs/71_dashboard.views.ipynb #c022
+# %% ../../nbs/71_dashboard.views.ipynb #c023
 def _window(over:Overview)->str:
     "The days that the chance is about."
     if over.as_of is None: return "two to four weeks after each score"
     first, last = (over.as_of + pd.Timedelta(days=over.settings[k]) for k in ("horizon_from_days", "horizon_to_days"))
     return f"{day(first, year=False)} to {day(last, year=False)}"
 
-# %% ../../nbs/71_dashboard.views.ipynb #c023
+# %% ../../nbs/71_dashboard.views.ipynb #c024
 def _expected_change(over:Overview)->str:
     if len(over.weeks) < 2: return ""
     now, earlier = over.weeks.expected.iloc[-1], over.weeks.expected.iloc[-2]
     return delta(now - earlier, f"{abs(now - earlier):,.0f}")
 
-# %% ../../nbs/71_dashboard.views.ipynb #c024
+# %% ../../nbs/71_dashboard.views.ipynb #c026
 def bands_html(over:Overview)->str:
     "How the book is spread over the risk bands."
     rows = state.band_counts(over)
@@ -166,7 +166,7 @@ def bands_html(over:Overview)->str:
     return tag("div", stack, "pd-stack", role="img", aria_label="Share of customers in each band") + \
         table(["Band", "~Chance", "#Customers", "~#Share", "~#Misses expected", "#Since last week"], lines, "Customers in each risk band")
 
-# %% ../../nbs/71_dashboard.views.ipynb #c025
+# %% ../../nbs/71_dashboard.views.ipynb #c028
 def trend_html(over:Overview)->str:
     "Two pictures over the same weeks: customers above the lowest band, and the missed payments to expect."
     weeks = over.weeks
@@ -176,7 +176,7 @@ def trend_html(over:Overview)->str:
     return tag("h3", "Customers above the lowest band") + _picture(weeks, names, 210) + tag("p", key, "pd-key") + \
         tag("h3", "Missed payments to expect, two to four weeks ahead", "pd-gap") + _picture(weeks, ["expected"], 150)
 
-# %% ../../nbs/71_dashboard.views.ipynb #c026
+# %% ../../nbs/71_dashboard.views.ipynb #c029
 def _picture(weeks:pd.DataFrame, names:list[str], tall:int, wide:int=660, left:int=42)->str:
     "Stacked bars, one a week, as a drawing that scales with its card."
     top, last = max(float(weeks[names].sum(axis=1).max()), 1.), len(weeks) - 1
@@ -188,7 +188,7 @@ def _picture(weeks:pd.DataFrame, names:list[str], tall:int, wide:int=660, left:i
     body = "".join([*map(line, np.arange(0, top + 1e-9, step)), *(_bar(i, w, names, left, slot, y) for i, w in enumerate(weeks.to_dict("records"))), *map(mark, sorted({last // 8, last // 2, last}))])
     return tag("svg", body, "pd-svg", viewBox=f"0 0 {wide} {tall}", width="100%", role="img", aria_label=f"{' and '.join(names)}, week by week, up to {day(weeks.as_of.iloc[-1])}")
 
-# %% ../../nbs/71_dashboard.views.ipynb #c027
+# %% ../../nbs/71_dashboard.views.ipynb #c030
 def _bar(i:int, week:Mapping[str, Any], names:list[str], left:float, slot:float, y:Callable[[float], float])->str:
     "One week of the picture."
     sums = np.cumsum([0, *(week[n] for n in names)])
@@ -198,16 +198,16 @@ def _bar(i:int, week:Mapping[str, Any], names:list[str], left:float, slot:float,
     parts = [tag("rect", "", c, x=x, width=width, y=f"{y(sums[k + 1]):.1f}", height=f"{max(y(sums[k]) - y(sums[k + 1]), 0):.1f}") for k, c in enumerate(shades)]
     return tag("g", tag("title", text(said)) + "".join(parts))
 
-# %% ../../nbs/71_dashboard.views.ipynb #c028
+# %% ../../nbs/71_dashboard.views.ipynb #c031
 def movers_html(over:Overview)->str:
     "Whose chance rose and fell most."
     if over.before is None: return tag("p", "Nothing to compare with yet: movement shows from the second week on.", "pd-empty")
     def half(title:str, rising:bool)->str:
         lines = [[link(r.source_id), f"{chance(r.before)} → {tag('b', chance(r.probability))}", chip(over, r.band)] for r in state.movers(over, 5, rising).itertuples()]
-        return tag("div", tag("h3", title) + table(["Customer", "Chance then and now", "Band now"], lines, title))
+        return tag("div", tag("h3", title) + (table(["Customer", "Chance then and now", "Band now"], lines, title) if lines else tag("p", "Nobody.", "pd-empty")))
     return tag("div", half("Rose most", True) + half("Fell most", False), "pd-twins")
 
-# %% ../../nbs/71_dashboard.views.ipynb #c029
+# %% ../../nbs/71_dashboard.views.ipynb #c033
 def segments_html(over:Overview)->str:
     "Three ways to cut the book."
     found = {by: state.segments(over, by) for by in state.SEGMENTS}
@@ -216,7 +216,7 @@ def segments_html(over:Overview)->str:
     heads = ["", "#Customers", "#Misses expected", "#Need a look"]
     return "".join(card(title, table(heads, [line(r) for r in found[by].itertuples(index=False)], title), 4) for by, title in state.SEGMENTS.items())
 
-# %% ../../nbs/71_dashboard.views.ipynb #c030
+# %% ../../nbs/71_dashboard.views.ipynb #c035
 def plan_html(over:Overview)->str:
     "The plan of the day in numbers."
     found = state.day_plan(over)
@@ -228,11 +228,11 @@ def plan_html(over:Overview)->str:
     lines = "".join(tag("p", f"{tag('b', f'{n:,}')} {words}") for i, (n, words) in enumerate(facts) if n or i in (0, 3))
     doing = [[text(r.label), text(state.CHANNEL_WORDS.get(r.channel, r.channel)), f"{r.customers:,}"] for r in found["doing"].itertuples()]
     most = max([*found["left"].customers], default=1)
-    left = [[text(r.because), track(r.customers / most, calm=True), f"{r.customers:,}"] for r in found["left"].head(6).itertuples()]
+    left = [[text(r.because), track(r.customers / most, calm=True), f"{r.customers:,}"] for r in found["left"].head(8).itertuples()]
     def part(title:str, heads:list[str], rows:list[list[str]])->str: return tag("h3", title, "pd-gap") + table(heads, rows, title) if rows else ""
     return tag("div", lines, "pd-lines") + part("What is done", ["Action", "How", "#Customers"], doing) + part("Why the others are left in peace", ["", "", "#Customers"], left)
 
-# %% ../../nbs/71_dashboard.views.ipynb #c031
+# %% ../../nbs/71_dashboard.views.ipynb #c037
 def book_html(over:Overview)->str:
     "Everything above the list."
     since = f"Compared with {day(over.before)}" if over.before is not None else ""
@@ -242,12 +242,12 @@ def book_html(over:Overview)->str:
              card("Who moved", movers_html(over), 12, since), tag("div", segments_html(over), "pd-grid")]
     return tag("h1", "The book", "pd-hidden-label", tabindex=-1) + tag("div", "".join(parts), "pd-column")
 
-# %% ../../nbs/71_dashboard.views.ipynb #c033
+# %% ../../nbs/71_dashboard.views.ipynb #c039
 def _select(name:str, title:str, chosen:str, options:Iterable[tuple[str, str]])->str:
     inside = "".join(tag("option", text(word), value=v, **({"selected": ""} if v == chosen else {})) for v, word in options)
     return tag("label", title + tag("select", inside, data_act=name))
 
-# %% ../../nbs/71_dashboard.views.ipynb #c034
+# %% ../../nbs/71_dashboard.views.ipynb #c040
 def filters_html(over:Overview, q:Query)->str:
     "The filters above the list."
     actions = over.rules.policy.actions
@@ -258,7 +258,7 @@ def filters_html(over:Overview, q:Query)->str:
     if "action" in over.people: parts.append(_select("action", "Action", q.action, words("action", lambda a: actions[a].label if a in actions else a)))
     return tag("div", "".join(parts) + tag("button", "Clear", "pd-button", type="button", data_act="clear"), "pd-filters")
 
-# %% ../../nbs/71_dashboard.views.ipynb #c035
+# %% ../../nbs/71_dashboard.views.ipynb #c041
 def list_html(over:Overview, q:Query)->str:
     "One page of customers, with its filters."
     rows, total = state.listing(over, q)
@@ -272,14 +272,14 @@ def list_html(over:Overview, q:Query)->str:
     body = table(heads, [_line(over, r) for r in rows.to_dict("records")], "Customers") if total else tag("p", "Nobody in this book fits these filters.", "pd-empty")
     return tag("section", tag("h2", "Customers") + tag("div", filters_html(over, q) + body + foot, "pd-column"), "pd-card pd-list")
 
-# %% ../../nbs/71_dashboard.views.ipynb #c036
+# %% ../../nbs/71_dashboard.views.ipynb #c042
 def _line(over:Overview, r:Mapping[str, Any])->list[str]:
     "One customer of the list."
     amount = soft(money(r["due_minor"], r["currency"] if isinstance(r["currency"], str) else over.currency)) if pd.notna(r["due_minor"]) and r["due_minor"] else ""
     moved = "" if pd.isna(r["change"]) else delta(r["change"], points(r["change"])) if abs(r["change"]) >= .0005 else soft("steady")
     return [link(r["source_id"]), text(str(r["segment"]).capitalize()), f"{text(r['due'])} {amount}", tag("b", chance(r["probability"])), chip(over, r["band"]), moved, soft(text(state.plain(r["sign"])))]
 
-# %% ../../nbs/71_dashboard.views.ipynb #c038
+# %% ../../nbs/71_dashboard.views.ipynb #c045
 def who_html(over:Overview, one:Customer)->str:
     "Who this is, and how likely."
     r, kinds = one.row, one.accounts.kind.astype(str).value_counts(sort=False)
@@ -290,7 +290,7 @@ def who_html(over:Overview, one:Customer)->str:
     who = tag("section", tag("div", left, "pd-column") + tag("div", _risk(over, one), "pd-risk"), "pd-card pd-who")
     return tag("p", tag("a", "← The book", href="#"), "pd-crumb") + who
 
-# %% ../../nbs/71_dashboard.views.ipynb #c039
+# %% ../../nbs/71_dashboard.views.ipynb #c046
 def _risk(over:Overview, one:Customer)->str:
     "The chance in large figures, or why there is none."
     r, first, last = one.row, over.settings["horizon_from_days"], over.settings["horizon_to_days"]
@@ -299,7 +299,7 @@ def _risk(over:Overview, one:Customer)->str:
     said = soft(f"chance of missing a loan, card or housing payment {first} to {last} days from the score", "p")
     return tag("div", tag("p", chance(r["probability"]), "pd-big") + soft(one_in(r["probability"]), "p")) + tag("div", chip(over, r["band"]) + said + moved, "pd-measure")
 
-# %% ../../nbs/71_dashboard.views.ipynb #c040
+# %% ../../nbs/71_dashboard.views.ipynb #c048
 def reasons_html(one:Customer)->str:
     "What raises the chance, in the words of staff and in those a customer may hear."
     if not one.row["scored"]: return tag("p", "No score, so no reasons.", "pd-empty")
@@ -311,7 +311,7 @@ def reasons_html(one:Customer)->str:
         return tag("div", tag("span", text(state.plain(r.analyst)), "what") + tag("span", said, "said") + tag("span", push, "push"), "pd-reason")
     return "".join(line(r) for r in one.reasons.itertuples())
 
-# %% ../../nbs/71_dashboard.views.ipynb #c041
+# %% ../../nbs/71_dashboard.views.ipynb #c050
 def action_html(over:Overview, one:Customer)->str:
     "What is proposed, the message as the customer would read it, and why not something else."
     d, actions = one.decision, over.rules.policy.actions
@@ -323,16 +323,16 @@ def action_html(over:Overview, one:Customer)->str:
     message = tag("div", (tag("b", text(d["subject"])) if d["subject"] else "") + text(d["message"]), "pd-message") if d["message"] else ""
     return tag("h3", text(label), "pd-action") + "".join(soft(text(n), "p") for n in notes if n) + tag("div", message + others_html(over, one), "pd-column pd-gap")
 
-# %% ../../nbs/71_dashboard.views.ipynb #c042
+# %% ../../nbs/71_dashboard.views.ipynb #c051
 APPROVAL_WORDS = {"automatic": "", "team_lead": "A team lead must agree first.", "specialist": "A specialist makes the contact."}
 
-# %% ../../nbs/71_dashboard.views.ipynb #c043
+# %% ../../nbs/71_dashboard.views.ipynb #c052
 def _due_words(d:Mapping[str, Any], one:Customer)->str:
     "The due that a decision is about."
     what = state.DUE_WORDS.get(d["kind"], "a payment")
     return f"{what} of {money(d['amount_minor'], d['currency'] or one.currency)} due on {day(d['due_on'])}" if d["amount_minor"] else what
 
-# %% ../../nbs/71_dashboard.views.ipynb #c044
+# %% ../../nbs/71_dashboard.views.ipynb #c053
 def others_html(over:Overview, one:Customer)->str:
     "Why the other actions were not taken."
     if one.decision is None: return ""
@@ -341,7 +341,7 @@ def others_html(over:Overview, one:Customer)->str:
     open_ = {} if one.decision["channel"] else {"open": ""}
     return tag("details", tag("summary", "Why nothing else was chosen") + tag("ul", "".join(tag("li", x) for x in lines)), **open_) if lines else ""
 
-# %% ../../nbs/71_dashboard.views.ipynb #c045
+# %% ../../nbs/71_dashboard.views.ipynb #c054
 def coming_html(over:Overview, one:Customer)->str:
     "What is due next."
     due, late = one.coming.head(8), one.overdue
@@ -355,7 +355,7 @@ def coming_html(over:Overview, one:Customer)->str:
     if not len(due): return warn + tag("p", "Nothing has been announced for the weeks ahead.", "pd-empty")
     return warn + table(["Due", "~", "What", "#Amount", "~How"], [line(r) for r in due.itertuples()], "What is due next")
 
-# %% ../../nbs/71_dashboard.views.ipynb #c046
+# %% ../../nbs/71_dashboard.views.ipynb #c056
 def gaps(one:Customer)->list[str]:
     "What is missing about a customer, in words."
     found = []
@@ -365,20 +365,20 @@ def gaps(one:Customer)->list[str]:
     elif (one.dues.state == "unknown").any(): found.append("Payments towards the dues are not recorded in this source: whether they were paid is not known.")
     return found
 
-# %% ../../nbs/71_dashboard.views.ipynb #c048
+# %% ../../nbs/71_dashboard.views.ipynb #c059
 def cash_figure(one:Customer)->Any: # a plotly figure
     "Balance, dues, paydays, money in and out."
     from predelinquency import plots
     dues = one.dues.assign(main=one.dues.kind.isin(TARGET_KINDS))
     return plots.cash_timeline(one.balance, one.flows, dues, one.paydays, one.as_of, CURRENCY_DIGITS.get(one.currency, 2), state.SYMBOLS.get(one.currency, ""))
 
-# %% ../../nbs/71_dashboard.views.ipynb #c049
+# %% ../../nbs/71_dashboard.views.ipynb #c061
 def history_figure(over:Overview, one:Customer)->Any: # a plotly figure
     "The score, week by week."
     from predelinquency import plots
     return plots.score_history(one.history, [(b.id.capitalize(), b.low) for b in over.bands])
 
-# %% ../../nbs/71_dashboard.views.ipynb #c050
+# %% ../../nbs/71_dashboard.views.ipynb #c062
 def key_html(one:Customer)->str:
     "What the signs in the first figure mean; only those that are in it."
     from predelinquency import plots
@@ -388,7 +388,7 @@ def key_html(one:Customer)->str:
              (len(one.flows), "■", plots.SKY, "money in, by week"), (len(one.flows), "■", "#B8C4CF", "money out")]
     return tag("p", "".join(tag("span", tag("span", sign, aria_hidden="true", style=f"color:{colour}") + " " + text(words)) for there, sign, colour, words in lines if there), "pd-key pd-soft")
 
-# %% ../../nbs/71_dashboard.views.ipynb #c051
+# %% ../../nbs/71_dashboard.views.ipynb #c063
 @functools.cache
 def chart_class()->type: # an anywidget class with `figure` (JSON of a plotly figure) and `named` (what it shows)
     "A place for a figure: another customer's figure is a few kilobytes, the drawing code travels once a page."
@@ -403,10 +403,10 @@ def chart_class()->type: # an anywidget class with `figure` (JSON of a plotly fi
     body = dict(_esm=_page_file("chart.js"), figure=traitlets.Unicode("").tag(sync=True), named=traitlets.Unicode("").tag(sync=True), __init__=made, __module__=__name__)
     return type("Chart", (anywidget.AnyWidget,), body)
 
-# %% ../../nbs/71_dashboard.views.ipynb #c052
+# %% ../../nbs/71_dashboard.views.ipynb #c064
 def _page_file(name:str)->str: return (files("predelinquency")/"dashboard/page"/name).read_text()
 
-# %% ../../nbs/71_dashboard.views.ipynb #c054
+# %% ../../nbs/71_dashboard.views.ipynb #c066
 class Page:
     "The page of one visitor."
     def __init__(self,
@@ -437,7 +437,7 @@ class Page:
             self.w.list.value = list_html(self.over, self.query)
         return dict(done=True, view="book")
 
-# %% ../../nbs/71_dashboard.views.ipynb #c055
+# %% ../../nbs/71_dashboard.views.ipynb #c067
 def widgets()->Any: # a namespace of ipywidgets, empty; `all` holds them
     "What the page is made of."
     import ipywidgets
@@ -452,14 +452,14 @@ def widgets()->Any: # a namespace of ipywidgets, empty; `all` holds them
     w.all = column("pd-page", begin, bar, w.remarks, w.first, w.second)
     return w
 
-# %% ../../nbs/71_dashboard.views.ipynb #c056
+# %% ../../nbs/71_dashboard.views.ipynb #c068
 @functools.cache
 def bridge_class()->type: # an anywidget class
     "The widget that carries clicks to the kernel."
     import anywidget
     return type("Bridge", (anywidget.AnyWidget,), dict(_esm=_page_file("bridge.js"), __module__=__name__))
 
-# %% ../../nbs/71_dashboard.views.ipynb #c057
+# %% ../../nbs/71_dashboard.views.ipynb #c069
 def answered(page:Page, name:str, value:str)->dict[str, Any]:
     "As `Page.act`; a failure is told in words, and in one line to whoever runs the server."
     try: return page.act(name, value)
@@ -468,7 +468,7 @@ def answered(page:Page, name:str, value:str)->dict[str, Any]:
         said = "Something went wrong while reading the results. Reload the page; if it stays, tell whoever runs this server."
         return dict(done=True, view="customer" if page.shown else "book", said=said)
 
-# %% ../../nbs/71_dashboard.views.ipynb #c058
+# %% ../../nbs/71_dashboard.views.ipynb #c070
 def nothing_html(
     root:Path,
     problem:Exception, # why there is nothing
@@ -478,7 +478,7 @@ def nothing_html(
     words = tag("p", text(said[:1].upper() + said[1:] + ".")) + (tag("p", "To fix: " + text(remedy)) if remedy else "") + soft(f"Folder of results: {text(root.name)}. Reload this page afterwards.", "p")
     return tag("section", tag("h1", "Nothing to show yet", tabindex=-1) + tag("div", words, "pd-lines pd-gap"), "pd-card")
 
-# %% ../../nbs/71_dashboard.views.ipynb #c059
+# %% ../../nbs/71_dashboard.views.ipynb #c071
 def draw_book(
     w:Any,              # from `widgets`
     over:Overview|None,
@@ -489,7 +489,7 @@ def draw_book(
     w.head.value = header_html(over)
     w.remarks.value, w.book.value, w.list.value = ("", nothing, "") if over is None else (remarks_html(over), book_html(over), list_html(over, query))
 
-# %% ../../nbs/71_dashboard.views.ipynb #c060
+# %% ../../nbs/71_dashboard.views.ipynb #c072
 def draw_customer(
     w:Any, # from `widgets`
     over:Overview, one:Customer,
@@ -507,7 +507,7 @@ def draw_customer(
     w.history_head.value = tag("h2", "Chance, week by week") + soft(said, "p")
     w.next.value = card("What is due next", coming_html(over, one))
 
-# %% ../../nbs/71_dashboard.views.ipynb #c061
+# %% ../../nbs/71_dashboard.views.ipynb #c073
 def _find(page:Page, value:str)->dict[str, Any]:
     view = "customer" if page.shown else "book"
     if page.over is None: return dict(done=True, view=view, said="There are no results to search in yet.")
@@ -515,7 +515,7 @@ def _find(page:Page, value:str)->dict[str, Any]:
     if found.customer_id is None: return dict(done=True, view=view, said=found.sentence, others=list(found.others))
     return dict(go=str(page.over.people.source_id[page.over.people.customer_id == found.customer_id].iloc[0]), said="")
 
-# %% ../../nbs/71_dashboard.views.ipynb #c062
+# %% ../../nbs/71_dashboard.views.ipynb #c074
 def _open(page:Page, value:str)->dict[str, Any]:
     "Show the customer that the address names, or the book when it names none."
     found, was = state.find(page.over, value) if page.over is not None and value else None, page.shown
@@ -525,7 +525,7 @@ def _open(page:Page, value:str)->dict[str, Any]:
     for view, off in ((page.w.first, known), (page.w.second, not known)): (view.add_class if off else view.remove_class)("pd-hidden")
     return dict(done=True, view="customer" if known else "book", customer=page.shown, said="" if found is None or known else found.sentence, opened=bool(value or was))
 
-# %% ../../nbs/71_dashboard.views.ipynb #c063
+# %% ../../nbs/71_dashboard.views.ipynb #c075
 def chosen(q:Query, name:str, value:str)->Query:
     "Another filter, order or page of the list; what is not known changes nothing."
     if name in ("band", "due", "segment", "action", "moved"): return replace(q, **{name: value, "page": 0}) # type: ignore[arg-type]
@@ -533,7 +533,7 @@ def chosen(q:Query, name:str, value:str)->Query:
     if name == "page" and value.isdecimal(): return replace(q, page=int(value))
     return Query() if name == "clear" else q
 
-# %% ../../nbs/71_dashboard.views.ipynb #c064
+# %% ../../nbs/71_dashboard.views.ipynb #c077
 def show()->Any: # the widget
     "The page on the results this process was started for; a kernel kept warm for the next visitor reads one customer ahead."
     page = Page(state.here().root)
@@ -541,10 +541,10 @@ def show()->Any: # the widget
         for value in (str(page.over.people.source_id.iloc[0]), ""): page.act("open", value)
     return page.w.all
 
-# %% ../../nbs/71_dashboard.views.ipynb #c066
+# %% ../../nbs/71_dashboard.views.ipynb #c080
 ALLOWED = ("@voila-dashboards/widgets-manager8", "@jupyter-widgets/jupyterlab-manager", "anywidget") # what the page is made of; everything else in the environment is meant for JupyterLab
 
-# %% ../../nbs/71_dashboard.views.ipynb #c067
+# %% ../../nbs/71_dashboard.views.ipynb #c081
 @dataclass(frozen=True)
 class Server:
     "What to start, with which environment, and where the page then is."
@@ -552,16 +552,16 @@ class Server:
     env: Mapping[str, str]
     url: str
 
-# %% ../../nbs/71_dashboard.views.ipynb #c068
+# %% ../../nbs/71_dashboard.views.ipynb #c082
 OPTIONS = {"Voila.port_retries": 0, "Voila.log_level": "WARN", "template": "predelinquency", "theme": "light", "strip_sources": True, "show_tracebacks": False, "pool_size": 1,
            "VoilaConfiguration.allow_template_override": "NO", "VoilaConfiguration.allow_theme_override": "NO",
            "MappingKernelManager.cull_interval": 60, "MappingKernelManager.cull_idle_timeout": 600, "MappingKernelManager.cull_connected": False} # seconds
 
-# %% ../../nbs/71_dashboard.views.ipynb #c069
+# %% ../../nbs/71_dashboard.views.ipynb #c083
 TOKEN_VARIABLE = "PREDELINQUENCY_TOKEN" # not an argument: those can be read by every user of the machine
 _START = f"import os, sys; from voila.app import main; t = os.environ.pop('{TOKEN_VARIABLE}', ''); main([*sys.argv[1:], *([f'--Voila.token={{t}}'] if t else [])])"
 
-# %% ../../nbs/71_dashboard.views.ipynb #c070
+# %% ../../nbs/71_dashboard.views.ipynb #c084
 def command(
     root:Path|str="data",    # a folder of results
     host:str="127.0.0.1", port:int=8866,
@@ -579,7 +579,7 @@ def command(
     env = {**os.environ, state.ROOT_VARIABLE: str(Path(root).resolve()), "JUPYTER_PATH": templates, TOKEN_VARIABLE: token}
     return Server(argv, env, f"http://{host}:{port}/" + (f"?token={token}" if token else ""))
 
-# %% ../../nbs/71_dashboard.views.ipynb #c071
+# %% ../../nbs/71_dashboard.views.ipynb #c086
 def serve(
     root:Path|str="data", host:str="127.0.0.1", port:int=8866, token:str="", # as in `command`
     notebook:Path|str="nbs/dashboards/risk.ipynb",
