@@ -302,11 +302,12 @@ def due_spine(
     obligations:pd.DataFrame, # `schema.OBLIGATIONS`, sorted
     payments:pd.DataFrame,    # `schema.PAYMENTS`
     base:Base,                # periods, horizon, grace, shares
+    dealt:bool=True,          # only customers dealt to the test split; False: all, none of whom may have taught
 )->pd.DataFrame:              # (n, 6) `customer_id`, `as_of`, `obligation_id`, `instalment`, `lead_days`, `missed`, sorted by customer and moment
     "The fixed cohort of dues, each at its four moments; `missed` is its outcome."
     dues = settle(obligations, payments, base.grace_days)
     first, last = (np.datetime64(d + LEADS[0], "D") for d in blocks(base)["test"])
-    tested = split(dues["customer_id"].to_numpy(), base) == SPLITS.index("test")
+    tested = (split(dues["customer_id"].to_numpy(), base) == SPLITS.index("test")) | (not dealt)
     dues = dues[tested & dues["kind"].isin(TARGET_KINDS).to_numpy() & (dues["due_on"] >= first).to_numpy() & (dues["due_on"] <= last).to_numpy()]
     rows = pd.concat([dues.assign(lead_days=np.int32(lead), as_of=dues["due_on"] - pd.Timedelta(days=lead)) for lead in LEADS], ignore_index=True)
     rows = rows[["customer_id", "as_of", "obligation_id", "instalment", "lead_days", "missed"]].sort_values(["customer_id", "as_of", "obligation_id", "instalment"], ignore_index=True)

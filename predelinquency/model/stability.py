@@ -33,9 +33,10 @@ def ratio(
     above:np.ndarray, below:np.ndarray, # (customers,) what each adds to the two sums
 )->Statistic:                           # nan when the lower sum is 0
     "A quotient of sums over customers, as a statistic."
+    both = np.column_stack([above, below]).astype(float)
     def value(w:np.ndarray)->float:
-        total = float(np.dot(w, below))
-        return float(np.dot(w, above)) / total if total > 0 else np.nan
+        first, second = ev.weighed(w, both)
+        return float(first / second) if second > 0 else np.nan
     return value
 
 # %% ../../nbs/38_model.stability.ipynb #c006
