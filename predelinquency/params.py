@@ -93,6 +93,7 @@ class Prove:
     pair_replays: int
     seeds: int
     visible_customers: int
+    world_customers: int
     bootstrap: int
 
 # %% ../nbs/02_params.ipynb #c011
