@@ -90,6 +90,7 @@ def test_the_shares_are_those_of_the_tables(made:dict[str, pd.DataFrame])->None:
             share = getattr(way, purpose) + (1 - getattr(way, purpose)) * way.wished # whoever wishes for a channel agrees to it
             found = mine[mine.purpose == purpose].consent
             assert abs(found.mean() - share) < 4 * (share * (1 - share) / len(found))**.5, (way.channel, purpose)
+    assert asked[asked.preferred].consent.dropna().all()
     assert abs(asked.groupby("customer_id").preferred.any().mean() - sum(w.wished for w in contacts.WAYS)) < .035
     assert abs(1 - asked.customer_id.nunique() / 3_000 - contacts.NEVER_ASKED) < .01
     assert 0 < asked.consent.isna().mean() < 2 * contacts.NOT_KNOWN

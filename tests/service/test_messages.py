@@ -1,4 +1,5 @@
 """What may be said, and how: good messages pass every rule, planted bad ones are caught by the rule that is meant for them."""
+import random
 import shutil
 from dataclasses import replace
 from datetime import date, timedelta
@@ -110,16 +111,16 @@ def test_the_fingerprint_changes_with_a_word_and_with_nothing_else(folder:Path)-
     assert after.templates["reminder", "sms"].id == before.templates["reminder", "sms"].id
 
 
-def test_one_judgement_holds_for_every_date_and_amount_of_its_form()->None:
-    "What `sayable` says of one message must be true of all that differ from it in digits only."
-    import random
-    rng, words = random.Random(11), messages.load(RULES)
+def test_one_judgement_holds_for_every_date_and_amount_of_its_form(monkeypatch:pytest.MonkeyPatch)->None:
+    "What `sayable` says of one message must be true of all that differ from it in digits only; text messages are given so little room that the longer half of them is refused."
+    rng, words, reminder = random.Random(11), messages.load(RULES), message("reminder", "sms")
+    monkeypatch.setitem(messages.LIMITS, "sms", len(reminder.text))
     for _ in range(3_000):
         action = RULES.actions[rng.choice([a for a in RULES.actions if a != "nothing"])]
         due = Due(1, 1, rng.choice(["loan", "card", "mortgage", "rent"]), date(2026, 1, 1) + timedelta(days=rng.randrange(700)), int(10 ** rng.uniform(0, 6.4)), rng.choice(["GBP", "GBP", "CZK"]), None)
         template, facts = words.templates[action.id, rng.choice(action.channels)], messages.facts(due, action, words.bank)
         assert messages.sayable(words, template, facts, action) is (not messages.broken(words, messages.fill(template, facts), action)), (template.id, facts)
-    assert 10 < len(words.judged) < 2_800 and all(words.judged.values())
+    assert 10 < len(words.judged) < 2_800 and {id for (id, *_), said in words.judged.items() if not said} == {reminder.id}
 
 
 @pytest.mark.parametrize("fact,value", [("amount", "all of it"), ("due_on", "29 Smarch 2026"), ("kind", "secret")])
