@@ -136,8 +136,8 @@ def test_the_stability_index_is_the_sum_over_bins():
 
 
 def test_what_is_unknown_is_a_bin_of_its_own():
-    before = np.r_[np.zeros(500), np.full(500, np.nan)]
-    assert st.psi(before, before)[0] == pytest.approx(0) and st.psi(before, np.r_[np.zeros(900), np.full(100, np.nan)])[0] > .5
+    before, grown = np.r_[np.arange(500.), np.full(500, np.nan)], np.r_[np.arange(500.), np.full(500, 490.)]
+    assert st.psi(before, before)[0] == pytest.approx(0) and st.psi(before, grown)[0] > 1
 
 
 @pytest.mark.parametrize(("n", "m"), [(200, 300), (2000, 700)])

@@ -41,13 +41,19 @@ def strangers(customers, weeks=6, seed=0):
     return Rows(pd.DataFrame(dict(customer_id=who, as_of=np.tile(pd.date_range("2025-01-06", periods=weeks, freq="7D"), len(customers)), target=(rng.random(len(who)) < .12).astype(int))), face[who])
 
 
+def test_a_broken_tripwire_is_refused_by_name_and_one_that_cannot_be_asked_is_not():
+    fine, broken, silent = tw.Tripwire("truncation", True, "fine"), tw.Tripwire("future_noise", False, "3 of 24 differ"), tw.Tripwire("timeless", None, "one moment")
+    assert tw.check([fine, silent]) == dict(truncation=True, timeless=None)
+    with pytest.raises(LeakageError, match="tripwire future_noise: 3 of 24 differ"): tw.check([fine, broken, silent])
+
+
 def test_outcomes_change_hands_as_whole_sequences_and_nothing_is_lost():
     rows = strangers(np.arange(50))
     given = tw.shuffled([rows], 3, 0)[0]
     mine, theirs = (y.reshape(50, 6).astype(int) for y in (rows.y, given))
     turned = {tuple(np.roll(row, k)) for row in mine for k in range(6)}
     assert given.sum() == rows.y.sum() and all(tuple(row) in turned for row in theirs)
-    assert (given != rows.y).any() and (tw.shuffled([rows], 3, 1)[0] != given).any() and (tw.shuffled([rows], 3, 0)[0] == given).all()
+    assert (mine.sum(1) != theirs.sum(1)).any() and (tw.shuffled([rows], 3, 1)[0] != given).any() and (tw.shuffled([rows], 3, 0)[0] == given).all()
 
 
 def test_a_customer_in_both_parts_takes_the_same_outcomes_along():
