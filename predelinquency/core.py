@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DAY_MS', 'CURRENCY_DIGITS', 'PredelinquencyError', 'SchemaError', 'ParamsError', 'LeakageError', 'PolicyError',
-           'StoreError', 'package_hash', 'kernel', 'mix', 'bits', 'uniform', 'normal', 'weekday', 'civil', 'day_number',
-           'month_length', 'to_day', 'to_date', 'to_minor', 'from_minor', 'stable_id', 'replacing']
+           'StoreError', 'package_hash', 'kernel', 'lean', 'mix', 'bits', 'uniform', 'normal', 'weekday', 'civil',
+           'day_number', 'month_length', 'to_day', 'to_date', 'to_minor', 'from_minor', 'stable_id', 'replacing']
 
 # %% ../nbs/00_core.ipynb #c003
 import hashlib, os, shutil
@@ -68,21 +68,32 @@ def _numba_cache_dir()->Path:
 
 # %% ../nbs/00_core.ipynb #c015
 if "__file__" in globals() and "NUMBA_CACHE_DIR" not in os.environ: setattr(numba_config, "CACHE_DIR", str(_numba_cache_dir()))
-_njit: Callable[..., Any] = numba.njit(cache="__file__" in globals(), nogil=True, error_model="numpy")
+_njit: Callable[..., Any] = numba.njit
+_OPTIONS: dict[str, Any] = {"cache": "__file__" in globals(), "nogil": True, "error_model": "numpy"}
 
 # %% ../nbs/00_core.ipynb #c017
+def _widened(compiled:Callable[..., Any])->Callable[..., Any]:
+    template = getattr(compiled, "get_call_template", None) # None when NUMBA_DISABLE_JIT leaves it plain Python
+    if template is None: return compiled
+    def widened(args:tuple[Any, ...], kws:dict[str, Any])->Any: return template(tuple(map(numba.types.unliteral, args)), {k: numba.types.unliteral(v) for k, v in kws.items()})
+    setattr(compiled, "get_call_template", widened)
+    return compiled
+
+# %% ../nbs/00_core.ipynb #c018
 def kernel(
     function:Callable[..., Any], # numbers, arrays and records in and out
 )->Callable[..., Any]:           # the same, compiled when first called
     "A compiled function: kept on disk, free of the interpreter lock, one version for all constants."
-    compiled = _njit(function)
-    template = getattr(compiled, "get_call_template", None) # None when NUMBA_DISABLE_JIT leaves it plain Python
-    if template is None: return compiled
-    def widened(args:tuple[Any, ...], kws:dict[str, Any])->Any: return template(tuple(map(numba.types.unliteral, args)), {k: numba.types.unliteral(v) for k, v in kws.items()})
-    compiled.get_call_template = widened
-    return compiled
+    return _widened(_njit(**_OPTIONS)(function))
 
 # %% ../nbs/00_core.ipynb #c020
+def lean(
+    function:Callable[..., Any], # as in `kernel`, but it makes no arrays, calls only such functions and returns no array
+)->Callable[..., Any]:           # the same, compiled when first called
+    "A kernel that counts no references: for small functions called millions of times."
+    return _widened(_njit(_nrt=False, **_OPTIONS)(function))
+
+# %% ../nbs/00_core.ipynb #c024
 @kernel
 def mix(
     x:np.uint64, # any 64 bits
@@ -92,7 +103,7 @@ def mix(
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
 
-# %% ../nbs/00_core.ipynb #c021
+# %% ../nbs/00_core.ipynb #c025
 @kernel
 def bits(
     seed:int,     # of the world
@@ -108,7 +119,7 @@ def bits(
     h = mix(h + np.uint64(day) * golden)
     return mix(h ^ ((np.uint64(purpose) << np.uint64(32)) + np.uint64(index) + golden))
 
-# %% ../nbs/00_core.ipynb #c022
+# %% ../nbs/00_core.ipynb #c026
 @kernel
 def uniform(
     seed:int, customer:int, day:int, purpose:int, index:int, # as in `bits`
@@ -116,7 +127,7 @@ def uniform(
     "One uniform draw."
     return float(bits(seed, customer, day, purpose, index) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
-# %% ../nbs/00_core.ipynb #c023
+# %% ../nbs/00_core.ipynb #c027
 @kernel
 def normal(
     seed:int, customer:int, day:int, purpose:int, index:int, # as in `bits`
@@ -127,10 +138,10 @@ def normal(
     v = float(mix(b + np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
     return np.sqrt(-2.0 * np.log(u)) * np.cos(2.0 * np.pi * v)
 
-# %% ../nbs/00_core.ipynb #c028
+# %% ../nbs/00_core.ipynb #c032
 DAY_MS = 86_400_000 # milliseconds in a day
 
-# %% ../nbs/00_core.ipynb #c029
+# %% ../nbs/00_core.ipynb #c033
 @kernel
 def weekday(
     day:int, # days since 1970-01-01
@@ -138,7 +149,7 @@ def weekday(
     "The day of the week."
     return (day + 3) % 7
 
-# %% ../nbs/00_core.ipynb #c030
+# %% ../nbs/00_core.ipynb #c034
 @kernel
 def civil(
     day:int, # days since 1970-01-01
@@ -153,7 +164,7 @@ def civil(
     month = mp + 3 if mp < 10 else mp - 9
     return yoe + era * 400 + (1 if month <= 2 else 0), month, doy - (153 * mp + 2) // 5 + 1
 
-# %% ../nbs/00_core.ipynb #c031
+# %% ../nbs/00_core.ipynb #c035
 @kernel
 def day_number(
     year:int, month:int, day:int, # a calendar date
@@ -166,7 +177,7 @@ def day_number(
     doe = yoe * 365 + yoe // 4 - yoe // 100 + (153 * mp + 2) // 5 + day - 1
     return era * 146_097 + doe - 719_468
 
-# %% ../nbs/00_core.ipynb #c032
+# %% ../nbs/00_core.ipynb #c036
 @kernel
 def month_length(
     year:int, month:int, # 1–12
@@ -174,7 +185,7 @@ def month_length(
     "How many days a month has."
     return day_number(year + month // 12, month % 12 + 1, 1) - day_number(year, month, 1)
 
-# %% ../nbs/00_core.ipynb #c034
+# %% ../nbs/00_core.ipynb #c038
 def to_day(
     date:Any, # a date, a datetime, `numpy.datetime64`, `pandas.Timestamp` or ISO text
 )->int:       # days since 1970-01-01
@@ -183,18 +194,18 @@ def to_day(
     except ValueError as e: raise ParamsError(f"{date!r} is not a date", remedy="write it as YYYY-MM-DD") from e
     return int(day.astype(np.int64))
 
-# %% ../nbs/00_core.ipynb #c035
+# %% ../nbs/00_core.ipynb #c039
 def to_date(
     day:int, # days since 1970-01-01
 )->str:      # YYYY-MM-DD
     "The ISO text of a day number."
     return str(np.datetime64(int(day), "D"))
 
-# %% ../nbs/00_core.ipynb #c038
+# %% ../nbs/00_core.ipynb #c042
 CURRENCY_DIGITS = dict(GBP=2, EUR=2, USD=2, CZK=2, NGN=2, CHF=2, PLN=2, SEK=2, NOK=2, DKK=2, CAD=2, AUD=2, NZD=2, INR=2, ZAR=2, KES=2, BRL=2,
                        MXN=2, JPY=0, KRW=0, VND=0, CLP=0, BHD=3, KWD=3, TND=3)
 
-# %% ../nbs/00_core.ipynb #c039
+# %% ../nbs/00_core.ipynb #c043
 def to_minor(
     amount:Any,   # text, `Decimal`, int or float, in major units
     currency:str, # ISO 4217 code, a key of `CURRENCY_DIGITS`
@@ -208,7 +219,7 @@ def to_minor(
         raise SchemaError(f"{amount!r} is not a whole number of {currency} minor units", remedy=f"{currency} has {CURRENCY_DIGITS[currency]} digits")
     return int(minor)
 
-# %% ../nbs/00_core.ipynb #c040
+# %% ../nbs/00_core.ipynb #c044
 def from_minor(
     minor:int,    # minor units
     currency:str, # ISO 4217 code
@@ -217,14 +228,14 @@ def from_minor(
     digits = CURRENCY_DIGITS[currency]
     return f"{Decimal(int(minor)).scaleb(-digits):,.{digits}f} {currency}"
 
-# %% ../nbs/00_core.ipynb #c044
+# %% ../nbs/00_core.ipynb #c048
 def stable_id(
     text:str, # any name
 )->int:       # 0 … 2**63 - 1
     "A number for a name, the same everywhere and for ever."
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
-# %% ../nbs/00_core.ipynb #c047
+# %% ../nbs/00_core.ipynb #c051
 @contextmanager
 def replacing(
     path:Path|str, # the file or folder to make or replace
@@ -241,7 +252,7 @@ def replacing(
     finally:
         shutil.rmtree(draft, ignore_errors=True) if draft.is_dir() else draft.unlink(missing_ok=True)
 
-# %% ../nbs/00_core.ipynb #c048
+# %% ../nbs/00_core.ipynb #c052
 def _take_place(draft:Path, path:Path)->None:
     "Rename `draft` to `path`; a folder that stands there is moved aside first and removed last."
     if not path.is_dir(): return os.replace(draft, path)

@@ -114,23 +114,27 @@ def features(
     return pd.concat([spine, values], axis=1)
 
 # %% ../../nbs/22_features.offline.ipynb #c016
+_plan = lru_cache(8)(plan)
+
+# %% ../../nbs/22_features.offline.ipynb #c017
 def matrix(
     tables:Mapping[str, pd.DataFrame],      # canonical tables; any may be missing
     spine:pd.DataFrame,                     # (n, >=2) `customer_id`, `as_of` (midnights), any order
     catalogue:Iterable[Feature]=CATALOGUE,  # which features
     threads:int=0,                          # how many to use; 0 is one a core
-)->np.ndarray:                              # (n, n_features) float64, in the spine's order
+    dtype:type=np.float64,                  # or float32, as panels are stored
+)->np.ndarray:                              # (n, n_features), in the spine's order
     "The same rows as plain numbers."
-    p = plan(tuple(catalogue))
+    p = _plan(tuple(catalogue))
     order, customers, asked, days = _questions(spine)
-    rows = np.empty((len(spine), len(p.features)))
+    rows:np.ndarray = np.empty((len(spine), len(p.features)), dtype)
     if len(spine): _replay(p, events(tables, customers), asked, days, rows, threads or os.cpu_count() or 1)
     if (order == np.arange(len(order))).all(): return rows
     values = np.empty_like(rows)
     values[order] = rows
     return values
 
-# %% ../../nbs/22_features.offline.ipynb #c017
+# %% ../../nbs/22_features.offline.ipynb #c018
 def _questions(spine:pd.DataFrame)->tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     "The order that sorts a spine, its customers, where each one's questions begin, and the day numbers."
     when = spine["as_of"].to_numpy().astype("datetime64[ms]").astype(np.int64)
@@ -139,16 +143,27 @@ def _questions(spine:pd.DataFrame)->tuple[np.ndarray, np.ndarray, np.ndarray, np
     customers, starts = np.unique(spine["customer_id"].to_numpy()[order], return_index=True)
     return order, customers, np.append(starts, len(spine)), when[order]//86_400_000
 
-# %% ../../nbs/22_features.offline.ipynb #c018
+# %% ../../nbs/22_features.offline.ipynb #c019
 def _replay(p:Plan, e:Events, asked:np.ndarray, days:np.ndarray, rows:np.ndarray, threads:int)->None:
     "Share the customers among threads by the number of their transactions."
     n, capacity = len(asked) - 1, max(int(np.diff(e.due_from).max(initial=0)), 1)
     work = np.cumsum(np.diff(e.move_from) + 1)
     cuts = [0, *np.searchsorted(work, work[-1]*np.arange(1, threads)/threads), n]
     with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(replay, p, e, asked, days, int(low), int(high), capacity, rows) for low, high in zip(cuts, cuts[1:], strict=False)]: done.result()
+        for done in [pool.submit(_some, p, e, asked, days, int(low), int(high), capacity, rows) for low, high in zip(cuts, cuts[1:], strict=False)]: done.result()
 
-# %% ../../nbs/22_features.offline.ipynb #c024
+# %% ../../nbs/22_features.offline.ipynb #c020
+def _some(p:Plan, e:Events, asked:np.ndarray, days:np.ndarray, low:int, high:int, capacity:int, rows:np.ndarray)->None:
+    "Replay a few customers at a time on one small sheet that stays in the cache, and store it in the precision asked for."
+    if rows.dtype == np.float64: return replay(p, e, asked, days, low, high, capacity, rows)
+    sheet = np.empty((16*int(np.diff(asked).max()), rows.shape[1]))
+    for start in range(low, high, 16):
+        stop = min(start + 16, high)
+        first, last = asked[start], asked[stop]
+        replay(p, e, asked - first, days[first:last], start, stop, capacity, sheet)
+        rows[first:last] = sheet[:last - first]
+
+# %% ../../nbs/22_features.offline.ipynb #c026
 def panel_contract(
     name:str,                              # table name
     keys:tuple[Column, ...]=(),            # further columns between the keys and the features
@@ -158,7 +173,7 @@ def panel_contract(
     whom = (Column("customer_id", "int64", "the customer", low=0), Column("as_of", "time", "the moment of knowledge, a midnight"))
     return Table(name, "features as known at `as_of`", (*whom, *keys, *(Column(f.name, "float32", f.formula, nullable=True) for f in catalogue)))
 
-# %% ../../nbs/22_features.offline.ipynb #c025
+# %% ../../nbs/22_features.offline.ipynb #c027
 def read_tables(
     raw:Path|str,    # folder of canonical tables
     part:Part|None=None, # one part, or everything
@@ -166,7 +181,7 @@ def read_tables(
     "The columns the fold needs, of every table that is there."
     return {name: read(raw, name, part, columns) for name, columns in NEEDS.items() if (Path(raw)/name).is_dir()}
 
-# %% ../../nbs/22_features.offline.ipynb #c026
+# %% ../../nbs/22_features.offline.ipynb #c028
 def read_whole(
     raw:Path|str, name:str, # folder of canonical tables, and which table
     part:Part|None=None,    # one part, or everything
@@ -175,7 +190,7 @@ def read_whole(
     if (Path(raw)/name).is_dir(): return read(raw, name, part)
     return pd.DataFrame({c.name: pd.Series(dtype=_EMPTY[c.kind]) for c in TABLES[name].columns})
 
-# %% ../../nbs/22_features.offline.ipynb #c027
+# %% ../../nbs/22_features.offline.ipynb #c029
 def panel(
     tables:Mapping[str, pd.DataFrame],     # canonical tables
     spine:pd.DataFrame,                    # (n, >=2) `customer_id`, `as_of` and the `keys`
@@ -185,10 +200,10 @@ def panel(
     "The features of a spine as they are stored: in single precision."
     spine = spine[["customer_id", "as_of", *(k.name for k in keys)]].sort_values(["customer_id", "as_of"], kind="stable", ignore_index=True)
     catalogue = tuple(catalogue)
-    values = pd.DataFrame(matrix(tables, spine, catalogue).astype(np.float32), columns=[f.name for f in catalogue], copy=False)
+    values = pd.DataFrame(matrix(tables, spine, catalogue, dtype=np.float32), columns=[f.name for f in catalogue], copy=False)
     return pd.concat([spine.astype({"as_of": "datetime64[ms]"}), values], axis=1)
 
-# %% ../../nbs/22_features.offline.ipynb #c028
+# %% ../../nbs/22_features.offline.ipynb #c030
 def write_panel(
     raw:Path|str,                                      # folder of canonical tables
     folder:Path|str,                                   # the panel becomes a folder below it

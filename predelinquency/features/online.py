@@ -15,7 +15,7 @@ import pandas as pd
 
 from ..core import LeakageError, SchemaError, StoreError, to_date, to_day
 from .fold import (CAPACITY, CLOCK, DUE, DUE_AT, MS, N_DUES, Events, Plan, emit, new, plan, replay, take_account, take_due,
-                                          take_payment, take_transaction, ACCOUNT_CLASS, N_MEASURES)
+                                          take_payment, take_transaction, ACCOUNT_CLASS)
 from .offline import events, one_name
 from ..schema import ACCOUNT_KINDS, CATEGORIES, OBLIGATION_KINDS, STATUSES
 
@@ -120,7 +120,7 @@ class Customer:
         return cls(state)
 
 # %% ../../nbs/23_features.online.ipynb #c017
-_HEAD = f"predelinquency state 1, {N_MEASURES} measures, {DUE_AT} numbers\n".encode()
+_HEAD = f"predelinquency state 2, {DUE_AT} numbers, plan {zlib.crc32(PLAN.effects.tobytes()):08x}\n".encode()
 
 # %% ../../nbs/23_features.online.ipynb #c018
 def _with_room(state:np.ndarray)->np.ndarray:
