@@ -77,8 +77,8 @@ def test_calibration_hears_the_weights(world, tmp_path):
     rows, decisions, truth = world
     kept = train.untreated({"train": rows}, noted(decisions, tmp_path), "weighted", BASE)[0]["train"].usable()
     for onsets in (100, 5000):
-        numbers = train.calibrate(truth[kept.labels.customer_id] - 1, kept.y, onsets, kept.weight)
-        assert np.average(train.probability(truth - 1, numbers)) == pytest.approx((1 / (1 + np.exp(-truth))).mean(), rel=.06), onsets
+        numbers = train.calibrate(kept.x[:, 1].astype(float), kept.y, onsets, kept.weight) # a score that does not know whom the policy helps
+        assert np.average(train.probability(rows.x[:, 1], numbers)) == pytest.approx((1 / (1 + np.exp(-truth))).mean(), rel=.06), onsets
 
 
 def test_without_decisions_nothing_is_touched(world, tmp_path):
@@ -134,6 +134,28 @@ def test_without_weights_nothing_changes(world):
         plain, even = (learners.fit(kind, rows.x[:3000], rows.y[:3000], ("seen", "other"), FREE, {}, 1, weight=w) for w in (None, np.ones(3000)))
         assert np.allclose(learners.predict_margin(plain, rows.x[:200]), learners.predict_margin(even, rows.x[:200]), atol=1e-5)
     assert train.platt(rows.x[:, 0], rows.y) == train.platt(rows.x[:, 0], rows.y, np.ones(len(rows.y)))
+
+
+@pytest.mark.parametrize("kind", ["xgboost", "lightgbm", "scorecard"])
+def test_every_learner_hears_the_heavy_rows_and_not_the_light_ones(kind):
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(4000, 2)).astype(np.float32)
+    y, light = (x[:, 0] > 0).astype(float), rng.random(4000) < .6
+    told = np.where(light, 1 - y, y) # the light rows say the opposite
+    fitted = learners.fit(kind, x, told, ("seen", "other"), FREE, {}, 1, (x[light], told[light], np.full(light.sum(), .001)), weight=np.where(light, .001, 1.))
+    margin = learners.predict_margin(fitted, x)
+    assert margin[x[:, 0] > .5].min() > margin[x[:, 0] < -.5].max()
+
+
+@pytest.mark.parametrize("kind", train.BOOSTERS)
+def test_training_stops_where_the_heavy_rows_say(kind):
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(4000, 2)).astype(np.float32)
+    y = (rng.random(4000) < 1 / (1 + np.exp(-2 * x[:, 0]))).astype(float)
+    against = 1 - y[:1000] # stop rows that contradict: believed, they stop the training at once
+    both = (np.r_[x[:1000], x[1000:2000]], np.r_[against, y[1000:2000]])
+    def trees(heavy): return train.rounds(learners.fit(kind, x[2000:], y[2000:], ("seen", "other"), FREE, {}, 1, (*both, np.r_[np.full(1000, 1 - heavy), np.full(1000, heavy)])))
+    assert trees(.01) < 5 < trees(.99)
 
 
 def test_weights_follow_their_rows(world):
