@@ -108,23 +108,36 @@ def test_the_banks_own_number_goes_before_ours(over:state.Overview)->None:
     assert state.find(replace(over, people=people), "100").customer_id == 200
 
 
-def test_one_customer_is_what_was_known_at_the_moment_of_the_score(trained:Path, over:state.Overview)->None:
+def test_a_number_that_is_part_of_another_is_still_found(over:state.Overview)->None:
+    people = over.people.head(3).assign(source_id=["A1", "A12", "BA1"])
+    for typed in ("a1", "A1"): assert state.find(replace(over, people=people), typed).customer_id == people.customer_id.iloc[0]
+    assert state.find(replace(over, people=people.assign(source_id=["XA1", "A12", "BA1"])), "a1").others == ("XA1", "A12", "BA1")
+
+
+@pytest.mark.parametrize("weeks", [0, 5])
+def test_one_customer_is_what_was_known_at_the_moment_of_the_score(trained:Path, over:state.Overview, weeks:int)->None:
+    then = over.as_of - pd.Timedelta(weeks=weeks)
+    earlier = replace(over, people=over.people.assign(as_of=then))
     for customer_id in over.scored.customer_id.head(25):
-        one = state.customer(over, customer_id)
+        one = state.customer(earlier, customer_id)
         assert (one.balance.on < one.as_of).all() and (one.paydays.on < one.as_of).all() and (one.flows.week < one.as_of).all()
         assert not (one.dues.paid_on >= one.as_of).any()
+        if weeks: continue
         assert one.reasons.contribution.is_monotonic_decreasing and (one.reasons.contribution > 0).all()
         assert one.history.probability.iloc[-1] == one.row["probability"]
         assert one.decision is not None and one.decision["customer_id"] == customer_id
 
 
-def test_the_balance_shown_last_is_the_balance_of_the_last_booking(trained:Path, over:state.Overview)->None:
-    customer_id = riskiest(over)
-    moved = pd.read_parquet(trained/"raw/transactions", filters=[("customer_id", "=", customer_id)])
-    accounts = pd.read_parquet(trained/"raw/accounts", filters=[("customer_id", "=", customer_id), ("kind", "=", "current")])
+def test_the_balance_shown_is_that_of_the_days_last_booking(trained:Path, over:state.Overview)->None:
+    ids = over.scored.customer_id.head(10).tolist()
+    moved = pd.read_parquet(trained/"raw/transactions", filters=[("customer_id", "in", ids)]).sort_values(["customer_id", "seq"])
+    accounts = pd.read_parquet(trained/"raw/accounts", filters=[("customer_id", "in", ids), ("kind", "=", "current")])
     known = moved[(moved.arrived_at < over.as_of) & (moved.status != "failed") & moved.account_id.isin(accounts.account_id)]
-    last = known.sort_values("seq").groupby("account_id").balance_after_minor.last().sum()
-    assert state.customer(over, customer_id).balance.balance_minor.iloc[-1] == last
+    for customer_id in ids:
+        mine = known[known.customer_id == customer_id]
+        ends = mine.groupby(mine.booked_at.dt.normalize()).balance_after_minor.last() # every customer of this world has one current account
+        shown = state.customer(over, customer_id).balance.set_index("on").balance_minor
+        assert (shown.loc[ends.index] == ends).all()
 
 
 def test_dues_are_settled_as_the_labels_settle_them(trained:Path, over:state.Overview)->None:
@@ -142,16 +155,16 @@ def test_dues_are_settled_as_the_labels_settle_them(trained:Path, over:state.Ove
 
 def test_a_due_is_paid_late_open_or_coming() -> None:
     day = lambda text: pd.Timestamp(text)
-    obligations = pd.DataFrame(dict(customer_id=1, obligation_id=9, instalment=[1, 2, 3, 4, 5, 6], kind="loan", announced_at=day("2025-01-01"), amount_minor=100, currency="GBP", autopay=False,
-                                    due_on=pd.to_datetime(["2025-02-01", "2025-03-01", "2025-04-01", "2025-05-01", "2025-05-28", "2025-07-01"])))
+    obligations = pd.DataFrame(dict(customer_id=1, obligation_id=9, instalment=range(1, 8), kind="loan", announced_at=day("2025-01-01"), amount_minor=100, currency="GBP", autopay=False,
+                                    due_on=pd.to_datetime(["2025-02-01", "2025-03-01", "2025-04-01", "2025-05-01", "2025-05-28", "2025-07-01", "2025-02-15"])))
     obligations.loc[5, "announced_at"] = day("2025-06-15")
-    paid = [(1, "2025-02-06 20:00", 100), (2, "2025-03-06", 60), (2, "2025-03-07", 40), (3, "2025-04-01", 50), (4, "2025-05-01", 100)]
+    paid = [(1, "2025-02-06 20:00", 100), (2, "2025-03-06", 60), (2, "2025-03-07", 40), (3, "2025-04-01", 50), (4, "2025-05-01", 100), (7, "2025-02-15", 100), (7, "2025-02-17", -100)]
     payments = pd.DataFrame(paid, columns=["instalment", "paid_at", "amount_minor"]).assign(customer_id=1, obligation_id=9)
     payments = payments.assign(paid_at=pd.to_datetime(payments.paid_at, format="mixed"), arrived_at=pd.to_datetime(payments.paid_at, format="mixed"))
     payments.loc[4, "arrived_at"] = day("2025-06-02")
     found = state.settle(obligations, payments, day("2025-06-01"), 5)
-    assert found.state.tolist() == ["paid", "late", "unpaid", "unpaid", "coming"], "not announced before the day: not shown; arrived after it: not known"
-    assert state.settle(obligations, payments.head(0), day("2025-06-01"), 5, known=False).state.tolist() == ["unknown"] * 5
+    assert found.state.tolist() == ["paid", "unpaid", "late", "unpaid", "unpaid", "coming"], "taken back: not paid; not announced before the day: not shown; arrived after it: not known"
+    assert state.settle(obligations, payments.head(0), day("2025-06-01"), 5, known=False).state.tolist() == ["unknown"] * 6
 
 
 def test_nothing_of_the_planted_truth_is_read(trained:Path, without:Callable[..., Path])->None:
