@@ -89,7 +89,8 @@ def test_the_service_says_where_it_is_and_how_to_try_it_and_ends_without_a_trace
     server = running("serve", "--root", str(trained), "--port", str(port))
     said = server.until("Ctrl-C ends it")
     assert f"http://127.0.0.1:{port}" in said
-    command = re.search(r"try it: (curl .*)", said)[1]
+    command = re.search(r"^curl .*$", (project/"README.md").read_text(), re.M)[0].replace(":3000/", f":{port}/")
+    assert f"try it: {command}" in said, "what the README says to type is what the command says"
     answer = json.loads(subprocess.run(["bash", "-c", command], cwd=project, capture_output=True, text=True, check=True).stdout)
     alone = subprocess.run([Path(sys.executable).parent/"predelinquency", "score", "--file", "predelinquency/example.json", "--root", str(trained), "--json"], cwd=project, capture_output=True, text=True, check=True)
     assert answer == json.loads(alone.stdout), "over HTTP and without a server, one answer"
