@@ -9,7 +9,7 @@ from signal_rows import NAMES, SIGNS, TRAIN, book, write
 from tables import base
 
 from predelinquency.core import ParamsError
-from predelinquency.model import learners, promotion, train
+from predelinquency.model import baselines, learners, promotion, train
 from predelinquency.model.train import Rows
 
 RULE = replace(TRAIN, promote_min_gain_auc=.002, promote_max_ece=.05, promote_max_loss_to_logistic=.003)
@@ -120,3 +120,13 @@ def test_a_new_model_is_held_against_the_one_in_use(rows, fits, tmp_path):
     learners.save(few["xgboost"], tmp_path/"old")
     (tmp_path/"old/manifest.json").write_text(json.dumps({**manifest, "features": list(NAMES[:3])}))
     with pytest.raises(ParamsError, match="same inputs"): promotion.against(tmp_path/"new", tmp_path/"old", tmp_path/"features", base(), RULE)
+
+
+@pytest.mark.parametrize("won,tuned", [("xgboost", False), ("lightgbm", False), ("lightgbm_tuned", True), ("scorecard", False)])
+def test_the_winner_is_the_model_that_is_kept_and_a_loser_leaves_no_trace_among_the_models(rows, fits, monkeypatch, won, tuned):
+    monkeypatch.setattr(promotion, "choose", lambda found, counted, *rest: dict(champion=won, among=sorted(found)))
+    few = replace(RULE, trials=1, trees=20)
+    ruling, kept, numbered = baselines._promoted(fits, numbers(fits, rows), rows, NAMES, few, SIGNS, 1)
+    name = won.removesuffix("_tuned")
+    assert ruling["champion"] == name and set(kept) == set(numbered) == set(fits) and ruling["among"] == sorted([*fits, "lightgbm_tuned", "xgboost_tuned"])
+    assert {n for n in kept if kept[n] is not fits[n]} == ({name} if tuned else set()) and ("tuned" in ruling) == tuned
