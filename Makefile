@@ -92,7 +92,7 @@ lab: $(READY) ## JupyterLab
 bench: $(READY) ## the measured comparisons
 	@for b in benchmarks/*.py; do echo "== $$b"; python "$$b" || exit 1; done
 
-doctor: $(READY) ## is this machine ready: Python, packages, disk, memory, git, export, browser
+doctor: $(READY) ## is this machine ready: Python, packages, disk, memory, git, export, browser, ports, results, ledger
 	@predelinquency doctor
 
 readme: $(READY) ## README.md from nbs/index.ipynb, with the figures, the answer and the pictures of the last run
