@@ -7,7 +7,8 @@ from project import at_import, imported, libraries, modules, stages
 
 # heavy library → the modules that may import it, and only inside the function that uses it
 DOORS = {
-    "bentoml": {"service"}, "ipywidgets": {"dashboard.views"}, "anywidget": {"dashboard.views"}, "xgboost": {"model.learners"}, "lightgbm": {"model.learners"}, "shap": {"model.explain"}, "optuna": {"model.promotion"}, "mlflow": {"model.registry"}, "fairlearn": {"model.stability"},
+    "bentoml": {"service"}, "ipywidgets": {"dashboard.views"}, "anywidget": {"dashboard.views"}, "xgboost": {"model.learners"}, "lightgbm": {"model.learners"}, "shap": {"model.explain"}, "optuna": {"model.promotion"},
+    "mlflow": {"model.registry"}, "fairlearn": {"model.stability"},
     "pandera": {"schema"}, "papermill": {"pipeline"}, "nbdev": set(), "dvc": set(), "ploomber": set(), "dask": set(), "redis": set(), "feast": set(), "celery": set(),
 }
 NUMBER = {f"predelinquency.{n.module}": n.number for n in libraries()}
