@@ -133,11 +133,13 @@ class Teller:
 
 # %% ../../nbs/39_model.pack.ipynb #c019
 def _spanned(teller:Teller, path:str, style:str)->str:
-    "The first alternative that is there, with its own ends."
+    "The first alternative that is there, with its own ends or its standard error."
     value = teller.get(path)
     if isinstance(value, (Absent, str, Mapping)): return said(value)
-    ends = ends_of(teller.files, next(p.strip() for p in path.split("|") if teller.has(p.strip())))
-    return said(value, style) + (f", 95% interval {said(ends[0], style)} to {said(ends[1], style)}" if ends else ", no interval")
+    one = next(p.strip() for p in path.split("|") if teller.has(p.strip()))
+    ends, error = ends_of(teller.files, one), lookup(teller.files, f"{one}_se")
+    if ends: return f"{said(value, style)}, 95% interval {said(ends[0], style)} to {said(ends[1], style)}"
+    return said(value, style) + (", no interval" if isinstance(error, Absent) else f", standard error {said(error, style)}")
 
 # %% ../../nbs/39_model.pack.ipynb #c020
 def table(

@@ -80,6 +80,12 @@ def test_an_alternative_path_is_used_only_where_the_first_is_not_there():
     assert "0.70, 95% interval 0.60 to 0.80" in text(told) and "0.90, 95% interval" not in text(told)
 
 
+def test_a_bound_is_said_with_its_standard_error():
+    told = files()
+    told["metrics"]["oracle"] = dict(latent_auc=.95, latent_auc_se=.004)
+    assert "0.950, standard error 0.004" in text(told)
+
+
 def test_a_limit_is_kept_at_its_edge_broken_beyond_it_and_neither_without_a_figure():
     verdict = {c["words"]: c["verdict"] for c in pack.criteria(files())}
     assert verdict["gain over a logistic scorecard, lower end"] == "within" # exactly at -0.003
