@@ -182,7 +182,7 @@ BAD = { # sentence → (body, field that is named)
     "a day that no calendar has": (lambda: with_("transactions.booked_at.3", "2025-02-30"), "transactions.booked_at.3"),
     "no day at all": (lambda: with_("as_of", "tomorrow"), "as_of"),
     "a payment that arrives before it is paid": (lambda: with_("payments", _early()), "payments.arrived_at.0"),
-    "a due that is announced after as_of": (lambda: with_("obligations.announced_at.0", FUTURE), "obligations.announced_at.0"),
+    "a due that is announced after as_of": (lambda: with_(_coming(), FUTURE), "obligations.announced_at"),
     "the same transaction twice": (lambda: with_("transactions", {**example()["transactions"], "transaction_id": [5] * len(example()["transactions"]["amount_minor"])}), "transactions.transaction_id.1"),
     "the same due twice": (lambda: with_("obligations.instalment.1", example()["obligations"]["instalment"][0]) if _same_obligation() else with_("obligations", _doubled()), "obligations.instalment"),
     "an unknown category": (lambda: with_("transactions.category.words.0", "yachts"), "transactions.category"),
@@ -205,6 +205,11 @@ BAD = { # sentence → (body, field that is named)
 def _same_obligation()->bool:
     ids = example()["obligations"]["obligation_id"]
     return len(set((ids["at"] if isinstance(ids, dict) else ids)[:2])) == 1
+
+
+def _coming()->str:
+    "Where a due that is still ahead was announced."
+    return f"obligations.announced_at.{next(i for i, day in enumerate(example()['obligations']['due_on']) if day > FUTURE)}"
 
 
 def _early()->dict[str, Any]: return {k: v for k, v in example()["payments"].items() if k != "arrived_after_ms"} | {"arrived_at": ["2020-01-01"] * len(example()["payments"]["paid_at"])}
