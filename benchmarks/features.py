@@ -3,9 +3,15 @@
 CPU seconds (all threads), medians; all ratios are measured in this one run on the same tables.
   decode     reading the Parquet columns that the features need, and nothing else
   catalogue  reading them and working out the whole catalogue at weekly moments, up to the table that is stored
-  pandas     18 of the features from the tables in memory: the rows that had arrived by each moment, masks for the windows, one groupby a moment
-  rolling    the same 18 with daily sums and time-based rolling windows: faster, but it answers another question, for it cannot know what had not yet arrived
-The 18 are compared with pandas value by value, late arrivals included; with rolling after setting every arrival to its booking.
+  pandas     18 of the features from the tables in memory: what does not depend on the moment once, then for each moment the rows that had arrived, masks for the windows, one groupby a window
+  sums       another 18 the same way: sums and counts over windows only
+  rolling    those sums with daily totals and time-based rolling windows: faster, but it answers another question, for it cannot know what had not yet arrived
+All values are compared with pandas one by one, late arrivals included; with rolling after setting every arrival to its booking.
+
+Which 18 are representative? Each of the eight groups has its share of them (income 3, liquidity 4, savings 1, obligations 3, payment 3, spending 2, credit 1, shocks 1), and within a group those on which the model
+leans most (`importance` in data/reports/explain.json), passing over the three that hang on the rhythm of pay (`pay_delay_3`, `main_payer_silent_days`, `projected_low_15_28d_over_due_15_28d`), which pandas could
+only loop over. An earlier choice, kept here as `sums`, had nothing of obligations or shocks, no balance, no due and no lateness: 105 of the 183 features are such quantities, and most of its 18 have no weight in the
+model. Both figures are printed.
 """
 import argparse
 import tempfile
@@ -18,7 +24,7 @@ import pandas as pd
 from predelinquency import params, schema
 from predelinquency.features import catalogue, offline
 from predelinquency.model import labels
-from predelinquency.schema import CATEGORY_GROUP
+from predelinquency.schema import CATEGORY_GROUP, TARGET_KINDS
 
 EIGHTEEN = ["cash_withdrawals_14d", "incomes_30d", "failed_debits_30d", "movements_30d", "savings_draws_30d", "bnpl_count_60d", "dear_credits_60d",
             "gambling_count_60d", "failed_debits_90d", "charge_count_90d", "incomes_90d", "failed_debits_180d", "income_pace_30d_180d", "discretionary_pace_30d_180d",
@@ -88,6 +94,119 @@ def rolling_18(moves, accounts, spine):
     return features_18(sums, (rows.on - first.reindex(rows.customer_id).to_numpy()).dt.days.to_numpy())
 
 
+REPRESENTATIVE = ["income_variation_180d", "inflow_variation_180d", "own_money_in_pace_30d_180d",
+                  "visible_money_over_monthly_outgoings", "outgoings_per_monthly_inflow_30d", "low_7d_over_monthly_outgoings", "monthly_outgoings_over_monthly_inflow",
+                  "savings_over_monthly_outgoings", "due_15_28d_over_monthly_inflow", "due_card_15_28d", "manual_due_15_28d_over_due_15_28d",
+                  "window_late_share", "late_share", "late_target_180d", "discretionary_pace_30d_180d", "essentials_pace_30d_180d", "card_debt_over_monthly_inflow", "relationship_days"]
+SUMS = {30: ["income", "inflow", "own", "discretionary", "essentials", "outgoings"], 60: ["income", "inflow"], 90: ["income", "inflow", "own", "drawn", "outgoings"], 120: ["income", "inflow"],
+        150: ["income", "inflow"], 180: ["income", "inflow", "own", "discretionary", "essentials"]}
+
+
+def flows(moves, accounts):
+    "Money of each transaction by what it is for, and what it does to the balances: in the order of arrival."
+    kind = accounts.set_index("account_id").kind.astype(str).reindex(moves.account_id).fillna("current").to_numpy()
+    category, amount, status = moves.category, moves.amount_minor, moves.status
+    group = category.map(CATEGORY_GROUP).astype(str).to_numpy()
+    current, saved, own = kind == "current", np.isin(kind, ["savings", "term_deposit"]), (category == "own_transfer").to_numpy()
+    back = (status == "reversed").to_numpy()
+    spent = np.where((status == "booked") & (amount <= 0) | back & (amount > 0), -amount, 0)
+    got = np.where((status == "booked") & (amount > 0) | back & (amount <= 0), amount, 0)
+    comes = (group == "income") | category.isin(["transfer_in", "cash_deposit", "interest", "other"]).to_numpy()
+    events = pd.DataFrame({"customer_id": moves.customer_id, "account_id": moves.account_id, "seq": moves.seq, "on": moves.booked_at.dt.normalize(), "arrived_at": moves.arrived_at,
+                           "income": got * (group == "income"), "inflow": got * (comes & current), "own": got * (own & current), "drawn": spent * (own & saved), "outgoings": spent * (~own & current),
+                           "discretionary": spent * (group == "discretionary"), "essentials": spent * (group == "essential"), "balance": moves.balance_after_minor})
+    events["purse"] = np.select([current, saved], ["current", "savings"], "card")
+    return events.sort_values("arrived_at", kind="stable", ignore_index=True)
+
+
+def balances(events):
+    "After each arrival that brings a balance: what its customer has in current accounts, savings and on cards, and from which day on."
+    known = events.assign(head=events.groupby("customer_id").on.cummax())
+    known = known[known.balance.notna() & (known.seq == known.groupby("account_id").seq.cummax())]
+    change = known.balance.astype("int64") - known.groupby("account_id").balance.shift(fill_value=0).astype("int64")
+    for purse in ("current", "savings", "card"): known[purse] = change.where(known.purse == purse, 0).groupby(known.customer_id).cumsum()
+    known["has"] = (known.purse == "current").groupby(known.customer_id).cummax()
+    return known[["customer_id", "arrived_at", "head", "current", "savings", "card", "has"]]
+
+
+def settlements(dues, payments):
+    "After each payment towards a loan, card or housing due: how much of it is paid, and since when all of it; whether it was late."
+    key = ["obligation_id", "instalment"]
+    paid = payments.sort_values("arrived_at", kind="stable").merge(dues[[*key, "kind", "due_on", "amount_minor", "announced_at"]], on=key, suffixes=("", "_due"))
+    paid = paid[paid.announced_at <= paid.arrived_at].reset_index(drop=True)
+    paid["on"], due = paid.paid_at.dt.normalize(), paid.groupby(key)
+    paid["paid"] = due.amount_minor.cumsum()
+    full = paid.paid >= paid.amount_minor_due
+    began = full & ~full.groupby([paid.obligation_id, paid.instalment]).shift(fill_value=False)
+    paid["settled"] = paid.on.where(began).groupby([paid.obligation_id, paid.instalment]).ffill().where(full)
+    paid["target"] = paid.kind.isin(TARGET_KINDS)
+    paid["late"] = paid.target & (paid.on > paid.due_on) & (paid.amount_minor > 0)
+    return paid
+
+
+def at_moment(when, asked, events, purses, dues, paid):
+    "The 18 features at one moment, from the rows that had arrived."
+    def day(days): return when - pd.Timedelta(days=days)
+    events, purses, paid = events[:events.arrived_at.searchsorted(when)], purses[:purses.arrived_at.searchsorted(when)], paid[:paid.arrived_at.searchsorted(when)]
+    dues = dues[:dues.announced_at.searchsorted(when)]
+    recent, whom = events[events.on >= day(180)], asked.customer_id
+    s = {(c, days): total[c].reindex(whom, fill_value=0).to_numpy() for days, columns in SUMS.items() for total in [recent[recent.on >= day(days)].groupby("customer_id")[columns].sum()] for c in columns}
+    first = events.groupby("customer_id").on.min()
+    begun = pd.concat([first, dues.groupby("customer_id").announced_at.min().dt.normalize(), paid.groupby("customer_id").on.min()], axis=1).min(axis=1)
+    history, since = (((when - x.reindex(whom)).dt.days).to_numpy(float) for x in (first, begun))
+    last = purses.groupby("customer_id").tail(1).set_index("customer_id").reindex(whom)
+    within, before = purses[(purses["head"] >= day(7)) & purses.has], purses[purses["head"] < day(7)]
+    carried = before[before.has].groupby("customer_id").current.last().reindex(whom)
+    low = np.fmin(within.groupby("customer_id").current.min().reindex(whom), carried).to_numpy(float)
+    has, now, savings, card = last.has.fillna(False).to_numpy(bool), *(last[c].to_numpy(float) for c in ("current", "savings", "card"))
+    now, savings, card, low = (np.where(has, x, np.nan) for x in (now, savings, np.maximum(-card, 0), low))
+    with np.errstate(all="ignore"):
+        known = np.minimum(history, 90)
+        inflow = np.where(history >= 14, (s["inflow", 90] + np.maximum(s["own", 90] - s["drawn", 90], 0)) * 30 / known, np.nan)
+        outgoings = np.where(history >= 14, s["outgoings", 90] * 30 / known, np.nan)
+        def over(a, b): return np.where(b > 0, a / b, np.nan)
+        def pace(c): return np.where(history >= 60, over(s[c, 30] / 30, s[c, 180] / np.minimum(history, 180)), np.nan)
+        def variation(c):
+            ends = np.stack([s[c, 30 * k] for k in range(1, 7)])
+            blocks, n = np.diff(ends, axis=0, prepend=0), np.where(history >= 90, np.minimum(history, 180) // 30, 1)
+            use = np.arange(6)[:, None] < n
+            mean = (blocks * use).sum(axis=0) / n
+            return np.where((history >= 90) & (mean > 0), np.sqrt((((blocks - mean) ** 2) * use).sum(axis=0) / n) / mean, np.nan)
+        late = late_features(when, whom, dues, paid)
+        columns = [variation("income"), variation("inflow"), pace("own"), over(now + savings, outgoings), over(np.where(history > 0, s["outgoings", 30], np.nan), inflow), over(low, outgoings), over(outgoings, inflow),
+                   over(savings, outgoings), over(late["due"], inflow), late["cards"], over(late["manual"], late["due"]), late["window"], late["share"], late["count"], pace("discretionary"), pace("essentials"),
+                   over(card, inflow), since]
+    return pd.DataFrame(np.column_stack(columns), index=asked.index)
+
+
+def late_features(when, whom, dues, paid):
+    "What is due on days 15–28, and how late dues were paid so far."
+    key = ["obligation_id", "instalment"]
+    state = paid.drop_duplicates(key, keep="last").set_index(key)[["paid", "settled"]]
+    target = dues[dues.kind.isin(TARGET_KINDS)].join(state, on=key)
+    target["rest"], ahead = target.amount_minor - target.paid.fillna(0), (target.due_on - when).dt.days
+    coming = target[(target.rest > 0) & ahead.between(15, 28)]
+    closed = target[target.settled.notna() | (ahead < -2)]
+    closed = closed.assign(late=closed.settled.isna() | (closed.settled > closed.due_on))
+    def of(series): return series.reindex(whom)
+    seen, ever = of(dues.groupby("customer_id").size()).notna().to_numpy(), of(paid.groupby("customer_id").target.any()).eq(True).to_numpy()
+    def sums(x): return np.where(seen, of(x).fillna(0).to_numpy(float), np.nan)
+    mine = closed[closed.obligation_id.isin(coming.obligation_id)]
+    recent = paid[paid.on >= when - pd.Timedelta(days=180)]
+    any_paid = of(paid.groupby("customer_id").size()).notna().to_numpy()
+    return {"due": sums(coming.groupby("customer_id").rest.sum()), "cards": sums((coming.kind == "card").groupby(coming.customer_id).sum()), "manual": sums(coming[~coming.autopay].groupby("customer_id").rest.sum()),
+            "window": np.where(ever, of(mine.groupby("customer_id").late.mean()).to_numpy(float), np.nan), "share": np.where(ever, of(closed.groupby("customer_id").late.mean()).to_numpy(float), np.nan),
+            "count": np.where(any_paid, of(recent.groupby("customer_id").late.sum()).fillna(0).to_numpy(float), np.nan)}
+
+
+def pandas_representative(tables, spine):
+    "The representative 18 with pandas: what does not depend on the moment once, then for each moment the rows known then."
+    events = flows(tables["transactions"], tables["accounts"])
+    purses, dues = balances(events), tables["obligations"].sort_values("announced_at", kind="stable", ignore_index=True)
+    paid = settlements(dues, tables["payments"])
+    return pd.concat([at_moment(when, asked, events, purses, dues, paid) for when, asked in spine.groupby("as_of")]).loc[spine.index].to_numpy()
+
+
 def small_world(customers):
     from predelinquency.simulate import world
     folder = tempfile.mkdtemp()
@@ -118,16 +237,20 @@ def main():
     decode, _ = cpu(lambda: [schema.read_arrow(raw, n, part, c) for n, c in offline.NEEDS.items()], asked.repeat)
     whole, _ = cpu(lambda: offline.panel(offline.read_tables(raw, part), spine), asked.repeat)
     tables = offline.read_tables(raw, part)
-    chosen = [catalogue.BY_NAME[n] for n in EIGHTEEN]
+    chosen, leading = ([catalogue.BY_NAME[n] for n in names] for names in (EIGHTEEN, REPRESENTATIVE))
+    alone, ours = cpu(lambda: offline.features(tables, spine, leading), asked.repeat)
+    usual, theirs = cpu(lambda: pandas_representative(tables, spine), 1)
+    np.testing.assert_allclose(theirs, ours[REPRESENTATIVE].to_numpy(), rtol=1e-9, atol=1e-9)
     one, ours = cpu(lambda: offline.features(tables, spine, chosen), asked.repeat)
-    usual, theirs = cpu(lambda: pandas_18(tables["transactions"], tables["accounts"], spine), 1)
+    sums, theirs = cpu(lambda: pandas_18(tables["transactions"], tables["accounts"], spine), 1)
     np.testing.assert_allclose(theirs, ours[EIGHTEEN].to_numpy(), rtol=1e-9, atol=1e-9)
     prompt = tables | {"transactions": tables["transactions"].assign(arrived_at=tables["transactions"].booked_at)}
     rolling, theirs = cpu(lambda: rolling_18(prompt["transactions"], prompt["accounts"], spine), 1)
     np.testing.assert_allclose(theirs, offline.features(prompt, spine, chosen)[EIGHTEEN].to_numpy(), rtol=1e-9, atol=1e-9)
-    print(f"{len(tables['transactions']):,} transactions, {spine.customer_id.nunique():,} customers, {len(spine):,} rows, {len(catalogue.CATALOGUE)} features; all 18 values equal")
-    rows = [("decode the columns", decode), ("decode + whole catalogue", whole), ("18 features, tables in memory", one), ("18 features, pandas", usual), ("18 features, pandas rolling", rolling)]
-    print(pd.DataFrame([(name, t, t / decode, usual / t) for name, t in rows], columns=["what", "CPU s", "/ decode", "pandas /"]).to_string(index=False, float_format="{:.2f}".format))
+    print(f"{len(tables['transactions']):,} transactions, {spine.customer_id.nunique():,} customers, {len(spine):,} rows, {len(catalogue.CATALOGUE)} features; all 36 values equal")
+    rows = [("decode the columns", decode), ("decode + whole catalogue", whole), ("representative 18, tables in memory", alone), ("18 sums, tables in memory", one),
+            ("representative 18, pandas", usual), ("18 sums, pandas", sums), ("18 sums, pandas rolling", rolling)]
+    print(pd.DataFrame([(name, t, t / decode, usual / t, sums / t) for name, t in rows], columns=["what", "CPU s", "/ decode", "pandas /", "pandas sums /"]).to_string(index=False, float_format="{:.2f}".format))
 
 
 if __name__ == "__main__": main()
