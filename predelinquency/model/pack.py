@@ -378,12 +378,14 @@ def _render(teller:Teller, drawn:Mapping[str, str], held:list[dict[str, Any]], m
 def _given(teller:Teller, drawn:Mapping[str, str], held:list[dict[str, Any]], map_:list[dict[str, Any]])->dict[str, Any]:
     "All names that a template may use."
     files, model = teller.files, teller.files["model"]
+    ruling = model.get("promotion") or {}
     def picture(name:str, caption:str)->str:
         return f"![{caption}]({name}.svg)" if name in drawn else str(Absent(f"nothing to draw «{caption}» from"))
     return dict(figure=teller.figure, span=teller.span, block=teller.block, block_inline=teller.block_inline, has=teller.has, plain=plain, picture=picture,
                 criteria=held, tally={v: sum(1 for c in held if v in c["verdict"]) for v in ("within", "outside", "absent")}, frames=map_,
                 tripped=tripped(files), lead_line=_lead_line(files), leading=_leading(files), lineage=files["lineage"], uses=list(model["rows"]),
-                own_target="fold" in model["rows"], simulated="marginals" in (files.get("source") or {}), champion=model["champion"], model_name=f"missed payments, {model['version']}")
+                candidates=list(ruling.get("learners", {})), incumbent=ruling.get("incumbent"), own_target="fold" in model["rows"],
+                simulated="marginals" in (files.get("source") or {}), champion=model["champion"], model_name=f"missed payments, {model['version']}")
 
 # %% ../../nbs/39_model.pack.ipynb #c048
 def _missing_words(teller:Teller, missing:list[str]|None)->str:
