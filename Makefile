@@ -64,7 +64,7 @@ rollback: $(READY) ## the model before this one: its lock and figures from git, 
 	@python -c "import typer; from predelinquency import cli; from predelinquency.model import promotion; typer.run(cli.told(lambda: print('model {version} is back (was {was}), as of commit {commit}; parameters and code are still those of today: commit this, and set them back before the next run'.format(**promotion.rollback()))))"
 
 PROOF ?= prove.rows=10000 prove.replays=4000 prove.pairs=8000 prove.pair_replays=2000 prove.seeds=5 prove.visible_customers=50000 prove.world_customers=2500
-proof: $(READY) ## what was achievable, at full length: about half an hour, on the results in data, into data/runs/proof
+proof: $(READY) ## what was achievable, at full length (long), on the results in data, into data/runs/proof
 	@rm -rf data/runs/proof && mkdir -p data/runs/proof/reports
 	@for d in raw truth features model; do ln -s ../../$$d data/runs/proof/$$d; done; cp data/reports/simulate.json data/reports/featurize.json data/reports/train.json data/runs/proof/reports
 	@predelinquency stage prove --root data/runs/proof $(foreach s,$(PROOF),--set '$(s)') $(SETS)
