@@ -148,6 +148,27 @@ def test_every_feature_is_known_somewhere_and_takes_more_than_one_value(bank):
     assert dull == []
 
 
+def test_features_asked_for_alone_or_by_group_have_the_bits_they_have_among_all(bank, asked, batch):
+    choices = [[f for f in CATALOGUE if f.group == g] for g in catalogue.GROUPS] + [[f] for f in CATALOGUE[::23]] + [list(CATALOGUE[::-1])]
+    some = asked[asked.customer_id % 10 == 0]
+    for chosen in choices:
+        names = [f.name for f in chosen]
+        assert offline.features(bank, some, chosen)[names].to_numpy().tobytes() == batch.loc[some.index, names].to_numpy().tobytes(), names[:3]
+
+
+def test_a_payment_taken_back_long_after_its_due_reopens_the_due():
+    def day(k): return str(np.datetime64("2025-01-01") + k)
+    def due(i): return "obligations", dict(announced_at=day(30 * i), obligation_id=3, instalment=i + 1, kind="loan", autopay=False, due_on=day(30 * i + 20), amount_minor=500)
+    def paid(i, on, amount=500): return "payments", dict(arrived_at=day(on), paid_at=day(on), obligation_id=3, instalment=i + 1, amount_minor=amount)
+    kept = [e for i in range(8) for e in (due(i), paid(i, 30 * i + 22 + i))]
+    back = [*kept, paid(0, 240, -500)]
+    assert row(kept, day(241))["overdue_count"] == 0 and row(kept, day(241))["days_late_max"] == 9
+    found = row(back, day(241))
+    assert (found["overdue_count"], found["overdue_days"], found["days_late_max"], found["dues_closed"]) == (1, 221, 221, 8)
+    again = row([*back, paid(0, 242)], day(243))
+    assert (again["overdue_count"], again["days_late_max"], again["late_share"]) == (0, 222, 1)
+
+
 def test_threads_and_partitions_change_no_bit(bank, asked, batch):
     for threads in (1, 2, 3): assert values(offline.features(bank, asked, threads=threads)).tobytes() == values(batch).tobytes()
     pieces = [offline.features({n: t[t.customer_id.between(low, low + 36)] for n, t in bank.items()}, asked[asked.customer_id.between(low, low + 36)]) for low in range(0, CUSTOMERS, 37)]
