@@ -226,11 +226,15 @@ _NO_DIGITS = str.maketrans("123456789", "000000000")
 
 # %% ../../nbs/41_decide.messages.ipynb #c034
 @lru_cache(maxsize=4096)
-def _form(kind:str, due_on:str, amount:str)->tuple[str, ...]|None: # without digits; None: not in the usual form
-    facts = dict(kind=kind, due_on=due_on, amount=amount)
-    return tuple(fact.translate(_NO_DIGITS) for fact in facts.values()) if all(re.fullmatch(FORMS[n], fact) for n, fact in facts.items()) else None
+def _usual(name:str, fact:str)->bool: return bool(re.fullmatch(FORMS[name], fact))
 
 # %% ../../nbs/41_decide.messages.ipynb #c035
+@lru_cache(maxsize=4096)
+def _form(kind:str, due_on:str, amount:str)->tuple[str, ...]|None: # without digits; None: not in the usual form
+    facts = dict(kind=kind, due_on=due_on, amount=amount)
+    return tuple(fact.translate(_NO_DIGITS) for fact in facts.values()) if all(_usual(n, fact) for n, fact in facts.items()) else None
+
+# %% ../../nbs/41_decide.messages.ipynb #c036
 def sayable(
     words:Words, template:Template,
     facts:Mapping[str, str], # from `facts`
@@ -242,7 +246,7 @@ def sayable(
     if form not in words.judged: words.judged[form] = not broken(words, fill(template, facts), action)
     return words.judged[form]
 
-# %% ../../nbs/41_decide.messages.ipynb #c036
+# %% ../../nbs/41_decide.messages.ipynb #c037
 def load(
     policy:Policy,
     folder:Path|str|None=None, # of the templates; None: the shipped ones
@@ -260,12 +264,12 @@ def load(
     _check(policy, words)
     return words
 
-# %% ../../nbs/41_decide.messages.ipynb #c037
+# %% ../../nbs/41_decide.messages.ipynb #c038
 def _text(path:Path)->str:
     try: return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e: raise PolicyError(f"cannot be read: {e}", where=path.name, remedy="every action needs its words for each of its channels, in UTF-8") from None
 
-# %% ../../nbs/41_decide.messages.ipynb #c038
+# %% ../../nbs/41_decide.messages.ipynb #c039
 def _tones(rows:list[dict[str, Any]])->tuple[Tone, ...]:
     try: rules = tuple(Tone(r["id"], r["sentence"], r["source"], _pattern(r["never"]) if "never" in r else None) for r in rows)
     except (KeyError, TypeError, AttributeError, re.error) as e:
@@ -274,11 +278,11 @@ def _tones(rows:list[dict[str, Any]])->tuple[Tone, ...]:
         raise PolicyError(f"rules and functions differ: {', '.join(wrong)}", where="tone.yaml", remedy="give every rule without `never` its function")
     return rules
 
-# %% ../../nbs/41_decide.messages.ipynb #c039
+# %% ../../nbs/41_decide.messages.ipynb #c040
 def _pattern(never:str)->re.Pattern[str]: # patterns parted by semicolons → any of them, as whole words
     return re.compile(rf"(?<!\w)(?:{'|'.join(filter(None, map(str.strip, never.split(';'))))})(?!\w)")
 
-# %% ../../nbs/41_decide.messages.ipynb #c040
+# %% ../../nbs/41_decide.messages.ipynb #c041
 def _check(policy:Policy, words:Words)->None:
     from datetime import date
     for (name, _), text in words.templates.items():
