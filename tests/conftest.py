@@ -61,7 +61,8 @@ def world(once:Callable[..., Path], settings:params.Params)->Path:
 def trained(once:Callable[..., Path])->Path:
     "A folder of results: every stage of the pipeline on a small world. Read only."
     def make(folder:Path)->None:
-        changes = {"simulate.customers": CUSTOMERS, "base.customers_per_part": 100, "evaluate.bootstrap": 50, "prove.rows": 60, "prove.replays": 100, "prove.pairs": 60, "prove.pair_replays": 100, "prove.seeds": 2, "prove.bootstrap": 20}
+        changes = {"simulate.customers": CUSTOMERS, "base.customers_per_part": 100, "evaluate.bootstrap": 50, "prove.rows": 60, "prove.replays": 100,
+                   "prove.pairs": 60, "prove.pair_replays": 100, "prove.seeds": 2, "prove.bootstrap": 20}
         for name in pipeline.way(pipeline.graph(PROJECT)): pipeline.run(name, folder, changes, PROJECT)
     return once("trained", make)
 
