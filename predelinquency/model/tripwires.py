@@ -294,15 +294,22 @@ def columns(
 # %% ../../nbs/39_model.tripwires.ipynb #c041
 def money(
     raw:Path|str, part:Part|None=None, # canonical tables; one part, or the first
+    simulated:bool=True,               # False: a bank's own files, whose balances are only reported on
 )->Tripwire:
-    "Balances follow from amounts; asked where the source states balances."
+    "Balances follow from amounts; asked of a simulated world, told of a bank's own files."
     found = schema.read(raw, "transactions", part or schema.parts(raw, "transactions")[0], ["account_id", "seq", "amount_minor", "balance_after_minor", "status"])
     moved = found[(found["status"] != "failed") & found["balance_after_minor"].notna()].sort_values(["account_id", "seq"], kind="stable")
     if not len(moved) or len(moved) < .99 * (found["status"] != "failed").sum(): return Tripwire("money_conserved", None, "the source does not state every balance")
     step, own = moved["balance_after_minor"].to_numpy(np.int64), moved["account_id"].to_numpy()
     follows = np.diff(step) == moved["amount_minor"].to_numpy(np.int64)[1:]
     wrong = int((~follows & (own[1:] == own[:-1])).sum())
-    return Tripwire("money_conserved", wrong == 0, f"{len(moved):,} movements" + (", each moves its balance by itself" if not wrong else f", {wrong} do not fit their balance"))
+    return Tripwire("money_conserved", (wrong == 0) if simulated else None, f"{len(moved):,} movements" + (", each moves its balance by itself" if not wrong else f", {wrong} do not fit their balance"))
+
+# %% ../../nbs/39_model.tripwires.ipynb #x043
+def _coming(tables:Tables, customer:int, now:Any)->int: # transactions that arrive in the four weeks after a moment
+    if "transactions" not in tables: return 0
+    when = tables["transactions"].loc[tables["transactions"]["customer_id"] == customer, "arrived_at"]
+    return int(((when >= now) & (when < now + pd.Timedelta(days=28))).sum())
 
 # %% ../../nbs/39_model.tripwires.ipynb #c043
 def future_leak(
@@ -311,8 +318,7 @@ def future_leak(
     "A plant: the first feature also counts the next four weeks' transactions."
     found = computed(tables, asked)
     for i, (who, now) in enumerate(asked[["customer_id", "as_of"]].itertuples(index=False)):
-        when = tables["transactions"].loc[tables["transactions"]["customer_id"] == who, "arrived_at"]
-        found[i, 0] = ((when >= now) & (when < now + pd.Timedelta(days=28))).sum()
+        found[i, 0] = _coming(tables, who, now)
     return found
 
 # %% ../../nbs/39_model.tripwires.ipynb #c044
@@ -344,6 +350,8 @@ def planted(
     caught = {"planted_label": [single_feature(with_input(rows, rows.y), features)],
               "planted_future": [w for w in future(again(future_leak), seed, future_leak) if w.name != "panel_again"],
               "planted_identity": [nameless(again(name_leak), name_leak), timeless(with_input(rows, when), features)]}
+    if not any(_coming(s.tables, who, now) for who, now in s.asked[["customer_id", "as_of"]].itertuples(index=False)):
+        caught["planted_future"] = [Tripwire("future", None, "nothing is on record after these moments")] # a source that ends where it asks
     def found(name:str, wires:list[Tripwire])->Tripwire:
         missed = [w.name for w in wires if w.held]
         if all(w.held is None for w in wires): return Tripwire(name, None, "what would catch it cannot be asked here")
@@ -355,6 +363,7 @@ def every(
     raw:Path|str, features:Path|str, model:Path|str, # folders of the run
     train:Rows|None, test:Rows,                      # usable rows; None where a source's own moments are judged out of fold
     base:Base, p:Train,                              # seed; settings of the small booster
+    simulated:bool=True,                             # False: a bank's own files
 )->tuple[list[Tripwire], np.ndarray]:                # the tripwires; AUCs on shuffled labels
     "Every question a run can ask itself."
     names, several = catalogue.names(), test if train is None else train
@@ -363,5 +372,5 @@ def every(
         half = lb.draw(test.labels["customer_id"].to_numpy(), base.seed, SHUFFLE, 3) < .5
         train, test = test.where(half), test.where(~half)
     aucs = shuffled_aucs(train, test, names, p, base.seed)
-    wires = [shuffled_labels(aucs), *future(s, base.seed), service_path(s), nameless(s), timeless(several, names), single_feature(several, names), columns(raw, features, model), money(raw)]
+    wires = [shuffled_labels(aucs), *future(s, base.seed), service_path(s), nameless(s), timeless(several, names), single_feature(several, names), columns(raw, features, model), money(raw, simulated=simulated)]
     return [*wires, *planted(several, names, s, base.seed)], aucs

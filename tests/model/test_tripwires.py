@@ -165,8 +165,16 @@ def test_a_penny_too_much_is_caught(trained, tmp_path):
         odd.loc[odd.index[booked[500]], column] += value
         odd.to_parquet(tmp_path/"transactions"/part.file)
         assert tw.money(tmp_path).held is False
+        own = tw.money(tmp_path, simulated=False) # a bank's own books are told of, not judged
+        assert own.held is None and "do not fit their balance" in own.says
     frame.assign(balance_after_minor=pd.array([pd.NA] * len(frame), dtype="Int64")).to_parquet(tmp_path/"transactions"/part.file)
     assert tw.money(tmp_path).held is None
+
+
+def test_a_future_cannot_leak_where_none_is_on_record(few, gathered):
+    last = few.asked["as_of"].min()
+    ended = replace(few, tables={name: frame[frame[tw.ARRIVES[name]] < last] for name, frame in few.tables.items()})
+    assert held(tw.planted(gathered["train"].usable(), NAMES, ended, 5))["planted_future"] is None
 
 
 def test_every_plant_is_caught_and_a_plant_that_is_not_is_a_broken_tripwire(few, gathered, monkeypatch):
