@@ -509,7 +509,7 @@ def flows(
 )->pd.DataFrame:           # `week` (its Monday), `in_minor`, `out_minor`, both >= 0
     "Money in and out of the current accounts, week by week; transfers between own accounts are neither."
     own = moved[moved.account_id.isin(accounts.account_id[accounts.kind == "current"]) & (moved.category.astype(str) != "own_transfer")]
-    week = (own.booked_at - pd.to_timedelta(own.booked_at.dt.weekday, unit="D")).dt.normalize()
+    week = (own.booked_at - pd.to_timedelta(own.booked_at.dt.day_of_week, unit="D")).dt.normalize()
     sums = pd.DataFrame(dict(week=week, in_minor=own.amount_minor.clip(lower=0), out_minor=-own.amount_minor.clip(upper=0)))
     return sums.groupby("week", as_index=False).sum()
 

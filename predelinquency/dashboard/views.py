@@ -11,14 +11,14 @@ __all__ = ['APPROVAL_WORDS', 'ALLOWED', 'OPTIONS', 'TOKEN_VARIABLE', 'text', 'ta
            'draw_customer', 'chosen', 'show', 'Server', 'command', 'serve']
 
 # %% ../../nbs/71_dashboard.views.ipynb #c003
-import functools, logging, os, secrets, subprocess, sys
+import functools, logging, os, secrets, subprocess, sys, threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -580,6 +580,12 @@ def command(
     return Server(argv, env, f"http://{host}:{port}/" + (f"?token={token}" if token else ""))
 
 # %% ../../nbs/71_dashboard.views.ipynb #c086
+def _pass_on(said:IO[str], ending:threading.Event)->None:
+    "What the server writes, until it is asked to end: a kernel that is stopped in the middle of its start complains, and nobody needs to know."
+    for line in said:
+        if not ending.is_set(): sys.stderr.write(line)
+
+# %% ../../nbs/71_dashboard.views.ipynb #c087
 def serve(
     root:Path|str="data", host:str="127.0.0.1", port:int=8866, token:str="", # as in `command`
     notebook:Path|str="nbs/dashboards/risk.ipynb",
@@ -588,8 +594,10 @@ def serve(
     "Show the page until Ctrl-C."
     server = command(root, host, port, token, notebook)
     if say: say(server.url)
-    running = subprocess.Popen(server.argv, env=dict(server.env))
+    running, ending = subprocess.Popen(server.argv, env=dict(server.env), stderr=subprocess.PIPE, text=True, errors="replace"), threading.Event()
+    threading.Thread(target=_pass_on, args=(running.stderr, ending), daemon=True).start()
     try: return running.wait()
     except KeyboardInterrupt:
+        ending.set()
         running.terminate()
         return running.wait()

@@ -220,10 +220,11 @@ def locked(
     if not Path(lock).is_file(): return dict(why="there is no dvc.lock: this run was not made by DVC")
     stages = yaml.safe_load(Path(lock).read_text()).get("stages", {})
     said = {o["path"]: o["md5"] for s in stages.values() for o in s.get("outs", [])}
-    for out in map(str, outs):
-        if Path(out).is_dir() and out in said or Path(out).is_file() and said.get(out) == hashlib.md5(Path(out).read_bytes(), usedforsecurity=False).hexdigest(): continue
-        return dict(why=f"dvc.lock speaks of another run: {Path(out).name} is not what it recorded")
-    return {path: md5 for path, md5 in said.items() if path in set(map(str, outs))}
+    names = {Path(os.path.relpath(out, Path(lock).parent)).as_posix(): Path(out) for out in outs} # as DVC writes them, whoever runs the stage
+    for name, out in names.items():
+        if out.is_dir() and name in said or out.is_file() and said.get(name) == hashlib.md5(out.read_bytes(), usedforsecurity=False).hexdigest(): continue
+        return dict(why=f"dvc.lock speaks of another run: {out.name} is not what it recorded")
+    return {path: md5 for path, md5 in said.items() if path in names}
 
 # %% ../../nbs/39_model.pack.ipynb #c030
 def criteria(

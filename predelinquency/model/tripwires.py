@@ -305,13 +305,13 @@ def money(
     wrong = int((~follows & (own[1:] == own[:-1])).sum())
     return Tripwire("money_conserved", (wrong == 0) if simulated else None, f"{len(moved):,} movements" + (", each moves its balance by itself" if not wrong else f", {wrong} do not fit their balance"))
 
-# %% ../../nbs/39_model.tripwires.ipynb #x043
+# %% ../../nbs/39_model.tripwires.ipynb #c043
 def _coming(tables:Tables, customer:int, now:Any)->int: # transactions that arrive in the four weeks after a moment
     if "transactions" not in tables: return 0
     when = tables["transactions"].loc[tables["transactions"]["customer_id"] == customer, "arrived_at"]
     return int(((when >= now) & (when < now + pd.Timedelta(days=28))).sum())
 
-# %% ../../nbs/39_model.tripwires.ipynb #c043
+# %% ../../nbs/39_model.tripwires.ipynb #c044
 def future_leak(
     tables:Tables, asked:pd.DataFrame, # as in `computed`
 )->np.ndarray:
@@ -321,7 +321,7 @@ def future_leak(
         found[i, 0] = _coming(tables, who, now)
     return found
 
-# %% ../../nbs/39_model.tripwires.ipynb #c044
+# %% ../../nbs/39_model.tripwires.ipynb #c045
 def name_leak(
     tables:Tables, asked:pd.DataFrame, # as in `computed`
 )->np.ndarray:
@@ -330,7 +330,7 @@ def name_leak(
     found[:, 0] = asked["customer_id"].to_numpy()
     return found
 
-# %% ../../nbs/39_model.tripwires.ipynb #c045
+# %% ../../nbs/39_model.tripwires.ipynb #c046
 def with_input(
     rows:Rows, value:np.ndarray, # (n,) takes the place of the first input
 )->Rows:
@@ -339,7 +339,7 @@ def with_input(
     x[:, 0] = value
     return Rows(rows.labels, x)
 
-# %% ../../nbs/39_model.tripwires.ipynb #c046
+# %% ../../nbs/39_model.tripwires.ipynb #c047
 def planted(
     rows:Rows, features:Sequence[str], # usable rows of several moments, and the names of their inputs
     s:Sample, seed:int,                # from `sample`; of the run
@@ -358,7 +358,7 @@ def planted(
         return Tripwire(name, not missed, f"caught by {', '.join(w.name for w in wires if w.held is False)}" if not missed else f"not caught by {', '.join(missed)}")
     return [found(name, wires) for name, wires in caught.items()]
 
-# %% ../../nbs/39_model.tripwires.ipynb #c048
+# %% ../../nbs/39_model.tripwires.ipynb #c049
 def every(
     raw:Path|str, features:Path|str, model:Path|str, # folders of the run
     train:Rows|None, test:Rows,                      # usable rows; None where a source's own moments are judged out of fold

@@ -34,7 +34,7 @@ def chromium()->str:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def serving(project:Path, tmp_path_factory:pytest.TempPathFactory)->Iterator[Callable[..., str]]:
     "`serving(root, **options)`: the address of a page on a folder of results; asked until it answers, given up when the server has ended."
     running: list[subprocess.Popen[bytes]] = []
@@ -54,9 +54,9 @@ def serving(project:Path, tmp_path_factory:pytest.TempPathFactory)->Iterator[Cal
         except subprocess.TimeoutExpired: process.kill()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module") # its event loop would be in the way of other files' own
 def browser(chromium:str)->Iterator[Any]:
-    "One browser for the session."
+    "One browser for a file."
     from playwright.sync_api import sync_playwright
     with sync_playwright() as driver:
         opened = driver.chromium.launch(executable_path=chromium, args=FLAGS)

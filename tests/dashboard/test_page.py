@@ -15,11 +15,11 @@ KNOWN = re.compile(r"Unsatisfied version|No satisfying version|Starting WebSocke
 QUIET = "!document.body.classList.contains('pd-busy')"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def over(trained:Path)->state.Overview: return state.load(trained)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def address(serving:Callable[..., str], trained:Path)->str: return serving(trained)
 
 

@@ -157,8 +157,9 @@ def test_a_lock_of_another_run_is_not_taken_for_this_one(tmp_path):
     out.write_text("{}")
     lock = tmp_path/"dvc.lock"
     assert "not made by DVC" in pack.locked(lock, [out])["why"]
-    lock.write_text(yaml.safe_dump(dict(stages=dict(evaluate=dict(outs=[dict(path=str(out), md5="99914b932bd37a50b983c5e7c90ae93b")])))))
-    assert pack.locked(lock, [out]) == {str(out): "99914b932bd37a50b983c5e7c90ae93b"}
+    lock.write_text(yaml.safe_dump(dict(stages=dict(evaluate=dict(outs=[dict(path="metrics.json", md5="99914b932bd37a50b983c5e7c90ae93b")])))))
+    assert pack.locked(lock, [out]) == {"metrics.json": "99914b932bd37a50b983c5e7c90ae93b"}
+    assert pack.locked(lock, [os.path.relpath(out)]) == pack.locked(lock, [out]), "however the run names its files"
     out.write_text("{ }")
     assert "another run" in pack.locked(lock, [out])["why"]
 
