@@ -306,23 +306,24 @@ def achievable(
     full, two = shrunk(o, weight), (shrunk(o, weight, 0, total // 2), shrunk(o, weight, total // 2))
     hits, kept = o.counts()
     p = hits / np.maximum(kept, 1)
-    model = rows["probability"].to_numpy(float)
+    model, seen = rows["probability"].to_numpy(float), rows["visible"].to_numpy(float) if "visible" in rows else None
     def measured(w:np.ndarray)->np.ndarray:
         soft = (soft_auc(two[0], two[1], w) + soft_auc(two[1], two[0], w)) / 2
-        return np.array([soft_auc(full, y, w), soft_auc(model, y, w), soft, soft_auc(model, p, w)])
+        return np.array([soft_auc(full, y, w), soft_auc(model, y, w), soft, soft_auc(model, p, w)] + ([] if seen is None else [soft_auc(seen, y, w), soft_auc(seen, p, w)]))
     point = measured(weight)
-    spread = np.array([measured(weight * k) for k in resampled(rows["customer_id"].to_numpy(), replicates, seed)]).reshape(-1, 4)
+    spread = np.array([measured(weight * k) for k in resampled(rows["customer_id"].to_numpy(), replicates, seed)]).reshape(-1, len(point))
     doubling = halves(o, weight, total // 2) - halves(o, weight, total // 4)
     more = {f"soft_auc_{name}": _rounded(soft_auc(rows[name].to_numpy(float), p, weight)) for name in others if rows[name].notna().all()}
-    if "visible" in rows: more |= _visible_numbers(rows["visible"].to_numpy(float), y, p, weight, point)
+    if seen is not None: more |= _visible_numbers(point, spread)
     return _oracle_numbers(point, spread, doubling) | more | dict(last_doubling=_rounded(doubling), replays=total, rows=len(rows), positives=int(y.sum()), stands_for=int(round(weight.sum())),
         exposed_share=_rounded(o.exposed.mean()), base_rate=_rounded(weight @ y / weight.sum(), 6), base_rate_soft=_rounded(weight @ p / weight.sum(), 6))
 
 # %% ../nbs/36_proof.ipynb #c039
-def _visible_numbers(score:np.ndarray, y:np.ndarray, p:np.ndarray, weight:np.ndarray, point:np.ndarray)->dict[str, Any]:
-    "What the learner with far more customers reaches on the same rows, and the model's share of that."
-    hard, soft = soft_auc(score, y, weight), soft_auc(score, p, weight)
-    return {k: _rounded(v) for k, v in dict(visible_auc=hard, visible_soft_auc=soft, share_of_visible=(point[1] - .5) / (hard - .5), share_of_visible_soft=(point[3] - .5) / (soft - .5)).items()}
+def _visible_numbers(point:np.ndarray, spread:np.ndarray)->dict[str, Any]:
+    "What the learner with far more customers reaches on the same rows, and the model's share of that, with standard errors."
+    def told(at:np.ndarray)->np.ndarray: return np.concatenate([at[:, 4:6], (at[:, [1, 3]] - .5) / (at[:, 4:6] - .5)], axis=1)
+    names, error = ("visible_auc", "visible_soft_auc", "share_of_visible", "share_of_visible_soft"), np.nanstd(told(spread), axis=0, ddof=1) if len(spread) > 1 else np.full(4, np.nan)
+    return {k: _rounded(v) for k, v in (*zip(names, told(point[None])[0], strict=True), *zip((f"{n}_se" for n in names), error, strict=True))}
 
 # %% ../nbs/36_proof.ipynb #c040
 def _oracle_numbers(point:np.ndarray, spread:np.ndarray, doubling:float)->dict[str, Any]:
