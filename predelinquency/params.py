@@ -102,6 +102,10 @@ class Evaluate:
     "Intervals, and whom they are about."
     bootstrap: int
     strangers: int
+    final: int
+    shock_customers: int
+    shock_work: float
+    shock_prices: float
 
 # %% ../nbs/02_params.ipynb #c012
 @dataclass(frozen=True)
