@@ -7,7 +7,7 @@ __all__ = ['INK', 'MUTED', 'GRID', 'PAPER', 'BLUE', 'VERMILLION', 'GREEN', 'ORAN
            'SPLIT_COLOURS', 'BAND_COLOURS', 'LANES', 'BACK_DAYS', 'AHEAD_DAYS', 'theme', 'figure', 'Renderer',
            'to_html', 'offline', 'roc', 'precision_recall', 'calibration', 'score_distribution', 'recall_at_capacity',
            'lift', 'intervals', 'over_time', 'split_picture', 'timeline', 'importance', 'waterfall', 'beeswarm',
-           'lines', 'bars', 'histogram', 'bands', 'bare', 'cash_timeline', 'score_history']
+           'dependence', 'heat', 'lines', 'bars', 'histogram', 'bands', 'bare', 'cash_timeline', 'score_history']
 
 # %% ../nbs/05_plots.ipynb #c003
 import hashlib, json
@@ -20,6 +20,7 @@ import plotly.graph_objects as go
 import plotly.io as pio
 from plotly.io._base_renderers import MimetypeRenderer
 from plotly.offline import get_plotlyjs
+from plotly.subplots import make_subplots
 
 # %% ../nbs/05_plots.ipynb #c005
 INK, MUTED, GRID, PAPER = "#1F2933", "#6B7785", "#E4E8EC", "#FFFFFF"
@@ -319,6 +320,38 @@ def beeswarm(
     return fig.update_yaxes(tickvals=list(range(contributions.shape[1])), ticktext=list(contributions.columns), autorange="reversed", showgrid=False, ticks="")
 
 # %% ../nbs/05_plots.ipynb #c047
+def dependence(
+    contributions:pd.DataFrame, # (n, k) pushes, log-odds; one square a column
+    values:pd.DataFrame,        # (n, k) what was observed, same columns; nan is unknown and left out
+    title:str="How far each value pushes",
+    columns:int=3,              # squares in a row, >= 1
+)->go.Figure:
+    "One dot a row: across is the observed value, up the push; the outermost hundredth on each side is left out."
+    rows = -(-contributions.shape[1] // columns)
+    fig = make_subplots(rows, columns, subplot_titles=list(contributions.columns), vertical_spacing=.5 / max(2 * rows, 2), horizontal_spacing=.07)
+    for i, name in enumerate(contributions.columns):
+        x, y = values[name].to_numpy(float), contributions[name].to_numpy(float)
+        low, high = np.nanquantile(x, [.01, .99]) if np.isfinite(x).any() else (0., 0.)
+        seen = (x >= low) & (x <= high)
+        fig.add_scatter(x=x[seen], y=y[seen], mode="markers", marker=dict(size=4, opacity=.5, color=BLUE), showlegend=False, hoverinfo="skip", row=i // columns + 1, col=i % columns + 1)
+        fig.add_hline(y=0, line=dict(color=MUTED, width=1), row=i // columns + 1, col=i % columns + 1)
+    fig.update_annotations(font=dict(size=11, color=MUTED))
+    return fig.update_layout(template=pio.templates["predelinquency"], title=dict(text=title, subtitle=dict(text="across: the value; up: its push on the log-odds; above the line it raises the risk")),
+                             height=110 + 210 * rows, margin=dict(l=40, r=24, t=110, b=40))
+
+# %% ../nbs/05_plots.ipynb #c050
+def heat(
+    frame:pd.DataFrame, # (rows, columns) shares in 0–1; nan stays white
+    title:str, reads:str="", x:str="", y:str="",
+)->go.Figure:
+    "Shares as shades, with the figure in each square."
+    text = [["" if np.isnan(v) else f"{v:.0%}" for v in row] for row in frame.to_numpy(float)]
+    fig = figure(title, reads, x, y, height=150 + 34 * len(frame), margin=dict(l=10, r=24, t=76, b=60))
+    fig.add_heatmap(z=frame.to_numpy(float), x=[str(c) for c in frame.columns], y=[str(i) for i in frame.index], text=text, texttemplate="%{text}", zmin=0, zmax=1,
+                    colorscale=[[0, PAPER], [1, BLUE]], showscale=False, xgap=2, ygap=2, hoverinfo="skip")
+    return fig.update_yaxes(autorange="reversed", showgrid=False, ticks="").update_xaxes(ticks="")
+
+# %% ../nbs/05_plots.ipynb #c053
 def lines(
     frame:pd.DataFrame,   # one line a column, over the index
     title:str, reads:str="", x:str="", y:str="",
@@ -328,7 +361,7 @@ def lines(
     for column in frame.columns: fig.add_scatter(x=frame.index, y=frame[column], mode="lines", name=str(column))
     return fig.update_layout(showlegend=frame.shape[1] > 1)
 
-# %% ../nbs/05_plots.ipynb #c048
+# %% ../nbs/05_plots.ipynb #c054
 def bars(
     values:pd.Series,     # one bar an entry
     title:str, reads:str="", x:str="", y:str="",
@@ -336,7 +369,7 @@ def bars(
     "Plain bars."
     return figure(title, reads, x, y).add_bar(x=[str(i) for i in values.index], y=values.to_numpy(), marker_color=BLUE)
 
-# %% ../nbs/05_plots.ipynb #c049
+# %% ../nbs/05_plots.ipynb #c055
 def histogram(
     values:np.ndarray,    # (n,), nan left out
     title:str, reads:str="", x:str="", y:str="share", bins:int=40,
@@ -345,7 +378,7 @@ def histogram(
     share, edges = np.histogram(np.asarray(values, float)[np.isfinite(values)], bins)
     return figure(title, reads, x, y, bargap=.02).add_bar(x=(edges[1:] + edges[:-1]) / 2, y=share / max(share.sum(), 1), marker_color=BLUE)
 
-# %% ../nbs/05_plots.ipynb #c050
+# %% ../nbs/05_plots.ipynb #c056
 def bands(
     rows:pd.DataFrame, # `name`, `value`, `low`, `high`: what was obtained, and the band it should lie in (all > 0)
     title:str="Calibration of the world", reads:str="grey: the published band; dot: what the world gives; each row on its own scale",
@@ -360,10 +393,10 @@ def bands(
                     marker=dict(size=11, color=np.where((rows.value >= rows.low) & (rows.value <= rows.high), GREEN, VERMILLION)))
     return fig.update_xaxes(visible=False, range=[-1.1, 2.4]).update_yaxes(autorange="reversed", showgrid=False, ticks="")
 
-# %% ../nbs/05_plots.ipynb #c053
+# %% ../nbs/05_plots.ipynb #c059
 BAND_COLOURS = ("#8FA3B5", SKY, ORANGE, VERMILLION) # risk bands, rising; a fifth would be vermillion too
 
-# %% ../nbs/05_plots.ipynb #c054
+# %% ../nbs/05_plots.ipynb #c060
 def bare(
     fig:go.Figure,
     height:int, # pixels
@@ -371,14 +404,14 @@ def bare(
     "A figure for a card: no title, narrow margins, as wide as its place."
     return fig.update_layout(title=None, height=height, autosize=True, margin=dict(l=8, r=12, t=14, b=8), legend=dict(y=1.02, yanchor="bottom", x=0, font_size=12), hovermode="closest")
 
-# %% ../nbs/05_plots.ipynb #c055
+# %% ../nbs/05_plots.ipynb #c061
 LANES = {"coming": ("due ahead", INK, "circle-open"), "paid": ("due, paid", "#8FA3B5", "circle"), "late": ("due, paid late", ORANGE, "diamond"),
          "unpaid": ("due, not paid", VERMILLION, "x"), "unknown": ("due", MUTED, "circle-open")} # state of a due → words, colour, symbol
 
-# %% ../nbs/05_plots.ipynb #c056
+# %% ../nbs/05_plots.ipynb #c062
 BACK_DAYS, AHEAD_DAYS = 180, 40 # what a timeline shows of the past and of what is announced
 
-# %% ../nbs/05_plots.ipynb #c057
+# %% ../nbs/05_plots.ipynb #c063
 def cash_timeline(
     balance:pd.DataFrame,  # `on`, `balance_minor`, `savings_minor` (nan: none), ascending
     flows:pd.DataFrame,    # `week`, `in_minor`, `out_minor`
@@ -408,7 +441,7 @@ def cash_timeline(
                                   tickvals=[0, 1, 2], ticktext=["other bills", "loan, card, home", "pay"]))
     return _ahead(fig, as_of)
 
-# %% ../nbs/05_plots.ipynb #c058
+# %% ../nbs/05_plots.ipynb #c064
 def _money_axis(minor:Sequence[Any], scale:int, symbol:str, ticks:int=5)->dict[str, Any]:
     "Range and round ticks of an axis of amounts, with the sign before the currency."
     values = pd.to_numeric(pd.Series(list(minor), dtype=object), errors="coerce").dropna().to_numpy(float) / scale
@@ -417,13 +450,13 @@ def _money_axis(minor:Sequence[Any], scale:int, symbol:str, ticks:int=5)->dict[s
     at = np.arange(np.floor(low / step), np.ceil(high / step) + 1) * step
     return dict(range=[low - .04 * (high - low), high + .06 * (high - low)], tickvals=at, ticktext=[f"{'−' if v < 0 else ''}{symbol}{abs(v):,.0f}" for v in at])
 
-# %% ../nbs/05_plots.ipynb #c059
+# %% ../nbs/05_plots.ipynb #c065
 def _lane(fig:go.Figure, rows:pd.DataFrame, name:str, colour:str, mark:str, scale:int, symbol:str)->None:
     "The dues of one state on their lane."
     fig.add_scatter(x=rows.due_on, y=np.where(rows.main, 1, 0), yaxis="y2", mode="markers", name=name, text=rows.kind, customdata=rows.amount_minor / scale,
                     marker=dict(color=colour, symbol=mark, size=np.where(rows.main, 10, 7)), showlegend=len(rows) > 0, hovertemplate=f"%{{x|%-d %b %Y}}: %{{text}}, {symbol}%{{customdata:,.2f}}<extra>{name}</extra>")
 
-# %% ../nbs/05_plots.ipynb #c060
+# %% ../nbs/05_plots.ipynb #c066
 def _ahead(fig:go.Figure, as_of:Any)->go.Figure:
     "What is ahead on a tint."
     at, day = pd.Timestamp(as_of), pd.Timedelta(days=1)
@@ -431,7 +464,7 @@ def _ahead(fig:go.Figure, as_of:Any)->go.Figure:
     return fig.update_layout(shapes=[dict(type="rect", xref="x", yref="paper", x0=at, x1=at + 400 * day, y0=0, y1=1, fillcolor="#EEF4FA", line_width=0, layer="below")],
                              annotations=[dict(x=at, xref="x", y=1, yref="paper", text="ahead", showarrow=False, xanchor="left", yanchor="top", xshift=4, font=dict(size=12, color="#52606D"))])
 
-# %% ../nbs/05_plots.ipynb #c061
+# %% ../nbs/05_plots.ipynb #c067
 def score_history(
     history:pd.DataFrame,         # `as_of`, `probability`, `learnt` (bool: the model learnt from that row)
     bands:Sequence[tuple[str, float]], # name and lower bound of each band, rising

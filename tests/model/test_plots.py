@@ -29,6 +29,8 @@ FIGURES = {
     "importance": lambda: plots.importance(pd.DataFrame(dict(name=["a", "b"], value=[2., 1.], group=["income", "savings"]))),
     "waterfall": lambda: plots.waterfall(pd.DataFrame(dict(name=["late pay", "low balance"], contribution=[1., -.4])), -4., -2.),
     "beeswarm": lambda: plots.beeswarm(pd.DataFrame(dict(a=[.1, -.2, .3])), pd.DataFrame(dict(a=[1., np.nan, 3.]))),
+    "dependence": lambda: plots.dependence(pd.DataFrame(dict(a=[.1, -.2, .3], b=0.)), pd.DataFrame(dict(a=[1., np.nan, 3.], b=np.nan))),
+    "heat": lambda: plots.heat(pd.DataFrame(dict(a=[.1, np.nan], b=[1., 0.]), ["x", "y"]), "shares", "a square is a share"),
     "lines": lambda: plots.lines(pd.DataFrame(dict(a=[1, 2], b=[2, 1])), "two"), "bars": lambda: plots.bars(pd.Series([1, 2], index=["x", "y"]), "bars"),
     "histogram": lambda: plots.histogram(np.r_[np.arange(50.), np.nan], "spread"), "bands": lambda: plots.bands(NUMBERS.dropna()),
 }
@@ -97,3 +99,13 @@ def test_the_waterfall_ends_where_the_customer_stands():
 def test_splits_are_rectangles_that_share_no_row():
     shapes = FIGURES["split_picture"]().layout.shapes
     assert [(s.y0, s.y1) for s in shapes] == [(0, 50), (50, 75)]
+
+
+def test_a_square_of_dependence_leaves_out_what_is_unknown_and_the_outermost_values():
+    value = np.r_[np.arange(100.), np.nan, 1e9]
+    fig = plots.dependence(pd.DataFrame(dict(a=value * 0)), pd.DataFrame(dict(a=value)))
+    assert fig.data[0].x.max() < 1e9 and len(fig.data[0].x) == len(fig.data[0].y) == 99 and not np.isnan(fig.data[0].x).any()
+
+
+def test_an_unknown_share_is_an_empty_square():
+    assert [list(row) for row in plots.heat(pd.DataFrame(dict(a=[.25, np.nan]), ["x", "y"]), "shares").data[0].text] == [["25%"], [""]]
