@@ -612,7 +612,7 @@ def made_by(
 
 # %% ../nbs/36_proof.ipynb #c077
 KEPT = .05   # share of the rows without a miss that teach
-ELSEWHERE = 500_000_000 # first customer number of those who only teach here: nobody else's
+ELSEWHERE = 700_000_000 # first customer number of those who only teach here: nobody else's
 LESSON = 7_004 # purpose of a draw
 
 # %% ../nbs/36_proof.ipynb #c078
