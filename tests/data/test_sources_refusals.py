@@ -6,7 +6,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import sqlalchemy as sa
 from small_bank import BOOK, MAPPING, bank
 
 from predelinquency import params, schema, sources
@@ -23,9 +25,13 @@ FILES = {
     "column twice": (BOOK.replace("money", "sum"), ("book.csv", "lacks column money")),
     "empty file": (b"\n", ("book.csv", "is empty", "export it again")),
     "only a header": (BOOK.splitlines()[0], ("book.csv", "holds no row", "export it again")),
-    "wrong delimiter": (BOOK.replace(",", ";"), ("book.csv", "delimiter ','", "set delimiter: ';'")),
+    "wrong delimiter": (BOOK.replace(",", ";"), ("book.csv", "delimiter ','", 'set delimiter: ";"')),
     "another encoding": (BOOK.encode("latin-1"), ("book.csv", "line 4 is not utf-8", "latin-1")),
     "mixed encodings": (BOOK.encode() + "4,Zoë,2024-02-01,,1.00,KR,EUR\n".encode("cp1252"), ("book.csv", "line 5 is not utf-8", "mixed encodings")),
+    "a zero byte": (BOOK.replace("2,Anna", "2,An\0na"), ("book.csv", "line 3", "repair this line")),
+    "a year of two digits": (BOOK.replace("2,Anna,2024", "2,Anna,0024"), ("small.yaml", "'0023-11-22", "years 1900 to 2100", "Anna")),
+    "a far future": (BOOK.replace("2024-03-09", "2924-03-09"), ("small.yaml", "paid_at", "'2924-03-09", "years 1900 to 2100")),
+    "a number a spreadsheet wrote": (BOOK.replace("1180.50", "1.18E+03"), ("book.csv", "line 4", "sum", "'1.18E+03'")),
     "unmapped code": (BOOK.replace("HY", "HX"), ("book.csv", "line 4", "kind", "'HX'", "codes.kind")),
     "a line too short": (BOOK.replace("KR,EUR\n2", "KR\n2"), ("book.csv", "line 2", "6 fields instead of 7", "repair the line")),
     "an open quote": (BOOK.replace("3,Béla", '3,"Béla'), ("book.csv", "line 4", "quote")),
@@ -51,6 +57,7 @@ MAPPINGS = {
     "currency": (("currency: EUR", "currency: EURO"), ("currency", "'EURO'", "did you mean EUR?")),
     "currency of a row": (("currency: money", "currency: \"'EUX'\""), ("tables.obligations.columns.currency", "'EUX'", "did you mean EUR?")),
     "zone": (("Europe/Vienna", "Europe/Viena"), ("time_zone", "did you mean Europe/Vienna?")),
+    "a list in a list": (("path: book.csv", "path: [book.csv, [x]]"), ("files.book.path", "must be one text")),
     "date format": (("due: date,", "due: date %Q,"), ("files.book.columns", "%Q", "strptime")),
     "delimiter": (("path: book.csv", "path: book.csv\n    delimiter: tab"), ("files.book", "'tab'", "one character")),
     "encoding": (("path: book.csv", "path: book.csv\n    encoding: utf-9"), ("files.book", "'utf-9'", "utf-8")),
@@ -79,6 +86,56 @@ def test_a_fault_in_a_file_is_refused_with_its_place_and_a_remedy(fault:str, tmp
         assert [w for w in words if w not in str(told.value)] == []
         assert told.value.remedy
     assert untouched(tmp_path, {"book.csv"})
+
+
+LATIN = {
+    "utf-8": (BOOK.encode(), ("line 4 is hardly latin-1", "BÃ©la", "encoding: utf-8")),
+    "the mark of utf-8": (BOOK.encode("utf-8-sig"), ("line 1 is hardly latin-1", "encoding: utf-8")),
+    "the mark of utf-16": (BOOK.encode("utf-16"), ("line 1 is hardly latin-1", "encoding: utf-16")),
+    "a letter of another table": (BOOK.encode("cp437"), ("line 4 is hardly latin-1", "cp850")),
+}
+
+
+@pytest.mark.parametrize("fault", LATIN)
+def test_an_encoding_that_accepts_every_byte_does_not_hide_another_one(fault:str, tmp_path:Path):
+    book, words = LATIN[fault]
+    latin = MAPPING.replace("    key: number", "    key: number\n    encoding: latin-1")
+    with pytest.raises(SchemaError) as told: sources.check(bank(tmp_path, latin, book), tmp_path)
+    assert [w for w in ("book.csv", *words) if w not in str(told.value)] == []
+    assert sources.check(bank(tmp_path, latin, BOOK.encode("latin-1")), tmp_path).tables["customers"].rows == 2
+
+
+@pytest.mark.parametrize("typed", ["12.50", "1.1800,5", "1,180.50", "1180,50,0"])
+def test_a_point_among_decimal_commas_only_parts_thousands(typed:str, tmp_path:Path):
+    comma = MAPPING.replace("    key: number", '    key: number\n    delimiter: ";"\n    decimal: ","')
+    book = BOOK.replace(",", ";").replace(".", ",")
+    with pytest.raises(SchemaError, match=r"(?s)book\.csv: column sum.*line 4.*decimal mark"):
+        sources.check(bank(tmp_path, comma, book.replace("1180,50", typed)), tmp_path)
+    sources.ingest(bank(tmp_path, comma, book.replace("1180,50", "1.180,50")), tmp_path, tmp_path/"raw", BASE)
+    assert schema.read(tmp_path/"raw", "obligations").amount_minor.tolist() == [25_000, 25_000, 118_050]
+
+
+def test_a_fault_in_one_of_several_files_names_that_one(tmp_path:Path):
+    several = MAPPING.replace("book.csv", "book*.csv").replace("    key: number", "    key: number\n    encoding: cp1252")
+    (tmp_path/"book1.csv").write_text(BOOK, "cp1252")
+    mapping, head = bank(tmp_path, several, ""), BOOK.splitlines()[0]
+    (tmp_path/"book2.csv").write_text(f"{head}\n4,Zoë\n", "cp1252")
+    with pytest.raises(SchemaError, match=r"^book2\.csv: line 2: 2 fields"): sources.check(mapping, tmp_path)
+    (tmp_path/"book2.csv").write_text(f"{head}\n2,Zoë,2024-02-01,,1.00,KR,EUR\n", "cp1252")
+    with pytest.raises(SchemaError, match=r"found 2 in book1\.csv line 3, book2\.csv line 2"): sources.check(mapping, tmp_path)
+
+
+@pytest.mark.parametrize("fault", ["no file", "no database", "no table", "no column"])
+def test_a_database_that_cannot_answer_is_named_and_none_is_made(fault:str, tmp_path:Path):
+    asked = MAPPING.replace("path: book.csv", 'url: "sqlite:///{data}/bank.db"\n    query: select * from book')
+    if fault == "no database": (tmp_path/"bank.db").write_text("no database at all, but long enough to look like a file of one" * 20)
+    if table := {"no table": "books", "no column": "book"}.get(fault):
+        pd.DataFrame(dict(number=[1])).to_sql(table, sa.create_engine(f"sqlite:///{tmp_path}/bank.db"), index=False)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(SchemaError) as told: sources.check(bank(tmp_path, asked, ""), tmp_path)
+    said = {"no file": "there is no database", "no database": "not a database", "no table": "no such table: book", "no column": "lacks column name"}[fault]
+    assert said in str(told.value) and "book" in str(told.value.where) and told.value.remedy
+    assert sorted(tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize("fault", MAPPINGS)
