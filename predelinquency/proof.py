@@ -328,7 +328,7 @@ def _visible_numbers(point:np.ndarray, spread:np.ndarray)->dict[str, Any]:
 # %% ../nbs/36_proof.ipynb #c040
 def _oracle_numbers(point:np.ndarray, spread:np.ndarray, doubling:float)->dict[str, Any]:
     "Point values of [bound, model, soft bound, soft model], their standard errors, shares, and the alarm."
-    hard_bound, hard, soft_bound, soft = point
+    hard_bound, hard, soft_bound, soft = point[:4]
     def error(values:np.ndarray)->float: return float(np.nanstd(values, ddof=1)) if np.isfinite(values).sum() > 1 else float("nan")
     shares = (spread[:, [1, 3]] - .5) / (spread[:, [0, 2]] - .5) if len(spread) else np.empty((0, 2))
     gap = hard - hard_bound - 2 * max(doubling, 0.) # finite futures make the bound too low, by less than this
