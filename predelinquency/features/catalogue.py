@@ -4,20 +4,21 @@
 
 # %% auto #0
 __all__ = ['GROUPS', 'ACCOUNT_CLASSES', 'NOTES', 'VARIETY', 'MEASURES', 'MEASURE', 'QUANTITIES', 'SOURCES', 'EVER', 'NEVER_DAYS',
-           'INCOME', 'LIQUIDITY', 'SAVINGS', 'OBLIGATIONS', 'PAYMENT', 'SPENDING', 'CREDIT', 'SHOCKS', 'CATALOGUE',
-           'BY_NAME', 'Measure', 'money', 'count', 'Q', 'Quantity', 'Op', 'Calculation', 'total', 'share', 'pace',
-           'per', 'since', 'trend', 'variation', 'surprise', 'entropy', 'entropy_shift', 'share_shift', 'tracked',
-           'over', 'Feature', 'show', 'names', 'monotone', 'dictionary']
+           'SYMBOLS', 'INCOME', 'LIQUIDITY', 'SAVINGS', 'OBLIGATIONS', 'PAYMENT', 'SPENDING', 'CREDIT', 'SHOCKS',
+           'CATALOGUE', 'BY_NAME', 'Measure', 'money', 'count', 'Q', 'Quantity', 'Op', 'Calculation', 'total', 'share',
+           'pace', 'per', 'since', 'trend', 'variation', 'surprise', 'entropy', 'entropy_shift', 'share_shift',
+           'tracked', 'over', 'Phrase', 'phrase', 'money_words', 'show', 'say', 'Feature', 'names', 'monotone',
+           'dictionary']
 
 # %% ../../nbs/20_features.catalogue.ipynb #c003
-import re
-from collections.abc import Mapping
+import math, re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import pandas as pd
 
-from ..core import ParamsError
+from ..core import CURRENCY_DIGITS, ParamsError
 from ..schema import CATEGORIES, CATEGORY_GROUP
 
 # %% ../../nbs/20_features.catalogue.ipynb #c005
@@ -358,14 +359,114 @@ def over(quantity:Q, base:Q)->Calculation:
     return _calc(Op.over, f"{quantity.name}_over_{base.name}", f"{QUANTITIES[quantity].text} / {QUANTITIES[base].text}", "ratio", quantity, base, looks=back,
                  empty=f"either is not known, or {base.name} is not above 0")
 
-# %% ../../nbs/20_features.catalogue.ipynb #c048
+# %% ../../nbs/20_features.catalogue.ipynb #c049
+_PLACE = re.compile(r"\{([^}]*)\}")
+_OPEN = {"": "…", "of": "… of", "%": "…%", "months": "… months", "points": "… percentage points", "times": "… times", "kinds": "… kinds", "deviations": "… standard deviations"}
+
+# %% ../../nbs/20_features.catalogue.ipynb #c050
+@dataclass(frozen=True)
+class Phrase:
+    "A staff phrase, and what it becomes when the value is no ordinary one; empty: no other words are needed."
+    usual: str        # with at most one place
+    zero: str = ""    # when the value reads as nought
+    below: str = ""   # when it is negative; the place then takes its size
+    never: str = ""   # when days since something have reached `NEVER_DAYS`
+    unknown: str = "" # when it is missing
+
+    def __str__(self)->str: return _PLACE.sub(lambda m: _OPEN.get(m[1], f"… {m[1].rpartition('|')[2] if '|' in m[1] else m[1] + 's'}"), self.usual)
+
+# %% ../../nbs/20_features.catalogue.ipynb #c051
+_CASES = {"0": "zero", "-": "below", "!": "never", "?": "unknown"}
+
+# %% ../../nbs/20_features.catalogue.ipynb #c052
+def phrase(
+    text:str, # usual words, then perhaps ` / 0: …`, ` / -: …`, ` / !: …`, ` / ?: …`
+)->Phrase:
+    "Read the words of one row."
+    usual, *others = text.split(" / ")
+    return Phrase(usual, **{_CASES[case]: words for case, words in (other.split(": ", 1) for other in others)})
+
+# %% ../../nbs/20_features.catalogue.ipynb #c054
+SYMBOLS = {"GBP": "£", "EUR": "€", "USD": "$", "NGN": "₦", "INR": "₹", "JPY": "¥"} # others are written out: 1,200 CZK
+
+# %% ../../nbs/20_features.catalogue.ipynb #c055
+def money_words(
+    minor:float,  # minor units
+    currency:str, # ISO 4217; empty: not known
+)->str:           # £537, −1,200 CZK; whole units
+    "An amount as colleagues read it."
+    number = f"{abs(minor) / 10**CURRENCY_DIGITS.get(currency, 2):,.0f}"
+    sign = "−" if minor < 0 and number != "0" else ""
+    return f"{sign}{SYMBOLS[currency]}{number}" if currency in SYMBOLS else f"{sign}{number} {currency}".strip()
+
+# %% ../../nbs/20_features.catalogue.ipynb #c056
+def _of(v:float)->str: # a part of something, or a multiple
+    if abs(v) >= 1.95: return "twice" if (number := _signed(v, 1)) == "2" else f"{number} times"
+    return "under 1% of" if 0 < v < .005 else f"{_signed(100 * v, 0)}% of"
+
+# %% ../../nbs/20_features.catalogue.ipynb #c057
+def _signed(v:float, digits:int)->str: # with a true minus, and no minus before nought
+    number = f"{abs(v):,.{0 if abs(v) >= 10 else digits}f}".removesuffix(".0")
+    return f"−{number}" if v < 0 and float(number.replace(",", "")) else number
+
+# %% ../../nbs/20_features.catalogue.ipynb #c058
+def _counted(v:float, noun:str)->str: # "bill" or "bill past its date|bills past their date"
+    one, _, many = noun.partition("|")
+    number = _signed(v, 0)
+    return f"{number} {one}" if number in ("1", "−1") else f"{'no' if number == '0' else number} {many or one + 's'}"
+
+# %% ../../nbs/20_features.catalogue.ipynb #c059
+def _months(v:float)->str: # in days when there are few
+    if abs(v) >= .975: return f"{number} month" if (number := _signed(v, 1)) in ("1", "−1") else f"{number} months"
+    return "less than a day" if 0 < abs(30 * v) < .5 else _counted(30 * v, "day").replace("no days", "0 days")
+
+# %% ../../nbs/20_features.catalogue.ipynb #c060
+_PLACES: dict[str, Callable[[float], str]] = {
+    "of": _of, "months": _months,
+    "day": lambda v: _counted(v, "day").replace("no days", "0 days"),
+    "%": lambda v: "under 1%" if 0 < v < .005 else f"{_signed(100 * v, 0)}%",
+    "points": lambda v: _counted(100 * v, "percentage point").replace("no ", "0 "),
+    "times": lambda v: {"1": "once", "2": "twice"}.get(_signed(v, 0), f"{_signed(v, 0)} times"),
+    "kinds": lambda v: _counted(math.exp(min(v, 20.)), "kind"), # from entropy, in nats
+    "deviations": lambda v: "1 standard deviation" if (number := _signed(v, 1)) == "1" else f"{number} standard deviations",
+}
+_UNKNOWN = {"of": "an unknown share of", "months": "an unknown number of months", "day": "an unknown number of days", "%": "an unknown share", "points": "an unknown number of points",
+            "times": "an unknown number of times", "kinds": "an unknown number of kinds", "deviations": "an unknown number of standard deviations", "": "an unknown amount"}
+
+# %% ../../nbs/20_features.catalogue.ipynb #c061
+def show(
+    value:float,       # in the unit
+    place:str,         # what stands between the braces: a key of `_PLACES`, nothing for an amount, or what is counted
+    currency:str="",   # of amounts, ISO 4217; empty: not known
+)->str:
+    "A value as people read it."
+    if not math.isfinite(value): return _UNKNOWN.get(place, f"an unknown number of {place.rpartition('|')[2] if '|' in place else place + 's'}")
+    if place == "": return money_words(value, currency)
+    return _PLACES[place](value) if place in _PLACES else _counted(value, place)
+
+# %% ../../nbs/20_features.catalogue.ipynb #c063
+def say(
+    p:Phrase,
+    value:float,      # in the feature's unit; nan is unknown
+    currency:str="",  # of amounts, ISO 4217; empty: not known
+)->str:
+    "The words for one value."
+    place = found[1] if (found := _PLACE.search(p.usual)) else "count"
+    words = p.usual
+    if not math.isfinite(value): words = p.unknown or words
+    elif p.never and value >= NEVER_DAYS: words = p.never
+    elif p.zero and (value == 0 or place in ("day", "months") and abs(value) < (.5 if place == "day" else 1e-9)): words = p.zero
+    elif p.below and value < 0: words, value = p.below, -value
+    return _PLACE.sub(lambda m: show(value, m[1], currency), words)
+
+# %% ../../nbs/20_features.catalogue.ipynb #c066
 @dataclass(frozen=True)
 class Feature:
     "One row of the catalogue."
     group: str                 # one of GROUPS
     calculation: Calculation
     sign: int                  # +1 raises the risk, -1 lowers it, 0 depends
-    analyst: str               # wording for staff; `{}` takes the value
+    analyst: Phrase            # wording for staff
     customer: str | None       # wording a customer may read; None when it must not be said
     monotone: int = 0          # enforced direction: `sign` where theory is firm, else 0
     sensitive: bool = False
@@ -381,258 +482,311 @@ class Feature:
     @property
     def empty(self)->str: return self.calculation.empty
 
-    def says(self, value:float)->str:
+    def says(self, value:float, currency:str="")->str:
         "The analyst's phrase with the value in it."
-        return self.analyst.replace("{}", "unknown" if value != value else show(value, self.unit))
+        return say(self.analyst, value, currency)
 
-# %% ../../nbs/20_features.catalogue.ipynb #c049
-def show(
-    value:float, # in the unit
-    unit:str,    # money count days share ratio score
-)->str:
-    "A value as people read it."
-    if unit == "share": return f"{value:.0%}"
-    if unit == "money": return f"{value/100:,.0f}"
-    return f"{value:,.0f}" if unit in ("count", "days") else f"{value:.2f}"
-
-# %% ../../nbs/20_features.catalogue.ipynb #c050
+# %% ../../nbs/20_features.catalogue.ipynb #c067
 def _rows(group:str, *rows:tuple)->tuple[Feature, ...]:
-    "Rows of one group: calculation, sign mark, analyst phrase, customer phrase; a doubled mark is enforced."
+    "Rows of one group: calculation, sign mark, staff phrase, customer phrase; a doubled mark is enforced."
     marks = {"+": (1, 0), "-": (-1, 0), "0": (0, 0), "++": (1, 1), "--": (-1, -1)}
-    return tuple(Feature(group, calc, marks[mark][0], analyst, customer, marks[mark][1], customer is None) for calc, mark, analyst, customer in rows)
+    return tuple(Feature(group, calc, marks[mark][0], phrase(analyst), customer, marks[mark][1], customer is None) for calc, mark, analyst, customer in rows)
 
-# %% ../../nbs/20_features.catalogue.ipynb #c052
-_PAY, _INCOME = "Your pay has not arrived as usual", "Your income has changed"
-INCOME = _rows("income",
-    (tracked(Q.pay_late_days), "+", "pay is {} days later than usual", _PAY),
-    (tracked(Q.pay_delay_3), "+", "the last three pays came {} days after the usual day", _PAY),
-    (tracked(Q.days_since_pay), "+", "{} days since the last pay", _PAY),
-    (tracked(Q.days_to_pay), "0", "{} days until pay is expected", "Your next pay is some days away"),
-    (tracked(Q.pay_rhythm_days), "0", "pay comes every {} days", "How often you are paid"),
-    (tracked(Q.pay_step), "-", "the last pay was {} times the usual one", _INCOME),
-    (tracked(Q.payers_90d), "0", "{} different payers in 90 days", "Where your income comes from"),
-    (tracked(Q.main_payer_silent_days), "+", "the main payer has been silent for {} days", _PAY),
-    (pace("income", 30, 180), "-", "income of 30 days runs at {} of its 180-day pace", _INCOME),
-    (pace("income", 90, 180), "-", "income of 90 days runs at {} of its 180-day pace", _INCOME),
-    (pace("incomes", 30, 180), "-", "income arrives {} times as often as over 180 days", _INCOME),
-    (pace("inflow", 30, 180), "-", "money coming in runs at {} of its 180-day pace", _INCOME),
-    (trend("income", 180), "-", "income moves by {} of its mean a month", _INCOME),
-    (variation("income", 180), "+", "income varies by {} of its mean", "Your income varies from month to month"),
-    (variation("inflow", 180), "+", "money coming in varies by {} of its mean", "Your income varies from month to month"),
-    (surprise("income", 180), "-", "income of 30 days lies {} deviations from the months before", _INCOME),
-    (over(Q.outside_money, Q.monthly_inflow), "0", "{} of money coming in comes from own accounts elsewhere", "Where your income comes from"),
-    (pace("own_money_in", 30, 180), "0", "own money comes in at {} of its 180-day pace", _INCOME),
-    (pace("own_transfers_in", 14, 90), "0", "own money comes in {} times as often as over 90 days", _INCOME),
-    (since("own_transfers_in"), "0", "{} days since own money came in", _INCOME),
-    (total("incomes", 30), "-", "{} incomes in 30 days", _INCOME),
-    (total("incomes", 90), "-", "{} incomes in 90 days", _INCOME),
-    (share("income", "inflow", 90), "-", "{} of money coming in is regular income", "Where your income comes from"),
-    (share("benefits", "income", 90), "0", "{} of income is benefits", None),
-    (share_shift("benefits", "income", 30, 180), "+", "the share of benefits in income moved by {}", None),
-    (share("cash_deposits", "inflow", 90), "0", "{} of money coming in is cash paid in", "Where your income comes from"),
-    (tracked(Q.monthly_inflow), "-", "{} comes in a month", "The level of your income"),
+# %% ../../nbs/20_features.catalogue.ipynb #c069
+_PAY, _INCOME, _VARIES, _FROM = "Your pay has not arrived as usual", "Your income has changed", "Your income varies from month to month", "Where your income comes from"
+_NO_PAYDAY, _NO_COMPARISON = "?: no usual payday is known", "?: too little is known of its history to compare"
+_PAYS = (
+    (tracked(Q.pay_late_days), "+", f"pay is {{day}} later than usual / 0: pay is not late / {_NO_PAYDAY}", _PAY),
+    (tracked(Q.pay_delay_3), "+", "the last three pays came {day} after the usual day on average / 0: the last three pays came on the usual day"
+     f" / -: the last three pays came {{day}} before the usual day on average / {_NO_PAYDAY}", _PAY),
+    (tracked(Q.days_since_pay), "+", "{day} since the last pay / 0: the last pay has just come / ?: no pay has been seen", _PAY),
+    (tracked(Q.days_to_pay), "0", f"{{day}} until the next pay is expected / 0: the next pay is expected now / {_NO_PAYDAY}", "Your next pay is some days away"),
+    (tracked(Q.pay_rhythm_days), "0", f"{{day}} from one payday to the next / 0: several pays on one day / {_NO_PAYDAY}", "How often you are paid"),
+    (tracked(Q.pay_step), "-", "the last pay was {of} the usual one / ?: there are too few pays to compare the last one with", _INCOME),
+    (tracked(Q.payers_90d), "0", "{different payer} of income in the last 90 days", _FROM),
+    (tracked(Q.main_payer_silent_days), "+", "{day} since the main payer last paid / 0: the main payer has just paid / ?: no main payer is known", _PAY),
+    (pace("income", 30, 180), "-", f"income of the last 30 days is {{of}} the 180-day average / 0: no income in the last 30 days / {_NO_COMPARISON.replace('its history', 'income')}", _INCOME),
+    (pace("income", 90, 180), "-", f"income of the last 90 days is {{of}} the 180-day average / 0: no income in the last 90 days / {_NO_COMPARISON.replace('its history', 'income')}", _INCOME),
+    (pace("incomes", 30, 180), "-", f"the number of pays in the last 30 days is {{of}} the 180-day average / 0: no pay in the last 30 days / {_NO_COMPARISON.replace('its history', 'pays')}", _INCOME),
+    (pace("inflow", 30, 180), "-", f"inflow of the last 30 days is {{of}} the 180-day average / 0: no inflow in the last 30 days / {_NO_COMPARISON.replace('its history', 'inflow')}", _INCOME),
+    (trend("income", 180), "-", "income rose by {%} a month over 180 days / 0: income neither rose nor fell over 180 days / -: income fell by {%} a month over 180 days"
+     " / ?: too little income is known to say whether it rose or fell", _INCOME),
+    (variation("income", 180), "+", "monthly income varies by {%} around its mean / 0: monthly income does not vary / ?: too little income is known to say how much it varies", _VARIES),
+    (variation("inflow", 180), "+", "monthly inflow varies by {%} around its mean / 0: monthly inflow does not vary / ?: too little inflow is known to say how much it varies", _VARIES),
+    (surprise("income", 180), "-", "income of the last 30 days is {deviations} above the months before / 0: income of the last 30 days is that of the months before"
+     " / -: income of the last 30 days is {deviations} below the months before / ?: too little income is known to compare the last 30 days with", _INCOME),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c054
-_LOW, _OVERDRAFT = "Your balance has been low", "You have been using your overdraft"
-LIQUIDITY = _rows("liquidity",
-    (over(Q.balance, Q.due_30d), "--", "the balance covers {} times what is due in 30 days", "Several payments are coming up"),
-    (over(Q.headroom, Q.due_30d), "--", "balance and overdraft cover {} times what is due in 30 days", "Several payments are coming up"),
-    (over(Q.low_30d, Q.next_due), "-", "the lowest balance in 30 days covered {} of the next due", _LOW),
-    (over(Q.balance, Q.next_due), "-", "the balance covers {} times the next due", _LOW),
-    (over(Q.balance, Q.monthly_outgoings), "-", "the balance covers {} months of outgoings", _LOW),
-    (over(Q.visible_money, Q.monthly_outgoings), "--", "all visible money covers {} months of outgoings", _LOW),
-    *((over(q, Q.monthly_outgoings), "-", f"the lowest balance of {d} days was {{}} months of outgoings", _LOW)
+# %% ../../nbs/20_features.catalogue.ipynb #c070
+INCOME = _rows("income", *_PAYS,
+    (over(Q.outside_money, Q.monthly_inflow), "0", "{of} inflow comes from own accounts elsewhere / 0: no inflow from own accounts elsewhere / ?: no inflow is known", _FROM),
+    (pace("own_money_in", 30, 180), "0", "own money moved in over the last 30 days is {of} the 180-day average / 0: no own money was moved in over the last 30 days"
+     " / ?: no own money was moved in for long enough to compare", _INCOME),
+    (pace("own_transfers_in", 14, 90), "0", "the number of own transfers in over 14 days is {of} the 90-day average / 0: no own transfers in over the last 14 days"
+     " / ?: there were too few own transfers in to compare", _INCOME),
+    (since("own_transfers_in"), "0", "{day} since own money was moved in / 0: own money has just been moved in / !: no own money was moved in over the last year / ?: no transactions are known", _INCOME),
+    (total("incomes", 30), "-", "{payment of income|payments of income} in the last 30 days", _INCOME),
+    (total("incomes", 90), "-", "{payment of income|payments of income} in the last 90 days", _INCOME),
+    (share("income", "inflow", 90), "-", "{of} inflow of the last 90 days is regular income / 0: no regular income in the last 90 days / ?: no inflow in the last 90 days", _FROM),
+    (share("benefits", "income", 90), "0", "{of} income of the last 90 days is benefits / 0: no benefits in the income of the last 90 days / ?: no income in the last 90 days", None),
+    (share_shift("benefits", "income", 30, 180), "+", "the share of benefits in income rose by {points} / 0: the share of benefits in income has not moved"
+     " / -: the share of benefits in income fell by {points} / ?: too little income is known to say how the share of benefits moved", None),
+    (share("cash_deposits", "inflow", 90), "0", "{of} inflow of the last 90 days is cash paid in / 0: no cash was paid in over the last 90 days / ?: no inflow in the last 90 days", _FROM),
+    (tracked(Q.monthly_inflow), "-", "monthly inflow is {} / ?: no inflow is known", "The level of your income"),
+)
+
+# %% ../../nbs/20_features.catalogue.ipynb #c072
+_LOW, _OVERDRAFT, _LOWER = "Your balance has been low", "You have been using your overdraft", "Your balance is lower than usual"
+_NO_DUE, _NO_OUTGOINGS, _NO_INFLOW = "?: no coming payment is known", "?: no outgoings are known to compare with", "?: no inflow is known to compare with"
+
+# %% ../../nbs/20_features.catalogue.ipynb #c073
+def _worth(what:str, overdrawn:str, share:str="{months} of outgoings", unknown:str=_NO_OUTGOINGS)->str: # a balance: what it is worth, how far it is below zero
+    return f"{what} {share} / -: {overdrawn} {share} / {unknown}"
+
+# %% ../../nbs/20_features.catalogue.ipynb #c074
+_COVER = (
+    (over(Q.balance, Q.due_30d), "--", _worth("the balance covers", "the account is overdrawn by", "{of} what is due in 30 days", "?: nothing is known to be due in 30 days"), "Several payments are coming up"),
+    (over(Q.headroom, Q.due_30d), "--", _worth("balance and overdraft cover", "the account is beyond its overdraft limit by", "{of} what is due in 30 days", "?: nothing is known to be due in 30 days"),
+     "Several payments are coming up"),
+    (over(Q.low_30d, Q.next_due), "-", _worth("the lowest balance of 30 days would cover", "within 30 days the account was overdrawn by", "{of} the next payment", _NO_DUE), _LOW),
+    (over(Q.balance, Q.next_due), "-", _worth("the balance covers", "the account is overdrawn by", "{of} the next payment", _NO_DUE), _LOW),
+    (over(Q.balance, Q.monthly_outgoings), "-", _worth("the balance covers", "the account is overdrawn by"), _LOW),
+    (over(Q.visible_money, Q.monthly_outgoings), "--", _worth("balance and savings together cover", "balance and savings together are below zero by"), _LOW),
+    *((over(q, Q.monthly_outgoings), "-", _worth(f"the lowest balance of {d} days would cover", f"within {d} days the account was overdrawn by"), _LOW)
       for q, d in ((Q.low_7d, 7), (Q.low_30d, 30), (Q.low_90d, 90), (Q.low_180d, 180))),
-    (over(Q.low_ever, Q.monthly_outgoings), "-", "the lowest balance ever seen was {} months of outgoings", _LOW),
-    (over(Q.mean_30d, Q.monthly_outgoings), "-", "the mean balance of 30 days was {} months of outgoings", _LOW),
-    (over(Q.mean_180d, Q.monthly_outgoings), "-", "the mean balance of 180 days was {} months of outgoings", _LOW),
-    (over(Q.mean_ever, Q.monthly_outgoings), "-", "the mean balance since the start was {} months of outgoings", _LOW),
-    (over(Q.mean_7d, Q.mean_60d), "-", "the balance of 7 days runs at {} of its 60-day mean", "Your balance is lower than usual"),
-    (over(Q.trough_change, Q.monthly_outgoings), "-", "the trough moved by {} months of outgoings against the 60 days before", "Your balance is lower than usual"),
-    (over(Q.spread_90d, Q.mean_180d), "0", "the balance swings by {} of its mean", "Your balance moves a lot"),
-    (over(Q.peak_30d, Q.monthly_outgoings), "-", "the highest balance of 30 days was {} months of outgoings", _LOW),
-    (tracked(Q.usual_half), "+", "{} of the last 30 days ended below the usual balance", "Your balance is lower than usual"),
-    *((tracked(q), "+", f"overdrawn on {{}} of the last {d} days", _OVERDRAFT) for q, d in ((Q.overdrawn_30d, 30), (Q.overdrawn_90d, 90), (Q.overdrawn_180d, 180))),
-    (tracked(Q.thin_days_30d), "+", "{} of the last 30 days ended below a tenth of a month's inflow", _LOW),
-    (over(Q.overdraft, Q.limit), "++", "{} of the overdraft limit is used", _OVERDRAFT),
-    (tracked(Q.balance), "-", "the balance is {}", _LOW),
-    (tracked(Q.low_30d), "-", "the lowest balance of 30 days was {}", _LOW),
-    *((tracked(q), "-", f"the balance fell short of {{}} at {words} movements", _LOW) for q, words in
-      ((Q.low_2pct_ever, "one in fifty"), (Q.low_5pct_ever, "one in twenty"), (Q.low_10pct_ever, "one in ten"), (Q.low_25pct_ever, "one in four"), (Q.median_ever, "half of the"))),
-    (tracked(Q.below_zero_ever), "+", "{} movements ever left the balance below zero", _OVERDRAFT),
-    (tracked(Q.below_zero_share_ever), "+", "{} of all movements left the balance below zero", _OVERDRAFT),
-    (tracked(Q.low_ever), "-", "the lowest balance ever seen was {}", _LOW),
-    (tracked(Q.mean_ever), "-", "the mean balance since the start was {}", _LOW),
-    (over(Q.monthly_outgoings, Q.monthly_inflow), "+", "{} of what came in over 90 days went out", "More is going out than coming in"),
-    (per("outgoings", Q.monthly_inflow, 30), "+", "outgoings of 30 days are {} of a month's inflow", "More is going out than coming in"),
-    (share("own_money_out", "outgoings", 90), "0", "own transfers out are {} of outgoings of 90 days", "What you move between accounts"),
-    (share("charges", "outgoings", EVER), "+", "{} of all outgoings were fees and interest charged", "Fees and interest have been charged"),
-    (total("charge_count", 90), "+", "{} fees or interest charges in 90 days", "Fees and interest have been charged"),
-    (total("charge_count", EVER), "+", "{} fees or interest charges ever", "Fees and interest have been charged"),
-    (total("interest_charges", 180), "+", "interest was charged {} times in 180 days", "Interest has been charged"),
-    (total("interest_charges", EVER), "+", "interest was charged {} times ever", "Interest has been charged"),
-    (per("interest_earned", Q.monthly_inflow, 180), "-", "interest earned is {} of a month's inflow", "The level of your balance"),
+    (over(Q.low_ever, Q.monthly_outgoings), "-", _worth("the lowest balance ever seen would cover", "the account was once overdrawn by"), _LOW),
+    *((over(q, Q.monthly_outgoings), "-", _worth(f"the mean balance {span} would cover", f"the mean balance {span} is below zero by"), _LOW)
+      for q, span in ((Q.mean_30d, "of 30 days"), (Q.mean_180d, "of 180 days"), (Q.mean_ever, "so far"))),
+    (over(Q.mean_7d, Q.mean_60d), "-", "the balance of the last 7 days is {of} its 60-day mean / -: the last 7 days were overdrawn by {of} the 60-day mean balance"
+     " / ?: the 60-day mean balance is not above zero", _LOWER),
+    (over(Q.trough_change, Q.monthly_outgoings), "-", "the lowest balance of 30 days is {months} of outgoings above that of the 60 days before / 0: the lowest balance of 30 days is that of the 60 days before"
+     f" / -: the lowest balance of 30 days is {{months}} of outgoings below that of the 60 days before / {_NO_OUTGOINGS}", _LOWER),
+    (over(Q.spread_90d, Q.mean_180d), "0", "the balance swings by {of} its mean / ?: the mean balance is not above zero, or not known", "Your balance moves a lot"),
+    (over(Q.peak_30d, Q.monthly_outgoings), "-", _worth("the highest balance of 30 days would cover", "even the highest balance of 30 days is below zero by"), _LOW),
+    (tracked(Q.usual_half), "+", "{of} the last 30 days ended below the usual balance / 0: none of the last 30 days ended below the usual balance / ?: no usual balance is known", _LOWER),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c056
+# %% ../../nbs/20_features.catalogue.ipynb #c075
+LIQUIDITY = _rows("liquidity", *_COVER,
+    *((tracked(q), "+", f"overdrawn on {{day}} of the last {d} / 0: not overdrawn in the last {d} days / ?: no balance is known", _OVERDRAFT)
+      for q, d in ((Q.overdrawn_30d, 30), (Q.overdrawn_90d, 90), (Q.overdrawn_180d, 180))),
+    (tracked(Q.thin_days_30d), "+", "{day} of the last 30 ended below a tenth of monthly inflow / 0: none of the last 30 days ended below a tenth of monthly inflow / ?: no balance or no inflow is known", _LOW),
+    (over(Q.overdraft, Q.limit), "++", "{of} the overdraft limit is used / 0: the overdraft is not used / ?: there is no overdraft limit", _OVERDRAFT),
+    (tracked(Q.balance), "-", "the balance is {} / ?: no balance is known", _LOW),
+    (tracked(Q.low_30d), "-", "the lowest balance of 30 days was {} / ?: no balance is known", _LOW),
+    *((tracked(q), "-", f"the balance was below {{}} at {words} movements / ?: too few movements are known", _LOW) for q, words in
+      ((Q.low_2pct_ever, "one in fifty"), (Q.low_5pct_ever, "one in twenty"), (Q.low_10pct_ever, "one in ten"), (Q.low_25pct_ever, "one in four"), (Q.median_ever, "half of all"))),
+    (tracked(Q.below_zero_ever), "+", "{movement} left the balance below zero so far / ?: no balance is known", _OVERDRAFT),
+    (tracked(Q.below_zero_share_ever), "+", "{of} all movements left the balance below zero / 0: no movement left the balance below zero / ?: no balance is known", _OVERDRAFT),
+    (tracked(Q.low_ever), "-", "the lowest balance ever seen was {} / ?: no balance is known", _LOW),
+    (tracked(Q.mean_ever), "-", "the mean balance so far is {} / ?: no balance is known", _LOW),
+    (over(Q.monthly_outgoings, Q.monthly_inflow), "+", "{of} what came in over 90 days went out / 0: nothing went out over 90 days / ?: nothing came in over 90 days", "More is going out than coming in"),
+    (per("outgoings", Q.monthly_inflow, 30), "+", f"outgoings of the last 30 days are {{of}} monthly inflow / {_NO_INFLOW}", "More is going out than coming in"),
+    (share("own_money_out", "outgoings", 90), "0", "{of} outgoings of the last 90 days went to own accounts / 0: nothing went to own accounts in the last 90 days / ?: no outgoings in the last 90 days",
+     "What you move between accounts"),
+    (share("charges", "outgoings", EVER), "+", "{of} all outgoings so far were fees and interest / 0: no fees or interest so far / ?: no outgoings are known", "Fees and interest have been charged"),
+    (total("charge_count", 90), "+", "{charge of fees or interest|charges of fees or interest} in the last 90 days", "Fees and interest have been charged"),
+    (total("charge_count", EVER), "+", "{charge of fees or interest|charges of fees or interest} so far", "Fees and interest have been charged"),
+    (total("interest_charges", 180), "+", "interest was charged {times} in the last 180 days / 0: no interest was charged in the last 180 days", "Interest has been charged"),
+    (total("interest_charges", EVER), "+", "interest was charged {times} so far / 0: no interest was charged so far", "Interest has been charged"),
+    (per("interest_earned", Q.monthly_inflow, 180), "-", f"interest earned is {{of}} monthly inflow / 0: no interest was earned in the last 180 days / {_NO_INFLOW}", "The level of your balance"),
+)
+
+# %% ../../nbs/20_features.catalogue.ipynb #c077
 _SAVINGS = "You have been drawing on savings"
 SAVINGS = _rows("savings",
-    (over(Q.savings, Q.monthly_outgoings), "--", "savings cover {} months of outgoings", "The level of your savings"),
-    (over(Q.savings, Q.savings_30d_ago), "-", "savings stand at {} of 30 days ago", _SAVINGS),
-    (over(Q.savings, Q.savings_90d_ago), "-", "savings stand at {} of 90 days ago", _SAVINGS),
-    (total("savings_draws", 30), "+", "{} transfers out of savings in 30 days", _SAVINGS),
-    (per("drawn_from_savings", Q.monthly_inflow, 90), "+", "draws on savings are {} of a month's inflow", _SAVINGS),
-    (per("put_to_savings", Q.monthly_inflow, 90), "-", "{} of a month's inflow is put to savings", "What you put aside"),
-    (pace("put_to_savings", 30, 180), "-", "saving runs at {} of its 180-day pace", "You have been putting less aside"),
+    (over(Q.savings, Q.monthly_outgoings), "--", "savings cover {months} of outgoings / 0: there are no savings with us / -: savings are overdrawn by {months} of outgoings"
+     f" / {_NO_OUTGOINGS}", "The level of your savings"),
+    *((over(Q.savings, q), "-", f"savings are {{of}} what they were {d} days ago / 0: nothing is left of the savings of {d} days ago / ?: there were no savings with us {d} days ago", _SAVINGS)
+      for q, d in ((Q.savings_30d_ago, 30), (Q.savings_90d_ago, 90))),
+    (total("savings_draws", 30), "+", "{transfer} out of savings in the last 30 days", _SAVINGS),
+    (per("drawn_from_savings", Q.monthly_inflow, 90), "+", f"draws on savings are {{of}} monthly inflow / 0: no draws on savings in the last 90 days / {_NO_INFLOW}", _SAVINGS),
+    (per("put_to_savings", Q.monthly_inflow, 90), "-", f"{{of}} monthly inflow is put into savings / 0: nothing was put into savings in the last 90 days / {_NO_INFLOW}", "What you put aside"),
+    (pace("put_to_savings", 30, 180), "-", "savings put aside in the last 30 days are {of} the 180-day average / 0: nothing was put into savings in the last 30 days"
+     " / ?: nothing was put into savings for long enough to compare", "You have been putting less aside"),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c058
+# %% ../../nbs/20_features.catalogue.ipynb #c079
 _DUE, _TIMING, _AUTO = "Payments are coming up", "A payment falls some time after your payday", "Some payments are not set to be collected automatically"
-OBLIGATIONS = _rows("obligations",
-    (over(Q.projected_next_due, Q.next_due), "--", "the projected balance at the next due covers it {} times", "Money may be tight when the next payment is due"),
-    (over(Q.projected_low_14d, Q.monthly_inflow), "-", "the lowest projected balance of days 0–14 is {} of a month's inflow", "Money may be tight in the coming weeks"),
-    (over(Q.projected_low_15_28d, Q.monthly_inflow), "-", "the lowest projected balance of days 15–28 is {} of a month's inflow", "Money may be tight in the coming weeks"),
-    (over(Q.projected_low_28d, Q.any_due_30d), "-", "the lowest projected balance of 28 days is {} of all dues", "Money may be tight in the coming weeks"),
-    (tracked(Q.due_days_after_pay), "+", "the next due falls {} days after payday", _TIMING),
-    (tracked(Q.days_to_next_due), "0", "{} days until the next due", _DUE),
-    (tracked(Q.next_due_lead_days), "0", "the next due was announced {} days ahead", _DUE),
-    (tracked(Q.next_due), "+", "the next due is {}", _DUE),
-    (over(Q.next_due, Q.monthly_inflow), "+", "the next due is {} of a month's inflow", _DUE),
-    (over(Q.next_due, Q.usual_due), "+", "the next due is {} times the usual one", "A payment is larger than usual"),
-    (over(Q.next_due, Q.previous_due), "+", "the next due is {} times the previous one", "A payment is larger than usual"),
-    (over(Q.next_due, Q.largest_due), "+", "the next due is {} of the largest one yet", "A payment is larger than usual"),
-    (over(Q.due_14d, Q.monthly_inflow), "+", "dues of days 0–14 are {} of a month's inflow", _DUE),
-    (over(Q.due_15_28d, Q.monthly_inflow), "+", "dues of days 15–28 are {} of a month's inflow", _DUE),
-    (tracked(Q.due_15_28d), "+", "{} is due on days 15–28", _DUE),
-    (over(Q.projected_low_15_28d, Q.due_15_28d), "-", "the lowest projected balance of days 15–28 is {} of the dues then", "Money may be tight in the coming weeks"),
-    *((tracked(q), "0", f"{{}} {kind} dues on days 15–28", _DUE) for q, kind in
+_LARGER, _TIGHT, _HOUSING = "A payment is larger than usual", "Money may be tight in the coming weeks", "What you pay on loans, cards and housing"
+_NO_PROJECTION = "?: too little is known to project the balance"
+
+# %% ../../nbs/20_features.catalogue.ipynb #c080
+_PROJECTED = (
+    (over(Q.projected_next_due, Q.next_due), "--", _worth("the balance projected for the next due date covers", "the balance projected for the next due date is below zero by", "{of} the payment", _NO_PROJECTION),
+     "Money may be tight when the next payment is due"),
+    *((over(q, Q.monthly_inflow), "-", _worth(f"the lowest balance projected for {days} is", f"the balance projected for {days} falls below zero by", "{of} monthly inflow", _NO_PROJECTION), _TIGHT)
+      for q, days in ((Q.projected_low_14d, "the next 14 days"), (Q.projected_low_15_28d, "15–28 days ahead"))),
+    (over(Q.projected_low_28d, Q.any_due_30d), "-", _worth("the lowest balance projected for the next 28 days is", "the balance projected for the next 28 days falls below zero by",
+     "{of} all that is due in 30 days", _NO_PROJECTION), _TIGHT),
+)
+
+# %% ../../nbs/20_features.catalogue.ipynb #c081
+_COMING = (
+    (tracked(Q.due_days_after_pay), "+", "the next payment falls {day} after payday / 0: the next payment falls on payday / ?: no coming payment or no usual payday is known", _TIMING),
+    (tracked(Q.days_to_next_due), "0", f"{{day}} until the next payment / 0: the next payment is due today / {_NO_DUE}", _DUE),
+    (tracked(Q.next_due_lead_days), "0", f"the next payment was announced {{day}} ahead / 0: the next payment was announced on its date / {_NO_DUE}", _DUE),
+    (tracked(Q.next_due), "+", f"the next payment is {{}} / {_NO_DUE}", _DUE),
+    (over(Q.next_due, Q.monthly_inflow), "+", "the next payment is {of} monthly inflow / ?: no coming payment or no inflow is known", _DUE),
+    *((over(Q.next_due, q), "+", f"the next payment is {{of}} the {words} / ?: there is no earlier payment to compare the next one with", _LARGER)
+      for q, words in ((Q.usual_due, "usual one"), (Q.previous_due, "previous one"), (Q.largest_due, "largest one so far"))),
+    *((over(q, Q.monthly_inflow), "+", f"payments due {when} are {{of}} monthly inflow / 0: no payment is due {when} / {_NO_INFLOW}", _DUE)
+      for q, when in ((Q.due_14d, "in the next 14 days"), (Q.due_15_28d, "in 15–28 days"))),
+    (tracked(Q.due_15_28d), "+", "{} is due in 15–28 days / 0: nothing is due in 15–28 days", _DUE),
+    (over(Q.projected_low_15_28d, Q.due_15_28d), "-", _worth("the lowest balance projected for 15–28 days ahead covers", "the balance projected for 15–28 days ahead falls below zero by",
+     "{of} what is due then", "?: nothing is known to be due in 15–28 days"), _TIGHT),
+    *((tracked(q), "0", f"{{{kind} payment}} due in 15–28 days", _DUE) for q, kind in
       ((Q.due_loan_15_28d, "loan"), (Q.due_card_15_28d, "card"), (Q.due_mortgage_15_28d, "mortgage"), (Q.due_rent_15_28d, "rent"))),
-    (tracked(Q.manual_count_15_28d), "+", "{} dues on days 15–28 are not collected automatically", _AUTO),
-    (over(Q.manual_due_15_28d, Q.due_15_28d), "+", "{} of what is due on days 15–28 is not collected automatically", _AUTO),
-    (tracked(Q.next_due_autopay), "-", "the next due is collected automatically: {}", _AUTO),
-    (tracked(Q.due_count_14d), "+", "{} dues on days 0–14", _DUE),
-    (tracked(Q.due_count_15_28d), "+", "{} dues on days 15–28", _DUE),
-    (over(Q.any_due_30d, Q.monthly_inflow), "+", "all dues of 30 days are {} of a month's inflow", "Several payments are coming up"),
-    (over(Q.due_before_pay, Q.headroom), "+", "dues before the next pay are {} of balance and overdraft", "Payments fall before your next payday"),
-    (per("debt_service", Q.monthly_inflow, 90), "+", "debt service is {} of a month's inflow", "What you pay on loans, cards and housing"),
-    (pace("debt_service", 30, 180), "0", "debt service runs at {} of its 180-day pace", "What you pay on loans, cards and housing"),
-    (per("bills", Q.monthly_inflow, 90), "+", "bills are {} of a month's inflow", "What you pay for bills"),
-    (per("housing", Q.monthly_inflow, 90), "0", "housing and utilities are {} of a month's inflow", "What you pay for housing"),
-    (tracked(Q.instalments_left), "0", "{} instalments announced and unpaid", "Instalments to come"),
-    (over(Q.owed_ahead, Q.monthly_inflow), "+", "announced instalments are {} months of inflow", "Instalments to come"),
-    (tracked(Q.autopay_share_30d), "-", "{} of the coming dues are collected automatically", _AUTO),
-    (total("contract_target", 60), "+", "{} new loans, cards or leases in 60 days", "You have taken on a new commitment"),
-    (total("contract_target", EVER), "0", "{} loans, cards and leases so far", "Your commitments so far"),
-    (since("contract_target"), "0", "{} days since the last new loan, card or lease", "You have taken on a new commitment"),
+    (tracked(Q.manual_count_15_28d), "+", "{payment} due in 15–28 days without automatic collection", _AUTO),
+    (over(Q.manual_due_15_28d, Q.due_15_28d), "+", "{of} what is due in 15–28 days is not collected automatically / 0: all that is due in 15–28 days is collected automatically"
+     " / ?: nothing is known to be due in 15–28 days", _AUTO),
+    (tracked(Q.next_due_autopay), "-", f"the next payment is collected automatically / 0: the next payment is not collected automatically / {_NO_DUE}", _AUTO),
+    (tracked(Q.due_count_14d), "+", "{payment} due in the next 14 days", _DUE),
+    (tracked(Q.due_count_15_28d), "+", "{payment} due in 15–28 days", _DUE),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c060
-_FAILED, _LATE = "A payment did not go through", "Some payments were made after their date"
-PAYMENT = _rows("payment",
-    (total("failed_debits", 30), "++", "{} failed debits in 30 days", _FAILED),
-    (total("failed_debits", 90), "++", "{} failed debits in 90 days", _FAILED),
-    (total("failed_debits", 180), "++", "{} failed debits in 180 days", _FAILED),
-    (since("failed_debits"), "-", "{} days since a debit failed", _FAILED),
-    (per("failed_money", Q.monthly_outgoings, 90), "+", "failed debits are {} of a month's outgoings", _FAILED),
-    (total("returned_debits", 90), "+", "{} debits returned in 90 days", _FAILED),
-    (tracked(Q.overdue_count), "+", "{} dues past their date", _LATE),
-    (tracked(Q.overdue_days), "+", "the oldest unpaid due is {} days past its date", _LATE),
-    (over(Q.overdue, Q.monthly_inflow), "+", "overdue money is {} of a month's inflow", _LATE),
-    (tracked(Q.sign_overdue_count), "+", "{} bills past their date", "A bill is past its date"),
-    (tracked(Q.sign_days_late_90d), "+", "bills of 90 days were paid {} days after their date", "Some bills were paid after their date"),
-    (tracked(Q.sign_late_share_90d), "+", "{} of the bills of 90 days were paid late", "Some bills were paid after their date"),
-    (tracked(Q.days_late_last), "+", "the latest due was paid {} days after its date", _LATE),
-    (tracked(Q.days_late_3), "+", "the latest three dues were paid {} days after their date", _LATE),
-    (tracked(Q.days_late_mean), "+", "dues are paid {} days after their date on average", _LATE),
-    (tracked(Q.days_late_drift), "+", "the latest three dues were paid {} days later than usual", _LATE),
-    (tracked(Q.window_days_late), "+", "obligations due on days 15–28 are paid {} days after their date on average", _LATE),
-    (tracked(Q.window_late_share), "+", "{} of the past dues of obligations due on days 15–28 were paid late", _LATE),
-    (tracked(Q.next_due_days_late), "+", "the obligation due next is paid {} days after its date on average", _LATE),
-    (tracked(Q.days_late_max), "+", "a due was once paid {} days after its date", _LATE),
-    (tracked(Q.late_share), "++", "{} of all dues were paid after their date", _LATE),
-    (tracked(Q.late_5_share), "++", "{} of all dues were paid more than five days late", _LATE),
-    (tracked(Q.dues_closed), "-", "{} dues paid or past so far", "Your payment record so far"),
-    (tracked(Q.days_since_payment), "0", "{} days since the last payment", "Your payment record so far"),
-    (total("late_target", 90), "+", "{} late payments on loans, cards and housing in 90 days", _LATE),
-    (total("late_target", 180), "+", "{} late payments on loans, cards and housing in 180 days", _LATE),
-    (total("late_sign", 90), "+", "{} late payments on bills in 90 days", "Some bills were paid after their date"),
-    (total("part_paid", 90), "+", "{} part payments in 90 days", "A payment was made in part"),
-    (tracked(Q.autopay_lost), "+", "{} automatic collections ended", "A payment is no longer collected automatically"),
+# %% ../../nbs/20_features.catalogue.ipynb #c082
+OBLIGATIONS = _rows("obligations", *_PROJECTED, *_COMING,
+    (over(Q.any_due_30d, Q.monthly_inflow), "+", f"all payments and bills of the next 30 days are {{of}} monthly inflow / {_NO_INFLOW}", "Several payments are coming up"),
+    (over(Q.due_before_pay, Q.headroom), "+", "payments before the next payday are {of} balance and overdraft / 0: no payment falls before the next payday"
+     " / ?: nothing is left of balance and overdraft, or no payday is known", "Payments fall before your next payday"),
+    (per("debt_service", Q.monthly_inflow, 90), "+", f"debt payments are {{of}} monthly inflow / {_NO_INFLOW}", _HOUSING),
+    (pace("debt_service", 30, 180), "0", "debt payments of the last 30 days are {of} the 180-day average / 0: no debt payments in the last 30 days / ?: there are too few debt payments to compare", _HOUSING),
+    (per("bills", Q.monthly_inflow, 90), "+", f"bills are {{of}} monthly inflow / {_NO_INFLOW}", "What you pay for bills"),
+    (per("housing", Q.monthly_inflow, 90), "0", f"housing and utilities are {{of}} monthly inflow / {_NO_INFLOW}", "What you pay for housing"),
+    (tracked(Q.instalments_left), "0", "{instalment} announced and unpaid", "Instalments to come"),
+    (over(Q.owed_ahead, Q.monthly_inflow), "+", f"announced instalments add up to {{months}} of inflow / {_NO_INFLOW}", "Instalments to come"),
+    (tracked(Q.autopay_share_30d), "-", "{of} what is due in 30 days is collected automatically / 0: nothing that is due in 30 days is collected automatically / ?: nothing is known to be due in 30 days", _AUTO),
+    (total("contract_target", 60), "+", "{new loan, card or lease|new loans, cards or leases} in the last 60 days", "You have taken on a new commitment"),
+    (total("contract_target", EVER), "0", "{loan, card or lease|loans, cards and leases} so far", "Your commitments so far"),
+    (since("contract_target"), "0", "{day} since the last new loan, card or lease / 0: a new loan, card or lease today / !: no new loan, card or lease in the last year / ?: no loan, card or lease is known",
+     "You have taken on a new commitment"),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c062
-_SPEND = "Your spending has changed"
+# %% ../../nbs/20_features.catalogue.ipynb #c084
+_FAILED, _LATE, _BILLS = "A payment did not go through", "Some payments were made after their date", "Some bills were paid after their date"
+
+# %% ../../nbs/20_features.catalogue.ipynb #c085
+def _dated(what:str, average:str="", unknown:str="no earlier payment is known")->str: # how many days after a date something was paid
+    return f"{what} {{day}} after its date{average} / 0: {what} on its date / -: {what} {{day}} before its date{average} / ?: {unknown}"
+
+# %% ../../nbs/20_features.catalogue.ipynb #c086
+_FAILURES = (
+    *((total("failed_debits", d), "++", f"{{failed debit}} in the last {d} days", _FAILED) for d in (30, 90, 180)),
+    (since("failed_debits"), "-", "{day} since a debit failed / 0: a debit has just failed / !: no debit failed in the last year / ?: no transactions are known", _FAILED),
+    (per("failed_money", Q.monthly_outgoings, 90), "+", f"failed debits are {{of}} monthly outgoings / 0: no failed debits in the last 90 days / {_NO_OUTGOINGS}", _FAILED),
+    (total("returned_debits", 90), "+", "{returned debit} in the last 90 days", _FAILED),
+    (tracked(Q.overdue_count), "+", "{payment past its date|payments past their date}", _LATE),
+    (tracked(Q.overdue_days), "+", "the oldest unpaid payment is {day} past its date / 0: no payment is past its date", _LATE),
+    (over(Q.overdue, Q.monthly_inflow), "+", f"overdue payments are {{of}} monthly inflow / 0: no payment is overdue / {_NO_INFLOW}", _LATE),
+    (tracked(Q.sign_overdue_count), "+", "{bill past its date|bills past their date} / ?: no bills are known", "A bill is past its date"),
+    (tracked(Q.sign_days_late_90d), "+", _dated("on average, a bill of the last 90 days was paid", unknown="no bills of the last 90 days are known"), _BILLS),
+    (tracked(Q.sign_late_share_90d), "+", "{of} the bills of the last 90 days were paid late / 0: no bill of the last 90 days was paid late / ?: no bills of the last 90 days are known", _BILLS),
+)
+
+# %% ../../nbs/20_features.catalogue.ipynb #c087
+PAYMENT = _rows("payment", *_FAILURES,
+    (tracked(Q.days_late_last), "+", _dated("the latest payment was made"), _LATE),
+    (tracked(Q.days_late_3), "+", _dated("on average, each of the latest three payments was made"), _LATE),
+    (tracked(Q.days_late_mean), "+", _dated("on average, a payment is made"), _LATE),
+    (tracked(Q.days_late_drift), "+", "the latest three payments came {day} later than usual / 0: the latest three payments came as usual / -: the latest three payments came {day} earlier than usual"
+     " / ?: no earlier payment is known", _LATE),
+    (tracked(Q.window_days_late), "+", _dated("on average, what falls due in 15–28 days has been paid", unknown="no earlier payment is known of what falls due in 15–28 days"), _LATE),
+    (tracked(Q.window_late_share), "+", "{of} earlier payments of what falls due in 15–28 days were late / 0: no earlier payment of what falls due in 15–28 days was late"
+     " / ?: no earlier payment is known of what falls due in 15–28 days", _LATE),
+    (tracked(Q.next_due_days_late), "+", _dated("on average, what falls due next has been paid", unknown="no earlier payment is known of what falls due next"), _LATE),
+    (tracked(Q.days_late_max), "+", "a payment was once made {day} after its date / 0: no payment was made after its date / -: every payment was made at least {day} before its date"
+     " / ?: no earlier payment is known", _LATE),
+    (tracked(Q.late_share), "++", "{of} all payments were made after their date / 0: no payment was made after its date / ?: no earlier payment is known", _LATE),
+    (tracked(Q.late_5_share), "++", "{of} all payments were made more than five days late / 0: no payment was made more than five days late / ?: no earlier payment is known", _LATE),
+    (tracked(Q.dues_closed), "-", "{payment} made or past so far", "Your payment record so far"),
+    (tracked(Q.days_since_payment), "0", "{day} since the last payment towards a loan, card or bill / 0: a payment has just been made / ?: no earlier payment is known", "Your payment record so far"),
+    *((total("late_target", d), "+", f"{{late payment}} on loans, cards and housing in the last {d} days", _LATE) for d in (90, 180)),
+    (total("late_sign", 90), "+", "{late payment} on bills in the last 90 days", _BILLS),
+    (total("part_paid", 90), "+", "{part payment} in the last 90 days", "A payment was made in part"),
+    (tracked(Q.autopay_lost), "+", "{automatic collection} ended / -: {automatic collection} newly set up", "A payment is no longer collected automatically"),
+)
+
+# %% ../../nbs/20_features.catalogue.ipynb #c089
+_SPEND, _CASH = "Your spending has changed", "You have been using more cash"
 SPENDING = _rows("spending",
-    (pace("discretionary", 30, 180), "0", "discretionary spending runs at {} of its 180-day pace", _SPEND),
-    (pace("essentials", 30, 180), "0", "essential spending runs at {} of its 180-day pace", _SPEND),
-    (pace("outgoings", 30, 180), "0", "outgoings run at {} of their 180-day pace", _SPEND),
-    (pace("outgoing_count", 30, 180), "0", "payments out are {} times as frequent as over 180 days", _SPEND),
-    (share("essentials", "outgoings", 30), "0", "{} of outgoings of 30 days are essentials", _SPEND),
-    (share_shift("discretionary", "outgoings", 30, 180), "0", "the share of discretionary spending moved by {}", _SPEND),
-    (entropy(60), "0", "purchases of 60 days have a variety of {}", _SPEND),
-    (entropy_shift(60, 180), "0", "the variety of purchases moved by {}", _SPEND),
-    (pace("subscriptions", 60, 180), "-", "subscriptions run at {} of their 180-day pace", "Your subscriptions have changed"),
-    (share("discretionary", "discretionary_count", 30), "0", "a discretionary purchase costs {}", _SPEND),
-    (share("cash", "outgoings", 30), "0", "{} of outgoings of 30 days are cash", "You have been using more cash"),
-    (pace("cash", 30, 180), "+", "cash withdrawals run at {} of their 180-day pace", "You have been using more cash"),
-    (total("cash_withdrawals", 14), "+", "{} cash withdrawals in 14 days", "You have been using more cash"),
-    (pace("cash_withdrawals", 30, 180), "+", "cash withdrawals are {} times as frequent as over 180 days", "You have been using more cash"),
-    (per("spending", Q.monthly_inflow, 30), "+", "spending other than dues is {} of a month's inflow", _SPEND),
-    (total("movements", 30), "0", "{} movements in 30 days", "How active your account is"),
-    (share("new_merchant", "outgoing_count", 30), "0", "{} of payments out went to merchants never met before", _SPEND),
+    *((pace(measure, 30, 180), "0", f"{words} spending of the last 30 days is {{of}} the 180-day average / 0: no {words} spending in the last 30 days"
+       f" / -: refunds outweighed {words} spending in the last 30 days / ?: too little spending is known to compare", _SPEND)
+      for measure, words in (("discretionary", "discretionary"), ("essentials", "essential"))),
+    (pace("outgoings", 30, 180), "0", "outgoings of the last 30 days are {of} the 180-day average / 0: no outgoings in the last 30 days / ?: too few outgoings are known to compare", _SPEND),
+    (pace("outgoing_count", 30, 180), "0", "the number of payments out in the last 30 days is {of} the 180-day average / 0: no payments out in the last 30 days"
+     " / ?: too few payments out are known to compare", _SPEND),
+    (share("essentials", "outgoings", 30), "0", "{of} outgoings of the last 30 days are essentials / 0: no essentials in the outgoings of the last 30 days / ?: no outgoings in the last 30 days", _SPEND),
+    (share_shift("discretionary", "outgoings", 30, 180), "0", "the share of discretionary spending rose by {points} / 0: the share of discretionary spending has not moved"
+     " / -: the share of discretionary spending fell by {points} / ?: too few outgoings are known to compare", _SPEND),
+    (entropy(60), "0", "purchases of the last 60 days are as varied as if spread evenly over {kinds} / ?: no purchases are known", _SPEND),
+    (entropy_shift(60, 180), "0", "purchases of the last 60 days have become more varied / 0: purchases of the last 60 days are as varied as before / -: purchases of the last 60 days have become less varied"
+     " / ?: too few purchases are known to compare", _SPEND),
+    (pace("subscriptions", 60, 180), "-", "subscriptions paid in the last 60 days are {of} the 180-day average / 0: no subscriptions paid in the last 60 days"
+     " / ?: no subscriptions are known to compare", "Your subscriptions have changed"),
+    (share("discretionary", "discretionary_count", 30), "0", "a discretionary purchase costs {} on average / ?: no discretionary purchases in the last 30 days", _SPEND),
+    (share("cash", "outgoings", 30), "0", "{of} outgoings of the last 30 days are cash / 0: no cash was taken out in the last 30 days / ?: no outgoings in the last 30 days", _CASH),
+    (pace("cash", 30, 180), "+", "cash taken out in the last 30 days is {of} the 180-day average / 0: no cash was taken out in the last 30 days / ?: too little cash was taken out to compare", _CASH),
+    (total("cash_withdrawals", 14), "+", "{cash withdrawal} in the last 14 days", _CASH),
+    (pace("cash_withdrawals", 30, 180), "+", "the number of cash withdrawals in the last 30 days is {of} the 180-day average / 0: no cash withdrawals in the last 30 days"
+     " / ?: too few cash withdrawals are known to compare", _CASH),
+    (per("spending", Q.monthly_inflow, 30), "+", f"spending other than bills and debts is {{of}} monthly inflow / {_NO_INFLOW}", _SPEND),
+    (total("movements", 30), "0", "{movement} on the accounts in the last 30 days", "How active your account is"),
+    (share("new_merchant", "outgoing_count", 30), "0", "{of} payments out in the last 30 days went to new merchants / 0: no payments out to new merchants in the last 30 days"
+     " / ?: no payments out in the last 30 days", _SPEND),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c064
-_BORROW = "You have been borrowing"
+# %% ../../nbs/20_features.catalogue.ipynb #c091
+_BORROW, _HELP = "You have been borrowing", "You have had help"
 CREDIT = _rows("credit",
-    (total("dear_credits", 60), "+", "{} payday loans or cash advances in 60 days", _BORROW),
-    (per("dear_credit", Q.monthly_inflow, 60), "+", "payday loans and cash advances are {} of a month's inflow", _BORROW),
-    (per("dear_repayments", Q.monthly_inflow, 60), "+", "payday-loan repayments are {} of a month's inflow", _BORROW),
-    (total("bnpl_count", 60), "+", "{} pay-later instalments in 60 days", _BORROW),
-    (total("new_loans", 90), "+", "{} loans paid out in 90 days", _BORROW),
-    (total("rescue", 30), "+", "{} received from family in 30 days", "You have had help"),
-    (per("rescue", Q.monthly_inflow, 90), "+", "help from family is {} of a month's inflow", "You have had help"),
-    (total("asset_sales", 60), "+", "{} sales of belongings in 60 days", "You have sold belongings"),
-    (over(Q.card_debt, Q.monthly_inflow), "+", "card debt is {} of a month's inflow", "What you owe on cards"),
-    (per("gambling", Q.monthly_inflow, 90), "+", "gambling is {} of a month's inflow", None),
-    (share("gambling", "outgoings", 30), "+", "gambling is {} of outgoings of 30 days", None),
-    (total("gambling_count", 60), "+", "{} gambling payments in 60 days", None),
+    (total("dear_credits", 60), "+", "{payday loan or cash advance|payday loans or cash advances} in the last 60 days", _BORROW),
+    (per("dear_credit", Q.monthly_inflow, 60), "+", f"payday loans and cash advances are {{of}} monthly inflow / 0: no payday loans or cash advances in the last 60 days / {_NO_INFLOW}", _BORROW),
+    (per("dear_repayments", Q.monthly_inflow, 60), "+", f"payday-loan repayments are {{of}} monthly inflow / 0: no payday-loan repayments in the last 60 days / {_NO_INFLOW}", _BORROW),
+    (total("bnpl_count", 60), "+", "{pay-later instalment} in the last 60 days", _BORROW),
+    (total("new_loans", 90), "+", "{loan} paid out in the last 90 days", _BORROW),
+    (total("rescue", 30), "+", "{} received from family in the last 30 days / 0: nothing received from family in the last 30 days", _HELP),
+    (per("rescue", Q.monthly_inflow, 90), "+", f"help from family is {{of}} monthly inflow / 0: no help from family in the last 90 days / {_NO_INFLOW}", _HELP),
+    (total("asset_sales", 60), "+", "{sale of belongings|sales of belongings} in the last 60 days", "You have sold belongings"),
+    (over(Q.card_debt, Q.monthly_inflow), "+", f"card debt is {{of}} monthly inflow / 0: there is no card debt with us / -: cards are in credit by {{of}} monthly inflow / {_NO_INFLOW}", "What you owe on cards"),
+    (per("gambling", Q.monthly_inflow, 90), "+", f"gambling is {{of}} monthly inflow / 0: no gambling in the last 90 days / {_NO_INFLOW}", None),
+    (share("gambling", "outgoings", 30), "+", "gambling is {of} outgoings of the last 30 days / 0: no gambling in the last 30 days / ?: no outgoings in the last 30 days", None),
+    (total("gambling_count", 60), "+", "{gambling payment} in the last 60 days", None),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c066
+# %% ../../nbs/20_features.catalogue.ipynb #c093
 SHOCKS = _rows("shocks",
-    (over(Q.largest_debit_30d, Q.monthly_inflow), "+", "the largest single outgoing of 30 days is {} of a month's inflow", "A large expense"),
-    (over(Q.largest_debit_30d, Q.largest_debit_180d), "0", "the largest single outgoing of 30 days is {} of that of 180", "A large expense"),
-    (over(Q.largest_credit_30d, Q.monthly_inflow), "0", "the largest single inflow of 30 days is {} of a month's inflow", "A large sum came in"),
-    (share("medical", "outgoings", 60), "0", "{} of outgoings of 60 days are medical", None),
-    (share("repairs", "outgoings", 60), "+", "{} of outgoings of 60 days are repairs", "A repair"),
-    (surprise("outgoings", 180), "+", "outgoings of 30 days lie {} deviations from the months before", _SPEND),
-    (surprise("spending", 180), "0", "spending of 30 days lies {} deviations from the months before", _SPEND),
-    (tracked(Q.history_days), "-", "{} days of transactions are known", "How long you have been with us"),
-    (tracked(Q.relationship_days), "-", "{} days since the first event of any kind", "How long you have been with us"),
-    (tracked(Q.account_age_days), "-", "the oldest account is {} days old", "How long you have been with us"),
+    (over(Q.largest_debit_30d, Q.monthly_inflow), "+", f"the largest single outgoing of 30 days is {{of}} monthly inflow / {_NO_INFLOW}", "A large expense"),
+    (over(Q.largest_debit_30d, Q.largest_debit_180d), "0", "the largest single outgoing of 30 days is {of} that of 180 days / ?: no outgoings are known to compare with", "A large expense"),
+    (over(Q.largest_credit_30d, Q.monthly_inflow), "0", f"the largest single inflow of 30 days is {{of}} monthly inflow / {_NO_INFLOW}", "A large sum came in"),
+    (share("medical", "outgoings", 60), "0", "{of} outgoings of the last 60 days are medical / 0: no medical outgoings in the last 60 days / ?: no outgoings in the last 60 days", None),
+    (share("repairs", "outgoings", 60), "+", "{of} outgoings of the last 60 days are repairs / 0: no repairs in the last 60 days / ?: no outgoings in the last 60 days", "A repair"),
+    *((surprise(measure, 180), mark, f"{words} {{deviations}} above the months before / 0: {words} those of the months before"
+       f" / -: {words} {{deviations}} below the months before / ?: too little is known of earlier months to compare", _SPEND)
+      for measure, mark, words in (("outgoings", "+", "outgoings of the last 30 days are"), ("spending", "0", "sums spent in the last 30 days are"))),
+    (tracked(Q.history_days), "-", "transactions are known for {day} / ?: no transactions are known", "How long you have been with us"),
+    (tracked(Q.relationship_days), "-", "{day} since the customer was first seen / ?: nothing is known of the customer", "How long you have been with us"),
+    (tracked(Q.account_age_days), "-", "the oldest account is {day} old / ?: no account is known", "How long you have been with us"),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c068
+# %% ../../nbs/20_features.catalogue.ipynb #c095
 CATALOGUE: tuple[Feature, ...] = (*INCOME, *LIQUIDITY, *SAVINGS, *OBLIGATIONS, *PAYMENT, *SPENDING, *CREDIT, *SHOCKS)
 BY_NAME: dict[str, Feature] = {f.name: f for f in CATALOGUE}
 if len(BY_NAME) != len(CATALOGUE): raise ParamsError("two features of the catalogue have the same name", remedy="remove one of the two declarations")
 
-# %% ../../nbs/20_features.catalogue.ipynb #c069
+# %% ../../nbs/20_features.catalogue.ipynb #c096
 def names()->list[str]: # in the catalogue's order
     "The names of all features."
     return [f.name for f in CATALOGUE]
 
-# %% ../../nbs/20_features.catalogue.ipynb #c070
+# %% ../../nbs/20_features.catalogue.ipynb #c097
 def monotone()->dict[str, int]: # name → +1 or -1
     "The features in which a learner must be monotone, and which way."
     return {f.name: f.monotone for f in CATALOGUE if f.monotone}
 
-# %% ../../nbs/20_features.catalogue.ipynb #c071
+# %% ../../nbs/20_features.catalogue.ipynb #c098
 def dictionary(
     features:Mapping[str, Feature]=BY_NAME, # what to list
 )->pd.DataFrame: # (n_features, 10), one row a feature
     "The catalogue as a table that a person can read, sort and search."
     columns = ("name", "group", "formula", "window_days", "unit", "empty", "sign", "monotone", "sensitive", "customer", "analyst")
-    return pd.DataFrame([{c: getattr(f, c) for c in columns} for f in features.values()])
+    return pd.DataFrame([{c: getattr(f, c) for c in columns} for f in features.values()]).assign(analyst=[str(f.analyst) for f in features.values()])
