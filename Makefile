@@ -19,7 +19,7 @@ unexport PYTHONPATH VIRTUAL_ENV
 SETS = $(foreach s,$(SET),--set '$(s)')
 TYPED = $(foreach n,HOST PORT,$(if $(filter command,$(origin $n)),--$(if $(filter HOST,$n),host,port) '$($n)')) # only as typed: some shells have a HOST of their own
 
-.PHONY: help setup run proof try stage test serve dashboard browser lab bench doctor readme lock clean model-card rollback
+.PHONY: help setup run proof try stage test serve dashboard browser lab bench doctor readme lock clean model-card final rollback
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -59,6 +59,9 @@ stage: $(READY) ## one stage and its numbers beside the last run: NAME=train [RO
 model-card: $(READY) ## the model-risk pack of the last run, or of ROOT=folder; opened where there is a browser
 	@test -f '$(or $(ROOT),data)/reports/pack/model-card.html' || { echo "there is no pack in $(or $(ROOT),data): make run writes it; for another folder predelinquency stage pack --root FOLDER"; exit 1; }
 	@python -c "from predelinquency.model import pack; print(pack.opened('$(or $(ROOT),data)'))"
+
+final: $(READY) ## the final hold-out for the model in data, once for its version: BY="who" REASON="why" [ROOT=folder]; no run does this
+	@predelinquency final --by '$(subst ','\'',$(BY))' --reason '$(subst ','\'',$(REASON))' $(if $(ROOT),--root '$(ROOT)') $(SETS)
 
 rollback: $(READY) ## the model before this one: its lock and figures from git, its files from DVC, the registry's alias; refuses when it cannot
 	@python -c "import typer; from predelinquency import cli; from predelinquency.model import promotion; typer.run(cli.told(lambda: print('model {version} is back (was {was}), as of commit {commit}; parameters and code are still those of today: commit this, and set them back before the next run'.format(**promotion.rollback()))))"

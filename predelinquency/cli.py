@@ -6,14 +6,15 @@
 __all__ = ['app', 'source_app', 'TRACEBACK', 'KEYS', 'Root', 'Json', 'Settings', 'QUIET', 'MOST_ROWS', 'HEADLINE', 'MAKE',
            'Customer', 'AsOf', 'LEDGER', 'LedgerUrl', 'PORTS', 'Host', 'Port', 'BROWSERS', 'told', 'run', 'stage',
            'check', 'headline', 'figures', 'report', 'tables_of', 'moment_of', 'Asked', 'ask', 'score', 'explain',
-           'bar', 'waterfall', 'planned', 'ledger_of', 'decide', 'free', 'serve', 'curl', 'dashboard', 'Finding',
-           'check_python', 'locked', 'check_environment', 'check_disk', 'check_memory', 'check_browser',
+           'bar', 'waterfall', 'planned', 'ledger_of', 'decide', 'final', 'free', 'serve', 'curl', 'dashboard',
+           'Finding', 'check_python', 'locked', 'check_environment', 'check_disk', 'check_memory', 'check_browser',
            'check_repository', 'check_export', 'check_port', 'check_results', 'check_ledger', 'findings', 'doctor']
 
 # %% ../nbs/80_cli.ipynb #c003
 import errno, functools, importlib.metadata, json, math, os, shutil, signal, socket, sys, threading, time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -89,6 +90,7 @@ KEYS: dict[str, str] = dict(
     score="customer_id, as_of, probability, band, eligible, margin, model_version, feature_hash, reasons (feature, group, value, contribution, analyst, customer); of --file, what the service answers",
     explain="customer_id, as_of, probability, band, eligible, margin, base, model_version, reasons (feature, group, value, contribution, analyst, customer)",
     decide="as_of, customers, contacted, actions, channels, rules, capacity …; of one customer: action, channel, because, message, refusals (rule, sentence, action, channel) …; of --record: as_of, scores, decisions, of",
+    final="version, holdout, rehearsal, opened_on, by, reason, figures, customers, onsets, rows, positives, judged_from, judged_to, champion, params, trained_by, opened_by; of --log: a list of them",
     doctor="a list of what, fine, found, remedy",
 )
 
@@ -509,6 +511,31 @@ def decide(
     _show_plan(found, root) if customer is None else _show_decision(found)
 
 # %% ../nbs/80_cli.ipynb #c076
+@app.command(epilog=_tail("final", 'final --by "A. Owner" --reason "before the first use"', "final --log", 'final --root data/runs/try --by me --reason "a rehearsal"'))
+@told
+def final(
+    by:Annotated[str, typer.Option(help="Who opens it.")]="", reason:Annotated[str, typer.Option(help="Why, in a line.")]="",
+    log:Annotated[bool, typer.Option("--log", help="Only show what was opened so far.")]=False,
+    root:Root=pipeline.DEFAULT_ROOT, settings:Settings=None, as_json:Json=False,
+)->None:
+    "Judge the model on customers that nothing has touched: once for a version, never as part of a run; each opening is a line in reports/final.jsonl, for git. A folder other than data opens others: a rehearsal."
+    from predelinquency.model import final as room
+    path = Path(root)/"reports"/room.LOG
+    if log: return _answer(room.read(path)) if as_json else _say().print(*([_opening(one) for one in room.read(path)] or ["nothing was opened yet"]), sep="\n")
+    room.asked_by(by, reason)
+    from predelinquency import opening
+    with _say(True).status("living the lives of the hold-out: a minute or two"):
+        line = opening.opened(root, by, reason, str(date.today()), params.load("params.yaml", pipeline.overrides(settings or [])).evaluate)
+    if as_json: return _answer(line)
+    _say().print(_opening(line), f"written to {path}: commit it; `make run` takes it into the pack" if not line["rehearsal"] else f"a rehearsal, written to {path}", sep="\n")
+
+# %% ../nbs/80_cli.ipynb #c077
+def _opening(line:Mapping[str, Any])->str:
+    "One line of the log, as people read it."
+    from predelinquency.model import final as room
+    return f"{line['opened_on']} version {line['version']} by {line['by']} ({line['reason']}), {line['onsets']:,} missed payments of {line['customers']:,} customers: {room.in_words(line['figures'])}"
+
+# %% ../nbs/80_cli.ipynb #c079
 def free(
     port:int,              # 1–65535
     host:str="127.0.0.1",  # an address of this machine
@@ -520,16 +547,16 @@ def free(
         except OSError: return False
     return True
 
-# %% ../nbs/80_cli.ipynb #c077
+# %% ../nbs/80_cli.ipynb #c080
 PORTS = {"serve": 3000, "dashboard": 8866}
 
-# %% ../nbs/80_cli.ipynb #c078
+# %% ../nbs/80_cli.ipynb #c081
 def _check_port(command:str, host:str, port:int)->None:
     "Refuse a port where somebody else already listens, before anything is started."
     if free(port, host): return
     raise StoreError(f"port {port} is taken", where=host, remedy=f"end what runs there, or choose another one: `predelinquency {command} --port {port + 1}`")
 
-# %% ../nbs/80_cli.ipynb #c079
+# %% ../nbs/80_cli.ipynb #c082
 def _until_stopped(serve:Callable[[], int])->None:
     "Run a server; Ctrl-C and a polite kill are its normal end."
     signal.signal(signal.SIGTERM, _on_termination)
@@ -539,11 +566,11 @@ def _until_stopped(serve:Callable[[], int])->None:
     if not code: return _note("stopped")
     raise StoreError(f"the server ended by itself with code {code}", remedy="what it wrote above says why")
 
-# %% ../nbs/80_cli.ipynb #c080
+# %% ../nbs/80_cli.ipynb #c083
 Host = Annotated[str, typer.Option(help="The address to listen on; 127.0.0.1 is this machine alone.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")]
 
-# %% ../nbs/80_cli.ipynb #c081
+# %% ../nbs/80_cli.ipynb #c084
 @app.command(epilog=_tail("serve", "serve", "serve --root data/runs/try --port 3001", "serve --workers 2 --ledger sqlite:///data/ledger.db"))
 @told
 def serve(
@@ -559,7 +586,7 @@ def serve(
     def ready(said:str)->None: _say().print(said, f"try it: {curl(host, port)}", "Ctrl-C ends it", sep="\n", soft_wrap=True)
     _until_stopped(lambda: service.serve(bento if bento.exists() else None, host, port, workers, None if bento.exists() else Path(root)/"model", known, not os.environ.get(service.KEY), ready))
 
-# %% ../nbs/80_cli.ipynb #c082
+# %% ../nbs/80_cli.ipynb #c085
 def curl(
     host:str="127.0.0.1", port:int=PORTS["serve"], # where the service is
 )->str: # to be typed in the project's folder
@@ -567,7 +594,7 @@ def curl(
     key = ' -H "Authorization: Bearer $PREDELINQUENCY_API_KEY"' if os.environ.get("PREDELINQUENCY_API_KEY") else ""
     return f"curl -s http://{host}:{port}/v1/score -H 'Content-Type: application/json'{key} -d @predelinquency/example.json"
 
-# %% ../nbs/80_cli.ipynb #c084
+# %% ../nbs/80_cli.ipynb #c087
 @app.command(epilog=_tail("dashboard", "dashboard", "dashboard --root data/runs/try --port 8867"))
 @told
 def dashboard(root:Root=pipeline.DEFAULT_ROOT, host:Host="127.0.0.1", port:Port=PORTS["dashboard"])->None:
@@ -578,7 +605,7 @@ def dashboard(root:Root=pipeline.DEFAULT_ROOT, host:Host="127.0.0.1", port:Port=
     def ready(url:str)->None: threading.Thread(target=_announce, args=(url, host, port), daemon=True).start()
     _until_stopped(lambda: views.serve(root, host, port, say=ready))
 
-# %% ../nbs/80_cli.ipynb #c085
+# %% ../nbs/80_cli.ipynb #c088
 def _announce(url:str, host:str, port:int)->None:
     "Say the address as soon as somebody listens there."
     while True:
@@ -586,7 +613,7 @@ def _announce(url:str, host:str, port:int)->None:
         except OSError: time.sleep(.1)
         else: return _say().print(f"ready: {url}", "Ctrl-C ends it", sep="\n", soft_wrap=True)
 
-# %% ../nbs/80_cli.ipynb #c087
+# %% ../nbs/80_cli.ipynb #c090
 @dataclass(frozen=True)
 class Finding:
     "One line of the doctor's table."
@@ -595,13 +622,13 @@ class Finding:
     found: str
     remedy: str = ""
 
-# %% ../nbs/80_cli.ipynb #c088
+# %% ../nbs/80_cli.ipynb #c091
 def check_python()->Finding:
     "The interpreter's version."
     version = ".".join(map(str, sys.version_info[:3]))
     return Finding("Python", sys.version_info >= (3, 11), version, "install Python 3.11 or later, delete .venv, run `make`")
 
-# %% ../nbs/80_cli.ipynb #c089
+# %% ../nbs/80_cli.ipynb #c092
 def locked(
     lock:Path, # requirements.lock
 )->dict[str, str]: # package → version, for this interpreter and system
@@ -611,7 +638,7 @@ def locked(
     wanted = [Requirement(line) for line in lines]
     return {r.name: str(r.specifier).removeprefix("==") for r in wanted if r.marker is None or r.marker.evaluate()}
 
-# %% ../nbs/80_cli.ipynb #c090
+# %% ../nbs/80_cli.ipynb #c093
 def check_environment(
     project:Path, # holds requirements.lock
 )->Finding:
@@ -621,7 +648,7 @@ def check_environment(
     found = "as locked" if not other else f"{len(other)} packages differ: {', '.join(other[:3])}"
     return Finding("packages", not other, found, "run `make setup`")
 
-# %% ../nbs/80_cli.ipynb #c091
+# %% ../nbs/80_cli.ipynb #c094
 def check_disk(
     project:Path,     # where results go
     need_gb:float=5., # the default world, its features, DVC's copy, and room to replace them
@@ -630,7 +657,7 @@ def check_disk(
     free = shutil.disk_usage(project).free / 1e9
     return Finding("disk", free >= need_gb, f"{free:,.0f} GB free", f"free {need_gb:.0f} GB, or make a smaller world: `make run CUSTOMERS=2000`")
 
-# %% ../nbs/80_cli.ipynb #c092
+# %% ../nbs/80_cli.ipynb #c095
 def check_memory(
     need_gb:float=4., # the peak of the default run
 )->Finding:
@@ -642,16 +669,16 @@ def check_memory(
         free = kilobytes.get("MemAvailable", 0) / 1e6
     return Finding("memory", free >= need_gb, f"{free:,.1f} GB available", f"close something: the default run peaks below {need_gb:.0f} GB")
 
-# %% ../nbs/80_cli.ipynb #c093
+# %% ../nbs/80_cli.ipynb #c096
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "firefox")
 
-# %% ../nbs/80_cli.ipynb #c094
+# %% ../nbs/80_cli.ipynb #c097
 def check_browser()->Finding:
     "A browser shows the page and JupyterLab, here or on another machine; the tests of the page drive chromium."
     found = next((shutil.which(b) for b in BROWSERS if shutil.which(b)), None)
     return Finding("browser", None, found or "none found here", "" if found else "commands print an address that any browser can open; the tests of the page want chromium (Debian and Ubuntu: apt-get install chromium)")
 
-# %% ../nbs/80_cli.ipynb #c095
+# %% ../nbs/80_cli.ipynb #c098
 def check_repository(
     project:Path, # a git clone
 )->Finding:
@@ -660,7 +687,7 @@ def check_repository(
                                 ".dvc/config": (project/".dvc/config").exists()}.items() if not here]
     return Finding("git and DVC", not absent, f"missing: {', '.join(absent)}" if absent else "ready", "clone the repository with git, then `make setup`")
 
-# %% ../nbs/80_cli.ipynb #c096
+# %% ../nbs/80_cli.ipynb #c099
 def check_export(
     project:Path, # its notebooks and package
 )->Finding:
@@ -668,7 +695,7 @@ def check_export(
     old = pipeline.stale(project)
     return Finding("export", not old, f"changed and not exported: {', '.join(old)}" if old else "the package is what the notebooks say", "run any stage, or `nbdev_export`")
 
-# %% ../nbs/80_cli.ipynb #c097
+# %% ../nbs/80_cli.ipynb #c100
 def check_port(
     command:str, # serve or dashboard
 )->Finding:
@@ -676,7 +703,7 @@ def check_port(
     port = PORTS[command]
     return Finding(f"port of {command}", None, f"{port} is free" if free(port) else f"{port} is taken, perhaps by a {command} that runs", f"another one: `predelinquency {command} --port {port + 1}`")
 
-# %% ../nbs/80_cli.ipynb #c098
+# %% ../nbs/80_cli.ipynb #c101
 def check_results(
     root:Path, # a folder of results
 )->Finding:
@@ -685,7 +712,7 @@ def check_results(
     absent = [s.name for s in stages if not all(Path(p).exists() for p in pipeline.place(s, root).values())]
     return Finding("results", None, f"not yet made in {root}: {', '.join(absent)}" if absent else f"complete in {root}", "`make run` makes them")
 
-# %% ../nbs/80_cli.ipynb #c099
+# %% ../nbs/80_cli.ipynb #c102
 def check_ledger(
     url:str|None, # None: no address was given
 )->Finding:
@@ -702,7 +729,7 @@ def check_ledger(
     except (StoreError, ModuleNotFoundError) as e: return Finding("ledger", False, getattr(e, "problem", str(e)), getattr(e, "remedy", "pip install 'predelinquency[postgres]'"))
     return Finding("ledger", True, "empty" if found is None else f"revision {found}")
 
-# %% ../nbs/80_cli.ipynb #c100
+# %% ../nbs/80_cli.ipynb #c103
 def findings(
     project:Path=Path("."), # the project's folder
 )->Iterator[Finding]:
@@ -718,7 +745,7 @@ def findings(
     yield check_results(project/pipeline.DEFAULT_ROOT)
     yield check_ledger(os.environ.get(LEDGER))
 
-# %% ../nbs/80_cli.ipynb #c101
+# %% ../nbs/80_cli.ipynb #c104
 @app.command(epilog=_tail("doctor", "doctor", "doctor --json"))
 @told
 def doctor(as_json:Json=False)->None:

@@ -33,10 +33,15 @@ def test_no_planted_truth_reaches_features_or_model()->None:
         assert "/truth" not in modules()[name].read_text(), name
 
 
+# the proof and its other worlds ask the truth; the opening and the shock only make customers to judge on
+WORLDLY = {f"predelinquency.{name}" for name in ("proof", "worlds", "opening", "shock")}
+
+
 def test_only_the_proof_opens_the_door_to_the_world_that_knows_the_truth()->None:
     inside = {name for name in modules() if name.startswith("predelinquency.simulate")}
-    assert {name for name in modules() if name not in inside and direct(name) & inside} == {"predelinquency.proof", "predelinquency.worlds"}
-    assert not {name for name in modules() if {"predelinquency.proof", "predelinquency.worlds"} & direct(name) and name.split(".")[1] in ("features", "model", "decide", "service")}
+    assert {name for name in modules() if name not in inside and direct(name) & inside} == WORLDLY & modules().keys()
+    assert not {name for name in modules() if WORLDLY & direct(name) and name.split(".")[1] in ("features", "model", "decide", "service")}
+    for name in ("predelinquency.opening", "predelinquency.shock"): assert not {"predelinquency.proof", "predelinquency.worlds"} & direct(name), name
 
 
 def test_only_audits_among_the_stages_read_the_planted_truth()->None:
