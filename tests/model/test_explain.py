@@ -324,3 +324,62 @@ def test_a_scorer_without_trees_still_scores_and_explains():
     scorer = explain.Scorer(train.Champion(card, dict(threshold=.1, version="v", calibration=dict(kind="platt", intercept=0., slope=1.))))
     margin, _, parts = scorer.score(vector_of(x[0]))
     assert margin == pytest.approx(learners.predict_margin(card, x[:1])[0]) and parts.sum() == pytest.approx(margin)
+
+
+LEARNERS = ("xgboost", "lightgbm", "scorecard", "committee")
+
+
+def learnt(learner):
+    x, y = rows()
+    if learner != "committee": return learners.fit(learner, x, y, NAMES, SETTINGS, {}, 1), x
+    return learners.committee([learners.fit(name, x, y, NAMES, SETTINGS, {}, 1) for name in LEARNERS[:3]]), x
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_the_gain_of_every_learner_stands_at_its_inputs_and_what_is_never_used_has_none(learner):
+    f, x = learnt(learner)
+    gain = explain.gain(f)
+    assert gain.shape == (len(NAMES),) and (gain >= 0).all() and set(np.argsort(-gain)[:4]) & {0, 3, 5, 7}
+    assert not np.abs(learners.contributions(f, x)[:, :-1]).max(0)[gain == 0].any()
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_a_score_hangs_on_its_reasons_more_than_on_other_features(learner):
+    f, x = learnt(learner)
+    parts, margin = learners.contributions(f, x), learners.predict_margin(f, x)
+    risky = np.argsort(-margin)[:200]
+    fell = explain.deletion(f, x[risky], parts[risky], x, 1)
+    found = explain.fidelity(fell, risky // 2, 1)
+    assert found["deletion_over_random_low"] > 0 and found["deletion_over_gain_low"] > 0 and found["deletion_customers"] < 200 == found["deletion_rows"]
+    assert found["deletion_over_gain_low"] < found["deletion_over_gain"] < found["deletion_over_gain_high"]
+    assert found["deletion_over_gain"] == pytest.approx(found["deletion_reasons"] - found["deletion_gain"], abs=2e-4)
+
+
+def test_reasons_drawn_by_lot_are_no_better_than_any_others():
+    f, x = learnt("xgboost")
+    risky = np.argsort(-learners.predict_margin(f, x))[:200]
+    lot = np.where(explain.gain(f) > 0, np.random.default_rng(0).random((200, len(NAMES))), -1)
+    found = explain.fidelity(explain.deletion(f, x[risky], lot, x, 1), np.arange(200), 1)
+    assert found["deletion_over_random_low"] < 0 < found["deletion_over_random_high"] # seed 1; 95 % interval
+
+
+def test_everything_taken_away_leaves_the_margin_of_the_lenders():
+    f, x = learnt("lightgbm")
+    one = x[7:8]
+    fell = explain.falls(f, x[:50], np.broadcast_to(np.arange(len(NAMES)), (50, len(NAMES))), one, 1, most=len(NAMES))
+    margin = learners.predict_margin(f, x[:50])
+    assert fell[:, -1] == pytest.approx(margin - learners.predict_margin(f, one), abs=1e-9)
+    changed = x[:50].copy()
+    changed[:, 0] = one[0, 0]
+    assert fell[:, 0] == pytest.approx(margin - learners.predict_margin(f, changed), abs=1e-9)
+
+
+def test_scores_worth_telling_are_of_test_customers_with_a_known_outcome_at_the_threshold():
+    n = 4000
+    known = pd.DataFrame(dict(customer_id=np.arange(n), split=np.where(np.arange(n) % 2, "test", "live"), repeat=np.arange(n) % 3 - 1, eligible=np.arange(n) % 5 > 0, imminent=np.arange(n) % 7 == 0,
+                              target=np.where(np.arange(n) % 11, 0., np.nan), probability=np.arange(n) / n))
+    asked, everybody = explain.worth_telling(known, .6)
+    assert len(asked) == len(everybody) == 300 and asked.probability.min() >= .6 and everybody.probability.min() < .01
+    for some in (asked, everybody): assert (some.split == "test").all() and some.eligible.all() and not some.imminent.any() and some.target.notna().all() and (some["repeat"] <= 0).all() and some.customer_id.is_unique
+    none, _ = explain.worth_telling(known, 2.)
+    assert len(none) == 0 and explain.fidelity({k: np.empty((0, 3)) for k in ("reasons", "gain", "random")}, np.empty(0), 1)["deletion_over_random"] is None
