@@ -148,13 +148,15 @@ def measured(
 
 # %% ../../nbs/38_model.final.ipynb #c033
 def told(
-    log:Path|str,    # as in `read`
-    version:str,     # of the model
-)->dict[str, Any]:   # `opened` yes or no, `words`, `versions` that the same people were opened for; when opened, its line
+    log:Path|str,       # as in `read`
+    version:str,        # of the model
+    possible:bool=True, # there are such customers: the world is simulated
+)->dict[str, Any]:      # `opened` yes or no, `words`, `versions` that the same people were opened for; when opened, its line
     "The state of the hold-out for a version."
     lines = read(log)
     mine = next((one for one in lines if one["version"] == version), None)
     last = mine or (lines[-1] if lines else None)
     versions = len({one["version"] for one in lines if last and one["holdout"] == last["holdout"]})
-    if mine: return dict(mine) | dict(opened=True, versions=versions, words=f"opened on {mine['opened_on']}: {in_words(mine['figures'])}")
-    return dict(opened=False, versions=versions, words="not opened for this version", figures=dict(why="the final hold-out was not opened for this version: make final"))
+    if mine: return dict(mine) | dict(opened=True, versions=versions, words=f"opened on {mine['opened_on']} by {mine['by']}: {in_words(mine['figures'])}")
+    why = "not opened for this version (`make final` opens it, once)" if possible else "there is none: these are a bank's own files, too few to set customers aside; a later delivery would be one"
+    return dict(opened=False, versions=versions, words=why)

@@ -24,7 +24,7 @@ import predelinquency
 from .. import plots, schema
 from ..core import ParamsError, StoreError, replacing
 from ..features import catalogue
-from . import train
+from . import final, train
 from ..params import Pack
 
 # %% ../../nbs/39_model.pack.ipynb #c004
@@ -40,7 +40,8 @@ class Absent:
 
 # %% ../../nbs/39_model.pack.ipynb #c007
 FILES = dict(metrics="metrics.json", model="manifest.json", source="the report of the first stage", train="train.json", featurize="featurize.json",
-             explain="explain.json", decide="decide.json", pack="params.yaml, section pack", period="the predictions", lineage="the files on disk")
+             explain="explain.json", decide="decide.json", pack="params.yaml, section pack", period="the predictions", lineage="the files on disk",
+             final="final.jsonl, the log of the final hold-out")
 
 # %% ../../nbs/39_model.pack.ipynb #c008
 def lookup(
@@ -386,7 +387,8 @@ def _given(teller:Teller, drawn:Mapping[str, str], held:list[dict[str, Any]], ma
                 criteria=held, tally={v: sum(1 for c in held if v in c["verdict"]) for v in ("within", "outside", "absent")}, frames=map_,
                 tripped=tripped(files), lead_line=_lead_line(files), leading=_leading(files), lineage=files["lineage"], uses=list(model["rows"]),
                 candidates=list(ruling.get("learners", {})), incumbent=ruling.get("incumbent"), own_target="fold" in model["rows"],
-                simulated="marginals" in (files.get("source") or {}), champion=model["champion"], model_name=f"missed payments, {model['version']}")
+                simulated="marginals" in (files.get("source") or {}), opened=lookup(files, "final.opened") is True, rehearsed=lookup(files, "final.rehearsal") is True, opened_once=lookup(files, "final.versions") == 1,
+                champion=model["champion"], model_name=f"missed payments, {model['version']}")
 
 # %% ../../nbs/39_model.pack.ipynb #c048
 def _missing_words(teller:Teller, missing:list[str]|None)->str:
@@ -513,4 +515,5 @@ def gathered(
     manifest = json.loads((model/"manifest.json").read_text())
     outs: list[Path|str] = [model, upstream["train"]["report"], upstream["evaluate"]["metrics"]]
     hashes = lineage(upstream["simulate"]["raw"], upstream["featurize"]["features"], manifest, lock, outs)
-    return read | dict(model=about_model(manifest), pack=asdict(section), period=period(model/"predictions.parquet", section.expiry_months), lineage=hashes)
+    last = final.told(Path(upstream["evaluate"]["metrics"]).with_name(final.LOG), manifest["version"], "marginals" in read.get("source", {}))
+    return read | dict(model=about_model(manifest), pack=asdict(section), period=period(model/"predictions.parquet", section.expiry_months), lineage=hashes, final=last)
