@@ -160,7 +160,7 @@ def tables(
     if "bound" in moved:
         worlds = sorted(moved["bound"], key=lambda name: (name != "as it is", name))
         found["transfer"] = pd.DataFrame({asked: {learned: told(moved[learned][asked], "soft_auc") for learned in (*worlds, "bound")} for asked in worlds})
-        found["lost"] = pd.DataFrame({asked: {learned: told(moved[learned][asked], "loss") if learned != asked else "" for learned in worlds} for asked in worlds})
+        found["lost"] = pd.DataFrame({asked: {learned: told(moved[learned][asked], "loss") if learned != asked else "–" for learned in worlds} for asked in worlds})
     return found
 
 # %% ../../nbs/38_model.bounds.ipynb #c029

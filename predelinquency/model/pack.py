@@ -24,7 +24,7 @@ import predelinquency
 from .. import plots, schema
 from ..core import ParamsError, StoreError, replacing
 from ..features import catalogue
-from . import final, train
+from . import bounds, final, train
 from ..params import Pack
 
 # %% ../../nbs/39_model.pack.ipynb #c004
@@ -383,7 +383,7 @@ def _given(teller:Teller, drawn:Mapping[str, str], held:list[dict[str, Any]], ma
     ruling = model.get("promotion") or {}
     def picture(name:str, caption:str)->str:
         return f"![{caption}]({name}.svg)" if name in drawn else str(Absent(f"nothing to draw «{caption}» from"))
-    return dict(figure=teller.figure, span=teller.span, block=teller.block, block_inline=teller.block_inline, has=teller.has, plain=plain, picture=picture,
+    return dict(achieved=_achieved(files), figure=teller.figure, span=teller.span, block=teller.block, block_inline=teller.block_inline, has=teller.has, plain=plain, picture=picture,
                 criteria=held, tally={v: sum(1 for c in held if v in c["verdict"]) for v in ("within", "outside", "absent")}, frames=map_,
                 tripped=tripped(files), lead_line=_lead_line(files), leading=_leading(files), lineage=files["lineage"], uses=list(model["rows"]),
                 candidates=list(ruling.get("learners", {})), incumbent=ruling.get("incumbent"), own_target="fold" in model["rows"],
@@ -395,6 +395,19 @@ def _missing_words(teller:Teller, missing:list[str]|None)->str:
     return f"{len(missing)} of the {len(teller.asked)} figures it asks for are absent here." if missing else "None is absent here."
 
 # %% ../../nbs/39_model.pack.ipynb #c049
+def _achieved(files:Mapping[str, Any])->dict[str, Any]:
+    "What was achievable, in words and as Markdown tables; empty where nothing was proved."
+    metrics = files.get("metrics") or {}
+    found = bounds.tables(metrics) if metrics.get("oracle") else {}
+    return dict(words=bounds.said(metrics) if found else []) | {name: _grid(found[name]) if name in found else "" for name in ("replays", "sweep", "transfer", "lost")}
+
+# %% ../../nbs/39_model.pack.ipynb #c050
+def _grid(frame:pd.DataFrame)->str:
+    "A table of texts as Markdown."
+    rows = [["", *frame.columns], ["---"] * (frame.shape[1] + 1), *([name, *cells] for name, cells in zip(frame.index, frame.to_numpy(), strict=True))]
+    return "\n".join(f"| {' | '.join(str(cell) for cell in row)} |" for row in rows)
+
+# %% ../../nbs/39_model.pack.ipynb #c051
 def _lead_line(files:Mapping[str, Any])->str:
     "The ranking at each distance from the due date."
     lead = lookup(files, "metrics.due_date_auc")
@@ -402,7 +415,7 @@ def _lead_line(files:Mapping[str, Any])->str:
     days = sorted((k for k in lead if k.isdigit()), key=int, reverse=True)
     return "; ".join(f"{d} days before, AUC {said(lead[d], 'auc') if lead[d] is not None else '*absent*'}" for d in days)
 
-# %% ../../nbs/39_model.pack.ipynb #c050
+# %% ../../nbs/39_model.pack.ipynb #c052
 def _leading(files:Mapping[str, Any], most:int=10)->list[dict[str, str]]:
     "The inputs that push hardest, with their formula."
     importance = lookup(files, "explain.importance")
@@ -411,7 +424,7 @@ def _leading(files:Mapping[str, Any], most:int=10)->list[dict[str, str]]:
     words = {1: "only raise", -1: "only lower", 0: "free"}
     return [dict(name=n, formula=catalogue.BY_NAME[n].formula, push=said(importance[n], "auc"), monotone=words[catalogue.BY_NAME[n].monotone]) for n in top]
 
-# %% ../../nbs/39_model.pack.ipynb #c051
+# %% ../../nbs/39_model.pack.ipynb #c053
 def tripped(
     files:Mapping[str, Any], # the run's figures
 )->dict[str, Any]:           # `words`, `held` True, False or None, `broken` names
@@ -423,10 +436,10 @@ def tripped(
     words = f"**{len(broken)} of {len(flags)} not held: {', '.join(map(plain, broken))}**" if broken else f"all {len(flags)} held"
     return dict(words=words, held=not broken, broken=broken)
 
-# %% ../../nbs/39_model.pack.ipynb #c052
+# %% ../../nbs/39_model.pack.ipynb #c054
 ENTRY = ("model.version", "model.champion", "pack.owner", "pack.validator", "pack.intended_use", "period.judged_from", "period.judged_to", "period.latest", "period.expires")
 
-# %% ../../nbs/39_model.pack.ipynb #c053
+# %% ../../nbs/39_model.pack.ipynb #c055
 def entry(
     teller:Teller,              # what was asked
     held:list[dict[str, Any]],  # from `criteria`
@@ -439,7 +452,7 @@ def entry(
     return about | dict(limits={c["words"]: c["verdict"].strip("*") for c in held}, tripwires_held=tripped(teller.files)["held"], lines=shares,
                         asked=len(teller.asked), absent=sorted(p for p, there in teller.asked.items() if not there))
 
-# %% ../../nbs/39_model.pack.ipynb #c054
+# %% ../../nbs/39_model.pack.ipynb #c056
 def html(
     text:str,                # from `markdown`
     drawn:Mapping[str, str], # its pictures
@@ -455,21 +468,21 @@ def html(
     title = next((_bare(m) for m in re.findall(r"<h1>(.*?)</h1>", body)), "Model-risk pack")
     return _templates(words).get_template("page.html").render(title=title, contents=contents, body=body) + "\n"
 
-# %% ../../nbs/39_model.pack.ipynb #c055
+# %% ../../nbs/39_model.pack.ipynb #c057
 MARKS = {"<em>absent": '<em class="absent">absent', "<td>held</td>": '<td class="held">held</td>', "<td>within</td>": '<td class="held">within</td>',
          "<strong>not held</strong>": '<strong class="broken">not held</strong>', "<strong>outside</strong>": '<strong class="broken">outside</strong>'}
 
-# %% ../../nbs/39_model.pack.ipynb #c056
+# %% ../../nbs/39_model.pack.ipynb #c058
 def slug(
     heading:str, # plain words
 )->str:          # as GitHub makes it
     "The address of a heading on its page."
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
-# %% ../../nbs/39_model.pack.ipynb #c057
+# %% ../../nbs/39_model.pack.ipynb #c059
 def _bare(text:str)->str: return re.sub(r"<[^>]+>", "", text)
 
-# %% ../../nbs/39_model.pack.ipynb #c059
+# %% ../../nbs/39_model.pack.ipynb #c061
 def write(
     folder:Path|str,         # where; replaced as a whole
     files:Mapping[str, Any], # the run's figures
@@ -487,7 +500,7 @@ def write(
         (draft/"pack.json").write_text(json.dumps(about, indent=1, sort_keys=True, allow_nan=False) + "\n")
     return about
 
-# %% ../../nbs/39_model.pack.ipynb #c068
+# %% ../../nbs/39_model.pack.ipynb #c070
 def opened(
     root:Path|str="data", # a folder of results
     browser:bool=True,    # open it, where there is a screen
@@ -501,7 +514,7 @@ def opened(
         webbrowser.open(path.resolve().as_uri())
     return path
 
-# %% ../../nbs/39_model.pack.ipynb #c070
+# %% ../../nbs/39_model.pack.ipynb #c072
 def gathered(
     upstream:Mapping[str, Mapping[str, str]], # stage → product → path, as a stage notebook gets it
     section:Pack,                             # owner, validator, limits
