@@ -247,7 +247,7 @@ def timeline(
 )->go.Figure:
     "A customer's balance with paydays, dues and missed payments."
     scale = 10**digits
-    fig = figure(title, "the line is the visible balance; orange rises at a miss", "", "balance", height=420)
+    fig = figure(title, "the line is the visible balance; below it what falls due, a cross where it was missed", "", "balance", height=420)
     fig.add_scatter(x=balance.on, y=balance.balance_minor / scale, mode="lines", line=dict(color=BLUE, width=1.6, shape="hv"), name="balance")
     fig.add_hline(y=0, line=dict(color=MUTED, width=1))
     for name, rows, colour, symbol in (("due, paid", dues[~dues.missed], MUTED, "line-ns-open"), ("due, missed", dues[dues.missed], VERMILLION, "x")):
