@@ -33,7 +33,7 @@ def vectors(trained:Path, snapshot:pd.DataFrame)->dict[int, np.ndarray]:
 def test_each_record_is_what_the_scorer_gives_for_that_customer_alone(trained:Path, scorer:explain.Scorer, vectors:dict[int, np.ndarray])->None:
     found = list(explain.scores(trained, everybody=True))
     assert len(found) == len(vectors) > 250 and sum(len(s.reasons) for s in found) > 200
-    for s in found: assert repr(s) == repr(scorer.explain(s.customer_id, s.as_of, vectors[s.customer_id])) # nan is not itself; repr keeps every bit of a float
+    for s in found: assert repr(s) == repr(scorer.explain(s.customer_id, s.as_of, vectors[s.customer_id], "GBP")) # nan is not itself; repr keeps every bit of a float
 
 
 def test_only_those_are_recorded_for_whom_the_score_was_made(trained:Path, snapshot:pd.DataFrame)->None:
@@ -87,3 +87,18 @@ def test_a_panel_that_lacks_scored_customers_is_refused(trained:Path, tmp_path:P
     import pyarrow.parquet as pq
     pq.write_table(table.slice(0, len(table) // 2), root/"features/panel"/panel.file)
     with pytest.raises(SchemaError, match="not in the panel"): list(explain.scores(root))
+
+
+def test_amounts_are_told_in_the_customers_own_currency()->None:
+    voices = explain.bundles(["due_15_28d"])
+    keys = pd.DataFrame(dict(customer_id=[1, 2, 3], as_of=np.datetime64("2025-07-01", "ms")))
+    found = explain.tell(keys, np.ones((3, 1)), np.full((3, 1), 123_456.), voices, 1, {1: "GBP", 2: "CZK"}).analyst.tolist()
+    assert found == ["£1,235 is due in 15–28 days", "1,235 CZK is due in 15–28 days", "1,235 is due in 15–28 days"]
+    assert explain.reasons(np.ones(1), np.full(1, 123_456.), voices, currency="EUR")[0].analyst == "€1,235 is due in 15–28 days"
+
+
+def test_whoever_has_accounts_in_two_currencies_has_none(world:Path, tmp_path:Path)->None:
+    accounts = schema.read(world/"raw", "accounts").head(3)
+    rows = accounts.assign(customer_id=[1, 1, 2], account_id=[10, 11, 20], currency=pd.Categorical(["GBP", "EUR", "CZK"], categories=schema.CURRENCIES)).sort_values(["customer_id", "account_id"])
+    schema.write(tmp_path, schema.TABLES["accounts"], rows)
+    assert explain.currencies(tmp_path) == {2: "CZK"}
