@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
 from importlib import metadata
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -575,17 +576,25 @@ class Answer(pydantic.BaseModel):
 def _number(value:float)->float|None: return None if math.isnan(value) else value
 
 # %% ../nbs/60_service.ipynb #c083
-def _proposed(d:schema.Decision)->Proposed:
-    said = {name: getattr(d, name) for name in Proposed.model_fields if name != "refusals"}
-    return Proposed.model_construct(**said, refusals=[No.model_construct(**vars(r)) for r in d.refusals])
+def _fields(kind:type[pydantic.BaseModel], *but:str)->Callable[[Any], dict[str, Any]]:
+    "Takes a record's fields of the same names, in order."
+    names = [name for name in kind.model_fields if name not in but]
+    of = attrgetter(*names)
+    return lambda record: dict(zip(names, of(record), strict=True))
 
 # %% ../nbs/60_service.ipynb #c084
-def _answer(score:schema.Score, band:str, decision:schema.Decision|None, **more:Any)->Answer:
-    why = [Why.model_construct(**{**vars(r), "value": _number(r.value)}) for r in score.reasons]
-    return Answer.model_construct(customer_id=score.customer_id, as_of=score.as_of, probability=score.probability, margin=score.margin, band=band, reasons=why,
-                                  decision=_proposed(decision) if decision else None, model_version=score.model_version, feature_hash=score.feature_hash, **more)
+_why, _no, _proposed = _fields(Why), _fields(No), _fields(Proposed, "refusals")
 
-# %% ../nbs/60_service.ipynb #c086
+# %% ../nbs/60_service.ipynb #c085
+def _answer(score:schema.Score, band:str, decision:schema.Decision|None, **more:Any)->dict[str, Any]:
+    "An `Answer` as plain values: our own records need no second look."
+    reasons = [_why(r) | dict(value=_number(r.value)) for r in score.reasons]
+    said = _proposed(decision) | dict(refusals=[_no(r) for r in decision.refusals]) if decision else None
+    more = dict(customer_id=score.customer_id, as_of=score.as_of, probability=score.probability, margin=score.margin, band=band, reasons=reasons, decision=said,
+                model_version=score.model_version, feature_hash=score.feature_hash) | more
+    return {name: more[name] for name in Answer.model_fields}
+
+# %% ../nbs/60_service.ipynb #c087
 @dataclass(frozen=True)
 class Scoring:
     "A champion, its reasons, the rules and, where there is one, the ledger."
@@ -601,10 +610,14 @@ class Scoring:
 
     def score(self, asked:Asked|History|Known)->Answer:
         "Answer one request."
+        return Answer.model_validate(self.said(asked))
+
+    def said(self, asked:Asked|History|Known)->dict[str, Any]:
+        "The same as plain values, as the routes send it."
         if isinstance(asked, Known): return self.known(asked)
         return self.history(asked.head, asked.found) if isinstance(asked, Asked) else self.history(asked, tables(asked))
 
-    def history(self, asked:Any, found:Mapping[str, Mapping[str, Any]])->Answer:
+    def history(self, asked:Any, found:Mapping[str, Mapping[str, Any]])->dict[str, Any]:
         "Score a customer from their own history."
         day = to_day(asked.as_of)
         vector = online.rows(online.history(found), np.array([day]))[0]
@@ -620,7 +633,7 @@ class Scoring:
         features = dict(zip(BY_NAME, map(_number, vector.tolist()), strict=True)) if asked.features else None
         return _answer(score, policy.band(self.book.policy, score.probability), decision, eligible=eligible, policy_version=self.book.version, source="request", features=features)
 
-    def known(self, asked:Known)->Answer:
+    def known(self, asked:Known)->dict[str, Any]:
         "What the ledger recorded about a customer."
         scores = self.ledger.scores_of(asked.customer_id) if self.ledger else []
         if asked.as_of: scores = [s for s in scores if s.as_of == asked.as_of]
@@ -638,22 +651,22 @@ class Scoring:
                     contact_share=m["contact_share"], horizon_days=[self.base["horizon_from_days"], self.base["horizon_to_days"]], trained_on=m["rows"], data=m["data"],
                     metrics=dict(self.metrics or {}), package=m["package"], policy_version=self.book.version, bands=[dict(id=b.id, low=b.low, high=b.high) for b in self.book.policy.bands])
 
-# %% ../nbs/60_service.ipynb #c087
+# %% ../nbs/60_service.ipynb #c088
 _PLACE = {name: i for i, name in enumerate(BY_NAME)}
 
-# %% ../nbs/60_service.ipynb #c088
+# %% ../nbs/60_service.ipynb #c089
 def _explained(scorer:explain.Scorer, customer:int, as_of:str, vector:np.ndarray)->schema.Score:
     "The score as it goes into the ledger."
     return scorer.explain(customer, as_of, vector)
 
-# %% ../nbs/60_service.ipynb #c089
+# %% ../nbs/60_service.ipynb #c090
 def _due(d:Mapping[str, Any], row:int, currency:str, vector:np.ndarray, day:int)->policy.Due:
     due_on = int(d["due_on"][row]) // 86_400_000
     after = engine.payday_after_days(due_on - day, vector[_PLACE["days_to_pay"]], vector[_PLACE["pay_rhythm_days"]])
     on, amount = date.fromisoformat(to_date(due_on)), int(d["amount_minor"][row])
     return policy.Due(int(d["obligation_id"][row]), int(d["instalment"][row]), d["kind"][row], on, amount, currency, bool(d["autopay"][row]), after)
 
-# %% ../nbs/60_service.ipynb #c090
+# %% ../nbs/60_service.ipynb #c091
 def load(
     model:Path|str="data/model",   # a model folder
     ledger:str|None=None,          # URL of a ledger; None: customers are not known by id
@@ -664,7 +677,7 @@ def load(
     headline = json.loads(beside.read_text()).get("headline") if beside else None
     return Scoring(explain.Scorer(train.load(model)), engine.load(rules, words), store.Ledger.open(ledger) if ledger else None, headline)
 
-# %% ../nbs/60_service.ipynb #c099
+# %% ../nbs/60_service.ipynb #c100
 def _pack(column:pd.Series)->Any:
     "A column as JSON: words coded, times as short as they can be."
     if column.dtype.kind == "M": return [t.removesuffix(".000").removesuffix("T00:00:00") for t in np.datetime_as_string(column.to_numpy("datetime64[ms]")).tolist()]
@@ -674,10 +687,10 @@ def _pack(column:pd.Series)->Any:
         return dict(words=list(words), at=[words[w] for w in plain])
     return [None if pd.isna(v) else v for v in column.tolist()]
 
-# %% ../nbs/60_service.ipynb #c100
+# %% ../nbs/60_service.ipynb #c101
 _KNOWN_BY = {"transactions": "arrived_at", "obligations": "announced_at", "payments": "arrived_at", "accounts": "opened_on"}
 
-# %% ../nbs/60_service.ipynb #c101
+# %% ../nbs/60_service.ipynb #c102
 def _table(name:str, frame:pd.DataFrame)->dict[str, Any]:
     "One table's columns, without what the defaults say anyway."
     frame, begins = frame.drop(columns="transaction_id", errors="ignore"), "paid_at" if name == "payments" else "booked_at"
@@ -686,7 +699,7 @@ def _table(name:str, frame:pd.DataFrame)->dict[str, Any]:
     if name == "transactions" and (frame.seq.diff().dropna() == 1).all(): frame = frame.drop(columns="seq")
     return {c: _pack(frame[c].astype("category") if c.endswith("_id") else frame[c]) for c in _MODELS[name].model_fields if c in frame}
 
-# %% ../nbs/60_service.ipynb #c102
+# %% ../nbs/60_service.ipynb #c103
 def request(
     rows:Mapping[str, pd.DataFrame], # canonical tables of one customer; preferences, circumstances and contacts may be missing
     as_of:str,                       # YYYY-MM-DD
@@ -701,7 +714,7 @@ def request(
         if len(some) or name in ("transactions", "obligations"): found[name] = _table(name, some)
     return found | _told(rows, now)
 
-# %% ../nbs/60_service.ipynb #c103
+# %% ../nbs/60_service.ipynb #c104
 def _told(rows:Mapping[str, pd.DataFrame], now:pd.Timestamp)->dict[str, Any]:
     def plain(frame:pd.DataFrame)->list[dict[str, Any]]:
         columns = {c: _pack(frame[c]) for c in frame if c != "customer_id"}
@@ -711,13 +724,13 @@ def _told(rows:Mapping[str, pd.DataFrame], now:pd.Timestamp)->dict[str, Any]:
     if "contacts" in rows: found["contacts"] = plain(rows["contacts"][rows["contacts"].contacted_at < now])
     return found | ({"circumstances": next(iter(plain(rows["circumstances"])), {})} if "circumstances" in rows else {})
 
-# %% ../nbs/60_service.ipynb #c106
+# %% ../nbs/60_service.ipynb #c107
 LOG = logging.getLogger("predelinquency.service")
 KEY, OPEN, MODEL, LEDGER, WORKERS = "PREDELINQUENCY_API_KEY", "PREDELINQUENCY_DEVELOPMENT", "PREDELINQUENCY_MODEL", "PREDELINQUENCY_LEDGER", "PREDELINQUENCY_WORKERS"
 DRAIN_BYTES = 16 * 1024 * 1024 # of a body that is refused for its size, so that the sender hears the answer
 TITLES = {400: "Bad request", 401: "No valid key", 404: "Not found", 405: "Method not allowed", 413: "Too large", 415: "Not JSON", 422: "Not a valid request", 500: "Error", 503: "Not ready"}
 
-# %% ../nbs/60_service.ipynb #c107
+# %% ../nbs/60_service.ipynb #c108
 def problem(
     status:int,                              # HTTP
     detail:str="",                           # a sentence
@@ -729,12 +742,12 @@ def problem(
     headers = {401: {"WWW-Authenticate": "Bearer"}, 413: {"Connection": "close"}}.get(status)
     return Response(json.dumps(said), status, headers, media_type="application/problem+json")
 
-# %% ../nbs/60_service.ipynb #c108
+# %% ../nbs/60_service.ipynb #c109
 def _local(client:Any)->bool:
     try: return client is not None and ipaddress.ip_address(client[0]).is_loopback
     except ValueError: return client[0] == "localhost"
 
-# %% ../nbs/60_service.ipynb #c109
+# %% ../nbs/60_service.ipynb #c110
 @dataclass
 class Desk:
     "What the routes share: set while starting, read ever after."
@@ -755,7 +768,7 @@ class Desk:
         if not self.ready or self.scoring is None: raise Refused(503, "The service is still warming up.")
         return self.scoring
 
-# %% ../nbs/60_service.ipynb #c110
+# %% ../nbs/60_service.ipynb #c111
 async def body_of(
     request:Any, # starlette's
     most:int,    # bytes
@@ -771,14 +784,14 @@ async def body_of(
     if size > most: raise Refused(413, f"The body is larger than {most // 1024} KiB.")
     return b"".join(parts)
 
-# %% ../nbs/60_service.ipynb #c111
+# %% ../nbs/60_service.ipynb #c112
 @cache
 def _meters()->tuple[Any, Any, Any]:
     from prometheus_client import Counter, Histogram
     return (Counter("predelinquency_requests", "Requests by route and status.", ["route", "status"]), Counter("predelinquency_scores", "Scores given, by band and source.", ["band", "source"]),
             Histogram("predelinquency_request_seconds", "Time taken by a request.", ["route"], buckets=(.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5)))
 
-# %% ../nbs/60_service.ipynb #c112
+# %% ../nbs/60_service.ipynb #c113
 class Quiet:
     "Around all routes: counts, logs the route and nothing else, and turns what nobody foresaw into a plain 500."
     def __init__(self, app:Any): self.app = app
@@ -796,18 +809,18 @@ class Quiet:
             if not status: await problem(500, "Something went wrong here; it has been logged.")(scope, receive, noted)
         finally: _note(scope, status, time.perf_counter() - began)
 
-# %% ../nbs/60_service.ipynb #c113
+# %% ../nbs/60_service.ipynb #c114
 def _place_of(error:BaseException)->str:
     "File and line of an error, without its words, which may quote somebody's data."
     trace = error.__traceback__
     while trace and trace.tb_next: trace = trace.tb_next
     return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
 
-# %% ../nbs/60_service.ipynb #c114
+# %% ../nbs/60_service.ipynb #c115
 ROUTES = {"/v1/score": "POST", "/v1/score/batch": "POST", "/v1/model": "GET", "/healthz": "GET", "/livez": "GET", "/readyz": "GET", "/metrics": "GET", "/openapi.json": "GET", "/": "GET"}
 _PROBES = ("/healthz", "/livez", "/readyz", "/metrics")
 
-# %% ../nbs/60_service.ipynb #c115
+# %% ../nbs/60_service.ipynb #c116
 def _note(scope:Any, status:int, seconds:float)->None:
     path = scope["path"] # as long as it is one of ours: others may hold anything
     route = path if path in ROUTES else "other"
@@ -816,60 +829,60 @@ def _note(scope:Any, status:int, seconds:float)->None:
     took.labels(route).observe(seconds)
     if route not in _PROBES: LOG.info("%s %s %d %.1f ms", scope["method"] if scope["method"] in ("GET", "POST") else "?", route, status, seconds * 1000)
 
-# %% ../nbs/60_service.ipynb #c116
+# %% ../nbs/60_service.ipynb #c117
 def app(
     desk:Desk, # what the routes share
 )->Any:        # a FastAPI app
     "The routes."
     from fastapi import FastAPI, Request as Incoming
-    from fastapi.responses import JSONResponse
-    from starlette.responses import Response
+    from fastapi.responses import JSONResponse, Response
     made = FastAPI(title="Predelinquency", version="1", docs_url=None, redoc_url=None, openapi_url=None)
     made.add_middleware(Quiet)
     made.add_exception_handler(Refused, lambda _, e: problem(e.status, e.detail, e.errors)) # type: ignore[attr-defined]
     made.add_exception_handler(StoreError, lambda _, e: problem(503, "The ledger cannot be read now."))
 
-    @made.post("/v1/score")
-    async def score(incoming:Incoming)->Response:
+    async def score(incoming:Any)->Any:
         desk.admit(incoming)
         asked = read(await body_of(incoming, SINGLE_BYTES))
-        answer = await asyncio.to_thread(desk.engine().score, asked) if isinstance(asked, Known) else desk.engine().score(asked)
-        return _json(_counted(answer).model_dump_json())
+        return _json(await asyncio.to_thread(_told_json, desk.engine(), asked) if isinstance(asked, Known) else _told_json(desk.engine(), asked))
 
-    @made.post("/v1/score/batch")
-    async def batch(incoming:Incoming)->Response:
+    async def batch(incoming:Any)->Any:
         desk.admit(incoming)
         asked = await asyncio.to_thread(read, await body_of(incoming, BATCH_BYTES), Batch)
-        return _json(f'{{"answers":[{",".join(await asyncio.to_thread(_each, desk.engine(), asked))}]}}')
+        return _json(b'{"answers":[' + b",".join(await asyncio.to_thread(_each, desk.engine(), asked)) + b"]}")
 
     @made.get("/v1/model")
     async def model(incoming:Incoming)->Response:
         desk.admit(incoming)
         return JSONResponse(desk.engine().about())
 
+    made.add_route("/v1/score", score, ["POST"]) # without FastAPI's search for dependencies, of which there are none
+    made.add_route("/v1/score/batch", batch, ["POST"])
     _around(made, desk)
     return made
 
-# %% ../nbs/60_service.ipynb #c117
-def _json(text:str)->Any:
+# %% ../nbs/60_service.ipynb #c118
+def _json(text:bytes)->Any:
     from starlette.responses import Response
     return Response(text, media_type="application/json")
 
-# %% ../nbs/60_service.ipynb #c118
-def _counted(answer:Answer)->Answer:
-    _meters()[1].labels(answer.band, answer.source).inc()
-    return answer
-
 # %% ../nbs/60_service.ipynb #c119
-def _each(scoring:Scoring, asked:Sequence[Asked|History|Known])->list[str]:
+def _told_json(scoring:Scoring, asked:Asked|History|Known)->bytes:
+    "Answer, count and write."
+    answer = scoring.said(asked)
+    _meters()[1].labels(answer["band"], answer["source"]).inc()
+    return pydantic_core.to_json(answer)
+
+# %% ../nbs/60_service.ipynb #c120
+def _each(scoring:Scoring, asked:Sequence[Asked|History|Known])->list[bytes]:
     "Answer by answer; a refusal names which."
     done = []
     for i, one in enumerate(asked):
-        try: done.append(_counted(scoring.score(one)).model_dump_json())
+        try: done.append(_told_json(scoring, one))
         except Refused as e: raise Refused(e.status, e.detail, [(f"requests.{i}.{field}", what) for field, what in e.errors]) from None
     return done
 
-# %% ../nbs/60_service.ipynb #c120
+# %% ../nbs/60_service.ipynb #c121
 def _around(made:Any, desk:Desk)->None:
     "Health, readiness, metrics, the description, and an answer for every other path."
     from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -887,7 +900,7 @@ def _around(made:Any, desk:Desk)->None:
         return said
     made.add_route("/{anything:path}", other, ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
 
-# %% ../nbs/60_service.ipynb #c121
+# %% ../nbs/60_service.ipynb #c122
 def _exposition()->bytes:
     "All workers' figures in Prometheus's format."
     from prometheus_client import REGISTRY, CollectorRegistry, generate_latest, multiprocess
@@ -896,26 +909,26 @@ def _exposition()->bytes:
     multiprocess.MultiProcessCollector(registry)
     return generate_latest(registry)
 
-# %% ../nbs/60_service.ipynb #c123
+# %% ../nbs/60_service.ipynb #c124
 EXAMPLE = Path(store.__file__).parent/"example.json"
 
-# %% ../nbs/60_service.ipynb #c124
+# %% ../nbs/60_service.ipynb #c125
 def _body(kind:Any, example:Any)->dict[str, Any]:
     "A request body, as OpenAPI says it."
     return {"required": True, "content": {"application/json": {"schema": kind, "example": example}}}
 
-# %% ../nbs/60_service.ipynb #c125
+# %% ../nbs/60_service.ipynb #c126
 def _responses(ok:Any, *more:int)->dict[str, Any]:
     "What may come back."
     said = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {"200": {"description": "The answer.", "content": {"application/json": {"schema": ok}}}} | {str(n): {"description": TITLES[n], "content": said} for n in (401, *more, 500, 503)}
 
-# %% ../nbs/60_service.ipynb #c126
+# %% ../nbs/60_service.ipynb #c127
 PROBLEM = {"type": "object", "required": ["type", "title", "status", "detail", "errors"], "additionalProperties": False, "description": "RFC 9457; never repeats what was sent", "properties": {
     **{k: {"type": "string"} for k in ("type", "title", "detail")}, "status": {"type": "integer"},
     "errors": {"type": "array", "items": {"type": "object", "required": ["field", "problem"], "additionalProperties": False, "properties": {"field": {"type": "string"}, "problem": {"type": "string"}}}}}}
 
-# %% ../nbs/60_service.ipynb #c127
+# %% ../nbs/60_service.ipynb #c128
 @cache
 def openapi()->dict[str, Any]:
     "The description of the service, with the example."
@@ -933,13 +946,13 @@ def openapi()->dict[str, Any]:
     return dict(openapi="3.1.0", info=dict(title="Predelinquency", version="1", description="Who is likely to miss a payment two to four weeks from now, why, and what may be offered."), paths=paths,
                 components=dict(schemas=schemas | {"Problem": PROBLEM}, securitySchemes={"key": {"type": "http", "scheme": "bearer"}}), security=[{"key": []}])
 
-# %% ../nbs/60_service.ipynb #c133
+# %% ../nbs/60_service.ipynb #c134
 def place()->Path:
     "Where the model lies: as told, inside the Bento, or where `make run` puts it."
     inside = Path(store.__file__).parents[1]/"model"
     return Path(os.environ[MODEL]) if os.environ.get(MODEL) else inside if inside.is_dir() else Path("data/model")
 
-# %% ../nbs/60_service.ipynb #c134
+# %% ../nbs/60_service.ipynb #c135
 def allowed(
     environ:Mapping[str, str], # the process's
 )->str:                        # the key; empty in development
@@ -949,16 +962,16 @@ def allowed(
     if key or environ.get(OPEN) == "1": return key
     raise StoreError(f"{KEY} is not set", where="service", remedy=f"set it to a long random text, or, to try things out on this machine alone, set {OPEN}=1")
 
-# %% ../nbs/60_service.ipynb #c135
+# %% ../nbs/60_service.ipynb #c136
 def warm(desk:Desk)->None:
     "Compile by scoring the example, then tell the garbage collector that all this stays."
     assert desk.scoring is not None
-    for _ in range(20): desk.scoring.score(read(EXAMPLE.read_bytes())).model_dump_json()
+    for _ in range(20): pydantic_core.to_json(desk.scoring.said(read(EXAMPLE.read_bytes())))
     gc.collect()
     gc.freeze()
     desk.ready = True
 
-# %% ../nbs/60_service.ipynb #c136
+# %% ../nbs/60_service.ipynb #c137
 def _log_to(stream:Any)->None:
     "Our own lines, and nobody else's about requests."
     logging.getLogger("uvicorn.access").disabled = True
@@ -967,21 +980,22 @@ def _log_to(stream:Any)->None:
     LOG.handlers, LOG.propagate = [handler], False
     LOG.setLevel(logging.INFO)
 
-# %% ../nbs/60_service.ipynb #c137
+# %% ../nbs/60_service.ipynb #c138
 def _before(environ:Mapping[str, str])->None:
     "Once, before any worker starts: is there a key; and several workers need not each compile the same kernels."
     allowed(environ)
     if int(environ.get(WORKERS, "1")) < 2: return
     here = {**environ, "PYTHONPATH": str(Path(store.__file__).parents[1])}
-    subprocess.run([sys.executable, "-c", "from predelinquency import service as s; s.load(s.place()).score(s.read(s.EXAMPLE.read_bytes()))"], env=here, check=False)
+    subprocess.run([sys.executable, "-c", "from predelinquency import service as s; s.load(s.place()).said(s.read(s.EXAMPLE.read_bytes()))"], env=here, check=False)
 
-# %% ../nbs/60_service.ipynb #c138
+# %% ../nbs/60_service.ipynb #c139
 def bento()->Any: # a BentoML service
     "The service as BentoML runs it."
     import bentoml
     desk = Desk()
+    untraced = {} if os.environ.get("BENTOML_CONFIG") else {"tracing": {"excluded_urls": ".*"}}
 
-    @bentoml.service(name="predelinquency", workers=int(os.environ.get(WORKERS, "1")), traffic={"timeout": 30}, metrics={"enabled": False}, logging={"access": {"enabled": False}})
+    @bentoml.service(name="predelinquency", workers=int(os.environ.get(WORKERS, "1")), traffic={"timeout": 30}, metrics={"enabled": False}, logging={"access": {"enabled": False}}, **untraced)
     @bentoml.asgi_app(app(desk), path="/")
     class Predelinquency:
         "Scores with reasons and a proposed action."
@@ -997,20 +1011,20 @@ def bento()->Any: # a BentoML service
         def __is_ready__(self)->bool: return desk.ready
     return Predelinquency
 
-# %% ../nbs/60_service.ipynb #c139
+# %% ../nbs/60_service.ipynb #c140
 def __getattr__(name:str)->Any:
     if name != "Predelinquency": raise AttributeError(name)
     globals()[name] = bento()
     return globals()[name]
 
-# %% ../nbs/60_service.ipynb #c142
+# %% ../nbs/60_service.ipynb #c143
 PACKAGES = ("alembic", "bentoml", "fastapi", "httpx", "numba", "numpy", "pandas", "prometheus-client", "psycopg", "psycopg-binary", "pyarrow", "pydantic", "pyyaml", "scipy", "sqlalchemy", "tqdm")
 _LEARNERS = {"xgboost": ("xgboost-cpu", "xgboost"), "lightgbm": ("lightgbm",), "scorecard": (), "committee": ("xgboost-cpu", "xgboost", "lightgbm")}
 
-# %% ../nbs/60_service.ipynb #c143
+# %% ../nbs/60_service.ipynb #c144
 def _plain_name(name:str)->str: return re.sub(r"[-_.]+", "-", name).lower()
 
-# %% ../nbs/60_service.ipynb #c144
+# %% ../nbs/60_service.ipynb #c145
 def requirements(
     lock:Path|str,        # requirements.lock
     names:Sequence[str],  # the packages that are imported
@@ -1029,7 +1043,7 @@ def requirements(
         todo += [r.name for r in needs if r.marker is None or any(r.marker.evaluate({"extra": e}) for e in ("", "opentelemetry"))]
     return [line for name in sorted(found) for line in lines[name]]
 
-# %% ../nbs/60_service.ipynb #c145
+# %% ../nbs/60_service.ipynb #c146
 def _code()->list[str]:
     "The files of the package that the service imports, and the data beside them."
     seen = "import sys, predelinquency.service; print(*(m.__file__ for name, m in sys.modules.items() if name.split('.')[0] == 'predelinquency'), sep='\\n')"
@@ -1039,12 +1053,12 @@ def _code()->list[str]:
     data = [p for name in ("policy", "messages", "migrations") for p in (folder/name).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
     return sorted(str(p.relative_to(folder)) for p in {*modules, *data, EXAMPLE})
 
-# %% ../nbs/60_service.ipynb #c146
+# %% ../nbs/60_service.ipynb #c147
 def _copy(source:Path, target:Path)->None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
 
-# %% ../nbs/60_service.ipynb #c147
+# %% ../nbs/60_service.ipynb #c148
 def context(
     folder:Path,                 # where; empty
     model:Path, metrics:Path,    # the model folder and its headline figures
@@ -1064,21 +1078,21 @@ def context(
     (folder/"requirements.txt").write_text("\n".join(requirements(project/"requirements.lock", [*PACKAGES, *_LEARNERS[learner]])) + "\n")
     return f"{manifest['version']}-{_digest(folder)}"
 
-# %% ../nbs/60_service.ipynb #c148
+# %% ../nbs/60_service.ipynb #c149
 def _digest(folder:Path, size:int=4)->str:
     "A hash of every file below a folder, names included; what Python compiles while running is left out."
     found = hashlib.blake2b(digest_size=size)
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts): found.update(f"{path.relative_to(folder)}\0".encode() + hashlib.blake2b(path.read_bytes()).digest())
     return found.hexdigest()
 
-# %% ../nbs/60_service.ipynb #c149
+# %% ../nbs/60_service.ipynb #c150
 def fingerprint(
     folder:Path|str, # a Bento
 )->str:              # 32 hex digits
     "A hash of everything a Bento holds."
     return _digest(Path(folder), 16)
 
-# %% ../nbs/60_service.ipynb #c150
+# %% ../nbs/60_service.ipynb #c151
 def package(
     out:Path|str,                # the Bento becomes this folder
     model:Path|str, metrics:Path|str, project:Path|str=".", rules:str="", words:str="", # as in `context`
@@ -1096,7 +1110,7 @@ def package(
         files = [p for p in draft.rglob("*") if p.is_file()]
         return dict(tag=f"predelinquency:{version}", files=len(files), bytes=sum(p.stat().st_size for p in files), packages=len((laid/"requirements.txt").read_text().splitlines()))
 
-# %% ../nbs/60_service.ipynb #c154
+# %% ../nbs/60_service.ipynb #c155
 def command(
     what:Path|str|None, # a packaged Bento; None: the source
     host:str, port:int,
@@ -1105,7 +1119,7 @@ def command(
     target = str(Path(what).resolve()) if what else "predelinquency.service:Predelinquency"
     return [sys.executable, "-m", "bentoml", "serve", target, "--host", "127.0.0.1" if host == "localhost" else host, "--port", str(port)]
 
-# %% ../nbs/60_service.ipynb #c155
+# %% ../nbs/60_service.ipynb #c156
 def environment(
     home:Path|str,             # BentoML's own folder: one for each server, or they tidy away each other's metrics
     workers:int=1,
@@ -1119,7 +1133,7 @@ def environment(
     if ledger: set_[LEDGER] = re.sub(r"^(sqlite(?:\+\w+)?:///)(?!/)(.+)$", lambda m: f"{m[1]}{Path(m[2]).resolve()}", ledger) # a Bento runs in its own folder
     return {**os.environ, **set_, **({OPEN: "1"} if development else {})}
 
-# %% ../nbs/60_service.ipynb #c156
+# %% ../nbs/60_service.ipynb #c157
 def serve(
     what:Path|str|None=None,        # a packaged Bento; None: the source and `model`
     host:str="127.0.0.1", port:int=3000,
@@ -1141,7 +1155,7 @@ def serve(
             return process.wait()
         finally: stop(process)
 
-# %% ../nbs/60_service.ipynb #c157
+# %% ../nbs/60_service.ipynb #c158
 def wait(
     url:str, process:subprocess.Popen, # where it will answer, and what serves it
     patience:float,                    # seconds
@@ -1157,14 +1171,14 @@ def wait(
         time.sleep(.1)
     return False
 
-# %% ../nbs/60_service.ipynb #c158
+# %% ../nbs/60_service.ipynb #c159
 def stop(process:subprocess.Popen, patience:float=15.)->None:
     "End a server and its workers."
     if process.poll() is None: process.send_signal(signal.SIGTERM)
     try: process.wait(patience)
     except subprocess.TimeoutExpired: os.killpg(process.pid, signal.SIGKILL)
 
-# %% ../nbs/60_service.ipynb #c162
+# %% ../nbs/60_service.ipynb #c163
 def record(
     root:Path|str="data",                  # the results of a run
     ledger:str="sqlite:///data/ledger.db", # URL
@@ -1178,11 +1192,11 @@ def record(
     if len(days) > 1: raise StoreError(f"the scores and the plan are of different days: {', '.join(sorted(days))}", where=str(root), remedy="run explain and decide again")
     with store.Ledger.open(ledger) as book: return dict(as_of=max(days, default=None), scores=book.append(scores, at), decisions=book.append(decisions, at), of=len(scores))
 
-# %% ../nbs/60_service.ipynb #c165
+# %% ../nbs/60_service.ipynb #c166
 class ServiceError(PredelinquencyError):
     "The service refused, or could not be reached."
 
-# %% ../nbs/60_service.ipynb #c166
+# %% ../nbs/60_service.ipynb #c167
 class Client:
     "Talks to a running service."
     def __init__(self,
