@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import DAY_MS, bits, civil, day_number, kernel, month_length, normal, uniform, weekday
+from ..core import DAY_MS, bits, civil, day_number, kernel, lean, month_length, normal, uniform, weekday
 from ..schema import CATEGORIES, OBLIGATION_KINDS, STATUSES
 from .personas import (BANK_NAME, ELSEWHERE_NAME, FORTNIGHTLY, FOURWEEKLY, GIG, INVOICE, MONTHLY, NAME_RANGE, OWN_NAME, WEEKLY, between)
 
@@ -65,7 +65,7 @@ TX, DUE, PAYMENT, EPISODE = range(1, 5)
 LOG_WIDTH = 10
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c012
-@kernel
+@lean
 def note(
     log:Any, # (rows, LOG_WIDTH) int64; row 0 holds [rows used, rows lost]
     what:int, a:int, b:int, c:int, d:int, e:int, f:int, g:int, h:int, i:int, # which table, and its fields
@@ -84,7 +84,7 @@ def note(
 ARRIVAL, PAY, PAY_DELAY, PURCHASES, PURCHASE, TICKET, MANUAL, HABIT, ATTENTION, BACK, SIDE, PARTIAL, BILL, RESERVE, CONTRACT, LUCK = range(10, 26)
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c015
-@kernel
+@lean
 def arrives(s:Any, t:Any, at:int)->int:
     "When a booking at `at` (ms) becomes known."
     if t.lag_ms <= 0: return at
@@ -95,7 +95,7 @@ def arrives(s:Any, t:Any, at:int)->int:
     return at + int(share * (t.lag_ms - 1) * (.5 if u < .96 else 1.0))
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c016
-@kernel
+@lean
 def book(s:Any, t:Any, log:Any, account:int, amount:int, category:int, name:int, status:int)->int:
     "Write a movement down, if we can see the account; returns when it became known (ms)."
     at = s.day * DAY_MS + s.clock
@@ -106,7 +106,7 @@ def book(s:Any, t:Any, log:Any, account:int, amount:int, category:int, name:int,
     return known
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c017
-@kernel
+@lean
 def post(
     s:Any, t:Any, log:Any, # LIFE, PERSON, log
     account:int,           # CURRENT … HIDDEN
@@ -122,7 +122,7 @@ def post(
     return book(s, t, log, account, amount, category, name, status)
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c018
-@kernel
+@lean
 def shift(s:Any, t:Any, log:Any, source:int, target:int, amount:int)->None:
     "Move one's own money; what comes from or goes to the other bank is seen on one side only."
     if amount <= 0: return
@@ -133,7 +133,7 @@ def shift(s:Any, t:Any, log:Any, source:int, target:int, amount:int)->None:
     book(s, t, log, target, amount, OWN_TRANSFER, name, BOOKED)
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c019
-@kernel
+@lean
 def borrow_here(s:Any, t:Any, log:Any, granted:int, owed:int, name:int)->None:
     "A loan from this bank: `granted` now, `owed` in all, the difference being the world's interest."
     s.money[LOAN] -= owed
@@ -143,25 +143,25 @@ def borrow_here(s:Any, t:Any, log:Any, granted:int, owed:int, name:int)->None:
     book(s, t, log, CURRENT, granted, LOAN_DISBURSEMENT, name, BOOKED)
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c020
-@kernel
+@lean
 def at_time(s:Any, ms:int)->None:
     "Move the clock forward to a time of day; it never goes back, so balances and times agree."
     s.clock = max(s.clock, ms)
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c021
-@kernel
+@lean
 def draw(s:Any, t:Any, purpose:int, index:int)->float:
     "One uniform draw of today."
     return uniform(t.seed, t.id, s.day, purpose, index)
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c023
-@kernel
+@lean
 def pick_name(t:Any, category:int, u:float)->int:
     "A counterparty of a category."
     return NAME_RANGE[category, 0] + int(u * NAME_RANGE[category, 1])
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c024
-@kernel
+@lean
 def due_in_month(day:int, dom:int, ahead:int)->int:
     "The due date on day-of-month `dom`, `ahead` months after the month of `day`."
     year, month, _ = civil(day)
@@ -169,7 +169,7 @@ def due_in_month(day:int, dom:int, ahead:int)->int:
     return day_number(year + (month - 1) // 12, (month - 1) % 12 + 1, dom)
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c025
-@kernel
+@lean
 def sign(
     s:Any, t:Any,    # LIFE, PERSON
     slot:int, kind:int, # where, and what
@@ -192,7 +192,7 @@ def sign(
     s.wake[slot] = s.day
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c026
-@kernel
+@lean
 def sign_home(s:Any, t:Any, p:Any)->None:
     "Rent or mortgage, energy, water, telephone, insurance, council tax."
     u, size, home = uniform(t.seed, t.id, 0, CONTRACT, 100), uniform(t.seed, t.id, 0, CONTRACT, 101), False
@@ -207,7 +207,7 @@ def sign_home(s:Any, t:Any, p:Any)->None:
     if uniform(t.seed, t.id, 0, CONTRACT, 113) < .8: sign(s, t, 9, INSURANCE_DUE, int(t.income * between(.015, .055, uniform(t.seed, t.id, 0, CONTRACT, 114))), 9999, .5)
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c027
-@kernel
+@lean
 def sign_rest(s:Any, t:Any, p:Any)->None:
     "Loan, card, subscriptions."
     for slot in range(10, 10 + int(4.3 * uniform(t.seed, t.id, 0, CONTRACT, 120))): sign(s, t, slot, SUBSCRIPTION_DUE, int(between(500, 2200, uniform(t.seed, t.id, 0, CONTRACT, 121 + slot))), 9999, .4)
@@ -267,7 +267,7 @@ def begin(
     s.side_on = s.pay_on + 5
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c032
-@kernel
+@lean
 def next_payday(s:Any, t:Any)->None:
     "Set the next payday by contract and its weekend-shifted date."
     last = max(s.pay_nominal, s.day)
@@ -288,7 +288,7 @@ def next_payday(s:Any, t:Any)->None:
     if s.delay > 0: s.pay_on += max(1, int(s.delay * between(.5, 1.5, uniform(t.seed, t.id, s.pay_nominal, PAY_DELAY, 1))))
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c033
-@kernel
+@lean
 def season_of_pay(s:Any, t:Any)->float:
     "Work paid by the job or the hour is plentiful before Christmas and scarce in January."
     if t.rhythm != WEEKLY and t.rhythm < GIG: return 1.0
@@ -296,7 +296,7 @@ def season_of_pay(s:Any, t:Any)->float:
     return 1.08 if month == 12 else .78 if month == 1 else 1.01
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c034
-@kernel
+@lean
 def receive(s:Any, t:Any, log:Any)->None:
     "Pay arrives, part of it at the other bank; some is put aside and some sent over."
     if s.day != s.pay_on: return
@@ -312,7 +312,7 @@ def receive(s:Any, t:Any, log:Any)->None:
     next_payday(s, t)
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c035
-@kernel
+@lean
 def receive_more(s:Any, t:Any, log:Any)->None:
     "A side income for some; a term's student finance for students."
     if t.side > 0 and s.day >= s.side_on:
@@ -321,13 +321,13 @@ def receive_more(s:Any, t:Any, log:Any)->None:
         post(s, t, log, HIDDEN if t.hidden_pay == 1.0 else CURRENT, int(t.side * np.exp(.6 * normal(t.seed, t.id, s.day, SIDE, 1) - .18)), GIG_INCOME, pick_name(t, GIG_INCOME, born_choice(t)), BOOKED)
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c036
-@kernel
+@lean
 def born_choice(t:Any)->float:
     "A choice that a person keeps for life."
     return uniform(t.nature, t.id, 0, CONTRACT, 170)
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c038
-@kernel
+@lean
 def amount_due(s:Any, t:Any, k:int)->int:
     "The amount of the next instalment: a card asks for a minimum, energy follows the season."
     if s.kind[k] == CARD_DUE:
@@ -339,7 +339,7 @@ def amount_due(s:Any, t:Any, k:int)->int:
     return s.amount[k]
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c039
-@kernel
+@lean
 def when_paid(s:Any, t:Any, k:int)->int:
     "The day on which somebody will first try to pay the next instalment."
     due = s.next_due[k]
@@ -351,7 +351,7 @@ def when_paid(s:Any, t:Any, k:int)->int:
     return max(s.day, due - int(7 * uniform(t.nature, t.id, s.contract[k], HABIT, 0)) - int(2.5 * uniform(t.seed, t.id, key, MANUAL, 2)))
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c040
-@kernel
+@lean
 def announce(s:Any, t:Any, log:Any, k:int)->None:
     "Make the next instalment known and put it among the open ones."
     amount, j = amount_due(s, t, k), 0
@@ -370,7 +370,7 @@ def announce(s:Any, t:Any, log:Any, k:int)->None:
     if s.kind[k] == TAX_DUE and civil(s.next_due[k])[1] == 2: s.next_due[k] = due_in_month(s.next_due[k], s.dom[k], 2) # ten payments a year
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c041
-@kernel
+@lean
 def card_wish(s:Any, t:Any, minimum:int)->int:
     "What a cardholder would like to pay above the minimum: all, some or nothing."
     owed = -s.money[CARD] - minimum
@@ -379,7 +379,7 @@ def card_wish(s:Any, t:Any, minimum:int)->int:
     return 0
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c042
-@kernel
+@lean
 def tend(s:Any, t:Any, log:Any, k:int)->None:
     "Everything that slot `k` needs today: announcements, payments, and when to look again."
     while s.active[k] == 1 and s.day >= s.next_due[k] - ANNOUNCED_DAYS[s.kind[k]]: announce(s, t, log, k)
@@ -392,13 +392,13 @@ def tend(s:Any, t:Any, log:Any, k:int)->None:
     s.wake[k] = max(wake, s.day + 1)
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c044
-@kernel
+@lean
 def spendable(s:Any, t:Any, k:int)->int:
     "What contract `k` can draw on: the visible account with its overdraft, or the account elsewhere."
     return s.money[CURRENT] + t.overdraft if s.seen[k] else s.money[HIDDEN]
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c045
-@kernel
+@lean
 def cover(s:Any, t:Any, log:Any, short:int)->int:
     "Move up to `short` (rounded up to 10.00) of own money into the current account; returns how much came."
     came = 0
@@ -411,7 +411,7 @@ def cover(s:Any, t:Any, log:Any, short:int)->int:
     return came
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c046
-@kernel
+@lean
 def due_within(s:Any, days:int, seen_only:bool)->int:
     "What is announced, unpaid and due within so many days."
     total = 0
@@ -425,13 +425,13 @@ def due_within(s:Any, days:int, seen_only:bool)->int:
 PAID_ANYHOW = 8000 # a bank lets a small shortfall through, minor units; assumption
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c048
-@kernel
+@lean
 def living(s:Any, t:Any)->int:
     "What a household keeps to live on until pay before it catches up on what is behind."
     return int(max(3, min(21, s.pay_on - s.day)) * t.spend_day * s.level * .65) + due_within(s, 6, True) // 2
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c049
-@kernel
+@lean
 def pay_due(s:Any, t:Any, log:Any, k:int, j:int)->None:
     "Try to pay open instalment `j` of slot `k`."
     at_time(s, 7_200_000 if s.autopay[k] and s.tries[k, j] < 2 else 25_200_000 + k * 240_000)
@@ -444,7 +444,7 @@ def pay_due(s:Any, t:Any, log:Any, k:int, j:int)->None:
     else: refuse(s, t, log, k, j, ready)
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c050
-@kernel
+@lean
 def pay(s:Any, t:Any, log:Any, k:int, j:int, amount:int)->None:
     "Money leaves for instalment `j`; a card or loan payment lands on its account."
     kind, source = s.kind[k], CURRENT if s.seen[k] else HIDDEN
@@ -461,14 +461,14 @@ def pay(s:Any, t:Any, log:Any, k:int, j:int, amount:int)->None:
         s.back_on, s.back_slot, s.back_due, s.back_number, s.back_amount = s.day + 2 + int(3 * draw(s, t, BACK, 100 + k)), k, s.due_on[k, j], s.instalment[k, j], amount
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c051
-@kernel
+@lean
 def note_payment(s:Any, t:Any, log:Any, k:int, j:int, amount:int, known:int)->None:
     "Write down a payment towards a due that we can see."
     if s.seen[k] and s.due_on[k, j] >= t.visible_from + 14:
         note(log, PAYMENT, s.contract[k], s.instalment[k, j], s.day * DAY_MS + s.clock, known, s.due_on[k, j], amount, 0, 0, 0)
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c052
-@kernel
+@lean
 def refuse(s:Any, t:Any, log:Any, k:int, j:int, ready:int)->None:
     "The money is not there: a direct debit fails and is tried again, a customer pays a part or waits for pay."
     if s.autopay[k] and s.tries[k, j] < 2:
@@ -486,7 +486,7 @@ def refuse(s:Any, t:Any, log:Any, k:int, j:int, ready:int)->None:
     if s.day - s.due_on[k, j] > 110: give_up(s, k)
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c053
-@kernel
+@lean
 def give_up(s:Any, k:int)->None:
     "After months in arrears the contract ends (loan, card) or what is behind is written off and it goes on (home, bills)."
     for j in range(OPEN):
@@ -497,7 +497,7 @@ def give_up(s:Any, k:int)->None:
         for j in range(OPEN): s.left[k, j] = 0
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c054
-@kernel
+@lean
 def take_back(s:Any, t:Any, log:Any)->None:
     "A payment is returned: money comes back, the instalment is open again."
     if s.back_on != s.day: return
@@ -517,7 +517,7 @@ def take_back(s:Any, t:Any, log:Any)->None:
     s.wake[k] = min(s.wake[k], s.act_on[k, j])
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c056
-@kernel
+@lean
 def poisson(rate:float, u:float)->int:
     "The Poisson quantile of `u`, at most 12."
     n, p = 0, np.exp(-rate)
@@ -529,7 +529,7 @@ def poisson(rate:float, u:float)->int:
     return n
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c057
-@kernel
+@lean
 def spend(s:Any, t:Any, log:Any, spending:Any, season:int)->None:
     "All purchases of a day, in the order of the clock."
     weekend = 1 if weekday(s.day) >= 5 else 0
@@ -542,7 +542,7 @@ def spend(s:Any, t:Any, log:Any, spending:Any, season:int)->None:
         buy(s, t, log, spending, season, weekend, i, b)
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c058
-@kernel
+@lean
 def buy(s:Any, t:Any, log:Any, spending:Any, season:int, weekend:int, i:int, b:np.uint64)->None:
     "One purchase: what, how much, where, from which account; `b` holds its random bits."
     u, c = float((b >> np.uint64(15)) & np.uint64(0xFFFF)) / 65536.0, 0
@@ -563,7 +563,7 @@ def buy(s:Any, t:Any, log:Any, spending:Any, season:int, weekend:int, i:int, b:n
     if (b >> np.uint64(61)) == 0 and x < .03: post(s, t, log, account, amount, category, name, REVERSED)
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c059
-@kernel
+@lean
 def choose_account(s:Any, t:Any, category:int, amount:int, w:float)->int:
     "Where a purchase is paid from; -1 when there is no money for it anywhere."
     if w < t.hidden_spend and s.money[HIDDEN] >= amount: return HIDDEN
@@ -575,13 +575,13 @@ def choose_account(s:Any, t:Any, category:int, amount:int, w:float)->int:
     return CARD if card else -1
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c061
-@kernel
+@lean
 def in_reach(s:Any, t:Any)->int:
     "Own money, and half of the overdraft."
     return s.money[CURRENT] + s.money[SAVINGS] + s.money[TERM] + s.money[HIDDEN] + t.overdraft // 2
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c062
-@kernel
+@lean
 def due_soon(s:Any, k:int, days:int)->int:
     "What contract `k` will ask for within so many days."
     total = 0
@@ -590,7 +590,7 @@ def due_soon(s:Any, k:int, days:int)->int:
     return total
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c063
-@kernel
+@lean
 def look_ahead(s:Any, days:int)->tuple[int, int, int, int]:
     "Due until pay, due within 30 days, of the visible ones due until pay or 12 days, and within 4: in one pass."
     until_next, within_month, reserve, soon = 0, 0, 0, 0
@@ -609,7 +609,7 @@ def look_ahead(s:Any, days:int)->tuple[int, int, int, int]:
     return until_next, within_month, reserve, soon
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c064
-@kernel
+@lean
 def reflect(s:Any, t:Any, log:Any)->None:
     "Adjust spending to means, and move own money before the next dues if one is looking."
     days, daily, reach = min(21, max(5, s.pay_on - s.day)), t.spend_day * s.level, in_reach(s, t)
@@ -631,7 +631,7 @@ def reflect(s:Any, t:Any, log:Any)->None:
         elif t.has_savings and s.money[CURRENT] > .6 * t.wanted + t.income and s.day - s.paid_on < 4: shift(s, t, log, CURRENT, SAVINGS, int(s.money[CURRENT] - .6 * t.wanted - t.income) // 10_000 * 10_000)
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c065
-@kernel
+@lean
 def adapt(s:Any, t:Any)->None:
     "Once a month habits move a quarter of the way to what the income and the contracts of today allow; wages drift back."
     fixed = 0
@@ -644,7 +644,7 @@ def adapt(s:Any, t:Any)->None:
         if not s.autopay[k] and s.ease > 1.2 and draw(s, t, HABIT, 10 + k) < .2 * t.autopay * t.autopay: s.autopay[k] = 1
 
 # %% ../../nbs/11_simulate.cashflow.ipynb #c066
-@kernel
+@lean
 def turn_of_month(s:Any, t:Any, log:Any)->None:
     "Habits adapt; interest on the overdraft, on the card, on savings."
     adapt(s, t)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import ParamsError, kernel, normal, uniform
+from ..core import ParamsError, lean, normal, uniform
 from ..schema import CATEGORIES
 
 # %% ../../nbs/10_simulate.personas.ipynb #c005
@@ -166,7 +166,7 @@ def spending_matrix(
 BIRTH = 1
 
 # %% ../../nbs/10_simulate.personas.ipynb #c025
-@kernel
+@lean
 def born(
     t:Any,     # PERSON
     index:int, # which draw
@@ -175,7 +175,7 @@ def born(
     return uniform(t.seed, t.id, 0, BIRTH, index)
 
 # %% ../../nbs/10_simulate.personas.ipynb #c026
-@kernel
+@lean
 def between(
     low:float, high:float, # the range
     u:float,               # in [0, 1)
@@ -184,7 +184,7 @@ def between(
     return low + (high - low) * u
 
 # %% ../../nbs/10_simulate.personas.ipynb #c027
-@kernel
+@lean
 def birth_income(t:Any, p:Any)->None:
     "How much, how often and on what day a person is paid."
     t.rhythm = int(p[RHYTHM])
@@ -197,7 +197,7 @@ def birth_income(t:Any, p:Any)->None:
     t.side = int(t.income * between(.04, .18, born(t, 4))) if born(t, 5) < .36 else 0
 
 # %% ../../nbs/10_simulate.personas.ipynb #c028
-@kernel
+@lean
 def birth_habits(t:Any, p:Any)->None:
     "How careful, how helped, how tempted a person is."
     t.buffer_days = p[BUFFER] * np.exp(.85 * normal(t.seed, t.id, 0, BIRTH, 10)) * (t.income / 190_000) ** .25
@@ -213,7 +213,7 @@ def birth_habits(t:Any, p:Any)->None:
     t.car, t.children = int(born(t, 21) < .62), int(born(t, 22) < .28)
 
 # %% ../../nbs/10_simulate.personas.ipynb #c029
-@kernel
+@lean
 def birth_accounts(t:Any, p:Any, hidden_share:float)->None:
     "Which accounts a person has here, and how much of life happens at another bank."
     t.has_savings, t.has_term = int(born(t, 30) < p[SAVER]), int(born(t, 31) < .10 * p[SAVER])
@@ -227,7 +227,7 @@ def birth_accounts(t:Any, p:Any, hidden_share:float)->None:
         t.hidden_spend = between(.35, .9, born(t, 41))
 
 # %% ../../nbs/10_simulate.personas.ipynb #c030
-@kernel
+@lean
 def birth_tastes(t:Any, spending:Any)->None:
     "A person's own cumulative choice between categories, by season and weekend."
     mean_rate = 0.0
@@ -251,7 +251,7 @@ def birth_tastes(t:Any, spending:Any)->None:
             t.base_rate[season, weekend] /= mean_rate
 
 # %% ../../nbs/10_simulate.personas.ipynb #c031
-@kernel
+@lean
 def choose(
     shares:Any, # (n,) >= 0
     u:float,    # in [0, 1)
@@ -264,7 +264,7 @@ def choose(
     return shares.shape[0] - 1
 
 # %% ../../nbs/10_simulate.personas.ipynb #c032
-@kernel
+@lean
 def birth(
     t:Any,              # PERSON, all zero: filled in
     seed:int, customer:int, # who

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import kernel, normal
+from ..core import lean, normal
 from .cashflow import (ASSET_SALE, BENEFIT, BNPL, BOOKED, CARD, CASH_ADVANCE, CURRENT, EPISODE, FAILED, FAMILY_SUPPORT, GAMBLING, HIDDEN, INCOME_CATEGORY, LOAN, LOAN_DUE, MEDICAL, MORTGAGE_DUE,
                                               OPEN, PAYDAY_LOAN, PAYDAY_REPAYMENT, RENT_DUE, REPAIR, SLOTS, SUBSCRIPTION_DUE, TELECOM_DUE, UTILITY_DUE,
                                               at_time, borrow_here, draw, due_within, note, pick_name, post, sign)
@@ -59,7 +59,7 @@ def stress_matrix(
 BEFALL, SIZE, SUFFER, HELP, DEAR_CHOICE, AFTER = range(50, 56)
 
 # %% ../../nbs/12_simulate.stress.ipynb #c011
-@kernel
+@lean
 def rate(s:Any, t:Any, stresses:Any, i:int)->float:
     "Chance that stress `i` starts today."
     if s.until[i] >= s.day: return 0.0
@@ -70,7 +70,7 @@ def rate(s:Any, t:Any, stresses:Any, i:int)->float:
     return stresses[i, 0] * t.hardship * worse / 365.25
 
 # %% ../../nbs/12_simulate.stress.ipynb #c012
-@kernel
+@lean
 def befall(s:Any, t:Any, log:Any, stresses:Any)->None:
     "Perhaps something starts today."
     u = draw(s, t, BEFALL, 0)
@@ -82,7 +82,7 @@ def befall(s:Any, t:Any, log:Any, stresses:Any)->None:
             return
 
 # %% ../../nbs/12_simulate.stress.ipynb #c013
-@kernel
+@lean
 def strike(
     s:Any, t:Any, log:Any, # LIFE, PERSON, log
     stresses:Any,          # `stress_matrix()`
@@ -98,25 +98,25 @@ def strike(
     if i == SEPARATION: move_out(s, t)
 
 # %% ../../nbs/12_simulate.stress.ipynb #c015
-@kernel
+@lean
 def runs(s:Any, i:int)->bool:
     "Whether stress `i` is going on."
     return s.until[i] >= s.day
 
 # %% ../../nbs/12_simulate.stress.ipynb #c016
-@kernel
+@lean
 def late_salary(s:Any)->None:
     "Pay comes some days late."
     s.delay = s.size[LATE_SALARY]
 
 # %% ../../nbs/12_simulate.stress.ipynb #c017
-@kernel
+@lean
 def cut_hours(s:Any)->None:
     "Pay shrinks over two months and stays low."
     s.pay_factor *= 1 - s.size[CUT_HOURS] * min(1.0, (s.day - s.since[CUT_HOURS]) / 60)
 
 # %% ../../nbs/12_simulate.stress.ipynb #c018
-@kernel
+@lean
 def job_loss(s:Any, t:Any, log:Any)->None:
     "A last pay, then little or nothing; after five weeks a benefit; at the end a new employer."
     gone = s.day - s.since[JOB_LOSS]
@@ -127,7 +127,7 @@ def job_loss(s:Any, t:Any, log:Any)->None:
         s.wage *= between(.82, 1.06, draw(s, t, AFTER, 1))
 
 # %% ../../nbs/12_simulate.stress.ipynb #c019
-@kernel
+@lean
 def expense_shock(s:Any, t:Any, log:Any)->None:
     "A repair or a treatment, paid in up to three parts, from whatever there is."
     if (s.day - s.since[EXPENSE_SHOCK]) % 10 != 0: return
@@ -135,7 +135,7 @@ def expense_shock(s:Any, t:Any, log:Any)->None:
     pay_anyhow(s, t, log, int(whole), REPAIR if t.id % 3 else MEDICAL, draw(s, t, SUFFER, 0))
 
 # %% ../../nbs/12_simulate.stress.ipynb #c020
-@kernel
+@lean
 def pay_anyhow(s:Any, t:Any, log:Any, amount:int, category:int, u:float)->None:
     "A large bill: savings first, then the card, then the current account as far as it goes."
     from_card = s.opened[CARD] >= 0 and s.active[2] == 1 and s.money[CARD] - amount >= -t.card_limit
@@ -150,7 +150,7 @@ def pay_anyhow(s:Any, t:Any, log:Any, amount:int, category:int, u:float)->None:
         if part > 100: post(s, t, log, CURRENT, -part, category, name, BOOKED)
 
 # %% ../../nbs/12_simulate.stress.ipynb #c021
-@kernel
+@lean
 def creeping(s:Any, t:Any, log:Any)->None:
     "Small commitments pile up: every few weeks a subscription, a second phone, an insurance, a loan."
     if (s.day - s.since[CREEPING]) % max(8, int(30 / s.size[CREEPING])) != 0: return
@@ -166,7 +166,7 @@ def creeping(s:Any, t:Any, log:Any)->None:
                 return
 
 # %% ../../nbs/12_simulate.stress.ipynb #c022
-@kernel
+@lean
 def borrow(s:Any, t:Any, log:Any, slot:int, share:float)->None:
     "Take out a loan here: money now, instalments for years."
     months = 12 + int(36 * draw(s, t, SUFFER, 5))
@@ -177,19 +177,19 @@ def borrow(s:Any, t:Any, log:Any, slot:int, share:float)->None:
     borrow_here(s, t, log, granted, s.amount[slot] * months, s.name[slot])
 
 # %% ../../nbs/12_simulate.stress.ipynb #c023
-@kernel
+@lean
 def gambling_burst(s:Any, t:Any, log:Any)->None:
     "A share of the spending money goes on bets, in small frequent stakes, whatever the balance."
     s.gamble = s.size[GAMBLING_BURST] * t.spend_day * min(1.0, .3 + (s.day - s.since[GAMBLING_BURST]) / 40)
 
 # %% ../../nbs/12_simulate.stress.ipynb #c024
-@kernel
+@lean
 def separation(s:Any)->None:
     "One income less in the household."
     s.pay_factor *= 1 - s.size[SEPARATION]
 
 # %% ../../nbs/12_simulate.stress.ipynb #c025
-@kernel
+@lean
 def illness(s:Any, t:Any)->None:
     "Less pay, more medicine."
     works = t.persona <= 4
@@ -197,19 +197,19 @@ def illness(s:Any, t:Any)->None:
     s.drain = .12 * t.spend_day
 
 # %% ../../nbs/12_simulate.stress.ipynb #c026
-@kernel
+@lean
 def raise_rates(s:Any, share:float)->None:
     "A mortgage is refixed, rent goes up: for good."
     if s.kind[0] == MORTGAGE_DUE or s.kind[0] == RENT_DUE: s.amount[0] += int(s.amount[0] * share)
 
 # %% ../../nbs/12_simulate.stress.ipynb #c027
-@kernel
+@lean
 def move_out(s:Any, t:Any)->None:
     "A separated person pays more for a home alone."
     if s.active[0]: s.amount[0] += int(s.amount[0] * .15)
 
 # %% ../../nbs/12_simulate.stress.ipynb #c028
-@kernel
+@lean
 def suffer(s:Any, t:Any, log:Any)->None:
     "All running episodes have their say about today."
     s.pay_factor, s.delay, s.gamble, s.drain = 1.0, 0.0, t.gambles * t.spend_day, 0.0
@@ -226,7 +226,7 @@ def suffer(s:Any, t:Any, log:Any)->None:
         if runs(s, i): s.troubles = 1
 
 # %% ../../nbs/12_simulate.stress.ipynb #c030
-@kernel
+@lean
 def indulge(s:Any, t:Any, log:Any)->None:
     "Bets and medicine of the day."
     for which in range(2):
@@ -240,7 +240,7 @@ def indulge(s:Any, t:Any, log:Any)->None:
         if account == HIDDEN or s.money[CURRENT] + t.overdraft >= amount: post(s, t, log, account, -amount, category, pick_name(t, category, u * stake / daily), BOOKED)
 
 # %% ../../nbs/12_simulate.stress.ipynb #c032
-@kernel
+@lean
 def seek_help(s:Any, t:Any, log:Any)->None:
     "Money in reach is short of what is needed: respond."
     if s.ease > .95 or s.day - s.helped_on < 9: return
@@ -256,7 +256,7 @@ def seek_help(s:Any, t:Any, log:Any)->None:
     elif u > .40: let_wait(s, t)
 
 # %% ../../nbs/12_simulate.stress.ipynb #c033
-@kernel
+@lean
 def borrow_dear(s:Any, t:Any, log:Any, short:int)->None:
     "A cash advance when the card has room, else a payday loan."
     amount = min(max(10_000, short // 5000 * 5000 + 5000), t.income // 2)
@@ -268,7 +268,7 @@ def borrow_dear(s:Any, t:Any, log:Any, short:int)->None:
         s.payday_debt, s.payday_due = int(amount * 1.22), max(s.pay_on + 1, s.day + 14)
 
 # %% ../../nbs/12_simulate.stress.ipynb #c034
-@kernel
+@lean
 def cancel_one(s:Any)->None:
     "Give up a subscription."
     for slot in range(10, SLOTS):
@@ -277,7 +277,7 @@ def cancel_one(s:Any)->None:
             return
 
 # %% ../../nbs/12_simulate.stress.ipynb #c035
-@kernel
+@lean
 def let_wait(s:Any, t:Any)->None:
     "Bills that are not collected wait until after pay."
     for slot in range(3, SLOTS):
@@ -286,7 +286,7 @@ def let_wait(s:Any, t:Any)->None:
                 if s.left[slot, j] > 0 and s.due_on[slot, j] <= s.day + 10: s.act_on[slot, j] = max(s.act_on[slot, j], s.pay_on + 1)
 
 # %% ../../nbs/12_simulate.stress.ipynb #c036
-@kernel
+@lean
 def repay_dear(s:Any, t:Any, log:Any)->None:
     "Payday loan and BNPL parts are taken on their day; what fails is dearer next time."
     if s.payday_debt > 0 and s.day >= s.payday_due:

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from .. import schema
-from ..core import DAY_MS, ParamsError, civil, kernel, to_day, uniform
+from ..core import DAY_MS, ParamsError, civil, kernel, lean, to_day, uniform
 from ..params import Base, Params, Simulate
 from ..schema import Column, Part, Table, ranges, writing
 from . import contacts
@@ -36,7 +36,7 @@ class Settings:
     simulate: Simulate
 
 # %% ../../nbs/13_simulate.world.ipynb #c006
-@kernel
+@lean
 def step(
     s:Any, t:Any,              # LIFE as of last night, PERSON; the state is moved on by one day
     log:Any,                   # where to write; one row long: nowhere
@@ -63,14 +63,14 @@ def step(
     if dom == 15 and day >= t.visible_from: measure(s)
 
 # %% ../../nbs/13_simulate.world.ipynb #c007
-@kernel
+@lean
 def measure(s:Any)->None:
     "Remember this month's liquid wealth, for the calibration table."
     s.liquid_sum += s.money[0] + s.money[1] + s.money[5]
     s.liquid_days += 1
 
 # %% ../../nbs/13_simulate.world.ipynb #c008
-@kernel
+@lean
 def live(
     s:Any, t:Any, log:Any, spending:Any, stresses:Any, # as in `step`
     first:int, end:int, # days, first <= day < end
@@ -79,7 +79,7 @@ def live(
     for day in range(first, end): step(s, t, log, spending, stresses, day)
 
 # %% ../../nbs/13_simulate.world.ipynb #c012
-@kernel
+@lean
 def arrive_here(t:Any, first:int, months:int)->int:
     "The day a customer joined: two in three were there before anything is visible, the others come one by one, so that length of history is no clock."
     u = uniform(t.seed, t.id, 0, 2, 0)
@@ -94,7 +94,7 @@ def fits(log:Any, out:Any, used:Any)->bool:
     return used[0] + counts[0] <= out[0].shape[1] and used[1] + counts[1] <= out[1].shape[1] and used[2] + counts[2] <= out[2].shape[1] and used[3] + counts[3] <= out[3].shape[1]
 
 # %% ../../nbs/13_simulate.world.ipynb #c014
-@kernel
+@lean
 def scatter(
     log:Any, customer:int, # one customer's log
     out:Any, used:Any,     # per table (LOG_WIDTH, capacity) int64, and how many rows are used
