@@ -349,8 +349,10 @@ def ask(
     rows = tables_of(root, customer)
     with _say(True).status("folding"): row = online.vector(rows["transactions"], rows["obligations"], rows["payments"], rows["accounts"], day)
     scorer = explain.Scorer(train.load(Path(root)/"model"))
-    score, parts, rules = scorer.explain(customer, day, row), scorer.score(row)[2], params.load().decide.policy or None
-    story = explain.reasons(parts, row.astype("float32")[scorer.columns], scorer.bundles, len(parts), raising=False)
+    held = {str(c) for c in rows["accounts"].currency} # amounts of several are told without one
+    currency = held.pop() if len(held) == 1 else ""
+    score, parts, rules = scorer.explain(customer, day, row, currency), scorer.score(row)[2], params.load().decide.policy or None
+    story = explain.reasons(parts, row.astype("float32")[scorer.columns], scorer.bundles, len(parts), raising=False, currency=currency)
     return Asked(score, policy.band(policy.load(rules), score.probability), eligible, float(parts[-1]), story)
 
 # %% ../nbs/80_cli.ipynb #c055

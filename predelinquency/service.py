@@ -621,7 +621,7 @@ class Scoring:
         "Score a customer from their own history."
         day = to_day(asked.as_of)
         vector = online.rows(online.history(found), np.array([day]))[0]
-        score = _explained(self.scorer, asked.customer_id, asked.as_of, vector)
+        score = _explained(self.scorer, asked.customer_id, asked.as_of, vector, asked.currency)
         row, overdue = standing(found, day, self.base)
         known = day - to_day(_calendar("joined_on", asked.joined_on)) if asked.joined_on else vector[_PLACE["history_days"]]
         eligible = not overdue and bool(known >= self.base["min_history_days"])
@@ -655,9 +655,9 @@ class Scoring:
 _PLACE = {name: i for i, name in enumerate(BY_NAME)}
 
 # %% ../nbs/60_service.ipynb #c089
-def _explained(scorer:explain.Scorer, customer:int, as_of:str, vector:np.ndarray)->schema.Score:
+def _explained(scorer:explain.Scorer, customer:int, as_of:str, vector:np.ndarray, currency:str)->schema.Score:
     "The score as it goes into the ledger."
-    return scorer.explain(customer, as_of, vector)
+    return scorer.explain(customer, as_of, vector, currency)
 
 # %% ../nbs/60_service.ipynb #c090
 def _due(d:Mapping[str, Any], row:int, currency:str, vector:np.ndarray, day:int)->policy.Due:
