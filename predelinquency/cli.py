@@ -211,6 +211,7 @@ def check(
 # %% ../nbs/80_cli.ipynb #c036
 HEADLINE = {"headline.auc": "AUC: how often the riskier of two customers is ranked first", "headline.recall_at_5pct": "found among the riskiest 5 %, of those who will miss a payment",
             "headline.base_rate": "share who miss a payment in the window", "headline.ece": "calibration error", "gain_over_calendar.auc": "AUC gained over knowing only what is due",
+            "oracle.share_of_latent": "of what is achievable when all of the present is known, in AUC above .5", "oracle.share_of_visible": "of what a learner with far more customers reaches",
             "reference.difference": "AUC gained over the reference model", "headline.onsets": "missed payments behind these figures"}
 
 # %% ../nbs/80_cli.ipynb #c037
@@ -261,8 +262,10 @@ def _show_report(root:str)->None:
     for name, paths in _made(root):
         for i, path in enumerate(p for n, p in paths.items() if n != "nb"):
             table.add_row(name if i == 0 else "", str(path), _size(_bytes(path)), str(paths["nb"]) if i == 0 else "")
-    for said, figure in figures(_metrics(root)): words.add_row(said, figure)
-    _say().print(table, "", words, f"\nall figures: {root}/reports/metrics.json\nto read a report: `make lab`, then open it", sep="\n")
+    metrics = _metrics(root)
+    for said, figure in figures(metrics): words.add_row(said, figure)
+    why = metrics.get("proof", {}).get("why") # figures that this run lacks, and what makes them
+    _say().print(table, "", words, *([escape(f"\n! {why}")] if why else []), f"\nall figures: {root}/reports/metrics.json\nto read a report: `make lab`, then open it", sep="\n")
 
 # %% ../nbs/80_cli.ipynb #c046
 MAKE = "`make run` makes them, `make try` a small set in a minute or two (then add --root data/runs/try)" # the remedy where results are missing
