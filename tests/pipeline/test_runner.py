@@ -51,6 +51,17 @@ def test_an_unforeseen_error_is_one_line_and_the_whole_story_is_kept_until_the_n
     assert not kept.exists()
 
 
+@pytest.mark.parametrize("said", ["[Errno 28] No space left on device", "(sqlite3.OperationalError) database or disk is full"])
+def test_a_full_disk_is_refused_with_its_place_and_leaves_no_half_a_story(toy, monkeypatch, said):
+    simulate(toy)
+    def full(stage, project, draft, *_:object)->None:
+        draft.write_text('{"cells": [')
+        raise OSError(28, "No space left on device") if "Errno" in said else RuntimeError(said)
+    monkeypatch.setattr(pipeline, "_execute", full)
+    with pytest.raises(StoreError, match=r"(?s)data/reports: could not write: no space left.*free disk space"): simulate(toy, 13)
+    assert toy.state() == WHOLE and {p.name for p in (toy.folder/"data/reports").iterdir()} == {"simulate.ipynb", "simulate.json"}
+
+
 def test_a_process_that_dies_is_noticed(toy):
     toy.during("os.kill(os.getpid(), 9)")
     with pytest.raises(pipeline.StageError, match="its process died"): simulate(toy)
