@@ -128,6 +128,19 @@ def test_an_unknown_number_is_told_where_the_reader_is(reader:Visit, pictures:Pa
     assert seen.complaints == [] and seen.outside == []
 
 
+@pytest.mark.parametrize("typed", ["<b>x</b>; drop", "999999", "%", "  "])
+def test_an_odd_search_beside_an_open_customer_leaves_both_as_they_are(reader:Visit, over:state.Overview, typed:str)->None:
+    seen, number = reader.home(), str(over.scored.source_id.iloc[0])
+    seen.find(number)
+    assert seen.page.input_value("#pd-query") == number
+    seen.page.fill("#pd-query", typed)
+    seen.page.keyboard.press("Enter")
+    seen.page.wait_for_function(f"{QUIET} && document.querySelector('.pd-said').textContent")
+    assert seen.page.input_value("#pd-query") == typed and seen.page.title().startswith(f"Customer {number}")
+    assert f"Customer {number}" in seen.shown(".pd-view-customer h1") and seen.page.query_selector(".pd-said b") is None
+    assert seen.complaints == []
+
+
 def test_the_list_is_sorted_filtered_and_keeps_the_focus(reader:Visit, over:state.Overview)->None:
     seen = reader.home()
     first = lambda: seen.shown(".pd-list tbody tr >> nth=0")

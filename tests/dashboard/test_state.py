@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -262,7 +263,7 @@ def test_no_page_calls_anybody_a_defaulter_or_speaks_of_models(over:state.Overvi
 def test_money_is_written_in_its_own_currency(minor:int, currency:str, shown:str)->None: assert state.money(minor, currency) == shown
 
 
-CHANCES = [(.0004, "under 0.1%", "about 1 in 2,500"), (.0132, "1.3%", "about 1 in 80"), (.17, "17%", "about 1 in 6"), (.61, "61%", "more likely than not"),
+CHANCES = [(.0004, "under 0.1%", "about 1 in 2,500"), (.0132, "1.3%", "about 1 in 80"), (.17, "17%", "about 1 in 6"), (.28, "28%", "about 1 in 4"), (.41, "41%", "about 4 in 10"), (.61, "61%", "more likely than not"),
            (.999, "over 99%", "more likely than not"), (np.nan, "–", "")]
 
 
@@ -315,3 +316,43 @@ def test_a_page_has_at_most_six_cells_and_defines_nothing(project:Path)->None:
     for path in (project/"nbs/dashboards").glob("*.ipynb"):
         cells = json.loads(path.read_text())["cells"]
         assert len(cells) <= 6 and not any(re.search(r"^\s*(def|class) ", "".join(c["source"]), re.M) for c in cells if c["cell_type"] == "code")
+
+
+def test_where_nothing_is_due_nothing_is_said_of_its_date_or_amount(over:state.Overview)->None:
+    refused = [over.rules.policy.refusal(rule) for rule in ("due_known", "due_ahead", "amount_plausible", "same_currency", "complaint")]
+    told = " ".join(state.passed_over(over, refused)[0][1])
+    assert "No coming payment" in told and "complaint" in told and "amount" not in told.replace("known amount", "") and "currency" not in told
+    assert "currency" in " ".join(state.passed_over(over, refused[3:])[0][1])
+
+
+def test_what_is_on_record_is_told_although_something_else_is_not(over:state.Overview)->None:
+    refused = [over.rules.policy.refusal(rule) for rule in ("circumstances_known", "bereavement")]
+    assert "A bereavement is recorded." in state.passed_over(over, refused)[0][1]
+
+
+def test_what_hardly_pushes_is_no_reason(without:Callable[..., Path])->None:
+    root = without()
+    path = root/"reports/reasons.parquet"
+    told = pd.read_parquet(path)
+    one = told[(told.as_of == told.as_of.max()) & (told["rank"] == 2) & (told.contribution > .02)].customer_id.iloc[0]
+    told.loc[(told.customer_id == one) & (told["rank"] >= 2), "contribution"] = .004
+    pq.write_table(pa.Table.from_pandas(told, schema=pq.read_schema(path), preserve_index=False), path)
+    assert len(state.customer(state.load(root), int(one)).reasons) == 1
+
+
+def test_an_action_is_one_line_with_all_its_ways(over:state.Overview)->None:
+    plan = state.day_plan(over)
+    assert plan is not None
+    html = views.plan_html(over)
+    for label, rows in plan["doing"].groupby("label"):
+        assert html.count(f">{label}<") == 1
+        for r in rows.itertuples(): assert f"{r.customers:,} {state.CHANNEL_WORDS[r.channel]}" in html
+
+
+def test_no_due_is_drawn_on_the_edge_of_the_calendar(over:state.Overview)->None:
+    from predelinquency import plots
+    one = state.customer(over, riskiest(over))
+    last = one.as_of + pd.Timedelta(days=plots.AHEAD_DAYS)
+    edge = one.dues.tail(1).assign(due_on=last, state="coming", amount_minor=77_700)
+    fig = views.cash_figure(replace(one, dues=pd.concat([one.dues, edge], ignore_index=True)))
+    assert all(pd.Timestamp(x) < last for trace in fig.data if trace.name in ("due ahead", "due, paid") for x in trace.x)

@@ -31,8 +31,8 @@ function render({ model, el }) {
     if (!m.done) return;
     busy(false);
     document.body.dataset.pdView = m.view;
-    document.title = (m.customer ? `Customer ${m.customer}` : "Payments at risk") + " · Predelinquency";
-    if (m.view === "customer") box.value = m.customer;
+    if (m.customer !== undefined) document.title = (m.customer ? `Customer ${m.customer}` : "Payments at risk") + " · Predelinquency";
+    if (m.customer) box.value = m.customer; // an answer to a search that found nobody names none
     requestAnimationFrame(() => {
       window.dispatchEvent(new Event("resize"));
       if (m.opened) { window.scrollTo(0, 0); document.querySelector(".pd-view-" + m.view + " h1")?.focus({ preventScroll: true }); }
