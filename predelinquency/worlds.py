@@ -115,6 +115,9 @@ def lived(
 REPLICATES = 200 # of the bootstrap over customers
 
 # %% ../nbs/77_worlds.ipynb #c014
+def _error(drawn:np.ndarray)->float: return float(np.nanstd(drawn, ddof=1)) if np.isfinite(drawn).sum() > 1 else float("nan")
+
+# %% ../nbs/77_worlds.ipynb #c015
 def measured(
     world:Lived,
     score:np.ndarray,            # (n,) of its judged rows
@@ -126,11 +129,11 @@ def measured(
     p = hits / np.maximum(kept, 1)
     def soft(w:np.ndarray)->list[float]: return [proof.soft_auc(s, p, w) for s in ([score] if beside is None else [score, beside])]
     point, drawn = soft(weight), np.array([soft(weight * k) for k in proof.resampled(world.rows["customer_id"].to_numpy(), REPLICATES, 0)])
-    found = dict(auc=proof.soft_auc(score, y, weight), soft_auc=point[0], soft_auc_se=np.nanstd(drawn[:, 0], ddof=1))
-    if beside is not None: found |= dict(loss=point[1] - point[0], loss_se=np.nanstd(drawn[:, 1] - drawn[:, 0], ddof=1))
+    found = dict(auc=proof.soft_auc(score, y, weight), soft_auc=point[0], soft_auc_se=_error(drawn[:, 0]))
+    if beside is not None: found |= dict(loss=point[1] - point[0], loss_se=_error(drawn[:, 1] - drawn[:, 0]))
     return {k: None if not np.isfinite(v) else round(float(v), 4) for k, v in found.items()}
 
-# %% ../nbs/77_worlds.ipynb #c015
+# %% ../nbs/77_worlds.ipynb #c016
 def bounded(
     world:Lived,
 )->dict[str, float|None]: # `soft_auc` with `_se`, and `last_doubling`: what the last doubling of its futures added
@@ -138,11 +141,11 @@ def bounded(
     weight, half = world.rows["weight"].to_numpy(float), world.oracle.outcomes.shape[1] // 2
     one, other = proof.shrunk(world.oracle, weight, 0, half), proof.shrunk(world.oracle, weight, half)
     def both(w:np.ndarray)->float: return (proof.soft_auc(one, other, w) + proof.soft_auc(other, one, w)) / 2
-    drawn = [both(weight * k) for k in proof.resampled(world.rows["customer_id"].to_numpy(), REPLICATES, 0)]
-    found = dict(soft_auc=both(weight), soft_auc_se=float(np.nanstd(drawn, ddof=1)), last_doubling=proof.halves(world.oracle, weight, half) - proof.halves(world.oracle, weight, half // 2))
+    drawn = np.array([both(weight * k) for k in proof.resampled(world.rows["customer_id"].to_numpy(), REPLICATES, 0)])
+    found = dict(soft_auc=both(weight), soft_auc_se=_error(drawn), last_doubling=proof.halves(world.oracle, weight, half) - proof.halves(world.oracle, weight, half // 2))
     return {k: None if not np.isfinite(v) else round(float(v), 4) for k, v in found.items()}
 
-# %% ../nbs/77_worlds.ipynb #c016
+# %% ../nbs/77_worlds.ipynb #c017
 def sweep(
     worlds:Sequence[Lived],                 # of which those that differ in nothing but what is hidden are looked at
     p:Params|Settings, base:Base, t:Train,  # as in `lived`
@@ -159,7 +162,7 @@ def sweep(
         found.append(record)
     return found
 
-# %% ../nbs/77_worlds.ipynb #c017
+# %% ../nbs/77_worlds.ipynb #c018
 def transfer(
     worlds:Sequence[Lived], # each with its own model
 )->dict[str, dict[str, dict[str, float|None]]]: # trained in → asked in → as from `measured`; and `bound` → asked in → as from `bounded`
@@ -170,7 +173,7 @@ def transfer(
         for a in worlds: table[a.variant.name][b.variant.name] = measured(b, scored(a.fits, b.judged)["model"], own)
     return table | {"bound": {b.variant.name: bounded(b) for b in worlds}}
 
-# %% ../nbs/77_worlds.ipynb #c019
+# %% ../nbs/77_worlds.ipynb #c020
 def keep(
     proved:Path|str, # folder of results in which `prove` was run at full length
     root:Path|str,   # folder of results that it was run on
