@@ -276,12 +276,19 @@ class Ranked:
 
 # %% ../../nbs/33_model.explain.ipynb #c032
 @kernel
-def _sums(parts, of, count):
-    "Each bundle's members added up in their order: a row gives the same bits alone and among thousands, as a matrix product does not."
-    out = np.zeros((len(parts), count))
+def _rank(parts, of, count, raising, feature, push):
+    "Each bundle's members added up in their order, so that a row gives the same bits alone and among thousands; then the strongest, first among equals, and its strongest member."
     for r in range(len(parts)):
-        for i in range(len(of)): out[r, of[i]] += parts[r, i]
-    return out
+        sums, taken = np.zeros(count), np.zeros(count, np.bool_)
+        for i in range(len(of)): sums[of[i]] += parts[r, i]
+        for k in range(feature.shape[1]):
+            best = -1
+            for b in range(count):
+                if not taken[b] and (best < 0 or (sums[b] > sums[best] if raising else abs(sums[b]) > abs(sums[best]))): best = b
+            taken[best], sign, speaker = True, np.sign(sums[best]), -1
+            for i in range(len(of)):
+                if of[i] == best and (speaker < 0 or parts[r, i] * sign > parts[r, speaker] * sign): speaker = i
+            push[r, k], feature[r, k] = sums[best], speaker if (sums[best] if raising else abs(sums[best])) > 0 else -1
 
 # %% ../../nbs/33_model.explain.ipynb #c033
 def rank(
@@ -291,16 +298,11 @@ def rank(
     raising:bool=True,        # only what raises the risk; False: the strongest in either direction
 )->Ranked:
     "Which bundles push most, and which member speaks for each."
-    parts = contributions[:, :len(b.features)]
-    sums = _sums(parts, b.of, b.matrix.shape[1])
-    size = sums if raising else np.abs(sums)
-    order = np.argsort(-size, axis=1, kind="stable")[:, :top]
-    push, bundle_size = np.take_along_axis(sums, order, 1), np.take_along_axis(size, order, 1)
-    speaker = np.empty(order.shape, np.int64)
-    for r in range(order.shape[1]):
-        agree = np.where(b.of == order[:, [r]], parts * np.sign(push[:, [r]]), -np.inf)
-        speaker[:, r] = agree.argmax(1)
-    return Ranked(np.where(bundle_size > 0, speaker, -1), push)
+    parts = np.ascontiguousarray(contributions[:, :len(b.features)], np.float64)
+    count = b.matrix.shape[1]
+    feature, push = np.empty((len(parts), min(top, count)), np.int64), np.empty((len(parts), min(top, count)))
+    _rank(parts, b.of, count, raising, feature, push)
+    return Ranked(feature, push)
 
 # %% ../../nbs/33_model.explain.ipynb #c034
 def reasons(
