@@ -1,11 +1,13 @@
 """A proof at full length is taken over by the run it belongs to, and by no other."""
 import json
+import subprocess
 from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from predelinquency import pipeline, proof, worlds
 from predelinquency.core import StoreError
@@ -136,6 +138,18 @@ def test_the_tables_hold_each_figure_with_its_error_and_call_the_visible_estimat
 def test_a_source_without_a_truth_has_tables_that_are_empty_and_a_reason()->None:
     report = dict(oracle=dict(latent_auc=None, why="nothing was proved: that needs a world whose truth is known"))
     assert bounds.tables(report)["achievable"].empty and bounds.said(report) == ["Nothing was proved: that needs a world whose truth is known."]
+
+
+def test_git_holds_the_kept_proof_and_dvc_evaluates_anew_when_it_changes(project:Path)->None:
+    path = f"data/reports/{bounds.FILE}"
+    assert subprocess.run(["git", "check-ignore", "-q", path], cwd=project).returncode == 1 and (project/path).is_file()
+    stages = yaml.safe_load((project/"dvc.yaml").read_text())["stages"]
+    assert [name for name, stage in stages.items() if path in stage["deps"]] == ["evaluate"]
+
+
+def test_an_empty_file_is_no_proof(tmp_path:Path)->None:
+    (tmp_path/bounds.FILE).write_text("{}\n")
+    assert "none was made" in bounds.taken(SHORT, NOW, tmp_path)["proof"]["why"]
 
 
 @pytest.mark.slow
