@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from . import params, pipeline
+from . import ahead, params, pipeline
 from .core import PredelinquencyError, StoreError
 
 # %% ../nbs/80_cli.ipynb #c004
@@ -118,7 +118,7 @@ def _ran(names:Sequence[str], root:str, settings:list[str]|None)->list[pipeline.
     todo = [pipeline.find(name, stages) for name in names]
     for i, one in enumerate(todo, 1):
         count = f"{i}/{len(todo)} " if len(todo) > 1 else ""
-        done.append(pipeline.run(one.name, root, changes, progress=f"{count}{one.name:>9}" if sys.stderr.isatty() else False))
+        with ahead.beside(one.name, root): done.append(pipeline.run(one.name, root, changes, progress=f"{count}{one.name:>9}" if sys.stderr.isatty() else False))
         for notebook in done[-1].exported: _note(f"! {notebook} had changed since its export: exported it first", "yellow")
         _note(f"✓ {count}{one.name} {done[-1].seconds:.1f} s")
     return done

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['OUTCOMES', 'DECIDED', 'BOOSTERS', 'FEW_STOPS', 'LEAVES', 'ISOTONIC_FROM', 'BASELINES', 'PREDICTIONS',
-           'DUE_PREDICTIONS', 'LIBRARIES', 'Rows', 'gather', 'decided', 'untouched', 'untreated', 'fit_boosters',
-           'calibrate', 'platt', 'probability', 'threshold', 'Champion', 'load', 'suited', 'fit_committee', 'repeats',
-           'out_of_fold', 'cross_calibrate', 'out_of_time', 'predictions', 'write_frame', 'due_predictions',
-           'fingerprint', 'manifest', 'rounds', 'save']
+           'DUE_PREDICTIONS', 'LIBRARIES', 'SOURCES', 'Rows', 'gather', 'decided', 'untouched', 'untreated',
+           'fit_boosters', 'calibrate', 'platt', 'probability', 'threshold', 'Champion', 'load', 'suited',
+           'fit_committee', 'repeats', 'out_of_fold', 'cross_calibrate', 'out_of_time', 'predictions', 'write_frame',
+           'due_predictions', 'fingerprint', 'manifest', 'rounds', 'save']
 
 # %% ../../nbs/32_model.train.ipynb #c003
 import hashlib, json, os
@@ -468,7 +468,11 @@ def _libraries()->dict[str, str]:
         except PackageNotFoundError: continue
     return found
 
-# %% ../../nbs/32_model.train.ipynb #c061
+# %% ../../nbs/32_model.train.ipynb #c062
+SOURCES = ("core.py", "features/catalogue.py", "model/baselines.py", "model/evaluate.py", "model/labels.py", "model/learners.py", "model/promotion.py", "model/registry.py", "model/train.py",
+           "params.py", "plots.py", "schema.py") # below the package: what the train stage runs
+
+# %% ../../nbs/32_model.train.ipynb #c063
 def manifest(
     fits:Mapping[str, Fitted],           # every model that is kept
     champion:str, challenger:str,        # their names
@@ -483,15 +487,15 @@ def manifest(
             for name, r in rows.items() if len(r.labels) for u in [r.usable()]}
     return dict(champion=champion, challenger=challenger, features=list(fits[champion].features), calibrations=dict(calibrations), threshold=threshold,
                 contact_share=base.contact_share, rounds={n: rounds(f) for n, f in fits.items()}, rows=used, params=dict(base=asdict(base), train=asdict(p)), seed=base.seed,
-                data=dict(data), package=dict(version=predelinquency.__version__, sources=package_hash()), libraries=_libraries())
+                data=dict(data), package=dict(version=predelinquency.__version__, sources=package_hash(SOURCES)), libraries=_libraries())
 
-# %% ../../nbs/32_model.train.ipynb #c062
+# %% ../../nbs/32_model.train.ipynb #c064
 def rounds(fitted:Fitted)->int: # trees; 0 for a scorecard
     "How many trees a model holds."
     if fitted.learner == "committee": return sum(rounds(m) for m in fitted.model)
     return {"xgboost": lambda m: m.num_boosted_rounds(), "lightgbm": lambda m: m.num_trees()}.get(fitted.learner, lambda m: 0)(fitted.model)
 
-# %% ../../nbs/32_model.train.ipynb #c063
+# %% ../../nbs/32_model.train.ipynb #c065
 def save(
     folder:Path|str,              # the model folder; replaced as a whole
     fits:Mapping[str, Fitted],    # every model that is kept
@@ -509,7 +513,7 @@ def save(
         if dues: write_frame(DUE_PREDICTIONS, dues(load(draft)), draft/"due_predictions.parquet")
     return load(folder)
 
-# %% ../../nbs/32_model.train.ipynb #c064
+# %% ../../nbs/32_model.train.ipynb #c066
 def _saved_bytes(path:Path)->bytes:
     "The bytes of a model's file and of the members beside it."
     inside = sorted(p for p in path.with_suffix("").rglob("*") if p.is_file()) if path.with_suffix("").is_dir() else []

@@ -1,5 +1,7 @@
 """Ploomber's graph and DVC's are one graph."""
+import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -7,7 +9,8 @@ import pytest
 import yaml
 from project import ROOT, modules, needs, notebook
 
-from predelinquency import pipeline
+from predelinquency import core, pipeline
+from predelinquency.model import train
 
 TASKS = {t["name"]: t for t in yaml.safe_load((ROOT/"pipeline.yaml").read_text())["tasks"]}
 DVC = yaml.safe_load((ROOT/"dvc.yaml").read_text())
@@ -54,6 +57,24 @@ def test_dvc_depends_on_the_notebook_and_on_every_module_it_runs(name):
     code = {str(modules()[m].relative_to(ROOT)) for m in needs(notebook(ROOT/STAGES[name].notebook))} | {str(STAGES[name].notebook)}
     listed = {d for d in DVC["stages"][name]["deps"] if d not in made() and d.endswith((".py", ".ipynb"))}
     assert listed == code, f"add {sorted(code - listed)}, remove {sorted(listed - code)}"
+
+
+def test_the_manifest_s_hash_of_the_code_covers_exactly_what_the_train_stage_runs():
+    assert {f"predelinquency/{name}" for name in train.SOURCES} == {d for d in DVC["stages"]["train"]["deps"] if d.endswith(".py")}
+
+
+@pytest.mark.parametrize(("module", "same"), [("service.py", True), ("features/fold.py", True), *((name, False) for name in train.SOURCES)])
+def test_a_change_moves_the_model_s_code_hash_only_where_the_train_stage_runs_it(module, same, tmp_path, monkeypatch):
+    shutil.copytree(ROOT/"predelinquency", tmp_path/"copy", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(core, "__file__", str(tmp_path/"copy/core.py"))
+    before, everything = core.package_hash(train.SOURCES), core.package_hash()
+    with open(tmp_path/"copy"/module, "a") as changed: changed.write("# more\n")
+    assert (core.package_hash(train.SOURCES) == before) is same
+    assert core.package_hash() != everything, "compiled kernels are keyed by all of the package"
+
+
+def test_the_manifest_holds_that_hash(trained):
+    assert json.loads((trained/"model/manifest.json").read_text())["package"]["sources"] == core.package_hash(train.SOURCES)
 
 
 @pytest.mark.parametrize("name", TASKS)

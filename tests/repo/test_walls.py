@@ -33,8 +33,8 @@ def test_no_planted_truth_reaches_features_or_model()->None:
         assert "/truth" not in modules()[name].read_text(), name
 
 
-# the proof and its other worlds ask the truth; the opening and the shock only make customers to judge on
-WORLDLY = {f"predelinquency.{name}" for name in ("proof", "worlds", "opening", "shock")}
+# the proof and its other worlds ask the truth; the opening and the shock only make customers to judge on; compiling ahead runs the proof on a world of its own
+WORLDLY = {f"predelinquency.{name}" for name in ("proof", "worlds", "opening", "shock", "ahead")}
 
 
 def test_only_the_proof_opens_the_door_to_the_world_that_knows_the_truth()->None:
