@@ -33,7 +33,7 @@ class Visit:
         self.page.on("pageerror", lambda e: self.said.append(f"error: {e}"))
         self.page.on("request", lambda r: self.asked.append(r.url))
         self.page.on("response", lambda r: self.said.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
-        self.page.goto(address + path)
+        self.page.goto(address + path, timeout=90_000)
         self.page.wait_for_selector("#pd-loading", state="detached", timeout=90_000)
         self.page.wait_for_function(f"document.body.dataset.pdView && {QUIET}", timeout=60_000)
 
