@@ -14,8 +14,8 @@ __all__ = ['MOST_ROWS', 'MOST_MINOR', 'MOST_LETTERS', 'SINGLE_BYTES', 'BATCH_BYT
 
 # %% ../nbs/60_service.ipynb #c002
 # mypy: disable-error-code="valid-type"
-import asyncio, contextlib, gc, hashlib, hmac, ipaddress, json, logging, math, os, re, shutil, signal, subprocess, sys, tempfile, threading, time
-from collections.abc import Callable, Mapping, Sequence
+import asyncio, contextlib, fcntl, gc, hashlib, hmac, ipaddress, json, logging, math, os, re, shutil, signal, subprocess, sys, tempfile, threading, time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
@@ -28,6 +28,7 @@ import numpy as np
 import pandas as pd
 import pydantic
 import pydantic_core
+from numba import config as numba_config
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
 from . import schema, store
@@ -354,8 +355,7 @@ _MODELS: dict[str, type[Strict]] = {"transactions": Transactions, "obligations":
 # %% ../nbs/60_service.ipynb #c053
 def _ms(table:str, column:str, texts:Sequence[str])->np.ndarray:
     "Milliseconds of a column of times that look right; the calendar has the last word."
-    try: return np.array(texts, "datetime64[ms]").astype(np.int64)
-    except ValueError: pass
+    with contextlib.suppress(ValueError): return np.array(texts, "datetime64[ms]").astype(np.int64) # which one is wrong is looked for below
     for i, text in enumerate(texts):
         try: np.datetime64(text, "ms")
         except ValueError: raise _refuse(f"{table}.{column}.{i}", "is a day that no calendar has") from None
@@ -963,15 +963,27 @@ def allowed(
     raise StoreError(f"{KEY} is not set", where="service", remedy=f"set it to a long random text, or, to try things out on this machine alone, set {OPEN}=1")
 
 # %% ../nbs/60_service.ipynb #c136
+@contextlib.contextmanager
+def _in_turn()->Iterator[None]:
+    "One process after the other: the first compiles, the others read what it left in the cache."
+    folder = Path(getattr(numba_config, "CACHE_DIR", "") or tempfile.gettempdir())
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError): # a folder that cannot be written: each compiles for itself
+            folder.mkdir(parents=True, exist_ok=True)
+            fcntl.flock(held.enter_context(open(folder/"warming.lock", "w")), fcntl.LOCK_EX)
+        yield
+
+# %% ../nbs/60_service.ipynb #c137
 def warm(desk:Desk)->None:
     "Compile by scoring the example, then tell the garbage collector that all this stays."
     assert desk.scoring is not None
+    with _in_turn(): desk.scoring.said(read(EXAMPLE.read_bytes()))
     for _ in range(20): pydantic_core.to_json(desk.scoring.said(read(EXAMPLE.read_bytes())))
     gc.collect()
     gc.freeze()
     desk.ready = True
 
-# %% ../nbs/60_service.ipynb #c137
+# %% ../nbs/60_service.ipynb #c138
 def _log_to(stream:Any)->None:
     "Our own lines, and nobody else's about requests."
     logging.getLogger("uvicorn.access").disabled = True
@@ -979,14 +991,6 @@ def _log_to(stream:Any)->None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     LOG.handlers, LOG.propagate = [handler], False
     LOG.setLevel(logging.INFO)
-
-# %% ../nbs/60_service.ipynb #c138
-def _before(environ:Mapping[str, str])->None:
-    "Once, before any worker starts: is there a key; and several workers need not each compile the same kernels."
-    allowed(environ)
-    if int(environ.get(WORKERS, "1")) < 2: return
-    here = {**environ, "PYTHONPATH": str(Path(store.__file__).parents[1])}
-    subprocess.run([sys.executable, "-c", "from predelinquency import service as s; s.load(s.place()).said(s.read(s.EXAMPLE.read_bytes()))"], env=here, check=False)
 
 # %% ../nbs/60_service.ipynb #c139
 def bento()->Any: # a BentoML service
@@ -1006,7 +1010,7 @@ def bento()->Any: # a BentoML service
 
         @bentoml.on_deployment
         @staticmethod
-        def check()->None: _before(os.environ)
+        def check()->None: allowed(os.environ) # once, before any worker starts
 
         def __is_ready__(self)->bool: return desk.ready
     return Predelinquency
@@ -1164,9 +1168,8 @@ def wait(
     import httpx
     until = time.monotonic() + patience
     while process.poll() is None:
-        try:
+        with contextlib.suppress(httpx.HTTPError): # nobody listens yet
             if httpx.get(f"{url}/readyz", timeout=2, trust_env=False).status_code == 200: return True
-        except httpx.HTTPError: pass
         if time.monotonic() > until: raise StoreError(f"it was not ready after {patience:.0f} seconds", where=url, remedy="look at what it wrote")
         time.sleep(.1)
     return False
@@ -1213,21 +1216,27 @@ class Client:
     def score(self,
         request:Mapping[str, Any]|int, # as `request` makes it, or the id of a customer the ledger knows
     )->dict[str, Any]:
-        "One answer."
-        return self._ask("POST", "/v1/score", {"customer_id": request} if isinstance(request, int) else dict(request))
+        "One answer; a history too long for a single request goes as a batch of one."
+        body = self._body(request)
+        return self._ask("POST", "/v1/score", body) if len(body) <= SINGLE_BYTES else self._ask("POST", "/v1/score/batch", b'{"requests":[%b]}' % body)["answers"][0]
 
     def batch(self, requests:Sequence[Mapping[str, Any]|int])->list[dict[str, Any]]:
         "Several answers, in order; all or none."
-        return self._ask("POST", "/v1/score/batch", {"requests": [{"customer_id": r} if isinstance(r, int) else dict(r) for r in requests]})["answers"]
+        return self._ask("POST", "/v1/score/batch", b'{"requests":[%b]}' % b",".join(map(self._body, requests)))["answers"]
 
     def model(self)->dict[str, Any]:
         "What the model is."
         return self._ask("GET", "/v1/model")
 
-    def _ask(self, method:str, path:str, body:Any=None)->Any:
+    @staticmethod
+    def _body(request:Mapping[str, Any]|int)->bytes:
+        plain = {"customer_id": request} if isinstance(request, int) else dict(request)
+        return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+    def _ask(self, method:str, path:str, body:bytes|None=None)->Any:
         import httpx
         where = f"{self.http.base_url}{path.removeprefix('/')}"
-        try: answer = self.http.request(method, path, json=body)
+        try: answer = self.http.request(method, path, content=body, headers={"Content-Type": "application/json"} if body else None)
         except httpx.HTTPError as e: raise ServiceError(f"cannot be reached ({type(e).__name__})", where=where, remedy="is it running? `make serve` starts it") from None
         if answer.is_success: return answer.json()
         said = answer.json() if "json" in answer.headers.get("content-type", "") else {}

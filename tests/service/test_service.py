@@ -174,6 +174,91 @@ def test_the_model_says_what_it_is(here:Here, scoring:service.Scoring, trained:P
     assert about["policy_version"] == scoring.book.version and about["calibration"]["kind"]
 
 
+# --- the quick way and the strict one
+
+def arrays(found:Any)->Any:
+    "Tables as plain lists, whichever way they were read."
+    if isinstance(found, dict): return {k: arrays(v) for k, v in found.items()}
+    plain = found if isinstance(found, list) else found.tolist()
+    return [None if v is None or v != v else v for v in plain]
+
+
+def both(body:bytes)->tuple[Any, Any]:
+    "What the two ways make of a body: tables and the rest, or what is refused."
+    def quick()->Any:
+        asked = service.read(body)
+        if isinstance(asked, service.Asked): return arrays(asked.found), asked.head.model_dump()
+        return strict() if isinstance(asked, service.History) else asked
+    def strict()->Any:
+        asked = service.parse(body)
+        return (arrays(service.tables(asked)), asked.model_dump(exclude={*service.tables(asked)})) if isinstance(asked, service.History) else asked
+    def told(way:Callable[[], Any])->Any:
+        try: return way()
+        except service.Refused as e: return e.status, e.detail, e.errors
+    return told(quick), told(strict)
+
+
+def test_what_is_usual_is_read_at_once(bank:Bank)->None:
+    "Else the strict way would do all the work, and nobody would see it but the clock."
+    for customer in bank.scored.index[:40]: assert isinstance(service.read(said(bank.request(int(customer)))), service.Asked)
+    assert [type(a) for a in service.read(said({"requests": [example(), {"customer_id": 3}]}), service.Batch)] == [service.Asked, service.Known]
+
+
+def test_both_ways_of_reading_give_the_same_tables(bank:Bank)->None:
+    for customer in bank.scored.index[:40]:
+        quick, strict = both(said(bank.request(int(customer))))
+        assert quick == strict
+
+
+TIMES = ["2024-02-29", "2024-02-29T23:59", "2024-02-29 23:59:59.7", "2024-02-29T00:00:00.12", "2024-02-29T00:00:00.123", "1970-01-01", "2099-12-31T23:59:59.999"]
+NO_TIMES = ["2023-02-29", "2024-02-30", "2024-13-01", "2024-00-10", "2024-04-31", "1969-12-31", "2100-01-01", "2024-02-29T24:00", "2024-02-29T23:60",
+            "2024-02-29T23:59:60", "2024-02-29T23:59:59.", "2024-02-29T23:59:59.1234",
+            "2024-02-29t23:59", "2024-02-29T23", "2024-2-29", "2024-02-29\n", "2024-02-29\n2024-03-01", "٢٠٢٤-02-29", "", "NaT", "now",
+            "2024/02/29", None, 5, True, ["2024-02-29"]]
+ODD: dict[str, list[Any]] = {
+    "booked_at": [*TIMES, *NO_TIMES],
+    "amount_minor": [0, -0.0, 3.0, 3.5, True, None, "3", 10**12, -10**12, 10**12 + 1, 2**63, -2**63, 10**30, 1e12, 1e300],
+    "arrived_after_ms": [0, -1, 10**11, 10**11 + 1, 1.0, None],
+    "balance_after_minor": [None, 0, 5.0, 10**12, -10**12 - 1, False, "", [], 2**53 + 1], "category": ["groceries", "yachts", None, 3, "", True, ["groceries"]],
+    "counterparty": [None, "", "x", "x" * 200, "x" * 201, 5, "é" * 200, "\0"],
+    "account_id": [0, 2**63 - 1, 2**63, -1, 1.0, True, None, "7"], "seq": [0, 2**31 - 1, 2**31, -1, 2.0, False],
+    "due_on": ["2024-02-29", "2024-02-29T00:00", "2024-02-30", "", None], "autopay": [True, 1, 0.0, None, "true"],
+    "instalment": [1, 0, 2.0, 2**31], "limit_minor": [None, -1, 0, 5.0, 10**12 + 1], "kind": ["rent", "savings", "Rent", None], "transaction_id": [1, -1, 2**63 - 1, 2**63, 1.5], "status": ["booked", "gone", None],
+}
+
+
+def test_both_ways_of_reading_agree_on_what_nobody_sends()->None:
+    "Every odd value in every column of its name, plain and coded; columns that are no columns; and what stands around them."
+    plain = {**example(), **{name: {c: _plain(v) for c, v in example()[name].items()} for name in service._MODELS}}
+    bodies = [{**plain, name: {**plain[name], column: [value, *(plain[name].get(column) or [value] * len(next(iter(plain[name].values()))))[1:]]}}
+              for name, kind in service._MODELS.items() for column in kind.model_fields for value in ODD.get(column, [])]
+    bodies += [{**plain, name: {**plain[name], column: value}} for name, kind in service._MODELS.items() for column in kind.model_fields for value in (
+               None, [], {}, "x", 3, [[]], [1] * (service.MOST_ROWS + 1), {"words": [], "at": []}, {"words": ["a"], "at": [0]}, {"words": [None], "at": [0, -1]}, {"words": [1, 2.0], "at": [1, 0.0]},
+                {"words": [1], "at": [True]}, {"words": [1], "at": [0], "x": 1})]
+    bodies += [{**plain, name: value} for name in service.History.model_fields for value in (None, {}, [], 0, "", "x", True, {"customer_id": 1}, [{"channel": "sms"}], "2025-02-30", 2.0)]
+    bodies += [{k: v for k, v in plain.items() if k != name} for name in plain] + [plain | {"as_of": as_of} for as_of in ("1970-01-01", "2024-12-31", "2099-12-31")]
+    differ, quick_ones = [], 0
+    for body in map(said, bodies):
+        quick, strict = both(body)
+        quick_ones += strict[0] != 422
+        if quick != strict: differ.append(body[:120])
+    assert not differ and len(bodies) > 700 and 50 < quick_ones < len(bodies) - 400, (len(differ), differ[:3], len(bodies), quick_ones)
+
+
+SHORT = [b"null", b"[]", b"3", b"{}", b'{"requests":[]}', b'{"requests":[{"customer_id":1}]}', b'{"requests":[{"customer_id":1.0}],"x":1}', b'{"customer_id":1,"customer_id":2}',
+         b'{"customer_id":1e0}', b'{"customer_id":NaN}',
+         b'{"customer_id":1,"as_of":"2025-02-30"}', b"\xef\xbb\xbf{}", b'{"customer_id":1}x', b'{"customer_id":"\\ud800"}', b'{"requests":3}', b'{"requests":[null]}', b'{"requests":' + b"[" * 500]
+
+
+@pytest.mark.parametrize("raw", SHORT)
+def test_both_ways_of_reading_agree_on_short_bodies(raw:bytes)->None:
+    def told(way:Callable[..., Any], kind:Any)->Any:
+        try: found = way(raw, kind)
+        except service.Refused as e: return e.status, e.errors
+        return found.requests if isinstance(found, service.Batch) else found
+    for kind in (service.Request, service.Batch): assert told(service.read, kind) == told(service.parse, kind)
+
+
 # --- refusals
 
 FUTURE = "2025-07-01T00:00:00"
@@ -378,7 +463,7 @@ def test_scoring_loads_no_tracking_and_no_plots(trained:Path)->None:
 def client(desk:service.Desk, monkeypatch:pytest.MonkeyPatch)->Iterator[service.Client]:
     here = Here(desk)
     with service.Client("http://here", KEY) as made:
-        monkeypatch.setattr(made.http, "request", lambda method, path, json=None: here(method, path, None if json is None else said(json), {**HEADERS, **made.http.headers}))
+        monkeypatch.setattr(made.http, "request", lambda method, path, content=None, headers=None: here(method, path, content, {**made.http.headers, **(headers or {})}))
         yield made
 
 
@@ -387,6 +472,12 @@ def test_the_client_asks_in_plain_words(client:service.Client, bank:Bank)->None:
     assert client.score(example())["customer_id"] == example()["customer_id"]
     assert [a["source"] for a in client.batch([customer, example()])] == ["ledger", "request"]
     assert client.score(customer)["customer_id"] == customer and client.model()["learner"]
+
+
+def test_the_client_sends_a_long_history_by_itself_as_a_batch_of_one(client:service.Client, here:Here, bank:Bank)->None:
+    long = next(body for c in bank.scored.index if len(said(body := bank.request(int(c)))) > service.SINGLE_BYTES)
+    assert here.post(long).status_code == 413
+    assert client.score(long) == here.post({"requests": [long]}, "/v1/score/batch").json()["answers"][0]
 
 
 def test_the_client_says_what_the_service_said(client:service.Client)->None:
