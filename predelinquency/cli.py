@@ -24,7 +24,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from . import ahead, params, pipeline
-from .core import PredelinquencyError, StoreError
+from .core import PredelinquencyError, SchemaError, StoreError
 
 # %% ../nbs/80_cli.ipynb #c004
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
@@ -116,6 +116,7 @@ def _ran(names:Sequence[str], root:str, settings:list[str]|None)->list[pipeline.
     changes, stages, done = pipeline.overrides(settings or []), pipeline.graph(), []
     params.load("params.yaml", changes) # a wrong setting is refused before anything runs
     todo = [pipeline.find(name, stages) for name in names]
+    for notebook in pipeline.export(): _note(f"! {notebook} had changed since its export: exported it first", "yellow") # said even when the stage is then refused
     for i, one in enumerate(todo, 1):
         count = f"{i}/{len(todo)} " if len(todo) > 1 else ""
         with ahead.beside(one.name, root): done.append(pipeline.run(one.name, root, changes, progress=f"{count}{one.name:>9}" if sys.stderr.isatty() else False))
@@ -134,6 +135,13 @@ def _table_of(done:Sequence[pipeline.Run])->Table:
 def _runs(done:Sequence[pipeline.Run])->list[dict[str, Any]]: return [dict(stage=one.stage, seconds=round(one.seconds, 2), products=one.products) for one in done]
 
 # %% ../nbs/80_cli.ipynb #c022
+def _readable(source:str, data:Path)->None:
+    "A mapping that cannot be read, or a folder that is not there, is refused before a folder of results is made."
+    from predelinquency import sources
+    sources.load(source)
+    if not data.is_dir(): raise SchemaError("there is no such folder", where=str(data), remedy="give the folder that holds the files of the mapping")
+
+# %% ../nbs/80_cli.ipynb #c023
 @app.command(epilog=_tail("run", "run --customers 2000", "run --source berka --data path/to/files", "run --root data/runs/deep --customers 2000 --set train.max_depth=5"))
 @told
 def run(
@@ -146,6 +154,7 @@ def run(
     "Go the whole way: every stage in its order. `make run` does the same into data through DVC, which leaves out what has not changed."
     if customers and source: raise typer.BadParameter("either --customers or --source: a world is simulated or read, never both")
     if bool(source) != bool(data): raise typer.BadParameter("--source MAPPING and --data DIR belong together")
+    if source and data: _readable(source, data)
     named = f"runs/{Path(source).stem}" if source else f"runs/customers-{customers}" if customers else ""
     where = root or str(Path(pipeline.DEFAULT_ROOT)/named)
     given = [f"ingest.mapping={source}", f"ingest.data={data}"] if source else [f"simulate.customers={customers}"] if customers else []
@@ -153,7 +162,7 @@ def run(
     if as_json: return _answer(dict(root=where, stages=_runs(done), headline=dict(headline(_metrics(where)))))
     _show_report(where)
 
-# %% ../nbs/80_cli.ipynb #c023
+# %% ../nbs/80_cli.ipynb #c024
 @app.command(epilog=_tail("stage", "stage train", "stage train evaluate --root data/runs/try --set train.max_depth=5"))
 @told
 def stage(
@@ -170,10 +179,10 @@ def stage(
     _say().print(_table_of(done))
     if len(names) == 1: _say().print(*_beside(before[last], after))
 
-# %% ../nbs/80_cli.ipynb #c024
+# %% ../nbs/80_cli.ipynb #c025
 QUIET = dict(PLOOMBER_STATS_ENABLED="false", DVC_NO_ANALYTICS="1", MLFLOW_DISABLE_TELEMETRY="true", BENTOML_DO_NOT_TRACK="True") # nothing is reported to anyone
 
-# %% ../nbs/80_cli.ipynb #c025
+# %% ../nbs/80_cli.ipynb #c026
 def _beside(before:dict[str, Any], after:dict[str, Any])->list[Any]:
     "This run's numbers beside the last one's, where they moved: the headline first, ends of intervals last."
     from predelinquency.model.evaluate import compare
@@ -186,16 +195,16 @@ def _beside(before:dict[str, Any], after:dict[str, Any])->list[Any]:
     for row in order[:MOST_ROWS]: table.add_row(row.metric, _number(row.before), _number(row.after), _number(row.change, "+"))
     return ["", table, *([f"… and {len(moved) - MOST_ROWS} more"] if len(moved) > MOST_ROWS else [])]
 
-# %% ../nbs/80_cli.ipynb #c026
+# %% ../nbs/80_cli.ipynb #c027
 MOST_ROWS = 40 # of a comparison on a terminal
 
-# %% ../nbs/80_cli.ipynb #c027
+# %% ../nbs/80_cli.ipynb #c028
 def _number(x:float, sign:str="")->str:
     "Four digits after the point for a share, none for a count, nothing for what is not there."
     if x != x: return ""
     return f"{x:{sign},.0f}" if float(x).is_integer() and abs(x) >= 1 else f"{x:{sign}.4f}"
 
-# %% ../nbs/80_cli.ipynb #c033
+# %% ../nbs/80_cli.ipynb #c034
 @source_app.command(epilog=_tail("check", "source check berka --data path/to/files", "source check my.yaml --data path/to/files --json"))
 @told
 def check(
@@ -208,37 +217,37 @@ def check(
     with _say(True).status("reading"): found = sources.check(sources.load(mapping), data)
     _answer(found.to_dict()) if as_json else _say().print(found)
 
-# %% ../nbs/80_cli.ipynb #c036
+# %% ../nbs/80_cli.ipynb #c037
 HEADLINE = {"headline.auc": "AUC: how often the riskier of two customers is ranked first", "headline.recall_at_5pct": "found among the riskiest 5 %, of those who will miss a payment",
             "headline.base_rate": "share who miss a payment in the window", "headline.ece": "calibration error", "gain_over_calendar.auc": "AUC gained over knowing only what is due",
             "oracle.share_of_latent": "of what is achievable when all of the present is known, in AUC above .5", "oracle.share_of_visible": "of what a learner with far more customers reaches",
             "reference.difference": "AUC gained over the reference model", "headline.onsets": "missed payments behind these figures"}
 
-# %% ../nbs/80_cli.ipynb #c037
+# %% ../nbs/80_cli.ipynb #c038
 def _lookup(values:dict[str, Any], dotted:str)->Any:
     for key in dotted.split("."): values = values.get(key, {}) if isinstance(values, dict) else {}
     return values if isinstance(values, (int, float)) else None
 
-# %% ../nbs/80_cli.ipynb #c038
+# %% ../nbs/80_cli.ipynb #c039
 def _bytes(path:Path)->int: return sum(p.stat().st_size for p in ([path] if path.is_file() else path.rglob("*")) if p.is_file())
 
-# %% ../nbs/80_cli.ipynb #c039
+# %% ../nbs/80_cli.ipynb #c040
 def _size(size:int)->str: return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"
 
-# %% ../nbs/80_cli.ipynb #c040
+# %% ../nbs/80_cli.ipynb #c041
 def _metrics(root:str)->dict[str, Any]:
     "The figures of a folder of results; empty where nothing was evaluated."
     path = Path(root)/"reports/metrics.json"
     return json.loads(path.read_text()) if path.exists() else {}
 
-# %% ../nbs/80_cli.ipynb #c041
+# %% ../nbs/80_cli.ipynb #c042
 def headline(
     metrics:dict[str, Any], # as in metrics.json
 )->Iterator[tuple[str, float]]: # dotted name and figure
     "The few figures that come first."
     return ((key, value) for key in HEADLINE if (value := _lookup(metrics, key)) is not None)
 
-# %% ../nbs/80_cli.ipynb #c042
+# %% ../nbs/80_cli.ipynb #c043
 def figures(
     metrics:dict[str, Any], # as in metrics.json
 )->Iterator[tuple[str, str]]: # words and figure, with its interval where there is one
@@ -248,14 +257,14 @@ def figures(
         found = {end: at for end in ("low", "high") for one in (end if name == "auc" else "", f"{name}_{end}") if (at := _lookup(metrics, f"{block}.{one}")) is not None}
         yield words, _number(value) + (f"  ({_number(found['low'])} to {_number(found['high'])})" if len(found) == 2 else "")
 
-# %% ../nbs/80_cli.ipynb #c044
+# %% ../nbs/80_cli.ipynb #c045
 def _made(root:str)->list[tuple[str, dict[str, Path]]]:
     "Stage by stage, in the order they ran, what is there: product → path."
     stages = sorted(pipeline.graph().values(), key=lambda s: s.name not in pipeline.STAND_IN)
     placed = [(one.name, {n: Path(p) for n, p in pipeline.place(one, root).items()}) for one in stages]
     return [(name, paths) for name, paths in placed if all(p.exists() for p in paths.values())]
 
-# %% ../nbs/80_cli.ipynb #c045
+# %% ../nbs/80_cli.ipynb #c046
 def _show_report(root:str)->None:
     "What a folder holds, as people read it."
     table, words = Table("stage", "made", "size", "report to read", box=None, pad_edge=False), Table("", "", box=None, pad_edge=False, show_header=False)
@@ -267,10 +276,10 @@ def _show_report(root:str)->None:
     why = metrics.get("proof", {}).get("why") # figures that this run lacks, and what makes them
     _say().print(table, "", words, *([escape(f"\n! {why}")] if why else []), f"\nall figures: {root}/reports/metrics.json\nto read a report: `make lab`, then open it", sep="\n")
 
-# %% ../nbs/80_cli.ipynb #c046
+# %% ../nbs/80_cli.ipynb #c047
 MAKE = "`make run` makes them, `make try` a small set in a minute or two (then add --root data/runs/try)" # the remedy where results are missing
 
-# %% ../nbs/80_cli.ipynb #c047
+# %% ../nbs/80_cli.ipynb #c048
 @app.command(epilog=_tail("report", "report --root data/runs/try"))
 @told
 def report(
@@ -282,12 +291,12 @@ def report(
     stages = [dict(stage=name, products={n: dict(path=str(p), bytes=_bytes(p)) for n, p in paths.items()}) for name, paths in made]
     _answer(dict(root=root, stages=stages, headline=dict(headline(_metrics(root)))))
 
-# %% ../nbs/80_cli.ipynb #c049
+# %% ../nbs/80_cli.ipynb #c050
 def _have(root:str, *products:str)->None:
     "Refuse politely what cannot be answered yet."
     if missing := [p for p in products if not (Path(root)/p).exists()]: raise StoreError(f"there is no {missing[0]} here yet", where=root, remedy=MAKE)
 
-# %% ../nbs/80_cli.ipynb #c050
+# %% ../nbs/80_cli.ipynb #c051
 def tables_of(
     root:str,     # a folder of results
     customer:int, # who
@@ -305,13 +314,13 @@ def tables_of(
         raise PredelinquencyError(f"there is no customer {customer}", where=root, remedy=f"ids run from {found[0].low} to {found[-1].high - 1}")
     return rows
 
-# %% ../nbs/80_cli.ipynb #c051
+# %% ../nbs/80_cli.ipynb #c052
 def _whole(kind:Any)->Any:
     "Whole numbers stay whole where some are missing."
     import pandas as pd
     return {"int64": pd.Int64Dtype(), "int32": pd.Int32Dtype()}.get(str(kind))
 
-# %% ../nbs/80_cli.ipynb #c052
+# %% ../nbs/80_cli.ipynb #c053
 def moment_of(
     root:str,             # a folder of results
     customer:int,         # who
@@ -328,7 +337,7 @@ def moment_of(
     known = mine[mine.as_of == pd.Timestamp(day)].eligible
     return day, bool(known.iloc[0]) if len(known) else None
 
-# %% ../nbs/80_cli.ipynb #c053
+# %% ../nbs/80_cli.ipynb #c054
 class Asked(NamedTuple):
     "What the model says about one customer at one moment."
     score: Any          # `schema.Score`, with the reasons that raise the risk
@@ -337,7 +346,7 @@ class Asked(NamedTuple):
     base: float         # margin of nobody in particular
     story: tuple        # every reason, in both directions: with `base` they sum to the margin
 
-# %% ../nbs/80_cli.ipynb #c054
+# %% ../nbs/80_cli.ipynb #c055
 def ask(
     root:str,            # a folder of results
     customer:int,        # who
@@ -358,25 +367,25 @@ def ask(
     story = explain.reasons(parts, row.astype("float32")[scorer.columns], scorer.bundles, len(parts), raising=False, currency=currency)
     return Asked(score, policy.band(policy.load(rules), score.probability), eligible, float(parts[-1]), story)
 
-# %% ../nbs/80_cli.ipynb #c055
+# %% ../nbs/80_cli.ipynb #c056
 def _heading(score:Any, band:str, eligible:bool|None)->str:
     "The answer in one line."
     doubt = "; not eligible: a due is unpaid past its grace, or history is short" if eligible is False else ""
     return (f"customer {score.customer_id} on {score.as_of}: {score.probability:.2%} will miss a first payment 15 to 28 days later "
             f"(band {band or 'none'}, model {score.model_version}{doubt})")
 
-# %% ../nbs/80_cli.ipynb #c056
+# %% ../nbs/80_cli.ipynb #c057
 def _reason_rows(reasons:Sequence[Any])->Table:
     "The strongest first, in both wordings."
     table = Table("push", "why, for staff", "what the customer may read", box=None, pad_edge=False)
     for r in reasons: table.add_row(f"{r.contribution:+.3f}", escape(r.analyst), escape(r.customer or "(not said)"))
     return table
 
-# %% ../nbs/80_cli.ipynb #c057
+# %% ../nbs/80_cli.ipynb #c058
 Customer = Annotated[int, typer.Argument(help="The customer's id.", min=0)]
 AsOf = Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="The moment of knowledge. [default: the latest that was scored]")]
 
-# %% ../nbs/80_cli.ipynb #c059
+# %% ../nbs/80_cli.ipynb #c060
 def _score_file(file:Path, root:str, as_json:bool)->None:
     "What the service would answer, without a server."
     from predelinquency import service
@@ -389,7 +398,7 @@ def _score_file(file:Path, root:str, as_json:bool)->None:
     _say().print(_heading(found, found.band, found.eligible), "", _reason_rows(found.reasons) if found.reasons else "nothing raises this score", sep="\n")
     if found.decision: _say().print(f"\nproposed: {found.decision.action}" + (f" by {found.decision.channel}" if found.decision.channel else ""), f"because: {found.decision.because}", sep="\n")
 
-# %% ../nbs/80_cli.ipynb #c060
+# %% ../nbs/80_cli.ipynb #c061
 @app.command(epilog=_tail("score", "score 17", "score 17 --as-of 2025-03-03 --json", "score --file request.json"))
 @told
 def score(
@@ -405,7 +414,7 @@ def score(
     if as_json: return _answer(asdict(asked.score) | dict(band=asked.band, eligible=asked.eligible))
     _say().print(_heading(asked.score, asked.band, asked.eligible), "", _reason_rows(asked.score.reasons) if asked.score.reasons else "nothing raises this score", sep="\n")
 
-# %% ../nbs/80_cli.ipynb #c061
+# %% ../nbs/80_cli.ipynb #c062
 @app.command(epilog=_tail("explain", "explain 17", "explain 17 --as-of 2025-03-03", "explain 17 --json"))
 @told
 def explain(customer:Customer, root:Root=pipeline.DEFAULT_ROOT, as_of:AsOf=None, as_json:Json=False)->None:
@@ -416,7 +425,7 @@ def explain(customer:Customer, root:Root=pipeline.DEFAULT_ROOT, as_of:AsOf=None,
         return _answer(kept | dict(band=asked.band, eligible=asked.eligible, base=asked.base, reasons=[asdict(r) for r in asked.story]))
     _say().print(_heading(asked.score, asked.band, asked.eligible), "", waterfall(asked), sep="\n")
 
-# %% ../nbs/80_cli.ipynb #c062
+# %% ../nbs/80_cli.ipynb #c063
 def bar(
     value:float, # signed
     most:float,  # the largest of the column, > 0
@@ -426,7 +435,7 @@ def bar(
     size = min(round(abs(value) / most * width), width)
     return " " * (width - size) + "█" * size + "│" + " " * width if value < 0 else " " * width + "│" + "█" * size + " " * (width - size)
 
-# %% ../nbs/80_cli.ipynb #c064
+# %% ../nbs/80_cli.ipynb #c065
 def waterfall(
     asked:Asked,
 )->Table: # from what holds for everybody down to the score
@@ -439,7 +448,7 @@ def waterfall(
     table.add_row(f"{asked.score.margin:+.3f}", "", "", f"log-odds; calibrated: {asked.score.probability:.2%}")
     return table
 
-# %% ../nbs/80_cli.ipynb #c066
+# %% ../nbs/80_cli.ipynb #c067
 def planned(
     root:str,     # a folder of results
     customer:int, # who
@@ -453,13 +462,13 @@ def planned(
     tables_of(root, customer)
     raise PredelinquencyError(f"customer {customer} is not in the plan", where=root, remedy="nobody is spoken to while a due is unpaid past its grace, or with less than 90 days of history")
 
-# %% ../nbs/80_cli.ipynb #c067
+# %% ../nbs/80_cli.ipynb #c068
 def _counts(title:str, counts:Mapping[str, int])->Table:
     table = Table(title, "customers", box=None, pad_edge=False)
     for name, count in sorted(counts.items(), key=lambda kv: -kv[1]): table.add_row(name, f"{count:,}")
     return table
 
-# %% ../nbs/80_cli.ipynb #c068
+# %% ../nbs/80_cli.ipynb #c069
 def _show_plan(day:Mapping[str, Any], root:str)->None:
     "The plan of a day on a page."
     from predelinquency.core import from_minor
@@ -467,7 +476,7 @@ def _show_plan(day:Mapping[str, Any], root:str)->None:
                  _counts("action", day["actions"]), "", _counts("why nothing is sent, by the rule that had the last word", {k: v for k, v in day["rules"].items() if k != "best"}),
                  f"\nthe whole story: {root}/reports/decide.ipynb", sep="\n")
 
-# %% ../nbs/80_cli.ipynb #c069
+# %% ../nbs/80_cli.ipynb #c070
 def _show_decision(d:Mapping[str, Any])->None:
     "One decision on a page: what, why, in which words, and every no."
     from rich.panel import Panel
@@ -478,11 +487,11 @@ def _show_decision(d:Mapping[str, Any])->None:
     for r in d["refusals"]: table.add_row(r["rule"], r["action"] or "every one", r["channel"] or "every one", escape(r["sentence"]))
     if d["refusals"]: _say().print("", table, sep="\n")
 
-# %% ../nbs/80_cli.ipynb #c070
+# %% ../nbs/80_cli.ipynb #c071
 LEDGER = "PREDELINQUENCY_LEDGER" # environment: the ledger's address, when it is not the SQLite file beside the results
 LedgerUrl = Annotated[str | None, typer.Option(metavar="URL", help=f"The ledger, e.g. postgresql://user@host/name. [default: ${LEDGER}, or ledger.db in the folder of results]")]
 
-# %% ../nbs/80_cli.ipynb #c071
+# %% ../nbs/80_cli.ipynb #c072
 def ledger_of(
     root:str,             # a folder of results
     given:str|None=None,  # what was typed
@@ -490,7 +499,7 @@ def ledger_of(
     "Which ledger is meant."
     return given or os.environ.get(LEDGER) or f"sqlite:///{root}/ledger.db"
 
-# %% ../nbs/80_cli.ipynb #c073
+# %% ../nbs/80_cli.ipynb #c074
 def _record(root:str, url:str, as_json:bool)->None:
     "Append what the latest snapshot says."
     from predelinquency import service
@@ -498,7 +507,7 @@ def _record(root:str, url:str, as_json:bool)->None:
     if as_json: return _answer(done)
     _say().print(f"recorded of {done['as_of']}: {done['scores']:,} scores and {done['decisions']:,} decisions; the snapshot has {done['of']:,}, the others were in the ledger already")
 
-# %% ../nbs/80_cli.ipynb #c074
+# %% ../nbs/80_cli.ipynb #c075
 @app.command(epilog=_tail("decide", "decide", "decide 17", "decide 17 --json", "decide --record --ledger sqlite:///data/ledger.db"))
 @told
 def decide(
@@ -515,7 +524,7 @@ def decide(
     if as_json: return _answer(found)
     _show_plan(found, root) if customer is None else _show_decision(found)
 
-# %% ../nbs/80_cli.ipynb #c076
+# %% ../nbs/80_cli.ipynb #c077
 @app.command(epilog=_tail("final", 'final --by "A. Owner" --reason "before the first use"', "final --log", 'final --root data/runs/try --by me --reason "a rehearsal"'))
 @told
 def final(
@@ -534,13 +543,13 @@ def final(
     if as_json: return _answer(line)
     _say().print(_opening(line), f"written to {path}: commit it; `make run` takes it into the pack" if not line["rehearsal"] else f"a rehearsal, written to {path}", sep="\n")
 
-# %% ../nbs/80_cli.ipynb #c077
+# %% ../nbs/80_cli.ipynb #c078
 def _opening(line:Mapping[str, Any])->str:
     "One line of the log, as people read it."
     from predelinquency.model import final as room
     return f"{line['opened_on']} version {line['version']} by {line['by']} ({line['reason']}), {line['onsets']:,} missed payments of {line['customers']:,} customers: {room.in_words(line['figures'])}"
 
-# %% ../nbs/80_cli.ipynb #c079
+# %% ../nbs/80_cli.ipynb #c080
 def free(
     port:int,              # 1–65535
     host:str="127.0.0.1",  # an address of this machine
@@ -552,16 +561,16 @@ def free(
         except OSError: return False
     return True
 
-# %% ../nbs/80_cli.ipynb #c080
+# %% ../nbs/80_cli.ipynb #c081
 PORTS = {"serve": 3000, "dashboard": 8866}
 
-# %% ../nbs/80_cli.ipynb #c081
+# %% ../nbs/80_cli.ipynb #c082
 def _check_port(command:str, host:str, port:int)->None:
     "Refuse a port where somebody else already listens, before anything is started."
     if free(port, host): return
     raise StoreError(f"port {port} is taken", where=host, remedy=f"end what runs there, or choose another one: `predelinquency {command} --port {port + 1}`")
 
-# %% ../nbs/80_cli.ipynb #c082
+# %% ../nbs/80_cli.ipynb #c083
 def _until_stopped(serve:Callable[[], int])->None:
     "Run a server; Ctrl-C and a polite kill are its normal end."
     signal.signal(signal.SIGTERM, _on_termination)
@@ -571,11 +580,11 @@ def _until_stopped(serve:Callable[[], int])->None:
     if not code: return _note("stopped")
     raise StoreError(f"the server ended by itself with code {code}", remedy="what it wrote above says why")
 
-# %% ../nbs/80_cli.ipynb #c083
+# %% ../nbs/80_cli.ipynb #c084
 Host = Annotated[str, typer.Option(help="The address to listen on; 127.0.0.1 is this machine alone.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")]
 
-# %% ../nbs/80_cli.ipynb #c084
+# %% ../nbs/80_cli.ipynb #c085
 @app.command(epilog=_tail("serve", "serve", "serve --root data/runs/try --port 3001", "serve --workers 2 --ledger sqlite:///data/ledger.db"))
 @told
 def serve(
@@ -591,7 +600,7 @@ def serve(
     def ready(said:str)->None: _say().print(said, f"try it: {curl(host, port)}", "Ctrl-C ends it", sep="\n", soft_wrap=True)
     _until_stopped(lambda: service.serve(bento if bento.exists() else None, host, port, workers, None if bento.exists() else Path(root)/"model", known, not os.environ.get(service.KEY), ready))
 
-# %% ../nbs/80_cli.ipynb #c085
+# %% ../nbs/80_cli.ipynb #c086
 def curl(
     host:str="127.0.0.1", port:int=PORTS["serve"], # where the service is
 )->str: # to be typed in the project's folder
@@ -599,7 +608,7 @@ def curl(
     key = ' -H "Authorization: Bearer $PREDELINQUENCY_API_KEY"' if os.environ.get("PREDELINQUENCY_API_KEY") else ""
     return f"curl -s http://{host}:{port}/v1/score -H 'Content-Type: application/json'{key} -d @predelinquency/example.json"
 
-# %% ../nbs/80_cli.ipynb #c087
+# %% ../nbs/80_cli.ipynb #c088
 @app.command(epilog=_tail("dashboard", "dashboard", "dashboard --root data/runs/try --port 8867"))
 @told
 def dashboard(root:Root=pipeline.DEFAULT_ROOT, host:Host="127.0.0.1", port:Port=PORTS["dashboard"])->None:
@@ -610,7 +619,7 @@ def dashboard(root:Root=pipeline.DEFAULT_ROOT, host:Host="127.0.0.1", port:Port=
     def ready(url:str)->None: threading.Thread(target=_announce, args=(url, host, port), daemon=True).start()
     _until_stopped(lambda: views.serve(root, host, port, say=ready))
 
-# %% ../nbs/80_cli.ipynb #c088
+# %% ../nbs/80_cli.ipynb #c089
 def _announce(url:str, host:str, port:int)->None:
     "Say the address as soon as somebody listens there."
     while True:
@@ -618,7 +627,7 @@ def _announce(url:str, host:str, port:int)->None:
         except OSError: time.sleep(.1)
         else: return _say().print(f"ready: {url}", "Ctrl-C ends it", sep="\n", soft_wrap=True)
 
-# %% ../nbs/80_cli.ipynb #c090
+# %% ../nbs/80_cli.ipynb #c091
 @dataclass(frozen=True)
 class Finding:
     "One line of the doctor's table."
@@ -627,13 +636,13 @@ class Finding:
     found: str
     remedy: str = ""
 
-# %% ../nbs/80_cli.ipynb #c091
+# %% ../nbs/80_cli.ipynb #c092
 def check_python()->Finding:
     "The interpreter's version."
     version = ".".join(map(str, sys.version_info[:3]))
     return Finding("Python", sys.version_info >= (3, 11), version, "install Python 3.11 or later, delete .venv, run `make`")
 
-# %% ../nbs/80_cli.ipynb #c092
+# %% ../nbs/80_cli.ipynb #c093
 def locked(
     lock:Path, # requirements.lock
 )->dict[str, str]: # package → version, for this interpreter and system
@@ -643,7 +652,7 @@ def locked(
     wanted = [Requirement(line) for line in lines]
     return {r.name: str(r.specifier).removeprefix("==") for r in wanted if r.marker is None or r.marker.evaluate()}
 
-# %% ../nbs/80_cli.ipynb #c093
+# %% ../nbs/80_cli.ipynb #c094
 def check_environment(
     project:Path, # holds requirements.lock
 )->Finding:
@@ -653,7 +662,7 @@ def check_environment(
     found = "as locked" if not other else f"{len(other)} packages differ: {', '.join(other[:3])}"
     return Finding("packages", not other, found, "run `make setup`")
 
-# %% ../nbs/80_cli.ipynb #c094
+# %% ../nbs/80_cli.ipynb #c095
 def check_disk(
     project:Path,     # where results go
     need_gb:float=5., # the default world, its features, DVC's copy, and room to replace them
@@ -662,7 +671,7 @@ def check_disk(
     free = shutil.disk_usage(project).free / 1e9
     return Finding("disk", free >= need_gb, f"{free:,.0f} GB free", f"free {need_gb:.0f} GB, or make a smaller world: `make run CUSTOMERS=2000`")
 
-# %% ../nbs/80_cli.ipynb #c095
+# %% ../nbs/80_cli.ipynb #c096
 def check_memory(
     need_gb:float=4., # the peak of the default run
 )->Finding:
@@ -674,16 +683,16 @@ def check_memory(
         free = kilobytes.get("MemAvailable", 0) / 1e6
     return Finding("memory", free >= need_gb, f"{free:,.1f} GB available", f"close something: the default run peaks below {need_gb:.0f} GB")
 
-# %% ../nbs/80_cli.ipynb #c096
+# %% ../nbs/80_cli.ipynb #c097
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "firefox")
 
-# %% ../nbs/80_cli.ipynb #c097
+# %% ../nbs/80_cli.ipynb #c098
 def check_browser()->Finding:
     "A browser shows the page and JupyterLab, here or on another machine; the tests of the page drive chromium."
     found = next((shutil.which(b) for b in BROWSERS if shutil.which(b)), None)
     return Finding("browser", None, found or "none found here", "" if found else "commands print an address that any browser can open; the tests of the page want chromium (Debian and Ubuntu: apt-get install chromium)")
 
-# %% ../nbs/80_cli.ipynb #c098
+# %% ../nbs/80_cli.ipynb #c099
 def check_repository(
     project:Path, # a git clone
 )->Finding:
@@ -692,7 +701,7 @@ def check_repository(
                                 ".dvc/config": (project/".dvc/config").exists()}.items() if not here]
     return Finding("git and DVC", not absent, f"missing: {', '.join(absent)}" if absent else "ready", "clone the repository with git, then `make setup`")
 
-# %% ../nbs/80_cli.ipynb #c099
+# %% ../nbs/80_cli.ipynb #c100
 def check_export(
     project:Path, # its notebooks and package
 )->Finding:
@@ -700,7 +709,7 @@ def check_export(
     old = pipeline.stale(project)
     return Finding("export", not old, f"changed and not exported: {', '.join(old)}" if old else "the package is what the notebooks say", "run any stage, or `nbdev_export`")
 
-# %% ../nbs/80_cli.ipynb #c100
+# %% ../nbs/80_cli.ipynb #c101
 def check_port(
     command:str, # serve or dashboard
 )->Finding:
@@ -708,7 +717,7 @@ def check_port(
     port = PORTS[command]
     return Finding(f"port of {command}", None, f"{port} is free" if free(port) else f"{port} is taken, perhaps by a {command} that runs", f"another one: `predelinquency {command} --port {port + 1}`")
 
-# %% ../nbs/80_cli.ipynb #c101
+# %% ../nbs/80_cli.ipynb #c102
 def check_results(
     root:Path, # a folder of results
 )->Finding:
@@ -717,7 +726,7 @@ def check_results(
     absent = [s.name for s in stages if not all(Path(p).exists() for p in pipeline.place(s, root).values())]
     return Finding("results", None, f"not yet made in {root}: {', '.join(absent)}" if absent else f"complete in {root}", "`make run` makes them")
 
-# %% ../nbs/80_cli.ipynb #c102
+# %% ../nbs/80_cli.ipynb #c103
 def check_ledger(
     url:str|None, # None: no address was given
 )->Finding:
@@ -734,7 +743,7 @@ def check_ledger(
     except (StoreError, ModuleNotFoundError) as e: return Finding("ledger", False, getattr(e, "problem", str(e)), getattr(e, "remedy", "pip install 'predelinquency[postgres]'"))
     return Finding("ledger", True, "empty" if found is None else f"revision {found}")
 
-# %% ../nbs/80_cli.ipynb #c103
+# %% ../nbs/80_cli.ipynb #c104
 def findings(
     project:Path=Path("."), # the project's folder
 )->Iterator[Finding]:
@@ -750,7 +759,7 @@ def findings(
     yield check_results(project/pipeline.DEFAULT_ROOT)
     yield check_ledger(os.environ.get(LEDGER))
 
-# %% ../nbs/80_cli.ipynb #c104
+# %% ../nbs/80_cli.ipynb #c105
 @app.command(epilog=_tail("doctor", "doctor", "doctor --json"))
 @told
 def doctor(as_json:Json=False)->None:

@@ -221,6 +221,13 @@ def test_a_wrong_setting_is_refused_before_anything_runs(toy):
     assert not (toy.folder/"data").exists()
 
 
+@pytest.mark.parametrize("words,said", [(("berca", "."), "there is no such mapping file"), (("berka", "nowhere"), "there is no such folder")])
+def test_a_bank_that_cannot_be_read_leaves_no_folder_of_results(toy, words, said):
+    done = toy.typed("run", "--source", words[0], "--data", words[1])
+    assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
+    assert not (toy.folder/"data").exists()
+
+
 def test_one_stage_for_programs_gives_its_numbers_and_the_last_ones(toy):
     assert json.loads(toy.typed("stage", "simulate", "--set", "simulate.customers=12", "--json").stdout)["before"] == {}
     answer = json.loads(toy.typed("stage", "simulate", "--set", "simulate.customers=13", "--json").stdout)

@@ -199,7 +199,7 @@ def test_a_stage_started_with_a_notebook_newer_than_its_export_exports_first(toy
     for book in sorted((project/"nbs").glob("[0-9]*.ipynb")): shutil.copy(book, toy.folder/"nbs")
     edited = toy.folder/"nbs/00_core.ipynb"
     edited.write_text(edited.read_text().replace("DAY_MS = 86_400_000", "DAY_MS = 24 * 3_600_000"))
-    done = toy.typed("stage", "simulate")
-    assert done.returncode == 0, done.stderr
+    done = toy.typed("stage", "featurize") # which is refused: nobody has simulated
+    assert done.returncode == 1 and "which is not there" in done.stderr
     assert "00_core.ipynb had changed since its export: exported it first" in done.stderr
     assert "DAY_MS = 24 * 3_600_000" in (toy.folder/"predelinquency/core.py").read_text()
