@@ -8,9 +8,9 @@ __all__ = ['NO_DAY', 'FORK', 'NOTHING_DUE', 'PAID', 'MISSED', 'IMMINENT', 'GLANC
            'ELSEWHERE', 'LESSON', 'Ground', 'ground', 'until', 'future_seed', 'watch', 'outcome', 'many', 'futures',
            'Oracle', 'ask', 'shrunk', 'sample', 'soft_auc', 'resampled', 'halves', 'against_replays', 'achievable',
            'Declared', 'unsized', 'line_day', 'first_difference', 'moment_after', 'traces', 'twins', 'recorded',
-           'known', 'risks', 'by_group', 'pushes', 'perturbed', 'hits', 'shuffled', 'told', 'grid', 'reseeded',
-           'top_groups', 'agreement', 'made_by', 'lessons', 'visible_score', 'unbalanced', 'money_conserved',
-           'reachable', 'tale', 'roc_points']
+           'known', 'risks', 'by_group', 'pushes', 'perturbed', 'hits', 'shuffled', 'told', 'beside', 'grid',
+           'reseeded', 'top_groups', 'agreement', 'made_by', 'lessons', 'visible_score', 'unbalanced',
+           'money_conserved', 'reachable', 'tale', 'roc_points']
 
 # %% ../nbs/36_proof.ipynb #c002
 import json
@@ -599,13 +599,22 @@ def told(
     return out | dict(by_stress=by)
 
 # %% ../nbs/36_proof.ipynb #c075
+def beside(
+    reasons:Mapping[str, Any], # from `told`, with cases
+    word:str,                  # of `TABLES`
+)->str:
+    "A share of hits, and what a habit earns."
+    rate, low, high = (reasons[f"perturb_{word}{end}"] for end in ("", "_shuffled_low", "_shuffled_high"))
+    return f"{rate:.0%} (dealt anew {low:.0%}–{high:.0%})"
+
+# %% ../nbs/36_proof.ipynb #c076
 def grid(
     cases:pd.DataFrame, # of `perturbed`
 )->pd.DataFrame:        # (stresses that have cases, groups) 0–1
     "How often each group is among the three that moved most, by what was done."
     return pd.DataFrame({g: [g in top for top in cases["top"]] for g in GROUPS}, index=cases.index).groupby(cases["stress_name"].str.replace("_", " ")).mean()
 
-# %% ../nbs/36_proof.ipynb #c077
+# %% ../nbs/36_proof.ipynb #c078
 def reseeded(
     rows:Mapping[str, train.Rows], # from `train.gather`
     champion:train.Champion,       # whose learner and parameters
@@ -618,7 +627,7 @@ def reseeded(
     settings = replace(p, min_child_weight=min(p.min_child_weight, teach.y.sum() / train.LEAVES), trees=max(p.trees // 3, 1) if few else p.trees)
     return [learners.fit(champion.manifest["champion"], teach.x, teach.y, champion.features, settings, catalogue.monotone(), seed + 1 + k, None if few else (stop.x, stop.y)) for k in range(count)]
 
-# %% ../nbs/36_proof.ipynb #c078
+# %% ../nbs/36_proof.ipynb #c079
 def top_groups(
     fitted:Fitted,
     x:np.ndarray, # (n, n_features) float32, the model's inputs
@@ -628,7 +637,7 @@ def top_groups(
     push = by_group(fitted, x)
     return [{GROUPS[g] for g in row if push[i, g] > 0} for i, row in enumerate(np.argsort(-push, axis=1, kind="stable")[:, :top])]
 
-# %% ../nbs/36_proof.ipynb #c079
+# %% ../nbs/36_proof.ipynb #c080
 def agreement(
     models:Sequence[Fitted], # at least two
     x:np.ndarray,            # (n, n_features) rows whose reasons are read
@@ -638,13 +647,13 @@ def agreement(
     shared = [len(a & b) / len(a | b) if a | b else 1. for i, one in enumerate(tops) for other in tops[i + 1:] for a, b in zip(one, other, strict=True)]
     return float(np.mean(shared)) if shared else float("nan")
 
-# %% ../nbs/36_proof.ipynb #c081
+# %% ../nbs/36_proof.ipynb #c082
 RECIPE = "recipe.json" # in the folder of the truth
 
-# %% ../nbs/36_proof.ipynb #c082
+# %% ../nbs/36_proof.ipynb #c083
 SOFT = {"contact_share", "customers_per_part", "train_share", "stop_share", "calibrate_share", "test_share", "min_history_days"} # play no part in a life
 
-# %% ../nbs/36_proof.ipynb #c083
+# %% ../nbs/36_proof.ipynb #c084
 def made_by(
     truth:Path|str, # folder of the planted truth
     base:Base,      # the periods of today
@@ -658,12 +667,12 @@ def made_by(
         raise ParamsError(f"base.{other[0]} is {getattr(base, other[0])!r}, the world was made with {getattr(found.base, other[0])!r}", where=str(path), remedy="run the simulate stage again")
     return found
 
-# %% ../nbs/36_proof.ipynb #c087
+# %% ../nbs/36_proof.ipynb #c088
 KEPT = .05   # share of the rows without a miss that teach
 ELSEWHERE = 700_000_000 # first customer number of those who only teach here: nobody else's
 LESSON = 7_004 # purpose of a draw
 
-# %% ../nbs/36_proof.ipynb #c088
+# %% ../nbs/36_proof.ipynb #c089
 def lessons(
     made:Settings,  # the world
     base:Base,      # horizon, grace, history
@@ -678,7 +687,7 @@ def lessons(
     keep = (y == 1) | (_draws(made.base.seed, rows["customer_id"].to_numpy(np.int64), day, LESSON) < KEPT)
     return offline.matrix(raw, rows.loc[keep, ["customer_id", "as_of"]]).astype(np.float32), y[keep]
 
-# %% ../nbs/36_proof.ipynb #c089
+# %% ../nbs/36_proof.ipynb #c090
 def visible_score(
     made:Settings, base:Base, # the world; horizon, grace, history
     p:Train,                  # of the champion; grown with the evidence
@@ -697,7 +706,7 @@ def visible_score(
     fits = [learners.fit(name, seen[~held], y[~held], NAMES, large, catalogue.monotone(), made.base.seed, stop) for name in train.BOOSTERS]
     return np.mean([learners.predict_margin(f, x.astype(np.float32)) for f in fits], axis=0)
 
-# %% ../nbs/36_proof.ipynb #c091
+# %% ../nbs/36_proof.ipynb #c092
 @kernel
 def unbalanced(w:Any, who:Any, t:Any, raw_t:Any, s:Any, raw_s:Any, log:Any)->int: # world, (n,) customers, scratch; how many evenings
     "Evenings on which somebody's money does not add up to nothing."
@@ -710,7 +719,7 @@ def unbalanced(w:Any, who:Any, t:Any, raw_t:Any, s:Any, raw_s:Any, log:Any)->int
             if s[0].money.sum() != 0: wrong += 1
     return wrong
 
-# %% ../nbs/36_proof.ipynb #c092
+# %% ../nbs/36_proof.ipynb #c093
 def money_conserved(
     w:Ground, customers:np.ndarray, # the world; (n,) whom to follow
 )->bool:
@@ -718,7 +727,7 @@ def money_conserved(
     t, s = np.zeros(1, PERSON), np.zeros(1, LIFE)
     return unbalanced(w, np.asarray(customers, np.int64), t, t.view(np.int64).reshape(1, -1), s, s.view(np.int64).reshape(1, -1), np.zeros((1, LOG_WIDTH), np.int64)) == 0
 
-# %% ../nbs/36_proof.ipynb #c094
+# %% ../nbs/36_proof.ipynb #c095
 def reachable(
     truth:Path|str, *folders:Path|str, # the planted truth, and folders of tables that features and models read
     inputs:Sequence[str]=(),           # of the model
@@ -728,7 +737,7 @@ def reachable(
     outside = {*inputs}.union(*(columns(folder) for folder in folders))
     return sorted((columns(truth) - {"customer_id"}) & outside)
 
-# %% ../nbs/36_proof.ipynb #c096
+# %% ../nbs/36_proof.ipynb #c097
 def tale(
     pair:Any,        # a row of `perturbed`
     portrait:str="", # who it is, in one sentence
@@ -743,7 +752,7 @@ def tale(
         f"- **What the model says.** {pair.score:.1%}, and **{pair.twin_score:.1%}** for the twin, from what a bank can see.",
         f"- **Why, it says.** {', '.join(pair.top) or 'nothing'} moved most; declared were {' and '.join(d.groups)}. {named}."])
 
-# %% ../nbs/36_proof.ipynb #c097
+# %% ../nbs/36_proof.ipynb #c098
 def roc_points(
     score:np.ndarray, y:np.ndarray, weight:np.ndarray, # (n,) higher is riskier; 0/1; rows each one stands for
     name:str,      # of the curve
