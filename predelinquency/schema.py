@@ -254,6 +254,8 @@ def validate(
     if missing:
         raise SchemaError(f"table {table.name} lacks column {', '.join(missing)}; it has {', '.join(map(str, frame.columns))}", where=where,
                           remedy="add the column, or map it in the mapping file")
+    if extra := [str(c) for c in frame.columns if c not in table.names]:
+        raise SchemaError(f"table {table.name} has column {', '.join(extra)}, which its contract does not know", where=where, remedy="leave it out")
     try: contract(table).validate(frame, lazy=True, inplace=True) # no check changes a value, so no copy is needed
     except errors.SchemaErrors as e: raise SchemaError(_explain(table, frame, e.failure_cases), where=where, remedy=_remedy(table, e.failure_cases)) from None
     return frame[table.names]
@@ -267,19 +269,23 @@ def _explain(table:Table, frame:pd.DataFrame, cases:pd.DataFrame)->str:
         rows = [int(i) for i in pd.to_numeric(group["index"], errors="coerce").dropna().unique()]
         if check in rules: found = [f"row {i}: " + ", ".join(f"{c}={frame[c].loc[i]}" for c in rules[check].shows) for i in rows[:3]]
         elif check == "type": found = [f"its type is {frame[column].dtype}"]
-        else: found = [f"row {i}: {frame[column].loc[i]!r}" for i in rows[:3]] if column in frame else [str(group["failure_case"].iloc[0])]
+        else: found = [f"row {i}: {_plain(frame[column].loc[i])!r}" for i in rows[:3]]
         expected = check if check in rules else f"column {column} must be {columns[column].expected() if column in columns else check}"
         lines.append(f"table {table.name}: {expected}; {max(len(rows), 1)} broken: " + "; ".join(found))
     return "\n  ".join(lines)
 
 # %% ../nbs/01_schema.ipynb #c036
+def _plain(value:Any)->Any: return value.item() if isinstance(value, np.generic) else value
+
+# %% ../nbs/01_schema.ipynb #c037
 def _remedy(table:Table, cases:pd.DataFrame)->str:
     remedies = {c.name: c.remedy for c in table.columns} | {r.name: r.remedy for r in table.rules}
     whole = {r.name for r in table.rules} # pandera repeats a row's rule for every column
-    found = [remedies.get(k if k in whole else c) for c, k in zip(cases["column"], cases["check"], strict=True)]
+    kinds = {c.name: f"make {c.name} a column of {c.kind}" for c in table.columns}
+    found = [kinds.get(c) if k == "type" else remedies.get(k if k in whole else c) for c, k in zip(cases["column"], cases["check"], strict=True)]
     return "; ".join(dict.fromkeys(f for f in found if f)) or "correct these rows at their source"
 
-# %% ../nbs/01_schema.ipynb #c041
+# %% ../nbs/01_schema.ipynb #c042
 @dataclass(frozen=True, order=True)
 class Part:
     "A range of customers, `low <= customer_id < high`, and the file name that says so."
@@ -294,7 +300,7 @@ class Part:
         low, high = path.stem.split("-")[1:]
         return cls(int(low), int(high) + 1)
 
-# %% ../nbs/01_schema.ipynb #c042
+# %% ../nbs/01_schema.ipynb #c043
 def ranges(
     customers:int, # how many customers, numbered from 0
     size:int,      # customers in a part, >= 1
@@ -302,16 +308,16 @@ def ranges(
     "Cut a population into parts."
     return [Part(low, min(low + size, customers)) for low in range(0, customers, size)]
 
-# %% ../nbs/01_schema.ipynb #c043
+# %% ../nbs/01_schema.ipynb #c044
 _ARROW: dict[str, pa.DataType] = {"int64": pa.int64(), "int32": pa.int32(), "float32": pa.float32(), "float64": pa.float64(), "bool": pa.bool_(),
           "text": pa.dictionary(pa.int32(), pa.string()), "time": pa.timestamp("ms"), "word": pa.dictionary(pa.int8(), pa.string())}
 
-# %% ../nbs/01_schema.ipynb #c044
+# %% ../nbs/01_schema.ipynb #c045
 def arrow_schema(table:Table)->pa.Schema:
     "The Arrow schema of a table."
     return pa.schema([pa.field(c.name, _ARROW[c.kind], nullable=c.nullable) for c in table.columns])
 
-# %% ../nbs/01_schema.ipynb #c045
+# %% ../nbs/01_schema.ipynb #c046
 def _write_file(table:Table, frame:pd.DataFrame, path:Path)->None:
     words = [c.name for c in table.columns if c.kind in ("text", "word")]
     delta = {c.name: "DELTA_BINARY_PACKED" for c in table.columns if c.kind in ("int64", "int32", "time")}
@@ -319,7 +325,7 @@ def _write_file(table:Table, frame:pd.DataFrame, path:Path)->None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(arrow, path, compression="zstd", compression_level=1, use_dictionary=words, column_encoding=delta, write_statistics=["customer_id"])
 
-# %% ../nbs/01_schema.ipynb #c046
+# %% ../nbs/01_schema.ipynb #c047
 class Writer:
     "Takes validated parts; made by `writing`."
     def __init__(self, tables:Mapping[str, Table], drafts:Mapping[str, Path]): self.tables, self.drafts = tables, drafts
@@ -337,7 +343,7 @@ class Writer:
                 raise SchemaError(f"table {name} holds customers {ids.min()}–{ids.max()}, outside {part.low}–{part.high - 1}", where=part.file)
             _write_file(table, frame, self.drafts[name]/part.file)
 
-# %% ../nbs/01_schema.ipynb #c047
+# %% ../nbs/01_schema.ipynb #c048
 @contextmanager
 def writing(
     folder:Path|str,                        # each table becomes a folder below it
@@ -349,7 +355,7 @@ def writing(
         for draft in drafts.values(): draft.mkdir()
         yield Writer({t.name: t for t in tables}, drafts)
 
-# %% ../nbs/01_schema.ipynb #c048
+# %% ../nbs/01_schema.ipynb #c049
 def write(
     folder:Path|str,    # the table becomes a folder below it
     table:Table,        # its contract
@@ -359,7 +365,7 @@ def write(
     high = int(frame["customer_id"].max()) + 1 if len(frame) else 0
     with writing(folder, [table]) as w: w.add(Part(0, max(high, 1)), {table.name: frame})
 
-# %% ../nbs/01_schema.ipynb #c049
+# %% ../nbs/01_schema.ipynb #c050
 def parts(
     folder:Path|str, # where the tables are
     name:str,        # table name
@@ -369,7 +375,7 @@ def parts(
     if not found: raise SchemaError(f"there is no table {name!r}", where=str(folder), remedy="run the stage that writes it: `predelinquency stage --help` lists them")
     return found
 
-# %% ../nbs/01_schema.ipynb #c050
+# %% ../nbs/01_schema.ipynb #c051
 def read_arrow(
     folder:Path|str, name:str,       # where, and which table
     part:Part|None=None,             # one part, or all of them
@@ -380,7 +386,7 @@ def read_arrow(
     try: return pa.concat_tables([pq.read_table(f, columns=columns) for f in files]).unify_dictionaries()
     except (OSError, pa.ArrowInvalid) as e: raise SchemaError(f"cannot be read as Parquet ({str(e).splitlines()[0]})", where=str(files[0]), remedy="run the stage that writes it again") from e
 
-# %% ../nbs/01_schema.ipynb #c051
+# %% ../nbs/01_schema.ipynb #c052
 def read(
     folder:Path|str, name:str,   # where, and which table
     part:Part|None=None,         # one part, or all of them
@@ -393,7 +399,7 @@ def read(
     frame = pd.DataFrame({f.name: table[f.name].to_pandas(types_mapper=nullable.get if f.name in has_null else None) for f in table.schema})
     return frame
 
-# %% ../nbs/01_schema.ipynb #c056
+# %% ../nbs/01_schema.ipynb #c057
 @dataclass(frozen=True)
 class Reason:
     "Why a score is what it is: one feature's push, in words."
@@ -404,7 +410,7 @@ class Reason:
     analyst: str          # wording for staff
     customer: str | None  # wording a customer may read; None when it must not be said
 
-# %% ../nbs/01_schema.ipynb #c057
+# %% ../nbs/01_schema.ipynb #c058
 @dataclass(frozen=True)
 class Score:
     "One customer's risk at one moment."
@@ -416,7 +422,7 @@ class Score:
     reasons: tuple[Reason, ...] = ()
     feature_hash: str = ""      # fingerprint of the feature row it was made from; "" when that was not kept
 
-# %% ../nbs/01_schema.ipynb #c060
+# %% ../nbs/01_schema.ipynb #c061
 @dataclass(frozen=True)
 class Refusal:
     "One rule that said no."
@@ -425,7 +431,7 @@ class Refusal:
     action: str = ""        # the action it stopped; empty: every one
     channel: str = ""       # the channel it stopped; empty: every one
 
-# %% ../nbs/01_schema.ipynb #c061
+# %% ../nbs/01_schema.ipynb #c062
 @dataclass(frozen=True)
 class Decision:
     "What is done for one customer on one day, and why."
@@ -451,7 +457,7 @@ class Decision:
     message: str = ""                 # what the customer will read or hear
     refusals: tuple[Refusal, ...] = ()
 
-# %% ../nbs/01_schema.ipynb #c062
+# %% ../nbs/01_schema.ipynb #c063
 @dataclass(frozen=True)
 class Outcome:
     "What became of one decision, once it can be known."
@@ -464,11 +470,11 @@ class Outcome:
     opted_out: bool = False    # asked for no more messages
     complained: bool = False
 
-# %% ../nbs/01_schema.ipynb #c064
+# %% ../nbs/01_schema.ipynb #c065
 CONTACT_STATES = ("queued", "sent", "failed", "withdrawn") # the last two reached nobody
 REPLY_KINDS = ("accepts", "declines", "asks", "stop", "complains", "other")
 
-# %% ../nbs/01_schema.ipynb #c065
+# %% ../nbs/01_schema.ipynb #c066
 @dataclass(frozen=True)
 class Contact:
     "One step of one message on its way to a customer."
@@ -484,7 +490,7 @@ class Contact:
     subject: str = ""
     message: str = ""            # what the customer reads or hears
 
-# %% ../nbs/01_schema.ipynb #c066
+# %% ../nbs/01_schema.ipynb #c067
 @dataclass(frozen=True)
 class Reply:
     "Something a customer told us."
