@@ -104,6 +104,7 @@ class Evaluate:
     strangers: int
     final: int
     shock_customers: int
+    shock_days: int
     shock_work: float
     shock_prices: float
 

@@ -38,9 +38,9 @@ def test_everything_before_its_day_is_as_it_was_and_much_after_it_is_not(lived):
     assert pay[1] < pay[0] and bills[1] < bills[0] < 0
 
 
-def test_it_begins_on_the_first_judged_day_and_hits_work_alone(settings):
+def test_it_begins_some_days_before_the_first_judged_week_and_hits_work_alone(settings):
     hard = shock.declared(settings.base, settings.evaluate)
-    assert hard.on == lb.blocks(settings.base)["test"][0]
+    assert hard.on == lb.blocks(settings.base)["test"][0] - settings.evaluate.shock_days
     ratio = hard.stresses() / shock.stress_matrix()
     assert (ratio[:3, 0] == settings.evaluate.shock_work).all() and (ratio[3:] == 1).all() and (ratio[:, 1:] == 1).all()
     with pytest.raises(ParamsError, match="factors above 0"): shock.declared(settings.base, replace(settings.evaluate, shock_work=0.))
@@ -72,11 +72,11 @@ def test_a_month_with_too_few_misses_says_nothing(settings):
     assert found["by_month"]["2025-04"] == dict(auc=None, why="too few customers missed a payment") and found["by_month"]["2025-05"]["auc"] is not None
 
 
-def test_the_evaluation_tells_what_the_shock_does(trained):
+def test_the_evaluation_tells_what_the_shock_does(trained, settings):
     metrics = json.loads((trained/"reports/metrics.json").read_text())
     base = params.section(params.Base, json.loads((trained/"model/manifest.json").read_text())["params"]["base"])
     found = metrics["shock"]
-    assert found["customers"] <= 600 and to_day(found["begins"]) == lb.blocks(base)["test"][0]
+    assert found["customers"] <= 600 and to_day(found["begins"]) == lb.blocks(base)["test"][0] - settings.evaluate.shock_days
     assert found["missed_share"] > found["missed_share_calm"] and found["auc"] is not None and found["observed_expected"] > found["observed_expected_calm"]
     assert metrics["headline"]["customers"] > 600, "the shocked are in no other figure"
     assert "The same customers with and without the shock" in (trained/"reports/evaluate.ipynb").read_text()
