@@ -46,7 +46,7 @@ def declared(
     "The shock of the parameters."
     if min(settings.shock_work, settings.shock_prices) <= 0:
         raise ParamsError(f"evaluate.shock_work is {settings.shock_work:g}, evaluate.shock_prices {settings.shock_prices:g}", where="params.yaml", remedy="use factors above 0; 1 changes nothing")
-    return Shock(int(lb.blocks(base)["test"][0]), settings.shock_work, settings.shock_prices)
+    return Shock(int(lb.blocks(base)["test"][0]) - settings.shock_days, settings.shock_work, settings.shock_prices)
 
 # %% ../nbs/76_shock.ipynb #c009
 def _one(p:Settings, who:int, shock:Shock, days:np.ndarray, tables:tuple[Any, Any, Any], t:Any, s:Any, log:np.ndarray)->None:
