@@ -1235,7 +1235,7 @@ class Client:
 
     def _ask(self, method:str, path:str, body:bytes|None=None)->Any:
         import httpx
-        where = f"{self.http.base_url}{path.removeprefix('/')}"
+        where = f"{str(self.http.base_url).rstrip('/')}/{path.removeprefix('/')}"
         try: answer = self.http.request(method, path, content=body, headers={"Content-Type": "application/json"} if body else None)
         except httpx.HTTPError as e: raise ServiceError(f"cannot be reached ({type(e).__name__})", where=where, remedy="is it running? `make serve` starts it") from None
         if answer.is_success: return answer.json()
