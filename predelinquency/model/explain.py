@@ -548,7 +548,7 @@ def worth_telling(
     most:int=300,             # of each
 )->tuple[pd.DataFrame, pd.DataFrame]: # rows at or above the threshold, and rows of all: `predictions`, evenly spaced
     "Test rows whose reasons are told, and test rows of everybody."
-    test = predictions[(predictions.split == "test") & (predictions["repeat"] <= 0) & predictions.eligible & ~predictions.imminent & predictions.target.notna()]
+    test = predictions[predictions.split.isin(["test", "fold"]) & (predictions["repeat"] <= 0) & predictions.eligible & ~predictions.imminent & predictions.target.notna()]
     def some(rows:pd.DataFrame)->pd.DataFrame: return rows.iloc[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)]
     return some(test[test.probability >= threshold]), some(test)
 

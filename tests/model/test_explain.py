@@ -381,5 +381,7 @@ def test_scores_worth_telling_are_of_test_customers_with_a_known_outcome_at_the_
     asked, everybody = explain.worth_telling(known, .6)
     assert len(asked) == len(everybody) == 300 and asked.probability.min() >= .6 and everybody.probability.min() < .01
     for some in (asked, everybody): assert (some.split == "test").all() and some.eligible.all() and not some.imminent.any() and some.target.notna().all() and (some["repeat"] <= 0).all() and some.customer_id.is_unique
+    folds, _ = explain.worth_telling(known.assign(split=known.split.replace("test", "fold")), .6)
+    assert folds.index.equals(asked.index)
     none, _ = explain.worth_telling(known, 2.)
     assert len(none) == 0 and explain.fidelity({k: np.empty((0, 3)) for k in ("reasons", "gain", "random")}, np.empty(0), 1)["deletion_over_random"] is None
