@@ -486,7 +486,7 @@ def test_the_client_says_what_the_service_said(client:service.Client)->None:
 
 
 def test_the_client_says_when_nobody_is_there()->None:
-    with service.Client("http://127.0.0.1:9") as nobody, pytest.raises(service.ServiceError, match="make serve"): nobody.model()
+    with service.Client("http://127.0.0.1:9") as nobody, pytest.raises(service.ServiceError, match="(?s)http://127.0.0.1:9/v1/model.*make serve"): nobody.model()
 
 
 def test_refusals_belong_to_the_family()->None: assert issubclass(service.Refused, PredelinquencyError) and issubclass(service.ServiceError, PredelinquencyError)
