@@ -66,8 +66,8 @@ final: $(READY) ## the final hold-out for the model in data, once for its versio
 rollback: $(READY) ## the model before this one: its lock and figures from git, its files from DVC, the registry's alias; refuses when it cannot
 	@python -c "import typer; from predelinquency import cli; from predelinquency.model import promotion; typer.run(cli.told(lambda: print('model {version} is back (was {was}), as of commit {commit}; parameters and code are still those of today: commit this, and set them back before the next run'.format(**promotion.rollback()))))"
 
-PROOF ?= prove.rows=14000 prove.replays=4000 prove.pairs=3000 prove.pair_replays=1000 prove.visible_customers=50000 prove.world_customers=2500
-proof: $(READY) ## what was achievable, at full length (half an hour), on the results in data or in ROOT=folder; the next run takes its figures over
+PROOF ?= prove.rows=14000 prove.replays=4000 prove.visible_customers=50000 prove.world_customers=2500
+proof: $(READY) ## what was achievable, at full length (20 CPU minutes), on the results in data or in ROOT=folder; the next run takes its figures over
 	@rm -rf data/runs/proof && mkdir -p data/runs/proof/reports
 	@for d in raw truth features model; do ln -s '$(abspath $(or $(ROOT),data))'/$$d data/runs/proof/$$d; done; cp '$(or $(ROOT),data)'/reports/{simulate,featurize,train}.json data/runs/proof/reports
 	@predelinquency stage prove --root data/runs/proof $(foreach s,$(PROOF),--set '$(s)') $(SETS)
