@@ -1,13 +1,15 @@
 """The service over HTTP on loopback: `python benchmarks/service.py [--root data] [--seconds 20]`.
 
 In one run: scores of the Bento, an empty route of the same Bento, and a plain FastAPI handler under uvicorn. First 50 requests a second whether or not the last one has come back (open loop: each is timed from the
-moment at which it was due), then as many as two workers answer over 16 connections (closed loop). The asking side is a process of its own, on the same cores.
+moment at which it was due), then as many as two workers answer over 16 connections (closed loop). The asking side is a process of its own, on the same cores. What others take of them is seen from the CPU time
+of an answer, on both sides, which stands beside; the last column is what all cores would give at that price if they had nothing else to do.
 """
 import argparse
 import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,6 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 KEY = "a-key-for-measuring-only"
 PLAIN = """
@@ -39,16 +42,29 @@ uvicorn.Server(uvicorn.Config(app, access_log=False, log_level="error")).run(soc
 
 # --- the asking side: prepared bytes over plain sockets, so that little of the two cores goes to it
 
-class Line:
+class Line(asyncio.Protocol):
     "One connection."
-    async def open(self, port): self.reader, self.writer = await asyncio.open_connection("127.0.0.1", port)
+    async def open(self, port): self.transport, _ = await asyncio.get_running_loop().create_connection(lambda: self, "127.0.0.1", port)
 
-    async def ask(self, message):
-        self.writer.write(message)
-        head = await self.reader.readuntil(b"\r\n\r\n")
-        length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
-        await self.reader.readexactly(length)
-        return int(head.split(b" ", 2)[1])
+    def ask(self, message):
+        self.got, self.whole, self.status = b"", 0, asyncio.get_running_loop().create_future()
+        self.transport.write(message)
+        return self.status
+
+    def data_received(self, data):
+        self.got += data
+        if not self.whole and (end := self.got.find(b"\r\n\r\n")) >= 0: self.whole = end + 4 + int(re.search(rb"(?i)\ncontent-length: *(\d+)", self.got[:end])[1])
+        if self.whole and len(self.got) >= self.whole: self.status.set_result(int(self.got[9:12]))
+
+    def connection_lost(self, problem):
+        if not self.status.done(): self.status.set_exception(problem or ConnectionError("the server hung up"))
+
+
+def cpu_seconds(pid):
+    "Of a process and all below it."
+    top = psutil.Process(pid)
+    times = [p.cpu_times() for p in (top, *top.children(recursive=True))]
+    return sum(t.user + t.system for t in times)
 
 
 async def steady(port, messages, seconds, rate):
@@ -77,8 +93,8 @@ async def steady(port, messages, seconds, rate):
     return dict(p50=float(np.percentile(took, 50)), p99=float(np.percentile(took, 99)), worst=max(took), n=len(took), wrong=wrong)
 
 
-async def flat_out(port, messages, seconds, lines=16):
-    "Closed loop: answers a second."
+async def flat_out(port, messages, seconds, server, lines=16):
+    "Closed loop: answers a second, and milliseconds of CPU an answer on either side."
     done, wrong, until = 0, 0, time.perf_counter() + seconds
 
     async def one(offset):
@@ -89,16 +105,18 @@ async def flat_out(port, messages, seconds, lines=16):
         while time.perf_counter() < until:
             wrong += await line.ask(messages[i % len(messages)]) != 200
             done, i = done + 1, i + lines
-    began = time.perf_counter()
+    began, served, asked = time.perf_counter(), cpu_seconds(server), time.process_time()
     await asyncio.gather(*(one(k) for k in range(lines)))
-    return dict(rate=done / (time.perf_counter() - began), wrong=wrong)
+    took, served, asked = time.perf_counter() - began, cpu_seconds(server) - served, time.process_time() - asked
+    return dict(rate=done / took, wrong=wrong, server_ms=served / done * 1000, asking_ms=asked / done * 1000)
 
 
 def asking(job):
     "Runs in the process of the asking side."
     messages = [bytes.fromhex(m) for m in json.loads(Path(job["messages"]).read_text())]
-    asyncio.run(flat_out(job["port"], messages, 2)) # connections, caches, branch predictors
-    print(json.dumps({**asyncio.run(steady(job["port"], messages, job["seconds"], job["rate"])), **{f"full_{k}": v for k, v in asyncio.run(flat_out(job["port"], messages, job["seconds"])).items()}}))
+    asyncio.run(flat_out(job["port"], messages, 2, job["server"])) # connections, caches, branch predictors
+    found = asyncio.run(steady(job["port"], messages, job["seconds"], job["rate"]))
+    print(json.dumps(found | {f"full_{k}": v for k, v in asyncio.run(flat_out(job["port"], messages, job["seconds"], job["server"])).items()}))
 
 
 # --- the other side
@@ -132,10 +150,10 @@ def free_port():
         return s.getsockname()[1]
 
 
-def measure(name, port, messages, asked, folder):
+def measure(name, port, server, messages, asked, folder):
     path = folder / "messages.json"
     path.write_text(json.dumps([m.hex() for m in messages]))
-    job = dict(port=port, messages=str(path), seconds=asked.seconds, rate=asked.rate)
+    job = dict(port=port, server=server.pid, messages=str(path), seconds=asked.seconds, rate=asked.rate)
     done = subprocess.run([sys.executable, __file__, "--job", json.dumps(job)], capture_output=True, text=True, check=True)
     return dict(what=name, **json.loads(done.stdout))
 
@@ -166,16 +184,17 @@ def main():
                 if not service.wait(f"http://127.0.0.1:{port}", server, 300): raise SystemExit((folder / "log").read_text())
             time.sleep(3) # the other workers
             load = os.getloadavg()[0]
-            rows.append(measure("score, the Bento", ports[0], bodies, asked, folder))
-            rows.append(measure("empty route, the same Bento", ports[0], [http("GET", "/")], asked, folder))
-            rows.append(measure("empty route, plain FastAPI", ports[1], [http("GET", "/")], asked, folder))
+            rows.append(measure("score, the Bento", ports[0], servers[0], bodies, asked, folder))
+            rows.append(measure("empty route, the same Bento", ports[0], servers[0], [http("GET", "/")], asked, folder))
+            rows.append(measure("empty route, plain FastAPI", ports[1], servers[1], [http("GET", "/")], asked, folder))
         finally:
             for server in servers:
                 service.stop(server)
                 with contextlib.suppress(ProcessLookupError): os.killpg(server.pid, signal.SIGKILL) # what the plain one forked
     print(f"{asked.workers} workers on {os.cpu_count()} cores, load before {load:.1f}; {len(bodies)} customers, median {transactions:.0f} transactions and {size / 1024:.0f} KiB a request; {'Bento' if bento.is_dir() else 'source'}")
-    print(f"{'':30}{'at ' + format(asked.rate, '.0f') + '/s: p50 ms':>18}{'p99 ms':>9}{'worst ms':>10}{'at most, answers/s':>21}{'not 200':>9}")
-    for r in rows: print(f"{r['what']:30}{r['p50']:18.2f}{r['p99']:9.2f}{r['worst']:10.2f}{r['full_rate']:21.0f}{r['wrong'] + r['full_wrong']:9d}")
+    print(f"{'':30}{'at ' + format(asked.rate, '.0f') + '/s: p50 ms':>18}{'p99 ms':>9}{'worst ms':>10}{'at most, answers/s':>21}{'not 200':>9}{'CPU ms an answer: server':>26}{'asking':>8}{'cores used':>12}{'of all, answers/s':>19}")
+    for r in rows: print(f"{r['what']:30}{r['p50']:18.2f}{r['p99']:9.2f}{r['worst']:10.2f}{r['full_rate']:21.0f}{r['wrong'] + r['full_wrong']:9d}{r['full_server_ms']:26.2f}{r['full_asking_ms']:8.2f}"
+                           f"{r['full_rate'] * (r['full_server_ms'] + r['full_asking_ms']) / 1000:12.2f}{os.cpu_count() * 1000 / (r['full_server_ms'] + r['full_asking_ms']):19.0f}")
 
 
 if __name__ == "__main__": main()
