@@ -563,7 +563,7 @@ def _decision(results:Results, customer_id:int)->dict[str, Any]|None:
     found = _read(results, "reports/plan.parquet", None, [("customer_id", "=", customer_id)])
     if found is None or not len(found): return None
     row = {k: None if isinstance(v, float) and v != v or v is pd.NaT or v is pd.NA else v for k, v in found.iloc[0].to_dict().items()}
-    return row | dict(refusals=tuple(Refusal(**r) for r in json.loads(row["refusals"] or "[]")))
+    return row | dict(refusals=tuple(engine.worth_reading(Refusal(**r) for r in json.loads(row["refusals"] or "[]"))))
 
 # %% ../../nbs/70_dashboard.state.ipynb #c077
 def why_no_score(over:Overview, one:Customer)->str: # "" when there is one

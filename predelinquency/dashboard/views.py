@@ -301,7 +301,8 @@ def _risk(over:Overview, one:Customer)->str:
     if not r["scored"]: return tag("div", chip(over, "") + tag("p", text(state.why_no_score(over, one)), "pd-measure"))
     moved = f"{delta(r['change'], points(r['change']))} {soft('since ' + day(over.before, year=False))}" if pd.notna(r["change"]) and over.before is not None else ""
     said = soft(f"chance of missing a loan, card or housing payment {first} to {last} days from the score", "p")
-    return tag("div", tag("p", chance(r["probability"]), "pd-big") + soft(one_in(r["probability"]), "p")) + tag("div", chip(over, r["band"]) + said + moved, "pd-measure")
+    word, _, figure = chance(r["probability"]).rpartition(" ") # under, over
+    return tag("div", tag("p", (tag("span", word, "pd-word") + " " if word else "") + figure, "pd-big") + soft(one_in(r["probability"]), "p")) + tag("div", chip(over, r["band"]) + said + moved, "pd-measure")
 
 # %% ../../nbs/71_dashboard.views.ipynb #c049
 def reasons_html(one:Customer)->str:

@@ -356,3 +356,19 @@ def test_no_due_is_drawn_on_the_edge_of_the_calendar(over:state.Overview)->None:
     edge = one.dues.tail(1).assign(due_on=last, state="coming", amount_minor=77_700)
     fig = views.cash_figure(replace(one, dues=pd.concat([one.dues, edge], ignore_index=True)))
     assert all(pd.Timestamp(x) < last for trace in fig.data if trace.name in ("due ahead", "due, paid") for x in trace.x)
+
+
+def test_a_plan_without_a_due_says_so_once(without:Callable[..., Path])->None:
+    root = without()
+    plan = pd.read_parquet(root/"reports/plan.parquet")
+    one = plan[plan.rule == "due_known"].customer_id.iloc[0]
+    assert "same_currency" in plan[plan.customer_id == one].refusals.iloc[0], "the plan itself keeps every no"
+    over = state.load(root)
+    html = views.action_html(over, state.customer(over, int(one)))
+    assert "No coming payment" in html and "currency" not in html and "ahead of us" not in html
+
+
+def test_a_chance_too_small_to_write_out_has_a_small_word(over:state.Overview)->None:
+    one = state.customer(over, riskiest(over))
+    html = views.who_html(over, replace(one, row=one.row | dict(probability=.0004)))
+    assert '<span class="pd-word">under</span> 0.1%' in html and "pd-word" not in views.who_html(over, replace(one, row=one.row | dict(probability=.41)))
