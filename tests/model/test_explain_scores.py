@@ -102,3 +102,9 @@ def test_whoever_has_accounts_in_two_currencies_has_none(world:Path, tmp_path:Pa
     rows = accounts.assign(customer_id=[1, 1, 2], account_id=[10, 11, 20], currency=pd.Categorical(["GBP", "EUR", "CZK"], categories=schema.CURRENCIES)).sort_values(["customer_id", "account_id"])
     schema.write(tmp_path, schema.TABLES["accounts"], rows)
     assert explain.currencies(tmp_path) == {2: "CZK"}
+
+
+def test_the_reports_of_explain_and_prove_judge_the_same_reasons_and_agree(trained:Path)->None:
+    explained, proved = (json.loads((trained/f"reports/{name}.json").read_text()) for name in ("explain", "prove"))
+    judged = {k: v for k, v in explained.items() if k.startswith("deletion_")}
+    assert len(judged) == 11 and judged["deletion_rows"] > 0 and judged.items() <= proved["reasons"].items()
