@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['DAY_MS', 'CURRENCY_DIGITS', 'PredelinquencyError', 'SchemaError', 'ParamsError', 'LeakageError', 'PolicyError',
-           'StoreError', 'package_hash', 'kernel', 'lean', 'mix', 'bits', 'uniform', 'normal', 'weekday', 'civil',
-           'day_number', 'month_length', 'to_day', 'to_date', 'to_minor', 'from_minor', 'stable_id', 'replacing']
+           'StoreError', 'without', 'package_hash', 'kernel', 'lean', 'mix', 'bits', 'uniform', 'normal', 'weekday',
+           'civil', 'day_number', 'month_length', 'to_day', 'to_date', 'to_minor', 'from_minor', 'stable_id',
+           'replacing']
 
 # %% ../nbs/00_core.ipynb #c003
-import fcntl, hashlib, os, shutil
+import fcntl, hashlib, os, shutil, sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
@@ -53,6 +54,18 @@ class StoreError(PredelinquencyError):
     "Something could not be saved or read back."
 
 # %% ../nbs/00_core.ipynb #c013
+@contextmanager
+def without(
+    *names:str, # optional modules of a library that is imported inside
+)->Iterator[None]:
+    "Import something as if these were not installed; what is loaded already stays."
+    hidden = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden)) # type: ignore[arg-type]
+    try: yield
+    finally:
+        for name in hidden: del sys.modules[name]
+
+# %% ../nbs/00_core.ipynb #c016
 def package_hash(
     names:Iterable[str]=(), # source files below the package, such as "model/train.py"; none: all of them
 )->str:                     # 16 hex digits
@@ -63,17 +76,17 @@ def package_hash(
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
-# %% ../nbs/00_core.ipynb #c014
+# %% ../nbs/00_core.ipynb #c017
 def _numba_cache_dir()->Path:
     base = os.environ.get("PREDELINQUENCY_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home()/".cache"
     return Path(base)/"predelinquency"/package_hash()
 
-# %% ../nbs/00_core.ipynb #c015
+# %% ../nbs/00_core.ipynb #c018
 if "__file__" in globals() and "NUMBA_CACHE_DIR" not in os.environ: setattr(numba_config, "CACHE_DIR", str(_numba_cache_dir()))
 _njit: Callable[..., Any] = numba.njit
 _OPTIONS: dict[str, Any] = {"cache": "__file__" in globals(), "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True} # nobody hands a kernel to C
 
-# %% ../nbs/00_core.ipynb #c017
+# %% ../nbs/00_core.ipynb #c020
 def _widened(compiled:Callable[..., Any])->Callable[..., Any]:
     template = getattr(compiled, "get_call_template", None) # None when NUMBA_DISABLE_JIT leaves it plain Python
     if template is None: return compiled
@@ -81,7 +94,7 @@ def _widened(compiled:Callable[..., Any])->Callable[..., Any]:
     setattr(compiled, "get_call_template", widened)
     return compiled
 
-# %% ../nbs/00_core.ipynb #c018
+# %% ../nbs/00_core.ipynb #c021
 def _one_writer(compiled:Callable[..., Any])->Callable[..., Any]:
     "Two processes that compile at once write their results to disk one after the other: numba would number two versions of a function alike."
     cache: Any = getattr(compiled, "_cache", None)
@@ -96,21 +109,21 @@ def _one_writer(compiled:Callable[..., Any])->Callable[..., Any]:
     setattr(cache, "_save_overload", alone)
     return compiled
 
-# %% ../nbs/00_core.ipynb #c019
+# %% ../nbs/00_core.ipynb #c022
 def kernel(
     function:Callable[..., Any], # numbers, arrays and records in and out
 )->Callable[..., Any]:           # the same, compiled when first called
     "A compiled function: kept on disk, free of the interpreter lock, one version for all constants."
     return _one_writer(_widened(_njit(**_OPTIONS)(function)))
 
-# %% ../nbs/00_core.ipynb #c021
+# %% ../nbs/00_core.ipynb #c024
 def lean(
     function:Callable[..., Any], # as in `kernel`, but it makes no arrays, calls only such functions and returns no array
 )->Callable[..., Any]:           # the same, compiled when first called
     "A kernel that counts no references: for small functions called millions of times."
     return _one_writer(_widened(_njit(_nrt=False, **_OPTIONS)(function)))
 
-# %% ../nbs/00_core.ipynb #c025
+# %% ../nbs/00_core.ipynb #c028
 @kernel
 def mix(
     x:np.uint64, # any 64 bits
@@ -120,7 +133,7 @@ def mix(
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
 
-# %% ../nbs/00_core.ipynb #c026
+# %% ../nbs/00_core.ipynb #c029
 @kernel
 def bits(
     seed:int,     # of the world
@@ -136,7 +149,7 @@ def bits(
     h = mix(h + np.uint64(day) * golden)
     return mix(h ^ ((np.uint64(purpose) << np.uint64(32)) + np.uint64(index) + golden))
 
-# %% ../nbs/00_core.ipynb #c027
+# %% ../nbs/00_core.ipynb #c030
 @kernel
 def uniform(
     seed:int, customer:int, day:int, purpose:int, index:int, # as in `bits`
@@ -144,7 +157,7 @@ def uniform(
     "One uniform draw."
     return float(bits(seed, customer, day, purpose, index) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
-# %% ../nbs/00_core.ipynb #c028
+# %% ../nbs/00_core.ipynb #c031
 @kernel
 def normal(
     seed:int, customer:int, day:int, purpose:int, index:int, # as in `bits`
@@ -155,10 +168,10 @@ def normal(
     v = float(mix(b + np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
     return np.sqrt(-2.0 * np.log(u)) * np.cos(2.0 * np.pi * v)
 
-# %% ../nbs/00_core.ipynb #c033
+# %% ../nbs/00_core.ipynb #c036
 DAY_MS = 86_400_000 # milliseconds in a day
 
-# %% ../nbs/00_core.ipynb #c034
+# %% ../nbs/00_core.ipynb #c037
 @kernel
 def weekday(
     day:int, # days since 1970-01-01
@@ -166,7 +179,7 @@ def weekday(
     "The day of the week."
     return (day + 3) % 7
 
-# %% ../nbs/00_core.ipynb #c035
+# %% ../nbs/00_core.ipynb #c038
 @kernel
 def civil(
     day:int, # days since 1970-01-01
@@ -181,7 +194,7 @@ def civil(
     month = mp + 3 if mp < 10 else mp - 9
     return yoe + era * 400 + (1 if month <= 2 else 0), month, doy - (153 * mp + 2) // 5 + 1
 
-# %% ../nbs/00_core.ipynb #c036
+# %% ../nbs/00_core.ipynb #c039
 @kernel
 def day_number(
     year:int, month:int, day:int, # a calendar date
@@ -194,7 +207,7 @@ def day_number(
     doe = yoe * 365 + yoe // 4 - yoe // 100 + (153 * mp + 2) // 5 + day - 1
     return era * 146_097 + doe - 719_468
 
-# %% ../nbs/00_core.ipynb #c037
+# %% ../nbs/00_core.ipynb #c040
 @kernel
 def month_length(
     year:int, month:int, # 1–12
@@ -202,7 +215,7 @@ def month_length(
     "How many days a month has."
     return day_number(year + month // 12, month % 12 + 1, 1) - day_number(year, month, 1)
 
-# %% ../nbs/00_core.ipynb #c039
+# %% ../nbs/00_core.ipynb #c042
 def to_day(
     date:Any, # a date, a datetime, `numpy.datetime64`, `pandas.Timestamp` or ISO text
 )->int:       # days since 1970-01-01
@@ -211,18 +224,18 @@ def to_day(
     except ValueError as e: raise ParamsError(f"{date!r} is not a date", remedy="write it as YYYY-MM-DD") from e
     return int(day.astype(np.int64))
 
-# %% ../nbs/00_core.ipynb #c040
+# %% ../nbs/00_core.ipynb #c043
 def to_date(
     day:int, # days since 1970-01-01
 )->str:      # YYYY-MM-DD
     "The ISO text of a day number."
     return str(np.datetime64(int(day), "D"))
 
-# %% ../nbs/00_core.ipynb #c043
+# %% ../nbs/00_core.ipynb #c046
 CURRENCY_DIGITS = dict(GBP=2, EUR=2, USD=2, CZK=2, NGN=2, CHF=2, PLN=2, SEK=2, NOK=2, DKK=2, CAD=2, AUD=2, NZD=2, INR=2, ZAR=2, KES=2, BRL=2,
                        MXN=2, JPY=0, KRW=0, VND=0, CLP=0, BHD=3, KWD=3, TND=3)
 
-# %% ../nbs/00_core.ipynb #c044
+# %% ../nbs/00_core.ipynb #c047
 def to_minor(
     amount:Any,   # text, `Decimal`, int or float, in major units
     currency:str, # ISO 4217 code, a key of `CURRENCY_DIGITS`
@@ -236,7 +249,7 @@ def to_minor(
         raise SchemaError(f"{amount!r} is not a whole number of {currency} minor units", remedy=f"{currency} has {CURRENCY_DIGITS[currency]} digits")
     return int(minor)
 
-# %% ../nbs/00_core.ipynb #c045
+# %% ../nbs/00_core.ipynb #c048
 def from_minor(
     minor:int,    # minor units
     currency:str, # ISO 4217 code
@@ -245,14 +258,14 @@ def from_minor(
     digits = CURRENCY_DIGITS[currency]
     return f"{Decimal(int(minor)).scaleb(-digits):,.{digits}f} {currency}"
 
-# %% ../nbs/00_core.ipynb #c049
+# %% ../nbs/00_core.ipynb #c052
 def stable_id(
     text:str, # any name
 )->int:       # 0 … 2**63 - 1
     "A number for a name, the same everywhere and for ever."
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
-# %% ../nbs/00_core.ipynb #c052
+# %% ../nbs/00_core.ipynb #c055
 @contextmanager
 def replacing(
     path:Path|str, # the file or folder to make or replace
@@ -269,7 +282,7 @@ def replacing(
     finally:
         shutil.rmtree(draft, ignore_errors=True) if draft.is_dir() else draft.unlink(missing_ok=True)
 
-# %% ../nbs/00_core.ipynb #c053
+# %% ../nbs/00_core.ipynb #c056
 def _take_place(draft:Path, path:Path)->None:
     "Rename `draft` to `path`; a folder that stands there is moved aside first and removed last."
     if not path.is_dir(): return os.replace(draft, path)

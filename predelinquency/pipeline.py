@@ -242,7 +242,7 @@ def _same(kind:type[PredelinquencyError], message:str)->PredelinquencyError:
 # %% ../nbs/78_pipeline.ipynb #c043
 def _execute(stage:Stage, project:Path, draft:Path, values:dict[str, Any], seconds:int, progress:bool|str)->None:
     "Papermill with our parameters; the executed notebook goes to `draft`."
-    import papermill
+    with core.without("rfc3987_syntax", "matplotlib"): import papermill # a grammar of web addresses, and the plots of somebody else's profiler
     from traitlets.config import Config
     for name in ("papermill", "traitlets", "nbclient", "asyncio"): logging.getLogger(name).setLevel(logging.CRITICAL) # failures arrive as exceptions
     warnings.filterwarnings("ignore", "(?s).*(not specified with any extension|does not end in one of)")

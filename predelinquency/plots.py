@@ -16,18 +16,24 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
-import plotly.io as pio
-from plotly.io._base_renderers import MimetypeRenderer
-from plotly.offline import get_plotlyjs
-from plotly.subplots import make_subplots
 
-# %% ../nbs/05_plots.ipynb #c005
+from .core import without
+
+# %% ../nbs/05_plots.ipynb #c004
+with without("rfc3987_syntax"): # a grammar of web addresses that a figure does not need
+    import plotly.graph_objects as go
+    import plotly.io as pio
+    from plotly.io import renderers # not at hand before it is asked for
+    from plotly.io._base_renderers import MimetypeRenderer
+    from plotly.offline import get_plotlyjs
+    from plotly.subplots import make_subplots
+
+# %% ../nbs/05_plots.ipynb #c006
 INK, MUTED, GRID, PAPER = "#1F2933", "#6B7785", "#E4E8EC", "#FFFFFF"
 BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE, YELLOW = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#F0E442"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, MUTED)
 
-# %% ../nbs/05_plots.ipynb #c006
+# %% ../nbs/05_plots.ipynb #c007
 def theme()->go.layout.Template:
     "Quiet axes, readable type, colours that survive a colour-vision deficiency."
     axis = dict(gridcolor=GRID, linecolor=MUTED, zeroline=False, ticks="outside", ticklen=4, tickcolor=GRID, title=dict(font=dict(size=13, color=MUTED)),
@@ -39,11 +45,11 @@ def theme()->go.layout.Template:
                        legend=dict(orientation="h", x=0, y=-.2, yanchor="top", title_text=""), hoverlabel=dict(bgcolor=PAPER, font_size=13), bargap=.25)
     return go.layout.Template(layout=layout)
 
-# %% ../nbs/05_plots.ipynb #c007
+# %% ../nbs/05_plots.ipynb #c008
 pio.templates["predelinquency"] = theme()
 pio.templates.default = "predelinquency"
 
-# %% ../nbs/05_plots.ipynb #c008
+# %% ../nbs/05_plots.ipynb #c009
 def figure(
     title:str,          # what the picture shows
     reads:str="",       # how to read it, one sentence
@@ -54,7 +60,7 @@ def figure(
     fig = go.Figure(layout=go.Layout(template=pio.templates["predelinquency"], **layout))
     return fig.update_layout(title=dict(text=title, subtitle=dict(text=reads)), xaxis_title=x, yaxis_title=y)
 
-# %% ../nbs/05_plots.ipynb #c011
+# %% ../nbs/05_plots.ipynb #c012
 class Renderer(MimetypeRenderer):
     "Figures as data for JupyterLab and, in a report, as HTML that needs no network."
     def __init__(self, html:bool=False): self.html = html
@@ -66,7 +72,7 @@ class Renderer(MimetypeRenderer):
         if self.html: bundle["text/html"] = to_html(fig_dict)
         return bundle
 
-# %% ../nbs/05_plots.ipynb #c012
+# %% ../nbs/05_plots.ipynb #c013
 def to_html(
     fig:Any, # a figure, or its dictionary
 )->str:      # a `<div>` with its script; plotly.js must be on the page
@@ -75,20 +81,20 @@ def to_html(
     return pio.to_html(fig, include_plotlyjs=False, include_mathjax=False, full_html=False, validate=False, div_id=f"figure-{name}",
                        config=dict(displayModeBar=False, responsive=True))
 
-# %% ../nbs/05_plots.ipynb #c013
+# %% ../nbs/05_plots.ipynb #c014
 def offline()->Any: # an object that a notebook shows: plotly.js itself, 4.5 MB, nothing to see
     "Put plotly.js into this notebook and draw the following figures with it; call it in the first cell of a report."
     from IPython.display import HTML
-    pio.renderers["predelinquency"] = Renderer(html=True)
-    pio.renderers.default = "predelinquency"
+    renderers["predelinquency"] = Renderer(html=True)
+    renderers.default = "predelinquency"
     hide = "var define, module, exports;" # where RequireJS is on the page plotly.js would hide inside it
     return HTML(f"<script>(function() {{ {hide}\n{get_plotlyjs()}\n}}).call(window);</script>")
 
-# %% ../nbs/05_plots.ipynb #c014
-pio.renderers["predelinquency"] = Renderer()
-pio.renderers.default = "predelinquency"
+# %% ../nbs/05_plots.ipynb #c015
+renderers["predelinquency"] = Renderer()
+renderers.default = "predelinquency"
 
-# %% ../nbs/05_plots.ipynb #c017
+# %% ../nbs/05_plots.ipynb #c018
 def roc(
     curves:pd.DataFrame, # `name`, `false_positive_rate`, `true_positive_rate`, ascending within a name; the first name is the model
     title:str="How well the score separates",
@@ -102,7 +108,7 @@ def roc(
                         line=dict(color=COLOURS[i % len(COLOURS)], width=3 if i == 0 else 1.5))
     return fig.update_xaxes(range=[0, 1], constrain="domain").update_yaxes(range=[0, 1.005])
 
-# %% ../nbs/05_plots.ipynb #c018
+# %% ../nbs/05_plots.ipynb #c019
 def precision_recall(
     curves:pd.DataFrame, # `name`, `recall`, `precision`
     base_rate:float,     # share of positives: what a blind choice would give
@@ -117,7 +123,7 @@ def precision_recall(
                     hoverinfo="skip")
     return fig.update_xaxes(range=[0, 1]).update_yaxes(rangemode="tozero", tickformat=".0%")
 
-# %% ../nbs/05_plots.ipynb #c021
+# %% ../nbs/05_plots.ipynb #c022
 def calibration(
     bins:pd.DataFrame, # `predicted`, `observed`, `low`, `high` in 0–1 and `rows`: equal-mass bins, ascending
     title:str="Predicted and observed",
@@ -137,13 +143,13 @@ def calibration(
     axis = dict(type="log", range=np.log10([floor, top])) | _log_ticks(floor, top)
     return fig.update_xaxes(**axis).update_yaxes(**axis)
 
-# %% ../nbs/05_plots.ipynb #c022
+# %% ../nbs/05_plots.ipynb #c023
 def _log_ticks(low:float, high:float)->dict[str, Any]:
     "A few round shares between two bounds."
     ticks = [t for t in (1e-5, 3e-5, 1e-4, 3e-4, .001, .003, .01, .03, .1, .3, 1) if low <= t <= high]
     return dict(tickvals=ticks, ticktext=[f"{t:.3%}" if t < 1e-3 else f"{t:.1%}" if t < .01 else f"{t:.0%}" for t in ticks])
 
-# %% ../nbs/05_plots.ipynb #c024
+# %% ../nbs/05_plots.ipynb #c025
 def score_distribution(
     probability:np.ndarray, # (n,) in (0, 1]
     target:np.ndarray,      # (n,) 0/1
@@ -158,7 +164,7 @@ def score_distribution(
                         fill="tozeroy", opacity=.65)
     return fig.update_xaxes(type="log", **_log_ticks(10**edges[0], 10**edges[-1])).update_yaxes(rangemode="tozero")
 
-# %% ../nbs/05_plots.ipynb #c026
+# %% ../nbs/05_plots.ipynb #c027
 def recall_at_capacity(
     curve:pd.DataFrame,      # `contacted`, `recall`, `low`, `high`, `precision`: shares, ascending by `contacted`
     capacity:float|None=None, # the share that can be contacted: marked
@@ -175,7 +181,7 @@ def recall_at_capacity(
     if capacity is not None: fig.add_vline(x=capacity, line=dict(color=VERMILLION, width=1), annotation_text=f"capacity {capacity:.0%}")
     return fig.update_xaxes(tickformat=".0%").update_yaxes(tickformat=".0%", rangemode="tozero")
 
-# %% ../nbs/05_plots.ipynb #c027
+# %% ../nbs/05_plots.ipynb #c028
 def lift(
     curve:pd.DataFrame, # `contacted` and `lift`, ascending
 )->go.Figure:
@@ -185,7 +191,7 @@ def lift(
     fig.add_hline(y=1, line=dict(color=MUTED, dash="dot", width=1))
     return fig.update_xaxes(type="log", tickformat=".1%").update_yaxes(rangemode="tozero")
 
-# %% ../nbs/05_plots.ipynb #c030
+# %% ../nbs/05_plots.ipynb #c031
 def intervals(
     rows:pd.DataFrame,            # `name`, `value`, `low`, `high`; drawn from top to bottom, nan rows are left out
     title:str, reads:str="points are estimates, bars 95% intervals",
@@ -202,7 +208,7 @@ def intervals(
     if reference is not None: fig.add_vline(x=reference, line=dict(color=MUTED, dash="dot", width=1))
     return fig.update_yaxes(autorange="reversed", showgrid=False, ticks="")
 
-# %% ../nbs/05_plots.ipynb #c031
+# %% ../nbs/05_plots.ipynb #c032
 def over_time(
     rows:pd.DataFrame, # `month` (text or time), `value`, `low`, `high`
     title:str="Month by month", y:str="AUC",
@@ -215,10 +221,10 @@ def over_time(
     if reference is not None: fig.add_hline(y=reference, line=dict(color=MUTED, dash="dot", width=1))
     return fig.update_xaxes(type="category")
 
-# %% ../nbs/05_plots.ipynb #c034
+# %% ../nbs/05_plots.ipynb #c035
 SPLIT_COLOURS = dict(train=BLUE, stop=SKY, calibrate=ORANGE, test=VERMILLION, live=GREEN, purged=GRID)
 
-# %% ../nbs/05_plots.ipynb #c035
+# %% ../nbs/05_plots.ipynb #c036
 def split_picture(
     blocks:pd.DataFrame, # `split`, `customers` (how many), `from_on`, `to_on` (first and last `as_of`)
 )->go.Figure:
@@ -236,7 +242,7 @@ def split_picture(
     first, last = pd.to_datetime(blocks.from_on).min(), pd.to_datetime(blocks.to_on).max()
     return fig.update_yaxes(range=[0, low]).update_xaxes(type="date", range=[first, last + (last - first) * .12])
 
-# %% ../nbs/05_plots.ipynb #c038
+# %% ../nbs/05_plots.ipynb #c039
 def timeline(
     balance:pd.DataFrame,           # `on` (time), `balance_minor`: end of day, ascending
     dues:pd.DataFrame,              # `due_on`, `amount_minor`, `kind`, `missed` (bool)
@@ -257,12 +263,12 @@ def timeline(
     for name, when in (moments or {}).items(): _moment(fig, name, when)
     return fig
 
-# %% ../nbs/05_plots.ipynb #c039
+# %% ../nbs/05_plots.ipynb #c040
 def _moment(fig:go.Figure, name:str, when:Any)->None:
     fig.add_shape(type="line", x0=when, x1=when, yref="paper", y0=0, y1=1, line=dict(color=PURPLE, width=1.5, dash="dash"))
     fig.add_annotation(x=when, yref="paper", y=1.02, text=name, showarrow=False, font=dict(size=12, color=PURPLE))
 
-# %% ../nbs/05_plots.ipynb #c042
+# %% ../nbs/05_plots.ipynb #c043
 def importance(
     rows:pd.DataFrame, # `name`, `value` (>= 0) and optionally `group`; drawn in the order given
     title:str="What moves the score most", x:str="mean absolute push, log-odds",
@@ -275,7 +281,7 @@ def importance(
         fig.add_bar(y=part["name"], x=part["value"], orientation="h", name=str(name), marker_color=COLOURS[i % len(COLOURS)], showlegend="group" in rows)
     return fig.update_yaxes(autorange="reversed", showgrid=False, ticks="", categoryorder="array", categoryarray=list(rows["name"]))
 
-# %% ../nbs/05_plots.ipynb #c043
+# %% ../nbs/05_plots.ipynb #c044
 def waterfall(
     pushes:pd.DataFrame, # `name`, `contribution` (log-odds), the strongest first
     base:float,          # the margin nobody's features have touched
@@ -299,7 +305,7 @@ def waterfall(
     fig.update_yaxes(autorange="reversed", showgrid=False, ticks="", categoryorder="array", categoryarray=names)
     return fig.update_xaxes(range=[low - .08 * (high - low + .1), high + .14 * (high - low + .1)])
 
-# %% ../nbs/05_plots.ipynb #c045
+# %% ../nbs/05_plots.ipynb #c046
 def beeswarm(
     contributions:pd.DataFrame, # (n, k) pushes, log-odds; the columns are drawn from top to bottom
     values:pd.DataFrame,        # (n, k) what was observed, same columns; nan is unknown
@@ -319,7 +325,7 @@ def beeswarm(
     fig.add_vline(x=0, line=dict(color=MUTED, width=1))
     return fig.update_yaxes(tickvals=list(range(contributions.shape[1])), ticktext=list(contributions.columns), autorange="reversed", showgrid=False, ticks="")
 
-# %% ../nbs/05_plots.ipynb #c047
+# %% ../nbs/05_plots.ipynb #c048
 def dependence(
     contributions:pd.DataFrame, # (n, k) pushes, log-odds; one square a column
     values:pd.DataFrame,        # (n, k) what was observed, same columns; nan is unknown and left out
@@ -339,7 +345,7 @@ def dependence(
     return fig.update_layout(template=pio.templates["predelinquency"], title=dict(text=title, subtitle=dict(text="across: the value; up: its push on the log-odds; above the line it raises the risk")),
                              height=110 + 210 * rows, margin=dict(l=40, r=24, t=110, b=40))
 
-# %% ../nbs/05_plots.ipynb #c050
+# %% ../nbs/05_plots.ipynb #c051
 def heat(
     frame:pd.DataFrame, # (rows, columns) shares in 0–1; nan stays white
     title:str, reads:str="", x:str="", y:str="",
@@ -351,7 +357,7 @@ def heat(
                     colorscale=[[0, PAPER], [1, BLUE]], showscale=False, xgap=2, ygap=2, hoverinfo="skip")
     return fig.update_yaxes(autorange="reversed", showgrid=False, ticks="").update_xaxes(ticks="")
 
-# %% ../nbs/05_plots.ipynb #c053
+# %% ../nbs/05_plots.ipynb #c054
 def lines(
     frame:pd.DataFrame,   # one line a column, over the index
     title:str, reads:str="", x:str="", y:str="",
@@ -361,7 +367,7 @@ def lines(
     for column in frame.columns: fig.add_scatter(x=frame.index, y=frame[column], mode="lines", name=str(column))
     return fig.update_layout(showlegend=frame.shape[1] > 1)
 
-# %% ../nbs/05_plots.ipynb #c054
+# %% ../nbs/05_plots.ipynb #c055
 def bars(
     values:pd.Series,     # one bar an entry
     title:str, reads:str="", x:str="", y:str="",
@@ -369,7 +375,7 @@ def bars(
     "Plain bars."
     return figure(title, reads, x, y).add_bar(x=[str(i) for i in values.index], y=values.to_numpy(), marker_color=BLUE)
 
-# %% ../nbs/05_plots.ipynb #c055
+# %% ../nbs/05_plots.ipynb #c056
 def histogram(
     values:np.ndarray,    # (n,), nan left out
     title:str, reads:str="", x:str="", y:str="share", bins:int=40,
@@ -378,7 +384,7 @@ def histogram(
     share, edges = np.histogram(np.asarray(values, float)[np.isfinite(values)], bins)
     return figure(title, reads, x, y, bargap=.02).add_bar(x=(edges[1:] + edges[:-1]) / 2, y=share / max(share.sum(), 1), marker_color=BLUE)
 
-# %% ../nbs/05_plots.ipynb #c056
+# %% ../nbs/05_plots.ipynb #c057
 def bands(
     rows:pd.DataFrame, # `name`, `value`, `low`, `high`: what was obtained, and the band it should lie in (all > 0)
     title:str="Calibration of the world", reads:str="grey: the published band; dot: what the world gives; each row on its own scale",
@@ -393,10 +399,10 @@ def bands(
                     marker=dict(size=11, color=np.where((rows.value >= rows.low) & (rows.value <= rows.high), GREEN, VERMILLION)))
     return fig.update_xaxes(visible=False, range=[-1.1, 2.4]).update_yaxes(autorange="reversed", showgrid=False, ticks="")
 
-# %% ../nbs/05_plots.ipynb #c059
+# %% ../nbs/05_plots.ipynb #c060
 BAND_COLOURS = ("#8FA3B5", SKY, ORANGE, VERMILLION) # risk bands, rising; a fifth would be vermillion too
 
-# %% ../nbs/05_plots.ipynb #c060
+# %% ../nbs/05_plots.ipynb #c061
 def bare(
     fig:go.Figure,
     height:int, # pixels
@@ -404,14 +410,14 @@ def bare(
     "A figure for a card: no title, narrow margins, as wide as its place."
     return fig.update_layout(title=None, height=height, autosize=True, margin=dict(l=8, r=12, t=14, b=8), legend=dict(y=1.02, yanchor="bottom", x=0, font_size=12), hovermode="closest")
 
-# %% ../nbs/05_plots.ipynb #c061
+# %% ../nbs/05_plots.ipynb #c062
 LANES = {"coming": ("due ahead", INK, "circle-open"), "paid": ("due, paid", "#8FA3B5", "circle"), "late": ("due, paid late", ORANGE, "diamond"),
          "unpaid": ("due, not paid", VERMILLION, "x"), "unknown": ("due", MUTED, "circle-open")} # state of a due → words, colour, symbol
 
-# %% ../nbs/05_plots.ipynb #c062
+# %% ../nbs/05_plots.ipynb #c063
 BACK_DAYS, AHEAD_DAYS = 180, 40 # what a timeline shows of the past and of what is announced
 
-# %% ../nbs/05_plots.ipynb #c063
+# %% ../nbs/05_plots.ipynb #c064
 def cash_timeline(
     balance:pd.DataFrame,  # `on`, `balance_minor`, `savings_minor` (nan: none), ascending
     flows:pd.DataFrame,    # `week`, `in_minor`, `out_minor`
@@ -441,7 +447,7 @@ def cash_timeline(
                                   tickvals=[0, 1, 2], ticktext=["other bills", "loan, card, home", "pay"]))
     return _ahead(fig, as_of)
 
-# %% ../nbs/05_plots.ipynb #c064
+# %% ../nbs/05_plots.ipynb #c065
 def _money_axis(minor:Sequence[Any], scale:int, symbol:str, ticks:int=5)->dict[str, Any]:
     "Range and round ticks of an axis of amounts, with the sign before the currency."
     values = pd.to_numeric(pd.Series(list(minor), dtype=object), errors="coerce").dropna().to_numpy(float) / scale
@@ -450,13 +456,13 @@ def _money_axis(minor:Sequence[Any], scale:int, symbol:str, ticks:int=5)->dict[s
     at = np.arange(np.floor(low / step), np.ceil(high / step) + 1) * step
     return dict(range=[low - .04 * (high - low), high + .06 * (high - low)], tickvals=at, ticktext=[f"{'−' if v < 0 else ''}{symbol}{abs(v):,.0f}" for v in at])
 
-# %% ../nbs/05_plots.ipynb #c065
+# %% ../nbs/05_plots.ipynb #c066
 def _lane(fig:go.Figure, rows:pd.DataFrame, name:str, colour:str, mark:str, scale:int, symbol:str)->None:
     "The dues of one state on their lane."
     fig.add_scatter(x=rows.due_on, y=np.where(rows.main, 1, 0), yaxis="y2", mode="markers", name=name, text=rows.kind, customdata=rows.amount_minor / scale,
                     marker=dict(color=colour, symbol=mark, size=np.where(rows.main, 10, 7)), showlegend=len(rows) > 0, hovertemplate=f"%{{x|%-d %b %Y}}: %{{text}}, {symbol}%{{customdata:,.2f}}<extra>{name}</extra>")
 
-# %% ../nbs/05_plots.ipynb #c066
+# %% ../nbs/05_plots.ipynb #c067
 def _ahead(fig:go.Figure, as_of:Any)->go.Figure:
     "What is ahead on a tint."
     at, day = pd.Timestamp(as_of), pd.Timedelta(days=1)
@@ -464,7 +470,7 @@ def _ahead(fig:go.Figure, as_of:Any)->go.Figure:
     return fig.update_layout(shapes=[dict(type="rect", xref="x", yref="paper", x0=at, x1=at + 400 * day, y0=0, y1=1, fillcolor="#EEF4FA", line_width=0, layer="below")],
                              annotations=[dict(x=at, xref="x", y=1, yref="paper", text="ahead", showarrow=False, xanchor="left", yanchor="top", xshift=4, font=dict(size=12, color="#52606D"))])
 
-# %% ../nbs/05_plots.ipynb #c067
+# %% ../nbs/05_plots.ipynb #c068
 def score_history(
     history:pd.DataFrame,         # `as_of`, `probability`, `learnt` (bool: the model learnt from that row)
     bands:Sequence[tuple[str, float]], # name and lower bound of each band, rising

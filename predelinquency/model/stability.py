@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['LEARN', 'THIN', 'QUIET_DAYS', 'EARLIEST', 'LATEST', 'QUICK', 'SHARES', 'ratio', 'per_customer', 'listed', 'alerts',
            'misses', 'warned', 'fates', 'flapping', 'median_days', 'lead', 'year', 'grouped', 'by_month', 'worst_month',
-           'psi', 'psi_limit', 'drift', 'one_each', 'help_offered', 'fairness', 'thin', 'refit', 'ablation', 'learning',
-           'scored_by', 'late_family', 'without_late', 'report']
+           'psi', 'psi_limit', 'drift', 'one_each', 'help_offered', 'fairness', 'thin', 'refit', 'refits', 'ablation',
+           'learning', 'scored_by', 'late_family', 'without_late', 'report']
 
 # %% ../../nbs/38_model.stability.ipynb #c003
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -270,6 +271,9 @@ def one_each(
     return rows.where(np.sort(pd.Series(chance).groupby(owner).idxmin().to_numpy()))
 
 # %% ../../nbs/38_model.stability.ipynb #c035
+def _total(_:Any, __:Any, sample_weight:Any)->int: return int(np.sum(sample_weight))
+
+# %% ../../nbs/38_model.stability.ipynb #c036
 def help_offered(
     everyone:pd.DataFrame,  # from `evaluate.judged` with imminent rows, and `contacted` 0–1
     attributes:pd.DataFrame, # `customer_id` and one column an attribute
@@ -277,16 +281,16 @@ def help_offered(
     "Help by group, as `fairlearn` counts it."
     from fairlearn import metrics as fair
     rows = everyone.merge(attributes, on="customer_id", how="left")
-    measures = {"rows": fair.count, "offered": fair.selection_rate, "found": fair.true_positive_rate}
-    found = []
+    measures, found = {"rows": _total, "offered": fair.selection_rate, "found": fair.true_positive_rate}, []
     for name in attributes.columns.drop("customer_id"):
         part = rows[rows[name].notna()]
-        frame = fair.MetricFrame(metrics=measures, y_true=part.y.astype(int), y_pred=(part.contacted > .5).astype(int), sensitive_features=part[name].astype(str))
+        told = pd.DataFrame(dict(y=part.y.astype(int), contacted=(part.contacted > .5).astype(int), group=part[name].astype(str))).value_counts(sort=False).reset_index(name="rows") # it takes rows one by one, slowly
+        frame = fair.MetricFrame(metrics=measures, y_true=told.y, y_pred=told.contacted, sensitive_features=told["group"], sample_params={key: {"sample_weight": told["rows"]} for key in measures})
         mean = part.groupby(part[name].astype(str))[["y", "probability"]].mean()
         found.append(frame.by_group.assign(missed=mean["y"], said=mean["probability"], attribute=name).rename_axis("group").reset_index())
     return pd.concat(found, ignore_index=True)[["attribute", "group", "rows", "offered", "found", "missed", "said"]]
 
-# %% ../../nbs/38_model.stability.ipynb #c036
+# %% ../../nbs/38_model.stability.ipynb #c037
 def fairness(
     everyone:pd.DataFrame, attributes:pd.DataFrame|None, # as in `help_offered`; None where nothing is known of them
     customers:np.ndarray,                                # sorted ids
@@ -300,24 +304,24 @@ def fairness(
             plan[f"fairness.{name}.{key}"] = _lowest_of([_share(part, above, below, customers) for part in parts])
     return Plan(plan, {}, {})
 
-# %% ../../nbs/38_model.stability.ipynb #c037
+# %% ../../nbs/38_model.stability.ipynb #c038
 def _share(part:pd.DataFrame, above:str, of:str|None, customers:np.ndarray)->Statistic:
     "The share of a group's rows, or of its misses, that is contacted."
     owner, size = part.customer_id.to_numpy(), np.ones(len(part)) if of is None else part[of].to_numpy(float)
     return ratio(per_customer(owner, part[above].to_numpy(float) * size, customers), per_customer(owner, size, customers))
 
-# %% ../../nbs/38_model.stability.ipynb #c038
+# %% ../../nbs/38_model.stability.ipynb #c039
 def _lowest_of(shares:Sequence[Statistic])->Statistic:
     def value(w:np.ndarray)->float:
         found = [f(w) for f in shares]
         return min(found) / max(found) if len(found) > 1 and max(found) > 0 else np.nan
     return value
 
-# %% ../../nbs/38_model.stability.ipynb #c041
+# %% ../../nbs/38_model.stability.ipynb #c042
 QUICK: dict[str, Any] = dict(trees=60, max_depth=3, learning_rate=.12, min_child_weight=3., subsample=.8, colsample=.3, reg_lambda=10.)
 SHARES = (1/8, 1/4, 1/2, 1.)
 
-# %% ../../nbs/38_model.stability.ipynb #c042
+# %% ../../nbs/38_model.stability.ipynb #c043
 def thin(
     rows:Rows, # usable
     most:int,  # rows of customers without a miss, about
@@ -328,7 +332,7 @@ def thin(
     missed = np.isin(owner, np.unique(owner[rows.y > 0]))
     return rows.where(missed | (lb.draw(owner, seed, THIN) < most / max(int((~missed).sum()), 1)))
 
-# %% ../../nbs/38_model.stability.ipynb #c043
+# %% ../../nbs/38_model.stability.ipynb #c044
 def refit(
     rows:Rows,                # usable training rows
     names:Sequence[str],      # of all inputs, in order
@@ -342,7 +346,16 @@ def refit(
     fitted = learners.fit("xgboost", rows.x[:, at], rows.y, keep, replace(p, **QUICK), signs, seed, threads=1) # a second core costs more than it brings
     return [learners.predict_margin(fitted, x[:, at]) for x in judged]
 
-# %% ../../nbs/38_model.stability.ipynb #c044
+# %% ../../nbs/38_model.stability.ipynb #c045
+def refits(
+    asked:Sequence[tuple[Rows, Sequence[str]]], # the rows and the inputs of each fit
+    names:Sequence[str], p:Train, seed:int, signs:Mapping[str, int], # as in `refit`
+    judged:np.ndarray,                          # (n, n_features) to score
+)->list[np.ndarray]:                            # margins, fit by fit
+    "Quick fits side by side, each on a core of its own."
+    with ThreadPoolExecutor(2) as pool: return list(pool.map(lambda one: refit(one[0], names, one[1], p, seed, signs, judged)[0], asked))
+
+# %% ../../nbs/38_model.stability.ipynb #c046
 def ablation(
     teachers:Rows, test:Rows,   # usable
     groups:Mapping[str, str],   # input → its group, in the inputs' order
@@ -351,11 +364,10 @@ def ablation(
 )->pd.DataFrame:                # (n test,) margins: `all`, and one column a group that was left out
     "The score without each group of inputs."
     names, few = list(groups), thin(teachers, most, seed)
-    found = {"all": refit(few, names, names, p, seed, signs, test.x)[0]}
-    for group in dict.fromkeys(groups.values()): found[group] = refit(few, names, [f for f in names if groups[f] != group], p, seed, signs, test.x)[0]
-    return pd.DataFrame(found)
+    kept = {"all": names} | {group: [f for f in names if groups[f] != group] for group in dict.fromkeys(groups.values())}
+    return pd.DataFrame(dict(zip(kept, refits([(few, keep) for keep in kept.values()], names, p, seed, signs, test.x), strict=True)))
 
-# %% ../../nbs/38_model.stability.ipynb #c045
+# %% ../../nbs/38_model.stability.ipynb #c047
 def learning(
     teachers:Rows, test:Rows, # usable
     names:Sequence[str],      # inputs, in order
@@ -363,13 +375,12 @@ def learning(
 )->pd.DataFrame:              # (n test,) margins, one column a number of training customers
     "The score learned from fewer customers."
     owner = teachers.labels["customer_id"].to_numpy(np.int64)
-    chance, found = lb.draw(owner, seed, LEARN), {}
-    for share in SHARES:
-        some = teachers.where(chance < share)
-        if 0 < some.y.sum() < len(some.y): found[str(len(np.unique(some.labels["customer_id"])))] = refit(some, list(names), list(names), p, seed, signs, test.x)[0]
-    return pd.DataFrame(found)
+    chance = lb.draw(owner, seed, LEARN)
+    fewer = [some for share in SHARES for some in [teachers.where(chance < share)] if 0 < some.y.sum() < len(some.y)]
+    margins = refits([(some, list(names)) for some in fewer], list(names), p, seed, signs, test.x)
+    return pd.DataFrame({str(len(np.unique(some.labels["customer_id"]))): margin for some, margin in zip(fewer, margins, strict=True)})
 
-# %% ../../nbs/38_model.stability.ipynb #c046
+# %% ../../nbs/38_model.stability.ipynb #c048
 def scored_by(
     margins:pd.DataFrame,  # one column a score
     test:Rows,             # the rows
@@ -383,14 +394,14 @@ def scored_by(
     lost = {f"{block}.{name}.loss": (f"{block}.{loss_from}.auc", f"{block}.{name}.auc") for name in margins if loss_from and name != loss_from}
     return Plan(stats, lost, {})
 
-# %% ../../nbs/38_model.stability.ipynb #c048
+# %% ../../nbs/38_model.stability.ipynb #c050
 def late_family(
     names:Sequence[str], # of inputs
 )->list[str]:
     "The inputs that speak only once something has gone wrong."
     return [f for f in names if "failed_" in f or "overdue" in f]
 
-# %% ../../nbs/38_model.stability.ipynb #c049
+# %% ../../nbs/38_model.stability.ipynb #c051
 def without_late(
     teachers:Rows,          # usable
     due:pd.DataFrame,       # the cohort's panel: `customer_id`, `lead_days`, `missed` and the inputs
@@ -403,14 +414,14 @@ def without_late(
     teachers = thin(teachers, most, seed)
     x, late = due[list(names)].to_numpy(np.float32), set(late_family(names))
     keys = due[["customer_id", "lead_days", "missed"]]
-    with_, without = (ev.due_statistics(keys.assign(probability=refit(teachers, list(names), keep, p, seed, signs, x)[0]), customers)
-                      for keep in (list(names), [f for f in names if f not in late]))
+    margins = refits([(teachers, list(names)), (teachers, [f for f in names if f not in late])], list(names), p, seed, signs, x)
+    with_, without = (ev.due_statistics(keys.assign(probability=margin), customers) for margin in margins)
     def under(plan:Plan, block:str)->dict[str, Any]: return {k.replace("due_date_auc", block): f for k, f in plan.statistics.items()}
     leads = [k.split(".")[1] for k in with_.statistics]
     return Plan(under(with_, "_quick") | under(without, "due_date_auc_without_late"), {f"late_signs.{d}": (f"_quick.{d}", f"due_date_auc_without_late.{d}") for d in leads},
                 {k.replace("due_date_auc", "due_date_auc_without_late"): why for k, why in without.absent.items()})
 
-# %% ../../nbs/38_model.stability.ipynb #c051
+# %% ../../nbs/38_model.stability.ipynb #c053
 def report(
     plans:Sequence[Plan],  # what to compute
     customers:np.ndarray,  # sorted ids that all plans speak of
