@@ -2,7 +2,7 @@
 
 Ratios are measured in this one run; CPU seconds are of all threads, medians.
   world   living every life, building the tables, checking their contracts and writing them
-  write   writing the same tables from memory, and nothing else: the limit
+  write   writing the same files from memory, and nothing else: the limit
   plain   the same ledger as a plain Python loop over days and customers: the functions uncompiled, states as ordinary objects with Python numbers, draws by Python integers
 """
 import argparse
@@ -39,13 +39,16 @@ def fast(customers, repeat):
     from predelinquency.simulate import world
     p = settings(customers, 1000)
     with tempfile.TemporaryDirectory() as folder:
-        root, tables = Path(folder), [*schema.TABLES.values()]
+        root = Path(folder)
+        tables = [(root/"raw", t) for t in (*schema.TABLES.values(), *world.contacts.BESIDE)] + [(root/"truth", t) for t in world.TRUTH]
         world.simulate(settings(10, 10), root/"raw", root/"truth", progress=False) # compiles
         whole = [cpu(lambda: world.simulate(p, root/"raw", root/"truth", progress=False)) for _ in range(repeat)]
-        frames = [(t, part, schema.read(root/"raw", t.name, part)) for t in tables if (root/"raw"/t.name).is_dir() for part in schema.parts(root/"raw", t.name)]
+        frames = [(t, part, schema.read(where, t.name, part)) for where, t in tables for part in schema.parts(where, t.name)]
         write = [cpu(lambda: [schema._write_file(t, frame, root/"copy"/t.name/part.file) for t, part, frame in frames]) for _ in range(repeat)]
         count = sum(len(frame) for t, _, frame in frames if t.name == "transactions")
-        bytes_written = sum(f.stat().st_size for f in (root/"raw").rglob("*.parquet"))
+        files = sorted(f.relative_to(root) for where in ("raw", "truth") for f in (root/where).rglob("*.parquet"))
+        if any((root/f).read_bytes() != (root/"copy"/Path(*f.parts[1:])).read_bytes() for f in files): raise SystemExit("what is written alone is not what the world writes")
+        bytes_written = sum((root/f).stat().st_size for f in files)
     return dict(transactions=count, world_cpu=median(c for c, _ in whole), world_wall=median(w for _, w in whole), write_cpu=median(c for c, _ in write), megabytes=bytes_written / 1e6)
 
 
