@@ -224,7 +224,7 @@ def _note(s:np.ndarray, effects:np.ndarray, day:int, code:int, amount:int)->None
     end = at + 2 + 3*effects[at + 1]
     for d in range(day, head + 1):
         row = RING_AT + (d & (RING_DAYS - 1))*N_MEASURES
-        for k in range(at + 2, end, 3): s[row + effects[k]] += effects[k + 1]*amount + effects[k + 2]
+        for k in range(at + 2, end, 3): s[np.uint64(row + effects[np.uint64(k)])] += effects[np.uint64(k + 1)]*amount + effects[np.uint64(k + 2)]
     for k in range(end + 1, end + 1 + effects[end]): s[LAST_AT + effects[k]] = max(s[LAST_AT + effects[k]], day)
 
 # %% ../../nbs/21_features.fold.ipynb #c028
@@ -590,7 +590,7 @@ def _find_rows(s:np.ndarray, windows:np.ndarray, as_of:int, w:np.ndarray)->None:
 @lean
 def _sum(s:np.ndarray, w:np.ndarray, m:int, window:int)->int:
     "What a measure added up to over a window."
-    return s[w[NOW] + m] - s[w[ROWS + window] + m]
+    return s[np.uint64(w[NOW] + m)] - s[np.uint64(w[np.uint64(ROWS + window)] + m)] # what is unsigned cannot count from the end, so nothing is checked
 
 # %% ../../nbs/21_features.fold.ipynb #c060
 @lean
@@ -862,7 +862,7 @@ def _against_payday(s:np.ndarray, a:int, q:np.ndarray, path:np.ndarray, due:int,
 @lean
 def _block(s:np.ndarray, w:np.ndarray, m:int, i:int)->float:
     "What a measure added up to in the `i`-th block of 30 days back."
-    return float(s[(w[NOW] if i == 0 else w[ROWS + i]) + m] - s[w[ROWS + i + 1] + m])
+    return float(s[np.uint64((w[NOW] if i == 0 else w[np.uint64(ROWS + i)]) + m)] - s[np.uint64(w[np.uint64(ROWS + i + 1)] + m)])
 
 # %% ../../nbs/21_features.fold.ipynb #c081
 @lean
@@ -914,13 +914,13 @@ def _calculate(s:np.ndarray, p:Plan, a:int, q:np.ndarray, w:np.ndarray, row:np.n
     "Every row of the table, in turn."
     table, history, announced, paid = p.features, q[Q.history_days], s[SEEN_DUE] == 1, s[PAID_TARGET] + s[PAID_SIGN] > 0
     for f in range(len(table)):
-        op, x, y, short, longer, source, to = table[f, 0], table[f, 1], table[f, 2], table[f, 3], table[f, 4], table[f, 5], table[f, 7]
-        if op == Op.tracked: row[to] = q[x]
-        elif op == Op.over: row[to] = q[x]/q[y] if q[y] > 0 else np.nan
+        op, x, y, short, longer, source, to = table[f, 0], table[f, 1], table[f, 2], table[f, 3], table[f, 4], table[f, 5], np.uint64(table[f, 7])
+        if op == Op.tracked: row[to] = q[np.uint64(x)]
+        elif op == Op.over: row[to] = q[np.uint64(x)]/q[np.uint64(y)] if q[np.uint64(y)] > 0 else np.nan
         elif source == 1 and not history >= table[f, 6] or source == 2 and not announced or source == 3 and not paid: row[to] = np.nan
         elif op == Op.since: row[to] = min(a - s[LAST_AT + x], NEVER_DAYS)
         elif op <= Op.per:
-            recent, days = _sum(s, w, x, short), p.windows[short]
+            recent, days = _sum(s, w, x, short), p.windows[np.uint64(short)]
             if op == Op.total: row[to] = recent
             elif op == Op.per: row[to] = _divide(recent*30/days, q[y])
             elif op == Op.ratio: row[to] = _divide(recent, _sum(s, w, y, short))
