@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from predelinquency import params
 from predelinquency.core import LeakageError, ParamsError, StoreError
 from predelinquency.model import evaluate as ev
 from predelinquency.model import final, stability, strangers, train
@@ -45,7 +44,8 @@ def test_a_hold_out_has_the_same_name_for_any_size_of_the_bank_and_another_one_i
     base, simulate = settings.base, settings.simulate
     same = name(base, simulate)
     assert same == name(replace(base, contact_share=.1, customers_per_part=7), replace(simulate, customers=99))
-    others = [name(replace(base, seed=1), simulate), name(replace(base, horizon_to_days=30), simulate), name(base, replace(simulate, hidden_share=.1)), final.name(final.made_from(base, asdict(simulate), 7), final.parts(10_000, 400, 100, False))]
+    others = [name(replace(base, seed=1), simulate), name(replace(base, horizon_to_days=30), simulate), name(base, replace(simulate, hidden_share=.1)),
+              final.name(final.made_from(base, asdict(simulate), 7), final.parts(10_000, 400, 100, False))]
     assert len({same, *others}) == 5
 
 

@@ -186,8 +186,10 @@ def test_the_run_of_the_pipeline_leaves_a_pack_of_its_own_figures(trained):
     assert pack.opened(trained, browser=False).name == "model-card.html"
 
 
-OPENED = dict(opened=True, version="0123456789ab", opened_on="2026-01-05", by="A <b>N</b> Owner", reason="before the first use", versions=2, onsets=812, customers=20_000, rehearsal=False, words="opened on 2026-01-05 by A Owner: AUC 0.909",
-              judged_from="2025-04-01", judged_to="2025-05-27", figures=dict(headline=dict(auc=.909, auc_low=.901, auc_high=.917), calibration=dict(observed_expected=1.031, observed_expected_low=.9, observed_expected_high=1.1)))
+OPENED = dict(opened=True, version="0123456789ab", opened_on="2026-01-05", by="A <b>N</b> Owner", reason="before the first use", versions=2, onsets=812, customers=20_000, rehearsal=False,
+              words="opened on 2026-01-05 by A Owner: AUC 0.909",
+              judged_from="2025-04-01", judged_to="2025-05-27",
+              figures=dict(headline=dict(auc=.909, auc_low=.901, auc_high=.917), calibration=dict(observed_expected=1.031, observed_expected_low=.9, observed_expected_high=1.1)))
 
 
 def test_the_final_hold_out_is_shown_beside_the_evaluation_or_said_to_be_unopened():
@@ -201,8 +203,10 @@ def test_the_final_hold_out_is_shown_beside_the_evaluation_or_said_to_be_unopene
 
 def test_a_shock_is_shown_with_and_without_or_said_to_be_absent():
     told = files()
-    told["metrics"]["shock"] = dict(auc=.871, auc_low=.85, auc_high=.89, auc_calm=.91, lost_auc=.039, lost_auc_low=.02, lost_auc_high=.06, observed_expected=1.8, observed_expected_low=1.6, observed_expected_high=2., observed_expected_calm=1.02,
-                                    recall=.5, recall_calm=.6, onsets=240, onsets_calm=130, customers=3000, begins="2025-04-01", work=4., prices=1.08, by_month={"2025-04": dict(auc=.88, auc_low=.85, auc_high=.9, auc_calm=.91)})
+    told["metrics"]["shock"] = dict(auc=.871, auc_low=.85, auc_high=.89, auc_calm=.91, lost_auc=.039, lost_auc_low=.02, lost_auc_high=.06,
+                                    observed_expected=1.8, observed_expected_low=1.6, observed_expected_high=2., observed_expected_calm=1.02,
+                                    recall=.5, recall_calm=.6, onsets=240, onsets_calm=130, customers=3000, begins="2025-04-01", work=4., prices=1.08,
+                                    by_month={"2025-04": dict(auc=.88, auc_low=.85, auc_high=.9, auc_calm=.91)})
     shown = text(told)
     assert "| AUC | 0.871, 95% interval 0.850 to 0.890 | 0.910 |" in shown and "They miss 240 payments instead of 130" in shown and "| 2025-04 › auc | 0.88 | 0.85 to 0.9 |" in shown
     told["metrics"]["shock"] = dict(auc=None, why="a shock needs a simulated world")
