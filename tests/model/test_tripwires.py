@@ -139,6 +139,9 @@ def test_a_feature_that_is_the_week_is_caught_whatever_its_form(gathered):
     day = rows.labels.as_of.to_numpy("datetime64[D]").astype(np.int64)
     assert tw.timeless(rows, NAMES).held
     for clock in (day, np.sin(day), np.unique(day, return_inverse=True)[1] % 2): assert tw.timeless(tw.with_input(rows, clock.astype(np.float32)), NAMES).held is False
+    told = tw.timeless(tw.with_input(rows, day.astype(np.float32)), NAMES, simulated=False)
+    assert told.held is None and "100%" in told.says, "a bank's extract begins on one day for everybody: its history is a clock"
+    assert tw.timeless(rows, NAMES, simulated=False).held
 
 
 def test_a_column_from_elsewhere_is_caught(trained, tmp_path):
