@@ -375,5 +375,6 @@ def every(
         half = lb.draw(test.labels["customer_id"].to_numpy(), base.seed, SHUFFLE, 3) < .5
         train, test = test.where(half), test.where(~half)
     aucs = shuffled_aucs(train, test, names, p, base.seed)
-    wires = [shuffled_labels(aucs), *future(s, base.seed), service_path(s), nameless(s), timeless(several, names, simulated), single_feature(several, names), columns(raw, features, model), money(raw, simulated=simulated)]
+    wires = [shuffled_labels(aucs), *future(s, base.seed), service_path(s), nameless(s), timeless(several, names, simulated), single_feature(several, names),
+             columns(raw, features, model), money(raw, simulated=simulated)]
     return [*wires, *planted(several, names, s, base.seed)], aucs
