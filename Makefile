@@ -48,9 +48,10 @@ else
 	@predelinquency report
 endif
 
+TRIAL = prove.rows=300 prove.replays=300 prove.pairs=300 prove.pair_replays=200 prove.seeds=2 prove.bootstrap=100 evaluate.bootstrap=100 evaluate.shock_customers=500
 try: $(READY) ## the whole way on 500 customers, a minute or two, into data/runs/try
 	@rm -rf data/runs/try
-	@predelinquency run --customers 500 --root data/runs/try $(SETS)
+	@predelinquency run --customers 500 --root data/runs/try $(foreach s,$(TRIAL),--set '$(s)') $(SETS)
 
 stage: $(READY) ## one stage and its numbers beside the last run: NAME=train [ROOT=data/runs/try] [SET="train.max_depth=5"]
 	@test -n "$(NAME)" || { echo 'say which: make stage NAME=train'; exit 1; }
