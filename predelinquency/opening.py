@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import params, pipeline
+from . import params, pipeline, schema
 from .core import StoreError, package_hash
 from .features import catalogue
 from .model import evaluate, final, registry, stability, strangers
@@ -61,10 +61,11 @@ def judged(
     "Make the customers and judge the model on them."
     manifest, names = training.load(of.root/"model").manifest, catalogue.names()
     settings = params.section(params.Train, manifest["params"]["train"])
-    own = training.gather(of.root/"features", names, of.base, settings.max_rows)
+    teachers = training.gather(of.root/"features", names, of.base, settings.max_rows, ["train"])["train"].usable()
+    own = schema.read(of.root/"raw", "customers", columns=["customer_id"])["customer_id"].to_numpy()
     them = strangers.meet(who, strangers.maker(of.world, world.tables_of), names, of.base, of.every_days)
     if them is None: raise StoreError("the hold-out is empty", where="params.yaml", remedy="set evaluate.final to a number of customers")
-    scored, _ = strangers.scored(them, own, of.root/"model", settings, of.base.seed)
+    scored, _ = strangers.scored(them, own, teachers, of.root/"model", settings, of.base.seed)
     frame = evaluate.checked(scored)
     rows, everyone = evaluate.judged(frame), evaluate.judged(frame, imminent=True)
     if not 0 < rows.y.sum() < len(rows): raise StoreError(f"{len(rows)} rows, {int(rows.y.sum())} of them positive: nothing to measure", where="final", remedy="use more customers")

@@ -6,11 +6,11 @@
 __all__ = ['Statistic', 'EDGE', 'NEEDED', 'JUDGED', 'BASELINES', 'LEADS', 'PROVED', 'Ranking', 'ranking', 'auc', 'pr_auc', 'ks',
            'multiplicities', 'Estimate', 'estimate', 'chosen', 'recall_precision', 'onset_recall', 'equal_mass',
            'calibration_sums', 'weighed', 'calibration_measures', 'slope_intercept', 'checked', 'judged', 'Rows',
-           'mean_of', 'ranked_by', 'calibration_statistics', 'observed_expected', 'period', 'onset_index',
-           'capacity_statistics', 'lift_statistics', 'Plan', 'beside', 'subset', 'due_statistics', 'with_reference',
-           'headline', 'calibration', 'by_month', 'plan', 'report', 'counts', 'nested', 'rounded', 'contacted',
-           'curves', 'calibration_bins', 'design_effect', 'capacity_curve', 'flat', 'compare', 'in_words', 'table',
-           'facts', 'proved']
+           'mean_of', 'ranked_by', 'calibration_statistics', 'calibration_line', 'observed_expected', 'period',
+           'onset_index', 'capacity_statistics', 'lift_statistics', 'Plan', 'beside', 'subset', 'due_statistics',
+           'with_reference', 'headline', 'calibration', 'by_month', 'plan', 'report', 'counts', 'nested', 'rounded',
+           'contacted', 'curves', 'calibration_bins', 'design_effect', 'capacity_curve', 'flat', 'compare', 'in_words',
+           'table', 'facts', 'proved']
 
 # %% ../../nbs/34_model.evaluate.ipynb #c003
 import json
@@ -381,11 +381,18 @@ def calibration_statistics(
     "Base rate, Brier, skill, log loss, ECE, slope and intercept."
     size, blocks = len(rows.customers), rows.repeats()
     sums = [calibration_sums(b.probability.to_numpy(float), b.y.to_numpy(), rows.code(b), size) for b in blocks]
-    pairs = [slope_intercept(b.probability.to_numpy(float), b.y.to_numpy(), np.r_[rows.code(b)]) for b in blocks]
     found = {k: mean_of([lambda w, s=s, k=k: calibration_measures(s, w)[k] for s in sums]) for k in ("base_rate", "brier", "brier_skill", "log_loss", "ece")}
-    return found | dict(slope=mean_of([p[0] for p in pairs]), intercept=mean_of([p[1] for p in pairs]))
+    return found | calibration_line(rows)
 
 # %% ../../nbs/34_model.evaluate.ipynb #c053
+def calibration_line(
+    rows:Rows,
+)->dict[str, Statistic]: # `slope`, `intercept`
+    "Slope and level of the calibration."
+    pairs = [slope_intercept(b.probability.to_numpy(float), b.y.to_numpy(), np.r_[rows.code(b)]) for b in rows.repeats()]
+    return dict(slope=mean_of([p[0] for p in pairs]), intercept=mean_of([p[1] for p in pairs]))
+
+# %% ../../nbs/34_model.evaluate.ipynb #c054
 def observed_expected(
     rows:Rows,
     share:float|None=None, # only the riskiest share of each contact round; None: every row
@@ -394,7 +401,7 @@ def observed_expected(
     blocks = rows.repeats()
     return mean_of([_quotient(b, rows) if share is None else _quotient_of_list(b, rows, share) for b in blocks])
 
-# %% ../../nbs/34_model.evaluate.ipynb #c054
+# %% ../../nbs/34_model.evaluate.ipynb #c055
 def _quotient(block:pd.DataFrame, rows:Rows)->Statistic:
     "Of every row."
     both = np.column_stack([np.bincount(rows.code(block), block[c].to_numpy(float), len(rows.customers)) for c in ("y", "probability")])
@@ -403,7 +410,7 @@ def _quotient(block:pd.DataFrame, rows:Rows)->Statistic:
         return float(happened / expected) if expected > 0 else np.nan
     return value
 
-# %% ../../nbs/34_model.evaluate.ipynb #c055
+# %% ../../nbs/34_model.evaluate.ipynb #c056
 def _quotient_of_list(block:pd.DataFrame, rows:Rows, share:float)->Statistic:
     "Of the riskiest share of each contact round."
     p, when = block.probability.to_numpy(float), period(block)
@@ -414,14 +421,14 @@ def _quotient_of_list(block:pd.DataFrame, rows:Rows, share:float)->Statistic:
         return happened / expected if expected > 0 else np.nan
     return value
 
-# %% ../../nbs/34_model.evaluate.ipynb #c056
+# %% ../../nbs/34_model.evaluate.ipynb #c057
 def period(
     block:pd.DataFrame, # rows of one repeat
 )->np.ndarray|None:     # (n,) the contact round, or None when there are no rounds
     "Weekly moments are contact rounds; moments of a source's own (an approval, say), which are judged out of fold, are not."
     return block.as_of.to_numpy() if block.split.isin(["test", "live"]).all() else None
 
-# %% ../../nbs/34_model.evaluate.ipynb #c057
+# %% ../../nbs/34_model.evaluate.ipynb #c058
 def onset_index(
     block:pd.DataFrame, # rows of one repeat; `onset_in_days` where it is known
 )->np.ndarray:          # (n,) 0 … for positive rows, -1 elsewhere
@@ -433,7 +440,7 @@ def onset_index(
     found[y] = pairs.factorize()[0]
     return found
 
-# %% ../../nbs/34_model.evaluate.ipynb #c058
+# %% ../../nbs/34_model.evaluate.ipynb #c059
 def capacity_statistics(
     everyone:Rows,             # every eligible row, imminent ones too
     share:float=.05,
@@ -444,7 +451,7 @@ def capacity_statistics(
                 precision=mean_of([lambda w, r=r: recall_precision(r, share, w)[1] for r, _ in parts]),
                 onset_recall=mean_of([lambda w, r=r, o=o[r.order]: onset_recall(r, o, share, w) for r, o in parts]))
 
-# %% ../../nbs/34_model.evaluate.ipynb #c059
+# %% ../../nbs/34_model.evaluate.ipynb #c060
 def lift_statistics(
     rows:Rows,
     shares:Sequence[float]=(.01, .05, .10),
@@ -456,10 +463,10 @@ def lift_statistics(
         return hits / taken * total / positives if positives and taken else np.nan
     return {f"lift_{share * 100:.0f}pct": mean_of([lambda w, r=r, s=share: lift(r, s, w) for r in parts]) for share in shares}
 
-# %% ../../nbs/34_model.evaluate.ipynb #c061
+# %% ../../nbs/34_model.evaluate.ipynb #c062
 BASELINES = ("calendar", "balance", "projected", "logistic")
 
-# %% ../../nbs/34_model.evaluate.ipynb #c062
+# %% ../../nbs/34_model.evaluate.ipynb #c063
 @dataclass(frozen=True)
 class Plan:
     "Statistics by dotted path, paired differences, and what cannot be computed, with the reason."
@@ -469,7 +476,7 @@ class Plan:
 
     def __or__(self, other:"Plan")->"Plan": return Plan(self.statistics | other.statistics, self.differences | other.differences, self.absent | other.absent)
 
-# %% ../../nbs/34_model.evaluate.ipynb #c063
+# %% ../../nbs/34_model.evaluate.ipynb #c064
 def beside(
     rows:Rows,
     column:str,  # another score; nan where it cannot be known
@@ -483,7 +490,7 @@ def beside(
     return Plan({f"{block}.auc": ranked_by(some, column), f"{block}.known_share": lambda w: float(known.mean())} | ({} if known.all() else {own: ranked_by(some)}),
                 {f"{gain}.auc": (own, f"{block}.auc")}, {})
 
-# %% ../../nbs/34_model.evaluate.ipynb #c064
+# %% ../../nbs/34_model.evaluate.ipynb #c065
 def subset(
     rows:Rows,
     keep:Any,     # (n,) bool, or None when it cannot be known
@@ -495,14 +502,14 @@ def subset(
     some = rows.where(keep)
     return Plan({f"{block}.auc": ranked_by(some)}, {}, {}) | Plan({f"{block}.share": lambda w: len(some.frame) / len(rows.frame)}, {}, {})
 
-# %% ../../nbs/34_model.evaluate.ipynb #c065
+# %% ../../nbs/34_model.evaluate.ipynb #c066
 def _flag(rows:Rows, column:str)->Any:
     return rows.frame[column].fillna(False).astype(bool).to_numpy() if column in rows.frame and rows.frame[column].notna().any() else None
 
-# %% ../../nbs/34_model.evaluate.ipynb #c067
+# %% ../../nbs/34_model.evaluate.ipynb #c068
 LEADS = (28, 21, 14, 7)
 
-# %% ../../nbs/34_model.evaluate.ipynb #c068
+# %% ../../nbs/34_model.evaluate.ipynb #c069
 def due_statistics(
     due:pd.DataFrame|None, # `customer_id`, `lead_days`, `missed` 0/1, `probability`
     customers:np.ndarray,  # sorted ids
@@ -516,7 +523,7 @@ def due_statistics(
     return Plan({f"due_date_auc.{lead}": ranked_by(b) for lead, b in have.items()}, {},
                 {f"due_date_auc.{lead}": "no due was missed, or all were" for lead in LEADS if lead not in have})
 
-# %% ../../nbs/34_model.evaluate.ipynb #c070
+# %% ../../nbs/34_model.evaluate.ipynb #c071
 def with_reference(
     rows:Rows,
     reference:pd.DataFrame|None, # `customer_id`, `as_of`, `repeat`, `reference`: a score for every row
@@ -531,7 +538,7 @@ def with_reference(
     both = Rows(joined, rows.customers)
     return Plan({"reference.auc": ranked_by(both, "reference")}, {"reference.difference": ("headline.auc", "reference.auc")}, {})
 
-# %% ../../nbs/34_model.evaluate.ipynb #c072
+# %% ../../nbs/34_model.evaluate.ipynb #c073
 def headline(
     rows:Rows,     # to judge
     everyone:Rows, # imminent rows too
@@ -543,14 +550,14 @@ def headline(
     at = {f"headline.{k}_at_5pct": f for k, f in capacity_statistics(everyone).items()}
     return Plan(ranks | {"headline.gini": lambda w: 2 * gini(w) - 1} | others | at, {}, {})
 
-# %% ../../nbs/34_model.evaluate.ipynb #c073
+# %% ../../nbs/34_model.evaluate.ipynb #c074
 def calibration(
     rows:Rows, # to judge
 )->Plan:
     "Misses observed over misses expected, among all and among the riskiest twentieth; slope and level come from the headline."
     return Plan({"calibration.observed_expected": observed_expected(rows), "calibration.observed_expected_top5": observed_expected(rows, .05)}, {}, {})
 
-# %% ../../nbs/34_model.evaluate.ipynb #c074
+# %% ../../nbs/34_model.evaluate.ipynb #c075
 def by_month(
     rows:Rows,
     fewest:int=5, # distinct misses below which a month says nothing
@@ -561,7 +568,7 @@ def by_month(
     for month in owners.index[owners >= fewest]: plan |= subset(rows, months == month, f"by_month.{month}", "")
     return plan if plan.statistics else Plan({}, {}, {"by_month.auc": f"no month in which {fewest} customers missed a payment"})
 
-# %% ../../nbs/34_model.evaluate.ipynb #c075
+# %% ../../nbs/34_model.evaluate.ipynb #c076
 def plan(
     frame:pd.DataFrame,                # from `checked`
     customers:np.ndarray,              # sorted ids
@@ -580,7 +587,7 @@ def plan(
     found |= subset(rows, None if seen is None else ~seen, "unseen_customers", "nothing says who is new")
     return found | subset(later, np.ones(len(later.frame), bool), "out_of_time", "no rows were set aside as later than all that was fitted on") | by_month(rows)
 
-# %% ../../nbs/34_model.evaluate.ipynb #c076
+# %% ../../nbs/34_model.evaluate.ipynb #c077
 def report(
     predictions:pd.DataFrame,          # see `checked`; `straight_roller`, `exposed`, `seen_before`, `onset_in_days` and the baselines where they are known
     base:Base, settings:Evaluate,      # seed, contact share; replicates
@@ -601,7 +608,7 @@ def report(
     found["calibration"] |= {k: v for k, v in found["headline"].items() if k.startswith(("slope", "intercept"))}
     return found | dict(world=dict(world or {}), bootstrap=dict(replicates=settings.bootstrap, customers=len(customers)))
 
-# %% ../../nbs/34_model.evaluate.ipynb #c077
+# %% ../../nbs/34_model.evaluate.ipynb #c078
 def counts(
     rows:pd.DataFrame, everyone:pd.DataFrame, # from `judged`, without and with imminent rows
 )->dict[str, int]:
@@ -610,7 +617,7 @@ def counts(
     return dict(onsets=int(onset_index(first).max(initial=-1)) + 1, rows=len(first), customers=int(first.customer_id.nunique()), positives=int(first.y.sum()),
                 imminent_rows=len(everyone) // max(rows.repeat.nunique(), 1) - len(first), repeats=int(rows.repeat.nunique()))
 
-# %% ../../nbs/34_model.evaluate.ipynb #c078
+# %% ../../nbs/34_model.evaluate.ipynb #c079
 def nested(
     estimates:Mapping[str, Estimate], # dotted path → estimate; a path that begins with _ is not shown
     absent:Mapping[str, str]|None=None, # dotted path → why there is none
@@ -628,19 +635,19 @@ def nested(
     for path, why in (absent or {}).items(): _branch(tree, path.split(".")[:-1]).update({path.split(".")[-1]: None, "why": why})
     return tree
 
-# %% ../../nbs/34_model.evaluate.ipynb #c079
+# %% ../../nbs/34_model.evaluate.ipynb #c080
 def _branch(tree:dict[str, Any], path:Sequence[str])->dict[str, Any]:
     for name in path: tree = tree.setdefault(name, {})
     return tree
 
-# %% ../../nbs/34_model.evaluate.ipynb #c080
+# %% ../../nbs/34_model.evaluate.ipynb #c081
 def rounded(
     value:float,    # any
 )->float|None:      # four significant digits; None for nan
     "A number as the report holds it."
     return float(f"{value:.4g}") if np.isfinite(value) else None
 
-# %% ../../nbs/34_model.evaluate.ipynb #c082
+# %% ../../nbs/34_model.evaluate.ipynb #c083
 def contacted(
     predictions:pd.DataFrame, # as in `report`
     share:float,              # of each round's eligible customers
@@ -653,7 +660,7 @@ def contacted(
         taken[rows.index.to_numpy()[r.order]] = chosen(r, share)
     return frame.assign(contacted=taken)
 
-# %% ../../nbs/34_model.evaluate.ipynb #c086
+# %% ../../nbs/34_model.evaluate.ipynb #c087
 def curves(
     rows:pd.DataFrame,        # from `judged`
     scores:Sequence[str]=("probability", "calendar", "logistic"), # columns, the first is the model
@@ -663,7 +670,7 @@ def curves(
     rows = rows[rows.repeat == rows.repeat.min()]
     return pd.concat([_curve(rows, name, points) for name in scores if name in rows and rows[name].notna().any()], ignore_index=True)
 
-# %% ../../nbs/34_model.evaluate.ipynb #c087
+# %% ../../nbs/34_model.evaluate.ipynb #c088
 def _curve(rows:pd.DataFrame, column:str, points:int)->pd.DataFrame:
     rows = rows[rows[column].notna()]
     r = ranking(rows[column].to_numpy(float), rows.y.to_numpy(), np.zeros(len(rows), np.int64))
@@ -674,7 +681,7 @@ def _curve(rows:pd.DataFrame, column:str, points:int)->pd.DataFrame:
     return pd.concat([start, pd.DataFrame(dict(false_positive_rate=false[keep], true_positive_rate=true[keep], recall=true[keep],
                                                precision=(hits / seen)[keep]))]).assign(name="model" if column == "probability" else column)
 
-# %% ../../nbs/34_model.evaluate.ipynb #c089
+# %% ../../nbs/34_model.evaluate.ipynb #c090
 def calibration_bins(
     rows:pd.DataFrame, # from `judged`
     bins:int=10,
@@ -687,7 +694,7 @@ def calibration_bins(
     middle, half = (p + z * z / (2 * n)) / (1 + z * z / n), z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return found.assign(low=np.minimum((middle - half).clip(lower=0), p), high=(middle + half).clip(upper=1))
 
-# %% ../../nbs/34_model.evaluate.ipynb #c090
+# %% ../../nbs/34_model.evaluate.ipynb #c091
 def design_effect(
     rows:pd.DataFrame, # `customer_id`, `y`
 )->float:              # >= 1
@@ -696,7 +703,7 @@ def design_effect(
     excess = (rows.y - rate).groupby(rows.customer_id.to_numpy()).sum()
     return max(1., float((excess**2).sum() / (n * rate * (1 - rate)))) if 0 < rate < 1 else 1.
 
-# %% ../../nbs/34_model.evaluate.ipynb #c091
+# %% ../../nbs/34_model.evaluate.ipynb #c092
 def capacity_curve(
     everyone:pd.DataFrame,     # from `judged` with imminent rows
     shares:Sequence[float]=(.01, .02, .03, .05, .075, .1, .15, .2, .3),
@@ -711,7 +718,7 @@ def capacity_curve(
     table = pd.DataFrame([dict(contacted=s, recall=e.value, low=e.low, high=e.high) for s, e in zip(shares, found.values(), strict=True)])
     return table.assign(precision=precision, lift=np.array(precision) / block.y.mean())
 
-# %% ../../nbs/34_model.evaluate.ipynb #c094
+# %% ../../nbs/34_model.evaluate.ipynb #c095
 def flat(
     metrics:Mapping[str, Any], # nested
     prefix:str="",
@@ -722,7 +729,7 @@ def flat(
         found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return found
 
-# %% ../../nbs/34_model.evaluate.ipynb #c095
+# %% ../../nbs/34_model.evaluate.ipynb #c096
 def compare(
     before:Mapping[str, Any], # the last run's report; empty when there was none
     after:Mapping[str, Any],  # this run's
@@ -733,10 +740,10 @@ def compare(
     table = pd.DataFrame(dict(metric=names, before=[_number(old.get(k)) for k in names], after=[_number(new.get(k)) for k in names]))
     return table.assign(change=table.after - table.before)
 
-# %% ../../nbs/34_model.evaluate.ipynb #c096
+# %% ../../nbs/34_model.evaluate.ipynb #c097
 def _number(value:Any)->float: return float(value) if isinstance(value, (int, float)) else np.nan
 
-# %% ../../nbs/34_model.evaluate.ipynb #c099
+# %% ../../nbs/34_model.evaluate.ipynb #c100
 def in_words(
     r:Mapping[str, Any], # from `report`
 )->list[str]:            # Markdown sentences, the most important first
@@ -761,7 +768,7 @@ def in_words(
                     f"({_range(ref, 'difference_')}){_doubt(ref, 'difference_')}.")
     return says
 
-# %% ../../nbs/34_model.evaluate.ipynb #c100
+# %% ../../nbs/34_model.evaluate.ipynb #c101
 def _timely(lead:Mapping[str, Any])->list[str]:
     if lead.get("recall_5pct_15_42d") is None: return []
     says = [f"With one alert a customer in four weeks, {_pct(lead['recall_5pct_15_42d'])} of the missed payments ({_span(lead, 'recall_5pct_15_42d', digits=2)}) are announced 15–42 days ahead"]
@@ -769,27 +776,27 @@ def _timely(lead:Mapping[str, Any])->list[str]:
     if lead["false_per_true"] is not None: says.append(f"; each timely alert costs {lead['false_per_true']:.0f} that nothing follows")
     return ["".join(says) + "."]
 
-# %% ../../nbs/34_model.evaluate.ipynb #c101
+# %% ../../nbs/34_model.evaluate.ipynb #c102
 def _pct(v:float|None)->str: return "unknown" if v is None else f"{v:.0%}"
 
-# %% ../../nbs/34_model.evaluate.ipynb #c102
+# %% ../../nbs/34_model.evaluate.ipynb #c103
 def _range(block:Mapping[str, Any], prefix:str="")->str:
     low, high = block[f"{prefix}low"], block[f"{prefix}high"]
     return f"95% interval {low:+.3f} to {high:+.3f}" if low is not None else "too few misses for an interval"
 
-# %% ../../nbs/34_model.evaluate.ipynb #c103
+# %% ../../nbs/34_model.evaluate.ipynb #c104
 def _doubt(block:Mapping[str, Any], prefix:str="")->str:
     low, high = block[f"{prefix}low"], block[f"{prefix}high"]
     return ", which may be chance" if low is None or low <= 0 <= high else ""
 
-# %% ../../nbs/34_model.evaluate.ipynb #c104
+# %% ../../nbs/34_model.evaluate.ipynb #c105
 def _span(block:Mapping[str, Any], prefix:str, key:str="", digits:int=3)->str:
     if block[prefix or key] is None: return "not known here"
     low, high = (block[f"{prefix}_{end}" if prefix else end] for end in ("low", "high"))
     interval = f", 95% interval {low:.{digits}f}–{high:.{digits}f}" if low is not None else ", too few misses for an interval"
     return f"{block[prefix or key]:.{digits}f}{interval}"
 
-# %% ../../nbs/34_model.evaluate.ipynb #c105
+# %% ../../nbs/34_model.evaluate.ipynb #c106
 def table(
     r:Mapping[str, Any],      # from `report`
     rows:Mapping[str, str],   # label → dotted path of a block with `auc`, `low`, `high`, or of a number with `_low` and `_high` beside it
@@ -801,7 +808,7 @@ def table(
         found.append((name, *(_number(values.get(p)) for p in (value, low, low[:-3] + "high"))))
     return pd.DataFrame(found, columns=["name", "value", "low", "high"])
 
-# %% ../../nbs/34_model.evaluate.ipynb #c109
+# %% ../../nbs/34_model.evaluate.ipynb #c110
 def facts(
     raw:Path|str,      # canonical tables
     features:Path|str, # `labels`
@@ -816,10 +823,10 @@ def facts(
         missed, known, dated = missed + int(rows.onset_in_days.between(0, 28).sum()), known + len(rows), dated + int(rows.onset_in_days.notna().sum())
     return counted | dict(miss_rate_28d=rounded(missed / known) if dated else None)
 
-# %% ../../nbs/34_model.evaluate.ipynb #c111
+# %% ../../nbs/34_model.evaluate.ipynb #c112
 PROVED = ("oracle", "reasons", "transfer", "sweep") # blocks taken over from the proof's report
 
-# %% ../../nbs/34_model.evaluate.ipynb #c112
+# %% ../../nbs/34_model.evaluate.ipynb #c113
 def proved(
     path:Path|str|None, # `prove.json`; None, or not there: a source whose truth nobody knows
 )->dict[str, Any]:      # `oracle`, `reasons` … as the proof wrote them, null with the reason where there are none; and its `tripwires`

@@ -154,7 +154,7 @@ def against(
     "Should the new model replace the one in use? The old one may have learned from these customers; then the comparison favours it."
     models = {"new": train.load(new), "old": train.load(old)}
     if models["new"].features != models["old"].features: raise ParamsError("the two models do not have the same inputs", where=str(old), remedy="judge each on its own evaluation")
-    held = validation(train.gather(features, list(models["new"].features), base, p.max_rows))
+    held = validation(train.gather(features, list(models["new"].features), base, p.max_rows, ["stop", "calibrate"]))
     chances = {name: m.probability(held.x) for name, m in models.items()}
     return verdict(compare({name: m.margin(held.x) for name, m in models.items()}, chances, held, "old", base.seed), "old", p)
 

@@ -92,17 +92,17 @@ def maker(
 # %% ../../nbs/38_model.strangers.ipynb #c014
 def scored(
     them:Strangers,
-    rows:Mapping[str, Rows], # the bank's own, from `train.gather`
-    folder:Path|str,         # the model
-    p:Train, seed:int,       # as trained
+    own:np.ndarray,    # numbers of the bank's customers
+    teachers:Rows,     # the usable training rows
+    folder:Path|str,   # the model
+    p:Train, seed:int, # as trained
 )->tuple[pd.DataFrame, pd.DataFrame]: # `train.PREDICTIONS`, `train.DUE_PREDICTIONS`
     "The strangers' predictions, made as the train stage makes them; refused when one of them is a customer."
-    own = np.unique(np.concatenate([r.labels["customer_id"].to_numpy() for r in rows.values()]))
     if len(both := np.intersect1d(own, them.rows.labels["customer_id"])):
         raise LeakageError(f"{len(both)} customers who never train are also customers of the bank, first: {both[0]}", where="strangers", remedy="number them after the bank's customers")
     champion = train.load(folder)
     fits = {name: learners.load(Path(folder)/learners.FILES[name]) for name in {champion.manifest["champion"], champion.manifest["challenger"], "scorecard"}}
-    found = baselines.beside(them.rows, rows["train"].usable(), fits, champion.manifest, p, seed)
+    found = baselines.beside(them.rows, teachers, fits, champion.manifest, p, seed)
     margin = champion.margin(them.due[list(champion.features)].to_numpy(np.float32))
     due = them.due[DUE].assign(probability=train.probability(margin, champion.manifest["calibration"]), margin=margin)
     return train.predictions(them.rows.labels, found, "test"), due

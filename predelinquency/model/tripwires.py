@@ -152,11 +152,11 @@ def timeless(
     "No feature says which week it is; an extract that begins on one day for everybody has such a clock, which is told and not judged."
     moment = np.unique(rows.labels["as_of"].to_numpy(), return_inverse=True)[1]
     if moment.max(initial=0) < 2 or len(moment) < 20 * (moment.max() + 1): return Tripwire("timeless", None, "there are not three moments with twenty rows each")
-    x = np.nan_to_num(rows.x.astype(np.float64))
-    count = np.bincount(moment)[:, None]
-    means = np.stack([np.bincount(moment, x[:, j]) for j in range(x.shape[1])], axis=1) / count
-    spread = x.var(0)
-    share = np.where(spread > 1e-12, (count * (means - x.mean(0))**2).sum(0) / len(x) / np.where(spread > 1e-12, spread, 1), 0.)
+    count, share = np.bincount(moment), np.zeros(rows.x.shape[1])
+    for j in range(len(share)):
+        x = np.nan_to_num(rows.x[:, j].astype(np.float64))
+        between = (count * (np.bincount(moment, x) / count - x.mean())**2).sum() / len(x)
+        if x.var() > 1e-12: share[j] = between / x.var()
     worst = int(np.argmax(share))
     return Tripwire("timeless", bool(share[worst] < .9) or (False if simulated else None), f"the moment explains at most {share[worst]:.0%} of a feature ({features[worst]}); 90% would be a clock")
 

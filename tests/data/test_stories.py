@@ -1,4 +1,6 @@
 """Customers told in words say what led to the first missed payment."""
+import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -36,3 +38,10 @@ def test_a_story_begins_with_who_it_is_and_leaves_out_what_happens_every_month(w
 def test_a_quiet_customer_has_a_story_too(world:Path, misses:pd.DataFrame):
     quiet = next(c for c in schema.read(world/"raw", "customers").customer_id if not len(calibration.story(int(c), world/"raw", world/"truth")))
     assert "Nothing went wrong" in calibration.told(int(quiet), world/"raw", world/"truth")
+
+
+def test_the_report_tells_five_customers_drawn_by_lot(trained:Path):
+    cells = json.loads((trained/"reports/simulate.ipynb").read_text())["cells"]
+    told = next("".join(o["data"]["text/markdown"]) for c in cells for o in c.get("outputs", []) if "sample(min(5" in "".join(c["source"]))
+    people = set(schema.read(trained/"raw", "customers").customer_id)
+    assert len(drawn := {int(n) for n in re.findall(r"^Customer (\d+) \(", told, re.M)}) == 5 and drawn <= people

@@ -140,6 +140,17 @@ def test_a_customer_has_rows_from_the_first_moment_after_joining_and_opening_an_
     assert rows[rows.customer_id == 1].as_of.tolist() == [pd.Timestamp("2025-06-24"), pd.Timestamp("2025-07-01")] and 2 not in set(rows.customer_id)
 
 
+def test_counts_of_parts_add_up_to_the_counts_of_all():
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame(dict(customer_id=np.repeat(np.arange(40), 6), as_of=np.tile(pd.date_range("2025-01-06", periods=6, freq="7D"), 40), eligible=rng.random(240) < .9, imminent=rng.random(240) < .1,
+                              target=pd.array(rng.integers(0, 2, 240), dtype="Int32"), split=pd.Categorical(rng.choice(["test", "train", "live"], 240), categories=lb.SPLIT_WORDS)))
+    frame.loc[frame.split == "live", "target"] = pd.NA
+    whole, parts = lb.counted(frame), pd.concat([lb.counted(frame[frame.customer_id < 13]), lb.counted(frame[frame.customer_id >= 13])])
+    assert parts.groupby(level="split", sort=False).agg(lb.COUNTED).loc[whole.index].equals(whole) and whole.index.tolist() == ["train", "test", "live"]
+    usable = frame[frame.eligible & ~frame.imminent & frame.target.notna()]
+    assert whole.usable.sum() == len(usable) and whole.hits.sum() == usable.target.sum() and whole.loc["live", "usable"] == 0
+
+
 def test_a_source_s_own_moments_are_all_eligible_with_their_own_target():
     moments = asked("2024-10-01", "2024-12-01").assign(target=np.array([1, 0], np.int32))
     rows = lb.given(moments, dues("2024-10-20"), NOBODY_PAID, base())

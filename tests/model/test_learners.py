@@ -96,6 +96,20 @@ def test_a_row_alone_scores_as_among_others(fits, kind):
     assert all(learners.predict_margin(fits[kind], X[4000 + i:4001 + i])[0] == whole[i] for i in range(0, 1000, 97))
 
 
+@pytest.mark.parametrize("kind", [*KINDS, "committee"])
+def test_many_rows_are_scored_slice_by_slice_to_the_same_bit(fits, kind, monkeypatch):
+    whole = learners.predict_margin(fits[kind], X[JUDGED])
+    monkeypatch.setattr(learners, "SLICE", 333)
+    assert np.array_equal(learners.predict_margin(fits[kind], X[JUDGED]), whole)
+
+
+def test_the_scorecard_is_the_same_whatever_is_held_at_a_time(fits, monkeypatch):
+    monkeypatch.setattr(learners, "SLICE", 333)
+    monkeypatch.setattr(learners, "COLUMNS", 2)
+    again = fitted("scorecard")
+    assert again.model.keys() == fits["scorecard"].model.keys() and all(np.array_equal(v, fits["scorecard"].model[k]) for k, v in again.model.items())
+
+
 def test_unknown_is_not_zero_even_where_training_never_saw_it(fits):
     assert np.isfinite(X[:, 1]).all()
     unknown, zero = X[JUDGED][:50].copy(), X[JUDGED][:50].copy()

@@ -8,6 +8,7 @@ import pytest
 from sklearn import metrics as peer
 
 from predelinquency import params
+from predelinquency.features import catalogue
 from predelinquency.model import evaluate as ev
 from predelinquency.model import stability as st
 from predelinquency.model.train import Rows
@@ -183,6 +184,28 @@ def test_leaving_out_a_group_that_another_copies_costs_nothing_and_leaving_out_b
         assert abs(found["three"]["loss"]) < .02
 
 
+def test_levels_alone_are_asked_beside_the_groups_and_hold_nothing_that_moves():
+    margins = st.ablation(made(), made(seed=3), {"a": "one", "mean_ever": "two", "c": "three"}, PARAMS.train, 1, {})
+    assert margins.columns.tolist() == ["all", "one", "two", "three", "levels"]
+    alone = st.refit(st.thin(made(), 12_000, 1), ["a", "mean_ever", "c"], ["mean_ever"], PARAMS.train, 1, {}, made(seed=3).x)[0]
+    assert (margins.levels == alone).all()
+    named = [catalogue.BY_NAME[f] for f in st.LEVELS]
+    assert not {f.name for f in named} & set(st.late_family(catalogue.names()))
+    assert not [f.name for f in named if any(word in f.name for word in ("pace", "shift", "surprise", "trend", "days_late", "due_", "_30d", "_14d", "ago", "projected"))]
+
+
+def test_a_group_is_calibrated_by_its_own_line():
+    frame = ev.judged(watched().assign(split="test"))
+    rows, kind = ev.Rows(frame, np.arange(300)), np.where(frame.customer_id < 150, "low", "high")
+    found = st.report([st.grouped(rows, {"kind": kind}, "slices")], np.arange(300), BASE, FEW)["slices"]["kind"]
+    for word in ("low", "high"):
+        some = frame[kind == word]
+        slope, level = ev.slope_intercept(some.probability.to_numpy(), some.y.to_numpy(), some.customer_id.to_numpy())
+        assert found[word]["slope"] == pytest.approx(slope(np.ones(300)), abs=1e-3) and found[word]["intercept"] == pytest.approx(level(np.ones(300)), abs=1e-3)
+        assert found[word]["slope_low"] < found[word]["slope"] < found[word]["slope_high"]
+    assert found["low"]["slope"] != found["high"]["slope"]
+
+
 def test_more_customers_are_never_fewer_and_contain_the_few():
     found = st.learning(made(), made(seed=3), ["a", "b", "c"], PARAMS.train, 1, {})
     sizes = [int(c) for c in found]
@@ -202,6 +225,14 @@ def test_one_row_a_customer_comes_from_every_week():
     assert one.labels.customer_id.tolist() == list(range(400)) and one.labels.as_of.nunique() == 10
 
 
+def test_the_cohort_of_dues_is_read_as_it_was_written(trained):
+    names = catalogue.names()
+    keys, x = st.cohort(trained/"features", names)
+    whole = pd.concat([pd.read_parquet(p) for p in sorted((trained/"features/due_panel").glob("*.parquet"))], ignore_index=True)
+    assert len(keys) == len(whole) > 0 and (keys == whole[keys.columns]).all().all() and np.array_equal(x, whole[names].to_numpy(np.float32), equal_nan=True)
+    assert st.cohort(trained/"raw", names) is None
+
+
 def test_the_late_family_is_what_speaks_after_something_has_failed():
     from predelinquency.features import catalogue
     late = st.late_family(catalogue.names())
@@ -214,9 +245,12 @@ def test_every_week_of_those_who_never_trained_is_scored_as_in_training(trained)
     from predelinquency.model import train
     champion = train.load(trained/"model")
     base = params.section(params.Base, champion.manifest["params"]["base"])
-    found = st.year(trained/"features", champion, base)
+    found = st.year(trained/"features", champion, base, 10**6)
     assert (lb.split(found.customer_id.to_numpy(), base) == 3).all() and found.eligible.all() and found.target.notna().all()
     scored = pd.read_parquet(trained/"model/predictions.parquet")
     both = found.merge(scored[scored.split == "test"], on=["customer_id", "as_of"], suffixes=("", "_then"))
     assert len(both) == (scored.eligible & scored.target.notna() & (scored.split == "test")).sum()
     assert (both.probability == both.probability_then).all() and found.as_of.nunique() > both.as_of.nunique()
+    fewer = st.year(trained/"features", champion, base, len(found) // 3)
+    kept = found[found.customer_id.isin(fewer.customer_id)].reset_index(drop=True)
+    assert 0 < len(fewer) < .7 * len(found) and kept.equals(fewer) # whole customers

@@ -56,19 +56,19 @@ def test_a_stranger_is_scored_as_the_train_stage_scores(trained, make, base):
     part = Part(300, 400)
     them, rows = st.meet([part], make, NAMES, base, 7), train.gather(trained/"features", NAMES, base, 400_000)
     manifest = train.load(trained/"model").manifest
-    found, due = st.scored(them, rows, trained/"model", params.section(params.Train, manifest["params"]["train"]), base.seed)
+    found, due = st.scored(them, np.arange(300), rows["train"].usable(), trained/"model", params.section(params.Train, manifest["params"]["train"]), base.seed)
     assert (found.customer_id >= 300).all() and (due.customer_id >= 300).all() and len(due) and due.columns.tolist() == train.DUE_PREDICTIONS.names
     champion, stored = train.load(trained/"model"), pd.read_parquet(trained/"model/predictions.parquet")
     assert (found.probability == champion.probability(them.rows.x)).all() and found.columns.tolist() == stored.columns.tolist()
     known = st.Strangers(rows["test"], them.due, them.about)
-    again, _ = st.scored(known, {k: r for k, r in rows.items() if k == "train"}, trained/"model", params.section(params.Train, manifest["params"]["train"]), base.seed)
+    again, _ = st.scored(known, np.arange(0), rows["train"].usable(), trained/"model", params.section(params.Train, manifest["params"]["train"]), base.seed)
     both = again.merge(stored, on=["customer_id", "as_of"], suffixes=("", "_stored"))
     for name in ("probability", "margin", "calendar", "balance", "projected", "logistic", "challenger"): assert both[name].equals(both[f"{name}_stored"]), name
 
 
 def test_a_stranger_who_is_a_customer_is_refused(trained, make, base):
     them, rows = st.meet([Part(250, 320)], make, NAMES, base, 7), train.gather(trained/"features", NAMES, base, 400_000)
-    with pytest.raises(LeakageError, match="who never train are also customers"): st.scored(them, rows, trained/"model", None, base.seed)
+    with pytest.raises(LeakageError, match="who never train are also customers"): st.scored(them, np.arange(300), rows["train"].usable(), trained/"model", None, base.seed)
 
 
 def test_strangers_are_judged_on_and_are_on_no_list_of_the_bank(trained):

@@ -50,6 +50,12 @@ def test_gathered_rows_carry_their_own_inputs(rows):
         assert np.array_equal(rows[name].x, x[wanted], equal_nan=True) and (rows[name].labels.customer_id.to_numpy() == frame.customer_id[wanted]).all()
 
 
+def test_some_splits_are_gathered_as_among_all_of_them(folder, rows):
+    found = train.gather(folder, NAMES, base(), 10**6, ["stop", "train"])
+    assert list(found) == ["stop", "train"]
+    for name, some in found.items(): assert np.array_equal(some.x, rows[name].x, equal_nan=True) and some.labels.equals(rows[name].labels)
+
+
 def test_of_the_live_rows_only_the_latest_moment_is_scored(rows):
     assert set(rows["live"].labels.as_of) == {pd.Timestamp("2025-07-01")} and len(rows["live"].labels) == 600
 
@@ -76,7 +82,8 @@ def test_walls_that_do_not_stand_are_refused_before_anything_is_fitted(tmp_path)
     someone = frame.customer_id[frame.split == "test"].iloc[0]
     frame.loc[(frame.customer_id == someone) & (frame.as_of < "2024-09-01"), "split"] = "train"
     write(tmp_path, frame, x)
-    with pytest.raises(LeakageError, match="both in train and in test"): train.gather(tmp_path, NAMES, base(), 10**6)
+    for splits in (train.GATHERED, ["stop"]): # the walls between all of them, whichever are asked for
+        with pytest.raises(LeakageError, match="both in train and in test"): train.gather(tmp_path, NAMES, base(), 10**6, splits)
 
 
 def test_only_eligible_rows_that_are_not_imminent_and_known_teach():

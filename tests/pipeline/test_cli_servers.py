@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -32,8 +33,8 @@ def group(pid:int)->set[int]:
     while todo:
         one = todo.pop()
         found.add(one)
-        try: todo += [int(c) for c in Path(f"/proc/{one}/task/{one}/children").read_text().split()]
-        except OSError: pass
+        with suppress(FileNotFoundError, ProcessLookupError): # it has ended meanwhile
+            todo += [int(c) for c in Path(f"/proc/{one}/task/{one}/children").read_text().split()]
     return found
 
 

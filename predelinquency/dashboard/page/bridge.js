@@ -29,7 +29,6 @@ function render({ model, el }) {
     if (m.go !== undefined && m.go !== here()) { location.hash = encodeURIComponent(m.go); return; }
     if (m.go !== undefined && !m.done) onHash();
     if (!m.done) return;
-    busy(false);
     document.body.dataset.pdView = m.view;
     if (m.customer !== undefined) document.title = (m.customer ? `Customer ${m.customer}` : "Payments at risk") + " · Predelinquency";
     if (m.customer) box.value = m.customer; // an answer to a search that found nobody names none
@@ -38,6 +37,7 @@ function render({ model, el }) {
       if (m.opened) { window.scrollTo(0, 0); document.querySelector(".pd-view-" + m.view + " h1")?.focus({ preventScroll: true }); }
       else if (last) [...document.querySelectorAll("[data-act]")].find((n) => n.dataset.act + "=" + (n.tagName === "SELECT" ? "" : n.dataset.value ?? "") === last)?.focus({ preventScroll: true });
       last = null;
+      busy(false); // only now: what was drawn anew has its focus back
     });
   };
   form.addEventListener("submit", onSubmit);
