@@ -14,6 +14,7 @@ __all__ = ['NO_DAY', 'FORK', 'NOTHING_DUE', 'PAID', 'MISSED', 'IMMINENT', 'GLANC
 
 # %% ../nbs/36_proof.ipynb #c002
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -336,7 +337,7 @@ def _oracle_numbers(point:np.ndarray, spread:np.ndarray, doubling:float)->dict[s
     found = dict(latent_auc=hard_bound, model_auc=hard, latent_soft_auc=soft_bound, soft_auc=soft, share_of_latent=(hard - .5) / (hard_bound - .5), share_of_latent_soft=(soft - .5) / (soft_bound - .5))
     errors = dict(zip((f"{k}_se" for k in found), (*(error(spread[:, i]) for i in range(4)), error(shares[:, 0]), error(shares[:, 1])), strict=True))
     beyond = gap / error(spread[:, 1] - spread[:, 0])
-    return {k: _rounded(v) for k, v in (found | errors).items()} | dict(model_above_bound_in_errors=_rounded(beyond, 2), not_below_model=bool(not beyond > ALARM))
+    return {k: _rounded(v) for k, v in (found | errors).items()} | dict(model_above_bound_in_errors=_rounded(beyond, 2), not_below_model=None if np.isnan(beyond) else bool(not beyond > ALARM))
 
 # %% ../nbs/36_proof.ipynb #c044
 @dataclass(frozen=True)
@@ -632,28 +633,42 @@ def top_groups(
     fitted:Fitted,
     x:np.ndarray, # (n, n_features) float32, the model's inputs
     top:int=3,
-)->list[set[str]]: # of each row, the groups that push it up most: at most `top`
+)->list[frozenset[str]]: # of each row, the groups that push it up most: at most `top`
     "The strongest groups of every row."
     push = by_group(fitted, x)
-    return [{GROUPS[g] for g in row if push[i, g] > 0} for i, row in enumerate(np.argsort(-push, axis=1, kind="stable")[:, :top])]
+    return [frozenset(GROUPS[g] for g in row if push[i, g] > 0) for i, row in enumerate(np.argsort(-push, axis=1, kind="stable")[:, :top])]
 
 # %% ../nbs/36_proof.ipynb #c080
 def agreement(
     models:Sequence[Fitted], # at least two
     x:np.ndarray,            # (n, n_features) rows whose reasons are read
-)->float:                    # 0–1; nan without rows
-    "Mean Jaccard overlap of the top groups, over rows and pairs of models; two rows without any reason agree."
+    customer:np.ndarray,     # (n,) whose they are
+    seed:int, replicates:int=200, # of the bootstrap over customers
+)->dict[str, float|None]:    # `jaccard` with `_low` and `_high`, and `jaccard_others`, 0–1; None without rows
+    "What two models share of a row's top groups, and, to read it by, what two rows share in one model."
     tops = [top_groups(m, x) for m in models]
-    shared = [len(a & b) / len(a | b) if a | b else 1. for i, one in enumerate(tops) for other in tops[i + 1:] for a, b in zip(one, other, strict=True)]
-    return float(np.mean(shared)) if shared else float("nan")
+    shared = np.array([[_jaccard(a, b) for a, b in zip(one, other, strict=True)] for i, one in enumerate(tops) for other in tops[i + 1:]]).mean(axis=0)
+    drawn = resampled(customer, replicates, seed)
+    low, high = np.percentile(drawn @ shared / np.maximum(drawn.sum(axis=1), 1), (2.5, 97.5)) if len(x) and replicates else (np.nan, np.nan)
+    return dict(jaccard=_rounded(shared.mean() if len(x) else np.nan), jaccard_low=_rounded(low), jaccard_high=_rounded(high), jaccard_others=_rounded(float(np.mean([_between(one) for one in tops]))))
+
+# %% ../nbs/36_proof.ipynb #c081
+def _jaccard(a:frozenset[str], b:frozenset[str])->float: return len(a & b) / len(a | b) if a | b else 1. # two without any reason agree
 
 # %% ../nbs/36_proof.ipynb #c082
-RECIPE = "recipe.json" # in the folder of the truth
-
-# %% ../nbs/36_proof.ipynb #c083
-SOFT = {"contact_share", "customers_per_part", "train_share", "stop_share", "calibrate_share", "test_share", "min_history_days"} # play no part in a life
+def _between(rows:Sequence[frozenset[str]])->float:
+    "The mean over all pairs of different rows."
+    count, n = Counter(rows), len(rows)
+    total = sum(k * (m - (a == b)) * _jaccard(a, b) for a, k in count.items() for b, m in count.items())
+    return total / (n * (n - 1)) if n > 1 else float("nan")
 
 # %% ../nbs/36_proof.ipynb #c084
+RECIPE = "recipe.json" # in the folder of the truth
+
+# %% ../nbs/36_proof.ipynb #c085
+SOFT = {"contact_share", "customers_per_part", "train_share", "stop_share", "calibrate_share", "test_share", "min_history_days"} # play no part in a life
+
+# %% ../nbs/36_proof.ipynb #c086
 def made_by(
     truth:Path|str, # folder of the planted truth
     base:Base,      # the periods of today
@@ -667,12 +682,12 @@ def made_by(
         raise ParamsError(f"base.{other[0]} is {getattr(base, other[0])!r}, the world was made with {getattr(found.base, other[0])!r}", where=str(path), remedy="run the simulate stage again")
     return found
 
-# %% ../nbs/36_proof.ipynb #c088
+# %% ../nbs/36_proof.ipynb #c090
 KEPT = .05   # share of the rows without a miss that teach
 ELSEWHERE = 700_000_000 # first customer number of those who only teach here: nobody else's
 LESSON = 7_004 # purpose of a draw
 
-# %% ../nbs/36_proof.ipynb #c089
+# %% ../nbs/36_proof.ipynb #c091
 def lessons(
     made:Settings,  # the world
     base:Base,      # horizon, grace, history
@@ -687,7 +702,7 @@ def lessons(
     keep = (y == 1) | (_draws(made.base.seed, rows["customer_id"].to_numpy(np.int64), day, LESSON) < KEPT)
     return offline.matrix(raw, rows.loc[keep, ["customer_id", "as_of"]]).astype(np.float32), y[keep]
 
-# %% ../nbs/36_proof.ipynb #c090
+# %% ../nbs/36_proof.ipynb #c092
 def visible_score(
     made:Settings, base:Base, # the world; horizon, grace, history
     p:Train,                  # of the champion; grown with the evidence
@@ -706,7 +721,7 @@ def visible_score(
     fits = [learners.fit(name, seen[~held], y[~held], NAMES, large, catalogue.monotone(), made.base.seed, stop) for name in train.BOOSTERS]
     return np.mean([learners.predict_margin(f, x.astype(np.float32)) for f in fits], axis=0)
 
-# %% ../nbs/36_proof.ipynb #c092
+# %% ../nbs/36_proof.ipynb #c094
 @kernel
 def unbalanced(w:Any, who:Any, t:Any, raw_t:Any, s:Any, raw_s:Any, log:Any)->int: # world, (n,) customers, scratch; how many evenings
     "Evenings on which somebody's money does not add up to nothing."
@@ -719,7 +734,7 @@ def unbalanced(w:Any, who:Any, t:Any, raw_t:Any, s:Any, raw_s:Any, log:Any)->int
             if s[0].money.sum() != 0: wrong += 1
     return wrong
 
-# %% ../nbs/36_proof.ipynb #c093
+# %% ../nbs/36_proof.ipynb #c095
 def money_conserved(
     w:Ground, customers:np.ndarray, # the world; (n,) whom to follow
 )->bool:
@@ -727,7 +742,7 @@ def money_conserved(
     t, s = np.zeros(1, PERSON), np.zeros(1, LIFE)
     return unbalanced(w, np.asarray(customers, np.int64), t, t.view(np.int64).reshape(1, -1), s, s.view(np.int64).reshape(1, -1), np.zeros((1, LOG_WIDTH), np.int64)) == 0
 
-# %% ../nbs/36_proof.ipynb #c095
+# %% ../nbs/36_proof.ipynb #c097
 def reachable(
     truth:Path|str, *folders:Path|str, # the planted truth, and folders of tables that features and models read
     inputs:Sequence[str]=(),           # of the model
@@ -737,7 +752,7 @@ def reachable(
     outside = {*inputs}.union(*(columns(folder) for folder in folders))
     return sorted((columns(truth) - {"customer_id"}) & outside)
 
-# %% ../nbs/36_proof.ipynb #c097
+# %% ../nbs/36_proof.ipynb #c099
 def tale(
     pair:Any,        # a row of `perturbed`
     portrait:str="", # who it is, in one sentence
@@ -752,7 +767,7 @@ def tale(
         f"- **What the model says.** {pair.score:.1%}, and **{pair.twin_score:.1%}** for the twin, from what a bank can see.",
         f"- **Why, it says.** {', '.join(pair.top) or 'nothing'} moved most; declared were {' and '.join(d.groups)}. {named}."])
 
-# %% ../nbs/36_proof.ipynb #c098
+# %% ../nbs/36_proof.ipynb #c100
 def roc_points(
     score:np.ndarray, y:np.ndarray, weight:np.ndarray, # (n,) higher is riskier; 0/1; rows each one stands for
     name:str,      # of the curve

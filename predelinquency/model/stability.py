@@ -226,11 +226,11 @@ def by_month(
 # %% ../../nbs/38_model.stability.ipynb #c027
 def worst_month(
     report:Mapping[str, Any], # with `every_month`, or with `by_month` alone
-)->dict[str, Any]:            # `worst_month_auc`, and `worst_month`, which it is
+)->dict[str, Any]:            # `worst_month_auc` with `_low` and `_high`, and `worst_month`, which it is
     "The month in which the score ordered worst."
-    months = {m: b["auc"] for m, b in (report.get("every_month") or report["by_month"]).items() if isinstance(b, Mapping) and b.get("auc") is not None}
-    worst = min(months, key=lambda m: months[m], default=None)
-    return dict(worst_month=worst, worst_month_auc=None if worst is None else months[worst])
+    months = {m: b for m, b in (report.get("every_month") or report["by_month"]).items() if isinstance(b, Mapping) and b.get("auc") is not None}
+    worst = min(months, key=lambda m: months[m]["auc"], default=None)
+    return dict(worst_month=worst) | {f"worst_month_auc{end}": months.get(worst, {}).get(key) for end, key in (("", "auc"), ("_low", "low"), ("_high", "high"))}
 
 # %% ../../nbs/38_model.stability.ipynb #c029
 def psi(
@@ -308,7 +308,7 @@ def fairness(
     for name in attributes.columns.drop("customer_id"):
         parts = [part for _, part in rows.groupby(rows[name].astype(str)) if part.y.sum() >= 5]
         for key, above, below in (("impact_ratio", "contacted", None), ("opportunity_ratio", "contacted", "y")):
-            plan[f"fairness.{name}.{key}"] = _lowest_of([_share(part, above, below, customers) for part in parts])
+            plan[f"fairness.{name}.{key}"] = _lowest_of([_share(part, above, below, customers) for part in parts], len(customers))
     return Plan(plan, {}, {})
 
 # %% ../../nbs/38_model.stability.ipynb #c038
@@ -318,10 +318,12 @@ def _share(part:pd.DataFrame, above:str, of:str|None, customers:np.ndarray)->Sta
     return ratio(per_customer(owner, part[above].to_numpy(float) * size, customers), per_customer(owner, size, customers))
 
 # %% ../../nbs/38_model.stability.ipynb #c039
-def _lowest_of(shares:Sequence[Statistic])->Statistic:
-    def value(w:np.ndarray)->float:
-        found = [f(w) for f in shares]
-        return min(found) / max(found) if len(found) > 1 and max(found) > 0 else np.nan
+def _lowest_of(shares:Sequence[Statistic], customers:int)->Statistic:
+    "The two groups are those of all customers: the lowest of every draw anew would lie below what it is an interval of."
+    found = [f(np.ones(customers)) for f in shares]
+    if len(found) < 2 or not max(found) > 0: return lambda w: np.nan
+    lowest, highest = (shares[int(at)] for at in (np.argmin(found), np.argmax(found)))
+    def value(w:np.ndarray)->float: return lowest(w) / best if (best := highest(w)) > 0 else np.nan
     return value
 
 # %% ../../nbs/38_model.stability.ipynb #c042

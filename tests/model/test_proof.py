@@ -282,3 +282,24 @@ def test_the_stage_says_what_was_achievable(trained:Path)->None:
     assert {"perturb_hit_rate", "perturb_cases", "jaccard", "perturb_first_declared", "perturb_own_group_shuffled_high", "deletion_reasons"} <= set(found["reasons"])
     latent = pd.read_parquet(trained/"reports/proof/latent.parquet")
     assert latent["latent"].between(0, 1).all() and len(latent) == found["oracle"]["rows"]
+
+
+class Fixed:
+    "A model whose strongest groups are given: a stand-in for what `top_groups` reads."
+    def __init__(self, *rows:str): self.rows = [frozenset(r) for r in rows]
+
+
+def test_what_two_models_share_stands_beside_what_two_customers_share(monkeypatch:pytest.MonkeyPatch)->None:
+    monkeypatch.setattr(proof, "top_groups", lambda model, x: model.rows)
+    def found(*models:Fixed)->dict: return proof.agreement(models, np.zeros((4, 1)), np.arange(4), 1)
+    same = found(Fixed("abc", "abc", "xyz", "xyz"), Fixed("abc", "abc", "xyz", "xyz"))
+    assert same == dict(jaccard=1., jaccard_low=1., jaccard_high=1., jaccard_others=round(1 / 3, 4)), "of six pairs of customers two share everything, four nothing"
+    habit = found(Fixed("abc", "abc", "abc", "abc"), Fixed("abc", "abc", "abd", "abc"))
+    assert habit["jaccard"] == (3 + .5) / 4 and habit["jaccard_others"] == (1 + .75) / 2 and habit["jaccard_low"] < .875 < habit["jaccard_high"]
+    assert found(Fixed("", "", "", ""), Fixed("", "", "", ""))["jaccard"] == 1., "two without any reason agree"
+    assert set(proof.agreement([Fixed(), Fixed()], np.zeros((0, 1)), np.zeros(0), 1).values()) == {None}
+
+
+def test_where_nothing_could_be_measured_the_alarm_is_not_called_held()->None:
+    assert proof._oracle_numbers(np.full(4, np.nan), np.empty((0, 4)), 0.)["not_below_model"] is None
+    assert proof._oracle_numbers(np.array([.7, .99, .7, .99]), np.empty((0, 4)), 0.)["not_below_model"] is None, "without an error there is nothing to measure a gap by"

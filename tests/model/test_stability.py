@@ -122,10 +122,10 @@ def test_groups_are_judged_among_their_own():
 
 
 def test_the_worst_month_is_the_lowest_of_all_months_when_they_are_known():
-    every = {"2025-01": {"auc": .7}, "2025-02": {"auc": .8}, "why": "x"}
-    assert st.worst_month({"by_month": {"2025-03": {"auc": .6}}, "every_month": every}) == dict(worst_month="2025-01", worst_month_auc=.7)
-    assert st.worst_month({"by_month": {"2025-03": {"auc": .6}}}) == dict(worst_month="2025-03", worst_month_auc=.6)
-    assert st.worst_month({"by_month": {"auc": None, "why": "none"}}) == dict(worst_month=None, worst_month_auc=None)
+    every = {"2025-01": {"auc": .7, "low": .6, "high": .8}, "2025-02": {"auc": .8}, "why": "x"}
+    assert st.worst_month({"by_month": {"2025-03": {"auc": .6}}, "every_month": every}) == dict(worst_month="2025-01", worst_month_auc=.7, worst_month_auc_low=.6, worst_month_auc_high=.8)
+    assert st.worst_month({"by_month": {"2025-03": {"auc": .6}}}) == dict(worst_month="2025-03", worst_month_auc=.6, worst_month_auc_low=None, worst_month_auc_high=None)
+    assert st.worst_month({"by_month": {"auc": None, "why": "none"}}) == dict(worst_month=None, worst_month_auc=None, worst_month_auc_low=None, worst_month_auc_high=None)
 
 
 def test_the_stability_index_is_the_sum_over_bins():
@@ -162,6 +162,13 @@ def test_help_offered_is_counted_as_by_hand():
         assert found.loc[word, ["missed", "said"]].tolist() == pytest.approx([some.y.mean(), some.probability.mean()])
     for key, column in (("impact_ratio", "offered"), ("opportunity_ratio", "found")):
         assert plan.statistics[f"fairness.side.{key}"](np.ones(300)) == pytest.approx(found[column].min() / found[column].max())
+
+
+def test_a_ratio_of_groups_lies_in_its_own_interval():
+    who = np.repeat(np.arange(300), 4)
+    everyone = pd.DataFrame(dict(customer_id=who, y=(who // 12 % 3 == 0) * 1., contacted=((who // 12 % 2 == 1) | (who == 0)) * 1.))
+    people = pd.DataFrame(dict(customer_id=np.arange(300), letter=[f"{i % 12}" for i in range(300)]))  # a dozen groups, all alike but for one customer
+    for key, found in ev.estimate(st.fairness(everyone, people, np.arange(300)).statistics, 300, 200).items(): assert found.low < found.value < found.high, key
 
 
 def made(customers=400, weeks=10, seed=2):
