@@ -19,7 +19,7 @@ unexport PYTHONPATH VIRTUAL_ENV
 SETS = $(foreach s,$(SET),--set '$(s)')
 TYPED = $(foreach n,HOST PORT,$(if $(filter command,$(origin $n)),--$(if $(filter HOST,$n),host,port) '$($n)')) # only as typed: some shells have a HOST of their own
 
-.PHONY: help setup run proof try stage test serve dashboard browser lab bench doctor readme lock clean model-card final rollback
+.PHONY: help setup run proof try stage test serve dashboard browser lab bench doctor readme lock clean model-card final rollback challenge
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -63,6 +63,10 @@ model-card: $(READY) ## the model-risk pack of the last run, or of ROOT=folder; 
 
 final: $(READY) ## the final hold-out for the model in data, once for its version: BY="who" REASON="why" [ROOT=folder]; no run does this
 	@predelinquency final --by '$(subst ','\'',$(BY))' --reason '$(subst ','\'',$(REASON))' $(if $(ROOT),--root '$(ROOT)') $(SETS)
+
+challenge: $(READY) ## should the model in data (or in ROOT=folder) replace the one in use, OLD=folder of a model, by the rule of params.yaml
+	@test -f '$(OLD)/manifest.json' || { echo "there is no model in '$(OLD)': make challenge OLD=folder of the model in use (one that holds manifest.json)"; exit 1; }
+	@python -c "import typer; from predelinquency import cli, params; from predelinquency.model import promotion; p = params.load('params.yaml'); typer.run(cli.told(lambda: print('keep the model in use:' if (r := promotion.against('$(or $(ROOT),data)/model', '$(OLD)', '$(or $(ROOT),data)/features', p.base, p.train))['champion'] == 'old' else 'the new model may take its place:', '; '.join(r['learners']['new'].get('refused') or [r['because']]))))"
 
 rollback: $(READY) ## the model before this one: its lock and figures from git, its files from DVC, the registry's alias; refuses when it cannot
 	@python -c "import typer; from predelinquency import cli; from predelinquency.model import promotion; typer.run(cli.told(lambda: print('model {version} is back (was {was}), as of commit {commit}; parameters and code are still those of today: commit this, and set them back before the next run'.format(**promotion.rollback()))))"
