@@ -140,6 +140,8 @@ class Pack:
     recall_min: float
     perturb_hit_rate_min: float
     jaccard_min: float
+    impact_ratio_min: float
+    opportunity_ratio_min: float
 
 # %% ../nbs/02_params.ipynb #c015
 @dataclass(frozen=True)

@@ -212,10 +212,10 @@ def intervals(
 def over_time(
     rows:pd.DataFrame, # `month` (text or time), `value`, `low`, `high`
     title:str="Month by month", y:str="AUC",
-    reference:float|None=None, # a horizontal line: the overall value
+    reference:float|None=None, # a horizontal line to compare with
 )->go.Figure:
     "One value with its interval a month."
-    fig = figure(title, "bars are 95% intervals; the dotted line is the whole period", "", y)
+    fig = figure(title, "bars are 95% intervals" + ("" if reference is None else f"; the dotted line is at {reference:.3g}"), "", y)
     bars = dict(type="data", symmetric=False, array=rows.high - rows.value, arrayminus=rows.value - rows.low, thickness=1.5, width=4, color=MUTED)
     fig.add_scatter(x=rows.month, y=rows.value, error_y=bars, mode="markers+lines", line=dict(color=BLUE, width=1.5), marker_size=9, showlegend=False)
     if reference is not None: fig.add_hline(y=reference, line=dict(color=MUTED, dash="dot", width=1))
@@ -387,7 +387,7 @@ def histogram(
 # %% ../nbs/05_plots.ipynb #c057
 def bands(
     rows:pd.DataFrame, # `name`, `value`, `low`, `high`: what was obtained, and the band it should lie in (all > 0)
-    title:str="Calibration of the world", reads:str="grey: the published band; dot: what the world gives; each row on its own scale",
+    title:str="Calibration of the world", reads:str="grey: the band; dot: what the world gives; each row on its own scale",
 )->go.Figure:
     "Measured values against their target bands, one row each, scaled so that every band has the same width."
     width = (rows.high - rows.low).where(lambda w: w > 0, rows.high.abs() + 1e-12)

@@ -188,4 +188,14 @@ def said(
     if oracle.get("last_doubling") is not None:
         lines.append(f"Bias: the last doubling of the futures that rank moved the bound by {oracle['last_doubling']:+.4f}; about as much is still missing against the futures, half of it against what happened. "
                      "The visible estimate is a lower estimate, not a bound: a better learner might find more. ± are standard errors from drawing customers anew.")
-    return lines
+    return lines + [words for words in [_shorter(report)] if words]
+
+# %% ../../nbs/38_model.bounds.ipynb #c032
+def _shorter(report:Mapping[str, Any])->str:
+    "On how few futures the bounds of the other worlds rest, and what more of them would change."
+    sweep, moved = report.get("sweep") or [], (report.get("transfer") or {}).get("bound") or {}
+    futures = sorted({world["replays"] for world in sweep if world.get("replays")})
+    doubled = [one["last_doubling"] for one in (*sweep, *moved.values()) if one.get("last_doubling") is not None]
+    if not futures or futures[0] >= report["oracle"]["replays"]: return ""
+    said = f" their last doubling moved them by {min(doubled):+.4f} to {max(doubled):+.4f}: they lie too low by about as much." if doubled else ""
+    return f"The bounds by share hidden and of the other worlds rest on {' or '.join(f'{n:,}' for n in futures)} futures, not {report['oracle']['replays']:,};{said}".rstrip(";")

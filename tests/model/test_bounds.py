@@ -140,6 +140,12 @@ def test_a_source_without_a_truth_has_tables_that_are_empty_and_a_reason()->None
     assert bounds.tables(report)["achievable"].empty and bounds.said(report) == ["Nothing was proved: that needs a world whose truth is known."]
 
 
+def test_bounds_of_other_worlds_on_fewer_futures_say_on_how_many_and_what_the_last_doubling_did()->None:
+    report = dict(oracle=dict(replays=4000), sweep=[dict(replays=1000, last_doubling=.0036)], transfer=dict(bound=dict(a=dict(last_doubling=.0022))))
+    assert bounds._shorter(report) == "The bounds by share hidden and of the other worlds rest on 1,000 futures, not 4,000; their last doubling moved them by +0.0022 to +0.0036: they lie too low by about as much."
+    assert bounds._shorter(report | dict(oracle=dict(replays=1000))) == "" and bounds._shorter(dict(oracle=dict(replays=9))) == ""
+
+
 def test_git_holds_the_kept_proof_and_dvc_evaluates_anew_when_it_changes(project:Path)->None:
     path = f"data/reports/{bounds.FILE}"
     assert subprocess.run(["git", "check-ignore", "-q", path], cwd=project).returncode == 1 and (project/path).is_file()

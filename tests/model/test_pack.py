@@ -211,3 +211,152 @@ def test_a_shock_is_shown_with_and_without_or_said_to_be_absent():
     assert "| AUC | 0.871, 95% interval 0.850 to 0.890 | 0.910 |" in shown and "They miss 240 payments instead of 130" in shown and "| 2025-04 › auc | 0.88 | 0.85 to 0.9 |" in shown
     told["metrics"]["shock"] = dict(auc=None, why="a shock needs a simulated world")
     assert "### Months in which everybody is hit\n\n*absent: a shock needs a simulated world*" in text(told)
+
+
+def sides(value, low, high, name="observed_expected"): return {name: value, f"{name}_low": low, f"{name}_high": high}
+
+
+HABIT = "the same, above what a habit of naming the same groups earns at most"
+
+
+@pytest.mark.parametrize("reasons, verdict", [(dict(perturb_hit_rate=.95, perturb_hit_rate_shuffled_high=.93), "within"), (dict(perturb_hit_rate=.93, perturb_hit_rate_shuffled_high=.93), "**outside**"),
+                                              (dict(perturb_hit_rate=.95), "*absent*"), (dict(perturb_hit_rate=None, why="no truth"), "*absent*")])
+def test_a_hit_rate_has_to_lie_above_what_habit_earns_in_the_same_run(reasons, verdict):
+    told = files()
+    told["metrics"]["reasons"] = reasons
+    assert {c["words"]: c["verdict"] for c in pack.criteria(told)}[HABIT] == verdict
+    assert "among the three largest changes" in text(told) and "whose added cause is among" not in text(told)
+
+
+AUDIT = dict(sex=dict(impact_ratio=.95, impact_ratio_low=.9, impact_ratio_high=.99, opportunity_ratio=.7, opportunity_ratio_low=.6, opportunity_ratio_high=.9),
+             age_band=dict(impact_ratio=.16, impact_ratio_low=.1, impact_ratio_high=.19, opportunity_ratio=.8,
+                           groups={"18-24": dict(rows=900, offered=.091, found=.7, missed=.013, said=.0125), "65 | up": dict(rows=800, offered=.0141, found=None)}))
+
+
+def test_each_protected_attribute_has_a_limit_and_what_lies_below_it_is_said_with_its_interval():
+    told = files()
+    told["metrics"]["fairness"] = AUDIT
+    verdict = {c["words"].split(",")[0]: c["verdict"] for c in pack.criteria(told)}
+    assert [verdict[f"{what} by {whom}"] for whom in ("sex", "age band") for what in ("share offered help", "misses found")] == ["within", "**outside**", "**outside**", "within"]
+    shown = text(told)
+    assert "Below the limit: sex, misses found 0.70, 95% interval 0.60 to 0.90, an interval that includes the limit of 0.80; " \
+           "age band, share offered help 0.16, 95% interval 0.10 to 0.19, an interval that excludes the limit of 0.80." in shown
+    assert "| 18-24 | 900 | 9.10% | 70% | 1.30% | 1.25% |" in shown and r"| 65 \| up | 800 | 1.41% | *absent: it could not be worked out* |" in shown
+    assert "groups › " not in shown.split("## Fairness")[1].split("## Tripwires")[0] and "**Outside**: observed over expected; share offered help by age band" in shown
+    told["metrics"]["fairness"] = dict(sex=AUDIT["sex"] | dict(opportunity_ratio=.85))
+    assert "No ratio lies below its limit." in text(told)
+
+
+def test_a_score_that_has_moved_is_said_to_have_moved():
+    told = files()
+    told["metrics"]["drift"] = dict(inputs=183, inputs_moved=81, score_psi=.006, score_limit=.005)
+    assert "**The score has moved:** its index of 0.006 lies above its limit of 0.005. 81 of 183 inputs lie above theirs." in text(told)
+    told["metrics"]["drift"] |= dict(score_psi=.005)
+    assert "has not moved beyond its limit" in text(told)
+
+
+@pytest.mark.parametrize("low, level, head", [(.9, (1.1, .99, 1.2), "**Confirmed.** "), (.9, (1.1, 1.03, 1.17), "**Confirmed in the ranking, not in the level.** "), (.7, (1.1, .99, 1.2), "**Not confirmed.** ")])
+def test_a_hold_out_confirms_only_what_it_confirms(low, level, head):
+    opened = OPENED | dict(figures=dict(headline=dict(auc=.909, auc_low=low, auc_high=.92), calibration=sides(*level)))
+    shown = text(files() | dict(final=opened))
+    assert head in shown and ("The level is not: observed over expected 1.10, 95% interval 1.03 to 1.17, which excludes one." in shown) == ("not in the level" in head)
+    assert "**Confirmed" not in text(files() | dict(final=dict(opened=False, versions=0, words="not opened for this version")))
+
+
+def test_a_slice_whose_level_is_off_is_named():
+    told = files()
+    told["metrics"]["slices"] = dict(due=dict(card=sides(1.14, 1.04, 1.23), rent=sides(1.1, .99, 1.2)), tenure=dict(longer=dict(auc=.9)))
+    assert "By kind of customer. The interval of observed over expected excludes one in 1 of 2 of them (luck alone would do so in about one of twenty): due › card 1.14, 95% interval 1.04 to 1.23." in text(told)
+    told["metrics"]["calibration"] = sides(1.02, .9, 1.1) | sides(.96, .93, .99, "slope")
+    assert "The interval excludes what is right: the slope 0.96, 95% interval 0.93 to 0.99." in text(told)
+
+
+def test_the_bound_stands_beside_the_model_on_its_own_rows_with_two_errors_either_way(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(pack, "_svg", lambda name, figure: drawn.append(figure) or "<svg/>")
+    told = files()
+    told["metrics"]["oracle"] = dict(latent_auc=.95, latent_auc_se=.01, model_auc=.9, model_auc_se=.02, rows=700)
+    pack.pictures(told, "nowhere")
+    axes = drawn[0].axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()][-2:] == ["latent bound, on its rows", "the model, on those rows"]
+    bars = [list(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2]
+    assert bars[-2:] == [pytest.approx([.9304, .9696]), pytest.approx([.8608, .9392])]
+
+
+def test_the_floor_of_the_calibration_lies_below_all_that_was_observed(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(pack, "_svg", lambda name, figure: drawn.append(figure) or "<svg/>")
+    pack._calibration(pack.pd.DataFrame(dict(predicted=[.003, .05], observed=[.0002, .04], low=[.0001, .03], high=[.002, .06])))
+    points = [y for line in drawn[0].axes[0].lines if line.get_marker() == "o" for y in line.get_ydata()]
+    assert min(points) == .0002 and drawn[0].axes[0].get_ylim()[0] < .0002
+
+
+def test_a_source_judged_in_folds_gets_the_true_reason_and_what_was_measured_elsewhere():
+    told = files()
+    told["model"]["rows"] = dict(fold=told["model"]["rows"]["test"])
+    told["metrics"] |= dict(oracle=dict(latent_auc=None, why="needs a truth"), reasons=dict(perturb_hit_rate=None, why="needs a truth"))
+    told["explain"] = dict(deletion_over_gain=.34, deletion_over_gain_low=.25, deletion_over_gain_high=.43)
+    shown = text(told)
+    assert "highest gain, log-odds | 0.34, 95% interval 0.25 to 0.43 |" in shown and "Jaccard of the top three) | *absent: it is not measured for a source judged in folds* |" in shown
+    assert pack.lookup(told, "metrics.sweep").why == "needs a truth" and pack.lookup(told, "metrics.drift.score_psi").why == pack.FOLDED and "customers that nothing was fitted on" not in shown
+
+
+def test_bands_are_shown_with_their_sources_and_only_published_ones_are_called_so():
+    told = files() | dict(recipe=dict(bands=[dict(name="self_cure_30d", low=.5, high=.7, unit="share", source="expert memory"), dict(name="spend_food", low=.1, high=.17, unit="share", source="BLS CEX: 12.9 %")]))
+    assert "| self cure 30d | 0.66 | 0.5 to 0.7 | share | expert memory |" in text(told) and "1 of the bands come from a published source" in text(told)
+    assert "ublished band" not in text(files())
+
+
+def test_days_before_a_due_stand_from_the_farthest_to_the_nearest():
+    told = files()
+    told["metrics"]["due_date_auc"] = {f"{day}{end}": .8 for day in ("14", "21", "28", "7") for end in ("", "_high", "_low")}
+    assert re.findall(r"^\| (\d+) \| 0.8 ", text(told).split("One fixed cohort")[1].split("Months in which")[0], re.M) == ["28", "21", "14", "7"]
+
+
+def test_a_gain_is_not_called_a_loss():
+    told = files()
+    told["metrics"]["shock"] = dict(auc=.901, lost_auc=-.008, lost_auc_low=-.027, lost_auc_high=.011)
+    assert "| … difference, paired | +0.008, 95% interval -0.011 to +0.027 | |" in text(told)
+
+
+def test_settings_that_nobody_tried_are_said_not_to_have_been():
+    told = files()
+    told["model"]["promotion"] = dict(learners={}, because="none", rule={})
+    told["model"]["params"]["train"]["trials"] = 0
+    assert "No other settings were tried in this run (`train.trials` is 0)." in text(told)
+    told["model"]["params"]["train"]["trials"] = 5
+    assert "No other settings" not in text(told)
+
+
+def test_worlds_are_counted_without_the_bound_and_a_limit_is_no_measure():
+    told = files()
+    told["metrics"] |= dict(transfer=dict(bound=dict(a={}, b={}), a={}, b={}), drift=dict(inputs=9, inputs_moved=3, score_psi=.1, score_limit=.2))
+    said = {line["title"]: line["figures"] for f in pack.frames(pack.Teller(told)) for line in f["lines"]}
+    assert said["Model development testing"].endswith("worlds of the transfer 2") and "inputs that moved 3; of 9" in said["Ongoing model monitoring"]
+
+
+def test_what_hiding_does_is_said_from_the_figures():
+    told = files()
+    worlds = [dict(hidden_share=share, base_rate=.01, latent_soft_auc=bound, latent_soft_auc_se=.003, model_soft_auc=.92, model_soft_auc_se=.005) for share, bound in ((.7, .93), (0., .96))]
+    told["metrics"] |= dict(sweep=worlds, oracle=dict(latent_auc=.96, replays=10))
+    shown = text(told)
+    assert "Between 0% and 70% hidden, the latent bound goes from 0.960 to 0.930, a fall; the model goes from 0.920 to 0.920, no more than luck would move it." in shown and "Nothing here falls" not in shown
+
+
+def test_the_cause_s_own_group_and_the_stresses_without_a_twin_are_said():
+    told = files()
+    told["source"]["stresses"] = 3
+    told["metrics"]["reasons"] = dict(perturb_own_group=.36, perturb_own_group_shuffled_high=.4, by_stress=dict(job_loss=dict(cases=4, hit_rate=1., own_group=.25), rate_rise=dict(cases=0, hit_rate=None, own_group=None)))
+    shown = text(told)
+    assert "among the three in 36%, not more than the 40% that a habit earns at most" in shown and "| job loss | 4 | 100% | 25% |" in shown
+    assert "Kinds of stress without a twin, of which nothing is known here: 1 of 2: rate rise." in shown
+    del told["metrics"]["reasons"]["by_stress"]["rate_rise"]
+    assert "of which nothing is known here: 2 of 3." in text(told)
+
+
+def test_strangers_and_whose_months_they_are_not_are_said():
+    told = files()
+    told["metrics"] |= dict(world=dict(strangers=20_000), every_month={"2025-02": dict(auc=.83)}, worst_month="2025-02", worst_month_auc=.83, worst_month_auc_low=.77, worst_month_auc_high=.89)
+    shown = text(told)
+    assert "the bank's own 9 test customers, not the 20,000 strangers" in shown and "judged in the test customers' weeks | 20,000 |" in shown
+    assert "| Worst month, AUC | 0.830, 95% interval 0.770 to 0.890 (2025-02; the bank's own test customers, weeks that may overlap those of training) |" in shown

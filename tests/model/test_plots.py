@@ -109,3 +109,8 @@ def test_a_square_of_dependence_leaves_out_what_is_unknown_and_the_outermost_val
 
 def test_an_unknown_share_is_an_empty_square():
     assert [list(row) for row in plots.heat(pd.DataFrame(dict(a=[.25, np.nan]), ["x", "y"]), "shares").data[0].text] == [["25%"], [""]]
+
+
+def test_a_dotted_line_is_said_where_it_lies_and_only_when_it_is_there():
+    rows = NUMBERS.dropna().rename(columns={"name": "month"})
+    assert plots.over_time(rows, reference=.91).layout.title.subtitle.text.endswith("the dotted line is at 0.91") and "dotted" not in plots.over_time(rows).layout.title.subtitle.text
