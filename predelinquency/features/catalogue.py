@@ -459,7 +459,7 @@ def say(
     elif p.below and value < 0: words, value = p.below, -value
     return _PLACE.sub(lambda m: show(value, m[1], currency), words)
 
-# %% ../../nbs/20_features.catalogue.ipynb #c066
+# %% ../../nbs/20_features.catalogue.ipynb #c067
 @dataclass(frozen=True)
 class Feature:
     "One row of the catalogue."
@@ -467,7 +467,7 @@ class Feature:
     calculation: Calculation
     sign: int                  # +1 raises the risk, -1 lowers it, 0 depends
     analyst: Phrase            # wording for staff
-    customer: str | None       # wording a customer may read; None when it must not be said
+    customer: str | None       # names the topic to a customer, asserts nothing; None when it must not be said
     monotone: int = 0          # enforced direction: `sign` where theory is firm, else 0
     sensitive: bool = False
 
@@ -486,22 +486,22 @@ class Feature:
         "The analyst's phrase with the value in it."
         return say(self.analyst, value, currency)
 
-# %% ../../nbs/20_features.catalogue.ipynb #c067
+# %% ../../nbs/20_features.catalogue.ipynb #c068
 def _rows(group:str, *rows:tuple)->tuple[Feature, ...]:
-    "Rows of one group: calculation, sign mark, staff phrase, customer phrase; a doubled mark is enforced."
+    "Rows of one group: calculation, sign mark, staff phrase, topic for customers; a doubled mark is enforced."
     marks = {"+": (1, 0), "-": (-1, 0), "0": (0, 0), "++": (1, 1), "--": (-1, -1)}
     return tuple(Feature(group, calc, marks[mark][0], phrase(analyst), customer, marks[mark][1], customer is None) for calc, mark, analyst, customer in rows)
 
-# %% ../../nbs/20_features.catalogue.ipynb #c069
-_PAY, _INCOME, _VARIES, _FROM = "Your pay has not arrived as usual", "Your income has changed", "Your income varies from month to month", "Where your income comes from"
+# %% ../../nbs/20_features.catalogue.ipynb #c070
+_PAY, _INCOME, _MONTHLY, _FROM = "When pay arrives", "Money coming in", "Income from month to month", "Where income comes from"
 _NO_PAYDAY, _NO_COMPARISON = "?: no usual payday is known", "?: too little is known of its history to compare"
 _PAYS = (
     (tracked(Q.pay_late_days), "+", f"pay is {{day}} later than usual / 0: pay is not late / {_NO_PAYDAY}", _PAY),
     (tracked(Q.pay_delay_3), "+", "the last three pays came {day} after the usual day on average / 0: the last three pays came on the usual day"
      f" / -: the last three pays came {{day}} before the usual day on average / {_NO_PAYDAY}", _PAY),
     (tracked(Q.days_since_pay), "+", "{day} since the last pay / 0: the last pay has just come / ?: no pay has been seen", _PAY),
-    (tracked(Q.days_to_pay), "0", f"{{day}} until the next pay is expected / 0: the next pay is expected now / {_NO_PAYDAY}", "Your next pay is some days away"),
-    (tracked(Q.pay_rhythm_days), "0", f"{{day}} from one payday to the next / 0: several pays on one day / {_NO_PAYDAY}", "How often you are paid"),
+    (tracked(Q.days_to_pay), "0", f"{{day}} until the next pay is expected / 0: the next pay is expected now / {_NO_PAYDAY}", "The day of the next pay"),
+    (tracked(Q.pay_rhythm_days), "0", f"{{day}} from one payday to the next / 0: several pays on one day / {_NO_PAYDAY}", "How often pay arrives"),
     (tracked(Q.pay_step), "-", "the last pay was {of} the usual one / ?: there are too few pays to compare the last one with", _INCOME),
     (tracked(Q.payers_90d), "0", "{different payer} of income in the last 90 days", _FROM),
     (tracked(Q.main_payer_silent_days), "+", "{day} since the main payer last paid / 0: the main payer has just paid / ?: no main payer is known", _PAY),
@@ -511,13 +511,13 @@ _PAYS = (
     (pace("inflow", 30, 180), "-", f"inflow of the last 30 days is {{of}} the 180-day average / 0: no inflow in the last 30 days / {_NO_COMPARISON.replace('its history', 'inflow')}", _INCOME),
     (trend("income", 180), "-", "income rose by {%} a month over 180 days / 0: income neither rose nor fell over 180 days / -: income fell by {%} a month over 180 days"
      " / ?: too little income is known to say whether it rose or fell", _INCOME),
-    (variation("income", 180), "+", "monthly income varies by {%} around its mean / 0: monthly income does not vary / ?: too little income is known to say how much it varies", _VARIES),
-    (variation("inflow", 180), "+", "monthly inflow varies by {%} around its mean / 0: monthly inflow does not vary / ?: too little inflow is known to say how much it varies", _VARIES),
+    (variation("income", 180), "+", "monthly income varies by {%} around its mean / 0: monthly income does not vary / ?: too little income is known to say how much it varies", _MONTHLY),
+    (variation("inflow", 180), "+", "monthly inflow varies by {%} around its mean / 0: monthly inflow does not vary / ?: too little inflow is known to say how much it varies", _MONTHLY),
     (surprise("income", 180), "-", "income of the last 30 days is {deviations} above the months before / 0: income of the last 30 days is that of the months before"
      " / -: income of the last 30 days is {deviations} below the months before / ?: too little income is known to compare the last 30 days with", _INCOME),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c070
+# %% ../../nbs/20_features.catalogue.ipynb #c071
 INCOME = _rows("income", *_PAYS,
     (over(Q.outside_money, Q.monthly_inflow), "0", "{of} inflow comes from own accounts elsewhere / 0: no inflow from own accounts elsewhere / ?: no inflow is known", _FROM),
     (pace("own_money_in", 30, 180), "0", "own money moved in over the last 30 days is {of} the 180-day average / 0: no own money was moved in over the last 30 days"
@@ -532,109 +532,109 @@ INCOME = _rows("income", *_PAYS,
     (share_shift("benefits", "income", 30, 180), "+", "the share of benefits in income rose by {points} / 0: the share of benefits in income has not moved"
      " / -: the share of benefits in income fell by {points} / ?: too little income is known to say how the share of benefits moved", None),
     (share("cash_deposits", "inflow", 90), "0", "{of} inflow of the last 90 days is cash paid in / 0: no cash was paid in over the last 90 days / ?: no inflow in the last 90 days", _FROM),
-    (tracked(Q.monthly_inflow), "-", "monthly inflow is {} / ?: no inflow is known", "The level of your income"),
+    (tracked(Q.monthly_inflow), "-", "monthly inflow is {} / ?: no inflow is known", "How much comes in each month"),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c072
-_LOW, _OVERDRAFT, _LOWER = "Your balance has been low", "You have been using your overdraft", "Your balance is lower than usual"
+# %% ../../nbs/20_features.catalogue.ipynb #c073
+_LEVEL, _OVERDRAFT, _COMPARED = "The level of the balance", "Use of an overdraft", "The balance now and before"
 _NO_DUE, _NO_OUTGOINGS, _NO_INFLOW = "?: no coming payment is known", "?: no outgoings are known to compare with", "?: no inflow is known to compare with"
 
-# %% ../../nbs/20_features.catalogue.ipynb #c073
+# %% ../../nbs/20_features.catalogue.ipynb #c074
 def _worth(what:str, overdrawn:str, share:str="{months} of outgoings", unknown:str=_NO_OUTGOINGS)->str: # a balance: what it is worth, how far it is below zero
     return f"{what} {share} / -: {overdrawn} {share} / {unknown}"
 
-# %% ../../nbs/20_features.catalogue.ipynb #c074
+# %% ../../nbs/20_features.catalogue.ipynb #c075
 _COVER = (
-    (over(Q.balance, Q.due_30d), "--", _worth("the balance covers", "the account is overdrawn by", "{of} what is due in 30 days", "?: nothing is known to be due in 30 days"), "Several payments are coming up"),
+    (over(Q.balance, Q.due_30d), "--", _worth("the balance covers", "the account is overdrawn by", "{of} what is due in 30 days", "?: nothing is known to be due in 30 days"), "What falls due over the coming month"),
     (over(Q.headroom, Q.due_30d), "--", _worth("balance and overdraft cover", "the account is beyond its overdraft limit by", "{of} what is due in 30 days", "?: nothing is known to be due in 30 days"),
-     "Several payments are coming up"),
-    (over(Q.low_30d, Q.next_due), "-", _worth("the lowest balance of 30 days would cover", "within 30 days the account was overdrawn by", "{of} the next payment", _NO_DUE), _LOW),
-    (over(Q.balance, Q.next_due), "-", _worth("the balance covers", "the account is overdrawn by", "{of} the next payment", _NO_DUE), _LOW),
-    (over(Q.balance, Q.monthly_outgoings), "-", _worth("the balance covers", "the account is overdrawn by"), _LOW),
-    (over(Q.visible_money, Q.monthly_outgoings), "--", _worth("balance and savings together cover", "balance and savings together are below zero by"), _LOW),
-    *((over(q, Q.monthly_outgoings), "-", _worth(f"the lowest balance of {d} days would cover", f"within {d} days the account was overdrawn by"), _LOW)
+     "What falls due over the coming month"),
+    (over(Q.low_30d, Q.next_due), "-", _worth("the lowest balance of 30 days would cover", "within 30 days the account was overdrawn by", "{of} the next payment", _NO_DUE), _LEVEL),
+    (over(Q.balance, Q.next_due), "-", _worth("the balance covers", "the account is overdrawn by", "{of} the next payment", _NO_DUE), _LEVEL),
+    (over(Q.balance, Q.monthly_outgoings), "-", _worth("the balance covers", "the account is overdrawn by"), _LEVEL),
+    (over(Q.visible_money, Q.monthly_outgoings), "--", _worth("balance and savings together cover", "balance and savings together are below zero by"), _LEVEL),
+    *((over(q, Q.monthly_outgoings), "-", _worth(f"the lowest balance of {d} days would cover", f"within {d} days the account was overdrawn by"), _LEVEL)
       for q, d in ((Q.low_7d, 7), (Q.low_30d, 30), (Q.low_90d, 90), (Q.low_180d, 180))),
-    (over(Q.low_ever, Q.monthly_outgoings), "-", _worth("the lowest balance ever seen would cover", "the account was once overdrawn by"), _LOW),
-    *((over(q, Q.monthly_outgoings), "-", _worth(f"the mean balance {span} would cover", f"the mean balance {span} is below zero by"), _LOW)
+    (over(Q.low_ever, Q.monthly_outgoings), "-", _worth("the lowest balance ever seen would cover", "the account was once overdrawn by"), _LEVEL),
+    *((over(q, Q.monthly_outgoings), "-", _worth(f"the mean balance {span} would cover", f"the mean balance {span} is below zero by"), _LEVEL)
       for q, span in ((Q.mean_30d, "of 30 days"), (Q.mean_180d, "of 180 days"), (Q.mean_ever, "so far"))),
     (over(Q.mean_7d, Q.mean_60d), "-", "the balance of the last 7 days is {of} its 60-day mean / -: the last 7 days were overdrawn by {of} the 60-day mean balance"
-     " / ?: the 60-day mean balance is not above zero", _LOWER),
+     " / ?: the 60-day mean balance is not above zero", _COMPARED),
     (over(Q.trough_change, Q.monthly_outgoings), "-", "the lowest balance of 30 days is {months} of outgoings above that of the 60 days before / 0: the lowest balance of 30 days is that of the 60 days before"
-     f" / -: the lowest balance of 30 days is {{months}} of outgoings below that of the 60 days before / {_NO_OUTGOINGS}", _LOWER),
-    (over(Q.spread_90d, Q.mean_180d), "0", "the balance swings by {of} its mean / ?: the mean balance is not above zero, or not known", "Your balance moves a lot"),
-    (over(Q.peak_30d, Q.monthly_outgoings), "-", _worth("the highest balance of 30 days would cover", "even the highest balance of 30 days is below zero by"), _LOW),
-    (tracked(Q.usual_half), "+", "{of} the last 30 days ended below the usual balance / 0: none of the last 30 days ended below the usual balance / ?: no usual balance is known", _LOWER),
+     f" / -: the lowest balance of 30 days is {{months}} of outgoings below that of the 60 days before / {_NO_OUTGOINGS}", _COMPARED),
+    (over(Q.spread_90d, Q.mean_180d), "0", "the balance swings by {of} its mean / ?: the mean balance is not above zero, or not known", "How much the balance moves"),
+    (over(Q.peak_30d, Q.monthly_outgoings), "-", _worth("the highest balance of 30 days would cover", "even the highest balance of 30 days is below zero by"), _LEVEL),
+    (tracked(Q.usual_half), "+", "{of} the last 30 days ended below the usual balance / 0: none of the last 30 days ended below the usual balance / ?: no usual balance is known", _COMPARED),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c075
+# %% ../../nbs/20_features.catalogue.ipynb #c076
 LIQUIDITY = _rows("liquidity", *_COVER,
     *((tracked(q), "+", f"overdrawn on {{day}} of the last {d} / 0: not overdrawn in the last {d} days / ?: no balance is known", _OVERDRAFT)
       for q, d in ((Q.overdrawn_30d, 30), (Q.overdrawn_90d, 90), (Q.overdrawn_180d, 180))),
-    (tracked(Q.thin_days_30d), "+", "{day} of the last 30 ended below a tenth of monthly inflow / 0: none of the last 30 days ended below a tenth of monthly inflow / ?: no balance or no inflow is known", _LOW),
+    (tracked(Q.thin_days_30d), "+", "{day} of the last 30 ended below a tenth of monthly inflow / 0: none of the last 30 days ended below a tenth of monthly inflow / ?: no balance or no inflow is known", _LEVEL),
     (over(Q.overdraft, Q.limit), "++", "{of} the overdraft limit is used / 0: the overdraft is not used / ?: there is no overdraft limit", _OVERDRAFT),
-    (tracked(Q.balance), "-", "the balance is {} / ?: no balance is known", _LOW),
-    (tracked(Q.low_30d), "-", "the lowest balance of 30 days was {} / ?: no balance is known", _LOW),
-    *((tracked(q), "-", f"the balance was below {{}} at {words} movements / ?: too few movements are known", _LOW) for q, words in
+    (tracked(Q.balance), "-", "the balance is {} / ?: no balance is known", _LEVEL),
+    (tracked(Q.low_30d), "-", "the lowest balance of 30 days was {} / ?: no balance is known", _LEVEL),
+    *((tracked(q), "-", f"the balance was below {{}} at {words} movements / ?: too few movements are known", _LEVEL) for q, words in
       ((Q.low_2pct_ever, "one in fifty"), (Q.low_5pct_ever, "one in twenty"), (Q.low_10pct_ever, "one in ten"), (Q.low_25pct_ever, "one in four"), (Q.median_ever, "half of all"))),
     (tracked(Q.below_zero_ever), "+", "{movement} left the balance below zero so far / ?: no balance is known", _OVERDRAFT),
     (tracked(Q.below_zero_share_ever), "+", "{of} all movements left the balance below zero / 0: no movement left the balance below zero / ?: no balance is known", _OVERDRAFT),
-    (tracked(Q.low_ever), "-", "the lowest balance ever seen was {} / ?: no balance is known", _LOW),
-    (tracked(Q.mean_ever), "-", "the mean balance so far is {} / ?: no balance is known", _LOW),
-    (over(Q.monthly_outgoings, Q.monthly_inflow), "+", "{of} what came in over 90 days went out / 0: nothing went out over 90 days / ?: nothing came in over 90 days", "More is going out than coming in"),
-    (per("outgoings", Q.monthly_inflow, 30), "+", f"outgoings of the last 30 days are {{of}} monthly inflow / {_NO_INFLOW}", "More is going out than coming in"),
+    (tracked(Q.low_ever), "-", "the lowest balance ever seen was {} / ?: no balance is known", _LEVEL),
+    (tracked(Q.mean_ever), "-", "the mean balance so far is {} / ?: no balance is known", _LEVEL),
+    (over(Q.monthly_outgoings, Q.monthly_inflow), "+", "{of} what came in over 90 days went out / 0: nothing went out over 90 days / ?: nothing came in over 90 days", "Money in and money out"),
+    (per("outgoings", Q.monthly_inflow, 30), "+", f"outgoings of the last 30 days are {{of}} monthly inflow / {_NO_INFLOW}", "Money in and money out"),
     (share("own_money_out", "outgoings", 90), "0", "{of} outgoings of the last 90 days went to own accounts / 0: nothing went to own accounts in the last 90 days / ?: no outgoings in the last 90 days",
-     "What you move between accounts"),
-    (share("charges", "outgoings", EVER), "+", "{of} all outgoings so far were fees and interest / 0: no fees or interest so far / ?: no outgoings are known", "Fees and interest have been charged"),
-    (total("charge_count", 90), "+", "{charge of fees or interest|charges of fees or interest} in the last 90 days", "Fees and interest have been charged"),
-    (total("charge_count", EVER), "+", "{charge of fees or interest|charges of fees or interest} so far", "Fees and interest have been charged"),
-    (total("interest_charges", 180), "+", "interest was charged {times} in the last 180 days / 0: no interest was charged in the last 180 days", "Interest has been charged"),
-    (total("interest_charges", EVER), "+", "interest was charged {times} so far / 0: no interest was charged so far", "Interest has been charged"),
-    (per("interest_earned", Q.monthly_inflow, 180), "-", f"interest earned is {{of}} monthly inflow / 0: no interest was earned in the last 180 days / {_NO_INFLOW}", "The level of your balance"),
+     "Money moved between accounts"),
+    (share("charges", "outgoings", EVER), "+", "{of} all outgoings so far were fees and interest / 0: no fees or interest so far / ?: no outgoings are known", "Fees and interest"),
+    (total("charge_count", 90), "+", "{charge of fees or interest|charges of fees or interest} in the last 90 days", "Fees and interest"),
+    (total("charge_count", EVER), "+", "{charge of fees or interest|charges of fees or interest} so far", "Fees and interest"),
+    (total("interest_charges", 180), "+", "interest was charged {times} in the last 180 days / 0: no interest was charged in the last 180 days", "Interest charges"),
+    (total("interest_charges", EVER), "+", "interest was charged {times} so far / 0: no interest was charged so far", "Interest charges"),
+    (per("interest_earned", Q.monthly_inflow, 180), "-", f"interest earned is {{of}} monthly inflow / 0: no interest was earned in the last 180 days / {_NO_INFLOW}", "Interest earned"),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c077
-_SAVINGS = "You have been drawing on savings"
+# %% ../../nbs/20_features.catalogue.ipynb #c078
+_SAVINGS = "Savings now and before"
 SAVINGS = _rows("savings",
     (over(Q.savings, Q.monthly_outgoings), "--", "savings cover {months} of outgoings / 0: there are no savings with us / -: savings are overdrawn by {months} of outgoings"
-     f" / {_NO_OUTGOINGS}", "The level of your savings"),
+     f" / {_NO_OUTGOINGS}", "Savings with us"),
     *((over(Q.savings, q), "-", f"savings are {{of}} what they were {d} days ago / 0: nothing is left of the savings of {d} days ago / ?: there were no savings with us {d} days ago", _SAVINGS)
       for q, d in ((Q.savings_30d_ago, 30), (Q.savings_90d_ago, 90))),
     (total("savings_draws", 30), "+", "{transfer} out of savings in the last 30 days", _SAVINGS),
     (per("drawn_from_savings", Q.monthly_inflow, 90), "+", f"draws on savings are {{of}} monthly inflow / 0: no draws on savings in the last 90 days / {_NO_INFLOW}", _SAVINGS),
-    (per("put_to_savings", Q.monthly_inflow, 90), "-", f"{{of}} monthly inflow is put into savings / 0: nothing was put into savings in the last 90 days / {_NO_INFLOW}", "What you put aside"),
+    (per("put_to_savings", Q.monthly_inflow, 90), "-", f"{{of}} monthly inflow is put into savings / 0: nothing was put into savings in the last 90 days / {_NO_INFLOW}", "Money put aside"),
     (pace("put_to_savings", 30, 180), "-", "savings put aside in the last 30 days are {of} the 180-day average / 0: nothing was put into savings in the last 30 days"
-     " / ?: nothing was put into savings for long enough to compare", "You have been putting less aside"),
+     " / ?: nothing was put into savings for long enough to compare", "Money put aside, now and before"),
 )
-
-# %% ../../nbs/20_features.catalogue.ipynb #c079
-_DUE, _TIMING, _AUTO = "Payments are coming up", "A payment falls some time after your payday", "Some payments are not set to be collected automatically"
-_LARGER, _TIGHT, _HOUSING = "A payment is larger than usual", "Money may be tight in the coming weeks", "What you pay on loans, cards and housing"
-_NO_PROJECTION = "?: too little is known to project the balance"
 
 # %% ../../nbs/20_features.catalogue.ipynb #c080
-_PROJECTED = (
-    (over(Q.projected_next_due, Q.next_due), "--", _worth("the balance projected for the next due date covers", "the balance projected for the next due date is below zero by", "{of} the payment", _NO_PROJECTION),
-     "Money may be tight when the next payment is due"),
-    *((over(q, Q.monthly_inflow), "-", _worth(f"the lowest balance projected for {days} is", f"the balance projected for {days} falls below zero by", "{of} monthly inflow", _NO_PROJECTION), _TIGHT)
-      for q, days in ((Q.projected_low_14d, "the next 14 days"), (Q.projected_low_15_28d, "15–28 days ahead"))),
-    (over(Q.projected_low_28d, Q.any_due_30d), "-", _worth("the lowest balance projected for the next 28 days is", "the balance projected for the next 28 days falls below zero by",
-     "{of} all that is due in 30 days", _NO_PROJECTION), _TIGHT),
-)
+_DUE, _TIMING, _AUTO = "Coming payments", "The days between pay and payments", "How payments are collected"
+_SIZE, _WEEKS, _HOUSING = "The size of the next payment", "The balance over the coming weeks", "Payments on loans, cards and housing"
+_NO_PROJECTION = "?: too little is known to project the balance"
 
 # %% ../../nbs/20_features.catalogue.ipynb #c081
+_PROJECTED = (
+    (over(Q.projected_next_due, Q.next_due), "--", _worth("the balance projected for the next due date covers", "the balance projected for the next due date is below zero by", "{of} the payment", _NO_PROJECTION),
+     "The balance when the next payment is due"),
+    *((over(q, Q.monthly_inflow), "-", _worth(f"the lowest balance projected for {days} is", f"the balance projected for {days} falls below zero by", "{of} monthly inflow", _NO_PROJECTION), _WEEKS)
+      for q, days in ((Q.projected_low_14d, "the next 14 days"), (Q.projected_low_15_28d, "15–28 days ahead"))),
+    (over(Q.projected_low_28d, Q.any_due_30d), "-", _worth("the lowest balance projected for the next 28 days is", "the balance projected for the next 28 days falls below zero by",
+     "{of} all that is due in 30 days", _NO_PROJECTION), _WEEKS),
+)
+
+# %% ../../nbs/20_features.catalogue.ipynb #c082
 _COMING = (
     (tracked(Q.due_days_after_pay), "+", "the next payment falls {day} after payday / 0: the next payment falls on payday / ?: no coming payment or no usual payday is known", _TIMING),
     (tracked(Q.days_to_next_due), "0", f"{{day}} until the next payment / 0: the next payment is due today / {_NO_DUE}", _DUE),
     (tracked(Q.next_due_lead_days), "0", f"the next payment was announced {{day}} ahead / 0: the next payment was announced on its date / {_NO_DUE}", _DUE),
     (tracked(Q.next_due), "+", f"the next payment is {{}} / {_NO_DUE}", _DUE),
     (over(Q.next_due, Q.monthly_inflow), "+", "the next payment is {of} monthly inflow / ?: no coming payment or no inflow is known", _DUE),
-    *((over(Q.next_due, q), "+", f"the next payment is {{of}} the {words} / ?: there is no earlier payment to compare the next one with", _LARGER)
+    *((over(Q.next_due, q), "+", f"the next payment is {{of}} the {words} / ?: there is no earlier payment to compare the next one with", _SIZE)
       for q, words in ((Q.usual_due, "usual one"), (Q.previous_due, "previous one"), (Q.largest_due, "largest one so far"))),
     *((over(q, Q.monthly_inflow), "+", f"payments due {when} are {{of}} monthly inflow / 0: no payment is due {when} / {_NO_INFLOW}", _DUE)
       for q, when in ((Q.due_14d, "in the next 14 days"), (Q.due_15_28d, "in 15–28 days"))),
     (tracked(Q.due_15_28d), "+", "{} is due in 15–28 days / 0: nothing is due in 15–28 days", _DUE),
     (over(Q.projected_low_15_28d, Q.due_15_28d), "-", _worth("the lowest balance projected for 15–28 days ahead covers", "the balance projected for 15–28 days ahead falls below zero by",
-     "{of} what is due then", "?: nothing is known to be due in 15–28 days"), _TIGHT),
+     "{of} what is due then", "?: nothing is known to be due in 15–28 days"), _WEEKS),
     *((tracked(q), "0", f"{{{kind} payment}} due in 15–28 days", _DUE) for q, kind in
       ((Q.due_loan_15_28d, "loan"), (Q.due_card_15_28d, "card"), (Q.due_mortgage_15_28d, "mortgage"), (Q.due_rent_15_28d, "rent"))),
     (tracked(Q.manual_count_15_28d), "+", "{payment} due in 15–28 days without automatic collection", _AUTO),
@@ -645,70 +645,70 @@ _COMING = (
     (tracked(Q.due_count_15_28d), "+", "{payment} due in 15–28 days", _DUE),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c082
+# %% ../../nbs/20_features.catalogue.ipynb #c083
 OBLIGATIONS = _rows("obligations", *_PROJECTED, *_COMING,
-    (over(Q.any_due_30d, Q.monthly_inflow), "+", f"all payments and bills of the next 30 days are {{of}} monthly inflow / {_NO_INFLOW}", "Several payments are coming up"),
+    (over(Q.any_due_30d, Q.monthly_inflow), "+", f"all payments and bills of the next 30 days are {{of}} monthly inflow / {_NO_INFLOW}", "What falls due over the coming month"),
     (over(Q.due_before_pay, Q.headroom), "+", "payments before the next payday are {of} balance and overdraft / 0: no payment falls before the next payday"
-     " / ?: nothing is left of balance and overdraft, or no payday is known", "Payments fall before your next payday"),
+     " / ?: nothing is left of balance and overdraft, or no payday is known", "Payments before the next pay"),
     (per("debt_service", Q.monthly_inflow, 90), "+", f"debt payments are {{of}} monthly inflow / {_NO_INFLOW}", _HOUSING),
     (pace("debt_service", 30, 180), "0", "debt payments of the last 30 days are {of} the 180-day average / 0: no debt payments in the last 30 days / ?: there are too few debt payments to compare", _HOUSING),
-    (per("bills", Q.monthly_inflow, 90), "+", f"bills are {{of}} monthly inflow / {_NO_INFLOW}", "What you pay for bills"),
-    (per("housing", Q.monthly_inflow, 90), "0", f"housing and utilities are {{of}} monthly inflow / {_NO_INFLOW}", "What you pay for housing"),
+    (per("bills", Q.monthly_inflow, 90), "+", f"bills are {{of}} monthly inflow / {_NO_INFLOW}", "Payments for bills"),
+    (per("housing", Q.monthly_inflow, 90), "0", f"housing and utilities are {{of}} monthly inflow / {_NO_INFLOW}", "Payments for housing and utilities"),
     (tracked(Q.instalments_left), "0", "{instalment} announced and unpaid", "Instalments to come"),
     (over(Q.owed_ahead, Q.monthly_inflow), "+", f"announced instalments add up to {{months}} of inflow / {_NO_INFLOW}", "Instalments to come"),
     (tracked(Q.autopay_share_30d), "-", "{of} what is due in 30 days is collected automatically / 0: nothing that is due in 30 days is collected automatically / ?: nothing is known to be due in 30 days", _AUTO),
-    (total("contract_target", 60), "+", "{new loan, card or lease|new loans, cards or leases} in the last 60 days", "You have taken on a new commitment"),
-    (total("contract_target", EVER), "0", "{loan, card or lease|loans, cards and leases} so far", "Your commitments so far"),
+    (total("contract_target", 60), "+", "{new loan, card or lease|new loans, cards or leases} in the last 60 days", "When loans, cards and leases began"),
+    (total("contract_target", EVER), "0", "{loan, card or lease|loans, cards and leases} so far", "Loans, cards and leases so far"),
     (since("contract_target"), "0", "{day} since the last new loan, card or lease / 0: a new loan, card or lease today / !: no new loan, card or lease in the last year / ?: no loan, card or lease is known",
-     "You have taken on a new commitment"),
+     "When loans, cards and leases began"),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c084
-_FAILED, _LATE, _BILLS = "A payment did not go through", "Some payments were made after their date", "Some bills were paid after their date"
-
 # %% ../../nbs/20_features.catalogue.ipynb #c085
+_FAILED, _MADE, _BILLS = "Whether payments go through", "When payments are made", "When bills are paid"
+
+# %% ../../nbs/20_features.catalogue.ipynb #c086
 def _dated(what:str, average:str="", unknown:str="no earlier payment is known")->str: # how many days after a date something was paid
     return f"{what} {{day}} after its date{average} / 0: {what} on its date / -: {what} {{day}} before its date{average} / ?: {unknown}"
 
-# %% ../../nbs/20_features.catalogue.ipynb #c086
+# %% ../../nbs/20_features.catalogue.ipynb #c087
 _FAILURES = (
     *((total("failed_debits", d), "++", f"{{failed debit}} in the last {d} days", _FAILED) for d in (30, 90, 180)),
     (since("failed_debits"), "-", "{day} since a debit failed / 0: a debit has just failed / !: no debit failed in the last year / ?: no transactions are known", _FAILED),
     (per("failed_money", Q.monthly_outgoings, 90), "+", f"failed debits are {{of}} monthly outgoings / 0: no failed debits in the last 90 days / {_NO_OUTGOINGS}", _FAILED),
     (total("returned_debits", 90), "+", "{returned debit} in the last 90 days", _FAILED),
-    (tracked(Q.overdue_count), "+", "{payment past its date|payments past their date}", _LATE),
-    (tracked(Q.overdue_days), "+", "the oldest unpaid payment is {day} past its date / 0: no payment is past its date", _LATE),
-    (over(Q.overdue, Q.monthly_inflow), "+", f"overdue payments are {{of}} monthly inflow / 0: no payment is overdue / {_NO_INFLOW}", _LATE),
-    (tracked(Q.sign_overdue_count), "+", "{bill past its date|bills past their date} / ?: no bills are known", "A bill is past its date"),
+    (tracked(Q.overdue_count), "+", "{payment past its date|payments past their date}", _MADE),
+    (tracked(Q.overdue_days), "+", "the oldest unpaid payment is {day} past its date / 0: no payment is past its date", _MADE),
+    (over(Q.overdue, Q.monthly_inflow), "+", f"overdue payments are {{of}} monthly inflow / 0: no payment is overdue / {_NO_INFLOW}", _MADE),
+    (tracked(Q.sign_overdue_count), "+", "{bill past its date|bills past their date} / ?: no bills are known", "Bills and their dates"),
     (tracked(Q.sign_days_late_90d), "+", _dated("on average, a bill of the last 90 days was paid", unknown="no bills of the last 90 days are known"), _BILLS),
     (tracked(Q.sign_late_share_90d), "+", "{of} the bills of the last 90 days were paid late / 0: no bill of the last 90 days was paid late / ?: no bills of the last 90 days are known", _BILLS),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c087
+# %% ../../nbs/20_features.catalogue.ipynb #c088
 PAYMENT = _rows("payment", *_FAILURES,
-    (tracked(Q.days_late_last), "+", _dated("the latest payment was made"), _LATE),
-    (tracked(Q.days_late_3), "+", _dated("on average, each of the latest three payments was made"), _LATE),
-    (tracked(Q.days_late_mean), "+", _dated("on average, a payment is made"), _LATE),
+    (tracked(Q.days_late_last), "+", _dated("the latest payment was made"), _MADE),
+    (tracked(Q.days_late_3), "+", _dated("on average, each of the latest three payments was made"), _MADE),
+    (tracked(Q.days_late_mean), "+", _dated("on average, a payment is made"), _MADE),
     (tracked(Q.days_late_drift), "+", "the latest three payments came {day} later than usual / 0: the latest three payments came as usual / -: the latest three payments came {day} earlier than usual"
-     " / ?: no earlier payment is known", _LATE),
-    (tracked(Q.window_days_late), "+", _dated("on average, what falls due in 15–28 days has been paid", unknown="no earlier payment is known of what falls due in 15–28 days"), _LATE),
+     " / ?: no earlier payment is known", _MADE),
+    (tracked(Q.window_days_late), "+", _dated("on average, what falls due in 15–28 days has been paid", unknown="no earlier payment is known of what falls due in 15–28 days"), _MADE),
     (tracked(Q.window_late_share), "+", "{of} earlier payments of what falls due in 15–28 days were late / 0: no earlier payment of what falls due in 15–28 days was late"
-     " / ?: no earlier payment is known of what falls due in 15–28 days", _LATE),
-    (tracked(Q.next_due_days_late), "+", _dated("on average, what falls due next has been paid", unknown="no earlier payment is known of what falls due next"), _LATE),
+     " / ?: no earlier payment is known of what falls due in 15–28 days", _MADE),
+    (tracked(Q.next_due_days_late), "+", _dated("on average, what falls due next has been paid", unknown="no earlier payment is known of what falls due next"), _MADE),
     (tracked(Q.days_late_max), "+", "a payment was once made {day} after its date / 0: no payment was made after its date / -: every payment was made at least {day} before its date"
-     " / ?: no earlier payment is known", _LATE),
-    (tracked(Q.late_share), "++", "{of} all payments were made after their date / 0: no payment was made after its date / ?: no earlier payment is known", _LATE),
-    (tracked(Q.late_5_share), "++", "{of} all payments were made more than five days late / 0: no payment was made more than five days late / ?: no earlier payment is known", _LATE),
-    (tracked(Q.dues_closed), "-", "{payment} made or past so far", "Your payment record so far"),
-    (tracked(Q.days_since_payment), "0", "{day} since the last payment towards a loan, card or bill / 0: a payment has just been made / ?: no earlier payment is known", "Your payment record so far"),
-    *((total("late_target", d), "+", f"{{late payment}} on loans, cards and housing in the last {d} days", _LATE) for d in (90, 180)),
+     " / ?: no earlier payment is known", _MADE),
+    (tracked(Q.late_share), "++", "{of} all payments were made after their date / 0: no payment was made after its date / ?: no earlier payment is known", _MADE),
+    (tracked(Q.late_5_share), "++", "{of} all payments were made more than five days late / 0: no payment was made more than five days late / ?: no earlier payment is known", _MADE),
+    (tracked(Q.dues_closed), "-", "{payment} made or past so far", "Payments so far"),
+    (tracked(Q.days_since_payment), "0", "{day} since the last payment towards a loan, card or bill / 0: a payment has just been made / ?: no earlier payment is known", "Payments so far"),
+    *((total("late_target", d), "+", f"{{late payment}} on loans, cards and housing in the last {d} days", _MADE) for d in (90, 180)),
     (total("late_sign", 90), "+", "{late payment} on bills in the last 90 days", _BILLS),
-    (total("part_paid", 90), "+", "{part payment} in the last 90 days", "A payment was made in part"),
-    (tracked(Q.autopay_lost), "+", "{automatic collection} ended / -: {automatic collection} newly set up", "A payment is no longer collected automatically"),
+    (total("part_paid", 90), "+", "{part payment} in the last 90 days", "Whether payments are made in full"),
+    (tracked(Q.autopay_lost), "+", "{automatic collection} ended / -: {automatic collection} newly set up", "Changes in how payments are collected"),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c089
-_SPEND, _CASH = "Your spending has changed", "You have been using more cash"
+# %% ../../nbs/20_features.catalogue.ipynb #c090
+_SPEND, _CASH = "Money spent", "Use of cash"
 SPENDING = _rows("spending",
     *((pace(measure, 30, 180), "0", f"{words} spending of the last 30 days is {{of}} the 180-day average / 0: no {words} spending in the last 30 days"
        f" / -: refunds outweighed {words} spending in the last 30 days / ?: too little spending is known to compare", _SPEND)
@@ -723,7 +723,7 @@ SPENDING = _rows("spending",
     (entropy_shift(60, 180), "0", "purchases of the last 60 days have become more varied / 0: purchases of the last 60 days are as varied as before / -: purchases of the last 60 days have become less varied"
      " / ?: too few purchases are known to compare", _SPEND),
     (pace("subscriptions", 60, 180), "-", "subscriptions paid in the last 60 days are {of} the 180-day average / 0: no subscriptions paid in the last 60 days"
-     " / ?: no subscriptions are known to compare", "Your subscriptions have changed"),
+     " / ?: no subscriptions are known to compare", "Payments for subscriptions"),
     (share("discretionary", "discretionary_count", 30), "0", "a discretionary purchase costs {} on average / ?: no discretionary purchases in the last 30 days", _SPEND),
     (share("cash", "outgoings", 30), "0", "{of} outgoings of the last 30 days are cash / 0: no cash was taken out in the last 30 days / ?: no outgoings in the last 30 days", _CASH),
     (pace("cash", 30, 180), "+", "cash taken out in the last 30 days is {of} the 180-day average / 0: no cash was taken out in the last 30 days / ?: too little cash was taken out to compare", _CASH),
@@ -731,13 +731,13 @@ SPENDING = _rows("spending",
     (pace("cash_withdrawals", 30, 180), "+", "the number of cash withdrawals in the last 30 days is {of} the 180-day average / 0: no cash withdrawals in the last 30 days"
      " / ?: too few cash withdrawals are known to compare", _CASH),
     (per("spending", Q.monthly_inflow, 30), "+", f"spending other than bills and debts is {{of}} monthly inflow / {_NO_INFLOW}", _SPEND),
-    (total("movements", 30), "0", "{movement} on the accounts in the last 30 days", "How active your account is"),
+    (total("movements", 30), "0", "{movement} on the accounts in the last 30 days", "Movements on the account"),
     (share("new_merchant", "outgoing_count", 30), "0", "{of} payments out in the last 30 days went to new merchants / 0: no payments out to new merchants in the last 30 days"
      " / ?: no payments out in the last 30 days", _SPEND),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c091
-_BORROW, _HELP = "You have been borrowing", "You have had help"
+# %% ../../nbs/20_features.catalogue.ipynb #c092
+_BORROW, _HELP = "Loans, advances and instalments", "Money from others"
 CREDIT = _rows("credit",
     (total("dear_credits", 60), "+", "{payday loan or cash advance|payday loans or cash advances} in the last 60 days", _BORROW),
     (per("dear_credit", Q.monthly_inflow, 60), "+", f"payday loans and cash advances are {{of}} monthly inflow / 0: no payday loans or cash advances in the last 60 days / {_NO_INFLOW}", _BORROW),
@@ -746,44 +746,44 @@ CREDIT = _rows("credit",
     (total("new_loans", 90), "+", "{loan} paid out in the last 90 days", _BORROW),
     (total("rescue", 30), "+", "{} received from family in the last 30 days / 0: nothing received from family in the last 30 days", _HELP),
     (per("rescue", Q.monthly_inflow, 90), "+", f"help from family is {{of}} monthly inflow / 0: no help from family in the last 90 days / {_NO_INFLOW}", _HELP),
-    (total("asset_sales", 60), "+", "{sale of belongings|sales of belongings} in the last 60 days", "You have sold belongings"),
-    (over(Q.card_debt, Q.monthly_inflow), "+", f"card debt is {{of}} monthly inflow / 0: there is no card debt with us / -: cards are in credit by {{of}} monthly inflow / {_NO_INFLOW}", "What you owe on cards"),
+    (total("asset_sales", 60), "+", "{sale of belongings|sales of belongings} in the last 60 days", "Money from sales"),
+    (over(Q.card_debt, Q.monthly_inflow), "+", f"card debt is {{of}} monthly inflow / 0: there is no card debt with us / -: cards are in credit by {{of}} monthly inflow / {_NO_INFLOW}", "Money owed on cards"),
     (per("gambling", Q.monthly_inflow, 90), "+", f"gambling is {{of}} monthly inflow / 0: no gambling in the last 90 days / {_NO_INFLOW}", None),
     (share("gambling", "outgoings", 30), "+", "gambling is {of} outgoings of the last 30 days / 0: no gambling in the last 30 days / ?: no outgoings in the last 30 days", None),
     (total("gambling_count", 60), "+", "{gambling payment} in the last 60 days", None),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c093
+# %% ../../nbs/20_features.catalogue.ipynb #c094
 SHOCKS = _rows("shocks",
-    (over(Q.largest_debit_30d, Q.monthly_inflow), "+", f"the largest single outgoing of 30 days is {{of}} monthly inflow / {_NO_INFLOW}", "A large expense"),
-    (over(Q.largest_debit_30d, Q.largest_debit_180d), "0", "the largest single outgoing of 30 days is {of} that of 180 days / ?: no outgoings are known to compare with", "A large expense"),
-    (over(Q.largest_credit_30d, Q.monthly_inflow), "0", f"the largest single inflow of 30 days is {{of}} monthly inflow / {_NO_INFLOW}", "A large sum came in"),
+    (over(Q.largest_debit_30d, Q.monthly_inflow), "+", f"the largest single outgoing of 30 days is {{of}} monthly inflow / {_NO_INFLOW}", "The size of payments out"),
+    (over(Q.largest_debit_30d, Q.largest_debit_180d), "0", "the largest single outgoing of 30 days is {of} that of 180 days / ?: no outgoings are known to compare with", "The size of payments out"),
+    (over(Q.largest_credit_30d, Q.monthly_inflow), "0", f"the largest single inflow of 30 days is {{of}} monthly inflow / {_NO_INFLOW}", "The size of sums coming in"),
     (share("medical", "outgoings", 60), "0", "{of} outgoings of the last 60 days are medical / 0: no medical outgoings in the last 60 days / ?: no outgoings in the last 60 days", None),
-    (share("repairs", "outgoings", 60), "+", "{of} outgoings of the last 60 days are repairs / 0: no repairs in the last 60 days / ?: no outgoings in the last 60 days", "A repair"),
+    (share("repairs", "outgoings", 60), "+", "{of} outgoings of the last 60 days are repairs / 0: no repairs in the last 60 days / ?: no outgoings in the last 60 days", "Payments for repairs"),
     *((surprise(measure, 180), mark, f"{words} {{deviations}} above the months before / 0: {words} those of the months before"
        f" / -: {words} {{deviations}} below the months before / ?: too little is known of earlier months to compare", _SPEND)
       for measure, mark, words in (("outgoings", "+", "outgoings of the last 30 days are"), ("spending", "0", "sums spent in the last 30 days are"))),
-    (tracked(Q.history_days), "-", "transactions are known for {day} / ?: no transactions are known", "How long you have been with us"),
-    (tracked(Q.relationship_days), "-", "{day} since the customer was first seen / ?: nothing is known of the customer", "How long you have been with us"),
-    (tracked(Q.account_age_days), "-", "the oldest account is {day} old / ?: no account is known", "How long you have been with us"),
+    (tracked(Q.history_days), "-", "transactions are known for {day} / ?: no transactions are known", "Time with us"),
+    (tracked(Q.relationship_days), "-", "{day} since the customer was first seen / ?: nothing is known of the customer", "Time with us"),
+    (tracked(Q.account_age_days), "-", "the oldest account is {day} old / ?: no account is known", "Time with us"),
 )
 
-# %% ../../nbs/20_features.catalogue.ipynb #c095
+# %% ../../nbs/20_features.catalogue.ipynb #c096
 CATALOGUE: tuple[Feature, ...] = (*INCOME, *LIQUIDITY, *SAVINGS, *OBLIGATIONS, *PAYMENT, *SPENDING, *CREDIT, *SHOCKS)
 BY_NAME: dict[str, Feature] = {f.name: f for f in CATALOGUE}
 if len(BY_NAME) != len(CATALOGUE): raise ParamsError("two features of the catalogue have the same name", remedy="remove one of the two declarations")
 
-# %% ../../nbs/20_features.catalogue.ipynb #c096
+# %% ../../nbs/20_features.catalogue.ipynb #c097
 def names()->list[str]: # in the catalogue's order
     "The names of all features."
     return [f.name for f in CATALOGUE]
 
-# %% ../../nbs/20_features.catalogue.ipynb #c097
+# %% ../../nbs/20_features.catalogue.ipynb #c098
 def monotone()->dict[str, int]: # name → +1 or -1
     "The features in which a learner must be monotone, and which way."
     return {f.name: f.monotone for f in CATALOGUE if f.monotone}
 
-# %% ../../nbs/20_features.catalogue.ipynb #c098
+# %% ../../nbs/20_features.catalogue.ipynb #c099
 def dictionary(
     features:Mapping[str, Feature]=BY_NAME, # what to list
 )->pd.DataFrame: # (n_features, 10), one row a feature

@@ -9,7 +9,7 @@ __all__ = ['LAP', 'TOLERANCE', 'REASONS', 'EMPTY', 'SCORES', 'Trees', 'trees_of'
            'falls', 'deletion', 'fidelity', 'worth_telling', 'Scorer', 'scores']
 
 # %% ../../nbs/33_model.explain.ipynb #c003
-import json, warnings
+import json, math, warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -258,7 +258,7 @@ def bundles(
     names:Sequence[str],                       # the model's inputs, in order
     catalogue:Mapping[str, Feature]=BY_NAME,
 )->Bundles:
-    "Bundle the model's features by customer phrase; those that must not be said are one bundle a group."
+    "Bundle the model's features by the customer's topic; those that must not be said are one bundle a group."
     if unknown := [n for n in names if n not in catalogue]:
         raise PredelinquencyError(f"the model uses {unknown[0]!r}, which is not in the catalogue", where="explain", remedy="run featurize and train again")
     features = tuple(catalogue[n] for n in names)
@@ -319,7 +319,7 @@ def reasons(
 
 # %% ../../nbs/33_model.explain.ipynb #c035
 def _reason(f:Feature, value:float, push:float, currency:str="")->Reason:
-    return Reason(f.name, f.group, value, push, f.says(value, currency), None if f.sensitive else f.customer)
+    return Reason(f.name, f.group, value, push, f.says(value, currency), f.customer if not f.sensitive and math.isfinite(value) else None)
 
 # %% ../../nbs/33_model.explain.ipynb #c038
 REASONS = Table("reasons", "why each score is what it is: one row a reason", (
@@ -331,7 +331,7 @@ REASONS = Table("reasons", "why each score is what it is: one row a reason", (
     Column("value", "float64", "what was observed", nullable=True),
     Column("contribution", "float64", "push on the margin, log-odds: the sum of its bundle"),
     Column("analyst", "text", "wording for staff"),
-    Column("customer", "text", "wording a customer may read; empty when it must not be said", nullable=True),
+    Column("customer", "text", "the topic, as a customer may read it; empty when it must not be said or the value is not known", nullable=True),
 ), (_sorted_by("customer_id", "as_of", "rank"),))
 
 # %% ../../nbs/33_model.explain.ipynb #c039
@@ -360,14 +360,14 @@ def tell(
     row, place = np.nonzero(found.feature >= 0)
     feature = found.feature[row, place]
     value = values[row, feature].astype(float)
-    names, groups, phrases = (np.array([getattr(f, a) for f in b.features], object) for a in ("name", "group", "customer"))
+    names, groups, topics = (np.array([getattr(f, a) for f in b.features], object) for a in ("name", "group", "customer"))
     who = keys.customer_id.to_numpy()[row]
     said = [b.features[i].says(v, currency.get(c, "")) for i, v, c in zip(feature.tolist(), value.tolist(), who.tolist(), strict=True)]
-    quotable = np.array([not f.sensitive for f in b.features])[feature]
+    quotable = np.array([not f.sensitive for f in b.features])[feature] & np.isfinite(value)
     return pd.DataFrame(dict(customer_id=who, as_of=keys.as_of.to_numpy("datetime64[ms]")[row],
                              rank=(place + 1).astype(np.int32), feature=names[feature],
                              group=pd.Categorical(groups[feature], categories=GROUPS), value=value, contribution=found.push[row, place], analyst=pd.Series(said, dtype="str"),
-                             customer=pd.Series(np.where(quotable, phrases[feature], None), dtype="str")))
+                             customer=pd.Series(np.where(quotable, topics[feature], None), dtype="str")))
 
 # %% ../../nbs/33_model.explain.ipynb #c044
 @dataclass(frozen=True)

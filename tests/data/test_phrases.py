@@ -1,9 +1,12 @@
 "Every phrase of the catalogue is read with the values it may meet: nought, one, two, below nought, missing, huge."
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
+import predelinquency
 from predelinquency.features.catalogue import BY_NAME, CATALOGUE, phrase, say
 
 NAN = float("nan")
@@ -96,6 +99,32 @@ def test_a_value_that_reads_as_nought_is_said_as_nought():
     assert say(phrase("{payment} late"), np.float32(0.)) == "no payments late"
 
 
-def test_what_a_customer_may_read_is_a_sentence_or_a_topic_without_numbers():
-    for f in CATALOGUE:
-        if f.customer: assert re.fullmatch(r"[A-Z][a-z, ]+[a-z]", f.customer) and len(f.customer) <= 60, f.customer
+TOPICS = tuple(dict.fromkeys(f.customer for f in CATALOGUE if f.customer))
+NEVER = {rule["id"]: re.compile(rf"(?<!\w)(?:{'|'.join(filter(None, map(str.strip, rule['never'].split(';'))))})(?!\w)")
+         for rule in yaml.safe_load((Path(predelinquency.__file__).parent/"policy/tone.yaml").read_text()) if "never" in rule}
+FINDING = re.compile(r"\b(is|has|have|had|was|were|may|might|not|no|never|changed|usual|more|less|larger?|lower|late|past|some|several)\b|^(A|An|You|Your)\b", re.I)
+
+
+def test_what_a_customer_may_read_is_a_topic_without_numbers():
+    assert len(TOPICS) > 40
+    for topic in TOPICS: assert re.fullmatch(r"[A-Z][a-z, ]+[a-z]", topic) and len(topic) <= 60, topic
+
+
+def test_a_topic_asserts_nothing_about_the_customer():
+    "No finding, no direction, no comparison with what is usual; \"is due\" says only of which day a topic is."
+    for topic in TOPICS: assert not FINDING.search(topic.replace("when the next payment is due", "")), topic
+
+
+@pytest.mark.parametrize("said", ["Your pay has not arrived as usual", "You have been using your overdraft", "A payment is larger than usual", "Some payments were made after their date",
+    "Money may be tight in the coming weeks", "More is going out than coming in", "Payments are late", "A large expense"])
+def test_what_asserts_something_is_told_from_a_topic(said): assert FINDING.search(said)
+
+
+@pytest.mark.parametrize("rule", NEVER)
+def test_a_topic_meets_the_rules_of_tone_that_messages_meet(rule):
+    assert len(NEVER) > 8
+    for topic in TOPICS: assert not (found := NEVER[rule].search(topic.lower())), (topic, found)
+
+
+def test_the_patterns_of_tone_are_read_as_they_are_meant():
+    assert NEVER["no_inference"].search("you have been using your overdraft") and NEVER["no_inference"].search("money may be tight") and NEVER["no_blame"].search("a payment is overdue")

@@ -174,7 +174,7 @@ def test_reasons_come_strongest_first_and_only_raise_the_risk(model):
     assert either == sorted(either, reverse=True)
 
 
-def test_one_sentence_is_one_bundle_whatever_the_group():
+def test_one_topic_is_one_bundle_whatever_the_group():
     voices = explain.bundles(list(BY_NAME))
     for f, own in zip(voices.features, voices.of, strict=True):
         assert {g.customer for g, o in zip(voices.features, voices.of, strict=True) if o == own} == {f.customer}
@@ -182,12 +182,13 @@ def test_one_sentence_is_one_bundle_whatever_the_group():
     assert len(set(voices.of)) == len(set(phrases)) + len({f.group for f in CATALOGUE if f.sensitive})
 
 
-def test_nobody_reads_the_same_sentence_twice(model):
+def test_nobody_reads_the_same_topic_twice(model):
     f, x = model
     voices, parts = explain.bundles(NAMES), explain.contributions(f, x)
     for i in range(200):
-        said = [r.customer or r.group for r in explain.reasons(parts[i], x[i], voices, top=8)]
-        assert len(said) == len(set(said))
+        told = explain.reasons(parts[i], x[i], voices, top=8)
+        said, bundle = [r.customer for r in told if r.customer], [voices.of[NAMES.index(r.feature)] for r in told]
+        assert len(said) == len(set(said)) and len(bundle) == len(set(bundle))
 
 
 def test_a_bundle_pushes_as_much_as_its_members_together():
@@ -205,6 +206,28 @@ def test_sensitive_features_are_told_to_staff_and_never_to_the_customer():
     said = replace(sensitive[0], customer="You have been gambling")
     (found,) = explain.reasons(np.array([1., 0.]), np.array([.2]), explain.bundles([said.name], {said.name: said}))
     assert found.customer is None
+
+
+VALUES = (0., .003, .5, 1., 1.04, 2., 4.4, 13., 365., 1e6, -.003, -1., -40.)
+
+
+@pytest.mark.parametrize("unknown", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_not_known_is_told_to_staff_and_its_topic_is_not_named_to_the_customer(unknown):
+    keys = pd.DataFrame(dict(customer_id=[1], as_of=np.array(["2025-03-03"], "datetime64[ms]")))
+    for f in CATALOGUE:
+        voices = explain.bundles([f.name])
+        (found,) = explain.reasons(np.array([1., 0.]), np.array([unknown]), voices)
+        assert found.customer is None and found.analyst, f.name
+        assert explain.tell(keys, np.ones((1, 1)), np.full((1, 1), unknown), voices).customer.isna().all(), f.name
+
+
+def test_what_is_known_has_the_same_topic_whatever_the_value():
+    keys = pd.DataFrame(dict(customer_id=np.arange(len(VALUES)), as_of=np.datetime64("2025-03-03", "ms")))
+    for f in CATALOGUE:
+        voices = explain.bundles([f.name])
+        told = explain.tell(keys, np.ones((len(VALUES), 1)), np.array(VALUES)[:, None], voices).customer
+        assert [None if pd.isna(c) else c for c in told] == [f.customer] * len(VALUES), f.name
+        for v in VALUES: assert explain.reasons(np.array([1., 0.]), np.array([v]), voices)[0].customer == f.customer, f.name
 
 
 def test_a_score_that_nothing_raises_has_no_reasons():
