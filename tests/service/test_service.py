@@ -340,7 +340,7 @@ TWICE = { # what stands there → (what is put in its place, field that is named
     "a circumstance": (b'"bereavement":false', b'"bereavement":true,"bereavement":false', "bereavement"), "apart": (b'"bereavement":false', b'"bereavement" \n:\t true, "bereavement"  : false', "bereavement"),
     "escaped": (b'"bereavement":false', b'"b\\u0065reavement":true,"bereavement":false', "bereavement"), "a column": (b'"due_on":', b'"due_on":[],"due_on":', "due_on"),
     "an object": (b'"circumstances":', b'"circumstances":{"vulnerable":true},"circumstances":', "circumstances"), "the words of a column": (b'"words":', b'"words":[],"words":', "words"),
-    "a huge number": (b'"customer_id":', b'"customer_id":' + b"9" * 5000 + b',"customer_id":', "customer_id"),
+    "a huge number": (b'"customer_id":', b'"customer_id":' + b"9" * 30 + b',"customer_id":', "customer_id"),
     "beside a text that looks like a key": (b'"bereavement":false', b'"bereavement":true,"bereavement":false', "bereavement"),
 }
 
