@@ -338,6 +338,12 @@ def moment_of(
     return day, bool(known.iloc[0]) if len(known) else None
 
 # %% ../nbs/80_cli.ipynb #c054
+def _not_before_them(customer:int, rows:dict[str, Any], day:str)->None:
+    "Refuse a moment at which nothing had happened yet: everything would be unknown, and the answer one about nobody."
+    begins = max(str(t.min().date()) for t in (rows["customers"].joined_on, rows["transactions"].booked_at) if t.notna().any())
+    if day <= begins: raise PredelinquencyError(f"nothing is known about customer {customer} on {day}", where=f"customer {customer}", remedy=f"ask for a day after {begins}, when their records begin")
+
+# %% ../nbs/80_cli.ipynb #c055
 class Asked(NamedTuple):
     "What the model says about one customer at one moment."
     score: Any          # `schema.Score`, with the reasons that raise the risk
@@ -346,7 +352,7 @@ class Asked(NamedTuple):
     base: float         # margin of nobody in particular
     story: tuple        # every reason, in both directions: with `base` they sum to the margin
 
-# %% ../nbs/80_cli.ipynb #c055
+# %% ../nbs/80_cli.ipynb #c056
 def ask(
     root:str,            # a folder of results
     customer:int,        # who
@@ -359,6 +365,7 @@ def ask(
     _have(root, "model/manifest.json", "model/predictions.parquet")
     day, eligible = moment_of(root, customer, as_of)
     rows = tables_of(root, customer)
+    if eligible is None: _not_before_them(customer, rows, day)
     with _say(True).status("folding"): row = online.vector(rows["transactions"], rows["obligations"], rows["payments"], rows["accounts"], day)
     scorer = explain.Scorer(train.load(Path(root)/"model"))
     held = {str(c) for c in rows["accounts"].currency} # amounts of several are told without one
@@ -367,25 +374,25 @@ def ask(
     story = explain.reasons(parts, row.astype("float32")[scorer.columns], scorer.bundles, len(parts), raising=False, currency=currency)
     return Asked(score, policy.band(policy.load(rules), score.probability), eligible, float(parts[-1]), story)
 
-# %% ../nbs/80_cli.ipynb #c056
+# %% ../nbs/80_cli.ipynb #c057
 def _heading(score:Any, band:str, eligible:bool|None)->str:
     "The answer in one line."
     doubt = "; not eligible: a due is unpaid past its grace, or history is short" if eligible is False else ""
     return (f"customer {score.customer_id} on {score.as_of}: {score.probability:.2%} will miss a first payment 15 to 28 days later "
             f"(band {band or 'none'}, model {score.model_version}{doubt})")
 
-# %% ../nbs/80_cli.ipynb #c057
+# %% ../nbs/80_cli.ipynb #c058
 def _reason_rows(reasons:Sequence[Any])->Table:
     "The strongest first, in both wordings."
     table = Table("push", "why, for staff", "what the customer may read", box=None, pad_edge=False)
     for r in reasons: table.add_row(f"{r.contribution:+.3f}", escape(r.analyst), escape(r.customer or "(not said)"))
     return table
 
-# %% ../nbs/80_cli.ipynb #c058
+# %% ../nbs/80_cli.ipynb #c059
 Customer = Annotated[int, typer.Argument(help="The customer's id.", min=0)]
 AsOf = Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="The moment of knowledge. [default: the latest that was scored]")]
 
-# %% ../nbs/80_cli.ipynb #c060
+# %% ../nbs/80_cli.ipynb #c061
 def _score_file(file:Path, root:str, as_json:bool)->None:
     "What the service would answer, without a server."
     from predelinquency import service
@@ -398,7 +405,7 @@ def _score_file(file:Path, root:str, as_json:bool)->None:
     _say().print(_heading(found, found.band, found.eligible), "", _reason_rows(found.reasons) if found.reasons else "nothing raises this score", sep="\n")
     if found.decision: _say().print(f"\nproposed: {found.decision.action}" + (f" by {found.decision.channel}" if found.decision.channel else ""), f"because: {found.decision.because}", sep="\n")
 
-# %% ../nbs/80_cli.ipynb #c061
+# %% ../nbs/80_cli.ipynb #c062
 @app.command(epilog=_tail("score", "score 17", "score 17 --as-of 2025-03-03 --json", "score --file request.json"))
 @told
 def score(
@@ -414,7 +421,7 @@ def score(
     if as_json: return _answer(asdict(asked.score) | dict(band=asked.band, eligible=asked.eligible))
     _say().print(_heading(asked.score, asked.band, asked.eligible), "", _reason_rows(asked.score.reasons) if asked.score.reasons else "nothing raises this score", sep="\n")
 
-# %% ../nbs/80_cli.ipynb #c062
+# %% ../nbs/80_cli.ipynb #c063
 @app.command(epilog=_tail("explain", "explain 17", "explain 17 --as-of 2025-03-03", "explain 17 --json"))
 @told
 def explain(customer:Customer, root:Root=pipeline.DEFAULT_ROOT, as_of:AsOf=None, as_json:Json=False)->None:
@@ -425,7 +432,7 @@ def explain(customer:Customer, root:Root=pipeline.DEFAULT_ROOT, as_of:AsOf=None,
         return _answer(kept | dict(band=asked.band, eligible=asked.eligible, base=asked.base, reasons=[asdict(r) for r in asked.story]))
     _say().print(_heading(asked.score, asked.band, asked.eligible), "", waterfall(asked), sep="\n")
 
-# %% ../nbs/80_cli.ipynb #c063
+# %% ../nbs/80_cli.ipynb #c064
 def bar(
     value:float, # signed
     most:float,  # the largest of the column, > 0
@@ -435,7 +442,7 @@ def bar(
     size = min(round(abs(value) / most * width), width)
     return " " * (width - size) + "█" * size + "│" + " " * width if value < 0 else " " * width + "│" + "█" * size + " " * (width - size)
 
-# %% ../nbs/80_cli.ipynb #c065
+# %% ../nbs/80_cli.ipynb #c066
 def waterfall(
     asked:Asked,
 )->Table: # from what holds for everybody down to the score
@@ -448,7 +455,7 @@ def waterfall(
     table.add_row(f"{asked.score.margin:+.3f}", "", "", f"log-odds; calibrated: {asked.score.probability:.2%}")
     return table
 
-# %% ../nbs/80_cli.ipynb #c067
+# %% ../nbs/80_cli.ipynb #c068
 def planned(
     root:str,     # a folder of results
     customer:int, # who
@@ -462,13 +469,13 @@ def planned(
     tables_of(root, customer)
     raise PredelinquencyError(f"customer {customer} is not in the plan", where=root, remedy="nobody is spoken to while a due is unpaid past its grace, or with less than 90 days of history")
 
-# %% ../nbs/80_cli.ipynb #c068
+# %% ../nbs/80_cli.ipynb #c069
 def _counts(title:str, counts:Mapping[str, int])->Table:
     table = Table(title, "customers", box=None, pad_edge=False)
     for name, count in sorted(counts.items(), key=lambda kv: -kv[1]): table.add_row(name, f"{count:,}")
     return table
 
-# %% ../nbs/80_cli.ipynb #c069
+# %% ../nbs/80_cli.ipynb #c070
 def _show_plan(day:Mapping[str, Any], root:str)->None:
     "The plan of a day on a page."
     from predelinquency.core import from_minor
@@ -476,7 +483,7 @@ def _show_plan(day:Mapping[str, Any], root:str)->None:
                  _counts("action", day["actions"]), "", _counts("why nothing is sent, by the rule that had the last word", {k: v for k, v in day["rules"].items() if k != "best"}),
                  f"\nthe whole story: {root}/reports/decide.ipynb", sep="\n")
 
-# %% ../nbs/80_cli.ipynb #c070
+# %% ../nbs/80_cli.ipynb #c071
 def _show_decision(d:Mapping[str, Any])->None:
     "One decision on a page: what, why, in which words, and every no."
     from rich.panel import Panel
@@ -487,11 +494,11 @@ def _show_decision(d:Mapping[str, Any])->None:
     for r in d["refusals"]: table.add_row(r["rule"], r["action"] or "every one", r["channel"] or "every one", escape(r["sentence"]))
     if d["refusals"]: _say().print("", table, sep="\n")
 
-# %% ../nbs/80_cli.ipynb #c071
+# %% ../nbs/80_cli.ipynb #c072
 LEDGER = "PREDELINQUENCY_LEDGER" # environment: the ledger's address, when it is not the SQLite file beside the results
 LedgerUrl = Annotated[str | None, typer.Option(metavar="URL", help=f"The ledger, e.g. postgresql://user@host/name. [default: ${LEDGER}, or ledger.db in the folder of results]")]
 
-# %% ../nbs/80_cli.ipynb #c072
+# %% ../nbs/80_cli.ipynb #c073
 def ledger_of(
     root:str,             # a folder of results
     given:str|None=None,  # what was typed
@@ -499,7 +506,7 @@ def ledger_of(
     "Which ledger is meant."
     return given or os.environ.get(LEDGER) or f"sqlite:///{root}/ledger.db"
 
-# %% ../nbs/80_cli.ipynb #c074
+# %% ../nbs/80_cli.ipynb #c075
 def _record(root:str, url:str, as_json:bool)->None:
     "Append what the latest snapshot says."
     from predelinquency import service
@@ -507,7 +514,7 @@ def _record(root:str, url:str, as_json:bool)->None:
     if as_json: return _answer(done)
     _say().print(f"recorded of {done['as_of']}: {done['scores']:,} scores and {done['decisions']:,} decisions; the snapshot has {done['of']:,}, the others were in the ledger already")
 
-# %% ../nbs/80_cli.ipynb #c075
+# %% ../nbs/80_cli.ipynb #c076
 @app.command(epilog=_tail("decide", "decide", "decide 17", "decide 17 --json", "decide --record --ledger sqlite:///data/ledger.db"))
 @told
 def decide(
@@ -524,7 +531,7 @@ def decide(
     if as_json: return _answer(found)
     _show_plan(found, root) if customer is None else _show_decision(found)
 
-# %% ../nbs/80_cli.ipynb #c077
+# %% ../nbs/80_cli.ipynb #c078
 @app.command(epilog=_tail("final", 'final --by "A. Owner" --reason "before the first use"', "final --log", 'final --root data/runs/try --by me --reason "a rehearsal"'))
 @told
 def final(
@@ -543,13 +550,13 @@ def final(
     if as_json: return _answer(line)
     _say().print(_opening(line), f"written to {path}: commit it; `make run` takes it into the pack" if not line["rehearsal"] else f"a rehearsal, written to {path}", sep="\n")
 
-# %% ../nbs/80_cli.ipynb #c078
+# %% ../nbs/80_cli.ipynb #c079
 def _opening(line:Mapping[str, Any])->str:
     "One line of the log, as people read it."
     from predelinquency.model import final as room
     return f"{line['opened_on']} version {line['version']} by {line['by']} ({line['reason']}), {line['onsets']:,} missed payments of {line['customers']:,} customers: {room.in_words(line['figures'])}"
 
-# %% ../nbs/80_cli.ipynb #c080
+# %% ../nbs/80_cli.ipynb #c081
 def free(
     port:int,              # 1–65535
     host:str="127.0.0.1",  # an address of this machine
@@ -561,16 +568,16 @@ def free(
         except OSError: return False
     return True
 
-# %% ../nbs/80_cli.ipynb #c081
+# %% ../nbs/80_cli.ipynb #c082
 PORTS = {"serve": 3000, "dashboard": 8866}
 
-# %% ../nbs/80_cli.ipynb #c082
+# %% ../nbs/80_cli.ipynb #c083
 def _check_port(command:str, host:str, port:int)->None:
     "Refuse a port where somebody else already listens, before anything is started."
     if free(port, host): return
     raise StoreError(f"port {port} is taken", where=host, remedy=f"end what runs there, or choose another one: `predelinquency {command} --port {port + 1}`")
 
-# %% ../nbs/80_cli.ipynb #c083
+# %% ../nbs/80_cli.ipynb #c084
 def _until_stopped(serve:Callable[[], int])->None:
     "Run a server; Ctrl-C and a polite kill are its normal end."
     signal.signal(signal.SIGTERM, _on_termination)
@@ -580,11 +587,11 @@ def _until_stopped(serve:Callable[[], int])->None:
     if not code: return _note("stopped")
     raise StoreError(f"the server ended by itself with code {code}", remedy="what it wrote above says why")
 
-# %% ../nbs/80_cli.ipynb #c084
+# %% ../nbs/80_cli.ipynb #c085
 Host = Annotated[str, typer.Option(help="The address to listen on; 127.0.0.1 is this machine alone.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")]
 
-# %% ../nbs/80_cli.ipynb #c085
+# %% ../nbs/80_cli.ipynb #c086
 @app.command(epilog=_tail("serve", "serve", "serve --root data/runs/try --port 3001", "serve --workers 2 --ledger sqlite:///data/ledger.db"))
 @told
 def serve(
@@ -600,7 +607,7 @@ def serve(
     def ready(said:str)->None: _say().print(said, f"try it: {curl(host, port)}", "Ctrl-C ends it", sep="\n", soft_wrap=True)
     _until_stopped(lambda: service.serve(bento if bento.exists() else None, host, port, workers, None if bento.exists() else Path(root)/"model", known, not os.environ.get(service.KEY), ready))
 
-# %% ../nbs/80_cli.ipynb #c086
+# %% ../nbs/80_cli.ipynb #c087
 def curl(
     host:str="127.0.0.1", port:int=PORTS["serve"], # where the service is
 )->str: # to be typed in the project's folder
@@ -608,7 +615,7 @@ def curl(
     key = ' -H "Authorization: Bearer $PREDELINQUENCY_API_KEY"' if os.environ.get("PREDELINQUENCY_API_KEY") else ""
     return f"curl -s http://{host}:{port}/v1/score -H 'Content-Type: application/json'{key} -d @predelinquency/example.json"
 
-# %% ../nbs/80_cli.ipynb #c088
+# %% ../nbs/80_cli.ipynb #c089
 @app.command(epilog=_tail("dashboard", "dashboard", "dashboard --root data/runs/try --port 8867"))
 @told
 def dashboard(root:Root=pipeline.DEFAULT_ROOT, host:Host="127.0.0.1", port:Port=PORTS["dashboard"])->None:
@@ -619,7 +626,7 @@ def dashboard(root:Root=pipeline.DEFAULT_ROOT, host:Host="127.0.0.1", port:Port=
     def ready(url:str)->None: threading.Thread(target=_announce, args=(url, host, port), daemon=True).start()
     _until_stopped(lambda: views.serve(root, host, port, say=ready))
 
-# %% ../nbs/80_cli.ipynb #c089
+# %% ../nbs/80_cli.ipynb #c090
 def _announce(url:str, host:str, port:int)->None:
     "Say the address as soon as somebody listens there."
     while True:
@@ -627,7 +634,7 @@ def _announce(url:str, host:str, port:int)->None:
         except OSError: time.sleep(.1)
         else: return _say().print(f"ready: {url}", "Ctrl-C ends it", sep="\n", soft_wrap=True)
 
-# %% ../nbs/80_cli.ipynb #c091
+# %% ../nbs/80_cli.ipynb #c092
 @dataclass(frozen=True)
 class Finding:
     "One line of the doctor's table."
@@ -636,13 +643,13 @@ class Finding:
     found: str
     remedy: str = ""
 
-# %% ../nbs/80_cli.ipynb #c092
+# %% ../nbs/80_cli.ipynb #c093
 def check_python()->Finding:
     "The interpreter's version."
     version = ".".join(map(str, sys.version_info[:3]))
     return Finding("Python", sys.version_info >= (3, 11), version, "install Python 3.11 or later, delete .venv, run `make`")
 
-# %% ../nbs/80_cli.ipynb #c093
+# %% ../nbs/80_cli.ipynb #c094
 def locked(
     lock:Path, # requirements.lock
 )->dict[str, str]: # package → version, for this interpreter and system
@@ -652,7 +659,7 @@ def locked(
     wanted = [Requirement(line) for line in lines]
     return {r.name: str(r.specifier).removeprefix("==") for r in wanted if r.marker is None or r.marker.evaluate()}
 
-# %% ../nbs/80_cli.ipynb #c094
+# %% ../nbs/80_cli.ipynb #c095
 def check_environment(
     project:Path, # holds requirements.lock
 )->Finding:
@@ -662,7 +669,7 @@ def check_environment(
     found = "as locked" if not other else f"{len(other)} packages differ: {', '.join(other[:3])}"
     return Finding("packages", not other, found, "run `make setup`")
 
-# %% ../nbs/80_cli.ipynb #c095
+# %% ../nbs/80_cli.ipynb #c096
 def check_disk(
     project:Path,     # where results go
     need_gb:float=5., # the default world, its features, DVC's copy, and room to replace them
@@ -671,7 +678,7 @@ def check_disk(
     free = shutil.disk_usage(project).free / 1e9
     return Finding("disk", free >= need_gb, f"{free:,.0f} GB free", f"free {need_gb:.0f} GB, or make a smaller world: `make run CUSTOMERS=2000`")
 
-# %% ../nbs/80_cli.ipynb #c096
+# %% ../nbs/80_cli.ipynb #c097
 def check_memory(
     need_gb:float=4., # the peak of the default run
 )->Finding:
@@ -683,16 +690,16 @@ def check_memory(
         free = kilobytes.get("MemAvailable", 0) / 1e6
     return Finding("memory", free >= need_gb, f"{free:,.1f} GB available", f"close something: the default run peaks below {need_gb:.0f} GB")
 
-# %% ../nbs/80_cli.ipynb #c097
+# %% ../nbs/80_cli.ipynb #c098
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "firefox")
 
-# %% ../nbs/80_cli.ipynb #c098
+# %% ../nbs/80_cli.ipynb #c099
 def check_browser()->Finding:
     "A browser shows the page and JupyterLab, here or on another machine; the tests of the page drive chromium."
     found = next((shutil.which(b) for b in BROWSERS if shutil.which(b)), None)
     return Finding("browser", None, found or "none found here", "" if found else "commands print an address that any browser can open; the tests of the page want chromium (Debian and Ubuntu: apt-get install chromium)")
 
-# %% ../nbs/80_cli.ipynb #c099
+# %% ../nbs/80_cli.ipynb #c100
 def check_repository(
     project:Path, # a git clone
 )->Finding:
@@ -701,7 +708,7 @@ def check_repository(
                                 ".dvc/config": (project/".dvc/config").exists()}.items() if not here]
     return Finding("git and DVC", not absent, f"missing: {', '.join(absent)}" if absent else "ready", "clone the repository with git, then `make setup`")
 
-# %% ../nbs/80_cli.ipynb #c100
+# %% ../nbs/80_cli.ipynb #c101
 def check_export(
     project:Path, # its notebooks and package
 )->Finding:
@@ -709,7 +716,7 @@ def check_export(
     old = pipeline.stale(project)
     return Finding("export", not old, f"changed and not exported: {', '.join(old)}" if old else "the package is what the notebooks say", "run any stage, or `nbdev_export`")
 
-# %% ../nbs/80_cli.ipynb #c101
+# %% ../nbs/80_cli.ipynb #c102
 def check_port(
     command:str, # serve or dashboard
 )->Finding:
@@ -717,7 +724,7 @@ def check_port(
     port = PORTS[command]
     return Finding(f"port of {command}", None, f"{port} is free" if free(port) else f"{port} is taken, perhaps by a {command} that runs", f"another one: `predelinquency {command} --port {port + 1}`")
 
-# %% ../nbs/80_cli.ipynb #c102
+# %% ../nbs/80_cli.ipynb #c103
 def check_results(
     root:Path, # a folder of results
 )->Finding:
@@ -726,7 +733,7 @@ def check_results(
     absent = [s.name for s in stages if not all(Path(p).exists() for p in pipeline.place(s, root).values())]
     return Finding("results", None, f"not yet made in {root}: {', '.join(absent)}" if absent else f"complete in {root}", "`make run` makes them")
 
-# %% ../nbs/80_cli.ipynb #c103
+# %% ../nbs/80_cli.ipynb #c104
 def check_ledger(
     url:str|None, # None: no address was given
 )->Finding:
@@ -743,7 +750,7 @@ def check_ledger(
     except (StoreError, ModuleNotFoundError) as e: return Finding("ledger", False, getattr(e, "problem", str(e)), getattr(e, "remedy", "pip install 'predelinquency[postgres]'"))
     return Finding("ledger", True, "empty" if found is None else f"revision {found}")
 
-# %% ../nbs/80_cli.ipynb #c104
+# %% ../nbs/80_cli.ipynb #c105
 def findings(
     project:Path=Path("."), # the project's folder
 )->Iterator[Finding]:
@@ -759,7 +766,7 @@ def findings(
     yield check_results(project/pipeline.DEFAULT_ROOT)
     yield check_ledger(os.environ.get(LEDGER))
 
-# %% ../nbs/80_cli.ipynb #c105
+# %% ../nbs/80_cli.ipynb #c106
 @app.command(epilog=_tail("doctor", "doctor", "doctor --json"))
 @told
 def doctor(as_json:Json=False)->None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
 from importlib import metadata
-from operator import attrgetter
+from operator import attrgetter, index
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -29,7 +29,7 @@ import pandas as pd
 import pydantic
 import pydantic_core
 from numba import config as numba_config
-from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
 from . import schema, store
 from .core import PredelinquencyError, StoreError, kernel, replacing, to_date, to_day
@@ -277,10 +277,15 @@ class Contact(Strict):
     contacted_at: Time = Field(description="UTC")
     direction: Literal["in", "out"]
     channel: Literal[schema.CHANNELS]
-    action: Name | None = None
+    action: Name | None = Field(None, description="the policy's action it was part of; left out: of none, an ordinary service message. A name the policy does not know counts as each of them")
     answered: bool = True
 
 # %% ../nbs/60_service.ipynb #c036
+def _permanent(source_id:str)->str:
+    if not policy.permanent(source_id): raise ValueError("has blanks around it, or characters that cannot be seen")
+    return source_id
+
+# %% ../nbs/60_service.ipynb #c037
 class History(Strict):
     "A customer as the asking program knows them."
     customer_id: Whole = Field(description="your number; comes back in the answer")
@@ -291,68 +296,92 @@ class History(Strict):
     payments: Payments | None = None
     accounts: Accounts | None = None
     joined_on: Day | None = Field(None, description="first day with the bank; left out: that of the first transaction")
-    source_id: Name | None = Field(None, description="your permanent id: decides the control group; without it nothing may be sent")
+    source_id: Annotated[Name, AfterValidator(_permanent)] | None = Field(None, description="your permanent id, always written the same: decides the control group; without it nothing may be sent")
     time_zone: Name | None = Field(None, description="IANA, e.g. Europe/London; without it nothing may be sent")
-    preferences: list[Preference] | None = Field(None, max_length=100, description="left out: not known, and nothing may be sent")
+    preferences: list[Preference] | None = Field(None, max_length=100, description="one of each channel and purpose, as it stands now; left out: not known, and nothing may be sent")
     circumstances: Circumstances | None = None
     contacts: list[Contact] | None = Field(None, max_length=1000, description="both ways; [] says that there were none")
     features: bool = Field(False, description="also give back the features")
 
-# %% ../nbs/60_service.ipynb #c037
+# %% ../nbs/60_service.ipynb #c038
 class Known(Strict):
     "A customer whose scores the ledger holds."
     customer_id: Whole
     as_of: Day | None = Field(None, description="which of the recorded scores; left out: the latest")
 
-# %% ../nbs/60_service.ipynb #c039
+# %% ../nbs/60_service.ipynb #c040
 def _which(request:Any)->str:
     if isinstance(request, dict): return "known" if set(request) <= {"customer_id", "as_of"} else "history"
     return "known" if isinstance(request, Known) else "history"
 
-# %% ../nbs/60_service.ipynb #c040
+# %% ../nbs/60_service.ipynb #c041
 Request = Annotated[Annotated[History, Tag("history")] | Annotated[Known, Tag("known")], Discriminator(_which)]
 
-# %% ../nbs/60_service.ipynb #c041
+# %% ../nbs/60_service.ipynb #c042
 class Batch(Strict):
     "Several requests."
     requests: list[Request] = Field(min_length=1, max_length=BATCH_ITEMS)
 
-# %% ../nbs/60_service.ipynb #c043
+# %% ../nbs/60_service.ipynb #c044
 class Refused(PredelinquencyError):
     "A request that cannot be answered."
     def __init__(self, status:int, detail:str, errors:Sequence[tuple[str, str]]=()):
         self.status, self.detail, self.errors = status, detail, tuple(errors)
         super().__init__(detail + "".join(f"; {field}: {problem}" for field, problem in self.errors[:3]), where="request", remedy="see /openapi.json")
 
-# %% ../nbs/60_service.ipynb #c044
+# %% ../nbs/60_service.ipynb #c045
 def _refuse(field:str, problem:str)->Refused: return Refused(422, "The request says something that cannot be.", [(field, problem)])
 
-# %% ../nbs/60_service.ipynb #c045
+# %% ../nbs/60_service.ipynb #c046
 _SAYS = {"string_pattern_mismatch": "is not written as YYYY-MM-DD, or with a time as YYYY-MM-DDTHH:MM:SS", "extra_forbidden": "is not a known field", "missing": "is missing",
          "json_invalid": "is not valid JSON"}
 
-# %% ../nbs/60_service.ipynb #c046
+# %% ../nbs/60_service.ipynb #c047
 def _field(path:Sequence[Any])->str:
     "Where in the request; what is no plain name is somebody's data and is left out."
     named = [str(p) for p in path if isinstance(p, int) or re.fullmatch(r"[a-z][a-z_]{0,40}", str(p))]
     return ".".join(p for i, p in enumerate(named) if not (p in ("history", "known") and (i == 0 or named[i - 1].isdigit()))) or "body"
 
-# %% ../nbs/60_service.ipynb #c047
+# %% ../nbs/60_service.ipynb #c049
+def _keys(plain:Any)->int:
+    "How many keys the objects have together."
+    if type(plain) is dict: return len(plain) + sum(map(_keys, plain.values()))
+    return sum(map(_keys, plain)) if type(plain) is list and plain and type(plain[0]) is dict else 0
+
+# %% ../nbs/60_service.ipynb #c050
+def _maybe_twice(body:bytes, plain:Any)->bool:
+    "Whether more colons follow a quote or a blank than there are keys."
+    letters = np.frombuffer(body, np.uint8)
+    before = letters[np.flatnonzero(letters == ord(":")) - 1]
+    return bool(np.count_nonzero((before == ord('"')) | (before <= ord(" "))) != _keys(plain))
+
+# %% ../nbs/60_service.ipynb #c051
+def _keys_once(pairs:list[tuple[str, Any]])->dict[str, Any]:
+    "An object of plain JSON; a key that stands twice is refused."
+    seen = dict(pairs)
+    if len(seen) == len(pairs): return seen
+    keys = [key for key, _ in pairs]
+    raise _refuse(_field([next(k for k in keys if keys.count(k) > 1)]), "is there twice in one object")
+
+# %% ../nbs/60_service.ipynb #c052
 def parse(
     body:bytes,        # JSON
     kind:Any=Request,  # what it should be
 )->Any:                # a `History`, `Known` or `Batch`
     "Read a body, strictly."
-    try: return _adapter(kind).validate_json(body)
+    try:
+        asked = _adapter(kind).validate_json(body)
+        if _maybe_twice(body, pydantic_core.from_json(body)): json.loads(body, object_pairs_hook=_keys_once, parse_int=str, parse_float=str)
+        return asked
     except pydantic.ValidationError as e:
         found = e.errors(include_url=False, include_input=False, include_context=False)[:20]
     said = [(_field(f["loc"]), _SAYS.get(f["type"], f["msg"].removeprefix("Value error, "))) for f in found]
     raise Refused(422, "The request is not what it should be.", said)
 
-# %% ../nbs/60_service.ipynb #c052
+# %% ../nbs/60_service.ipynb #c057
 _MODELS: dict[str, type[Strict]] = {"transactions": Transactions, "obligations": Obligations, "payments": Payments, "accounts": Accounts}
 
-# %% ../nbs/60_service.ipynb #c053
+# %% ../nbs/60_service.ipynb #c058
 def _ms(table:str, column:str, texts:Sequence[str])->np.ndarray:
     "Milliseconds of a column of times that look right; the calendar has the last word."
     with contextlib.suppress(ValueError): return np.array(texts, "datetime64[ms]").astype(np.int64) # which one is wrong is looked for below
@@ -361,35 +390,35 @@ def _ms(table:str, column:str, texts:Sequence[str])->np.ndarray:
         except ValueError: raise _refuse(f"{table}.{column}.{i}", "is a day that no calendar has") from None
     raise _refuse(f"{table}.{column}", "holds something that is no time")
 
-# %% ../nbs/60_service.ipynb #c054
+# %% ../nbs/60_service.ipynb #c059
 def _columns(name:str, table:Strict|None)->dict[str, Any]:
     "A table's columns, those left out left out, of one length."
     if table is None: return {}
     given = _of_one_length(name, {c: v for c in table.__class__.model_fields if (v := getattr(table, c)) is not None})
     return {c: _ms(name, c, v) if c.endswith(("_at", "_on")) else v for c, v in given.items()}
 
-# %% ../nbs/60_service.ipynb #c055
+# %% ../nbs/60_service.ipynb #c060
 def _of_one_length(name:str, given:dict[str, Any])->dict[str, Any]:
     lengths = {c: len(v) for c, v in given.items()}
     first = next(iter(lengths))
     if wrong := next((c for c in lengths if lengths[c] != lengths[first]), None): raise _refuse(f"{name}.{wrong}", f"has {lengths[wrong]} rows, {first} has {lengths[first]}")
     return given
 
-# %% ../nbs/60_service.ipynb #c056
+# %% ../nbs/60_service.ipynb #c061
 def _first(name:str, bad:np.ndarray, problem:str)->None:
     "Refuse the first row for which `bad` is true."
     if bad.any(): raise _refuse(f"{name}.{np.flatnonzero(bad)[0]}", problem)
 
-# %% ../nbs/60_service.ipynb #c057
+# %% ../nbs/60_service.ipynb #c062
 def _plain(column:Any)->Sequence[Any]: return column if isinstance(column, Sequence) else column.tolist()
 
-# %% ../nbs/60_service.ipynb #c058
+# %% ../nbs/60_service.ipynb #c063
 def _once(name:str, keys:Sequence[Any])->None:
     if len(set(keys)) == len(keys): return
     seen: set[Any] = set()
     _first(name, np.array([key in seen or seen.add(key) for key in keys], bool), "is there twice") # type: ignore[func-returns-value]
 
-# %% ../nbs/60_service.ipynb #c059
+# %% ../nbs/60_service.ipynb #c064
 def _arrivals(name:str, table:dict[str, Any], begins:str, now:int)->None:
     "Fill in when each row became known, and refuse the future."
     if "arrived_at" in table and "arrived_after_ms" in table: raise _refuse(f"{name}.arrived_after_ms", "is one of two ways to say the same; leave out arrived_at")
@@ -399,7 +428,7 @@ def _arrivals(name:str, table:dict[str, Any], begins:str, now:int)->None:
     _first(f"{name}.arrived_at", table["arrived_at"] >= now, "is not before as_of")
     _first(f"{name}.arrived_at", table["arrived_at"] < table[begins], f"is before {begins}")
 
-# %% ../nbs/60_service.ipynb #c060
+# %% ../nbs/60_service.ipynb #c065
 def _filled(t:dict[str, Any], a:dict[str, Any])->None:
     "Defaults of what was left out of the transactions and the accounts."
     n, nothing = len(t["booked_at"]), np.zeros(len(t["booked_at"]), np.int64)
@@ -410,7 +439,7 @@ def _filled(t:dict[str, Any], a:dict[str, Any])->None:
     else: t["seq"] = np.arange(n)
     if a: a.setdefault("limit_minor", np.zeros(len(a["account_id"]), np.int64))
 
-# %% ../nbs/60_service.ipynb #c061
+# %% ../nbs/60_service.ipynb #c066
 def _checked(
     found:dict[str, dict[str, Any]], # table → column → values
     as_of:str,
@@ -428,19 +457,19 @@ def _checked(
     _once("accounts.account_id", _plain(a.get("account_id", ())))
     return found
 
-# %% ../nbs/60_service.ipynb #c062
+# %% ../nbs/60_service.ipynb #c067
 def tables(
     asked:History, # a request
 )->dict[str, dict[str, Any]]: # table → column → values, for `online.history`; times in milliseconds
     "The request's tables with all columns, checked."
     return _checked({name: _columns(name, getattr(asked, name)) for name in _MODELS}, asked.as_of)
 
-# %% ../nbs/60_service.ipynb #c063
+# %% ../nbs/60_service.ipynb #c068
 def _calendar(field:str, day:str)->str:
     try: return date.fromisoformat(day).isoformat()
     except ValueError: raise _refuse(field, "is a day that no calendar has") from None
 
-# %% ../nbs/60_service.ipynb #c064
+# %% ../nbs/60_service.ipynb #c069
 def standing(
     found:Mapping[str, Mapping[str, Any]], # from `tables`
     day:int,                               # as_of, days since 1970-01-01
@@ -458,12 +487,12 @@ def standing(
         if base["horizon_from_days"] <= ahead <= base["horizon_to_days"]: coming.append((ahead, -amount, o, row))
     return min(coming)[3] if coming else -1, overdue
 
-# %% ../nbs/60_service.ipynb #c065
+# %% ../nbs/60_service.ipynb #c070
 def _utc(table:str, text:str)->datetime:
     try: return datetime.fromisoformat(text).replace(tzinfo=UTC)
     except ValueError: raise _refuse(table, "is a day that no calendar has") from None
 
-# %% ../nbs/60_service.ipynb #c066
+# %% ../nbs/60_service.ipynb #c071
 def case_of(
     asked:Any,           # a `History`, or its `Head`
     due:policy.Due|None, # the one to speak about
@@ -476,12 +505,12 @@ def case_of(
     liked = frozenset(p.channel for p in asked.preferences or () if p.preferred)
     return policy.Case(asked.customer_id, asked.source_id, asked.time_zone, due, given, liked, asked.circumstances.model_dump() if asked.circumstances else None, past)
 
-# %% ../nbs/60_service.ipynb #c071
+# %% ../nbs/60_service.ipynb #c076
 _READERS = {name: {column: next(m.read for part in (kind, *get_args(kind)) for m in getattr(part, "__metadata__", ()) if isinstance(m, AtOnce)) for column, kind in model.__annotations__.items()}
             for name, model in _MODELS.items()}
 _NEEDED = {name: {column for column, f in model.model_fields.items() if f.is_required()} for name, model in _MODELS.items()}
 
-# %% ../nbs/60_service.ipynb #c072
+# %% ../nbs/60_service.ipynb #c077
 def _columns_at_once(name:str, table:Any)->dict[str, Any]:
     "A table of plain JSON as arrays."
     if table is None and name in ("payments", "accounts"): return {}
@@ -489,23 +518,23 @@ def _columns_at_once(name:str, table:Any)->dict[str, Any]:
     if not _NEEDED[name] <= set(given) or not set(table) <= set(readers): raise ValueError
     return _of_one_length(name, {c: readers[c](v) for c, v in given.items()})
 
-# %% ../nbs/60_service.ipynb #c073
+# %% ../nbs/60_service.ipynb #c078
 _HEAD: Any = pydantic.create_model("Head", __base__=Strict, **{name: (f.annotation, f) for name, f in History.model_fields.items() if name not in _MODELS}) # type: ignore[call-overload]
 
-# %% ../nbs/60_service.ipynb #c074
+# %% ../nbs/60_service.ipynb #c079
 @dataclass(frozen=True)
 class Asked:
     "A history whose tables are read and checked."
     head: Any                              # what a `History` holds beside its tables
     found: Mapping[str, Mapping[str, Any]] # as from `tables`
 
-# %% ../nbs/60_service.ipynb #c075
+# %% ../nbs/60_service.ipynb #c080
 def _at_once(plain:Any)->Asked|Known:
     if _which(plain) == "known": return Known.model_validate(plain)
     head = _HEAD.model_validate({name: value for name, value in plain.items() if name not in _MODELS})
     return Asked(head, _checked({name: _columns_at_once(name, plain.get(name)) for name in _MODELS}, head.as_of))
 
-# %% ../nbs/60_service.ipynb #c076
+# %% ../nbs/60_service.ipynb #c081
 def read(
     body:bytes,   # JSON
     kind:Any=Request, # or `Batch`
@@ -513,12 +542,13 @@ def read(
     "Read a body, quickly where that can be done."
     with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, Refused): # of each the strict way says what is wrong, or that nothing is
         plain = pydantic_core.from_json(body, allow_inf_nan=False, cache_strings="none")
+        if _maybe_twice(body, plain): raise ValueError
         if kind is not Batch: return _at_once(plain)
         if set(plain) == {"requests"} and type(plain["requests"]) is list and 0 < len(plain["requests"]) <= BATCH_ITEMS: return [_at_once(one) for one in plain["requests"]]
     asked = parse(body, kind)
     return asked.requests if isinstance(asked, Batch) else asked
 
-# %% ../nbs/60_service.ipynb #c078
+# %% ../nbs/60_service.ipynb #c083
 class Why(pydantic.BaseModel):
     "One reason, strongest first."
     feature: str
@@ -528,7 +558,7 @@ class Why(pydantic.BaseModel):
     analyst: str = Field(description="wording for staff")
     customer: str | None = Field(description="wording a customer may read; null when it must not be said")
 
-# %% ../nbs/60_service.ipynb #c079
+# %% ../nbs/60_service.ipynb #c084
 class No(pydantic.BaseModel):
     "One rule that said no."
     rule: str
@@ -536,7 +566,7 @@ class No(pydantic.BaseModel):
     action: str
     channel: str
 
-# %% ../nbs/60_service.ipynb #c080
+# %% ../nbs/60_service.ipynb #c085
 class Proposed(pydantic.BaseModel):
     "What the policy proposes; the day's capacity is left to the nightly plan."
     action: str = Field(description="'nothing' is one")
@@ -555,7 +585,7 @@ class Proposed(pydantic.BaseModel):
     instalment: int | None
     refusals: list[No]
 
-# %% ../nbs/60_service.ipynb #c081
+# %% ../nbs/60_service.ipynb #c086
 class Answer(pydantic.BaseModel):
     "A score, why, and what is proposed."
     customer_id: int
@@ -572,20 +602,20 @@ class Answer(pydantic.BaseModel):
     source: Literal["request", "ledger"]
     features: dict[str, float | None] | None = None
 
-# %% ../nbs/60_service.ipynb #c082
+# %% ../nbs/60_service.ipynb #c087
 def _number(value:float)->float|None: return None if math.isnan(value) else value
 
-# %% ../nbs/60_service.ipynb #c083
+# %% ../nbs/60_service.ipynb #c088
 def _fields(kind:type[pydantic.BaseModel], *but:str)->Callable[[Any], dict[str, Any]]:
     "Takes a record's fields of the same names, in order."
     names = [name for name in kind.model_fields if name not in but]
     of = attrgetter(*names)
     return lambda record: dict(zip(names, of(record), strict=True))
 
-# %% ../nbs/60_service.ipynb #c084
+# %% ../nbs/60_service.ipynb #c089
 _why, _no, _proposed = _fields(Why), _fields(No), _fields(Proposed, "refusals")
 
-# %% ../nbs/60_service.ipynb #c085
+# %% ../nbs/60_service.ipynb #c090
 def _answer(score:schema.Score, band:str, decision:schema.Decision|None, **more:Any)->dict[str, Any]:
     "An `Answer` as plain values: our own records need no second look."
     reasons = [_why(r) | dict(value=_number(r.value)) for r in score.reasons]
@@ -594,7 +624,7 @@ def _answer(score:schema.Score, band:str, decision:schema.Decision|None, **more:
                 model_version=score.model_version, feature_hash=score.feature_hash) | more
     return {name: more[name] for name in Answer.model_fields}
 
-# %% ../nbs/60_service.ipynb #c087
+# %% ../nbs/60_service.ipynb #c092
 @dataclass(frozen=True)
 class Scoring:
     "A champion, its reasons, the rules and, where there is one, the ledger."
@@ -619,6 +649,7 @@ class Scoring:
 
     def history(self, asked:Any, found:Mapping[str, Mapping[str, Any]])->dict[str, Any]:
         "Score a customer from their own history."
+        _once("preferences", [(p.channel, p.purpose) for p in asked.preferences or ()]) # which of two is the later word is the sender's to say
         day = to_day(asked.as_of)
         vector = online.rows(online.history(found), np.array([day]))[0]
         score = _explained(self.scorer, asked.customer_id, asked.as_of, vector, asked.currency)
@@ -635,9 +666,10 @@ class Scoring:
 
     def known(self, asked:Known)->dict[str, Any]:
         "What the ledger recorded about a customer."
+        day = _calendar("as_of", asked.as_of) if asked.as_of else None
         scores = self.ledger.scores_of(asked.customer_id) if self.ledger else []
-        if asked.as_of: scores = [s for s in scores if s.as_of == asked.as_of]
         if not scores: raise Refused(404, "The ledger has no such score." if self.ledger else "No ledger is attached to this service.", [("customer_id", "is not known")])
+        if day and not (scores := [s for s in scores if s.as_of == day]): raise Refused(404, "The ledger has no such score.", [("as_of", "is no day that was recorded of this customer")])
         score = scores[-1]
         made = [d for d in self.ledger.of(schema.Decision, asked.customer_id) if d.as_of == score.as_of] # type: ignore[union-attr]
         decision = made[-1] if made else None
@@ -651,22 +683,22 @@ class Scoring:
                     contact_share=m["contact_share"], horizon_days=[self.base["horizon_from_days"], self.base["horizon_to_days"]], trained_on=m["rows"], data=m["data"],
                     metrics=dict(self.metrics or {}), package=m["package"], policy_version=self.book.version, bands=[dict(id=b.id, low=b.low, high=b.high) for b in self.book.policy.bands])
 
-# %% ../nbs/60_service.ipynb #c088
+# %% ../nbs/60_service.ipynb #c093
 _PLACE = {name: i for i, name in enumerate(BY_NAME)}
 
-# %% ../nbs/60_service.ipynb #c089
+# %% ../nbs/60_service.ipynb #c094
 def _explained(scorer:explain.Scorer, customer:int, as_of:str, vector:np.ndarray, currency:str)->schema.Score:
     "The score as it goes into the ledger."
     return scorer.explain(customer, as_of, vector, currency)
 
-# %% ../nbs/60_service.ipynb #c090
+# %% ../nbs/60_service.ipynb #c095
 def _due(d:Mapping[str, Any], row:int, currency:str, vector:np.ndarray, day:int)->policy.Due:
     due_on = int(d["due_on"][row]) // 86_400_000
     after = engine.payday_after_days(due_on - day, vector[_PLACE["days_to_pay"]], vector[_PLACE["pay_rhythm_days"]])
     on, amount = date.fromisoformat(to_date(due_on)), int(d["amount_minor"][row])
     return policy.Due(int(d["obligation_id"][row]), int(d["instalment"][row]), d["kind"][row], on, amount, currency, bool(d["autopay"][row]), after)
 
-# %% ../nbs/60_service.ipynb #c091
+# %% ../nbs/60_service.ipynb #c096
 def load(
     model:Path|str="data/model",   # a model folder
     ledger:str|None=None,          # URL of a ledger; None: customers are not known by id
@@ -677,7 +709,7 @@ def load(
     headline = json.loads(beside.read_text()).get("headline") if beside else None
     return Scoring(explain.Scorer(train.load(model)), engine.load(rules, words), store.Ledger.open(ledger) if ledger else None, headline)
 
-# %% ../nbs/60_service.ipynb #c100
+# %% ../nbs/60_service.ipynb #c105
 def _pack(column:pd.Series)->Any:
     "A column as JSON: words coded, times as short as they can be."
     if column.dtype.kind == "M": return [t.removesuffix(".000").removesuffix("T00:00:00") for t in np.datetime_as_string(column.to_numpy("datetime64[ms]")).tolist()]
@@ -687,10 +719,10 @@ def _pack(column:pd.Series)->Any:
         return dict(words=list(words), at=[words[w] for w in plain])
     return [None if pd.isna(v) else v for v in column.tolist()]
 
-# %% ../nbs/60_service.ipynb #c101
+# %% ../nbs/60_service.ipynb #c106
 _KNOWN_BY = {"transactions": "arrived_at", "obligations": "announced_at", "payments": "arrived_at", "accounts": "opened_on"}
 
-# %% ../nbs/60_service.ipynb #c102
+# %% ../nbs/60_service.ipynb #c107
 def _table(name:str, frame:pd.DataFrame)->dict[str, Any]:
     "One table's columns, without what the defaults say anyway."
     frame, begins = frame.drop(columns="transaction_id", errors="ignore"), "paid_at" if name == "payments" else "booked_at"
@@ -699,7 +731,7 @@ def _table(name:str, frame:pd.DataFrame)->dict[str, Any]:
     if name == "transactions" and (frame.seq.diff().dropna() == 1).all(): frame = frame.drop(columns="seq")
     return {c: _pack(frame[c].astype("category") if c.endswith("_id") else frame[c]) for c in _MODELS[name].model_fields if c in frame}
 
-# %% ../nbs/60_service.ipynb #c103
+# %% ../nbs/60_service.ipynb #c108
 def request(
     rows:Mapping[str, pd.DataFrame], # canonical tables of one customer; preferences, circumstances and contacts may be missing
     as_of:str,                       # YYYY-MM-DD
@@ -714,7 +746,7 @@ def request(
         if len(some) or name in ("transactions", "obligations"): found[name] = _table(name, some)
     return found | _told(rows, now)
 
-# %% ../nbs/60_service.ipynb #c104
+# %% ../nbs/60_service.ipynb #c109
 def _told(rows:Mapping[str, pd.DataFrame], now:pd.Timestamp)->dict[str, Any]:
     def plain(frame:pd.DataFrame)->list[dict[str, Any]]:
         columns = {c: _pack(frame[c]) for c in frame if c != "customer_id"}
@@ -724,13 +756,13 @@ def _told(rows:Mapping[str, pd.DataFrame], now:pd.Timestamp)->dict[str, Any]:
     if "contacts" in rows: found["contacts"] = plain(rows["contacts"][rows["contacts"].contacted_at < now])
     return found | ({"circumstances": next(iter(plain(rows["circumstances"])), {})} if "circumstances" in rows else {})
 
-# %% ../nbs/60_service.ipynb #c107
+# %% ../nbs/60_service.ipynb #c112
 LOG = logging.getLogger("predelinquency.service")
 KEY, OPEN, MODEL, LEDGER, WORKERS = "PREDELINQUENCY_API_KEY", "PREDELINQUENCY_DEVELOPMENT", "PREDELINQUENCY_MODEL", "PREDELINQUENCY_LEDGER", "PREDELINQUENCY_WORKERS"
 DRAIN_BYTES = 16 * 1024 * 1024 # of a body that is refused for its size, so that the sender hears the answer
 TITLES = {400: "Bad request", 401: "No valid key", 404: "Not found", 405: "Method not allowed", 413: "Too large", 415: "Not JSON", 422: "Not a valid request", 500: "Error", 503: "Not ready"}
 
-# %% ../nbs/60_service.ipynb #c108
+# %% ../nbs/60_service.ipynb #c113
 def problem(
     status:int,                              # HTTP
     detail:str="",                           # a sentence
@@ -742,12 +774,12 @@ def problem(
     headers = {401: {"WWW-Authenticate": "Bearer"}, 413: {"Connection": "close"}}.get(status)
     return Response(json.dumps(said), status, headers, media_type="application/problem+json")
 
-# %% ../nbs/60_service.ipynb #c109
+# %% ../nbs/60_service.ipynb #c114
 def _local(client:Any)->bool:
     try: return client is not None and ipaddress.ip_address(client[0]).is_loopback
     except ValueError: return client[0] == "localhost"
 
-# %% ../nbs/60_service.ipynb #c110
+# %% ../nbs/60_service.ipynb #c115
 @dataclass
 class Desk:
     "What the routes share: set while starting, read ever after."
@@ -768,7 +800,7 @@ class Desk:
         if not self.ready or self.scoring is None: raise Refused(503, "The service is still warming up.")
         return self.scoring
 
-# %% ../nbs/60_service.ipynb #c111
+# %% ../nbs/60_service.ipynb #c116
 async def body_of(
     request:Any, # starlette's
     most:int,    # bytes
@@ -784,14 +816,14 @@ async def body_of(
     if size > most: raise Refused(413, f"The body is larger than {most // 1024} KiB.")
     return b"".join(parts)
 
-# %% ../nbs/60_service.ipynb #c112
+# %% ../nbs/60_service.ipynb #c117
 @cache
 def _meters()->tuple[Any, Any, Any]:
     from prometheus_client import Counter, Histogram
     return (Counter("predelinquency_requests", "Requests by route and status.", ["route", "status"]), Counter("predelinquency_scores", "Scores given, by band and source.", ["band", "source"]),
             Histogram("predelinquency_request_seconds", "Time taken by a request.", ["route"], buckets=(.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5)))
 
-# %% ../nbs/60_service.ipynb #c113
+# %% ../nbs/60_service.ipynb #c118
 class Quiet:
     "Around all routes: counts, logs the route and nothing else, and turns what nobody foresaw into a plain 500."
     def __init__(self, app:Any): self.app = app
@@ -809,18 +841,18 @@ class Quiet:
             if not status: await problem(500, "Something went wrong here; it has been logged.")(scope, receive, noted)
         finally: _note(scope, status, time.perf_counter() - began)
 
-# %% ../nbs/60_service.ipynb #c114
+# %% ../nbs/60_service.ipynb #c119
 def _place_of(error:BaseException)->str:
     "File and line of an error, without its words, which may quote somebody's data."
     trace = error.__traceback__
     while trace and trace.tb_next: trace = trace.tb_next
     return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
 
-# %% ../nbs/60_service.ipynb #c115
+# %% ../nbs/60_service.ipynb #c120
 ROUTES = {"/v1/score": "POST", "/v1/score/batch": "POST", "/v1/model": "GET", "/healthz": "GET", "/livez": "GET", "/readyz": "GET", "/metrics": "GET", "/openapi.json": "GET", "/": "GET"}
 _PROBES = ("/healthz", "/livez", "/readyz", "/metrics")
 
-# %% ../nbs/60_service.ipynb #c116
+# %% ../nbs/60_service.ipynb #c121
 def _note(scope:Any, status:int, seconds:float)->None:
     path = scope["path"] # as long as it is one of ours: others may hold anything
     route = path if path in ROUTES else "other"
@@ -829,7 +861,7 @@ def _note(scope:Any, status:int, seconds:float)->None:
     took.labels(route).observe(seconds)
     if route not in _PROBES: LOG.info("%s %s %d %.1f ms", scope["method"] if scope["method"] in ("GET", "POST") else "?", route, status, seconds * 1000)
 
-# %% ../nbs/60_service.ipynb #c117
+# %% ../nbs/60_service.ipynb #c122
 def app(
     desk:Desk, # what the routes share
 )->Any:        # a FastAPI app
@@ -861,19 +893,19 @@ def app(
     _around(made, desk)
     return made
 
-# %% ../nbs/60_service.ipynb #c118
+# %% ../nbs/60_service.ipynb #c123
 def _json(text:bytes)->Any:
     from starlette.responses import Response
     return Response(text, media_type="application/json")
 
-# %% ../nbs/60_service.ipynb #c119
+# %% ../nbs/60_service.ipynb #c124
 def _told_json(scoring:Scoring, asked:Asked|History|Known)->bytes:
     "Answer, count and write."
     answer = scoring.said(asked)
     _meters()[1].labels(answer["band"], answer["source"]).inc()
     return pydantic_core.to_json(answer)
 
-# %% ../nbs/60_service.ipynb #c120
+# %% ../nbs/60_service.ipynb #c125
 def _each(scoring:Scoring, asked:Sequence[Asked|History|Known])->list[bytes]:
     "Answer by answer; a refusal names which."
     done = []
@@ -882,7 +914,7 @@ def _each(scoring:Scoring, asked:Sequence[Asked|History|Known])->list[bytes]:
         except Refused as e: raise Refused(e.status, e.detail, [(f"requests.{i}.{field}", what) for field, what in e.errors]) from None
     return done
 
-# %% ../nbs/60_service.ipynb #c121
+# %% ../nbs/60_service.ipynb #c126
 def _around(made:Any, desk:Desk)->None:
     "Health, readiness, metrics, the description, and an answer for every other path."
     from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -900,7 +932,7 @@ def _around(made:Any, desk:Desk)->None:
         return said
     made.add_route("/{anything:path}", other, ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
 
-# %% ../nbs/60_service.ipynb #c122
+# %% ../nbs/60_service.ipynb #c127
 def _exposition()->bytes:
     "All workers' figures in Prometheus's format."
     from prometheus_client import REGISTRY, CollectorRegistry, generate_latest, multiprocess
@@ -909,26 +941,26 @@ def _exposition()->bytes:
     multiprocess.MultiProcessCollector(registry)
     return generate_latest(registry)
 
-# %% ../nbs/60_service.ipynb #c124
+# %% ../nbs/60_service.ipynb #c129
 EXAMPLE = Path(store.__file__).parent/"example.json"
 
-# %% ../nbs/60_service.ipynb #c125
+# %% ../nbs/60_service.ipynb #c130
 def _body(kind:Any, example:Any)->dict[str, Any]:
     "A request body, as OpenAPI says it."
     return {"required": True, "content": {"application/json": {"schema": kind, "example": example}}}
 
-# %% ../nbs/60_service.ipynb #c126
+# %% ../nbs/60_service.ipynb #c131
 def _responses(ok:Any, *more:int)->dict[str, Any]:
     "What may come back."
     said = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {"200": {"description": "The answer.", "content": {"application/json": {"schema": ok}}}} | {str(n): {"description": TITLES[n], "content": said} for n in (401, *more, 500, 503)}
 
-# %% ../nbs/60_service.ipynb #c127
+# %% ../nbs/60_service.ipynb #c132
 PROBLEM = {"type": "object", "required": ["type", "title", "status", "detail", "errors"], "additionalProperties": False, "description": "RFC 9457; never repeats what was sent", "properties": {
     **{k: {"type": "string"} for k in ("type", "title", "detail")}, "status": {"type": "integer"},
     "errors": {"type": "array", "items": {"type": "object", "required": ["field", "problem"], "additionalProperties": False, "properties": {"field": {"type": "string"}, "problem": {"type": "string"}}}}}}
 
-# %% ../nbs/60_service.ipynb #c128
+# %% ../nbs/60_service.ipynb #c133
 @cache
 def openapi()->dict[str, Any]:
     "The description of the service, with the example."
@@ -946,13 +978,13 @@ def openapi()->dict[str, Any]:
     return dict(openapi="3.1.0", info=dict(title="Predelinquency", version="1", description="Who is likely to miss a payment two to four weeks from now, why, and what may be offered."), paths=paths,
                 components=dict(schemas=schemas | {"Problem": PROBLEM}, securitySchemes={"key": {"type": "http", "scheme": "bearer"}}), security=[{"key": []}])
 
-# %% ../nbs/60_service.ipynb #c134
+# %% ../nbs/60_service.ipynb #c139
 def place()->Path:
     "Where the model lies: as told, inside the Bento, or where `make run` puts it."
     inside = Path(store.__file__).parents[1]/"model"
     return Path(os.environ[MODEL]) if os.environ.get(MODEL) else inside if inside.is_dir() else Path("data/model")
 
-# %% ../nbs/60_service.ipynb #c135
+# %% ../nbs/60_service.ipynb #c140
 def allowed(
     environ:Mapping[str, str], # the process's
 )->str:                        # the key; empty in development
@@ -962,7 +994,7 @@ def allowed(
     if key or environ.get(OPEN) == "1": return key
     raise StoreError(f"{KEY} is not set", where="service", remedy=f"set it to a long random text, or, to try things out on this machine alone, set {OPEN}=1")
 
-# %% ../nbs/60_service.ipynb #c136
+# %% ../nbs/60_service.ipynb #c141
 @contextlib.contextmanager
 def _in_turn()->Iterator[None]:
     "One process after the other: the first compiles, the others read what it left in the cache."
@@ -973,7 +1005,7 @@ def _in_turn()->Iterator[None]:
             fcntl.flock(held.enter_context(open(folder/"warming.lock", "w")), fcntl.LOCK_EX)
         yield
 
-# %% ../nbs/60_service.ipynb #c137
+# %% ../nbs/60_service.ipynb #c142
 def warm(desk:Desk)->None:
     "Compile by scoring the example, then tell the garbage collector that all this stays."
     assert desk.scoring is not None
@@ -983,7 +1015,7 @@ def warm(desk:Desk)->None:
     gc.freeze()
     desk.ready = True
 
-# %% ../nbs/60_service.ipynb #c138
+# %% ../nbs/60_service.ipynb #c143
 def _log_to(stream:Any)->None:
     "Our own lines, and nobody else's about requests."
     logging.getLogger("uvicorn.access").disabled = True
@@ -992,7 +1024,7 @@ def _log_to(stream:Any)->None:
     LOG.handlers, LOG.propagate = [handler], False
     LOG.setLevel(logging.INFO)
 
-# %% ../nbs/60_service.ipynb #c139
+# %% ../nbs/60_service.ipynb #c144
 def bento()->Any: # a BentoML service
     "The service as BentoML runs it."
     import bentoml
@@ -1015,20 +1047,20 @@ def bento()->Any: # a BentoML service
         def __is_ready__(self)->bool: return desk.ready
     return Predelinquency
 
-# %% ../nbs/60_service.ipynb #c140
+# %% ../nbs/60_service.ipynb #c145
 def __getattr__(name:str)->Any:
     if name != "Predelinquency": raise AttributeError(name)
     globals()[name] = bento()
     return globals()[name]
 
-# %% ../nbs/60_service.ipynb #c143
+# %% ../nbs/60_service.ipynb #c148
 PACKAGES = ("alembic", "bentoml", "fastapi", "httpx", "numba", "numpy", "pandas", "prometheus-client", "psycopg", "psycopg-binary", "pyarrow", "pydantic", "pyyaml", "scipy", "sqlalchemy", "tqdm")
 _LEARNERS = {"xgboost": ("xgboost-cpu", "xgboost"), "lightgbm": ("lightgbm",), "scorecard": (), "committee": ("xgboost-cpu", "xgboost", "lightgbm")}
 
-# %% ../nbs/60_service.ipynb #c144
+# %% ../nbs/60_service.ipynb #c149
 def _plain_name(name:str)->str: return re.sub(r"[-_.]+", "-", name).lower()
 
-# %% ../nbs/60_service.ipynb #c145
+# %% ../nbs/60_service.ipynb #c150
 def requirements(
     lock:Path|str,        # requirements.lock
     names:Sequence[str],  # the packages that are imported
@@ -1047,7 +1079,7 @@ def requirements(
         todo += [r.name for r in needs if r.marker is None or any(r.marker.evaluate({"extra": e}) for e in ("", "opentelemetry"))]
     return [line for name in sorted(found) for line in lines[name]]
 
-# %% ../nbs/60_service.ipynb #c146
+# %% ../nbs/60_service.ipynb #c151
 def _code()->list[str]:
     "The files of the package that the service imports, and the data beside them."
     seen = "import sys, predelinquency.service; print(*(m.__file__ for name, m in sys.modules.items() if name.split('.')[0] == 'predelinquency'), sep='\\n')"
@@ -1057,12 +1089,12 @@ def _code()->list[str]:
     data = [p for name in ("policy", "messages", "migrations") for p in (folder/name).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
     return sorted(str(p.relative_to(folder)) for p in {*modules, *data, EXAMPLE})
 
-# %% ../nbs/60_service.ipynb #c147
+# %% ../nbs/60_service.ipynb #c152
 def _copy(source:Path, target:Path)->None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
 
-# %% ../nbs/60_service.ipynb #c148
+# %% ../nbs/60_service.ipynb #c153
 def context(
     folder:Path,                 # where; empty
     model:Path, metrics:Path,    # the model folder and its headline figures
@@ -1082,21 +1114,21 @@ def context(
     (folder/"requirements.txt").write_text("\n".join(requirements(project/"requirements.lock", [*PACKAGES, *_LEARNERS[learner]])) + "\n")
     return f"{manifest['version']}-{_digest(folder)}"
 
-# %% ../nbs/60_service.ipynb #c149
+# %% ../nbs/60_service.ipynb #c154
 def _digest(folder:Path, size:int=4)->str:
     "A hash of every file below a folder, names included; what Python compiles while running is left out."
     found = hashlib.blake2b(digest_size=size)
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts): found.update(f"{path.relative_to(folder)}\0".encode() + hashlib.blake2b(path.read_bytes()).digest())
     return found.hexdigest()
 
-# %% ../nbs/60_service.ipynb #c150
+# %% ../nbs/60_service.ipynb #c155
 def fingerprint(
     folder:Path|str, # a Bento
 )->str:              # 32 hex digits
     "A hash of everything a Bento holds."
     return _digest(Path(folder), 16)
 
-# %% ../nbs/60_service.ipynb #c151
+# %% ../nbs/60_service.ipynb #c156
 def package(
     out:Path|str,                # the Bento becomes this folder
     model:Path|str, metrics:Path|str, project:Path|str=".", rules:str="", words:str="", # as in `context`
@@ -1114,7 +1146,7 @@ def package(
         files = [p for p in draft.rglob("*") if p.is_file()]
         return dict(tag=f"predelinquency:{version}", files=len(files), bytes=sum(p.stat().st_size for p in files), packages=len((laid/"requirements.txt").read_text().splitlines()))
 
-# %% ../nbs/60_service.ipynb #c155
+# %% ../nbs/60_service.ipynb #c160
 def command(
     what:Path|str|None, # a packaged Bento; None: the source
     host:str, port:int,
@@ -1123,7 +1155,7 @@ def command(
     target = str(Path(what).resolve()) if what else "predelinquency.service:Predelinquency"
     return [sys.executable, "-m", "bentoml", "serve", target, "--host", "127.0.0.1" if host == "localhost" else host, "--port", str(port)]
 
-# %% ../nbs/60_service.ipynb #c156
+# %% ../nbs/60_service.ipynb #c161
 def environment(
     home:Path|str,             # BentoML's own folder: one for each server, or they tidy away each other's metrics
     workers:int=1,
@@ -1137,7 +1169,7 @@ def environment(
     if ledger: set_[LEDGER] = re.sub(r"^(sqlite(?:\+\w+)?:///)(?!/)(.+)$", lambda m: f"{m[1]}{Path(m[2]).resolve()}", ledger) # a Bento runs in its own folder
     return {**os.environ, **set_, **({OPEN: "1"} if development else {})}
 
-# %% ../nbs/60_service.ipynb #c157
+# %% ../nbs/60_service.ipynb #c162
 def serve(
     what:Path|str|None=None,        # a packaged Bento; None: the source and `model`
     host:str="127.0.0.1", port:int=3000,
@@ -1159,7 +1191,7 @@ def serve(
             return process.wait()
         finally: stop(process)
 
-# %% ../nbs/60_service.ipynb #c158
+# %% ../nbs/60_service.ipynb #c163
 def wait(
     url:str, process:subprocess.Popen, # where it will answer, and what serves it
     patience:float,                    # seconds
@@ -1174,14 +1206,14 @@ def wait(
         time.sleep(.1)
     return False
 
-# %% ../nbs/60_service.ipynb #c159
+# %% ../nbs/60_service.ipynb #c164
 def stop(process:subprocess.Popen, patience:float=15.)->None:
     "End a server and its workers."
     if process.poll() is None: process.send_signal(signal.SIGTERM)
     try: process.wait(patience)
     except subprocess.TimeoutExpired: os.killpg(process.pid, signal.SIGKILL)
 
-# %% ../nbs/60_service.ipynb #c163
+# %% ../nbs/60_service.ipynb #c168
 def record(
     root:Path|str="data",                  # the results of a run
     ledger:str="sqlite:///data/ledger.db", # URL
@@ -1195,11 +1227,17 @@ def record(
     if len(days) > 1: raise StoreError(f"the scores and the plan are of different days: {', '.join(sorted(days))}", where=str(root), remedy="run explain and decide again")
     with store.Ledger.open(ledger) as book: return dict(as_of=max(days, default=None), scores=book.append(scores, at), decisions=book.append(decisions, at), of=len(scores))
 
-# %% ../nbs/60_service.ipynb #c166
+# %% ../nbs/60_service.ipynb #c171
 class ServiceError(PredelinquencyError):
     "The service refused, or could not be reached."
 
-# %% ../nbs/60_service.ipynb #c167
+# %% ../nbs/60_service.ipynb #c172
+def _index(value:Any)->int:
+    "A whole number of any kind, numpy's too; True is none."
+    if isinstance(value, bool): raise TypeError("a truth is no whole number")
+    return index(value)
+
+# %% ../nbs/60_service.ipynb #c173
 class Client:
     "Talks to a running service."
     def __init__(self,
@@ -1208,6 +1246,7 @@ class Client:
         timeout:float=10., # seconds
     ):
         import httpx
+        if not key.isascii() or not key.isprintable(): raise ServiceError("the key holds characters that no key has", where=url, remedy=f"copy it from where {KEY} is set")
         self.http = httpx.Client(base_url=url, timeout=timeout, headers={"Authorization": f"Bearer {key}"} if key else {})
 
     def __enter__(self)->"Client": return self
@@ -1230,8 +1269,11 @@ class Client:
 
     @staticmethod
     def _body(request:Mapping[str, Any]|int)->bytes:
-        plain = {"customer_id": request} if isinstance(request, int) else dict(request)
-        return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        try:
+            plain = dict(request) if isinstance(request, Mapping) else {"customer_id": _index(request)}
+            return json.dumps(plain, default=_index, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        except (TypeError, ValueError, RecursionError) as e: # what cannot be said in JSON
+            raise ServiceError(f"a {type(request).__name__} cannot be asked about: {e}", where="client", remedy="pass a request, of plain values and finite numbers, or a customer's id as a whole number") from None
 
     def _ask(self, method:str, path:str, body:bytes|None=None)->Any:
         import httpx

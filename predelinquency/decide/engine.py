@@ -245,14 +245,21 @@ def consents(
     liked: dict[int, frozenset[str]] = {}
     for r in preferences.itertuples(index=False) if preferences is not None else ():
         said = Consent(None if pd.isna(r.consent) else bool(r.consent), _aware(r.recorded_at))
-        given.setdefault(r.customer_id, {})[r.channel, r.purpose] = said
+        mine, key = given.setdefault(r.customer_id, {}), (r.channel, r.purpose)
+        if key not in mine or _outdates(said, mine[key]): mine[key] = said
         if r.preferred: liked[r.customer_id] = liked.get(r.customer_id, frozenset()) | {r.channel}
     return given, liked
 
 # %% ../../nbs/42_decide.engine.ipynb #c032
-def _aware(time:Any)->datetime|None: return None if pd.isna(time) else pd.Timestamp(time).to_pydatetime().replace(tzinfo=UTC)
+def _outdates(said:Consent, known:Consent)->bool:
+    "The later of two words about one channel and purpose counts; without a date it may be the latest, and of two at one moment the one that is no yes counts."
+    never = datetime.max.replace(tzinfo=UTC)
+    return (said.recorded_at or never, said.given is not True) > (known.recorded_at or never, known.given is not True)
 
 # %% ../../nbs/42_decide.engine.ipynb #c033
+def _aware(time:Any)->datetime|None: return None if pd.isna(time) else pd.Timestamp(time).to_pydatetime().replace(tzinfo=UTC)
+
+# %% ../../nbs/42_decide.engine.ipynb #c034
 def histories(
     contacts:pd.DataFrame|None, # `schema.CONTACTS`; None: not known
     customers:Iterable[int],    # whom it covers: without a row, nothing was said
@@ -265,7 +272,7 @@ def histories(
         past.setdefault(r.customer_id, []).append(PastContact(at, r.direction, r.channel, None if pd.isna(r.action) else r.action, bool(r.answered)))
     return {c: tuple(rows) for c, rows in past.items()}
 
-# %% ../../nbs/42_decide.engine.ipynb #c034
+# %% ../../nbs/42_decide.engine.ipynb #c035
 def circumstances(
     table:pd.DataFrame|None, # `schema.CIRCUMSTANCES`; None: not known
 )->dict[int, dict[str, bool|None]]: # by customer
@@ -275,7 +282,7 @@ def circumstances(
     rows = table[["customer_id", *names]].itertuples(index=False, name=None)
     return {int(row[0]): {n: None if pd.isna(v) else bool(v) for n, v in zip(names, row[1:], strict=True)} for row in rows}
 
-# %% ../../nbs/42_decide.engine.ipynb #c035
+# %% ../../nbs/42_decide.engine.ipynb #c036
 def cases(
     people:pd.DataFrame,             # `schema.CUSTOMERS`
     dues:pd.DataFrame,               # from `coming`
@@ -296,7 +303,7 @@ def cases(
         who = p.customer_id
         yield Case(int(who), p.source_id, p.time_zone, due, given.get(who), liked.get(who, frozenset()), life.get(who), past.get(who))
 
-# %% ../../nbs/42_decide.engine.ipynb #c036
+# %% ../../nbs/42_decide.engine.ipynb #c037
 def questions(
     book:Book, cases:Iterable[Case],
     scores:Mapping[int, Score], # by customer; whoever has none is not asked about
@@ -306,7 +313,7 @@ def questions(
     hour = book.policy["planned_hour"]
     return (policy.ask(book.policy, c, scores[c.customer_id], policy.moment(on, hour, c.time_zone)) for c in cases if c.customer_id in scores)
 
-# %% ../../nbs/42_decide.engine.ipynb #c038
+# %% ../../nbs/42_decide.engine.ipynb #c039
 PLAN = Table("plan", "the day's decisions: one row a scored customer", (
     Column("customer_id", "int64", "the customer", low=0, unique=True),
     *(Column(n, "text", doc) for n, doc in (("as_of", "of the score, YYYY-MM-DD"), ("decided_at", "also the moment to send: ISO 8601, UTC"), ("arm", "treated, control or unknown"))),
@@ -322,7 +329,7 @@ PLAN = Table("plan", "the day's decisions: one row a scored customer", (
                                             ("refusals", "every rule that said no, as JSON"))),
 ))
 
-# %% ../../nbs/42_decide.engine.ipynb #c039
+# %% ../../nbs/42_decide.engine.ipynb #c040
 def frame(
     decisions:Sequence[Decision], questions:Sequence[Question], # in one order
 )->pd.DataFrame: # `PLAN`, by customer
@@ -335,7 +342,7 @@ def frame(
     whole = {"customer_id": "int64"} | dict.fromkeys(["obligation_id", "instalment", "amount_minor"], "Int64") | dict.fromkeys(["propensity", "value_minor"], "float64") | {"review": "bool"}
     return schema.validate(PLAN, rows.astype(whole | {c.name: "str" for c in PLAN.columns if c.kind == "text"}).sort_values("customer_id", ignore_index=True))
 
-# %% ../../nbs/42_decide.engine.ipynb #c041
+# %% ../../nbs/42_decide.engine.ipynb #c042
 def decisions(
     plan:pd.DataFrame, # `PLAN`, fresh or read from a file
 )->list[Decision]:     # one a row, in its order
@@ -347,13 +354,13 @@ def decisions(
     values["refusals"] = [tuple(Refusal(**r) for r in json.loads(rows)) for rows in plan["refusals"].tolist()]
     return [Decision(**dict(zip(values, row, strict=True))) for row in zip(*values.values(), strict=True)]
 
-# %% ../../nbs/42_decide.engine.ipynb #c043
+# %% ../../nbs/42_decide.engine.ipynb #c044
 FOLLOWS: dict[str, tuple[str, ...]] = { # what is not known → the rules that can only repeat it
     "score_known": ("band_known",), "due_known": ("due_ahead", "amount_plausible", "same_currency"),
     "circumstances_known": CIRCUMSTANCES, "contact_history_known": ("reply_open", "recent_contact", "cap_week", "cap_month"),
 }
 
-# %% ../../nbs/42_decide.engine.ipynb #c044
+# %% ../../nbs/42_decide.engine.ipynb #c045
 def worth_reading(
     refusals:Iterable[Refusal],
 )->list[Refusal]: # in their order
@@ -363,7 +370,7 @@ def worth_reading(
     implied = {rule for why, others in FOLLOWS.items() if why in said and said.issuperset(others) for rule in others} # a bereavement on record is told, whatever else is not
     return [r for r in refusals if r.rule not in implied]
 
-# %% ../../nbs/42_decide.engine.ipynb #c045
+# %% ../../nbs/42_decide.engine.ipynb #c046
 def why_not(
     book:Book, plan:pd.DataFrame, # `PLAN`
 )->pd.DataFrame: # rule, customers, sentence, source; most frequent first
@@ -371,7 +378,7 @@ def why_not(
     counts = plan[plan.action == "nothing"].rule.value_counts().rename("customers").rename_axis("rule").reset_index()
     return counts.assign(sentence=[book.policy.rules[r].sentence for r in counts.rule], source=[book.policy.rules[r].source for r in counts.rule])
 
-# %% ../../nbs/42_decide.engine.ipynb #c046
+# %% ../../nbs/42_decide.engine.ipynb #c047
 def summary(
     book:Book, plan:pd.DataFrame, # `PLAN`
 )->dict[str, Any]: # JSON: counts and sums

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['CIRCUMSTANCES', 'CASE_RULES', 'ACTION_RULES', 'CHANNEL_RULES', 'PLAN_RULES', 'FILES', 'APPROVALS', 'NEEDED', 'Number',
-           'Band', 'Rule', 'Action', 'Policy', 'Due', 'PastContact', 'Consent', 'Case', 'zone', 'moment', 'arm', 'band',
-           'Question', 'ask', 'agrees', 'case_refusals', 'option_refusals', 'shipped', 'load', 'read_yaml']
+           'Band', 'Rule', 'Action', 'Policy', 'Due', 'PastContact', 'Consent', 'Case', 'zone', 'moment', 'permanent',
+           'arm', 'band', 'Question', 'ask', 'agrees', 'case_refusals', 'option_refusals', 'shipped', 'load',
+           'read_yaml']
 
 # %% ../../nbs/40_decide.policy.ipynb #c003
 import hashlib
@@ -164,16 +165,23 @@ def moment(
     return datetime(on.year, on.month, on.day, hour, tzinfo=zone(name) or UTC).astimezone(UTC)
 
 # %% ../../nbs/40_decide.policy.ipynb #c022
+def permanent(
+    source_id:Any, # what came as the bank's own id
+)->bool:           # False: nothing, only blanks, blanks around it, or characters that cannot be seen
+    "Whether an id can be one: as it is written everywhere."
+    return isinstance(source_id, str) and bool(source_id) and source_id.isprintable() and source_id == source_id.strip()
+
+# %% ../../nbs/40_decide.policy.ipynb #c024
 def arm(
     policy:Policy,
     source_id:str|None, # the bank's own, permanent id
 )->str:                 # treated, control, or unknown
     "Which group a customer belongs to, today and always."
-    if not isinstance(source_id, str) or not source_id: return "unknown"
+    if not permanent(source_id): return "unknown"
     digest = hashlib.blake2b(f"{policy['holdout_salt']}:{source_id}".encode(), digest_size=8).digest()
     return "control" if int.from_bytes(digest, "big") / 2**64 < policy["holdout_share"] else "treated"
 
-# %% ../../nbs/40_decide.policy.ipynb #c023
+# %% ../../nbs/40_decide.policy.ipynb #c025
 def band(
     policy:Policy,
     probability:float, # 0–1
@@ -181,10 +189,10 @@ def band(
     "The risk band of a probability."
     return next((b.id for b in reversed(policy.bands) if b.low <= probability <= 1), "") if _is_share(probability) else ""
 
-# %% ../../nbs/40_decide.policy.ipynb #c024
+# %% ../../nbs/40_decide.policy.ipynb #c026
 def _is_share(value:Any)->bool: return isinstance(value, (float, int, np.floating)) and not isinstance(value, bool) and bool(0 <= value <= 1)
 
-# %% ../../nbs/40_decide.policy.ipynb #c026
+# %% ../../nbs/40_decide.policy.ipynb #c028
 @dataclass(frozen=True)
 class Question:
     "May this customer be contacted at this instant?"
@@ -207,7 +215,7 @@ class Question:
         value = (self.case.circumstances or {}).get(name)
         return bool(value) if isinstance(value, (bool, np.bool_)) else None
 
-# %% ../../nbs/40_decide.policy.ipynb #c027
+# %% ../../nbs/40_decide.policy.ipynb #c029
 def ask(
     policy:Policy, case:Case, score:Score,
     at:datetime,  # aware
@@ -221,20 +229,20 @@ def ask(
     lead = _days(today, case.due.due_on) if case.due else float("nan")
     return Question(policy, case, score, at.astimezone(UTC), arm(policy, case.source_id), band(policy, score.probability), local, age, lead)
 
-# %% ../../nbs/40_decide.policy.ipynb #c028
+# %% ../../nbs/40_decide.policy.ipynb #c030
 def _days(start:Any, end:Any)->float:
     try: return float((end - start).days)
     except (TypeError, AttributeError): return float("nan") # a date is missing, or is no date
 
-# %% ../../nbs/40_decide.policy.ipynb #c029
+# %% ../../nbs/40_decide.policy.ipynb #c031
 def _is_date(text:Any)->bool:
     try: return isinstance(text, str) and bool(date.fromisoformat(text))
     except ValueError: return False
 
-# %% ../../nbs/40_decide.policy.ipynb #c031
+# %% ../../nbs/40_decide.policy.ipynb #c033
 def _free_of(circumstance:str)->Callable[[Question], bool]: return lambda q: q.known(circumstance) is not True
 
-# %% ../../nbs/40_decide.policy.ipynb #c032
+# %% ../../nbs/40_decide.policy.ipynb #c034
 CASE_RULES: dict[str, Callable[[Question], bool]] = {
     "identity_known": lambda q: q.arm in ("treated", "control"),
     "control": lambda q: q.arm != "control",
@@ -255,7 +263,7 @@ CASE_RULES: dict[str, Callable[[Question], bool]] = {
     "cap_month": lambda q: len(q.contacts("out", q.policy["cap_month_days"])) < q.policy["cap_month_contacts"],
 }
 
-# %% ../../nbs/40_decide.policy.ipynb #c034
+# %% ../../nbs/40_decide.policy.ipynb #c036
 ACTION_RULES: dict[str, Callable[[Question, Action], bool]] = {
     "band_allowed": lambda q, a: q.band in a.bands,
     "vulnerable_to_person": lambda q, a: a.person or q.known("vulnerable") is False,
@@ -263,10 +271,10 @@ ACTION_RULES: dict[str, Callable[[Question, Action], bool]] = {
     "lead_allowed": lambda q, a: a.lead_days[0] <= q.lead_days <= a.lead_days[1],
     "autopay_fits": lambda q, a: a.autopay == "any" or (q.case.due is not None and q.case.due.autopay is False),
     "payday_fits": lambda q, a: a.payday_after_days is None or (q.case.due is not None and a.payday_after_days[0] <= q.case.due.payday_after_days <= a.payday_after_days[1]),
-    "cool_off": lambda q, a: all(c.action != a.id for c in q.contacts("out", a.cool_off_days)),
+    "cool_off": lambda q, a: not any(c.action == a.id or (c.action is not None and c.action not in q.policy.actions) for c in q.contacts("out", a.cool_off_days)),
 }
 
-# %% ../../nbs/40_decide.policy.ipynb #c035
+# %% ../../nbs/40_decide.policy.ipynb #c037
 CHANNEL_RULES: dict[str, Callable[[Question, str, str], bool]] = { # question, channel, purpose
     "consent": lambda q, channel, purpose: _agreed((q.case.consents or {}).get((channel, purpose)), q.at),
     "preference": lambda q, channel, purpose: not q.case.preferred or channel in q.case.preferred,
@@ -274,16 +282,16 @@ CHANNEL_RULES: dict[str, Callable[[Question, str, str], bool]] = { # question, c
 }
 PLAN_RULES = ("value", "message_ready", "capacity", "best", "outranked")
 
-# %% ../../nbs/40_decide.policy.ipynb #c036
+# %% ../../nbs/40_decide.policy.ipynb #c038
 def _agreed(consent:Consent|None, at:datetime)->bool:
     return consent is not None and isinstance(consent.given, (bool, np.bool_)) and bool(consent.given) and consent.recorded_at is not None and consent.recorded_at <= at
 
-# %% ../../nbs/40_decide.policy.ipynb #c037
+# %% ../../nbs/40_decide.policy.ipynb #c039
 def _awake(policy:Policy, local:datetime)->bool:
     kind = "weekend" if local.weekday() >= 5 else "weekday"
     return bool(policy[f"{kind}_from_hour"] <= local.hour < policy[f"{kind}_to_hour"])
 
-# %% ../../nbs/40_decide.policy.ipynb #c039
+# %% ../../nbs/40_decide.policy.ipynb #c041
 def agrees(
     test:Callable[..., bool], *question:Any, # a rule's function and what it is asked
 )->bool: # True only for a plain yes
@@ -292,14 +300,14 @@ def agrees(
     except Exception: return False
     return isinstance(answer, (bool, np.bool_)) and bool(answer)
 
-# %% ../../nbs/40_decide.policy.ipynb #c040
+# %% ../../nbs/40_decide.policy.ipynb #c042
 def case_refusals(
     q:Question,
 )->list[Refusal]: # empty when the customer may be contacted at all
     "Every rule about the customer that says no."
     return [q.policy.refusal(name) for name, test in CASE_RULES.items() if not agrees(test, q)]
 
-# %% ../../nbs/40_decide.policy.ipynb #c041
+# %% ../../nbs/40_decide.policy.ipynb #c043
 def option_refusals(
     q:Question, action:Action,
 )->tuple[list[str], list[Refusal]]: # the channels that are allowed; the first no of each of the others
@@ -309,15 +317,15 @@ def option_refusals(
     stopped = {c: next((n for n, test in CHANNEL_RULES.items() if not agrees(test, q, c, action.purpose)), "") for c in action.channels}
     return [c for c, rule in stopped.items() if not rule], [q.policy.refusal(rule, action.id, c) for c, rule in stopped.items() if rule]
 
-# %% ../../nbs/40_decide.policy.ipynb #c043
+# %% ../../nbs/40_decide.policy.ipynb #c045
 FILES = ("bands", "caps", "actions", "rules")
 
-# %% ../../nbs/40_decide.policy.ipynb #c044
+# %% ../../nbs/40_decide.policy.ipynb #c046
 def shipped()->Path:
     "The folder of the policy that comes with the package."
     return Path(core.__file__).parent/"policy"
 
-# %% ../../nbs/40_decide.policy.ipynb #c045
+# %% ../../nbs/40_decide.policy.ipynb #c047
 def load(
     folder:Path|str|None=None, # with the four files; None: the shipped ones
 )->Policy:
@@ -332,7 +340,7 @@ def load(
     _check(policy)
     return policy
 
-# %% ../../nbs/40_decide.policy.ipynb #c046
+# %% ../../nbs/40_decide.policy.ipynb #c048
 def read_yaml(
     path:Path,
 )->tuple[Any, bytes]: # what it says, and its bytes with plain line ends
@@ -342,7 +350,7 @@ def read_yaml(
     try: return yaml.load(content, _Strict), content
     except yaml.YAMLError as e: raise PolicyError(f"is not valid YAML: {e}", where=path.name) from e
 
-# %% ../../nbs/40_decide.policy.ipynb #c047
+# %% ../../nbs/40_decide.policy.ipynb #c049
 class _Strict(yaml.SafeLoader):
     "YAML keeps the last of two equal keys and says nothing; here the second one is an error."
     def construct_mapping(self, node:yaml.MappingNode, deep:bool=False)->dict[Any, Any]:
@@ -351,7 +359,7 @@ class _Strict(yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(None, None, f"key {twice[0]!r} is given twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
-# %% ../../nbs/40_decide.policy.ipynb #c048
+# %% ../../nbs/40_decide.policy.ipynb #c050
 def _record(kind:type[Any], values:Any, where:str, **more:Any)->Any:
     "A record from a mapping; the fields with a default may be missing, `source` may not be empty."
     if not isinstance(values, dict): raise PolicyError(f"expected keys and values, got {values!r}", where=where)
@@ -362,7 +370,7 @@ def _record(kind:type[Any], values:Any, where:str, **more:Any)->Any:
     if "source" in known and not str(values["source"] or "").strip(): raise PolicyError("has no source", where=where, remedy="name the source, or write: assumption")
     return kind(**values)
 
-# %% ../../nbs/40_decide.policy.ipynb #c049
+# %% ../../nbs/40_decide.policy.ipynb #c051
 def _bands(rows:list[dict[str, Any]])->tuple[Band, ...]:
     starts: list[Any] = [r.get("from") for r in rows]
     if any(type(s) not in (int, float) for s in starts) or starts[0] != 0 or any(not a < b < 1 for a, b in zip(starts, starts[1:], strict=False)):
@@ -370,7 +378,7 @@ def _bands(rows:list[dict[str, Any]])->tuple[Band, ...]:
     ends = [*starts[1:], 1.0]
     return tuple(_record(Band, {k: v for k, v in r.items() if k not in ("from", "unit")}, f"bands.yaml, {r.get('id')}", low=r["from"], high=end) for r, end in zip(rows, ends, strict=True))
 
-# %% ../../nbs/40_decide.policy.ipynb #c050
+# %% ../../nbs/40_decide.policy.ipynb #c052
 def _rules(rows:list[dict[str, Any]])->dict[str, Rule]:
     rules = [_record(Rule, r, f"rules.yaml, {r.get('id')}", order=n) for n, r in enumerate(rows)]
     coded = {**dict.fromkeys(CASE_RULES, "case"), **dict.fromkeys(ACTION_RULES, "action"), **dict.fromkeys(CHANNEL_RULES, "channel"), **dict.fromkeys(PLAN_RULES, "plan")}
@@ -379,7 +387,7 @@ def _rules(rows:list[dict[str, Any]])->dict[str, Rule]:
         raise PolicyError(f"rules and functions differ: {wrong}", where="rules.yaml", remedy="give every rule one entry and one function, in the same scope")
     return {r.id: r for r in rules}
 
-# %% ../../nbs/40_decide.policy.ipynb #c051
+# %% ../../nbs/40_decide.policy.ipynb #c053
 def _action(raw:dict[str, Any])->Action:
     "An action; its numbers are {value, source}."
     where, values, sources = f"actions.yaml, {raw.get('id')}", dict(raw), {}
@@ -391,7 +399,7 @@ def _action(raw:dict[str, Any])->Action:
         values[key], sources[key] = number["value"], number["source"]
     return _record(Action, {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}, where, sources=sources)
 
-# %% ../../nbs/40_decide.policy.ipynb #c052
+# %% ../../nbs/40_decide.policy.ipynb #c054
 def _check(policy:Policy)->None:
     "What must hold between the files."
     nothing, bands = policy.actions.get("nothing"), {b.id for b in policy.bands}
@@ -409,12 +417,12 @@ def _check(policy:Policy)->None:
     if not wrong: wrong += _limits(policy)
     if wrong: raise PolicyError("; ".join(wrong), where="policy", remedy="correct the files; nothing is decided with a broken policy")
 
-# %% ../../nbs/40_decide.policy.ipynb #c053
+# %% ../../nbs/40_decide.policy.ipynb #c055
 APPROVALS = ("automatic", "team_lead", "specialist")
 NEEDED = set("holdout_share holdout_salt score_age_days cap_week_days cap_week_contacts cap_month_days cap_month_contacts recent_contact_days weekday_from_hour weekday_to_hour weekend_from_hour "
              "weekend_to_hour planned_hour max_amount_minor currency loss_handling_minor loss_cured_share loss_instalments loss_card_instalments loss_lost_share".split())
 
-# %% ../../nbs/40_decide.policy.ipynb #c054
+# %% ../../nbs/40_decide.policy.ipynb #c056
 def _limits(policy:Policy)->list[str]:
     "The house's own limits: a file may be stricter, not laxer."
     limits = {"holdout_share": (.05, .5), "score_age_days": (0, 14), "cap_week_days": (7, 28), "cap_week_contacts": (0, 1), "cap_month_days": (30, 90), "cap_month_contacts": (0, 2),

@@ -123,6 +123,14 @@ def test_an_earlier_moment_is_answered_with_what_was_known_then(typed, trained):
     assert result(typed("score", scored.customer_id, "--root", trained, "--as-of", scored.as_of.date() + pd.Timedelta(days=1), "--json"))["eligible"] is None
 
 
+def test_the_first_moment_that_is_answered_is_the_day_after_the_records_begin(typed, trained):
+    rows = cli.tables_of(str(trained), 3)
+    begins = max(rows["customers"].joined_on.min(), rows["transactions"].booked_at.min()).date()
+    assert result(typed("score", 3, "--root", trained, "--as-of", begins + pd.Timedelta(days=1), "--json"))["eligible"] is None
+    refused = typed("score", 3, "--root", trained, "--as-of", begins, "--json")
+    assert (refused.exit_code, refused.stdout) == (1, "") and f"ask for a day after {begins}" in refused.stderr
+
+
 def test_the_plan_of_the_day_is_the_stages_own_summary(typed, trained):
     day = result(typed("decide", "--root", trained, "--json"))
     assert day == json.loads((trained/"reports/decide.json").read_text())
@@ -178,6 +186,7 @@ def test_a_request_from_a_file_is_answered_as_the_service_would(typed, trained, 
 @pytest.mark.parametrize("words, said", [
     (["score", "999999"], "there is no customer 999999"), (["explain", "999999"], "there is no customer 999999"), (["decide", "999999"], "there is no customer 999999"),
     (["score", "3", "--as-of", "yesterday"], "write it as YYYY-MM-DD"), (["explain", "3", "--as-of", "2031-01-01"], "nothing is known about 2031-01-01"),
+    (["score", "3", "--as-of", "1990-01-01"], "nothing is known about customer 3 on 1990-01-01"), (["explain", "3", "--as-of", "1990-01-01"], "when their records begin"),
 ], ids=lambda x: " ".join(x) if isinstance(x, list) else "")
 def test_what_cannot_be_answered_is_refused_in_words(typed, trained, words, said):
     for more in ([], ["--json"]):

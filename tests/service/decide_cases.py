@@ -72,4 +72,4 @@ def past(rng:random.Random, at:datetime)->PastContact:
     when = at - timedelta(days=rng.choice([.1, 2.9, 3, 6.99, 7, 7.01, 20, 29.99, 30, 30.01, 60, 100, 200]))
     action = rng.choice(["reminder", "autopay_nudge", "due_date_change", "payment_plan", "help_offer", "hardship_call"])
     return PastContact(odd(rng, when, at + timedelta(minutes=1), NAIVE, None, share=.01), odd(rng, rng.choice(["out", "out", "in"]), "sideways", None, share=.01),
-                       rng.choice(CHANNELS), odd(rng, action, None), odd(rng, True, False, None, share=.05))
+                       rng.choice(CHANNELS), odd(rng, action, None, "help-offer"), odd(rng, True, False, None, share=.05))

@@ -76,7 +76,7 @@ def permitted(case:Case, score:Score, at:datetime)->dict[tuple[str, str], float]
             after = due.payday_after_days
             yes = [band in a["bands"], due.kind in a["kinds"], a["lead_days"][0] <= (due.due_on - local).days <= a["lead_days"][1], a["autopay"] == "any" or due.autopay is False,
                    not a["payday_after_days"] or (numeric(after) and 1 <= after <= 14), case.circumstances["vulnerable"] is False or name == "hardship_call",
-                   not any(c.direction == "out" and c.action == name and (at - c.at).total_seconds() < a["cool_off_days"]["value"] * 86_400 for c in case.contacts),
+                   not any(c.direction == "out" and (c.action == name or c.action == "help-offer") and (at - c.at).total_seconds() < a["cool_off_days"]["value"] * 86_400 for c in case.contacts),
                    consent is not None and consent.given is True and aware(consent.recorded_at) and consent.recorded_at <= at, not case.preferred or channel in case.preferred]
             price = a["cost_minor"]["value"] + a["harm_minor"]["value"] + NUMBERS[f"{channel}_cost_minor"] + NUMBERS[f"{channel}_annoyance_minor"]
             if all(yes): found[name, channel] = score.probability * loss * a["uplift_low"]["value"] - price

@@ -205,6 +205,17 @@ def test_a_contact_of_yesterday_is_read_with_its_time_in_utc()->None:
     assert case.consents is not None and case.consents["app", "service"].recorded_at == datetime(2025, 5, 5, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(("rows", "given"), [
+    ([(False, "2025-06-20"), (True, "2024-01-01")], False), ([(True, "2024-01-01"), (False, "2025-06-20")], False), ([(True, "2025-06-20"), (False, "2024-01-01")], True),
+    ([(True, "2025-06-20"), (False, "2025-06-20")], False), ([(False, "2025-06-20"), (True, "2025-06-20")], False), ([(None, "2025-06-20"), (True, "2025-06-20")], None),
+    ([(False, None), (True, "2025-06-20")], False), ([(True, "2025-06-20"), (True, None)], True),
+])
+def test_of_two_words_about_one_channel_the_later_counts_and_a_withdrawal_wins_a_tie(rows:list[tuple[bool|None, str|None]], given:bool|None)->None:
+    table = pd.DataFrame([(0, "app", "support", consent, at, False) for consent, at in rows], columns=schema.PREFERENCES.names)
+    said = engine.consents(table.assign(recorded_at=pd.to_datetime(table.recorded_at)))[0][0]["app", "support"]
+    assert said.given is given and (said.recorded_at is None) == any(at is None for _, at in rows), "a word without a date may be the latest"
+
+
 @pytest.mark.parametrize(("lead", "to_pay", "rhythm", "after"), [(18, 23, 30, 5), (18, 18, 30, 0), (18, 17, 30, 29), (28, 1, 14, np.nan), (18, np.nan, 30, np.nan), (18, 5, np.nan, np.nan),
                                                                 (18, 0, 28, 10)])
 def test_payday_after_the_due_date_is_counted_in_whole_rhythms(lead:float, to_pay:float, rhythm:float, after:float)->None:

@@ -47,6 +47,7 @@ CASES:list[tuple[str, dict[str, Any]]] = [
     ("identity_known", dict(source_id=None)),
     ("identity_known", dict(source_id="")),
     ("identity_known", dict(source_id=NAN)),
+    *(("identity_known", dict(source_id=other)) for other in (" C-0007", "C-0007 ", "C-0007\n", "C-0007\u200b", "C-\x000007", "C-0007\u00a0", " ", "\t")),
     ("control", dict(source_id=next(f"C-{n}" for n in range(99) if policy.arm(RULES, f"C-{n}") == "control"))),
     *(("score_known", dict(probability=p)) for p in (NAN, float("inf"), -.01, 1.01, None, "0.1", True)),
     ("score_known", dict(customer_id=8)),
@@ -128,6 +129,19 @@ def test_only_a_plain_recorded_yes_is_consent(consent:Consent|None)->None:
     agreed = {("email", "service"): Consent(True, ago(days=1)), ("app", "support"): Consent(True, ago(days=1))} | ({("app", "service"): consent} if consent else {})
     assert channels("reminder", consents=agreed) == ["email"] and channels("due_date_change", consents=agreed) == ["app"]
     assert channels("reminder", consents=None) == []
+
+
+def test_nobody_leaves_the_control_group_by_another_spelling()->None:
+    mine = next(f"C-{n}" for n in range(99) if policy.arm(RULES, f"C-{n}") == "control")
+    assert {policy.arm(RULES, s) for s in (f" {mine}", f"{mine} ", f"{mine}\n", f"{mine}\u200b", f"\ufeff{mine}")} == {"unknown"}
+    assert policy.permanent("C 1/ž-07") and policy.arm(RULES, mine) == "control"
+
+
+def test_an_offer_under_a_name_that_the_policy_does_not_know_may_have_been_any()->None:
+    def offered(action:str|None)->set[str]: return {a for a in RULES.actions if channels(a, contacts=(out(ago(days=40), action=action),))}
+    everything = offered(None)
+    assert offered("help-offer") == offered("") == {a for a in everything if RULES.actions[a].cool_off_days <= 40} < everything, "a service message was part of none"
+    assert offered("due_date_change") == everything - {"due_date_change"}
 
 
 def test_whoever_prefers_a_channel_is_reached_by_no_other()->None:

@@ -283,8 +283,18 @@ BAD = { # sentence → (body, field that is named)
     "a missing table": (lambda: {k: v for k, v in example().items() if k != "obligations"}, "obligations"),
     "a list instead of an object": (lambda: [1], "body"),
     "an amount in words": (lambda: with_("transactions.amount_minor.0", "12"), "transactions.amount_minor.0"),
+    "two words about one channel and purpose": (lambda: with_("preferences", [_word(False, "2025-06-20"), _word(True, "2024-01-01")]), "preferences.1"),
+    "an id with a blank before it": (lambda: with_("source_id", " " + example()["source_id"]), "source_id"),
+    "an id with a blank behind it": (lambda: with_("source_id", example()["source_id"] + " "), "source_id"),
+    "an id with a line end": (lambda: with_("source_id", example()["source_id"] + "\n"), "source_id"),
+    "an id with what nobody sees": (lambda: with_("source_id", example()["source_id"] + "\u200b"), "source_id"),
+    "an id of blanks": (lambda: with_("source_id", "  "), "source_id"),
+    "a recorded day that no calendar has": (lambda: {"customer_id": 1, "as_of": "2025-02-31"}, "as_of"),
     "two ways to say when it arrived": (lambda: with_("transactions.arrived_at", example()["transactions"]["booked_at"]), "transactions.arrived_after_ms"),
 }
+
+
+def _word(consent:bool, at:str)->dict[str, Any]: return dict(channel="app", purpose="support", consent=consent, recorded_at=at)
 
 
 def _same_obligation()->bool:
@@ -324,6 +334,38 @@ RAW = {
 def test_a_broken_body_is_refused(here:Here, what:str)->None:
     refused = here.post(RAW[what])
     assert refused.status_code == 422 and refused.json()["errors"], refused.text
+
+
+TWICE = { # what stands there → (what is put in its place, field that is named)
+    "a circumstance": (b'"bereavement":false', b'"bereavement":true,"bereavement":false', "bereavement"), "apart": (b'"bereavement":false', b'"bereavement" \n:\t true, "bereavement"  : false', "bereavement"),
+    "escaped": (b'"bereavement":false', b'"b\\u0065reavement":true,"bereavement":false', "bereavement"), "a column": (b'"due_on":', b'"due_on":[],"due_on":', "due_on"),
+    "an object": (b'"circumstances":', b'"circumstances":{"vulnerable":true},"circumstances":', "circumstances"), "the words of a column": (b'"words":', b'"words":[],"words":', "words"),
+    "a huge number": (b'"customer_id":', b'"customer_id":' + b"9" * 30 + b',"customer_id":', "customer_id"),
+    "beside a text that looks like a key": (b'"bereavement":false', b'"bereavement":true,"bereavement":false', "bereavement"),
+}
+
+
+@pytest.mark.parametrize("what", TWICE)
+def test_a_key_that_stands_twice_is_refused_and_named(here:Here, what:str)->None:
+    old, new, field = TWICE[what]
+    body = said({**example(), "contacts": [dict(contacted_at="2020-01-01", direction="out", channel="app", action='":' if "looks" in what else "reminder")]})
+    assert old in body and here.post(body).status_code == 200
+    for path, sent in (("/v1/score", body.replace(old, new, 1)), ("/v1/score/batch", b'{"requests":[%b,%b]}' % (body, body.replace(old, new, 1)))):
+        refused = here.post(sent, path)
+        assert refused.status_code == 422 and [e["field"] for e in refused.json()["errors"]] == [field], refused.text
+
+
+def test_keys_are_counted_without_a_second_reading(bank:Bank, monkeypatch:pytest.MonkeyPatch)->None:
+    monkeypatch.delattr(service.json, "loads")
+    for customer in bank.scored.index[:40]: assert service.read(said(bank.request(int(customer)))) and service.parse(said(bank.request(int(customer))))
+
+
+def test_another_day_of_a_known_customer_is_what_is_not_known(here:Here, bank:Bank)->None:
+    customer = int(bank.plan.index[0])
+    assert here.post({"customer_id": customer, "as_of": bank.as_of}).status_code == 200
+    for asked, field in (({"customer_id": customer, "as_of": "2019-01-01"}, "as_of"), ({"customer_id": 10**9, "as_of": "2019-01-01"}, "customer_id")):
+        refused = here.post(asked)
+        assert (refused.status_code, [e["field"] for e in refused.json()["errors"]]) == (404, [field])
 
 
 def test_a_whole_number_with_a_point_is_a_whole_number(here:Here)->None:
@@ -483,6 +525,22 @@ def test_the_client_sends_a_long_history_by_itself_as_a_batch_of_one(client:serv
 def test_the_client_says_what_the_service_said(client:service.Client)->None:
     with pytest.raises(service.ServiceError, match="(?s)422 Not a valid request.*as_of is not written as"): client.score(with_("as_of", "x"))
     with pytest.raises(service.ServiceError, match="404 Not found"): client.score(10**9)
+
+
+@pytest.mark.parametrize("asked", ["17", None, True, 17.0, float("nan"), [17], np.float64(17), {"customer_id": 17, "x": float("nan")}, {"customer_id": 17, "x": object()}, {"x": "\ud800"}], ids=repr)
+def test_what_is_neither_a_request_nor_an_id_is_refused_in_words_before_it_is_sent(asked:Any)->None:
+    with service.Client("http://127.0.0.1:9", KEY) as client:
+        for ask in (client.score, lambda one: client.batch([one])):
+            with pytest.raises(service.ServiceError, match="whole number"): ask(asked)
+
+
+def test_the_client_takes_whole_numbers_of_every_kind(client:service.Client, bank:Bank)->None:
+    customer = bank.plan.index[0]
+    assert client.score(np.int64(customer)) == client.score(int(customer)) == client.score({"customer_id": np.int32(customer)})
+
+
+def test_a_key_that_cannot_travel_is_refused_in_words()->None:
+    with pytest.raises(service.ServiceError, match="the key holds characters"): service.Client(key="schlüssel-schlüssel")
 
 
 def test_the_client_says_when_nobody_is_there()->None:
