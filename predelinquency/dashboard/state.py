@@ -6,7 +6,7 @@
 __all__ = ['ROOT_VARIABLE', 'DUE_WORDS', 'SEGMENTS', 'SORTS', 'LEAST_PUSH', 'CHANNEL_WORDS', 'money', 'day', 'chance', 'one_in',
            'plain', 'Results', 'here', 'example', 'current', 'tenure', 'Overview', 'load', 'weekly', 'band_counts',
            'movers', 'segments', 'day_plan', 'remarks', 'Query', 'listing', 'Found', 'find', 'Customer', 'customer',
-           'balances', 'flows', 'paydays', 'settle', 'why_no_score', 'passed_over']
+           'balances', 'flows', 'paydays', 'settle', 'due_next', 'with_gaps', 'why_no_score', 'passed_over']
 
 # %% ../../nbs/70_dashboard.state.ipynb #c003
 import json, os
@@ -216,7 +216,7 @@ class Overview:
     @property
     def scored(self)->pd.DataFrame: return self.people[self.people.scored]
     @property
-    def alert(self)->list[str]: return [b.id for b in self.bands[2:]] or [self.bands[-1].id] # the bands that call for a look
+    def alert(self)->list[str]: return [b.id for b in self.bands[2:]] or [self.bands[-1].id] # the bands that a figure of their own is given for: raised and high, of the shipped four
     @cached_property
     def currency(self)->str:
         "The currency that most customers have."
@@ -329,7 +329,7 @@ SEGMENTS = {"segment": "The bank’s segment", "due": "What falls due", "tenure"
 def segments(
     over:Overview,
     by:str, # one of `SEGMENTS`
-)->pd.DataFrame: # `name`, `customers`, `alert` (count), `share` (of them in a band that calls for a look), `expected` missed payments
+)->pd.DataFrame: # `name`, `customers`, `alert` (count), `share` (of them in one of `Overview.alert`), `expected` missed payments
     "One line a group of customers."
     rows = over.scored.assign(alert=over.scored.band.isin(over.alert))
     found = rows.groupby(by, observed=True).agg(customers=("customer_id", "size"), alert=("alert", "sum"), expected=("probability", "sum")).reset_index(names="name")
@@ -426,10 +426,10 @@ class Customer:
     accounts: pd.DataFrame     # `schema.ACCOUNTS`
     balance: pd.DataFrame      # `on`, `balance_minor` (current accounts, end of day), `savings_minor` (nan: none)
     flows: pd.DataFrame        # `week` (its Monday), `in_minor`, `out_minor` of current accounts, own transfers left out
-    dues: pd.DataFrame         # `kind`, `due_on`, `amount_minor`, `currency`, `autopay`, `paid_on`, `state`: paid, late, unpaid, coming or unknown
+    dues: pd.DataFrame         # `obligation_id`, `instalment`, `kind`, `due_on`, `amount_minor`, `currency`, `autopay`, `paid_on`, `state`: paid, late, unpaid, coming or unknown
     paydays: pd.DataFrame      # `on`, `amount_minor`
     history: pd.DataFrame      # `as_of`, `probability`, `learnt`: the model learnt from this customer then
-    reasons: pd.DataFrame      # `group`, `analyst`, `customer` (None: never said), `contribution`; strongest first
+    reasons: pd.DataFrame      # `group`, `analyst`, `customer` (a topic that may be named; None: never said), `contribution`; strongest first
     decision: dict[str, Any] | None # of the plan; `refusals` as records
     currency: str
 
@@ -523,7 +523,7 @@ def settle(
     as_of:pd.Timestamp,       # what had been announced and had arrived before
     grace_days:int,           # after a due date
     known:bool=True,          # False: payments are not recorded
-)->pd.DataFrame:              # `kind`, `due_on`, `amount_minor`, `currency`, `autopay`, `paid_on`, `state`, by due date
+)->pd.DataFrame:              # `obligation_id`, `instalment`, `kind`, `due_on`, `amount_minor`, `currency`, `autopay`, `paid_on`, `state`, by due date
     "What became of every due that was announced."
     key, limit = ["obligation_id", "instalment"], pd.Timedelta(days=grace_days + 1)
     dues = obligations[obligations.announced_at < as_of].set_index(key)
@@ -535,7 +535,7 @@ def settle(
     dues["paid_on"] = paid[~paid.short].drop_duplicates(key).set_index(key).paid_at.reindex(dues.index).astype("datetime64[ms]")
     full, over = dues.paid_on.notna(), dues.due_on + limit <= as_of
     dues["state"] = np.select([full & in_time, full, ~over & (known | (dues.due_on >= as_of)), np.full(len(dues), not known)], ["paid", "late", "coming", "unknown"], "unpaid")
-    return dues[["kind", "due_on", "amount_minor", "currency", "autopay", "paid_on", "state"]].astype({"kind": str}).sort_values(["due_on", "amount_minor"], ignore_index=True)
+    return dues.reset_index()[[*key, "kind", "due_on", "amount_minor", "currency", "autopay", "paid_on", "state"]].astype({"kind": str}).sort_values(["due_on", "amount_minor"], ignore_index=True)
 
 # %% ../../nbs/70_dashboard.state.ipynb #c072
 def _history(over:Overview, row:dict[str, Any])->pd.DataFrame:
@@ -565,7 +565,28 @@ def _decision(results:Results, customer_id:int)->dict[str, Any]|None:
     row = {k: None if isinstance(v, float) and v != v or v is pd.NaT or v is pd.NA else v for k, v in found.iloc[0].to_dict().items()}
     return row | dict(refusals=tuple(engine.worth_reading(Refusal(**r) for r in json.loads(row["refusals"] or "[]"))))
 
-# %% ../../nbs/70_dashboard.state.ipynb #c077
+# %% ../../nbs/70_dashboard.state.ipynb #c078
+def due_next(
+    coming:pd.DataFrame,           # `Customer.coming`
+    decision:dict[str, Any]|None,  # `Customer.decision`
+    most:int=8,                    # dues to list, >= 1
+)->pd.DataFrame:                   # rows of `coming` by date, and `decided` (bool): the decision was about it
+    "The next dues, and among them always the one that the decision was about."
+    d = decision or {}
+    due = coming.assign(decided=(coming.obligation_id == d.get("obligation_id")) & (coming.instalment == d.get("instalment")))
+    return due.sort_values("decided", ascending=False, kind="stable").head(most).sort_index()
+
+# %% ../../nbs/70_dashboard.state.ipynb #c081
+def with_gaps(
+    history:pd.DataFrame, # as `Customer.history`
+    every:pd.Timedelta,   # between two scores
+)->pd.DataFrame:          # the same with an empty row wherever scores are missing between two that the model had not learnt from
+    "Weekly scores that a line can be drawn through: it breaks where there is none."
+    line = history[~history.learnt.astype(bool)]
+    after = line[line.as_of.diff() > every]
+    return pd.concat([history, after.assign(as_of=after.as_of - every, probability=np.nan)]).sort_values("as_of", kind="stable", ignore_index=True) if len(after) else history
+
+# %% ../../nbs/70_dashboard.state.ipynb #c083
 def why_no_score(over:Overview, one:Customer)->str: # "" when there is one
     "Why somebody has no score."
     if one.row["scored"]: return ""
@@ -573,7 +594,7 @@ def why_no_score(over:Overview, one:Customer)->str: # "" when there is one
     if days < over.settings["min_history_days"]: return f"With the bank for {days} days: a score needs {over.settings['min_history_days']}."
     return "A payment is already overdue. This page looks ahead; the colleagues who follow up overdue payments have the case."
 
-# %% ../../nbs/70_dashboard.state.ipynb #c079
+# %% ../../nbs/70_dashboard.state.ipynb #c085
 def passed_over(
     over:Overview,
     refusals:Iterable[Refusal],
@@ -585,5 +606,5 @@ def passed_over(
         found.setdefault(action, {})[r.sentence + (f" ({CHANNEL_WORDS.get(r.channel, r.channel)})" if r.channel else "")] = None
     return [(action, tuple(sentences)) for action, sentences in found.items()]
 
-# %% ../../nbs/70_dashboard.state.ipynb #c080
+# %% ../../nbs/70_dashboard.state.ipynb #c086
 CHANNEL_WORDS = {"app": "in the app", "email": "by email", "sms": "by text message", "call": "by phone"}

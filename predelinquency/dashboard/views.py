@@ -130,12 +130,12 @@ def kpis_html(over:Overview)->str:
     "Four figures to begin with."
     rows, unscored, since = over.scored, len(over.people) - len(over.scored), f"since {day(over.before, year=False)}" if over.before is not None else ""
     bands = state.band_counts(over)
-    look = bands[bands.id.isin(over.alert)]
+    above = bands[bands.id.isin(over.alert)]
     ups, downs = (f"{int(n):,} <small>{word}</small>" for n, word in (((rows.steps > 0).sum(), "up"), ((rows.steps < 0).sum(), "down")))
-    small = f"<small>{look.customers.sum() / max(len(rows), 1):.1%}</small>"
+    small = f"<small>{above.customers.sum() / max(len(rows), 1):.1%}</small>"
     cells = [("Customers scored", f"{len(rows):,}", f"{unscored:,} not scored: already overdue, or too new" if unscored else "everybody has a score"),
              ("Missed payments to expect", f"{rows.probability.sum():,.0f}", _window(over) + " " + _expected_change(over)),
-             ("Customers who need a look", f"{int(look.customers.sum()):,} {small}", f"{' or '.join(b.capitalize() for b in over.alert)}; {delta(float(look.change.sum(skipna=False))) or 'no earlier week'} {since}"),
+             (f"Customers at {' or '.join(over.alert)} risk", f"{int(above.customers.sum()):,} {small}", f"{delta(float(above.change.sum(skipna=False))) or 'no earlier week'} {since}"),
              ("Moved to another band", f"{ups} · {downs}" if since else "–", f"of those scored both times {since}" if since else "needs an earlier week")]
     return "".join(tag("section", tag("h2", title) + tag("p", value, "pd-figure") + soft(said, "p"), "pd-card pd-3 pd-kpi") for title, value, said in cells)
 
@@ -173,22 +173,34 @@ def trend_html(over:Overview)->str:
     if len(weeks) < 2: return tag("p", "A curve needs at least two weeks of scores.", "pd-empty")
     names = [b.id for b in over.bands][1:]
     key = " ".join(soft(tag("span", "", f"pd-dot f{min(i + 1, 3)}") + text(n.capitalize())) for i, n in enumerate(names))
-    return tag("h3", "Customers above the lowest band") + _picture(weeks, names, 210) + tag("p", key, "pd-key") + \
-        tag("h3", "Missed payments to expect, two to four weeks ahead", "pd-gap") + _picture(weeks, ["expected"], 150)
+    left = max(_room(weeks, names), _room(weeks, ["expected"]))
+    return tag("h3", "Customers above the lowest band") + _picture(weeks, names, 210, left) + tag("p", key, "pd-key") + \
+        tag("h3", "Missed payments to expect, two to four weeks ahead", "pd-gap") + _picture(weeks, ["expected"], 150, left)
 
 # %% ../../nbs/71_dashboard.views.ipynb #c029
-def _picture(weeks:pd.DataFrame, names:list[str], tall:int, wide:int=660, left:int=42)->str:
-    "Stacked bars, one a week, as a drawing that scales with its card."
-    top, last = max(float(weeks[names].sum(axis=1).max()), 1.), len(weeks) - 1
+def _axis(weeks:pd.DataFrame, names:list[str])->tuple[float, np.ndarray]:
+    "The highest bar, and the values that get a line."
+    top = max(float(weeks[names].sum(axis=1).max()), 1.)
     step = next(s for s in (10**e * m for e in range(9) for m in (1, 2, 5)) if top / s <= 4)
+    return top, np.arange(0, top + 1e-9, step)
+
+# %% ../../nbs/71_dashboard.views.ipynb #c030
+def _room(weeks:pd.DataFrame, names:list[str])->int:
+    "How much the longest number beside a picture needs, in the large type of a telephone."
+    return max(42, 12 + 11 * max(len(f"{v:,.0f}") for v in _axis(weeks, names)[1]))
+
+# %% ../../nbs/71_dashboard.views.ipynb #c031
+def _picture(weeks:pd.DataFrame, names:list[str], tall:int, left:int, wide:int=660)->str:
+    "Stacked bars, one a week, as a drawing that scales with its card."
+    (top, values), last = _axis(weeks, names), len(weeks) - 1
     slot = (wide - left) / len(weeks)
     def y(value:float)->float: return 10 + (tall - 36) * (1 - value / top)
     def line(v:float)->str: return tag("line", x1=left, x2=wide, y1=f"{y(v):.1f}", y2=f"{y(v):.1f}", stroke="#E4E8EC") + tag("text", f"{v:,.0f}", x=left - 8, y=f"{y(v) + 4:.1f}", text_anchor="end")
     def mark(i:int)->str: return tag("text", day(weeks.as_of.iloc[i], year=False), x=f"{left + slot * (i + .5):.1f}", y=tall - 8, text_anchor="end" if i == last else "middle")
-    body = "".join([*map(line, np.arange(0, top + 1e-9, step)), *(_bar(i, w, names, left, slot, y) for i, w in enumerate(weeks.to_dict("records"))), *map(mark, sorted({last // 8, last // 2, last}))])
+    body = "".join([*map(line, values), *(_bar(i, w, names, left, slot, y) for i, w in enumerate(weeks.to_dict("records"))), *map(mark, sorted({last // 8, last // 2, last}))])
     return tag("svg", body, "pd-svg", viewBox=f"0 0 {wide} {tall}", width="100%", role="img", aria_label=f"{' and '.join(names)}, week by week, up to {day(weeks.as_of.iloc[-1])}")
 
-# %% ../../nbs/71_dashboard.views.ipynb #c030
+# %% ../../nbs/71_dashboard.views.ipynb #c032
 def _bar(i:int, week:Mapping[str, Any], names:list[str], left:float, slot:float, y:Callable[[float], float])->str:
     "One week of the picture."
     sums = np.cumsum([0, *(week[n] for n in names)])
@@ -198,7 +210,7 @@ def _bar(i:int, week:Mapping[str, Any], names:list[str], left:float, slot:float,
     parts = [tag("rect", "", c, x=x, width=width, y=f"{y(sums[k + 1]):.1f}", height=f"{max(y(sums[k]) - y(sums[k + 1]), 0):.1f}") for k, c in enumerate(shades)]
     return tag("g", tag("title", text(said)) + "".join(parts))
 
-# %% ../../nbs/71_dashboard.views.ipynb #c031
+# %% ../../nbs/71_dashboard.views.ipynb #c033
 def movers_html(over:Overview)->str:
     "Whose chance rose and fell most."
     if over.before is None: return tag("p", "Nothing to compare with yet: movement shows from the second week on.", "pd-empty")
@@ -207,19 +219,19 @@ def movers_html(over:Overview)->str:
         return tag("div", tag("h3", title) + (table(["Customer", "Chance then and now", "Band now"], lines, title) if lines else tag("p", "Nobody.", "pd-empty")))
     return tag("div", half("Rose most", True) + half("Fell most", False), "pd-twins")
 
-# %% ../../nbs/71_dashboard.views.ipynb #c033
+# %% ../../nbs/71_dashboard.views.ipynb #c035
 def segments_html(over:Overview)->str:
     "Three ways to cut the book."
     found = {by: state.segments(over, by) for by in state.SEGMENTS}
     top = max([float(f.share.max()) for f in found.values() if len(f)], default=0.) or 1.
     def line(r:Any)->list[str]: return [text(r.name[:1].upper() + r.name[1:]), f"{r.customers:,}", f"{r.expected:,.1f}", tag("span", track(r.share / top) + f"{r.share:.1%}", "pd-share")]
-    heads = ["", "#Customers", "#Misses expected", "#Need a look"]
+    heads = ["", "#Customers", "#Misses expected", "#" + text(" or ".join(over.alert).capitalize())]
     return "".join(card(title, table(heads, [line(r) for r in found[by].itertuples(index=False)], title), 4) for by, title in state.SEGMENTS.items())
 
-# %% ../../nbs/71_dashboard.views.ipynb #c035
+# %% ../../nbs/71_dashboard.views.ipynb #c037
 LEFT_WORDS = {"band_allowed": "At this risk there is nothing that needs to be offered.", "value": "An offer would cost or disturb more than it is likely to help."} # of a whole customer, not of one action
 
-# %% ../../nbs/71_dashboard.views.ipynb #c036
+# %% ../../nbs/71_dashboard.views.ipynb #c038
 def plan_html(over:Overview)->str:
     "The plan of the day in numbers."
     found = state.day_plan(over)
@@ -236,7 +248,7 @@ def plan_html(over:Overview)->str:
     def part(title:str, heads:list[str], rows:list[list[str]])->str: return tag("h3", title, "pd-gap") + table(heads, rows, title) if rows else ""
     return tag("div", lines, "pd-lines") + part("What is done", ["Action", "How", "#Customers"], doing) + part("Why the others are left in peace", ["", "", "#Customers"], left)
 
-# %% ../../nbs/71_dashboard.views.ipynb #c038
+# %% ../../nbs/71_dashboard.views.ipynb #c040
 def book_html(over:Overview)->str:
     "Everything above the list."
     since = f"Compared with {day(over.before)}" if over.before is not None else ""
@@ -246,12 +258,12 @@ def book_html(over:Overview)->str:
              card("Who moved", movers_html(over), 12, since), tag("div", segments_html(over), "pd-grid")]
     return tag("h1", "The book", "pd-hidden-label", tabindex=-1) + tag("div", "".join(parts), "pd-column")
 
-# %% ../../nbs/71_dashboard.views.ipynb #c040
+# %% ../../nbs/71_dashboard.views.ipynb #c042
 def _select(name:str, title:str, chosen:str, options:Iterable[tuple[str, str]])->str:
     inside = "".join(tag("option", text(word), value=v, **({"selected": ""} if v == chosen else {})) for v, word in options)
     return tag("label", title + tag("select", inside, data_act=name))
 
-# %% ../../nbs/71_dashboard.views.ipynb #c041
+# %% ../../nbs/71_dashboard.views.ipynb #c043
 def filters_html(over:Overview, q:Query)->str:
     "The filters above the list."
     actions = over.rules.policy.actions
@@ -262,7 +274,7 @@ def filters_html(over:Overview, q:Query)->str:
     if "action" in over.people: parts.append(_select("action", "Action", q.action, words("action", lambda a: actions[a].label if a in actions else a)))
     return tag("div", "".join(parts) + tag("button", "Clear", "pd-button", type="button", data_act="clear"), "pd-filters")
 
-# %% ../../nbs/71_dashboard.views.ipynb #c042
+# %% ../../nbs/71_dashboard.views.ipynb #c044
 def list_html(over:Overview, q:Query)->str:
     "One page of customers, with its filters."
     rows, total = state.listing(over, q)
@@ -276,14 +288,14 @@ def list_html(over:Overview, q:Query)->str:
     body = table(heads, [_line(over, r) for r in rows.to_dict("records")], "Customers") if total else tag("p", "Nobody in this book fits these filters.", "pd-empty")
     return tag("section", tag("h2", "Customers") + tag("div", filters_html(over, q) + body + foot, "pd-column"), "pd-card pd-list")
 
-# %% ../../nbs/71_dashboard.views.ipynb #c043
+# %% ../../nbs/71_dashboard.views.ipynb #c045
 def _line(over:Overview, r:Mapping[str, Any])->list[str]:
     "One customer of the list."
     amount = soft(money(r["due_minor"], r["currency"] if isinstance(r["currency"], str) else over.currency)) if pd.notna(r["due_minor"]) and r["due_minor"] else ""
     moved = "" if pd.isna(r["change"]) else delta(r["change"], points(r["change"])) if abs(r["change"]) >= .0005 else soft("steady")
     return [link(r["source_id"]), text(str(r["segment"]).capitalize()), f"{text(r['due'])} {amount}", tag("b", chance(r["probability"])), chip(over, r["band"]), moved, soft(text(state.plain(r["sign"])))]
 
-# %% ../../nbs/71_dashboard.views.ipynb #c046
+# %% ../../nbs/71_dashboard.views.ipynb #c048
 def who_html(over:Overview, one:Customer)->str:
     "Who this is, and how likely."
     r, kinds = one.row, one.accounts.kind.astype(str).value_counts(sort=False)
@@ -294,7 +306,7 @@ def who_html(over:Overview, one:Customer)->str:
     who = tag("section", tag("div", left, "pd-column") + tag("div", _risk(over, one), "pd-risk"), "pd-card pd-who")
     return tag("p", tag("a", "← The book", href="#"), "pd-crumb") + who
 
-# %% ../../nbs/71_dashboard.views.ipynb #c047
+# %% ../../nbs/71_dashboard.views.ipynb #c049
 def _risk(over:Overview, one:Customer)->str:
     "The chance in large figures, or why there is none."
     r, first, last = one.row, over.settings["horizon_from_days"], over.settings["horizon_to_days"]
@@ -304,19 +316,19 @@ def _risk(over:Overview, one:Customer)->str:
     word, _, figure = chance(r["probability"]).rpartition(" ") # under, over
     return tag("div", tag("p", (tag("span", word, "pd-word") + " " if word else "") + figure, "pd-big") + soft(one_in(r["probability"]), "p")) + tag("div", chip(over, r["band"]) + said + moved, "pd-measure")
 
-# %% ../../nbs/71_dashboard.views.ipynb #c049
+# %% ../../nbs/71_dashboard.views.ipynb #c051
 def reasons_html(one:Customer)->str:
-    "What raises the chance, in the words of staff and in those a customer may hear."
+    "What raises the chance, in the words of staff, and the topic that may be named to the customer."
     if not one.row["scored"]: return tag("p", "No score, so no reasons.", "pd-empty")
     if not len(one.reasons): return tag("p", "Nothing stands out: no sign raises this customer’s chance above what is usual, or the reasons have not been worked out yet.", "pd-empty")
     top = max(float(one.reasons.contribution.max()), .25)
     def line(r:Any)->str:
-        said = f"may be said as: “{text(r.customer)}”" if r.customer else "for staff only: never said to the customer"
+        said = f"may be named: “{text(r.customer)}”" if r.customer else ""
         push = track(r.contribution / top) + f"odds ×{np.exp(r.contribution):.2f}"
-        return tag("div", tag("span", text(state.plain(r.analyst)), "what") + tag("span", said, "said") + tag("span", push, "push"), "pd-reason")
+        return tag("div", tag("span", text(state.plain(r.analyst)), "what") + tag("span", said, "said") * bool(said) + tag("span", push, "push"), "pd-reason")
     return "".join(line(r) for r in one.reasons.itertuples())
 
-# %% ../../nbs/71_dashboard.views.ipynb #c051
+# %% ../../nbs/71_dashboard.views.ipynb #c053
 def action_html(over:Overview, one:Customer)->str:
     "What is proposed, the message as the customer would read it, and why not something else."
     d, actions = one.decision, over.rules.policy.actions
@@ -328,16 +340,16 @@ def action_html(over:Overview, one:Customer)->str:
     message = tag("div", (tag("b", text(d["subject"])) if d["subject"] else "") + text(d["message"]), "pd-message") if d["message"] else ""
     return tag("h3", text(label), "pd-action") + "".join(soft(text(n), "p") for n in notes if n) + tag("div", message + others_html(over, one), "pd-column pd-gap")
 
-# %% ../../nbs/71_dashboard.views.ipynb #c052
+# %% ../../nbs/71_dashboard.views.ipynb #c054
 APPROVAL_WORDS = {"automatic": "", "team_lead": "A team lead must agree first.", "specialist": "A specialist makes the contact."}
 
-# %% ../../nbs/71_dashboard.views.ipynb #c053
+# %% ../../nbs/71_dashboard.views.ipynb #c055
 def _due_words(d:Mapping[str, Any], one:Customer)->str:
     "The due that a decision is about."
     what = state.DUE_WORDS.get(d["kind"], "a payment")
     return f"{what} of {money(d['amount_minor'], d['currency'] or one.currency)} due on {day(d['due_on'])}" if d["amount_minor"] else what
 
-# %% ../../nbs/71_dashboard.views.ipynb #c054
+# %% ../../nbs/71_dashboard.views.ipynb #c056
 def others_html(over:Overview, one:Customer)->str:
     "Why the other actions were not taken."
     if one.decision is None: return ""
@@ -346,21 +358,25 @@ def others_html(over:Overview, one:Customer)->str:
     open_ = {} if one.decision["channel"] else {"open": ""}
     return tag("details", tag("summary", "Why nothing else was chosen") + tag("ul", "".join(tag("li", x) for x in lines)), **open_) if lines else ""
 
-# %% ../../nbs/71_dashboard.views.ipynb #c055
+# %% ../../nbs/71_dashboard.views.ipynb #c057
 def coming_html(over:Overview, one:Customer)->str:
-    "What is due next."
-    due, late = one.coming.head(8), one.overdue
+    "What is due next, and which of it the proposal is about."
+    due, late, offered = state.due_next(one.coming, one.decision), one.overdue, bool(one.decision and one.decision["channel"])
     first, last = (one.as_of + pd.Timedelta(days=over.settings[k]) for k in ("horizon_from_days", "horizon_to_days"))
     def line(r:Any)->list[str]:
         days = (r.due_on - one.as_of).days
-        when = "today" if days == 0 else f"in {days} days" if days > 1 else "tomorrow" if days == 1 else f"{-days} days ago, within its grace"
-        window = " " + tag("span", "in the window", "pd-chip b1", title="what the chance is about") if r.kind in TARGET_KINDS and first <= r.due_on <= last else ""
-        return [tag("span", day(r.due_on, year=False), "pd-nowrap"), tag("span", when, "pd-nowrap"), text(r.kind.capitalize()) + window, money(r.amount_minor, r.currency), "collected" if r.autopay else "customer pays"]
+        when = "today" if days == 0 else f"in {days} days" if days > 1 else "tomorrow" if days == 1 else f"{-days} day{'s' if days < -1 else ''} ago,"
+        signs = [("in the window", "b1", "what the chance is about")] * (r.kind in TARGET_KINDS and first <= r.due_on <= last) + [("in the proposal", "b0", "what the offer is about")] * (r.decided and offered)
+        marks = "".join(" " + tag("span", words, f"pd-chip {colour}", title=title) for words, colour, title in signs)
+        on, how = tag("span", day(r.due_on, year=False), "pd-nowrap"), "collected" if r.autopay else "customer pays"
+        return [on, tag("span", when, "pd-nowrap") + " within its grace" * (days < 0), text(r.kind.capitalize()) + marks, money(r.amount_minor, r.currency), how]
     warn = tag("p", f"Overdue: {len(late)} due{'s' if len(late) > 1 else ''}, {money(late.amount_minor.sum(), one.currency)}", "pd-warn") if len(late) else ""
     if not len(due): return warn + tag("p", "Nothing has been announced for the weeks ahead.", "pd-empty")
-    return warn + table(["Due", "~", "What", "#Amount", "~How"], [line(r) for r in due.itertuples()], "What is due next")
+    more = len(one.coming) - len(due)
+    rest = soft(f"{more} more {'is' if more == 1 else 'are'} announced and not listed.", "p") if more else ""
+    return warn + table(["Due", "~", "What", "#Amount", "~How"], [line(r) for r in due.itertuples()], "What is due next") + rest
 
-# %% ../../nbs/71_dashboard.views.ipynb #c057
+# %% ../../nbs/71_dashboard.views.ipynb #c059
 def gaps(one:Customer)->list[str]:
     "What is missing about a customer, in words."
     found = []
@@ -370,20 +386,21 @@ def gaps(one:Customer)->list[str]:
     elif (one.dues.state == "unknown").any(): found.append("Payments towards the dues are not recorded in this source: whether they were paid is not known.")
     return found
 
-# %% ../../nbs/71_dashboard.views.ipynb #c060
+# %% ../../nbs/71_dashboard.views.ipynb #c062
 def cash_figure(one:Customer)->Any: # a plotly figure
     "Balance, dues, paydays, money in and out."
     from predelinquency import plots
     dues = one.dues[one.dues.due_on < one.as_of + pd.Timedelta(days=plots.AHEAD_DAYS - 1)].assign(main=lambda d: d.kind.isin(TARGET_KINDS)) # a sign on the edge would be cut in half
     return plots.cash_timeline(one.balance, one.flows, dues, one.paydays, one.as_of, CURRENCY_DIGITS.get(one.currency, 2), state.SYMBOLS.get(one.currency, ""))
 
-# %% ../../nbs/71_dashboard.views.ipynb #c062
+# %% ../../nbs/71_dashboard.views.ipynb #c064
 def history_figure(over:Overview, one:Customer)->Any: # a plotly figure
-    "The score, week by week."
+    "The score, week by week; the line breaks where there was none."
     from predelinquency import plots
-    return plots.score_history(one.history, [(b.id.capitalize(), b.low) for b in over.bands])
+    scores = one.history if over.as_of is None or over.before is None else state.with_gaps(one.history, over.as_of - over.before)
+    return plots.score_history(scores, [(b.id.capitalize(), b.low) for b in over.bands])
 
-# %% ../../nbs/71_dashboard.views.ipynb #c063
+# %% ../../nbs/71_dashboard.views.ipynb #c065
 def key_html(one:Customer)->str:
     "What the signs in the first figure mean; only those that are in it."
     from predelinquency import plots
@@ -393,7 +410,7 @@ def key_html(one:Customer)->str:
              (len(one.flows), "■", plots.SKY, "money in, by week"), (len(one.flows), "■", "#B8C4CF", "money out")]
     return tag("p", "".join(tag("span", tag("span", sign, aria_hidden="true", style=f"color:{colour}") + " " + text(words)) for there, sign, colour, words in lines if there), "pd-key pd-soft")
 
-# %% ../../nbs/71_dashboard.views.ipynb #c064
+# %% ../../nbs/71_dashboard.views.ipynb #c066
 @functools.cache
 def chart_class()->type: # an anywidget class with `figure` (JSON of a plotly figure) and `named` (what it shows)
     "A place for a figure: another customer's figure is a few kilobytes, the drawing code travels once a page."
@@ -408,10 +425,10 @@ def chart_class()->type: # an anywidget class with `figure` (JSON of a plotly fi
     body = dict(_esm=_page_file("chart.js"), figure=traitlets.Unicode("").tag(sync=True), named=traitlets.Unicode("").tag(sync=True), __init__=made, __module__=__name__)
     return type("Chart", (anywidget.AnyWidget,), body)
 
-# %% ../../nbs/71_dashboard.views.ipynb #c065
+# %% ../../nbs/71_dashboard.views.ipynb #c067
 def _page_file(name:str)->str: return (files("predelinquency")/"dashboard/page"/name).read_text()
 
-# %% ../../nbs/71_dashboard.views.ipynb #c067
+# %% ../../nbs/71_dashboard.views.ipynb #c069
 class Page:
     "The page of one visitor."
     def __init__(self,
@@ -442,7 +459,7 @@ class Page:
             self.w.list.value = list_html(self.over, self.query)
         return dict(done=True, view="book")
 
-# %% ../../nbs/71_dashboard.views.ipynb #c068
+# %% ../../nbs/71_dashboard.views.ipynb #c070
 def widgets()->Any: # a namespace of ipywidgets, empty; `all` holds them
     "What the page is made of."
     import ipywidgets
@@ -457,14 +474,14 @@ def widgets()->Any: # a namespace of ipywidgets, empty; `all` holds them
     w.all = column("pd-page", begin, bar, w.remarks, w.first, w.second)
     return w
 
-# %% ../../nbs/71_dashboard.views.ipynb #c069
+# %% ../../nbs/71_dashboard.views.ipynb #c071
 @functools.cache
 def bridge_class()->type: # an anywidget class
     "The widget that carries clicks to the kernel."
     import anywidget
     return type("Bridge", (anywidget.AnyWidget,), dict(_esm=_page_file("bridge.js"), __module__=__name__))
 
-# %% ../../nbs/71_dashboard.views.ipynb #c070
+# %% ../../nbs/71_dashboard.views.ipynb #c072
 def answered(page:Page, name:str, value:str)->dict[str, Any]:
     "As `Page.act`; a failure is told in words, and in one line to whoever runs the server."
     try: return page.act(name, value)
@@ -473,7 +490,7 @@ def answered(page:Page, name:str, value:str)->dict[str, Any]:
         said = "Something went wrong while reading the results. Reload the page; if it stays, tell whoever runs this server."
         return dict(done=True, view="customer" if page.shown else "book", said=said)
 
-# %% ../../nbs/71_dashboard.views.ipynb #c071
+# %% ../../nbs/71_dashboard.views.ipynb #c073
 def nothing_html(
     root:Path,
     problem:Exception, # why there is nothing
@@ -483,7 +500,7 @@ def nothing_html(
     words = tag("p", text(said[:1].upper() + said[1:] + ".")) + (tag("p", "To fix: " + text(remedy)) if remedy else "") + soft(f"Folder of results: {text(root.name)}. Reload this page afterwards.", "p")
     return tag("section", tag("h1", "Nothing to show yet", tabindex=-1) + tag("div", words, "pd-lines pd-gap"), "pd-card")
 
-# %% ../../nbs/71_dashboard.views.ipynb #c072
+# %% ../../nbs/71_dashboard.views.ipynb #c074
 def draw_book(
     w:Any,              # from `widgets`
     over:Overview|None,
@@ -494,7 +511,7 @@ def draw_book(
     w.head.value = header_html(over)
     w.remarks.value, w.book.value, w.list.value = ("", nothing, "") if over is None else (remarks_html(over), book_html(over), list_html(over, query))
 
-# %% ../../nbs/71_dashboard.views.ipynb #c073
+# %% ../../nbs/71_dashboard.views.ipynb #c075
 def draw_customer(
     w:Any, # from `widgets`
     over:Overview, one:Customer,
@@ -502,7 +519,8 @@ def draw_customer(
     "Fill the customer's view."
     number, missing = one.row["source_id"], gaps(one)
     w.who.value = who_html(over, one)
-    w.why.value = tag("div", card("Why", reasons_html(one), 7, "What raises the chance, strongest first") + card("What is proposed", action_html(over, one), 5), "pd-grid")
+    under = "What raises the chance, strongest first; what has no topic that may be named is for staff only"
+    w.why.value = tag("div", card("Why", reasons_html(one), 7, under) + card("What is proposed", action_html(over, one), 5), "pd-grid")
     for chart, fig, what in ((w.cash, cash_figure(one), "Balance, dues, paydays, money in and out"), (w.history, history_figure(over, one), "Chance, week by week")):
         chart.named, chart.figure = f"{what}: customer {number}", fig.update_layout(showlegend=False).to_json()
     w.cash_head.value = tag("h2", "Money and dues") + soft(" ".join(map(text, missing)) or "Half a year back, and what is ahead", "p") + key_html(one)
@@ -512,7 +530,7 @@ def draw_customer(
     w.history_head.value = tag("h2", "Chance, week by week") + soft(said, "p")
     w.next.value = card("What is due next", coming_html(over, one))
 
-# %% ../../nbs/71_dashboard.views.ipynb #c074
+# %% ../../nbs/71_dashboard.views.ipynb #c076
 def _find(page:Page, value:str)->dict[str, Any]:
     view = "customer" if page.shown else "book"
     if page.over is None: return dict(done=True, view=view, said="There are no results to search in yet.")
@@ -520,7 +538,7 @@ def _find(page:Page, value:str)->dict[str, Any]:
     if found.customer_id is None: return dict(done=True, view=view, said=found.sentence, others=list(found.others))
     return dict(go=str(page.over.people.source_id[page.over.people.customer_id == found.customer_id].iloc[0]), said="")
 
-# %% ../../nbs/71_dashboard.views.ipynb #c075
+# %% ../../nbs/71_dashboard.views.ipynb #c077
 def _open(page:Page, value:str)->dict[str, Any]:
     "Show the customer that the address names, or the book when it names none."
     found, was = state.find(page.over, value) if page.over is not None and value else None, page.shown
@@ -530,7 +548,7 @@ def _open(page:Page, value:str)->dict[str, Any]:
     for view, off in ((page.w.first, known), (page.w.second, not known)): (view.add_class if off else view.remove_class)("pd-hidden")
     return dict(done=True, view="customer" if known else "book", customer=page.shown, said="" if found is None or known else found.sentence, opened=bool(value or was))
 
-# %% ../../nbs/71_dashboard.views.ipynb #c076
+# %% ../../nbs/71_dashboard.views.ipynb #c078
 def chosen(q:Query, name:str, value:str)->Query:
     "Another filter, order or page of the list; what is not known changes nothing."
     if name in ("band", "due", "segment", "action", "moved"): return replace(q, **{name: value, "page": 0}) # type: ignore[arg-type]
@@ -538,7 +556,7 @@ def chosen(q:Query, name:str, value:str)->Query:
     if name == "page" and value.isdecimal(): return replace(q, page=int(value))
     return Query() if name == "clear" else q
 
-# %% ../../nbs/71_dashboard.views.ipynb #c078
+# %% ../../nbs/71_dashboard.views.ipynb #c080
 def show()->Any: # the widget
     "The page on the results this process was started for; a kernel kept warm for the next visitor reads one customer ahead."
     page = Page(state.here().root)
@@ -546,10 +564,10 @@ def show()->Any: # the widget
         for value in (str(page.over.people.source_id.iloc[0]), ""): page.act("open", value)
     return page.w.all
 
-# %% ../../nbs/71_dashboard.views.ipynb #c081
+# %% ../../nbs/71_dashboard.views.ipynb #c083
 ALLOWED = ("@voila-dashboards/widgets-manager8", "@jupyter-widgets/jupyterlab-manager", "anywidget") # what the page is made of; everything else in the environment is meant for JupyterLab
 
-# %% ../../nbs/71_dashboard.views.ipynb #c082
+# %% ../../nbs/71_dashboard.views.ipynb #c084
 @dataclass(frozen=True)
 class Server:
     "What to start, with which environment, and where the page then is."
@@ -557,16 +575,16 @@ class Server:
     env: Mapping[str, str]
     url: str
 
-# %% ../../nbs/71_dashboard.views.ipynb #c083
+# %% ../../nbs/71_dashboard.views.ipynb #c085
 OPTIONS = {"Voila.port_retries": 0, "Voila.log_level": "WARN", "template": "predelinquency", "theme": "light", "strip_sources": True, "show_tracebacks": False, "pool_size": 1,
            "VoilaConfiguration.allow_template_override": "NO", "VoilaConfiguration.allow_theme_override": "NO",
            "MappingKernelManager.cull_interval": 60, "MappingKernelManager.cull_idle_timeout": 600, "MappingKernelManager.cull_connected": False} # seconds
 
-# %% ../../nbs/71_dashboard.views.ipynb #c084
+# %% ../../nbs/71_dashboard.views.ipynb #c086
 TOKEN_VARIABLE = "PREDELINQUENCY_TOKEN" # not an argument: those can be read by every user of the machine
 _START = f"import os, sys; from voila.app import main; t = os.environ.pop('{TOKEN_VARIABLE}', ''); main([*sys.argv[1:], *([f'--Voila.token={{t}}'] if t else [])])"
 
-# %% ../../nbs/71_dashboard.views.ipynb #c085
+# %% ../../nbs/71_dashboard.views.ipynb #c087
 def command(
     root:Path|str="data",    # a folder of results
     host:str="127.0.0.1", port:int=8866,
@@ -584,13 +602,13 @@ def command(
     env = {**os.environ, state.ROOT_VARIABLE: str(Path(root).resolve()), "JUPYTER_PATH": templates, TOKEN_VARIABLE: token}
     return Server(argv, env, f"http://{host}:{port}/" + (f"?token={token}" if token else ""))
 
-# %% ../../nbs/71_dashboard.views.ipynb #c087
+# %% ../../nbs/71_dashboard.views.ipynb #c089
 def _pass_on(said:IO[str], ending:threading.Event)->None:
     "What the server writes, until it is asked to end: a kernel that is stopped in the middle of its start complains, and nobody needs to know."
     for line in said:
         if not ending.is_set(): sys.stderr.write(line)
 
-# %% ../../nbs/71_dashboard.views.ipynb #c088
+# %% ../../nbs/71_dashboard.views.ipynb #c090
 def serve(
     root:Path|str="data", host:str="127.0.0.1", port:int=8866, token:str="", # as in `command`
     notebook:Path|str="nbs/dashboards/risk.ipynb",

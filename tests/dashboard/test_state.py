@@ -246,10 +246,14 @@ def test_data_cannot_write_into_the_page(over:state.Overview)->None:
     assert "<img" not in html and "&lt;img" in html
 
 
-def test_sensitive_signs_are_marked_as_never_said(over:state.Overview)->None:
+def test_a_topic_may_be_named_and_a_sign_without_one_shows_nothing_to_say(over:state.Overview)->None:
     one = state.customer(over, riskiest(over))
-    one = replace(one, reasons=one.reasons.head(1).assign(customer=None))
-    assert "for staff only: never said to the customer" in views.reasons_html(one)
+    said = lambda topic: views.reasons_html(replace(one, reasons=one.reasons.head(1).assign(customer=topic)))
+    assert "may be named: “The balance before your next payments”" in said("The balance before your next payments")
+    assert "named" not in said(None) and 'class="said"' not in said(None)
+    page = views.Page(over.results.root)
+    page.act("open", str(one.row["source_id"]))
+    assert "what has no topic that may be named is for staff only" in page.w.why.value
 
 
 def test_no_page_calls_anybody_a_defaulter_or_speaks_of_models(over:state.Overview)->None:
@@ -372,3 +376,63 @@ def test_a_chance_too_small_to_write_out_has_a_small_word(over:state.Overview)->
     one = state.customer(over, riskiest(over))
     html = views.who_html(over, replace(one, row=one.row | dict(probability=.0004)))
     assert '<span class="pd-word">under</span> 0.1%' in html and "pd-word" not in views.who_html(over, replace(one, row=one.row | dict(probability=.41)))
+
+
+def rows_of(html:str)->list[str]: return re.findall(r"<tr>(?:(?!</tr>).)*<td(?:(?!</tr>).)*</tr>", html)
+
+
+def test_the_due_that_an_offer_is_about_is_always_listed_and_marked(over:state.Overview)->None:
+    assert over.plan is not None
+    offered = over.plan[over.plan.channel != ""].customer_id
+    assert len(offered)
+    for customer_id in offered:
+        one = state.customer(over, int(customer_id))
+        assert one.decision is not None
+        bills = one.coming.head(1).assign(obligation_id=-1, kind="telecom", amount_minor=1_234)
+        days = pd.date_range(one.as_of + pd.Timedelta(days=1), periods=9).astype("datetime64[ms]")
+        crowded = replace(one, dues=pd.concat([one.dues, *(bills.assign(instalment=n, due_on=on) for n, on in enumerate(days))], ignore_index=True))
+        html = views.coming_html(over, crowded)
+        marked = [r for r in rows_of(html) if "in the proposal" in r]
+        assert len(rows_of(html)) == 8 and len(marked) == 1
+        assert state.day(one.decision["due_on"], year=False) in marked[0] and state.money(one.decision["amount_minor"], one.decision["currency"]) in marked[0]
+        assert state.due_next(crowded.coming, one.decision).due_on.is_monotonic_increasing
+        assert f"{len(crowded.coming) - 8} more" in html
+
+
+def test_where_nothing_is_offered_no_due_is_marked_as_proposed(over:state.Overview)->None:
+    assert over.plan is not None
+    quiet = over.plan[(over.plan.channel == "") & over.plan.band.ne("low")].customer_id.head(10)
+    for customer_id in quiet: assert "in the proposal" not in views.coming_html(over, state.customer(over, int(customer_id)))
+
+
+def test_words_on_the_grace_of_a_due_may_break_over_lines(over:state.Overview)->None:
+    one = state.customer(over, riskiest(over))
+    due = one.coming.head(1).assign(due_on=one.as_of - pd.Timedelta(days=3))
+    html = views.coming_html(over, replace(one, dues=due))
+    assert "3 days ago,</span> within its grace" in html and all(len(w) < 14 for w in re.findall(r'pd-nowrap">([^<]*)<', html))
+
+
+@pytest.mark.parametrize("many", [1, 50, 5_000, 500_000])
+def test_the_numbers_beside_a_picture_have_room_on_a_telephone(over:state.Overview, project:Path, many:int)->None:
+    type_ = max(int(n) for n in re.findall(r"\.pd-svg \{[^}]*font-size:(\d+)px", (project/"predelinquency/dashboard/page/page.css").read_text()))
+    counts = [c for c in over.weeks if c not in ("as_of", "customers")]
+    html = views.trend_html(replace(over, weeks=over.weeks.assign(**{c: over.weeks[c] * many for c in counts})))
+    labels = [(float(x), words) for x, words in re.findall(r'<text x="([\d.]+)" y="[\d.]+" text-anchor="end">([\d,]+)</text>', html)]
+    assert len(labels) > 4 and len({x for x, _ in labels}) == 1, "both pictures stand over the same weeks"
+    digits = [(x, words) for x, words in labels if words.replace(",", "").isdigit()]
+    assert all(x >= type_ * .56 * len(words.replace(",", "")) + type_ * .28 * words.count(",") for x, words in digits)
+
+
+def test_a_line_of_scores_breaks_where_a_week_has_none(over:state.Overview)->None:
+    one = state.customer(over, riskiest(over))
+    days = pd.date_range(end=one.as_of, periods=12, freq="7D")
+    told = pd.DataFrame(dict(as_of=days, probability=np.linspace(.1, .2, 12), learnt=[True] * 3 + [False] * 9))
+    line = lambda history: np.array(next(t for t in views.history_figure(over, replace(one, history=history)).data if t.name == "chance").y, dtype=float)
+    assert not np.isnan(line(told)).any() and len(line(told)) == 9
+    assert np.isnan(line(told.drop(index=[1, 6, 7]))).tolist() == [False] * 3 + [True] + [False] * 4, "what the model learnt from is not part of the line"
+
+
+def test_a_figure_of_a_band_is_named_for_the_band_and_promises_nobody_a_look(over:state.Overview)->None:
+    html = views.book_html(over)
+    assert "Customers at raised or high risk" in html and "Raised or high</th>" in html
+    assert "need a look" not in html.lower(), "the control group is in these bands too, and is never contacted"
