@@ -408,7 +408,7 @@ class Reason:
     value: float          # what was observed; nan is unknown
     contribution: float   # push on the margin (log-odds): + raises the risk
     analyst: str          # wording for staff
-    customer: str | None  # wording a customer may read; None when it must not be said
+    customer: str | None  # topic a customer may read; None when it must not be said or the value is not known
 
 # %% ../nbs/01_schema.ipynb #c058
 @dataclass(frozen=True)

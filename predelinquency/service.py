@@ -556,7 +556,7 @@ class Why(pydantic.BaseModel):
     value: float | None = Field(description="what was observed; null is unknown")
     contribution: float = Field(description="push on the margin, log-odds: + raises the risk")
     analyst: str = Field(description="wording for staff")
-    customer: str | None = Field(description="wording a customer may read; null when it must not be said")
+    customer: str | None = Field(description="topic a customer may read; null when it must not be said or the value is not known")
 
 # %% ../nbs/60_service.ipynb #c084
 class No(pydantic.BaseModel):

@@ -155,7 +155,7 @@ def _example_results(folder:Path)->None:
     live = pd.concat([live, live.head(1).assign(customer_id=2)]).assign(repeat=0, split="live", eligible=[True, True, False])
     labels = scores.assign(split="live", **{f"due_{what}_{k}": 0 for what in ("count", "minor") for k in TARGET_KINDS})
     for who, kind in ((0, "rent"), (1, "loan")): labels.loc[labels.customer_id == who, [f"due_count_{kind}", f"due_minor_{kind}"]] = [1, 60_000]
-    signs = [("payment", "50% of all dues were paid after their date", "Some payments were made after their date", .9), ("income", "98 days since the last payday", "Your pay has changed", .6),
+    signs = [("payment", "50% of all dues were paid after their date", "When payments are made", .9), ("income", "98 days since the last payday", "When pay arrives", .6),
              ("spending", "gambling is 0.04 of outgoings", None, .1)]
     reasons = pd.DataFrame([(1, weeks[-1], n + 1, *sign) for n, sign in enumerate(signs)], columns=["customer_id", "as_of", "rank", "group", "analyst", "customer", "contribution"])
     for path, frame in {"model/predictions": live, "reports/scores": scores, "reports/reasons": reasons, "features/labels/customers-000000000-000000002": labels}.items():
@@ -429,7 +429,7 @@ class Customer:
     dues: pd.DataFrame         # `obligation_id`, `instalment`, `kind`, `due_on`, `amount_minor`, `currency`, `autopay`, `paid_on`, `state`: paid, late, unpaid, coming or unknown
     paydays: pd.DataFrame      # `on`, `amount_minor`
     history: pd.DataFrame      # `as_of`, `probability`, `learnt`: the model learnt from this customer then
-    reasons: pd.DataFrame      # `group`, `analyst`, `customer` (a topic that may be named; None: never said), `contribution`; strongest first
+    reasons: pd.DataFrame      # `group`, `analyst`, `customer` (a topic that may be named; None: not said), `contribution`; strongest first
     decision: dict[str, Any] | None # of the plan; `refusals` as records
     currency: str
 

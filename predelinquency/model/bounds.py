@@ -127,7 +127,9 @@ def taken(
         why = f"no proof at full length belongs to this run: {other}. `{command(folder)}` makes one"
         return {**proof, "oracle": {**dict(visible_auc=None, share_of_visible=None), **proof["oracle"], "why": why}, "transfer": dict(why=why), "proof": dict(full=False, why=why)}
     held = dict(proof.get("tripwires", {}))
-    if "oracle_not_below_model" in held: held["oracle_not_below_model"] = bool(held["oracle_not_below_model"] and kept["oracle"]["not_below_model"])
+    if "oracle_not_below_model" in held: # one alarm is enough; held only where both could be asked
+        both = (held["oracle_not_below_model"], kept["oracle"]["not_below_model"])
+        held["oracle_not_below_model"] = False if False in both else None if None in both else True
     oracle = {**kept["oracle"], "against_replays": kept["replays"]}
     return {**proof, "oracle": oracle, "sweep": kept["sweep"], "transfer": kept["transfer"], "tripwires": held, "proof": dict(full=True, why=None, world=kept["belongs_to"]["version"]["world"], **kept["size"])}
 

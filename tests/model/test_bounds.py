@@ -108,6 +108,10 @@ def test_a_model_above_the_bound_of_the_kept_proof_breaks_the_tripwire(tmp_path:
     alarm["oracle"]["not_below_model"] = False
     bounds.keep(alarm, NOW, tmp_path)
     assert bounds.taken(SHORT, NOW, tmp_path)["tripwires"] == dict(oracle_not_below_model=False, money_conserved=True)
+    unasked = SHORT | dict(tripwires=dict(oracle_not_below_model=None))
+    assert bounds.taken(unasked, NOW, tmp_path)["tripwires"] == dict(oracle_not_below_model=False), "one alarm is enough"
+    bounds.keep(measured(), NOW, tmp_path)
+    assert bounds.taken(unasked, NOW, tmp_path)["tripwires"] == dict(oracle_not_below_model=None), "what was not asked was not held"
 
 
 SOURCE = 'import os\n\n\ndef half(x:float)->float:\n    "Half of it."\n    return x / 2 # exact\n\n\nclass A:\n    """More.\n\n    And more."""\n    text = "# no comment"\n'
