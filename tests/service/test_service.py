@@ -527,7 +527,7 @@ def test_the_client_says_what_the_service_said(client:service.Client)->None:
     with pytest.raises(service.ServiceError, match="404 Not found"): client.score(10**9)
 
 
-@pytest.mark.parametrize("asked", ["17", None, True, 17.0, float("nan"), [17], np.float64(17), {"customer_id": 17, "x": float("nan")}, {"customer_id": 17, "x": object()}, {"x": "\ud800"}], ids=repr)
+@pytest.mark.parametrize("asked", ["17", None, True, 17.0, float("nan"), [17], np.float64(17), {"customer_id": 17, "x": float("nan")}, {"customer_id": 17, "x": {1, 2}}, {"x": "\ud800"}], ids=repr)
 def test_what_is_neither_a_request_nor_an_id_is_refused_in_words_before_it_is_sent(asked:Any)->None:
     with service.Client("http://127.0.0.1:9", KEY) as client:
         for ask in (client.score, lambda one: client.batch([one])):
