@@ -605,20 +605,20 @@ def _minor_sql(value:str)->str:
 # %% ../nbs/15_sources.ipynb #c079
 def _check_unique(db:duckdb.DuckDBPyConnection, mapping:Mapping, name:str)->None:
     if name not in UNIQUE: return
-    keys = ", ".join(_quote(k) for k in UNIQUE[name])
+    keys, shown = ", ".join(_quote(k) for k in UNIQUE[name]), ", ".join(f"cast({_quote(k)} as varchar)" for k in UNIQUE[name])
     groups = f"from _full where _dropped is null group by {keys} having count(*) > 1"
-    found = db.execute(f"select count(*) over (), {keys}, count(*) {groups} order by {keys} limit 3").fetchall()
+    found = db.execute(f"select count(*) over (), {shown}, count(*) {groups} order by {keys} limit 3").fetchall()
     if found:
-        shown = "; ".join(f"{', '.join(str(v) for v in row[1:-1])} ({row[-1]} rows)" for row in found)
-        raise SchemaError(f"{', '.join(UNIQUE[name])} must be unique; {found[0][0]} repeat: {shown}", where=f"{mapping.where}, tables.{name}",
+        told = "; ".join(f"{', '.join(map(str, row[1:-1]))} ({row[-1]} rows)" for row in found)
+        raise SchemaError(f"{', '.join(UNIQUE[name])} must be unique; {found[0][0]} repeat: {told}", where=f"{mapping.where}, tables.{name}",
                           remedy="drop the duplicates at their source, or add a `keep` condition that says which one counts")
 
 # %% ../nbs/15_sources.ipynb #c081
 def _number(db:duckdb.DuckDBPyConnection, name:str, key:str)->None:
     "Make `_ids_<table>`: the source's id → its number."
     kind = db.execute(f"select typeof({_quote(key)}) from _full limit 1").fetchall()
-    lowest, highest = db.execute(f"select min({_quote(key)}), max({_quote(key)}) from _full").fetchall()[0]
-    keep = name != "customers" and kind and "INT" in kind[0][0] and lowest is not None and 0 <= lowest and highest < 2**63
+    whole = name != "customers" and kind and "INT" in kind[0][0]
+    keep = whole and db.execute(f"select min({_quote(key)}) >= 0 and max({_quote(key)}) < {2**63} from _full").fetchall()[0][0]
     number = f"cast({_quote(key)} as bigint)" if keep else f"row_number() over (order by {_quote(key)}) - 1"
     ids = f"select distinct {_quote(key)} from _full where _dropped is null"
     db.execute(f"create or replace table _ids_{name} as select cast({_quote(key)} as varchar) as key, {number} as id from ({ids})")

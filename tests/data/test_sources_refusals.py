@@ -67,6 +67,7 @@ MAPPINGS = {
     "a comma": (("joined_on: first - 100", "joined_on: greatest(first, first)"), ("tables.customers.columns", "quotes")),
     "without obligations": (("  obligations:", "  accounts:"), ("tables.accounts", "unknown key")),
     "dues that repeat": (("obligation: number, instalment: 1, kind", "obligation: name, instalment: 1, kind"), ("tables.obligations", "must be unique", "Anna")),
+    "a time with a zone that repeats": (("{customer: name, joined_on", "{customer: now(), joined_on"), ("tables.customers", "must be unique", "(2 rows)")),
     "announced too late": (("due - 30", "due + 30"), ("tables.obligations", "announced", "2024-03-02")),
     "a number for a time": (("paid_at: paid", "paid_at: number"), ("tables.payments.columns.paid_at", "a time of the years 1900 to 2100", "'1'", "correct")),
     "a time for a number": (("instalment: 1, paid_at", "instalment: due, paid_at"), ("tables.payments.columns.instalment", "'2024-02-01'", "correct")),
