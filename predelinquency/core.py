@@ -5,14 +5,13 @@
 # %% auto #0
 __all__ = ['DAY_MS', 'CURRENCY_DIGITS', 'PredelinquencyError', 'SchemaError', 'ParamsError', 'LeakageError', 'PolicyError',
            'StoreError', 'without', 'package_hash', 'kernel', 'lean', 'mix', 'bits', 'uniform', 'normal', 'weekday',
-           'civil', 'day_number', 'month_length', 'to_day', 'to_date', 'to_minor', 'from_minor', 'stable_id',
-           'replacing']
+           'civil', 'day_number', 'month_length', 'to_day', 'to_date', 'from_minor', 'stable_id', 'replacing']
 
 # %% ../nbs/00_core.ipynb #c003
 import fcntl, hashlib, os, shutil, sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -236,20 +235,6 @@ CURRENCY_DIGITS = dict(GBP=2, EUR=2, USD=2, CZK=2, NGN=2, CHF=2, PLN=2, SEK=2, N
                        MXN=2, JPY=0, KRW=0, VND=0, CLP=0, BHD=3, KWD=3, TND=3)
 
 # %% ../nbs/00_core.ipynb #c047
-def to_minor(
-    amount:Any,   # text, `Decimal`, int or float, in major units
-    currency:str, # ISO 4217 code, a key of `CURRENCY_DIGITS`
-)->int:           # minor units
-    "The exact integer amount; more digits than the currency has is an error, never a rounding."
-    if currency not in CURRENCY_DIGITS:
-        raise SchemaError(f"unknown currency {currency!r}", remedy=f"use one of {', '.join(CURRENCY_DIGITS)}")
-    try: minor = Decimal(str(amount).strip()).scaleb(CURRENCY_DIGITS[currency])
-    except InvalidOperation as e: raise SchemaError(f"{amount!r} is not an amount of money", remedy="write it as 1234.56") from e
-    if not minor.is_finite() or minor != minor.to_integral_value():
-        raise SchemaError(f"{amount!r} is not a whole number of {currency} minor units", remedy=f"{currency} has {CURRENCY_DIGITS[currency]} digits")
-    return int(minor)
-
-# %% ../nbs/00_core.ipynb #c048
 def from_minor(
     minor:int,    # minor units
     currency:str, # ISO 4217 code
@@ -258,14 +243,14 @@ def from_minor(
     digits = CURRENCY_DIGITS[currency]
     return f"{Decimal(int(minor)).scaleb(-digits):,.{digits}f} {currency}"
 
-# %% ../nbs/00_core.ipynb #c052
+# %% ../nbs/00_core.ipynb #c050
 def stable_id(
     text:str, # any name
 )->int:       # 0 … 2**63 - 1
     "A number for a name, the same everywhere and for ever."
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
-# %% ../nbs/00_core.ipynb #c055
+# %% ../nbs/00_core.ipynb #c053
 @contextmanager
 def replacing(
     path:Path|str, # the file or folder to make or replace
@@ -282,7 +267,7 @@ def replacing(
     finally:
         shutil.rmtree(draft, ignore_errors=True) if draft.is_dir() else draft.unlink(missing_ok=True)
 
-# %% ../nbs/00_core.ipynb #c056
+# %% ../nbs/00_core.ipynb #c054
 def _take_place(draft:Path, path:Path)->None:
     "Rename `draft` to `path`; a folder that stands there is moved aside first and removed last."
     if not path.is_dir(): return os.replace(draft, path)

@@ -92,23 +92,27 @@ def _near(word:str, known:Iterable[str])->str:
     return f"known: {', '.join(known)}" + ("; put an expression with a comma into quotes, or on a line of its own" if re.search("[() ]", word) else "")
 
 # %% ../nbs/15_sources.ipynb #c020
+def _short(value:Any)->str: return repr(value) if len(repr(value)) <= 60 else repr(value)[:60] + " …"
+
+# %% ../nbs/15_sources.ipynb #c021
 def _section(values:Any, known:Iterable[str], required:Iterable[str], where:str)->dict[str, Any]:
     "A mapping's section as a dictionary whose keys are known and complete."
-    if not isinstance(values, dict): raise ParamsError(f"must be a section of keys and values, not {values!r}", where=where)
+    if not isinstance(values, dict): raise ParamsError(f"must be a section of keys and values, not {_short(values)}", where=where,
+                                                      remedy="write each key on a line of its own, followed by a colon, a space and its value")
     for key in values:
         if key not in (known := list(known)): raise ParamsError(f"unknown key {key!r}", where=where, remedy=_near(key, known))
     if missing := [k for k in required if k not in values]: raise ParamsError(f"missing key {', '.join(missing)}", where=where, remedy="add it")
     return values
 
-# %% ../nbs/15_sources.ipynb #c021
+# %% ../nbs/15_sources.ipynb #c022
 def _texts(values:Any, where:str)->dict[str, str]:
     "A section whose values are all texts."
     for key, value in _section(values, values, (), where).items():
-        if not isinstance(value, str): raise ParamsError(f"must be one text, not {value!r}", where=f"{where}.{key}",
+        if not isinstance(value, str): raise ParamsError(f"must be one text, not {_short(value)}", where=f"{where}.{key}",
                                                          remedy="write the expression or code as one text; quote it if it holds , : { or [")
     return dict(values)
 
-# %% ../nbs/15_sources.ipynb #c022
+# %% ../nbs/15_sources.ipynb #c023
 class _Text(yaml.BaseLoader):
     "YAML whose scalars all stay text and whose keys may not repeat."
     def construct_mapping(self, node:Any, deep:bool=False)->dict[Any, Any]:
@@ -117,7 +121,7 @@ class _Text(yaml.BaseLoader):
         if twice is not None: raise ParamsError(f"key {twice!r} stands twice", where=f"line {node.start_mark.line + 1}", remedy="keep one of the two")
         return super().construct_mapping(node, deep)
 
-# %% ../nbs/15_sources.ipynb #c023
+# %% ../nbs/15_sources.ipynb #c024
 def load(
     path:Path|str, # a mapping file, or the name of one that is shipped: berka, superlender
 )->Mapping:
@@ -128,9 +132,9 @@ def load(
         raise ParamsError("there is no such mapping file",
                           where=str(path), remedy=f"give a path, or one of {', '.join(sorted(p.stem for p in shipped.glob('*.yaml')))}")
     try: return parse(file.read_text("utf-8"), file.name)
-    except UnicodeDecodeError as e: raise ParamsError("is not UTF-8 text", where=file.name, remedy="save it as UTF-8") from e
+    except UnicodeDecodeError as e: raise ParamsError("is not UTF-8 text", where=file.name, remedy=f"save it as UTF-8; if it is data, {_NO_MAPPING}") from e
 
-# %% ../nbs/15_sources.ipynb #c024
+# %% ../nbs/15_sources.ipynb #c025
 def parse(
     text:str,          # YAML
     where:str="mapping", # its name, for messages
@@ -140,6 +144,7 @@ def parse(
     except ParamsError as e: raise ParamsError(e.problem, where=f"{where}, {e.where}", remedy=e.remedy) from None
     except yaml.YAMLError as e: raise ParamsError(f"is not valid YAML: {e}",
                                                   where=where, remedy="check the indentation; put texts with ':' or '#' into quotes") from e
+    if not isinstance(raw, dict): raise ParamsError(f"this is no mapping file: it begins {_short(text.strip())}", where=where, remedy=_NO_MAPPING)
     raw = _section(raw, KEYS, ("source", "currency", "time_zone", "files", "tables"), where)
     part = {k: _section(raw.get(k) or {}, raw.get(k) or {}, (), f"{where}, {k}") for k in ("files", "codes", "steps", "tables", "unused")}
     head = _texts({k: raw.get(k, "") for k in KEYS if k not in part}, where)
@@ -152,10 +157,11 @@ def parse(
     steps, unused = (_texts(part[k], f"{where}, {k}") for k in ("steps", "unused"))
     return Mapping(**head, files=files, codes=codes, steps=steps, tables=tables, unused=unused, where=where)
 
-# %% ../nbs/15_sources.ipynb #c025
+# %% ../nbs/15_sources.ipynb #c026
+_NO_MAPPING = "give a mapping file first, and the folder of its data with --data"
 KEYS = ("source", "about", "currency", "time_zone", "files", "codes", "steps", "tables", "unused")
 
-# %% ../nbs/15_sources.ipynb #c026
+# %% ../nbs/15_sources.ipynb #c027
 def _check_head(head:Dict[str, str], where:str)->None:
     if head["currency"] not in CURRENCY_DIGITS:
         raise ParamsError(f"unknown currency {head['currency']!r}", where=f"{where}, currency", remedy=_near(head["currency"], CURRENCY_DIGITS))
@@ -165,11 +171,11 @@ def _check_head(head:Dict[str, str], where:str)->None:
         raise ParamsError(f"unknown time zone {head['time_zone']!r}",
                           where=f"{where}, time_zone", remedy=near) from e
 
-# %% ../nbs/15_sources.ipynb #c027
+# %% ../nbs/15_sources.ipynb #c028
 FILE_KEYS = ("path", "format", "delimiter", "encoding", "decimal", "empty", "time_zone", "url", "query", "key", "columns")
 TYPES = ("text", "integer", "decimal", "currency", "date", "time", "code")
 
-# %% ../nbs/15_sources.ipynb #c028
+# %% ../nbs/15_sources.ipynb #c029
 def _file(name:str, raw:Any, codes:Dict[str, Any], where:str)->File:
     raw = _section(raw, FILE_KEYS, ("columns",), where)
     lists: dict[str, Any] = {k: (raw[k],) if isinstance(raw[k], str) else tuple(raw[k]) for k in ("path", "empty", "key") if k in raw}
@@ -183,6 +189,8 @@ def _file(name:str, raw:Any, codes:Dict[str, Any], where:str)->File:
     if outside := [p for p in file.path if Path(p).is_absolute() or ".." in Path(p).parts]:
         raise ParamsError(f"path {outside[0]!r} leaves the data folder",
                           where=where, remedy="give the folder on the command line and only the file's name here")
+    if nowhere := [p for p in file.path if not Path(p).parts or re.search(r"\*\*[^/]|[^/]\*\*", p)]:
+        raise ParamsError(f"path {nowhere[0]!r} names no file", where=where, remedy="write the file's name in the data folder; * stands for any part of it")
     if len(file.delimiter) != 1: raise ParamsError(f"delimiter is {file.delimiter!r}",
                                                    where=where, remedy=r'it is one character, e.g. ";" or "\t" (in double quotes)')
     try: codecs.lookup(file.encoding)
@@ -192,13 +200,13 @@ def _file(name:str, raw:Any, codes:Dict[str, Any], where:str)->File:
                                                                                     where=where, remedy=_near(unknown[0], file.columns))
     return file
 
-# %% ../nbs/15_sources.ipynb #c029
+# %% ../nbs/15_sources.ipynb #c030
 def _check_type(column:str, kind:str, codes:Dict[str, Any], where:str)->None:
     word, _, rest = kind.partition(" ")
     if word not in TYPES: raise ParamsError(f"unknown type {kind!r}", where=f"{where}.columns.{column}", remedy=_near(word, TYPES))
     if word == "code" and rest not in codes: raise ParamsError(f"there is no code table {rest!r}", where=f"{where}.columns.{column}", remedy=_near(rest, codes))
 
-# %% ../nbs/15_sources.ipynb #c030
+# %% ../nbs/15_sources.ipynb #c031
 def _select(name:str, raw:Any, where:str)->Select:
     raw = _section(raw, ("from", "columns", "keep"), ("from", "columns"), where)
     known = accepts(name)
@@ -207,7 +215,7 @@ def _select(name:str, raw:Any, where:str)->Select:
     columns, keep = (_texts(raw.get(k) or {}, f"{where}.{k}") for k in ("columns", "keep"))
     return Select(name, _texts({"from": raw["from"]}, where)["from"], columns, keep)
 
-# %% ../nbs/15_sources.ipynb #c034
+# %% ../nbs/15_sources.ipynb #c035
 @contextmanager
 def _database()->Iterator[duckdb.DuckDBPyConnection]:
     "A scratch database that is gone afterwards; a full disk is a `StoreError`, a file that may not be read a `SchemaError`."
@@ -219,13 +227,13 @@ def _database()->Iterator[duckdb.DuckDBPyConnection]:
                                                                                                      where=str(e.filename or "")) from e
         raise StoreError(f"could not write: {told}", where=tempfile.gettempdir(), remedy="free disk space, or set TMPDIR to a folder with more of it") from e
 
-# %% ../nbs/15_sources.ipynb #c035
+# %% ../nbs/15_sources.ipynb #c036
 def _quote(name:str)->str: return '"' + name.replace('"', '""') + '"'
 
-# %% ../nbs/15_sources.ipynb #c036
+# %% ../nbs/15_sources.ipynb #c037
 def _text(value:str)->str: return "'" + value.replace("'", "''") + "'"
 
-# %% ../nbs/15_sources.ipynb #c037
+# %% ../nbs/15_sources.ipynb #c038
 def _paths(file:File, data:Path, where:str)->list[Path]:
     "The files that a mapping's path names, in order."
     found = [p for pattern in file.path for p in sorted(data.glob(pattern))]
@@ -235,7 +243,7 @@ def _paths(file:File, data:Path, where:str)->list[Path]:
         raise SchemaError(f"there is no file {missing[0]!r} in {data}", where=where, remedy=_near(missing[0], there) if there else "check the data folder")
     return found
 
-# %% ../nbs/15_sources.ipynb #c038
+# %% ../nbs/15_sources.ipynb #c039
 def _as_utf8(path:Path, encoding:str, scratch:Path)->Path:
     "Check every byte; a file in another encoding is copied as UTF-8."
     plain = codecs.lookup(encoding).name in ("utf-8", "ascii")
@@ -253,7 +261,7 @@ def _as_utf8(path:Path, encoding:str, scratch:Path)->Path:
             if not plain: copy.write(text.encode())
     return path if plain else scratch
 
-# %% ../nbs/15_sources.ipynb #c040
+# %% ../nbs/15_sources.ipynb #c041
 def _misread(piece:bytes, text:str, encoding:str, line:int)->str:
     "What to do about a line that can be read but cannot be meant; empty when it is fine."
     name, single = codecs.lookup(encoding).name, codecs.lookup(encoding).name.startswith(("iso8859", "cp125"))
@@ -265,7 +273,7 @@ def _misread(piece:bytes, text:str, encoding:str, line:int)->str:
     if _guess(piece) == "utf-8": return "set the file's encoding: utf-8; or repair this line, if the others are what they were said to be"
     return "set the file's encoding, e.g. cp1252 or cp850; or repair this line" if re.search("[\x80-\x9f]", text) else ""
 
-# %% ../nbs/15_sources.ipynb #c041
+# %% ../nbs/15_sources.ipynb #c042
 def _guess(piece:bytes)->str:
     "An encoding that can read the bytes that the declared one cannot."
     for name in ("utf-8", "cp1250" if any(0x8A <= b <= 0x9F for b in piece) else "latin-1"):
@@ -273,7 +281,7 @@ def _guess(piece:bytes)->str:
         except UnicodeDecodeError: continue
     return "latin-1"
 
-# %% ../nbs/15_sources.ipynb #c042
+# %% ../nbs/15_sources.ipynb #c043
 def _header(path:Path, file:File, name:str)->list[str]:
     "The column names of a CSV file, checked against the mapping."
     with path.open(encoding="utf-8-sig", newline="") as f: header = next(csv.reader(f, delimiter=file.delimiter), [])
@@ -284,7 +292,7 @@ def _header(path:Path, file:File, name:str)->list[str]:
                                                                                         where=name, remedy="rename one of them")
     return header
 
-# %% ../nbs/15_sources.ipynb #c043
+# %% ../nbs/15_sources.ipynb #c044
 def _check_columns(file:File, header:list[str], name:str)->None:
     "Every mapped column is there; a header that is one long word was read with the wrong delimiter."
     missing = [c for c in file.columns if c not in header]
@@ -295,7 +303,7 @@ def _check_columns(file:File, header:list[str], name:str)->None:
     raise SchemaError(f"lacks column {', '.join(missing)}; it has {', '.join(header)}",
                       where=name, remedy=f"correct files.{file.name}.columns: {_near(missing[0], header)}")
 
-# %% ../nbs/15_sources.ipynb #c044
+# %% ../nbs/15_sources.ipynb #c045
 def _load_csv(db:duckdb.DuckDBPyConnection, file:File, path:Path, scratch:Path)->str:
     "The file as a select of text columns, with `_row` and `_file`."
     utf8 = _as_utf8(path, file.encoding, scratch)
@@ -304,10 +312,10 @@ def _load_csv(db:duckdb.DuckDBPyConnection, file:File, path:Path, scratch:Path)-
     return (f"select {_row_columns(path.name)}, {', '.join(_quote(c) for c in file.columns)} from read_csv({_text(str(utf8))}, auto_detect=false, header=true, "
             f"delim={_text(file.delimiter)}, quote='\"', escape='\"', columns={{{columns}}})")
 
-# %% ../nbs/15_sources.ipynb #c045
+# %% ../nbs/15_sources.ipynb #c046
 def _row_columns(name:str)->str: return f"row_number() over () as _row, {_text(name)} as _file"
 
-# %% ../nbs/15_sources.ipynb #c046
+# %% ../nbs/15_sources.ipynb #c047
 def _load_parquet(db:duckdb.DuckDBPyConnection, file:File, path:Path)->str:
     "A Parquet file as a select of text columns."
     try: header = [row[0] for row in db.execute(f"describe select * from read_parquet({_text(str(path))})").fetchall()]
@@ -316,7 +324,7 @@ def _load_parquet(db:duckdb.DuckDBPyConnection, file:File, path:Path)->str:
     columns = ", ".join(f"cast({_quote(c)} as varchar) as {_quote(c)}" for c in file.columns)
     return f"select {_row_columns(path.name)}, {columns} from read_parquet({_text(str(path))})"
 
-# %% ../nbs/15_sources.ipynb #c047
+# %% ../nbs/15_sources.ipynb #c048
 def _load_sql(db:duckdb.DuckDBPyConnection, file:File, data:Path)->str:
     "Run the query where the data lives and bring its rows over, a hundred thousand at a time."
     import sqlalchemy as sa
@@ -336,7 +344,7 @@ def _load_sql(db:duckdb.DuckDBPyConnection, file:File, data:Path)->str:
                           where=f"files.{file.name}", remedy="check url, query and that the driver is installed") from None
     return f"select {_row_columns(file.name)}, * from {_quote('_sql_' + file.name)}"
 
-# %% ../nbs/15_sources.ipynb #c048
+# %% ../nbs/15_sources.ipynb #c049
 def _check_database(url:Any, file:File)->None:
     "An SQLite file must be there: opening it would make an empty one."
     if url.get_backend_name() == "sqlite" and url.database and not url.database.startswith(("file:", ":")) and not Path(url.database).is_file():
@@ -344,7 +352,7 @@ def _check_database(url:Any, file:File)->None:
         raise SchemaError(f"there is no database {url.database!r}",
                           where=f"files.{file.name}.url", remedy=_near(Path(url.database).name, there) if there else "check the folder")
 
-# %% ../nbs/15_sources.ipynb #c049
+# %% ../nbs/15_sources.ipynb #c050
 def _append(db:duckdb.DuckDBPyConnection, file:File, piece:pd.DataFrame, index:int)->None:
     db.register("_piece", piece)
     select = f"select {', '.join(f'cast({_quote(c)} as varchar) as {_quote(c)}' for c in file.columns)} from _piece"
@@ -352,7 +360,7 @@ def _append(db:duckdb.DuckDBPyConnection, file:File, piece:pd.DataFrame, index:i
     db.execute(f"create table {table} as {select}" if not index else f"insert into {table} {select}")
     db.unregister("_piece")
 
-# %% ../nbs/15_sources.ipynb #c051
+# %% ../nbs/15_sources.ipynb #c052
 def _value_sql(file:File, column:str, kind:str, codes:Dict[str, Dict[str, str]], time_zone:str)->str:
     "The SQL that turns a text column into what its type says; null where it cannot."
     word, _, rest = kind.partition(" ")
@@ -365,7 +373,7 @@ def _value_sql(file:File, column:str, kind:str, codes:Dict[str, Dict[str, str]],
     if word == "date": return f"cast({parsed} as date)"
     return f"{parsed} at time zone {_text(file.time_zone)} at time zone {_text(time_zone)}" if file.time_zone else parsed
 
-# %% ../nbs/15_sources.ipynb #c052
+# %% ../nbs/15_sources.ipynb #c053
 def _decimal_sql(file:File, raw:str)->str:
     "An amount of at most eight decimals. With a comma for them, points may only part thousands: 12.50 is refused, not read as 1250."
     if file.format == "csv" and file.decimal == ".": good = r"^[+-]?[0-9]*(\.[0-9]{0,8})?$"
@@ -374,7 +382,7 @@ def _decimal_sql(file:File, raw:str)->str:
     value = raw if file.decimal == "." else f"replace(replace({raw}, '.', ''), ',', '.')"
     return f"try_cast(case when regexp_matches({raw}, {_text(good)}) then {value} end as decimal(30, 8))"
 
-# %% ../nbs/15_sources.ipynb #c053
+# %% ../nbs/15_sources.ipynb #c054
 def _code_sql(raw:str, codes:Dict[str, str])->str:
     "A code table as a CASE; codes that are all whole numbers stay numbers."
     number = all(re.fullmatch(r"-?\d+", v) for v in codes.values() if v)
@@ -383,7 +391,7 @@ def _code_sql(raw:str, codes:Dict[str, str])->str:
     blank = f"when {raw} is null then {literal(codes['']) if '' in codes else 'null'} "
     return f"case {blank}else case {raw} {cases} else {literal(codes.get('*', ''))} end end" if cases else f"case {blank}end"
 
-# %% ../nbs/15_sources.ipynb #c054
+# %% ../nbs/15_sources.ipynb #c055
 def _refused_sql(file:File, column:str, kind:str, codes:Dict[str, Dict[str, str]], value:str)->str:
     "The SQL condition under which a text is not what its type says."
     word, _, rest = kind.partition(" ")
@@ -394,7 +402,7 @@ def _refused_sql(file:File, column:str, kind:str, codes:Dict[str, Dict[str, str]
     known = ", ".join(_text(k) for k in codes[rest] if k) or "''"
     return f"({_quote(column)} is not null and {_quote(column)} not in ({known}))" + ("" if "" in codes[rest] else f" or {_quote(column)} is null")
 
-# %% ../nbs/15_sources.ipynb #c055
+# %% ../nbs/15_sources.ipynb #c056
 def _read_file(db:duckdb.DuckDBPyConnection, mapping:Mapping, file:File, data:Path)->int:
     "Make a typed table of the file's name; returns its number of rows."
     where = f"{mapping.where}, files.{file.name}"
@@ -413,7 +421,7 @@ def _read_file(db:duckdb.DuckDBPyConnection, mapping:Mapping, file:File, data:Pa
     _type_columns(db, mapping, file, data)
     return int(rows)
 
-# %% ../nbs/15_sources.ipynb #c056
+# %% ../nbs/15_sources.ipynb #c057
 def _bad_line(e:duckdb.Error, name:str)->SchemaError:
     "DuckDB's complaint about a line, in our words."
     text = str(e)
@@ -423,7 +431,7 @@ def _bad_line(e:duckdb.Error, name:str)->SchemaError:
     return SchemaError(f"line {line[1] if line else '?'}: {problem}", where=name,
                        remedy="repair the line; a text that holds the delimiter or a quote stands in double quotes, a quote in it is doubled")
 
-# %% ../nbs/15_sources.ipynb #c057
+# %% ../nbs/15_sources.ipynb #c058
 def _place(file:File, data:Path, name:str, row:int)->str:
     "Where the n-th record of a file stands: blank lines and texts of several lines make the line differ from the row."
     if file.format != "csv": return f"row {row}"
@@ -435,7 +443,7 @@ def _place(file:File, data:Path, name:str, row:int)->str:
             if records == row: break
         return f"line {reader.line_num}"
 
-# %% ../nbs/15_sources.ipynb #c058
+# %% ../nbs/15_sources.ipynb #c059
 def _type_columns(db:duckdb.DuckDBPyConnection, mapping:Mapping, file:File, data:Path)->None:
     "Check every value of `_raw` and make the typed table."
     values = {c: _value_sql(file, c, k, mapping.codes, mapping.time_zone) for c, k in file.columns.items()}
@@ -450,11 +458,11 @@ def _type_columns(db:duckdb.DuckDBPyConnection, mapping:Mapping, file:File, data
     db.execute(f"create or replace table {_quote(file.name)} as select _row, _file, {typed} from _raw order by _file, _row")
     if file.key: _check_key(db, file, data)
 
-# %% ../nbs/15_sources.ipynb #c059
+# %% ../nbs/15_sources.ipynb #c060
 EXPECTED = dict(integer="a whole number", decimal="an amount", currency="an ISO 4217 code", date="a date written YYYY-MM-DD",
                 time="a time written YYYY-MM-DD HH:MM:SS")
 
-# %% ../nbs/15_sources.ipynb #c060
+# %% ../nbs/15_sources.ipynb #c061
 def _bad_value(db:duckdb.DuckDBPyConnection, mapping:Mapping, file:File, data:Path, column:str, condition:str, count:int)->SchemaError:
     "The refusal of a column, with the first few values that are not what they should be."
     kind, _, rest = file.columns[column].partition(" ")
@@ -467,7 +475,7 @@ def _bad_value(db:duckdb.DuckDBPyConnection, mapping:Mapping, file:File, data:Pa
     return SchemaError(f"column {column} must be {expected}; {count} broken: {shown}", where=found[0][0],
                        remedy=remedy.get(kind, "correct it at its source, or the column's type in the mapping"))
 
-# %% ../nbs/15_sources.ipynb #c061
+# %% ../nbs/15_sources.ipynb #c062
 def _check_key(db:duckdb.DuckDBPyConnection, file:File, data:Path)->None:
     "Refuse rows that share what should be unique."
     keys = ", ".join(_quote(k) for k in file.key)
@@ -480,14 +488,14 @@ def _check_key(db:duckdb.DuckDBPyConnection, file:File, data:Path)->None:
     raise SchemaError(f"{', '.join(file.key)} must be unique; found {shown}",
                       where=found[0][0][0], remedy="drop the duplicate at its source, or take `key` out of the mapping if it is none")
 
-# %% ../nbs/15_sources.ipynb #c064
+# %% ../nbs/15_sources.ipynb #c065
 def _select_sql(select:Select, limit:str="")->str:
     "The mapped expressions of a table and, per row, the reason it is dropped for."
     columns = ", ".join(f"{sql} as {_quote(name)}" for name, sql in select.columns.items())
     cases = " ".join(f"when not coalesce(({condition}), false) then {_text(reason)}" for reason, condition in select.keep.items())
     return f"select {columns}, {f'case {cases} end' if cases else 'cast(null as varchar)'} as _dropped from {select.source}{limit}"
 
-# %% ../nbs/15_sources.ipynb #c065
+# %% ../nbs/15_sources.ipynb #c066
 def _evaluate(db:duckdb.DuckDBPyConnection, mapping:Mapping, select:Select)->None:
     "Make `_mapped`, or say which expression is wrong."
     where = f"{mapping.where}, tables.{select.name}"
@@ -498,49 +506,53 @@ def _evaluate(db:duckdb.DuckDBPyConnection, mapping:Mapping, select:Select)->Non
                  *((f"{where}.columns.{k}", f"select {v} from {select.source}", v) for k, v in select.columns.items()),
                  *((f"{where}.keep, {k!r}", f"select 1 from {select.source} where {v}", v) for k, v in select.keep.items())]
         for place, sql, text in parts:
-            try: db.execute(f"{sql} limit 0")
+            try: db.execute(f"create or replace table _tried as {sql}")
             except duckdb.Error as inner: raise _sql_error(inner, place, text) from None
         raise _sql_error(e, where, select.source) from None
 
-# %% ../nbs/15_sources.ipynb #c066
+# %% ../nbs/15_sources.ipynb #c067
 def _sql_error(e:duckdb.Error, where:str, sql:str)->ParamsError:
     lines = [line for line in str(e).splitlines() if line.strip() and not line.startswith(("LINE", " "))]
     hint = next((x for x in lines[1:] if "andidate" in x or "Did you mean" in x), "")
-    if not hint or re.search("pg_|duckdb_|sqlite_|_raw|_mapped", hint): hint = "correct the SQL; it may use the tables of `files` and the earlier `steps`"
+    if not hint or re.search("pg_|duckdb_|sqlite_|_raw|_mapped|_tried", hint): hint = "correct the SQL; it may use the tables of `files` and the earlier `steps`"
+    if isinstance(e, duckdb.ParserException):
+        word = sql.strip() if sql.strip().isidentifier() else "order"
+        hint = f"correct the SQL; a column whose name is an SQL word stands in double quotes, in YAML within single ones: '\"{word}\"'"
     return ParamsError(f"{sql.strip()!r} cannot be evaluated: {lines[0].split(': ', 1)[-1]}", where=where, remedy=hint)
 
-# %% ../nbs/15_sources.ipynb #c068
+# %% ../nbs/15_sources.ipynb #c069
 _CAST = {"int64": "bigint", "int32": "integer", "bool": "boolean", "text": "varchar", "word": "varchar", "time": "timestamp_ms"}
 _IDS = {"customer_id": "customers", "account_id": "accounts", "obligation_id": "obligations", "transaction_id": "transactions"}
 UNIQUE = {"customers": ("customer",), "accounts": ("account",), "obligations": ("customer", "obligation", "instalment"), "transactions": ("transaction",),
           "moments": ("customer", "as_of")}
 
-# %% ../nbs/15_sources.ipynb #c069
+# %% ../nbs/15_sources.ipynb #c070
 def _cast(column:schema.Column)->str:
     "The SQL type of a column while it is still in the mapping's words."
     return "decimal(30, 8)" if column.name.endswith("_minor") else _CAST[column.kind]
 
-# %% ../nbs/15_sources.ipynb #c070
+# %% ../nbs/15_sources.ipynb #c071
 _DUES = ("select c.key as c, i.key as o, instalment as i, due_on, currency from obligations "
          "join _ids_customers c on customer_id = c.id join _ids_obligations i on obligation_id = i.id")
 
-# %% ../nbs/15_sources.ipynb #c071
+# %% ../nbs/15_sources.ipynb #c072
 def _complete(db:duckdb.DuckDBPyConnection, mapping:Mapping, name:str)->None:
     "Make `_full`: the mapped columns and the defaults of the others."
     given, columns = mapping.tables[name].columns, []
     for key, column in accepts(name).items():
         default = (_default(name, key, column) or "null").replace("$currency", _text(mapping.currency)).replace("$time_zone", _text(mapping.time_zone))
-        columns.append(_quote(key) if key in given else f"cast({default} as {_cast(column)}) as {_quote(key)}")
+        mapped = f"cast({_quote(key)} as varchar) as {_quote(key)}" if column.words else _quote(key) # words are compared as text
+        columns.append(mapped if key in given else f"try_cast({default} as {_cast(column)}) as {_quote(key)}")
     source = "_mapped"
     if name == "payments":
         columns += ["_due.due_on", f"coalesce(_due.currency, {_text(mapping.currency)}) as currency"]
-        source += f" left join ({_DUES}) _due on _due.c = cast(customer as varchar) and _due.o = cast(obligation as varchar) and _due.i = _mapped.instalment"
+        source += f" left join ({_DUES}) _due on _due.c = cast(customer as varchar) and _due.o = cast(obligation as varchar) and _due.i = try_cast(_mapped.instalment as integer)"
     db.execute(f"create or replace table _full as select {', '.join(columns)}, _dropped from {source}")
 
-# %% ../nbs/15_sources.ipynb #c072
+# %% ../nbs/15_sources.ipynb #c073
 YEARS = (1900, 2100) # a time outside of them is a slip of the pen, or two digits read as four
 
-# %% ../nbs/15_sources.ipynb #c073
+# %% ../nbs/15_sources.ipynb #c074
 def _expected(column:schema.Column)->str:
     "What a column must be, in the words of somebody who writes a mapping."
     least = f" of at least {column.low:g} minor unit" if column.low else ""
@@ -548,7 +560,7 @@ def _expected(column:schema.Column)->str:
     if column.kind == "time": return f"a time of the years {YEARS[0]} to {YEARS[1]}"
     return f"an amount{least}, with no more digits than its currency has" if column.name.endswith("_minor") else column.expected()
 
-# %% ../nbs/15_sources.ipynb #c074
+# %% ../nbs/15_sources.ipynb #c075
 def _broken_sql(column:schema.Column, key:str)->str:
     "The SQL condition under which a value of `_full` breaks its contract."
     raw = _quote(key)
@@ -559,7 +571,17 @@ def _broken_sql(column:schema.Column, key:str)->str:
     if column.words: test += f" or {raw} not in ({', '.join(_text(w) for w in column.words)})"
     return test + (f" or {value} < {column.low:g}" if column.low is not None and column.name not in _IDS else "")
 
-# %% ../nbs/15_sources.ipynb #c075
+# %% ../nbs/15_sources.ipynb #c076
+@contextmanager
+def _told(where:str)->Iterator[None]:
+    "What the database says about a mapped column's type, as a refusal with its place."
+    try: yield
+    except duckdb.IOException: raise
+    except duckdb.Error as e:
+        raise SchemaError(f"is of a type that does not fit: {str(e).splitlines()[0].split(': ', 1)[-1]}", where=where,
+                          remedy="turn it into the type of its column, e.g. cast(… as timestamp) or cast(… as varchar)") from None
+
+# %% ../nbs/15_sources.ipynb #c077
 def _check_column(db:duckdb.DuckDBPyConnection, mapping:Mapping, name:str, key:str, column:schema.Column)->None:
     "Refuse a column of `_full` with missing, mistyped or unknown values."
     shown, who = f"cast({_quote(key)} as varchar)", "account" if name == "accounts" else "customer"
@@ -573,39 +595,39 @@ def _check_column(db:duckdb.DuckDBPyConnection, mapping:Mapping, name:str, key:s
     raise SchemaError(f"{key} must be {_expected(column)}; {count} rows hold {', '.join(map(repr, found[:3])) or 'nothing'}{whose}",
                       where=f"{mapping.where}, tables.{name}.columns.{key}", remedy=_near(found[0], column.words) if column.words and found else hint)
 
-# %% ../nbs/15_sources.ipynb #c076
+# %% ../nbs/15_sources.ipynb #c078
 def _minor_sql(value:str)->str:
     "Minor units of an amount in major units; null where it has more digits than the row's currency."
     digits = " ".join(f"when {_text(c)} then 1{'0' * d}" for c, d in CURRENCY_DIGITS.items())
     scaled = f"cast({value} as decimal(30, 8)) * (case currency {digits} end)"
-    return f"case when {scaled} = round({scaled}) then cast({scaled} as bigint) end"
-
-# %% ../nbs/15_sources.ipynb #c077
-def _check_unique(db:duckdb.DuckDBPyConnection, mapping:Mapping, name:str)->None:
-    if name not in UNIQUE: return
-    keys = ", ".join(_quote(k) for k in UNIQUE[name])
-    groups = f"from _full where _dropped is null group by {keys} having count(*) > 1"
-    found = db.execute(f"select count(*) over (), {keys}, count(*) {groups} order by {keys} limit 3").fetchall()
-    if found:
-        shown = "; ".join(f"{', '.join(str(v) for v in row[1:-1])} ({row[-1]} rows)" for row in found)
-        raise SchemaError(f"{', '.join(UNIQUE[name])} must be unique; {found[0][0]} repeat: {shown}", where=f"{mapping.where}, tables.{name}",
-                          remedy="drop the duplicates at their source, or add a `keep` condition that says which one counts")
+    return f"case when {scaled} = round({scaled}) then try_cast({scaled} as bigint) end"
 
 # %% ../nbs/15_sources.ipynb #c079
+def _check_unique(db:duckdb.DuckDBPyConnection, mapping:Mapping, name:str)->None:
+    if name not in UNIQUE: return
+    keys, shown = ", ".join(_quote(k) for k in UNIQUE[name]), ", ".join(f"cast({_quote(k)} as varchar)" for k in UNIQUE[name])
+    groups = f"from _full where _dropped is null group by {keys} having count(*) > 1"
+    found = db.execute(f"select count(*) over (), {shown}, count(*) {groups} order by {keys} limit 3").fetchall()
+    if found:
+        told = "; ".join(f"{', '.join(map(str, row[1:-1]))} ({row[-1]} rows)" for row in found)
+        raise SchemaError(f"{', '.join(UNIQUE[name])} must be unique; {found[0][0]} repeat: {told}", where=f"{mapping.where}, tables.{name}",
+                          remedy="drop the duplicates at their source, or add a `keep` condition that says which one counts")
+
+# %% ../nbs/15_sources.ipynb #c081
 def _number(db:duckdb.DuckDBPyConnection, name:str, key:str)->None:
     "Make `_ids_<table>`: the source's id → its number."
     kind = db.execute(f"select typeof({_quote(key)}) from _full limit 1").fetchall()
-    lowest = db.execute(f"select min({_quote(key)}) from _full").fetchall()[0][0]
-    keep = name != "customers" and kind and "INT" in kind[0][0] and lowest is not None and lowest >= 0
+    whole = name != "customers" and kind and "INT" in kind[0][0]
+    keep = whole and db.execute(f"select min({_quote(key)}) >= 0 and max({_quote(key)}) < {2**63} from _full").fetchall()[0][0]
     number = f"cast({_quote(key)} as bigint)" if keep else f"row_number() over (order by {_quote(key)}) - 1"
     ids = f"select distinct {_quote(key)} from _full where _dropped is null"
     db.execute(f"create or replace table _ids_{name} as select cast({_quote(key)} as varchar) as key, {number} as id from ({ids})")
 
-# %% ../nbs/15_sources.ipynb #c080
+# %% ../nbs/15_sources.ipynb #c082
 _LINKS = {"accounts": ("customer",), "obligations": ("customer",), "transactions": ("customer", "account"), "payments": ("customer", "obligation"),
           "moments": ("customer",)}
 
-# %% ../nbs/15_sources.ipynb #c081
+# %% ../nbs/15_sources.ipynb #c083
 def _drop_strangers(db:duckdb.DuckDBPyConnection, name:str)->None:
     "Mark rows that point to nothing."
     for key in _LINKS.get(name, ()):
@@ -613,11 +635,11 @@ def _drop_strangers(db:duckdb.DuckDBPyConnection, name:str)->None:
         db.execute(f"update _full set _dropped = 'its {key} is not there' where _dropped is null and not {there}")
     if name == "payments": db.execute("update _full set _dropped = 'its instalment is not there' where _dropped is null and due_on is null")
 
-# %% ../nbs/15_sources.ipynb #c082
+# %% ../nbs/15_sources.ipynb #c084
 _ORDER = {"customers": "customer_id", "accounts": "customer_id, account_id", "obligations": "customer_id, obligation_id, instalment",
           "transactions": "customer_id, seq", "payments": "customer_id, obligation_id, instalment, paid_at, amount_minor", "moments": "customer_id, as_of"}
 
-# %% ../nbs/15_sources.ipynb #c083
+# %% ../nbs/15_sources.ipynb #c085
 def _final_column(name:str, column:schema.Column)->str:
     "The SQL of a canonical column over `_full`."
     if column.name == "source_id": value = "cast(_full.customer as varchar)"
@@ -627,7 +649,7 @@ def _final_column(name:str, column:schema.Column)->str:
     else: value = f"_full.{_quote(column.name)}"
     return f"cast({value} as {_CAST[column.kind]}) as {_quote(column.name)}"
 
-# %% ../nbs/15_sources.ipynb #c084
+# %% ../nbs/15_sources.ipynb #c086
 def _finish(db:duckdb.DuckDBPyConnection, mapping:Mapping, name:str)->None:
     "Make the canonical table from `_full`."
     table, joins = CANONICAL[name], ""
@@ -637,12 +659,13 @@ def _finish(db:duckdb.DuckDBPyConnection, mapping:Mapping, name:str)->None:
     columns = ", ".join(_final_column(name, c) for c in table.columns)
     db.execute(f"create or replace table {name} as select {columns} from _full{joins} where _dropped is null order by {_ORDER[name]}")
 
-# %% ../nbs/15_sources.ipynb #c085
+# %% ../nbs/15_sources.ipynb #c087
 def _build(db:duckdb.DuckDBPyConnection, mapping:Mapping, name:str)->dict[str, int]:
     "Make one canonical table; returns how many rows were dropped, by reason."
     _evaluate(db, mapping, mapping.tables[name])
-    _complete(db, mapping, name)
-    for key, column in sorted(accepts(name).items(), key=lambda item: item[0] != "currency"): _check_column(db, mapping, name, key, column) # amounts need it
+    with _told(place := f"{mapping.where}, tables.{name}"): _complete(db, mapping, name)
+    for key, column in sorted(accepts(name).items(), key=lambda item: item[0] != "currency"): # amounts need it
+        with _told(f"{place}.columns.{key}"): _check_column(db, mapping, name, key, column)
     _check_unique(db, mapping, name)
     _drop_strangers(db, name)
     key = UNIQUE.get(name, ("",))[1 if name == "obligations" else 0]
@@ -650,7 +673,7 @@ def _build(db:duckdb.DuckDBPyConnection, mapping:Mapping, name:str)->dict[str, i
     _finish(db, mapping, name)
     return dict(db.execute("select _dropped, count(*) from _full where _dropped is not null group by 1 order by 2 desc, 1").fetchall())
 
-# %% ../nbs/15_sources.ipynb #c087
+# %% ../nbs/15_sources.ipynb #c089
 @dataclass(frozen=True)
 class TableFacts:
     "What became of one canonical table."
@@ -662,7 +685,7 @@ class TableFacts:
     dropped: Dict[str, int] = field(default_factory=dict)    # reason → rows
     unknown: tuple[str, ...] = ()                            # columns that hold nothing
 
-# %% ../nbs/15_sources.ipynb #c088
+# %% ../nbs/15_sources.ipynb #c090
 @dataclass(frozen=True)
 class Report:
     "What a mapping makes of a folder of files."
@@ -682,7 +705,7 @@ class Report:
 
     def _repr_markdown_(self)->str: return _words(self)
 
-# %% ../nbs/15_sources.ipynb #c089
+# %% ../nbs/15_sources.ipynb #c091
 def _words(report:Report)->str:
     "The report as a page of markdown."
     lines = [f"## Source {report.source}", "", report.about, "", "| file | rows | columns used | columns left alone |", "|---|---:|---|---|"]
@@ -699,14 +722,14 @@ def _words(report:Report)->str:
         lines += ["", f"**Own moments and label**: {report.tables['moments'].rows:,} moments, {report.target_rate:.1%} went badly."]
     return "\n".join(lines)
 
-# %% ../nbs/15_sources.ipynb #c090
+# %% ../nbs/15_sources.ipynb #c092
 def _counted(words:Dict[str, Dict[str, int]])->str:
     return "; ".join(f"{column}: " + ", ".join(f"{w} {n:,}" for w, n in counts.items()) for column, counts in words.items()) or "–"
 
-# %% ../nbs/15_sources.ipynb #c091
+# %% ../nbs/15_sources.ipynb #c093
 _LEADING = {"customers": "joined_on", "accounts": "opened_on", "obligations": "due_on", "transactions": "booked_at", "payments": "paid_at", "moments": "as_of"}
 
-# %% ../nbs/15_sources.ipynb #c092
+# %% ../nbs/15_sources.ipynb #c094
 def _facts(db:duckdb.DuckDBPyConnection, name:str, dropped:Dict[str, int])->TableFacts:
     "Count what is in a canonical table."
     table, time = CANONICAL[name], _LEADING[name]
@@ -715,7 +738,7 @@ def _facts(db:duckdb.DuckDBPyConnection, name:str, dropped:Dict[str, int])->Tabl
     unknown = tuple(c.name for c in table.columns if c.nullable and not db.execute(f"select count({c.name}) from {name}").fetchall()[0][0])
     return TableFacts(name, rows, str(first.date()) if first else "", str(last.date()) if last else "", words, dict(dropped), unknown)
 
-# %% ../nbs/15_sources.ipynb #c093
+# %% ../nbs/15_sources.ipynb #c095
 def _missing(tables:Dict[str, TableFacts])->dict[str, str]:
     "Feature groups that a source cannot give, and why."
     has = {t for t, f in tables.items() if f.rows}
@@ -728,7 +751,7 @@ def _missing(tables:Dict[str, TableFacts])->dict[str, str]:
     if "payments" not in has: result["payment"] = "the source has no payments towards due dates"
     return result
 
-# %% ../nbs/15_sources.ipynb #c095
+# %% ../nbs/15_sources.ipynb #c097
 @contextmanager
 def _understood(mapping:Mapping, data:Path)->Iterator[tuple[duckdb.DuckDBPyConnection, Report]]:
     "The scratch database with the canonical tables, and the report on them."
@@ -745,13 +768,13 @@ def _understood(mapping:Mapping, data:Path)->Iterator[tuple[duckdb.DuckDBPyConne
         rate = db.execute("select avg(target) from moments").fetchall()[0][0] if "moments" in facts else None
         yield db, Report(mapping.source, mapping.about, files, facts, _unused(mapping, data), _missing(facts), rate)
 
-# %% ../nbs/15_sources.ipynb #c096
+# %% ../nbs/15_sources.ipynb #c098
 def _step(db:duckdb.DuckDBPyConnection, mapping:Mapping, name:str, sql:str)->None:
     try: db.execute(f"create or replace table {_quote(name)} as {sql}")
     except duckdb.IOException: raise
     except duckdb.Error as e: raise _sql_error(e, f"{mapping.where}, steps.{name}", sql) from None
 
-# %% ../nbs/15_sources.ipynb #c097
+# %% ../nbs/15_sources.ipynb #c099
 def _left_alone(mapping:Mapping, file:File, data:Path)->list[str]:
     "Columns of a CSV file that the mapping does not use."
     if file.format != "csv": return []
@@ -759,7 +782,7 @@ def _left_alone(mapping:Mapping, file:File, data:Path)->list[str]:
     with path.open(encoding=file.encoding, newline="") as f: header = next(csv.reader(f, delimiter=file.delimiter), [])
     return [h.strip().lstrip("\ufeff") for h in header if h.strip().lstrip("\ufeff") not in file.columns]
 
-# %% ../nbs/15_sources.ipynb #c098
+# %% ../nbs/15_sources.ipynb #c100
 def _unused(mapping:Mapping, data:Path)->dict[str, str]:
     "Files of the folder that no table comes from, with the mapping's reason."
     read = {p for f in mapping.files.values() if f.path for p in _paths(f, data, mapping.where)}
@@ -767,7 +790,7 @@ def _unused(mapping:Mapping, data:Path)->dict[str, str]:
     left = (p for p in sorted(data.iterdir()) if p.is_file() and p not in read and p.name not in asked and p.suffix != ".md")
     return {p.name: mapping.unused.get(p.name, "the mapping does not mention it") for p in left}
 
-# %% ../nbs/15_sources.ipynb #c099
+# %% ../nbs/15_sources.ipynb #c101
 def check(
     mapping:Mapping|Path|str, # a mapping, its file, or the name of a shipped one
     data:Path|str,            # the folder with the files
@@ -778,7 +801,7 @@ def check(
         for part in schema.ranges(report.tables["customers"].rows, 10_000): _frames(db, mapping, part)
     return report
 
-# %% ../nbs/15_sources.ipynb #c100
+# %% ../nbs/15_sources.ipynb #c102
 def ingest(
     mapping:Mapping|Path|str, # a mapping, its file, or the name of a shipped one
     data:Path|str,            # the folder with the files
@@ -795,25 +818,25 @@ def ingest(
         if "moments" not in mapping.tables: shutil.rmtree(Path(folder)/"moments", ignore_errors=True)
     return report
 
-# %% ../nbs/15_sources.ipynb #c101
+# %% ../nbs/15_sources.ipynb #c103
 def _tables(mapping:Mapping)->list[schema.Table]:
     "What is written: the five tables, empty ones too, and the moments if there are any."
     return [*schema.TABLES.values(), *([schema.MOMENTS] if "moments" in mapping.tables else [])]
 
-# %% ../nbs/15_sources.ipynb #c102
+# %% ../nbs/15_sources.ipynb #c104
 def _frames(db:duckdb.DuckDBPyConnection, mapping:Mapping, part:schema.Part)->dict[str, pd.DataFrame]:
     "One part of every table, as its contract wants it."
     frames = {t.name: _part(db, t, part, t.name in mapping.tables) for t in _tables(mapping)}
     return {name: schema.validate(CANONICAL[name], frame, f"{mapping.where}, tables.{name}") for name, frame in frames.items()}
 
-# %% ../nbs/15_sources.ipynb #c103
+# %% ../nbs/15_sources.ipynb #c105
 def _part(db:duckdb.DuckDBPyConnection, table:schema.Table, part:schema.Part, there:bool)->pd.DataFrame:
     "One part of a canonical table, in the types of its contract."
     select = f"select * from {table.name} where customer_id >= {part.low} and customer_id < {part.high} order by {_ORDER[table.name]}"
     frame = db.execute(select).df() if there else pd.DataFrame({c.name: [] for c in table.columns})
     return pd.DataFrame({c.name: _as_kind(frame[c.name], c) for c in table.columns})
 
-# %% ../nbs/15_sources.ipynb #c104
+# %% ../nbs/15_sources.ipynb #c106
 def _as_kind(values:pd.Series, column:schema.Column)->pd.Series:
     "A column in the type its contract asks for."
     if column.words: return pd.Series(pd.Categorical(values, categories=list(column.words)))

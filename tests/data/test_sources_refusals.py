@@ -67,7 +67,19 @@ MAPPINGS = {
     "a comma": (("joined_on: first - 100", "joined_on: greatest(first, first)"), ("tables.customers.columns", "quotes")),
     "without obligations": (("  obligations:", "  accounts:"), ("tables.accounts", "unknown key")),
     "dues that repeat": (("obligation: number, instalment: 1, kind", "obligation: name, instalment: 1, kind"), ("tables.obligations", "must be unique", "Anna")),
+    "a time with a zone that repeats": (("{customer: name, joined_on", "{customer: now(), joined_on"), ("tables.customers", "must be unique", "(2 rows)")),
     "announced too late": (("due - 30", "due + 30"), ("tables.obligations", "announced", "2024-03-02")),
+    "a number for a time": (("paid_at: paid", "paid_at: number"), ("tables.payments.columns.paid_at", "a time of the years 1900 to 2100", "'1'", "correct")),
+    "a time for a number": (("instalment: 1, paid_at", "instalment: due, paid_at"), ("tables.payments.columns.instalment", "'2024-02-01'", "correct")),
+    "codes that are numbers": (("{KR: loan, HY: mortgage}", "{KR: 1, HY: 2}"), ("tables.obligations.columns.kind", "'1'", "known: loan")),
+    "a currency that is a number": (("currency: money}", "currency: number}"), ("tables.obligations.columns.currency", "'1'", "known: GBP")),
+    "a text that is no number": (("amount: sum}", "amount: cast(name as integer)}"), ("tables.payments.columns.amount", "'Anna'", "correct the SQL")),
+    "no path": (("path: book.csv", "path: ''"), ("files.book", "path '' names no file", "data folder")),
+    "a path of dots": (("path: book.csv", "path: [book.csv, .]"), ("files.book", "path '.' names no file")),
+    "a path of glued stars": (("path: book.csv", "path: bo**ok.csv"), ("files.book", "names no file")),
+    "an SQL word": (("due_on: due,", "due_on: order,"), ("tables.obligations.columns.due_on", "SQL word", "double quotes", """'"order"'""")),
+    "an SQL word in a step": (("tables:", "steps: {late: select group from book}\ntables:"), ("steps.late", "SQL word", "double quotes")),
+    "data in its place": ((MAPPING, BOOK), ("small.yaml: this is no mapping file: it begins 'number,name,due", "…\n  to fix: give a mapping file", "--data")),
     "nobody left": (("group by name)", "where false group by name)"), ("tables.customers", "no customer is left")),
 }
 
@@ -145,7 +157,22 @@ def test_a_fault_in_a_mapping_is_refused_with_the_nearest_name(fault:str, tmp_pa
     for action in (sources.check, lambda mapping, data: sources.ingest(mapping, data, tmp_path/"raw", BASE)):
         with pytest.raises(PredelinquencyError) as told: action(bank(tmp_path, MAPPING.replace(*change)), tmp_path)
         assert [w for w in words if w not in str(told.value)] == []
+        assert told.value.remedy and len(told.value.problem) < 300
     assert untouched(tmp_path, {"book.csv"})
+
+
+def test_ids_and_amounts_beyond_64_bits_do_not_break_the_reading(tmp_path:Path):
+    large = MAPPING.replace("obligation: number", "obligation: number + 99999999999999999999")
+    assert sources.check(bank(tmp_path, large), tmp_path).tables["payments"].rows == 2
+    with pytest.raises(SchemaError, match=r"tables\.payments\.columns\.amount: amount must be an amount"):
+        sources.check(bank(tmp_path, MAPPING.replace("amount: sum}", "amount: 1e20}")), tmp_path)
+
+
+@pytest.mark.parametrize("part, where", [("_check_column", "tables.customers.columns.customer"), ("_complete", "tables.customers")])
+def test_whatever_the_database_says_of_a_column_names_the_place(part:str, where:str, tmp_path:Path, monkeypatch:pytest.MonkeyPatch):
+    monkeypatch.setattr(sources, part, lambda db, *_: db.execute("select cast('x' as integer)"))
+    with pytest.raises(SchemaError, match="a type that does not fit") as told: sources.check(bank(tmp_path), tmp_path)
+    assert told.value.where == f"small.yaml, {where}" and "cast(" in told.value.remedy
 
 
 def test_a_missing_file_and_a_missing_folder_are_named(tmp_path:Path):
