@@ -42,7 +42,7 @@ class Absent:
 # %% ../../nbs/39_model.pack.ipynb #c007
 FILES = dict(metrics="metrics.json", model="manifest.json", source="the report of the first stage", train="train.json", featurize="featurize.json",
              explain="explain.json", decide="decide.json", pack="params.yaml, section pack", period="the predictions", lineage="the files on disk",
-             final="final.jsonl, the log of the final hold-out", recipe="recipe.json of the simulated world")
+             final="final.jsonl, the log of the final hold-out")
 
 # %% ../../nbs/39_model.pack.ipynb #c008
 def lookup(
@@ -600,7 +600,7 @@ OWN = ("assumption", "expert", "prototype") # first words of a source that nobod
 
 def _bands(files:Mapping[str, Any])->dict[str, Any]:
     "The bands that the world was held against: how many have a published source, and all of them as a table."
-    known, obtained = lookup(files, "recipe.bands"), lookup(files, "source.marginals")
+    known, obtained = lookup(files, "source.calibration"), lookup(files, "source.marginals")
     if isinstance(known, Absent) or isinstance(obtained, Absent): return dict(count=0, published=0, table="")
     values = {b["name"]: Absent("not measured") if obtained.get(b["name"]) is None else obtained[b["name"]] for b in known}
     rows = {plain(b["name"].replace("_", " ")): [said(values[b["name"]]), f"{said(b['low'])} to {said(b['high'])}", plain(b["unit"]), plain(b["source"])] for b in known}
@@ -711,6 +711,4 @@ def gathered(
     outs: list[Path|str] = [model, upstream["train"]["report"], upstream["evaluate"]["metrics"]]
     hashes = lineage(upstream["simulate"]["raw"], upstream["featurize"]["features"], manifest, lock, outs)
     last = final.told(Path(upstream["evaluate"]["metrics"]).with_name(final.LOG), manifest["version"], "marginals" in read.get("source", {}))
-    recipe = upstream["simulate"].get("recipe")
-    if recipe: read["recipe"] = dict(bands=json.loads(Path(recipe).read_text())["simulate"]["calibration"])
     return read | dict(model=about_model(manifest), pack=asdict(section), period=period(model/"predictions.parquet", section.expiry_months), lineage=hashes, final=last)

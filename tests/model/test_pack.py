@@ -302,7 +302,8 @@ def test_a_source_judged_in_folds_gets_the_true_reason_and_what_was_measured_els
 
 
 def test_bands_are_shown_with_their_sources_and_only_published_ones_are_called_so():
-    told = files() | dict(recipe=dict(bands=[dict(name="self_cure_30d", low=.5, high=.7, unit="share", source="expert memory"), dict(name="spend_food", low=.1, high=.17, unit="share", source="BLS CEX: 12.9 %")]))
+    told = files()
+    told["source"]["calibration"] = [dict(name="self_cure_30d", low=.5, high=.7, unit="share", source="expert memory"), dict(name="spend_food", low=.1, high=.17, unit="share", source="BLS CEX: 12.9 %")]
     assert "| self cure 30d | 0.66 | 0.5 to 0.7 | share | expert memory |" in text(told) and "1 of the bands come from a published source" in text(told)
     assert "ublished band" not in text(files())
 
