@@ -7,7 +7,7 @@ __all__ = ['Record', 'KINDS', 'METADATA', 'TABLES', 'REVISION', 'VERSION_TABLE',
            'feature_hash', 'Kind', 'Moment', 'Day', 'revision', 'migrate', 'differences', 'Ledger', 'contact']
 
 # %% ../nbs/03_store.ipynb #c003
-import hashlib, json, math, operator
+import hashlib, json, math, operator, sqlite3, time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
@@ -225,14 +225,25 @@ def _prepare_sqlite(connection:Any, _:Any)->None:
     "Pragmas belong to a connection: wait for other writers, keep references, survive a power cut."
     connection.isolation_level = None # transactions are begun by `_begin`, not by the driver
     # pages of 16 KiB: of the usual 4 KiB, each row with its reasons would fill one and waste most of it
-    for pragma in ("busy_timeout=60000", "page_size=16384", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"): connection.execute(f"PRAGMA {pragma}").close()
+    for pragma in ("busy_timeout=60000", "page_size=16384"): connection.execute(f"PRAGMA {pragma}").close()
+    _to_wal(connection)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"): connection.execute(f"PRAGMA {pragma}").close()
 
 # %% ../nbs/03_store.ipynb #c045
+def _to_wal(connection:Any)->None:
+    "Turn a new file to a write-ahead log. Of several who open it at once SQLite lets one do so and tells the others `locked` without waiting, whatever the timeout: they ask again, for a minute."
+    for left in range(3_000, -1, -1):
+        try: return connection.execute("PRAGMA journal_mode=WAL").close()
+        except sqlite3.OperationalError as e:
+            if "locked" not in str(e) or not left: raise
+        time.sleep(.02)
+
+# %% ../nbs/03_store.ipynb #c046
 def _begin(connection:Any)->None:
     "A writer takes the lock at once: two that both read first could otherwise not both go on."
     connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writing") else "BEGIN")
 
-# %% ../nbs/03_store.ipynb #c046
+# %% ../nbs/03_store.ipynb #c047
 def _engine(url:str)->sa.Engine:
     address = _address(url)
     if address.get_backend_name() == "postgresql":
@@ -245,7 +256,7 @@ def _engine(url:str)->sa.Engine:
     sa.event.listen(engine, "begin", _begin)
     return engine
 
-# %% ../nbs/03_store.ipynb #c049
+# %% ../nbs/03_store.ipynb #c050
 def _said(error:Exception)->tuple[str, str]: # the problem, and the remedy
     "What a database's complaint means."
     cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
@@ -259,7 +270,7 @@ def _said(error:Exception)->tuple[str, str]: # the problem, and the remedy
     found = next((answer for sign, answer in known.items() if sign in cause.lower()), None)
     return found or (f"the database refused: {cause}", "check the address, that it can be reached, and the rights on it")
 
-# %% ../nbs/03_store.ipynb #c050
+# %% ../nbs/03_store.ipynb #c051
 @contextmanager
 def _refusing(engine:sa.Engine)->Iterator[None]:
     "Complaints of the database as a `StoreError`."
@@ -268,17 +279,17 @@ def _refusing(engine:sa.Engine)->Iterator[None]:
         problem, remedy = _said(e)
         raise StoreError(problem, where=engine.url.render_as_string(hide_password=True), remedy=remedy) from None
 
-# %% ../nbs/03_store.ipynb #c051
+# %% ../nbs/03_store.ipynb #c052
 @contextmanager
 def _writing(engine:sa.Engine)->Iterator[sa.Connection]:
     "One transaction: all of it or nothing."
     with _refusing(engine), engine.execution_options(writing=True).begin() as connection: yield connection
 
-# %% ../nbs/03_store.ipynb #c053
+# %% ../nbs/03_store.ipynb #c054
 REVISION = "0001"                 # the newest migration: what this version reads and writes
 VERSION_TABLE = "ledger_version"  # of its own name, because MLflow keeps an `alembic_version` where both share a database
 
-# %% ../nbs/03_store.ipynb #c054
+# %% ../nbs/03_store.ipynb #c055
 def revision(
     engine:sa.Engine, # of any ledger, also an empty one
 )->str | None:        # None before the first migration
@@ -287,7 +298,7 @@ def revision(
         if not sa.inspect(connection).has_table(VERSION_TABLE): return None
         return connection.execute(sa.select(sa.column("version_num")).select_from(sa.table(VERSION_TABLE))).scalar()
 
-# %% ../nbs/03_store.ipynb #c055
+# %% ../nbs/03_store.ipynb #c056
 def migrate(
     engine:sa.Engine,     # of the ledger
     to:str="head",        # a revision, "head" or "base"; going back refuses to drop a table that holds rows
@@ -304,7 +315,7 @@ def migrate(
         try: (command.downgrade if to == "base" or (to != "head" and to < (revision(engine) or "")) else command.upgrade)(config, to)
         except CommandError as e: raise StoreError(f"there is no way to revision {to}: {e}", remedy="install the version that made this ledger") from None
 
-# %% ../nbs/03_store.ipynb #c056
+# %% ../nbs/03_store.ipynb #c057
 def differences(
     engine:sa.Engine, # of a ledger
 )->list[Any]:         # empty when tables and records agree
@@ -314,13 +325,13 @@ def differences(
     with _refusing(engine), engine.connect() as connection:
         return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True, "version_table": VERSION_TABLE}), METADATA))
 
-# %% ../nbs/03_store.ipynb #c058
+# %% ../nbs/03_store.ipynb #c059
 _CHUNK = 500 # keys in one question; SQLite takes 32,766 values
 
-# %% ../nbs/03_store.ipynb #c059
+# %% ../nbs/03_store.ipynb #c060
 Rows = dict[tuple[Any, ...], dict[str, Any]] # natural key → row
 
-# %% ../nbs/03_store.ipynb #c060
+# %% ../nbs/03_store.ipynb #c061
 def _rows(kind:Kind, records:Iterable[Any], recorded_at:str)->Rows:
     "Plain rows by natural key, in the order of the keys."
     rows: Rows = {}
@@ -330,13 +341,13 @@ def _rows(kind:Kind, records:Iterable[Any], recorded_at:str)->Rows:
         if rows.setdefault(key, row)["fingerprint"] != row["fingerprint"]: raise _contradiction(kind, [key], "the batch")
     return dict(sorted(rows.items()))
 
-# %% ../nbs/03_store.ipynb #c061
+# %% ../nbs/03_store.ipynb #c062
 def _contradiction(kind:Kind, keys:Sequence[tuple[Any, ...]], where:str)->StoreError:
     first = "; ".join(", ".join(f"{c}={v}" for c, v in zip(kind.key, key, strict=True)) for key in keys[:3])
     return StoreError(f"{len(keys)} of the rows differ from one that {where} already holds under the same key: {first}", where=kind.table,
                       remedy="a ledger is never corrected: append what is true now under its own moment")
 
-# %% ../nbs/03_store.ipynb #c062
+# %% ../nbs/03_store.ipynb #c063
 def _held(connection:sa.Connection, kind:Kind, keys:Sequence[tuple[Any, ...]])->dict[tuple[Any, ...], str]: # key → fingerprint
     "Which of these keys are there already."
     table, held = TABLES[kind.record], {}
@@ -346,7 +357,7 @@ def _held(connection:sa.Connection, kind:Kind, keys:Sequence[tuple[Any, ...]])->
         held.update({tuple(row[:-1]): row[-1] for row in found})
     return held
 
-# %% ../nbs/03_store.ipynb #c063
+# %% ../nbs/03_store.ipynb #c064
 def _append(connection:sa.Connection, kind:Kind, rows:Rows)->int: # rows added
     "Add what is new, pass over what is there, refuse what contradicts."
     def check()->set[tuple[Any, ...]]:
@@ -360,7 +371,7 @@ def _append(connection:sa.Connection, kind:Kind, rows:Rows)->int: # rows added
     if added < len(fresh): check() # another writer came in between: what it wrote must say the same
     return added
 
-# %% ../nbs/03_store.ipynb #c065
+# %% ../nbs/03_store.ipynb #c066
 def _bound(kind:Kind, value:Any)->str:
     "A bound on the column that orders a kind; a day stands for its first moment in UTC."
     moment = _shape(kind.record)[kind.when][0] == "moment"
@@ -369,7 +380,7 @@ def _bound(kind:Kind, value:Any)->str:
         return (_moment if moment else _day)(value)
     except ValueError as e: raise StoreError(f"{value!r} {e}", where=kind.table) from None
 
-# %% ../nbs/03_store.ipynb #c066
+# %% ../nbs/03_store.ipynb #c067
 def _ask(kind:Kind, customer:int|None, since:Any, until:Any, *columns:str)->sa.Select[Any]:
     "Some rows of a kind, in the order of time."
     table = TABLES[kind.record]
@@ -379,7 +390,7 @@ def _ask(kind:Kind, customer:int|None, since:Any, until:Any, *columns:str)->sa.S
     if until is not None: ask = ask.where(table.c[kind.when] < _bound(kind, until))
     return ask
 
-# %% ../nbs/03_store.ipynb #c067
+# %% ../nbs/03_store.ipynb #c068
 def _reaching(ask:sa.Select[Any])->sa.Select[Any]:
     "Of contacts: those that reached the customer or still will, each by its last step."
     now, later = TABLES[Contact], TABLES[Contact].alias("later")
@@ -387,12 +398,12 @@ def _reaching(ask:sa.Select[Any])->sa.Select[Any]:
     overtaken = sa.exists().where(later.c.customer_id == now.c.customer_id, later.c.contact_id == now.c.contact_id, step(later) > step(now))
     return ask.where(now.c.state.in_(("queued", "sent")), ~overtaken)
 
-# %% ../nbs/03_store.ipynb #c068
+# %% ../nbs/03_store.ipynb #c069
 def _kind(record:type)->Kind:
     if record not in KINDS: raise StoreError(f"the ledger keeps no {getattr(record, '__name__', record)!s}", remedy=f"it keeps {', '.join(r.__name__ for r in KINDS)}")
     return KINDS[record]
 
-# %% ../nbs/03_store.ipynb #c070
+# %% ../nbs/03_store.ipynb #c071
 class Ledger:
     "Everything that was said, done and learnt about customers; it only grows."
     def __init__(self, engine:sa.Engine): self.engine = engine
@@ -461,7 +472,7 @@ class Ledger:
     def _records(self, record:type[Record], ask:sa.Select[Any])->list[Record]:
         with _refusing(self.engine), self.engine.connect() as connection: return [restore(record, dict(row)) for row in connection.execute(ask).mappings()]
 
-# %% ../nbs/03_store.ipynb #c077
+# %% ../nbs/03_store.ipynb #c078
 def contact(
     decision:Decision,    # what was decided
     state:str="queued",   # one of `CONTACT_STATES`

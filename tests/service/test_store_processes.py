@@ -1,6 +1,7 @@
 """Several processes on one ledger lose nothing, and one that dies leaves whole batches."""
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from records import AT, score
 
+from predelinquency import store
 from predelinquency.core import StoreError
 from predelinquency.schema import Score
 from predelinquency.store import Ledger, _writing
@@ -46,6 +48,26 @@ def test_processes_that_open_a_new_ledger_at_once_all_get_it(ledger_url:str)->No
     said = together([start(ledger_url, "print(ledger.append([score(customer_id=int(sys.argv[3]))], AT))", i) for i in range(3)])
     assert said == ["1\n"] * 3
     with Ledger.open(ledger_url) as ledger: assert [s.customer_id for s in ledger.of(Score)] == [0, 1, 2]
+
+
+def test_a_new_file_that_another_turns_at_this_moment_is_asked_for_again(tmp_path:Path, monkeypatch:pytest.MonkeyPatch)->None:
+    other, waits = sqlite3.connect(tmp_path/"ledger.db", isolation_level=None), []
+    other.execute("BEGIN EXCLUSIVE")
+    def wait(seconds:float)->None:
+        waits.append(seconds)
+        if len(waits) == 3: other.execute("COMMIT")
+    monkeypatch.setattr(store.time, "sleep", wait)
+    opened = sqlite3.connect(tmp_path/"ledger.db", timeout=0)
+    store._to_wal(opened)
+    assert len(waits) == 3 and opened.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_file_that_stays_locked_is_refused_after_a_minute(tmp_path:Path, monkeypatch:pytest.MonkeyPatch)->None:
+    other, waits = sqlite3.connect(tmp_path/"ledger.db", isolation_level=None), []
+    other.execute("BEGIN EXCLUSIVE")
+    monkeypatch.setattr(store.time, "sleep", waits.append)
+    with pytest.raises(sqlite3.OperationalError, match="locked"): store._to_wal(sqlite3.connect(tmp_path/"ledger.db", timeout=0))
+    assert sum(waits) == pytest.approx(60)
 
 
 def test_two_writers_with_overlapping_batches_lose_nothing_and_double_nothing(ledger_url:str)->None:
