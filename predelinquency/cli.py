@@ -754,7 +754,8 @@ def check_ledger(
 def findings(
     project:Path=Path("."), # the project's folder
 )->Iterator[Finding]:
-    "All checks, the cheap ones first."
+    "All checks, the cheap ones first; refused where there is no project."
+    pipeline.graph(project)
     yield check_python()
     yield check_environment(project)
     yield check_disk(project)

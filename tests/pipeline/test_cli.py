@@ -330,6 +330,11 @@ def test_the_doctor_tells_which_results_are_missing(project, trained, tmp_path):
         assert "simulate" in cli.check_results(tmp_path).found and "make run" in cli.check_results(tmp_path).remedy
 
 
+def test_the_doctor_is_asked_in_the_project_s_folder(tmp_path):
+    with chdir(tmp_path): done = CliRunner().invoke(cli.app, ["doctor"], env=PLAIN)
+    assert done.exit_code == 1 and "there is no pipeline.yaml here" in done.stderr and "run it in the project's folder" in done.stderr
+
+
 def test_the_doctor_ends_with_one_when_something_must_be_mended(typed, monkeypatch):
     monkeypatch.setattr(cli, "check_python", lambda: cli.Finding("Python", False, "3.9", "install a newer one"))
     done = typed("doctor")
