@@ -22,11 +22,12 @@ from statistics import median
 
 import numpy as np
 import pandas as pd
-
-from predelinquency import params, schema
-from predelinquency.features import catalogue, offline
+from predelinquency.features import catalogue, measures, offline
+from predelinquency.features import events as features_events
+from predelinquency.ground.schema import CATEGORY_GROUP, TARGET_KINDS
 from predelinquency.model import labels
-from predelinquency.schema import CATEGORY_GROUP, TARGET_KINDS
+
+from predelinquency.ground import disk, params
 
 EIGHTEEN = ["cash_withdrawals_14d", "incomes_30d", "failed_debits_30d", "movements_30d", "savings_draws_30d", "bnpl_count_60d", "dear_credits_60d",
             "gambling_count_60d", "failed_debits_90d", "charge_count_90d", "incomes_90d", "failed_debits_180d", "income_pace_30d_180d", "discretionary_pace_30d_180d",
@@ -214,7 +215,7 @@ LOOPS = "pay_delay_3", "main_payer_silent_days", "projected_low_15_28d_over_due_
 
 def by_rule(importance):
     "The representative 18 of a model: the groups' shares by largest remainder, within each those on which the model leans most."
-    sizes = pd.Series([f.group for f in catalogue.CATALOGUE]).value_counts()[list(catalogue.GROUPS)] * 18 / len(catalogue.CATALOGUE)
+    sizes = pd.Series([f.group for f in catalogue.CATALOGUE]).value_counts()[list(measures.GROUPS)] * 18 / len(catalogue.CATALOGUE)
     shares = np.floor(sizes).astype(int)
     shares[(sizes - shares).nlargest(18 - shares.sum()).index] += 1
     ranked = [n for n in sorted(importance, key=importance.get, reverse=True) if n in catalogue.BY_NAME and n not in LOOPS]
@@ -222,7 +223,7 @@ def by_rule(importance):
 
 
 def small_world(customers):
-    from predelinquency.simulate import world
+    from predelinquency.world import world
     folder = tempfile.mkdtemp()
     world.simulate(params.load("params.yaml", {"simulate.customers": customers, "base.customers_per_part": customers}), folder + "/raw", folder + "/truth", progress=False)
     return folder + "/raw"
@@ -246,9 +247,9 @@ def main():
     asked = parser.parse_args()
     raw = asked.raw or small_world(asked.customers)
     base = params.load("params.yaml").base
-    part = schema.parts(raw, "customers")[0]
-    spine = labels.spine(schema.read(raw, "customers", part), schema.read(raw, "accounts", part), base, 7)
-    decode, _ = cpu(lambda: [schema.read_arrow(raw, n, part, c) for n, c in offline.NEEDS.items()], asked.repeat)
+    part = disk.parts(raw, "customers")[0]
+    spine = labels.spine(disk.read(raw, "customers", part), disk.read(raw, "accounts", part), base, 7)
+    decode, _ = cpu(lambda: [disk.read_arrow(raw, n, part, c) for n, c in features_events.NEEDS.items()], asked.repeat)
     whole, _ = cpu(lambda: offline.panel(offline.read_tables(raw, part), spine), asked.repeat)
     tables = offline.read_tables(raw, part)
     chosen, leading = ([catalogue.BY_NAME[n] for n in names] for names in (EIGHTEEN, REPRESENTATIVE))

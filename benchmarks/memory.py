@@ -23,10 +23,10 @@ def peak(stage:str, root:str, customers:int)->float:
 
 
 def main()->None:
-    from predelinquency import pipeline
+    from predelinquency.ops import stages
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--customers", type=int, nargs="+", default=[10_000, 30_000], help="how many, in each run")
-    sizes, way = sorted(parser.parse_args().customers), pipeline.way(pipeline.graph(PROJECT))
+    sizes, way = sorted(parser.parse_args().customers), stages.way(stages.graph(PROJECT))
     found: dict[int, list[float]] = {}
     for customers in sizes:
         with tempfile.TemporaryDirectory() as root: found[customers] = [peak(stage, root, customers) for stage in way]

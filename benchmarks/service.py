@@ -128,16 +128,18 @@ def http(method, path, body=b""):
 
 def requests(root, many):
     "Histories of customers of a results folder, as they would be sent."
-    from predelinquency import schema, service
-    part, found = schema.parts(root / "raw", "customers")[0], []
+    from predelinquency.service import scoring, wire
+
+    from predelinquency.ground import disk
+    part, found = disk.parts(root / "raw", "customers")[0], []
     names = [n for n in ("customers", "transactions", "obligations", "payments", "accounts", "preferences", "circumstances", "contacts") if (root / "raw" / n).is_dir()]
-    tables = {n: schema.read(root / "raw", n, part) for n in names}
+    tables = {n: disk.read(root / "raw", n, part) for n in names}
     as_of = str((tables["transactions"].arrived_at.max() + np.timedelta64(1, "D")).date())
     sizes = []
     for customer in tables["customers"].customer_id:
         rows = {n: t[t.customer_id == customer] for n, t in tables.items()}
-        body = json.dumps(service.request(rows, as_of), separators=(",", ":")).encode()
-        if len(body) <= service.SINGLE_BYTES:
+        body = json.dumps(scoring.request(rows, as_of), separators=(",", ":")).encode()
+        if len(body) <= wire.SINGLE_BYTES:
             found.append(http("POST", "/v1/score", body))
             sizes.append((len(rows["transactions"]), len(body)))
         if len(found) == many: break
@@ -168,20 +170,21 @@ def main():
     parser.add_argument("--job", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.job: return asking(json.loads(asked.job))
-    from predelinquency import service
+    from predelinquency.service import bento as service_bento
+    from predelinquency.service import http as service_http
     bento = asked.root / "bento"
     bodies, (transactions, size) = requests(asked.root, asked.customers)
     with tempfile.TemporaryDirectory() as scratch:
         folder, rows = Path(scratch), []
-        environ = service.environment(folder / "home", asked.workers, None if bento.is_dir() else asked.root / "model") | {service.KEY: KEY}
+        environ = service_bento.environment(folder / "home", asked.workers, None if bento.is_dir() else asked.root / "model") | {service_http.KEY: KEY}
         (folder / "plain.py").write_text(PLAIN)
         ports = free_port(), free_port()
-        commands = (service.command(bento if bento.is_dir() else None, "127.0.0.1", ports[0]),
+        commands = (service_bento.command(bento if bento.is_dir() else None, "127.0.0.1", ports[0]),
                     [sys.executable, str(folder / "plain.py"), str(ports[1]), str(asked.workers)])
         with (folder / "log").open("w") as log: servers = [subprocess.Popen(c, env=environ, stdout=log, stderr=log, start_new_session=True) for c in commands]
         try:
             for server, port in zip(servers, ports, strict=True):
-                if not service.wait(f"http://127.0.0.1:{port}", server, 300): raise SystemExit((folder / "log").read_text())
+                if not service_bento.wait(f"http://127.0.0.1:{port}", server, 300): raise SystemExit((folder / "log").read_text())
             time.sleep(3) # the other workers
             load = os.getloadavg()[0]
             rows.append(measure("score, the Bento", ports[0], servers[0], bodies, asked, folder))
@@ -189,7 +192,7 @@ def main():
             rows.append(measure("empty route, plain FastAPI", ports[1], servers[1], [http("GET", "/")], asked, folder))
         finally:
             for server in servers:
-                service.stop(server)
+                service_bento.stop(server)
                 with contextlib.suppress(ProcessLookupError): os.killpg(server.pid, signal.SIGKILL) # what the plain one forked
     print(f"{asked.workers} workers on {os.cpu_count()} cores, load before {load:.1f}; {len(bodies)} customers, median {transactions:.0f} transactions and {size / 1024:.0f} KiB a request; {'Bento' if bento.is_dir() else 'source'}")
     print(f"{'':30}{'at ' + format(asked.rate, '.0f') + '/s: p50 ms':>18}{'p99 ms':>9}{'worst ms':>10}{'at most, answers/s':>21}{'not 200':>9}{'CPU ms an answer: server':>26}{'asking':>8}{'cores used':>12}{'of all, answers/s':>19}")

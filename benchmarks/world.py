@@ -22,7 +22,7 @@ GOLDEN = 0x9E3779B97F4A7C15
 
 
 def settings(customers, part):
-    from predelinquency import params
+    from predelinquency.ground import params
     return params.load(PROJECT/"params.yaml", {"simulate.customers": customers, "base.customers_per_part": part})
 
 
@@ -35,16 +35,17 @@ def cpu(action):
 
 def fast(customers, repeat):
     "CPU of making and writing the world, of writing alone, and how many transactions it has."
-    from predelinquency import schema
-    from predelinquency.simulate import world
+    from predelinquency.world import world
+
+    from predelinquency.ground import disk, schema
     p = settings(customers, 1000)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         tables = [(root/"raw", t) for t in (*schema.TABLES.values(), *world.contacts.BESIDE)] + [(root/"truth", t) for t in world.TRUTH]
         world.simulate(settings(10, 10), root/"raw", root/"truth", progress=False) # compiles
         whole = [cpu(lambda: world.simulate(p, root/"raw", root/"truth", progress=False)) for _ in range(repeat)]
-        frames = [(t, part, schema.read(where, t.name, part)) for where, t in tables for part in schema.parts(where, t.name)]
-        write = [cpu(lambda: [schema._write_file(t, frame, root/"copy"/t.name/part.file) for t, part, frame in frames]) for _ in range(repeat)]
+        frames = [(t, part, disk.read(where, t.name, part)) for where, t in tables for part in disk.parts(where, t.name)]
+        write = [cpu(lambda: [disk._write_file(t, frame, root/"copy"/t.name/part.file) for t, part, frame in frames]) for _ in range(repeat)]
         count = sum(len(frame) for t, _, frame in frames if t.name == "transactions")
         files = sorted(f.relative_to(root) for where in ("raw", "truth") for f in (root/where).rglob("*.parquet"))
         if any((root/f).read_bytes() != (root/"copy"/Path(*f.parts[1:])).read_bytes() for f in files): raise SystemExit("what is written alone is not what the world writes")
@@ -82,19 +83,19 @@ def plain(customers):
     "Transactions and CPU seconds of the uncompiled loop; runs in a process where compilation is off."
     import numpy as np
 
-    from predelinquency import core
+    from predelinquency.ground import core
     plain_draws(core, np)
-    from predelinquency.simulate import cashflow, personas, stress, world
+    from predelinquency.world import contracts, money, personas, stress, world
     p = settings(customers, customers)
     days, matrices = [int(d) for d in world.days_of(p)], (personas.persona_matrix(), personas.spending_matrix(), stress.stress_matrix())
     count, total = 0, 0.0
     for customer in range(customers):
         began = time.process_time()
-        t, s = ordinary(np.zeros(1, personas.PERSON)[0]), ordinary(np.zeros(1, cashflow.LIFE)[0])
-        log = np.zeros((12_000, cashflow.LOG_WIDTH), np.int64)
+        t, s = ordinary(np.zeros(1, personas.PERSON)[0]), ordinary(np.zeros(1, money.LIFE)[0])
+        log = np.zeros((12_000, money.LOG_WIDTH), np.int64)
         personas.birth(t, p.base.seed, customer, matrices[0], matrices[1], p.simulate.hidden_share)
         t.visible_from, t.lag_ms = world.arrive_here(t, days[1], days[3]), p.base.arrival_lag_days * core.DAY_MS
-        cashflow.begin(s, t, matrices[0], matrices[1], days[0])
+        contracts.begin(s, t, matrices[0], matrices[1], days[0])
         world.live(s, t, log, matrices[1], matrices[2], days[0], days[2])
         total += time.process_time() - began
         count += s.seq

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from predelinquency.ops import stages
 
-from predelinquency import params, pipeline
+from predelinquency.ground import params
 
 PROJECT = Path(__file__).parent.parent
 CUSTOMERS = 300
@@ -52,7 +53,7 @@ def settings()->params.Params:
 def world(once:Callable[..., Path], settings:params.Params)->Path:
     "A folder with `raw` and `truth` of a small world. Read only."
     def make(folder:Path)->None:
-        from predelinquency.simulate import world
+        from predelinquency.world import world
         world.simulate(settings, folder/"raw", folder/"truth", progress=False)
     return once("world", make)
 
@@ -63,7 +64,7 @@ def trained(once:Callable[..., Path])->Path:
     def make(folder:Path)->None:
         changes = {"simulate.customers": CUSTOMERS, "base.customers_per_part": 100, "evaluate.bootstrap": 50, "prove.rows": 60, "prove.replays": 100,
                    "prove.pairs": 60, "prove.pair_replays": 100, "prove.seeds": 2, "prove.bootstrap": 20}
-        for name in pipeline.way(pipeline.graph(PROJECT)): pipeline.run(name, folder, changes, PROJECT)
+        for name in stages.way(stages.graph(PROJECT)): stages.run(name, folder, changes, PROJECT)
     return once("trained", make)
 
 

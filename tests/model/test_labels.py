@@ -2,10 +2,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from tables import asked, base, dues, payments, people, times
-
-from predelinquency.core import SchemaError
+from predelinquency.ground.core import SchemaError
 from predelinquency.model import labels as lb
+from tables import asked, base, dues, payments, people, times
 
 NOBODY_PAID = payments()
 

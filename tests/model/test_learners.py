@@ -1,11 +1,10 @@
 "Both boosters, the scorecard and the committee behind one interface."
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
-from signal_rows import NAMES, SIGNS, matrix, settings
-
-from predelinquency.core import ParamsError, SchemaError
+from predelinquency.ground.core import ParamsError, SchemaError
 from predelinquency.model import learners
+from signal_rows import NAMES, SIGNS, matrix, settings
+from sklearn.metrics import roc_auc_score
 
 X, Y = matrix(5000)
 STOP = (X[3000:4000], Y[3000:4000])

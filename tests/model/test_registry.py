@@ -2,11 +2,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from predelinquency.ground.core import StoreError
+from predelinquency.model import calibrate, champion, learners, registry, train
 from signal_rows import NAMES, SIGNS, TRAIN, few
 from tables import base
-
-from predelinquency.core import StoreError
-from predelinquency.model import learners, registry, train
 
 
 @pytest.fixture(autouse=True)
@@ -17,10 +16,10 @@ def model(folder, seed=1):
     "A trained model folder."
     rows = few()
     fits = {n: learners.fit(n, rows.x, rows.y, NAMES, TRAIN, SIGNS, seed) for n in train.BOOSTERS}
-    numbers = {n: train.calibrate(learners.predict_margin(f, rows.x), rows.y, 50) for n, f in fits.items()}
-    about = train.manifest(fits, "xgboost", "lightgbm", numbers, .2, {"train": rows}, base(), TRAIN, {"panel": "00ff"})
-    scores = dict.fromkeys(("probability", "margin", *train.BASELINES, "challenger"), .5)
-    return train.save(folder, fits, about, train.predictions(rows.labels, pd.DataFrame(scores, index=range(len(rows.y))), "test"))
+    numbers = {n: calibrate.calibrate(learners.predict_margin(f, rows.x), rows.y, 50) for n, f in fits.items()}
+    about = champion.manifest(fits, "xgboost", "lightgbm", numbers, .2, {"train": rows}, base(), TRAIN, {"panel": "00ff"})
+    scores = dict.fromkeys(("probability", "margin", *champion.BASELINES, "challenger"), .5)
+    return champion.save(folder, fits, about, champion.predictions(rows.labels, pd.DataFrame(scores, index=range(len(rows.y))), "test"))
 
 
 def test_the_champion_comes_back_by_its_alias_and_predicts_the_same(tmp_path):
@@ -73,9 +72,9 @@ def test_without_a_champion_the_stage_is_named(tmp_path):
 def test_a_committee_comes_back_whole(tmp_path):
     rows = few()
     team = train.fit_committee(rows, NAMES, TRAIN, SIGNS, 1)
-    about = train.manifest({"committee": team}, "committee", "committee", {"committee": train.platt(learners.predict_margin(team, rows.x), rows.y)}, .2, {"fold": rows}, base(), TRAIN, {})
-    scores = pd.DataFrame(dict.fromkeys(("probability", "margin", *train.BASELINES, "challenger"), .5), index=range(len(rows.y)))
-    first = train.save(tmp_path/"model", {"committee": team}, about, train.predictions(rows.labels, scores, "fold"))
+    about = champion.manifest({"committee": team}, "committee", "committee", {"committee": calibrate.platt(learners.predict_margin(team, rows.x), rows.y)}, .2, {"fold": rows}, base(), TRAIN, {})
+    scores = pd.DataFrame(dict.fromkeys(("probability", "margin", *champion.BASELINES, "challenger"), .5), index=range(len(rows.y)))
+    first = champion.save(tmp_path/"model", {"committee": team}, about, champion.predictions(rows.labels, scores, "fold"))
     registry.record(tmp_path/"mlflow", tmp_path/"model")
     assert np.array_equal(registry.champion(tmp_path/"mlflow").margin(rows.x), first.margin(rows.x))
 
@@ -84,7 +83,7 @@ def test_the_alias_follows_the_model_folder_back_and_a_registry_that_never_saw_i
     for seed, name in ((1, "one"), (2, "two")):
         model(tmp_path/name, seed)
         registry.record(tmp_path/"mlflow", tmp_path/name)
-    assert registry.champion(tmp_path/"mlflow").version == train.load(tmp_path/"two").version
+    assert registry.champion(tmp_path/"mlflow").version == champion.load(tmp_path/"two").version
     assert registry.point(tmp_path/"mlflow", tmp_path/"one") == "1"
-    assert registry.champion(tmp_path/"mlflow").version == train.load(tmp_path/"one").version and len(registry.history(tmp_path/"mlflow")) == 2
+    assert registry.champion(tmp_path/"mlflow").version == champion.load(tmp_path/"one").version and len(registry.history(tmp_path/"mlflow")) == 2
     assert registry.point(tmp_path/"fresh", tmp_path/"two") == "1"

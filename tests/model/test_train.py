@@ -7,14 +7,17 @@ import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from predelinquency.ground.core import LeakageError, SchemaError
+from predelinquency.judge import baselines
+from predelinquency.model import calibrate, learners, train
+from predelinquency.model import champion as model_champion
+from predelinquency.model import labels as lb
+from predelinquency.model import rows as model_rows
+from predelinquency.model.rows import Rows
 from signal_rows import NAMES, SIGNS, TRAIN, book, few, write
 from tables import base
 
-from predelinquency import schema
-from predelinquency.core import LeakageError, SchemaError
-from predelinquency.model import baselines, learners, train
-from predelinquency.model import labels as lb
-from predelinquency.model.train import Rows
+from predelinquency.ground import schema
 
 
 @pytest.fixture(scope="module")
@@ -26,21 +29,21 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def rows(folder): return train.gather(folder, NAMES, base(), 10**6)
+def rows(folder): return model_rows.gather(folder, NAMES, base(), 10**6)
 
 
 def learn(rows, p=TRAIN):
     "A champion without the rules, which need the catalogue's inputs."
     fits = train.fit_boosters(rows, NAMES, p, SIGNS, 1)
     held = rows["calibrate"].usable()
-    numbers = {n: train.calibrate(learners.predict_margin(f, held.x), held.y, held.onsets) for n, f in fits.items()}
-    return fits, train.manifest(fits, "xgboost", "lightgbm", numbers, .2, rows, base(), p, {"panel": "00"})
+    numbers = {n: calibrate.calibrate(learners.predict_margin(f, held.x), held.y, held.onsets) for n, f in fits.items()}
+    return fits, model_champion.manifest(fits, "xgboost", "lightgbm", numbers, .2, rows, base(), p, {"panel": "00"})
 
 
 def scored(rows, fits, about):
     margin = learners.predict_margin(fits["xgboost"], rows["test"].x)
-    scores = pd.DataFrame(dict(probability=train.probability(margin, about["calibrations"]["xgboost"]), margin=margin)).assign(**dict.fromkeys((*train.BASELINES, "challenger"), np.nan))
-    return train.predictions(rows["test"].labels, scores, "test")
+    scores = pd.DataFrame(dict(probability=calibrate.probability(margin, about["calibrations"]["xgboost"]), margin=margin)).assign(**dict.fromkeys((*model_champion.BASELINES, "challenger"), np.nan))
+    return model_champion.predictions(rows["test"].labels, scores, "test")
 
 
 def test_gathered_rows_carry_their_own_inputs(rows):
@@ -51,7 +54,7 @@ def test_gathered_rows_carry_their_own_inputs(rows):
 
 
 def test_some_splits_are_gathered_as_among_all_of_them(folder, rows):
-    found = train.gather(folder, NAMES, base(), 10**6, ["stop", "train"])
+    found = model_rows.gather(folder, NAMES, base(), 10**6, ["stop", "train"])
     assert list(found) == ["stop", "train"]
     for name, some in found.items(): assert np.array_equal(some.x, rows[name].x, equal_nan=True) and some.labels.equals(rows[name].labels)
 
@@ -61,7 +64,7 @@ def test_of_the_live_rows_only_the_latest_moment_is_scored(rows):
 
 
 def test_a_limit_on_rows_leaves_out_whole_customers(folder, rows):
-    kept = train.gather(folder, NAMES, base(), 2000)["train"].labels
+    kept = model_rows.gather(folder, NAMES, base(), 2000)["train"].labels
     assert 1000 < len(kept) < 3000
     per_customer = kept.groupby("customer_id").size()
     assert (per_customer == rows["train"].labels.groupby("customer_id").size()[per_customer.index]).all()
@@ -74,7 +77,7 @@ def test_a_panel_whose_rows_are_not_the_labels_rows_is_refused(tmp_path):
     write(tmp_path/"other", moved, x)
     (tmp_path/"panel").rename(tmp_path/"gone")
     (tmp_path/"other/panel").rename(tmp_path/"panel")
-    with pytest.raises(SchemaError, match="is not the moment of the labels' row"): train.gather(tmp_path, NAMES, base(), 10**6)
+    with pytest.raises(SchemaError, match="is not the moment of the labels' row"): model_rows.gather(tmp_path, NAMES, base(), 10**6)
 
 
 def test_walls_that_do_not_stand_are_refused_before_anything_is_fitted(tmp_path):
@@ -82,8 +85,8 @@ def test_walls_that_do_not_stand_are_refused_before_anything_is_fitted(tmp_path)
     someone = frame.customer_id[frame.split == "test"].iloc[0]
     frame.loc[(frame.customer_id == someone) & (frame.as_of < "2024-09-01"), "split"] = "train"
     write(tmp_path, frame, x)
-    for splits in (train.GATHERED, ["stop"]): # the walls between all of them, whichever are asked for
-        with pytest.raises(LeakageError, match="both in train and in test"): train.gather(tmp_path, NAMES, base(), 10**6, splits)
+    for splits in (model_rows.GATHERED, ["stop"]): # the walls between all of them, whichever are asked for
+        with pytest.raises(LeakageError, match="both in train and in test"): model_rows.gather(tmp_path, NAMES, base(), 10**6, splits)
 
 
 def test_only_eligible_rows_that_are_not_imminent_and_known_teach():
@@ -101,7 +104,7 @@ def test_neighbouring_weeks_speak_of_one_onset():
 def test_the_same_parameters_give_the_same_bytes(rows, tmp_path):
     for name in ("a", "b"):
         fits, about = learn(rows)
-        train.save(tmp_path/name, fits, about, scored(rows, fits, about))
+        model_champion.save(tmp_path/name, fits, about, scored(rows, fits, about))
     first, second = ({p.name: p.read_bytes() for p in sorted((tmp_path/n).iterdir())} for n in ("a", "b"))
     assert first == second and set(first) == {"xgboost.ubj", "lightgbm.txt", "manifest.json", "predictions.parquet"}
 
@@ -110,22 +113,22 @@ def test_other_parameters_are_another_version(rows, tmp_path):
     versions = set()
     for depth in (2, 3):
         fits, about = learn(rows, replace(TRAIN, max_depth=depth))
-        versions.add(train.save(tmp_path/str(depth), fits, about, scored(rows, fits, about)).version)
+        versions.add(model_champion.save(tmp_path/str(depth), fits, about, scored(rows, fits, about)).version)
     assert len(versions) == 2
 
 
 def test_the_champion_comes_back_as_it_was(rows, tmp_path):
     fits, about = learn(rows)
-    champion = train.save(tmp_path/"model", fits, about, scored(rows, fits, about))
+    champion = model_champion.save(tmp_path/"model", fits, about, scored(rows, fits, about))
     saved = pd.read_parquet(tmp_path/"model/predictions.parquet")
     x = rows["test"].x
     assert (champion.probability(x) == saved.probability).all() and (champion.margin(x) == saved.margin).all() and champion.threshold == .2
-    assert (train.load(tmp_path/"model", challenger=True).margin(x) == learners.predict_margin(fits["lightgbm"], x)).all()
+    assert (model_champion.load(tmp_path/"model", challenger=True).margin(x) == learners.predict_margin(fits["lightgbm"], x)).all()
 
 
 def test_the_manifest_says_what_the_model_is_and_where_it_comes_from(rows, tmp_path):
     fits, about = learn(rows)
-    train.save(tmp_path/"model", fits, about, scored(rows, fits, about))
+    model_champion.save(tmp_path/"model", fits, about, scored(rows, fits, about))
     manifest = json.loads((tmp_path/"model/manifest.json").read_text())
     assert manifest["features"] == list(NAMES) and manifest["champion"] == "xgboost" and manifest["params"]["train"]["max_depth"] == 3 and manifest["seed"] == 1
     assert manifest["data"] == {"panel": "00"} and {"xgboost", "xgboost-cpu"} & set(manifest["libraries"]) and manifest["package"]["sources"] and manifest["rows"]["train"]["positives"] > 0
@@ -133,23 +136,23 @@ def test_the_manifest_says_what_the_model_is_and_where_it_comes_from(rows, tmp_p
 
 def test_a_failed_save_leaves_the_model_that_was_there(rows, tmp_path):
     fits, about = learn(rows)
-    first = train.save(tmp_path/"model", fits, about, scored(rows, fits, about))
+    first = model_champion.save(tmp_path/"model", fits, about, scored(rows, fits, about))
     def broken(champion): raise ValueError("no cohort")
     fits, about = learn(rows, replace(TRAIN, max_depth=2))
-    with pytest.raises(ValueError, match="no cohort"): train.save(tmp_path/"model", fits, about, scored(rows, fits, about), broken)
-    assert train.load(tmp_path/"model").version == first.version and [p.name for p in tmp_path.iterdir()] == ["model"]
+    with pytest.raises(ValueError, match="no cohort"): model_champion.save(tmp_path/"model", fits, about, scored(rows, fits, about), broken)
+    assert model_champion.load(tmp_path/"model").version == first.version and [p.name for p in tmp_path.iterdir()] == ["model"]
 
 
 def test_a_manifest_of_other_inputs_is_refused(rows, tmp_path):
     fits, about = learn(rows)
-    train.save(tmp_path/"model", fits, about, scored(rows, fits, about))
+    model_champion.save(tmp_path/"model", fits, about, scored(rows, fits, about))
     path = tmp_path/"model/manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"features": ["drain", "noise", "cushion", "rarely_known"]}))
-    with pytest.raises(SchemaError, match="not those of its manifest"): train.load(tmp_path/"model")
+    with pytest.raises(SchemaError, match="not those of its manifest"): model_champion.load(tmp_path/"model")
 
 
 def test_without_a_model_the_stage_is_named(tmp_path):
-    with pytest.raises(SchemaError, match="run the train stage"): train.load(tmp_path)
+    with pytest.raises(SchemaError, match="run the train stage"): model_champion.load(tmp_path)
 
 
 def test_a_fingerprint_changes_with_one_value(tmp_path):
@@ -157,15 +160,15 @@ def test_a_fingerprint_changes_with_one_value(tmp_path):
     write(tmp_path/"a", frame, x)
     x[0, 0] = 9.
     write(tmp_path/"b", frame, x)
-    a, b = (train.fingerprint(tmp_path/n, ["panel", "labels", "absent"]) for n in "ab")
+    a, b = (model_champion.fingerprint(tmp_path/n, ["panel", "labels", "absent"]) for n in "ab")
     assert set(a) == {"panel", "labels"} and a["panel"] != b["panel"] and a["labels"] == b["labels"]
 
 
 def test_a_learner_with_few_positives_still_learns(folder):
     "Leaves need a thirtieth of the positives, not `min_child_weight`, when that is more."
-    small = train.gather(folder, NAMES, base(), 900)
+    small = model_rows.gather(folder, NAMES, base(), 900)
     fits = train.fit_boosters(small, NAMES, replace(TRAIN, min_child_weight=1000.), SIGNS, 1)
-    assert all(train.rounds(f) and np.ptp(learners.predict_margin(f, small["test"].x)) > .5 for f in fits.values())
+    assert all(model_champion.rounds(f) and np.ptp(learners.predict_margin(f, small["test"].x)) > .5 for f in fits.values())
 
 
 # calibration and threshold
@@ -174,7 +177,7 @@ def test_platt_finds_the_two_parameters_that_made_the_data():
     rng = np.random.default_rng(1)
     margin = rng.normal(-3, 1, 40_000)
     y = (rng.random(40_000) < 1 / (1 + np.exp(-(.5 + .7 * margin)))).astype(float)
-    found = train.calibrate(margin, y, 900)
+    found = calibrate.calibrate(margin, y, 900)
     assert found["kind"] == "platt" and abs(found["intercept"] - .5) < .1 and abs(found["slope"] - .7) < .05
 
 
@@ -183,9 +186,9 @@ def test_below_a_thousand_onsets_calibration_has_two_parameters_and_above_it_ben
     margin = rng.normal(-2, 1.5, 30_000)
     truth = np.where(margin > -1, .4, .05)
     y = (rng.random(30_000) < truth).astype(float)
-    few_, many = train.calibrate(margin, y, 999), train.calibrate(margin, y, 1000)
+    few_, many = calibrate.calibrate(margin, y, 999), calibrate.calibrate(margin, y, 1000)
     assert set(few_) == {"kind", "intercept", "slope", "onsets"} and many["kind"] == "isotonic"
-    error = [np.abs(train.probability(margin, c) - truth).mean() for c in (few_, many)]
+    error = [np.abs(calibrate.probability(margin, c) - truth).mean() for c in (few_, many)]
     assert error[1] < error[0] / 3
 
 
@@ -197,25 +200,25 @@ def test_calibration_keeps_the_order_and_the_bounds(seed, onsets, rate):
     margin = rng.normal(rate, 1, 300)
     y = (rng.random(300) < 1 / (1 + np.exp(-margin))).astype(float)
     y[:2] = 0, 1
-    swept = train.probability(np.linspace(-12, 12, 400), json.loads(json.dumps(train.calibrate(margin, y, onsets))))
+    swept = calibrate.probability(np.linspace(-12, 12, 400), json.loads(json.dumps(calibrate.calibrate(margin, y, onsets))))
     assert (np.diff(swept) > 0).all() and swept.min() >= 0 and swept.max() <= 1
 
 
 def test_outcomes_against_the_ranking_do_not_turn_it_round():
     margin = np.linspace(-5, 0, 50)
-    assert train.calibrate(margin, (margin < -4.5).astype(float), 5)["slope"] > 0
+    assert calibrate.calibrate(margin, (margin < -4.5).astype(float), 5)["slope"] > 0
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=200), st.floats(0, 1))
 @settings(max_examples=200, deadline=None)
 def test_the_threshold_never_asks_for_more_contacts_than_there_are(probabilities, share):
     p = np.array(probabilities)
-    assert (p >= train.threshold(p, share)).sum() <= share * len(p) + 1e-9
+    assert (p >= calibrate.threshold(p, share)).sum() <= share * len(p) + 1e-9
 
 
 def test_the_threshold_uses_the_capacity_when_scores_differ():
     p = np.random.default_rng(1).random(1000)
-    assert (p >= train.threshold(p, .05)).sum() == 50
+    assert (p >= calibrate.threshold(p, .05)).sum() == 50
 
 
 # few rows
@@ -263,20 +266,20 @@ def test_large_sources_are_dealt_less_often(rows, repeats): assert train.repeats
 def test_predictions_keep_their_contract(tmp_path):
     rows = few(50)
     scores = pd.DataFrame(dict(probability=.1, margin=-2., calendar=1., balance=np.nan, projected=np.nan, logistic=0., challenger=.1, repeat=1, fold=2, seen_before=True), index=range(50))
-    frame = train.predictions(rows.labels, scores, "fold")
-    train.write_frame(train.PREDICTIONS, frame, tmp_path/"p.parquet")
+    frame = model_champion.predictions(rows.labels, scores, "fold")
+    model_champion.write_frame(model_champion.PREDICTIONS, frame, tmp_path/"p.parquet")
     back = pd.read_parquet(tmp_path/"p.parquet")
-    assert list(back.columns) == train.PREDICTIONS.names and set(back.split) == {"fold"} and back.fold.eq(2).all() and back.balance.isna().all()
-    with pytest.raises(SchemaError, match="probability"): train.write_frame(train.PREDICTIONS, frame.assign(probability=-1.), tmp_path/"bad.parquet")
+    assert list(back.columns) == model_champion.PREDICTIONS.names and set(back.split) == {"fold"} and back.fold.eq(2).all() and back.balance.isna().all()
+    with pytest.raises(SchemaError, match="probability"): model_champion.write_frame(model_champion.PREDICTIONS, frame.assign(probability=-1.), tmp_path/"bad.parquet")
 
 
 def test_a_champion_is_calibrated_on_customers_it_never_saw(rows):
     fits, about = learn(rows)
     te = rows["test"].usable()
-    p = train.probability(learners.predict_margin(fits["xgboost"], te.x), about["calibrations"]["xgboost"])
+    p = calibrate.probability(learners.predict_margin(fits["xgboost"], te.x), about["calibrations"]["xgboost"])
     error = np.sqrt(1 / rows["calibrate"].usable().y.sum() + 1 / te.y.sum())
     assert abs(np.log(p.mean() / te.y.mean())) < 2.6 * error, "seed 1; 99 % interval of a ratio of two rates"
 
 
 def test_baselines_module_and_contract_agree_on_names():
-    assert set(baselines.RULES) < set(train.BASELINES) and schema.TARGET_KINDS == tuple(k.removeprefix("due_count_") for k in baselines.CALENDAR[:4])
+    assert set(baselines.RULES) < set(model_champion.BASELINES) and schema.TARGET_KINDS == tuple(k.removeprefix("due_count_") for k in baselines.CALENDAR[:4])

@@ -22,7 +22,7 @@ tasks:
 WRITES = """
 import json, os
 from pathlib import Path
-from predelinquency.core import replacing, SchemaError, StoreError
+from predelinquency.ground.core import replacing, SchemaError, StoreError
 with replacing(product["raw"]) as draft:
     draft.mkdir()
     (draft/"customers.txt").write_text(str(section["customers"]))

@@ -15,11 +15,10 @@ from typing import Any
 import pandas as pd
 import pytest
 import typer
+from predelinquency.ground.core import SchemaError, StoreError
+from predelinquency.ops import cli, doctor
+from predelinquency.reasons import shapley, tables
 from typer.testing import CliRunner
-
-from predelinquency import cli
-from predelinquency.core import SchemaError, StoreError
-from predelinquency.model import explain
 
 PLAIN = dict(NO_COLOR="1", FORCE_COLOR=None, CLICOLOR_FORCE=None, TTY_COMPATIBLE=None, COLUMNS="160", TERMINAL_WIDTH="160")
 TREE = typer.main.get_command(cli.app)
@@ -82,12 +81,12 @@ def test_every_command_of_the_design_is_there():
 
 def test_help_is_cheap():
     heavy = {"pandas", "pyarrow", "sqlalchemy", "xgboost", "lightgbm", "shap", "bentoml", "pydantic", "fastapi", "plotly", "papermill", "voila", "ipywidgets", "mlflow", "duckdb"}
-    code = f"import sys\nfrom predelinquency import cli\nprint(*sorted({heavy!r} & set(sys.modules)))"
+    code = f"import sys\nfrom predelinquency.ops import cli\nprint(*sorted({heavy!r} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == []
 
 
 def test_a_score_is_what_the_batch_said(typed, trained, live):
-    batch = {s.customer_id: cli._known(asdict(s)) for s in explain.scores(trained, everybody=True)}
+    batch = {s.customer_id: cli._known(asdict(s)) for s in tables.scores(trained, everybody=True)}
     for customer in live.index[::60]:
         answer = result(typed("score", customer, "--root", trained, "--json"))
         row = live.loc[customer]
@@ -101,7 +100,7 @@ def test_the_story_of_a_score_adds_up_to_it_and_begins_with_the_same_reasons(typ
     customer = live.probability.idxmax()
     short, story = result(typed("score", customer, "--root", trained, "--json")), result(typed("explain", customer, "--root", trained, "--json"))
     assert kept("explain", story), story.keys()
-    assert abs(story["base"] + sum(r["contribution"] for r in story["reasons"]) - story["margin"]) <= explain.TOLERANCE * max(1, abs(story["margin"]))
+    assert abs(story["base"] + sum(r["contribution"] for r in story["reasons"]) - story["margin"]) <= shapley.TOLERANCE * max(1, abs(story["margin"]))
     assert {k: story[k] for k in ("probability", "margin", "band", "model_version")} == {k: short[k] for k in ("probability", "margin", "band", "model_version")}
     assert [r for r in story["reasons"] if r["contribution"] > 0][:len(short["reasons"])] == short["reasons"]
     sizes = [abs(r["contribution"]) for r in story["reasons"]]
@@ -157,8 +156,8 @@ def test_who_is_not_eligible_is_not_decided_about_and_it_is_said_why(typed, trai
 
 
 def test_the_ledger_takes_the_snapshot_once(typed, trained, tmp_path):
-    from predelinquency.schema import Decision, Score
-    from predelinquency.store import Ledger
+    from predelinquency.ground.ledger import Ledger
+    from predelinquency.ground.records import Decision, Score
     url, planned = f"sqlite:///{tmp_path}/ledger.db", set(pd.read_parquet(trained/"reports/plan.parquet").customer_id)
     first, second = (result(typed("decide", "--record", "--root", trained, "--ledger", url, "--json")) for _ in range(2))
     assert (first["scores"], first["decisions"], first["of"]) == (len(planned), len(planned), len(planned)) and (second["scores"], second["decisions"]) == (0, 0)
@@ -173,11 +172,11 @@ def test_a_ledger_that_cannot_be_reached_is_told_without_its_password(typed, tra
 
 
 def test_a_request_from_a_file_is_answered_as_the_service_would(typed, trained, project, tmp_path):
-    from predelinquency import service
+    from predelinquency.service import http, scoring, wire
     answer = result(typed("score", "--file", project/"predelinquency/example.json", "--root", trained, "--json"))
-    assert answer == json.loads(service.load(trained/"model").score(service.parse(service.EXAMPLE.read_bytes())).model_dump_json())
+    assert answer == json.loads(scoring.load(trained/"model").score(wire.parse(http.EXAMPLE.read_bytes())).model_dump_json())
     assert f"{answer['probability']:.2%}" in typed("score", "--file", project/"predelinquency/example.json", "--root", trained).stdout
-    (tmp_path/"bad.json").write_text(json.dumps(json.loads(service.EXAMPLE.read_bytes()) | {"windows": -3}))
+    (tmp_path/"bad.json").write_text(json.dumps(json.loads(http.EXAMPLE.read_bytes()) | {"windows": -3}))
     for name, said in (("bad.json", "windows"), ("none.json", "cannot be read")):
         done = typed("score", "--file", tmp_path/name, "--root", trained, "--json")
         assert (done.exit_code, done.stdout) == (1, "") and said in done.stderr and "Traceback" not in done.stderr
@@ -259,7 +258,7 @@ def test_a_banks_own_files_go_the_same_way_without_the_stages_that_ask_for_the_t
 
 
 def test_who_reads_a_stage_that_asks_for_the_truth_goes_without_it_on_a_banks_own_files(tmp_path):
-    from predelinquency.pipeline import Stage, inputs
+    from predelinquency.ops.stages import Stage, inputs
     stages = {n: Stage(n, Path(f"{n}.ipynb"), {"report": f"data/reports/{n}.json"}, up) for n, up in {"simulate": (), "prove": ("simulate",), "evaluate": ("simulate", "prove"), "ingest": ()}.items()}
     (tmp_path/"reports").mkdir()
     (tmp_path/"reports/ingest.json").touch()
@@ -305,29 +304,29 @@ def test_the_doctor_sees_a_port_that_is_taken_and_what_to_do(monkeypatch):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        monkeypatch.setitem(cli.PORTS, "serve", port)
-        found = cli.check_port("serve")
+        monkeypatch.setitem(doctor.PORTS, "serve", port)
+        found = doctor.check_port("serve")
         assert "is taken" in found.found and f"--port {port + 1}" in found.remedy and found.fine is None
-    assert "is free" in cli.check_port("serve").found
+    assert "is free" in doctor.check_port("serve").found
 
 
 @pytest.mark.parametrize("url, fine", [(None, None), ("sqlite:///{}/none.db", None), ("mysql://x/y", False), ("not a url", False), ("postgresql://nobody@127.0.0.1:1/none", False)], ids=str)
 def test_the_doctor_asks_the_ledger_and_leaves_nothing_behind(tmp_path, url, fine):
-    found = cli.check_ledger(url and url.format(tmp_path))
+    found = doctor.check_ledger(url and url.format(tmp_path))
     assert found.fine is fine and (fine is not False or found.remedy)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_doctor_knows_a_ledger_that_is_there(tmp_path):
-    from predelinquency.store import Ledger
+    from predelinquency.ground.ledger import Ledger
     Ledger.open(f"sqlite:///{tmp_path}/ledger.db").close()
-    assert cli.check_ledger(f"sqlite:///{tmp_path}/ledger.db").fine is True
+    assert doctor.check_ledger(f"sqlite:///{tmp_path}/ledger.db").fine is True
 
 
 def test_the_doctor_tells_which_results_are_missing(project, trained, tmp_path):
     with chdir(project):
-        assert "complete" in cli.check_results(trained).found
-        assert "simulate" in cli.check_results(tmp_path).found and "make run" in cli.check_results(tmp_path).remedy
+        assert "complete" in doctor.check_results(trained).found
+        assert "simulate" in doctor.check_results(tmp_path).found and "make run" in doctor.check_results(tmp_path).remedy
 
 
 def test_the_doctor_is_asked_in_the_project_s_folder(tmp_path):
@@ -336,7 +335,7 @@ def test_the_doctor_is_asked_in_the_project_s_folder(tmp_path):
 
 
 def test_the_doctor_ends_with_one_when_something_must_be_mended(typed, monkeypatch):
-    monkeypatch.setattr(cli, "check_python", lambda: cli.Finding("Python", False, "3.9", "install a newer one"))
+    monkeypatch.setattr(doctor, "check_python", lambda: doctor.Finding("Python", False, "3.9", "install a newer one"))
     done = typed("doctor")
     assert done.exit_code == 1 and "install a newer one" in done.stdout
 

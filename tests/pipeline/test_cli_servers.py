@@ -13,8 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-
-from predelinquency import cli
+from predelinquency.ops import doctor
 
 pytestmark = pytest.mark.slow
 PATIENCE = 180 # seconds until a server must have said that it is ready: a machine may be busy
@@ -98,7 +97,7 @@ def test_the_service_says_where_it_is_and_how_to_try_it_and_ends_without_a_trace
     below = group(server.process.pid)
     last = server.end(sent)
     assert server.process.returncode == 0 and "stopped" in last and "Traceback" not in last + server.out
-    assert alive(below) == set() and cli.free(port)
+    assert alive(below) == set() and doctor.free(port)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminated"])
@@ -112,7 +111,7 @@ def test_the_page_says_where_it_is_and_ends_without_a_trace(running, trained, se
     below = group(server.process.pid)
     last = server.end(sent)
     assert server.process.returncode == 0 and "stopped" in last and "Traceback" not in last + server.out
-    assert alive(below) == set() and cli.free(port)
+    assert alive(below) == set() and doctor.free(port)
 
 
 @pytest.mark.parametrize("command", ["serve", "dashboard"])

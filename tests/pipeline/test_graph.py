@@ -7,14 +7,15 @@ import sys
 
 import pytest
 import yaml
+from predelinquency.model import champion
+from predelinquency.ops import stages
 from project import ROOT, modules, needs, notebook
 
-from predelinquency import core, pipeline
-from predelinquency.model import train
+from predelinquency.ground import core
 
 TASKS = {t["name"]: t for t in yaml.safe_load((ROOT/"pipeline.yaml").read_text())["tasks"]}
 DVC = yaml.safe_load((ROOT/"dvc.yaml").read_text())
-STAGES = {name: stage for name, stage in pipeline.graph(ROOT).items() if name not in pipeline.STAND_IN}
+STAGES = {name: stage for name, stage in stages.graph(ROOT).items() if name not in stages.STAND_IN}
 
 
 def outs(name:str)->dict[str, dict]:
@@ -60,21 +61,21 @@ def test_dvc_depends_on_the_notebook_and_on_every_module_it_runs(name):
 
 
 def test_the_manifest_s_hash_of_the_code_covers_exactly_what_the_train_stage_runs():
-    assert {f"predelinquency/{name}" for name in train.SOURCES} == {d for d in DVC["stages"]["train"]["deps"] if d.endswith(".py")}
+    assert {f"predelinquency/{name}" for name in champion.SOURCES} == {d for d in DVC["stages"]["train"]["deps"] if d.endswith(".py")}
 
 
-@pytest.mark.parametrize(("module", "same"), [("service.py", True), ("features/fold.py", True), *((name, False) for name in train.SOURCES)])
+@pytest.mark.parametrize(("module", "same"), [("service/http.py", True), ("features/fold.py", True), *((name, False) for name in champion.SOURCES)])
 def test_a_change_moves_the_model_s_code_hash_only_where_the_train_stage_runs_it(module, same, tmp_path, monkeypatch):
     shutil.copytree(ROOT/"predelinquency", tmp_path/"copy", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(core, "__file__", str(tmp_path/"copy/core.py"))
-    before, everything = core.package_hash(train.SOURCES), core.package_hash()
+    monkeypatch.setattr(core, "package_folder", lambda: tmp_path/"copy")
+    before, everything = core.package_hash(champion.SOURCES), core.package_hash()
     with open(tmp_path/"copy"/module, "a") as changed: changed.write("# more\n")
-    assert (core.package_hash(train.SOURCES) == before) is same
+    assert (core.package_hash(champion.SOURCES) == before) is same
     assert core.package_hash() != everything, "compiled kernels are keyed by all of the package"
 
 
 def test_the_manifest_holds_that_hash(trained):
-    assert json.loads((trained/"model/manifest.json").read_text())["package"]["sources"] == core.package_hash(train.SOURCES)
+    assert json.loads((trained/"model/manifest.json").read_text())["package"]["sources"] == core.package_hash(champion.SOURCES)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -106,7 +107,7 @@ def test_every_plot_is_drawn_from_something_a_stage_makes():
 
 def test_ploomber_and_the_runner_read_the_same_parameters_cell():
     for stage in STAGES.values():
-        assert stage.upstream == pipeline.upstream_of(ROOT/stage.notebook)
+        assert stage.upstream == stages.upstream_of(ROOT/stage.notebook)
         first = next(c for c in notebook(ROOT/stage.notebook).cells if c["cell_type"] == "code")
         assert first["metadata"].get("tags") == ["parameters"], stage.notebook
 

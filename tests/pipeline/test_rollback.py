@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-
-from predelinquency.core import StoreError
-from predelinquency.model import promotion
+from predelinquency.ground.core import StoreError
+from predelinquency.judge import promotion
 
 pytestmark = pytest.mark.slow
 DVC = str(Path(sys.executable).parent/"dvc")

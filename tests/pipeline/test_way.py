@@ -7,11 +7,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
-
-from predelinquency import pipeline
+from predelinquency.ops import stages
 
 pytestmark = pytest.mark.slow
-STAGES = [s for s in pipeline.graph(Path(__file__).parent.parent.parent).values() if s.name not in pipeline.STAND_IN]
+STAGES = [s for s in stages.graph(Path(__file__).parent.parent.parent).values() if s.name not in stages.STAND_IN]
 
 
 def typed(project:Path, *words:str)->subprocess.CompletedProcess[str]:
@@ -24,21 +23,21 @@ def digests(folder:Path)->dict[str, str]:
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda s: s.name)
-def test_every_stage_leaves_all_its_products(trained:Path, stage:pipeline.Stage):
-    assert [p for p in pipeline.place(stage, trained).values() if not Path(p).exists()] == []
+def test_every_stage_leaves_all_its_products(trained:Path, stage:stages.Stage):
+    assert [p for p in stages.place(stage, trained).values() if not Path(p).exists()] == []
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda s: s.name)
-def test_every_report_is_executed_and_free_of_errors_and_warnings(trained:Path, stage:pipeline.Stage):
-    cells = [c for c in nbformat.read(pipeline.place(stage, trained)["nb"], 4).cells if c.cell_type == "code"]
+def test_every_report_is_executed_and_free_of_errors_and_warnings(trained:Path, stage:stages.Stage):
+    cells = [c for c in nbformat.read(stages.place(stage, trained)["nb"], 4).cells if c.cell_type == "code"]
     assert all(c.execution_count for c in cells if c.source.strip())
     assert [o for c in cells for o in c.outputs if o.output_type == "error"] == []
     assert [o.text for c in cells for o in c.outputs if o.output_type == "stream" and o.name == "stderr" and "Warning" in o.text] == []
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda s: s.name)
-def test_every_report_works_without_a_network(trained:Path, stage:pipeline.Stage):
-    text = Path(pipeline.place(stage, trained)["nb"]).read_text()
+def test_every_report_works_without_a_network(trained:Path, stage:stages.Stage):
+    text = Path(stages.place(stage, trained)["nb"]).read_text()
     assert [host for host in ("cdn.plot.ly", "cdn.jsdelivr.net", "unpkg.com", "cdnjs.cloudflare.com") if f'src=\\"https://{host}' in text] == []
 
 

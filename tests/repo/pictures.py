@@ -20,11 +20,11 @@ WIDTH, HEIGHT, SHOWN = 1280, 1150, 960 # of the window, and of the picture: pixe
 @contextmanager
 def page(root:Path)->Iterator[str]:
     "The address of a page on a folder of results, for as long as it is needed."
-    from predelinquency.dashboard import views
+    from predelinquency.app import server as app_server
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    server = views.command(root, port=port, notebook=PROJECT/"nbs/dashboards/risk.ipynb", warm=False)
+    server = app_server.command(root, port=port, notebook=PROJECT/"nbs/dashboards/risk.ipynb", warm=False)
     running = subprocess.Popen(server.argv, env=dict(server.env), cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while True:
@@ -41,7 +41,7 @@ def page(root:Path)->Iterator[str]:
 
 def chosen(root:Path)->str:
     "The number of the customer with the highest chance of those who are offered something."
-    from predelinquency.dashboard import state
+    from predelinquency.app import state
     over = state.load(root)
     offered = over.scored[over.scored.channel.fillna("") != ""]
     best = (offered if len(offered) else over.scored).sort_values("probability", ascending=False).customer_id.iloc[0]

@@ -19,7 +19,9 @@ class Notebook:
     def name(self)->str: return self.path.name
 
     @property
-    def number(self)->str: return re.match(r"\d*", self.name)[0]
+    def number(self)->tuple[int, int]:
+        "Floor of its wing, place within it."
+        return int(self.path.parent.name[:2]), int(self.name[:2])
 
     @property
     def code(self)->list[str]: return ["".join(c["source"]) for c in self.cells if c["cell_type"] == "code"]
@@ -38,8 +40,8 @@ def notebook(path:Path)->Notebook: return Notebook(path, tuple(json.loads(path.r
 
 
 def libraries()->list[Notebook]:
-    "Notebooks that export a module, in the order of their numbers."
-    found = [notebook(p) for p in sorted((ROOT/"nbs").glob("[0-9]*.ipynb"))]
+    "Notebooks that export a module, in the order of floors and numbers."
+    found = [notebook(p) for p in sorted((ROOT/"nbs").glob("[0-9]*_*/**/[0-9]*.ipynb")) if ".ipynb_checkpoints" not in p.parts]
     return [n for n in found if n.module]
 
 

@@ -5,8 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from predelinquency import pipeline
+from predelinquency.ops import stages
 
 
 @pytest.fixture
@@ -17,14 +16,14 @@ def copy(tmp_path:Path, project:Path)->Path:
     return tmp_path
 
 
-def test_the_package_is_in_sync_with_the_notebooks(project:Path)->None: assert pipeline.stale(project) == []
+def test_the_package_is_in_sync_with_the_notebooks(project:Path)->None: assert stages.stale(project) == []
 
 
 def test_a_fresh_export_changes_no_file(copy:Path, project:Path)->None:
     shutil.rmtree(copy/"predelinquency")
     (copy/"predelinquency").mkdir()
     shutil.copy(project/"predelinquency/__init__.py", copy/"predelinquency")
-    shutil.copytree(project/"predelinquency/migrations", copy/"predelinquency/migrations", ignore=shutil.ignore_patterns("__pycache__")) # written by hand
+    shutil.copytree(project/"predelinquency/ground/migrations", copy/"predelinquency/ground/migrations", ignore=shutil.ignore_patterns("__pycache__")) # written by hand
     subprocess.run([Path(sys.executable).parent/"nbdev_export"], cwd=copy, check=True, capture_output=True)
     made = {p.relative_to(copy): p.read_bytes() for p in copy.glob("predelinquency/**/*.py")}
     here = {p.relative_to(project): p.read_bytes() for p in project.glob("predelinquency/**/*.py")}
@@ -34,22 +33,22 @@ def test_a_fresh_export_changes_no_file(copy:Path, project:Path)->None:
 
 @pytest.mark.parametrize("edit", [("DAY_MS = 86_400_000", "DAY_MS = 86_400_001"), ("#| export\\n\",\n    \"DAY_MS", "\\n\",\n    \"DAY_MS")], ids=["code", "a cell no longer exported"])
 def test_an_edit_that_was_not_exported_is_noticed(copy:Path, edit:tuple[str, str])->None:
-    notebook = copy/"nbs/00_core.ipynb"
+    notebook = copy/"nbs/00_ground/00_core.ipynb"
     text = notebook.read_text()
     assert edit[0] in text
     notebook.write_text(text.replace(*edit))
-    assert pipeline.stale(copy) == ["00_core.ipynb"]
+    assert stages.stale(copy) == ["00_ground/00_core.ipynb"]
 
 
 def test_prose_and_lessons_may_change_without_an_export(copy:Path)->None:
-    notebook = copy/"nbs/00_core.ipynb"
+    notebook = copy/"nbs/00_ground/00_core.ipynb"
     notebook.write_text(notebook.read_text().replace("# Core", "# The core"))
-    assert pipeline.stale(copy) == []
+    assert stages.stale(copy) == []
 
 
 def test_exporting_brings_the_package_up_to_date(copy:Path)->None:
-    notebook = copy/"nbs/00_core.ipynb"
+    notebook = copy/"nbs/00_ground/00_core.ipynb"
     notebook.write_text(notebook.read_text().replace("DAY_MS = 86_400_000", "DAY_MS = 24 * 3_600_000"))
-    assert pipeline.export(copy) == ["00_core.ipynb"]
-    assert "DAY_MS = 24 * 3_600_000" in (copy/"predelinquency/core.py").read_text()
-    assert pipeline.export(copy) == []
+    assert stages.export(copy) == ["00_ground/00_core.ipynb"]
+    assert "DAY_MS = 24 * 3_600_000" in (copy/"predelinquency/ground/core.py").read_text()
+    assert stages.export(copy) == []

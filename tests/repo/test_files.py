@@ -10,7 +10,7 @@ import yaml
 from project import ROOT
 from readme import readme
 
-from predelinquency import params
+from predelinquency.ground import params
 
 # hosts that packages come from: a lock or a page that names one works only where that host is reached
 HOSTS = re.compile(r"(files\.)?python" + r"hosted\.org|pypi" + r"\.org|npm" + r"js\.(org|com)|registry\." + r"yarn|deb\.deb" + r"ian\.org|--(extra-)?index" + r"-url|--find" + r"-links")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from project import ROOT, Notebook, libraries, notebooks, stages
 
-LIBRARIES, STAGES = {n.name: n for n in libraries()}, {n.name: n for n in stages()}
+LIBRARIES, STAGES = {f"{n.path.parent.name}/{n.name}": n for n in libraries()}, {n.name: n for n in stages()}
+FOUND = {"libraries": 55, "stages": 10, "all": 68} # how many there are at least: a reader of folders that finds none must not pass
 
 
 def lines(cell:str)->int: return sum(1 for line in cell.split("\n") if line.strip() and not line.startswith("#|"))
@@ -18,6 +19,13 @@ def lines(cell:str)->int: return sum(1 for line in cell.split("\n") if line.stri
 def symbols(cell:str)->list[ast.FunctionDef|ast.ClassDef]:
     "The public functions and classes that a cell defines."
     return [n for n in ast.parse(cell).body if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and not n.name.startswith("_")]
+
+
+def test_every_notebook_is_found()->None:
+    everything = {p for p in (ROOT/"nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts}
+    assert len(LIBRARIES) >= FOUND["libraries"] and len(STAGES) >= FOUND["stages"] and len(notebooks()) >= FOUND["all"]
+    apart = {ROOT/"nbs/index.ipynb", ROOT/"nbs/000_tour.ipynb", *(ROOT/"nbs/dashboards").glob("*.ipynb")}
+    assert {n.path for n in (*libraries(), *stages())} | apart == everything
 
 
 def test_exported_cells_are_short()->None:

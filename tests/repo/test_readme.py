@@ -1,17 +1,19 @@
 """What the first page says is there is there, and does what it says."""
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 import typer
+from predelinquency.ops import cli
+from predelinquency.service import http, scoring, wire
 from project import ROOT
-
-from predelinquency import cli, service
 
 PAGE = (ROOT/"README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.S | re.M)
 TREE = next(text for kind, text in BLOCKS if not kind)
+DRAWN = {tuple(line.split(" --> ")) for line in next(text for kind, text in BLOCKS if kind == "mermaid").split("\n") if " --> " in line}
 SHOWN = json.loads(next(text for kind, text in BLOCKS if kind == "json"))
 
 
@@ -26,12 +28,6 @@ def places()->list[str]:
     return found
 
 
-def numbers()->list[tuple[int, int]]:
-    "The ranges of notebook numbers that the tree explains."
-    spoken = re.findall(r"^  (\d\d(?:[–,] ?\d\d)*)", TREE, re.M)
-    return [(int(part[:2]), int(part[-2:])) for text in spoken for part in re.split(r",\s*", text)]
-
-
 def test_the_tree_is_read()->None:
     assert {"nbs/", "nbs/index.ipynb", "nbs/000_tour.ipynb", "params.yaml", "pipeline.yaml", "dvc.yaml", "tests/", "benchmarks/", "predelinquency/example.json", ".env.example"} <= set(places())
 
@@ -40,14 +36,17 @@ def test_the_tree_is_read()->None:
 def test_what_the_tree_names_is_there(place:str)->None: assert (ROOT/place).exists()
 
 
-def test_the_tree_explains_every_notebook()->None:
-    bare = [p.name for p in sorted((ROOT/"nbs").glob("[0-9]*.ipynb")) if p.name != "000_tour.ipynb" and not any(low <= int(p.name[:2]) <= high for low, high in numbers())]
-    assert bare == []
+def test_the_picture_is_drawn_from_the_walls()->None:
+    wings = tomllib.loads((ROOT/"walls.toml").read_text())["wings"]
+    drawn = {(below.strip(), wing.strip()) for below, wing in DRAWN}
+    assert {(below, wing) for below, wing in drawn if below not in wings[wing]["imports"]} == set()
+    reached = {wing: set(w["imports"]) for wing, w in wings.items() if wing != "ops"}
+    for wing, below in reached.items(): assert below == below & set().union(*({a} | reached[a] for a, b in drawn if b == wing)), wing
 
 
-def test_every_range_of_the_tree_holds_a_notebook()->None:
-    have = {int(p.name[:2]) for p in (ROOT/"nbs").glob("[0-9]*.ipynb")}
-    assert [r for r in numbers() if not any(r[0] <= n <= r[1] for n in have)] == []
+def test_the_tree_names_every_wing_with_its_job()->None:
+    wings = tomllib.loads((ROOT/"walls.toml").read_text())["wings"]
+    assert len(wings) >= 12 and [name for name, w in wings.items() if not re.search(rf"^  {w['floor']:02d}_{name}/ +{re.escape(w['job'])}$", TREE, re.M)] == []
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:nbs|predelinquency|tests|benchmarks)/[\w./-]*|[\w.-]+\.yaml)`", PAGE)) - {"my.yaml"}))
@@ -65,15 +64,15 @@ def test_the_page_shows_the_request_as_the_commands_print_it()->None: assert cli
 
 
 def test_the_answer_that_the_page_shows_has_the_form_of_an_answer()->None:
-    service.Answer.model_validate(SHOWN)
-    assert json.loads(service.EXAMPLE.read_bytes())["customer_id"] == SHOWN["customer_id"]
+    scoring.Answer.model_validate(SHOWN)
+    assert json.loads(http.EXAMPLE.read_bytes())["customer_id"] == SHOWN["customer_id"]
 
 
 def test_the_answer_that_the_page_shows_is_the_models_own(project:Path)->None:
     "Where the results of the kept run are here, they give exactly this answer."
     model = project/"data/model"
     if not (model/"manifest.json").exists() or json.loads((model/"manifest.json").read_text())["version"] != SHOWN["model_version"]: pytest.skip("the model of the kept run is not here: `make run` makes it")
-    whole = json.loads(service.load(model).score(service.parse(service.EXAMPLE.read_bytes())).model_dump_json())
+    whole = json.loads(scoring.load(model).score(wire.parse(http.EXAMPLE.read_bytes())).model_dump_json())
     assert {k: SHOWN[k] for k in ("probability", "margin", "band", "feature_hash")} == {k: whole[k] for k in ("probability", "margin", "band", "feature_hash")}
     assert whole["reasons"][:len(SHOWN["reasons"])] == SHOWN["reasons"]
 

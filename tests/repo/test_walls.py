@@ -1,47 +1,80 @@
-"""Who may import whom."""
+"""Who may import whom: `walls.toml` says it, and the code keeps it."""
 import subprocess
 import sys
+import tomllib
+from collections import Counter
+from graphlib import TopologicalSorter
 
 import pytest
-from project import at_import, imported, libraries, modules, stages
+from project import ROOT, at_import, imported, libraries, modules, stages
 
-# heavy library → the modules that may import it, and only inside the function that uses it
-DOORS = {
-    "bentoml": {"service"}, "ipywidgets": {"dashboard.views"}, "anywidget": {"dashboard.views"}, "xgboost": {"model.learners"}, "lightgbm": {"model.learners"}, "shap": {"model.explain"}, "optuna": {"model.promotion"},
-    "mlflow": {"model.registry"}, "fairlearn": {"model.stability"},
-    "pandera": {"schema"}, "papermill": {"pipeline"}, "nbdev": set(), "dvc": set(), "ploomber": set(), "dask": set(), "redis": set(), "feast": set(), "celery": set(),
-}
+WALLS = tomllib.loads((ROOT/"walls.toml").read_text())
+WINGS, DOORS, SIZES = WALLS["wings"], WALLS["doors"], WALLS["sizes"]
 NUMBER = {f"predelinquency.{n.module}": n.number for n in libraries()}
 
 
 def direct(name:str)->set[str]: return imported(modules()[name].read_text(), name) & modules().keys()
 
 
+def wing(name:str)->str: return name.split(".")[1]
+
+
+def lines()->Counter[str]:
+    "Module → how many lines it has."
+    return Counter({name: len(path.read_text().splitlines()) for name, path in modules().items()})
+
+
+def refused(name:str, other:str)->bool:
+    "Whether a wall stands between a room and one that it imports."
+    return NUMBER[other] >= NUMBER[name] if wing(name) == wing(other) else wing(other) not in WINGS[wing(name)]["imports"]
+
+
 @pytest.mark.parametrize("name", modules())
-def test_a_room_imports_only_rooms_with_smaller_numbers(name:str)->None:
-    later = {other for other in direct(name) if NUMBER[other] >= NUMBER[name]}
-    assert not later, f"{name} ({NUMBER[name]}) imports {later}"
+def test_a_room_imports_earlier_rooms_of_its_wing_and_the_wings_that_its_wall_names(name:str)->None:
+    assert sorted(other for other in direct(name) if refused(name, other)) == []
 
 
-def test_every_module_is_exported_from_a_notebook()->None: assert modules().keys() == NUMBER.keys()
+def test_a_wall_would_be_noticed()->None:
+    assert refused("predelinquency.features.fold", "predelinquency.world.world") and refused("predelinquency.ground.core", "predelinquency.ground.schema")
+    assert not refused("predelinquency.ground.schema", "predelinquency.ground.core")
 
 
-def test_no_planted_truth_reaches_features_or_model()->None:
-    for name in modules():
-        if name.split(".")[1] not in ("features", "model"): continue
-        assert not {i for i in imported(modules()[name].read_text(), name) if "predelinquency.simulate" in i}, name
-        assert "/truth" not in modules()[name].read_text(), name
+def test_every_module_is_exported_from_a_notebook_of_its_wing()->None:
+    assert modules().keys() == NUMBER.keys()
+    assert [n.module for n in libraries() if n.path.parent.name.split("_", 1)[1] != n.module.split(".")[0] or n.path.stem.split("_", 1)[1] != n.module.split(".")[1]] == []
 
 
-# the proof and its other worlds ask the truth; the opening and the shock only make customers to judge on; compiling ahead runs the proof on a world of its own
-WORLDLY = {f"predelinquency.{name}" for name in ("proof", "worlds", "opening", "shock", "ahead")}
+def test_every_wing_stands_on_its_floor_and_looks_down()->None:
+    folders = {p.name for p in (ROOT/"nbs").glob("[0-9]*_*") if p.is_dir()}
+    assert folders == {f"{w['floor']:02d}_{name}" for name, w in WINGS.items()}
+    assert [(name, below) for name, w in WINGS.items() for below in w["imports"] if WINGS[below]["floor"] >= w["floor"]] == []
 
 
-def test_only_the_proof_opens_the_door_to_the_world_that_knows_the_truth()->None:
-    inside = {name for name in modules() if name.startswith("predelinquency.simulate")}
-    assert {name for name in modules() if name not in inside and direct(name) & inside} == WORLDLY & modules().keys()
-    assert not {name for name in modules() if WORLDLY & direct(name) and name.split(".")[1] in ("features", "model", "decide", "service")}
-    for name in ("predelinquency.opening", "predelinquency.shock"): assert not {"predelinquency.proof", "predelinquency.worlds"} & direct(name), name
+def test_the_rooms_have_no_circle()->None:
+    assert len(list(TopologicalSorter({name: direct(name) for name in modules()}).static_order())) == len(modules())
+
+
+def test_no_wing_and_no_room_outgrows_the_others(capsys:pytest.CaptureFixture[str])->None:
+    rooms, wings = lines(), Counter()
+    for name, n in rooms.items(): wings[wing(name)] += n
+    (largest, n_wing), (room, n_room), everything = wings.most_common(1)[0], rooms.most_common(1)[0], rooms.total()
+    with capsys.disabled(): print(f"\nlargest wing {largest}: {n_wing / everything:.1%}; largest room {room.removeprefix('predelinquency.')}: {n_room / everything:.1%} of {everything:,} lines")
+    assert n_wing <= SIZES["largest_wing"] * everything and n_room <= SIZES["largest_room"] * everything
+
+
+def test_only_the_truth_imports_the_world_and_nobody_but_stages_and_commands_the_truth()->None:
+    assert {name for name, w in WINGS.items() if "world" in w["imports"]} == {"truth", "ops"}
+    assert {name for name, w in WINGS.items() if "truth" in w["imports"]} == {"ops"}
+    assert {name for name, w in WINGS.items() if "ops" in w["imports"]} == set()
+    assert WINGS["decide"]["imports"] == ["ground"] and not {"world", "truth"} & {*WINGS["features"]["imports"], *WINGS["model"]["imports"]}
+
+
+@pytest.mark.parametrize("name", [n for n in modules() if wing(n) in ("features", "model")])
+def test_no_planted_truth_reaches_features_or_model(name:str)->None: assert "/truth" not in modules()[name].read_text()
+
+
+def test_the_hold_out_and_the_shock_make_customers_and_ask_no_oracle()->None:
+    for name in ("predelinquency.truth.holdout", "predelinquency.truth.shock"): assert not {f"predelinquency.truth.{r}" for r in ("forks", "oracle", "twins", "worlds")} & direct(name), name
 
 
 def test_only_audits_among_the_stages_read_the_planted_truth()->None:
@@ -49,15 +82,10 @@ def test_only_audits_among_the_stages_read_the_planted_truth()->None:
     assert reading <= {"10_simulate.ipynb", "35_prove.ipynb", "40_evaluate.ipynb"}
 
 
-def test_decisions_know_neither_features_nor_model()->None:
-    for name in (n for n in modules() if n.startswith("predelinquency.decide.") and not n.endswith(".effects")):
-        assert not {i for i in direct(name) if i.split(".")[1] in ("features", "model")}, name
-
-
 @pytest.mark.parametrize("library", DOORS)
 def test_a_heavy_library_has_one_door(library:str)->None:
     through = {name.removeprefix("predelinquency.") for name in modules() if any(i.split(".")[0] == library for i in imported(modules()[name].read_text(), name))}
-    assert through <= DOORS[library]
+    assert through <= set(DOORS[library])
     early = {name for name in modules() if any(i.split(".")[0] == library for i in at_import(modules()[name].read_text()))}
     assert not early, f"imported before it is used: {early}"
 

@@ -11,12 +11,18 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from predelinquency.decide import engine
+from predelinquency.features import catalogue
+from predelinquency.ground.core import PredelinquencyError, StoreError
+from predelinquency.reasons import tables
+from predelinquency.service import bento, wire
+from predelinquency.service import client as service_client
+from predelinquency.service import http as service_http
+from predelinquency.service import scoring as service_scoring
 from served import HEADERS, KEY, Bank, example, said
 
-from predelinquency import params, schema, service, store
-from predelinquency.core import PredelinquencyError, StoreError
-from predelinquency.decide import engine
-from predelinquency.model import explain
+from predelinquency.ground import ledger as ground_ledger
+from predelinquency.ground import params, records
 
 CANARY = "Xanthippe-31415926"
 BOOKED = "transactions.booked_at"
@@ -30,20 +36,20 @@ def bank(trained:Path)->Bank: return Bank(trained)
 def ledger(trained:Path, once:Callable[..., Path])->str:
     "A ledger that holds the latest snapshot."
     def url(folder:Path)->str: return f"sqlite:///{folder}/ledger.db"
-    return url(once("service_ledger", lambda folder: service.record(trained, url(folder))))
+    return url(once("service_ledger", lambda folder: service_scoring.record(trained, url(folder))))
 
 
 @pytest.fixture(scope="session")
-def scoring(trained:Path, ledger:str)->service.Scoring: return service.load(trained/"model", ledger)
+def scoring(trained:Path, ledger:str)->service_scoring.Scoring: return service_scoring.load(trained/"model", ledger)
 
 
 @pytest.fixture(scope="session")
-def desk(scoring:service.Scoring)->service.Desk: return service.Desk(KEY, scoring, ready=True)
+def desk(scoring:service_scoring.Scoring)->service_http.Desk: return service_http.Desk(KEY, scoring, ready=True)
 
 
 class Here:
     "The routes in this process."
-    def __init__(self, desk:service.Desk, client:tuple[str, int]=("10.1.2.3", 5)): self.transport = httpx.ASGITransport(service.app(desk), raise_app_exceptions=False, client=client)
+    def __init__(self, desk:service_http.Desk, client:tuple[str, int]=("10.1.2.3", 5)): self.transport = httpx.ASGITransport(service_http.app(desk), raise_app_exceptions=False, client=client)
 
     def __call__(self, method:str, path:str, content:Any=None, headers:Any=None)->httpx.Response:
         import asyncio
@@ -55,7 +61,7 @@ class Here:
 
 
 @pytest.fixture(scope="session")
-def here(desk:service.Desk)->Here: return Here(desk)
+def here(desk:service_http.Desk)->Here: return Here(desk)
 
 
 def with_(path:str, value:Any)->dict[str, Any]:
@@ -70,22 +76,22 @@ def with_(path:str, value:Any)->dict[str, Any]:
 
 # --- the same everywhere
 
-def test_a_request_gets_the_probability_of_the_nightly_run_to_the_last_bit(bank:Bank, scoring:service.Scoring)->None:
+def test_a_request_gets_the_probability_of_the_nightly_run_to_the_last_bit(bank:Bank, scoring:service_scoring.Scoring)->None:
     for customer, row in bank.scored.iterrows():
-        answer = scoring.score(service.parse(said(bank.request(int(customer)))))
+        answer = scoring.score(wire.parse(said(bank.request(int(customer)))))
         assert (answer.probability, answer.margin, answer.eligible) == (row.probability, row.margin, row.eligible), customer
 
 
-def test_a_request_gets_the_reasons_of_the_nightly_run(bank:Bank, scoring:service.Scoring, trained:Path)->None:
-    for score in explain.scores(trained):
-        answer = scoring.score(service.parse(said(bank.request(score.customer_id))))
+def test_a_request_gets_the_reasons_of_the_nightly_run(bank:Bank, scoring:service_scoring.Scoring, trained:Path)->None:
+    for score in tables.scores(trained):
+        answer = scoring.score(wire.parse(said(bank.request(score.customer_id))))
         assert [(r.feature, r.contribution, r.analyst, r.customer) for r in answer.reasons] == [(r.feature, r.contribution, r.analyst, r.customer) for r in score.reasons]
         assert answer.feature_hash == score.feature_hash
 
 
-def test_a_request_gets_the_decision_of_the_nightly_plan_but_for_its_capacity(bank:Bank, scoring:service.Scoring)->None:
+def test_a_request_gets_the_decision_of_the_nightly_plan_but_for_its_capacity(bank:Bank, scoring:service_scoring.Scoring)->None:
     for decision in engine.decisions(bank.plan.reset_index()):
-        answer = scoring.score(service.parse(said(bank.request(decision.customer_id)))).decision
+        answer = scoring.score(wire.parse(said(bank.request(decision.customer_id)))).decision
         if decision.rule == "capacity": continue
         assert (answer.action, answer.channel, answer.message, answer.rule, answer.decided_at) == (decision.action, decision.channel, decision.message, decision.rule, decision.decided_at)
         assert [(r.rule, r.action, r.channel) for r in answer.refusals] == [(r.rule, r.action, r.channel) for r in decision.refusals]
@@ -100,57 +106,57 @@ def test_the_due_and_the_overdue_are_those_of_the_tables(bank:Bank, settings:par
         coming = engine.coming(bank.tables["obligations"], bank.tables["payments"], as_of, 15, 28).set_index("customer_id")
         overdue = labels.look(spine, bank.tables["obligations"], bank.tables["payments"], settings.base)[0][:, 0] == 1
         for customer, late in zip(spine.customer_id, overdue, strict=True):
-            found = service.tables(service.parse(said(bank.request(int(customer), str(as_of.date())))))
-            row, is_late = service.standing(found, as_of.to_datetime64().astype("datetime64[D]").astype(int), base)
+            found = wire.tables(wire.parse(said(bank.request(int(customer), str(as_of.date())))))
+            row, is_late = wire.standing(found, as_of.to_datetime64().astype("datetime64[D]").astype(int), base)
             due = (found["obligations"]["obligation_id"][row], found["obligations"]["instalment"][row]) if row >= 0 else None
             assert is_late == late and due == ((coming.obligation_id[customer], coming.instalment[customer]) if customer in coming.index else None), customer
 
 
-def test_over_http_an_answer_is_the_one_of_the_engine(here:Here, scoring:service.Scoring)->None:
-    assert here.post(example()).json() == scoring.score(service.parse(said(example()))).model_dump()
+def test_over_http_an_answer_is_the_one_of_the_engine(here:Here, scoring:service_scoring.Scoring)->None:
+    assert here.post(example()).json() == scoring.score(wire.parse(said(example()))).model_dump()
 
 
 def test_a_batch_answers_each_as_if_it_were_alone(here:Here, bank:Bank)->None:
-    asked = [a for a in (bank.request(int(c)) for c in bank.scored.index[:20]) if len(said(a)) <= service.SINGLE_BYTES][:5] + [example()]
+    asked = [a for a in (bank.request(int(c)) for c in bank.scored.index[:20]) if len(said(a)) <= wire.SINGLE_BYTES][:5] + [example()]
     assert here.post({"requests": asked}, "/v1/score/batch").json()["answers"] == [here.post(a).json() for a in asked]
 
 
-def test_a_known_customer_gets_what_was_recorded_and_it_is_what_would_be_computed(scoring:service.Scoring, bank:Bank)->None:
+def test_a_known_customer_gets_what_was_recorded_and_it_is_what_would_be_computed(scoring:service_scoring.Scoring, bank:Bank)->None:
     for customer in bank.plan.index[:50]:
-        known, fresh = (scoring.score(service.parse(said(body))).model_dump() for body in ({"customer_id": int(customer)}, bank.request(int(customer))))
+        known, fresh = (scoring.score(wire.parse(said(body))).model_dump() for body in ({"customer_id": int(customer)}, bank.request(int(customer))))
         if bank.plan.rule[customer] != "capacity": assert {**known, "source": ""} == {**fresh, "source": ""}
 
 
 def test_recording_again_adds_nothing(trained:Path, ledger:str, bank:Bank)->None:
-    assert service.record(trained, ledger) == dict(as_of=bank.as_of, scores=0, decisions=0, of=len(bank.plan))
+    assert service_scoring.record(trained, ledger) == dict(as_of=bank.as_of, scores=0, decisions=0, of=len(bank.plan))
 
 
 def test_eighteen_months_of_900_transactions_fit_in_one_request(bank:Bank)->None:
     counts = bank.tables["transactions"].groupby("customer_id").size()
     close = counts[(counts > 700) & (counts <= 900)].index[:20]
     sizes = [len(said(bank.request(int(c)))) * 900 / counts[c] for c in close]
-    assert len(close) >= 5 and np.median(sizes) <= service.SINGLE_BYTES, sizes
+    assert len(close) >= 5 and np.median(sizes) <= wire.SINGLE_BYTES, sizes
 
 
-def test_defaults_say_what_they_stand_for(scoring:service.Scoring)->None:
+def test_defaults_say_what_they_stand_for(scoring:service_scoring.Scoring)->None:
     body = example()
     moves, n = body["transactions"], len(body["transactions"]["amount_minor"])
     explicit = with_("transactions", {**moves, "seq": list(range(n)), "transaction_id": list(range(n)), "account_id": _plain(moves["account_id"])})
-    assert scoring.score(service.parse(said(explicit))) == scoring.score(service.parse(said(body)))
+    assert scoring.score(wire.parse(said(explicit))) == scoring.score(wire.parse(said(body)))
 
 
 def _plain(column:Any)->list[Any]: return [column["words"][i] for i in column["at"]] if isinstance(column, dict) else column
 
 
-def test_coded_words_are_the_words(scoring:service.Scoring)->None:
+def test_coded_words_are_the_words(scoring:service_scoring.Scoring)->None:
     body = example()
     plain = {k: _plain(v) for k, v in body["transactions"].items()}
-    assert scoring.score(service.parse(said({**body, "transactions": plain}))) == scoring.score(service.parse(said(body)))
+    assert scoring.score(wire.parse(said({**body, "transactions": plain}))) == scoring.score(wire.parse(said(body)))
 
 
 def test_features_come_when_asked_for(here:Here)->None:
     assert here.post(example()).json()["features"] is None
-    assert len(here.post({**example(), "features": True}).json()["features"]) == len(service.BY_NAME)
+    assert len(here.post({**example(), "features": True}).json()["features"]) == len(catalogue.BY_NAME)
 
 
 def test_nobody_is_proposed_anything_while_an_older_payment_is_open(here:Here)->None:
@@ -166,7 +172,7 @@ def test_what_is_not_known_stops_a_message(here:Here)->None:
         assert decision["message"] == "" and rule in [r["rule"] for r in decision["refusals"]], left_out
 
 
-def test_the_model_says_what_it_is(here:Here, scoring:service.Scoring, trained:Path)->None:
+def test_the_model_says_what_it_is(here:Here, scoring:service_scoring.Scoring, trained:Path)->None:
     about = here("GET", "/v1/model").json()
     manifest = json.loads((trained/"model/manifest.json").read_text())
     assert about["model_version"] == manifest["version"] and about["features"] == manifest["features"] and about["data"] == manifest["data"]
@@ -186,22 +192,22 @@ def arrays(found:Any)->Any:
 def both(body:bytes)->tuple[Any, Any]:
     "What the two ways make of a body: tables and the rest, or what is refused."
     def quick()->Any:
-        asked = service.read(body)
-        if isinstance(asked, service.Asked): return arrays(asked.found), asked.head.model_dump()
-        return strict() if isinstance(asked, service.History) else asked
+        asked = wire.read(body)
+        if isinstance(asked, wire.Asked): return arrays(asked.found), asked.head.model_dump()
+        return strict() if isinstance(asked, wire.History) else asked
     def strict()->Any:
-        asked = service.parse(body)
-        return (arrays(service.tables(asked)), asked.model_dump(exclude={*service.tables(asked)})) if isinstance(asked, service.History) else asked
+        asked = wire.parse(body)
+        return (arrays(wire.tables(asked)), asked.model_dump(exclude={*wire.tables(asked)})) if isinstance(asked, wire.History) else asked
     def told(way:Callable[[], Any])->Any:
         try: return way()
-        except service.Refused as e: return e.status, e.detail, e.errors
+        except wire.Refused as e: return e.status, e.detail, e.errors
     return told(quick), told(strict)
 
 
 def test_what_is_usual_is_read_at_once(bank:Bank)->None:
     "Else the strict way would do all the work, and nobody would see it but the clock."
-    for customer in bank.scored.index[:40]: assert isinstance(service.read(said(bank.request(int(customer)))), service.Asked)
-    assert [type(a) for a in service.read(said({"requests": [example(), {"customer_id": 3}]}), service.Batch)] == [service.Asked, service.Known]
+    for customer in bank.scored.index[:40]: assert isinstance(wire.read(said(bank.request(int(customer)))), wire.Asked)
+    assert [type(a) for a in wire.read(said({"requests": [example(), {"customer_id": 3}]}), wire.Batch)] == [wire.Asked, wire.Known]
 
 
 def test_both_ways_of_reading_give_the_same_tables(bank:Bank)->None:
@@ -229,13 +235,13 @@ ODD: dict[str, list[Any]] = {
 
 def test_both_ways_of_reading_agree_on_what_nobody_sends()->None:
     "Every odd value in every column of its name, plain and coded; columns that are no columns; and what stands around them."
-    plain = {**example(), **{name: {c: _plain(v) for c, v in example()[name].items()} for name in service._MODELS}}
+    plain = {**example(), **{name: {c: _plain(v) for c, v in example()[name].items()} for name in wire._MODELS}}
     bodies = [{**plain, name: {**plain[name], column: [value, *(plain[name].get(column) or [value] * len(next(iter(plain[name].values()))))[1:]]}}
-              for name, kind in service._MODELS.items() for column in kind.model_fields for value in ODD.get(column, [])]
-    bodies += [{**plain, name: {**plain[name], column: value}} for name, kind in service._MODELS.items() for column in kind.model_fields for value in (
-               None, [], {}, "x", 3, [[]], [1] * (service.MOST_ROWS + 1), {"words": [], "at": []}, {"words": ["a"], "at": [0]}, {"words": [None], "at": [0, -1]}, {"words": [1, 2.0], "at": [1, 0.0]},
+              for name, kind in wire._MODELS.items() for column in kind.model_fields for value in ODD.get(column, [])]
+    bodies += [{**plain, name: {**plain[name], column: value}} for name, kind in wire._MODELS.items() for column in kind.model_fields for value in (
+               None, [], {}, "x", 3, [[]], [1] * (wire.MOST_ROWS + 1), {"words": [], "at": []}, {"words": ["a"], "at": [0]}, {"words": [None], "at": [0, -1]}, {"words": [1, 2.0], "at": [1, 0.0]},
                 {"words": [1], "at": [True]}, {"words": [1], "at": [0], "x": 1})]
-    bodies += [{**plain, name: value} for name in service.History.model_fields for value in (None, {}, [], 0, "", "x", True, {"customer_id": 1}, [{"channel": "sms"}], "2025-02-30", 2.0)]
+    bodies += [{**plain, name: value} for name in wire.History.model_fields for value in (None, {}, [], 0, "", "x", True, {"customer_id": 1}, [{"channel": "sms"}], "2025-02-30", 2.0)]
     bodies += [{k: v for k, v in plain.items() if k != name} for name in plain] + [plain | {"as_of": as_of} for as_of in ("1970-01-01", "2024-12-31", "2099-12-31")]
     differ, quick_ones = [], 0
     for body in map(said, bodies):
@@ -254,9 +260,9 @@ SHORT = [b"null", b"[]", b"3", b"{}", b'{"requests":[]}', b'{"requests":[{"custo
 def test_both_ways_of_reading_agree_on_short_bodies(raw:bytes)->None:
     def told(way:Callable[..., Any], kind:Any)->Any:
         try: found = way(raw, kind)
-        except service.Refused as e: return e.status, e.errors
-        return found.requests if isinstance(found, service.Batch) else found
-    for kind in (service.Request, service.Batch): assert told(service.read, kind) == told(service.parse, kind)
+        except wire.Refused as e: return e.status, e.errors
+        return found.requests if isinstance(found, wire.Batch) else found
+    for kind in (wire.Request, wire.Batch): assert told(wire.read, kind) == told(wire.parse, kind)
 
 
 # --- refusals
@@ -356,8 +362,8 @@ def test_a_key_that_stands_twice_is_refused_and_named(here:Here, what:str)->None
 
 
 def test_keys_are_counted_without_a_second_reading(bank:Bank, monkeypatch:pytest.MonkeyPatch)->None:
-    monkeypatch.delattr(service.json, "loads")
-    for customer in bank.scored.index[:40]: assert service.read(said(bank.request(int(customer)))) and service.parse(said(bank.request(int(customer))))
+    monkeypatch.delattr(wire.json, "loads")
+    for customer in bank.scored.index[:40]: assert wire.read(said(bank.request(int(customer)))) and wire.parse(said(bank.request(int(customer))))
 
 
 def test_another_day_of_a_known_customer_is_what_is_not_known(here:Here, bank:Bank)->None:
@@ -385,7 +391,7 @@ def test_a_whole_number_with_a_point_is_a_whole_number(here:Here)->None:
 def test_each_kind_of_refusal_has_its_status_and_is_a_problem(here:Here, status:int, ask:Callable[[Here], httpx.Response])->None:
     refused = ask(here)
     assert refused.status_code == status and refused.headers["content-type"] == "application/problem+json"
-    assert refused.json()["status"] == status and refused.json()["title"] == service.TITLES[status]
+    assert refused.json()["status"] == status and refused.json()["title"] == service_http.TITLES[status]
 
 
 def test_the_limit_holds_for_a_body_that_does_not_say_how_long_it_is(here:Here)->None:
@@ -425,52 +431,52 @@ def test_what_was_sent_stands_in_no_answer_and_no_log(here:Here, caplog:pytest.L
             assert CANARY not in seen and "31415926" not in seen
 
 
-def test_what_nobody_foresaw_is_a_plain_500_without_a_traceback(desk:service.Desk, monkeypatch:pytest.MonkeyPatch, caplog:pytest.LogCaptureFixture)->None:
+def test_what_nobody_foresaw_is_a_plain_500_without_a_traceback(desk:service_http.Desk, monkeypatch:pytest.MonkeyPatch, caplog:pytest.LogCaptureFixture)->None:
     def broken(*_:Any)->Any: raise RuntimeError(CANARY)
-    monkeypatch.setattr(service, "standing", broken)
+    monkeypatch.setattr(wire, "standing", broken)
     answer = Here(desk).post(example())
     assert answer.status_code == 500 and answer.json()["title"] == "Error" and "Traceback" not in answer.text
     assert CANARY not in answer.text + caplog.text and "RuntimeError test_service.py:" in caplog.text
 
 
-def test_a_ledger_that_cannot_be_read_is_said_to_be_so(scoring:service.Scoring, tmp_path:Path)->None:
-    broken = service.Scoring(scoring.scorer, scoring.book, store.Ledger.open(f"sqlite:///{tmp_path}/l.db"))
+def test_a_ledger_that_cannot_be_read_is_said_to_be_so(scoring:service_scoring.Scoring, tmp_path:Path)->None:
+    broken = service_scoring.Scoring(scoring.scorer, scoring.book, ground_ledger.Ledger.open(f"sqlite:///{tmp_path}/l.db"))
     broken.ledger.engine.dispose()
     (tmp_path/"l.db").write_bytes(b"no database" * 100)
-    assert Here(service.Desk(KEY, broken, ready=True)).post({"customer_id": 3}).status_code == 503
+    assert Here(service_http.Desk(KEY, broken, ready=True)).post({"customer_id": 3}).status_code == 503
 
 
 # --- starting
 
-def test_nothing_is_answered_before_the_service_is_warm(scoring:service.Scoring)->None:
-    desk = service.Desk(KEY, scoring)
+def test_nothing_is_answered_before_the_service_is_warm(scoring:service_scoring.Scoring)->None:
+    desk = service_http.Desk(KEY, scoring)
     cold = Here(desk)
     assert (cold("GET", "/readyz").status_code, cold("GET", "/healthz").status_code, cold.post(example()).status_code) == (503, 200, 503)
-    service.warm(desk)
+    bento.warm(desk)
     assert (cold("GET", "/readyz").status_code, cold.post(example()).status_code) == (200, 200)
 
 
-def test_without_a_key_only_this_machine_is_served(scoring:service.Scoring)->None:
-    desk = service.Desk("", scoring, ready=True)
+def test_without_a_key_only_this_machine_is_served(scoring:service_scoring.Scoring)->None:
+    desk = service_http.Desk("", scoring, ready=True)
     bare = {"Content-Type": "application/json"}
     for address, status in (("127.0.0.1", 200), ("::1", 200), ("10.1.2.3", 401), ("::ffff:10.1.2.3", 401)):
         assert Here(desk, (address, 5)).post(example(), headers=bare).status_code == status, address
 
 
 @pytest.mark.parametrize(("environ", "starts"), [
-    ({}, False), ({service.OPEN: "1"}, True), ({service.OPEN: "yes"}, False), ({service.KEY: "short"}, False), ({service.KEY: KEY}, True), ({service.KEY: "with a space in it ok"}, False)])
+    ({}, False), ({service_http.OPEN: "1"}, True), ({service_http.OPEN: "yes"}, False), ({service_http.KEY: "short"}, False), ({service_http.KEY: KEY}, True), ({service_http.KEY: "with a space in it ok"}, False)])
 def test_it_starts_with_a_key_or_the_explicit_switch(environ:dict[str, str], starts:bool)->None:
-    if starts: assert service.allowed(environ) == environ.get(service.KEY, "")
+    if starts: assert bento.allowed(environ) == environ.get(service_http.KEY, "")
     else:
-        with pytest.raises(StoreError, match=service.KEY): service.allowed(environ)
+        with pytest.raises(StoreError, match=service_http.KEY): bento.allowed(environ)
 
 
 def test_serving_the_world_without_a_key_is_refused(monkeypatch:pytest.MonkeyPatch, trained:Path)->None:
-    monkeypatch.delenv(service.KEY, raising=False)
-    with pytest.raises(StoreError, match="only this machine"): service.serve(model=trained/"model", host="0.0.0.0", development=True)
+    monkeypatch.delenv(service_http.KEY, raising=False)
+    with pytest.raises(StoreError, match="only this machine"): bento.serve(model=trained/"model", host="0.0.0.0", development=True)
 
 
-def test_figures_count_what_happened(desk:service.Desk)->None:
+def test_figures_count_what_happened(desk:service_http.Desk)->None:
     fresh = Here(desk)
     def count(line:str)->float: return next((float(text.split()[-1]) for text in fresh("GET", "/metrics").text.splitlines() if text.startswith(line)), 0.)
     good, bad = 'predelinquency_requests_total{route="/v1/score",status="200"}', 'predelinquency_requests_total{route="/v1/score",status="422"}'
@@ -489,68 +495,72 @@ def test_the_description_is_served_with_an_example_that_works_and_reaches_nowher
 
 def test_importing_the_service_loads_nothing_heavy()->None:
     heavy = ["bentoml", "mlflow", "shap", "plotly", "dvc", "ploomber", "xgboost", "lightgbm", "sklearn", "IPython", "papermill", "matplotlib", "duckdb", "pandera", "fastapi"]
-    code = f"import sys, predelinquency.service; print(*sorted(set({heavy!r}) & set(sys.modules)))"
+    code = f"import sys, predelinquency.service.bento; print(*sorted(set({heavy!r}) & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == []
 
 
 def test_scoring_loads_no_tracking_and_no_plots(trained:Path)->None:
     heavy = ["mlflow", "shap", "plotly", "dvc", "ploomber", "IPython", "papermill", "matplotlib", "duckdb", "pandera"]
-    code = f"import sys; from predelinquency import service; service.load({str(trained/'model')!r}).score(service.parse(service.EXAMPLE.read_bytes())); service.bento(); print(*sorted(set({heavy!r}) & set(sys.modules)))"
+    code = f"""import sys
+from predelinquency.service import bento, http, scoring, wire
+scoring.load({str(trained/'model')!r}).score(wire.parse(http.EXAMPLE.read_bytes()))
+bento.bento()
+print(*sorted(set({heavy!r}) & set(sys.modules)))"""
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == []
 
 
 # --- the client
 
 @pytest.fixture
-def client(desk:service.Desk, monkeypatch:pytest.MonkeyPatch)->Iterator[service.Client]:
+def client(desk:service_http.Desk, monkeypatch:pytest.MonkeyPatch)->Iterator[service_client.Client]:
     here = Here(desk)
-    with service.Client("http://here", KEY) as made:
+    with service_client.Client("http://here", KEY) as made:
         monkeypatch.setattr(made.http, "request", lambda method, path, content=None, headers=None: here(method, path, content, {**made.http.headers, **(headers or {})}))
         yield made
 
 
-def test_the_client_asks_in_plain_words(client:service.Client, bank:Bank)->None:
+def test_the_client_asks_in_plain_words(client:service_client.Client, bank:Bank)->None:
     customer = int(bank.plan.index[0])
     assert client.score(example())["customer_id"] == example()["customer_id"]
     assert [a["source"] for a in client.batch([customer, example()])] == ["ledger", "request"]
     assert client.score(customer)["customer_id"] == customer and client.model()["learner"]
 
 
-def test_the_client_sends_a_long_history_by_itself_as_a_batch_of_one(client:service.Client, here:Here, bank:Bank)->None:
-    long = next(body for c in bank.scored.index if len(said(body := bank.request(int(c)))) > service.SINGLE_BYTES)
+def test_the_client_sends_a_long_history_by_itself_as_a_batch_of_one(client:service_client.Client, here:Here, bank:Bank)->None:
+    long = next(body for c in bank.scored.index if len(said(body := bank.request(int(c)))) > wire.SINGLE_BYTES)
     assert here.post(long).status_code == 413
     assert client.score(long) == here.post({"requests": [long]}, "/v1/score/batch").json()["answers"][0]
 
 
-def test_the_client_says_what_the_service_said(client:service.Client)->None:
-    with pytest.raises(service.ServiceError, match="(?s)422 Not a valid request.*as_of is not written as"): client.score(with_("as_of", "x"))
-    with pytest.raises(service.ServiceError, match="404 Not found"): client.score(10**9)
+def test_the_client_says_what_the_service_said(client:service_client.Client)->None:
+    with pytest.raises(service_client.ServiceError, match="(?s)422 Not a valid request.*as_of is not written as"): client.score(with_("as_of", "x"))
+    with pytest.raises(service_client.ServiceError, match="404 Not found"): client.score(10**9)
 
 
 @pytest.mark.parametrize("asked", ["17", None, True, 17.0, float("nan"), [17], np.float64(17), {"customer_id": 17, "x": float("nan")}, {"customer_id": 17, "x": {1, 2}}, {"x": "\ud800"}], ids=repr)
 def test_what_is_neither_a_request_nor_an_id_is_refused_in_words_before_it_is_sent(asked:Any)->None:
-    with service.Client("http://127.0.0.1:9", KEY) as client:
+    with service_client.Client("http://127.0.0.1:9", KEY) as client:
         for ask in (client.score, lambda one: client.batch([one])):
-            with pytest.raises(service.ServiceError, match="whole number"): ask(asked)
+            with pytest.raises(service_client.ServiceError, match="whole number"): ask(asked)
 
 
-def test_the_client_takes_whole_numbers_of_every_kind(client:service.Client, bank:Bank)->None:
+def test_the_client_takes_whole_numbers_of_every_kind(client:service_client.Client, bank:Bank)->None:
     customer = bank.plan.index[0]
     assert client.score(np.int64(customer)) == client.score(int(customer)) == client.score({"customer_id": np.int32(customer)})
 
 
 def test_a_key_that_cannot_travel_is_refused_in_words()->None:
-    with pytest.raises(service.ServiceError, match="the key holds characters"): service.Client(key="schlüssel-schlüssel")
+    with pytest.raises(service_client.ServiceError, match="the key holds characters"): service_client.Client(key="schlüssel-schlüssel")
 
 
 def test_the_client_says_when_nobody_is_there()->None:
-    with service.Client("http://127.0.0.1:9") as nobody, pytest.raises(service.ServiceError, match="(?s)http://127.0.0.1:9/v1/model.*make serve"): nobody.model()
+    with service_client.Client("http://127.0.0.1:9") as nobody, pytest.raises(service_client.ServiceError, match="(?s)http://127.0.0.1:9/v1/model.*make serve"): nobody.model()
 
 
-def test_refusals_belong_to_the_family()->None: assert issubclass(service.Refused, PredelinquencyError) and issubclass(service.ServiceError, PredelinquencyError)
+def test_refusals_belong_to_the_family()->None: assert issubclass(wire.Refused, PredelinquencyError) and issubclass(service_client.ServiceError, PredelinquencyError)
 
 
 def test_a_decision_travels_whole()->None:
     "Every field of a decision that an outsider needs is there under the same name; the others are the answer's own."
     own = {"customer_id", "as_of", "band", "policy", "propensity", "message_id"}
-    assert set(service.Proposed.model_fields) == {f for f in schema.Decision.__dataclass_fields__} - own
+    assert set(service_scoring.Proposed.model_fields) == {f for f in records.Decision.__dataclass_fields__} - own

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 import schemathesis
+from predelinquency.service import http, scoring
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 from served import KEY
-
-from predelinquency import service
 
 pytestmark = pytest.mark.slow
 
@@ -19,8 +18,8 @@ SETTINGS = {"seed": 7, "headers": {"Authorization": f"Bearer {KEY}"}, "continue-
 
 
 def test_a_thousand_generated_requests_meet_the_description_and_break_nothing(trained:Path)->None:
-    desk = service.Desk(KEY, service.load(trained/"model"), ready=True)
-    schema = schemathesis.openapi.from_asgi("/openapi.json", service.app(desk), config=SchemathesisConfig.from_dict(SETTINGS))
+    desk = http.Desk(KEY, scoring.load(trained/"model"), ready=True)
+    schema = schemathesis.openapi.from_asgi("/openapi.json", http.app(desk), config=SchemathesisConfig.from_dict(SETTINGS))
     answers, failures, broken = collections.Counter[int](), [], []
     for event in from_schema(schema).execute():
         if isinstance(event, events.NonFatalError | events.FatalError): broken.append(str(event))

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from predelinquency.service import bento as service_bento
+from predelinquency.service import http as service_http
+from predelinquency.service import scoring, wire
 from served import HEADERS, KEY, Bank, example, said, serving
-
-from predelinquency import service
 
 pytestmark = pytest.mark.slow
 CANARY = "Xanthippe-31415926"
@@ -35,8 +36,8 @@ def server(bento:Path, tmp_path_factory:pytest.TempPathFactory, trained:Path)->I
     "The Bento with two workers and a ledger."
     folder = tmp_path_factory.mktemp("server")
     url = f"sqlite:///{folder}/ledger.db"
-    service.record(trained, url)
-    with serving(bento, folder, **{service.WORKERS: "2", service.LEDGER: url}) as running: yield running
+    scoring.record(trained, url)
+    with serving(bento, folder, **{service_http.WORKERS: "2", service_http.LEDGER: url}) as running: yield running
 
 
 @pytest.fixture
@@ -47,20 +48,20 @@ def http(server:tuple[str, Path])->Iterator[httpx.Client]:
 def scores(ask:Callable[[bytes], dict], bank:Bank)->dict[int, tuple[float, ...]]:
     "Probability, margin and contributions of the customers whose history fits into one request."
     asked = {int(c): said(bank.request(int(c))) for c in bank.scored.index[:150]}
-    answers = {c: ask(body) for c, body in asked.items() if len(body) <= service.SINGLE_BYTES}
+    answers = {c: ask(body) for c, body in asked.items() if len(body) <= wire.SINGLE_BYTES}
     assert len(answers) > 50
     return {c: (a["probability"], a["margin"], *(r["contribution"] for r in a["reasons"])) for c, a in answers.items()}
 
 
 def test_served_scores_are_those_of_this_process_and_of_the_nightly_run(http:httpx.Client, bank:Bank, trained:Path)->None:
-    here = service.load(trained/"model")
+    here = scoring.load(trained/"model")
     served = scores(lambda body: http.post("/v1/score", content=body).raise_for_status().json(), bank)
-    assert served == scores(lambda body: here.score(service.parse(body)).model_dump(), bank)
+    assert served == scores(lambda body: here.score(wire.parse(body)).model_dump(), bank)
     assert {c: s[:2] for c, s in served.items()} == {c: (bank.scored.probability[c], bank.scored.margin[c]) for c in served}
 
 
 def test_many_at_once_get_each_their_own_answer(server:tuple[str, Path], bank:Bank)->None:
-    asked = [b for b in (said(bank.request(int(c))) for c in bank.scored.index[:40]) if len(b) <= service.SINGLE_BYTES]
+    asked = [b for b in (said(bank.request(int(c))) for c in bank.scored.index[:40]) if len(b) <= wire.SINGLE_BYTES]
     known = [said({"customer_id": int(c)}) for c in bank.plan.index[:40]]
     def ask(body:bytes)->dict:
         with httpx.Client(timeout=60, trust_env=False) as client: return client.post(f"{server[0]}/v1/score", content=body, headers=HEADERS).raise_for_status().json()
@@ -109,8 +110,8 @@ def test_it_says_when_it_is_ready_and_what_it_offers(http:httpx.Client)->None:
 
 def test_the_service_refuses_to_start_without_a_key(bento:Path, tmp_path:Path)->None:
     environ = {k: v for k, v in os.environ.items() if not k.startswith("PREDELINQUENCY")} | {"BENTOML_HOME": str(tmp_path), "BENTOML_DO_NOT_TRACK": "True"}
-    refused = subprocess.run(service.command(bento, "127.0.0.1", 3999), env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert refused.returncode and f"{service.KEY} is not set" in refused.stdout + refused.stderr
+    refused = subprocess.run(service_bento.command(bento, "127.0.0.1", 3999), env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert refused.returncode and f"{service_http.KEY} is not set" in refused.stdout + refused.stderr
 
 
 def digests(folder:Path)->dict[str, str]: return {str(p.relative_to(folder)): hashlib.blake2b(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*")) if p.is_file() and "__pycache__" not in p.parts}
@@ -120,7 +121,7 @@ def test_the_same_inputs_make_the_same_bento_wherever_they_lie(trained:Path, tmp
     elsewhere = tmp_path/"elsewhere"
     shutil.copytree(trained/"model", elsewhere/"model")
     for file in (trained/"reports/metrics.json", project/"bentofile.yaml", project/"requirements.lock"): shutil.copy2(file, elsewhere)
-    service.package(tmp_path/"again", elsewhere/"model", elsewhere/"metrics.json", elsewhere)
+    service_bento.package(tmp_path/"again", elsewhere/"model", elsewhere/"metrics.json", elsewhere)
     assert digests(tmp_path/"again") == digests(trained/"bento")
 
 
@@ -150,9 +151,9 @@ def test_a_bento_in_an_environment_of_its_own_gives_the_same_bits(bento:Path, ba
     subprocess.run([uv, "venv", "-q", "--python", sys.executable, tmp_path/"own"], check=True)
     got = subprocess.run([uv, "pip", "install", "-q", "--python", tmp_path/"own/bin/python", "-r", bento/"env/python/requirements.txt"], capture_output=True, text=True, timeout=600)
     if got.returncode: pytest.skip(f"the packages cannot be had here: {got.stderr.strip().splitlines()[-1]}")
-    here = service.load(trained/"model")
+    here = scoring.load(trained/"model")
     with serving(bento, tmp_path, python=str(tmp_path/"own/bin/python")) as (url, _), httpx.Client(base_url=url, headers=HEADERS, timeout=30, trust_env=False) as http:
-        assert scores(lambda body: http.post("/v1/score", content=body).raise_for_status().json(), bank) == scores(lambda body: here.score(service.parse(body)).model_dump(), bank)
+        assert scores(lambda body: http.post("/v1/score", content=body).raise_for_status().json(), bank) == scores(lambda body: here.score(wire.parse(body)).model_dump(), bank)
 
 
-def test_the_key_that_the_tests_use_is_a_key()->None: assert service.allowed({service.KEY: KEY}) == KEY and json.loads(said({})) == {}
+def test_the_key_that_the_tests_use_is_a_key()->None: assert service_bento.allowed({service_http.KEY: KEY}) == KEY and json.loads(said({})) == {}

@@ -1,7 +1,0 @@
-"Alembic runs this; `predelinquency.store.migrate` hands over a connection that is inside a transaction."
-from alembic import context
-
-from predelinquency.store import METADATA, VERSION_TABLE
-
-context.configure(connection=context.config.attributes["connection"], target_metadata=METADATA, version_table=VERSION_TABLE, compare_type=True)
-with context.begin_transaction(): context.run_migrations()
