@@ -19,7 +19,7 @@ unexport PYTHONPATH VIRTUAL_ENV
 SETS = $(foreach s,$(SET),--set '$(s)')
 TYPED = $(foreach n,HOST PORT,$(if $(filter command,$(origin $n)),--$(if $(filter HOST,$n),host,port) '$($n)')) # only as typed: some shells have a HOST of their own
 
-.PHONY: help setup run proof try stage test serve dashboard browser lab bench doctor readme lock clean model-card final rollback challenge
+.PHONY: help setup run proof try stage check test long serve dashboard browser lab bench doctor readme lock clean model-card final rollback challenge
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -66,17 +66,29 @@ final: $(READY) ## the final hold-out for the model in data, once for its versio
 
 challenge: $(READY) ## should the model in data (or in ROOT=folder) replace the one in use, OLD=folder of a model, by the rule of params.yaml
 	@test -f '$(OLD)/manifest.json' || { echo "there is no model in '$(OLD)': make challenge OLD=folder of the model in use (one that holds manifest.json)"; exit 1; }
-	@python -c "import typer; from predelinquency import cli, params; from predelinquency.model import promotion; p = params.load('params.yaml'); typer.run(cli.told(lambda: print('keep the model in use:' if (r := promotion.against('$(or $(ROOT),data)/model', '$(OLD)', '$(or $(ROOT),data)/features', p.base, p.train))['champion'] == 'old' else 'the new model may take its place:', '; '.join(r['learners']['new'].get('refused') or [r['because']]))))"
+	@python -c "import typer; from predelinquency import cli, params; from predelinquency.model import promotion; p = params.load('params.yaml'); typer.run(cli.exit_on_refusal(lambda: print('keep the model in use:' if (r := promotion.against('$(or $(ROOT),data)/model', '$(OLD)', '$(or $(ROOT),data)/features', p.base, p.train))['champion'] == 'old' else 'the new model may take its place:', '; '.join(r['learners']['new'].get('refused') or [r['because']]))))"
 
 rollback: $(READY) ## the model before this one: its lock and figures from git, its files from DVC, the registry's alias; refuses when it cannot
-	@python -c "import typer; from predelinquency import cli; from predelinquency.model import promotion; typer.run(cli.told(lambda: print('model {version} is back (was {was}), as of commit {commit}; parameters and code are still those of today: commit this, and set them back before the next run'.format(**promotion.rollback()))))"
+	@python -c "import typer; from predelinquency import cli; from predelinquency.model import promotion; typer.run(cli.exit_on_refusal(lambda: print('model {version} is back (was {was}), as of commit {commit}; parameters and code are still those of today: commit this, and set them back before the next run'.format(**promotion.rollback()))))"
 
 PROOF ?= prove.rows=14000 prove.replays=4000 prove.visible_customers=50000 prove.world_customers=2500
 proof: $(READY) ## what was achievable, at full length (20 CPU minutes), on the results in data or in ROOT=folder; the next run takes its figures over
 	@rm -rf data/runs/proof && mkdir -p data/runs/proof/reports
 	@for d in raw truth features model; do ln -s '$(abspath $(or $(ROOT),data))'/$$d data/runs/proof/$$d; done; cp '$(or $(ROOT),data)'/reports/{simulate,featurize,train}.json data/runs/proof/reports
 	@predelinquency stage prove --root data/runs/proof $(foreach s,$(PROOF),--set '$(s)') $(SETS)
-	@python -c "import typer; from predelinquency import cli, worlds; typer.run(cli.told(lambda: print(worlds.keep('data/runs/proof', '$(or $(ROOT),data)'), 'is kept: the next evaluation of these results takes its figures over')))"
+	@python -c "import typer; from predelinquency import cli, worlds; typer.run(cli.exit_on_refusal(lambda: print(worlds.keep('data/runs/proof', '$(or $(ROOT),data)'), 'is kept: the next evaluation of these results takes its figures over')))"
+
+# what a change can be held against in a minute: the notebooks that differ from the last push (or from the last commit), and the tests that make nothing first
+SINCE   ?= $(or $(shell git merge-base HEAD '@{upstream}' 2>/dev/null),HEAD)
+CHANGED  = $(filter-out nbs/pipeline/% nbs/dashboards/%,$(shell { git diff --name-only --diff-filter=d $(SINCE) -- nbs; git ls-files --others --exclude-standard -- nbs; } | grep '\.ipynb$$'))
+check: $(READY) ## in a minute: style, types, the notebooks that changed [SINCE=commit], the fast tests
+	@ruff check --quiet
+	@dmypy run -- --no-error-summary
+	@for n in $(CHANGED); do echo "$$n" && nbdev_test --path "$$n" --n_workers 0 || exit 1; done
+	@python -m pytest -m 'fast and not long'
+
+long: $(READY) browser ## the tests that take longest, before a release
+	python -m pytest -m long
 
 test: $(READY) browser ## style, types, every lesson of the notebooks, every test
 	ruff check

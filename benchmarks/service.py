@@ -1,6 +1,6 @@
 """The service over HTTP on loopback: `python benchmarks/service.py [--root data] [--seconds 20]`.
 
-In one run: scores of the Bento, an empty route of the same Bento, and a plain FastAPI handler under uvicorn. First 50 requests a second whether or not the last one has come back (open loop: each is timed from the
+In one run: scores of the Bento, the same scores with columns read word by word instead of at once, an empty route of the same Bento, and a plain FastAPI handler under uvicorn. First 50 requests a second whether or not the last one has come back (open loop: each is timed from the
 moment at which it was due), then as many as two workers answer over 16 connections (closed loop). The asking side is a process of its own, on the same cores. What others take of them is seen from the CPU time
 of an answer, on both sides, which stands beside; the last column is what all cores would give at that price if they had nothing else to do.
 """
@@ -37,6 +37,11 @@ shared.listen(2048)
 for _ in range(int(sys.argv[2]) - 1):
     if os.fork() == 0: break
 uvicorn.Server(uvicorn.Config(app, access_log=False, log_level="error")).run(sockets=[shared])
+"""
+WORD_BY_WORD = """
+from predelinquency import service
+wire._read_column = lambda values, read, strictly: strictly(values)
+Predelinquency = service_bento.bento()
 """
 
 
@@ -178,16 +183,20 @@ def main():
         folder, rows = Path(scratch), []
         environ = service_bento.environment(folder / "home", asked.workers, None if bento.is_dir() else asked.root / "model") | {service_http.KEY: KEY}
         (folder / "plain.py").write_text(PLAIN)
-        ports = free_port(), free_port()
+        (folder / "word_by_word.py").write_text(WORD_BY_WORD)
+        ports = free_port(), free_port(), free_port()
         commands = (service_bento.command(bento if bento.is_dir() else None, "127.0.0.1", ports[0]),
-                    [sys.executable, str(folder / "plain.py"), str(ports[1]), str(asked.workers)])
-        with (folder / "log").open("w") as log: servers = [subprocess.Popen(c, env=environ, stdout=log, stderr=log, start_new_session=True) for c in commands]
+                    [sys.executable, str(folder / "plain.py"), str(ports[1]), str(asked.workers)],
+                    [w.replace("predelinquency.service.scoring:", "word_by_word:") for w in service_bento.command(None, "127.0.0.1", ports[2])])
+        environs = environ, environ, environ | {"BENTOML_HOME": str(folder / "other"), service_http.MODEL: str((asked.root / "model").resolve())}
+        with (folder / "log").open("w") as log: servers = [subprocess.Popen(c, env=e, cwd=folder, stdout=log, stderr=log, start_new_session=True) for c, e in zip(commands, environs, strict=True)]
         try:
             for server, port in zip(servers, ports, strict=True):
                 if not service_bento.wait(f"http://127.0.0.1:{port}", server, 300): raise SystemExit((folder / "log").read_text())
             time.sleep(3) # the other workers
             load = os.getloadavg()[0]
             rows.append(measure("score, the Bento", ports[0], servers[0], bodies, asked, folder))
+            rows.append(measure("score, columns word by word", ports[2], servers[2], bodies, asked, folder))
             rows.append(measure("empty route, the same Bento", ports[0], servers[0], [http("GET", "/")], asked, folder))
             rows.append(measure("empty route, plain FastAPI", ports[1], servers[1], [http("GET", "/")], asked, folder))
         finally:

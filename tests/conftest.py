@@ -15,9 +15,21 @@ CUSTOMERS = 300
 os.environ.update(dict(PLOOMBER_STATS_ENABLED="false", DVC_NO_ANALYTICS="1", MLFLOW_DISABLE_TELEMETRY="true", BENTOML_DO_NOT_TRACK="True", PLOOMBER_ENV_FILENAME="params.yaml"))
 
 
+FAST = { # files that ask functions and wait for nothing that another test makes: what `make check` runs
+    "data": {"test_bare_sources", "test_contracts", "test_params", "test_phrases", "test_windows"},
+    "model": {"test_baselines", "test_evaluate", "test_labels", "test_lacking", "test_learners", "test_paired", "test_splits"},
+    "repo": {"test_export", "test_files", "test_readme", "test_walls"},
+    "service": {"test_engine", "test_messages", "test_policy", "test_store_address"},
+}
+
+
+@pytest.hookimpl(tryfirst=True) # before `-m` chooses
 def pytest_collection_modifyitems(items:list[pytest.Item])->None:
-    "Slow files first: a worker that starts one at the end would leave the other idle."
+    "Slow files first: a worker that starts one at the end would leave the other idle. Fast is what asks functions and waits for nothing that another test makes."
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    for item in items:
+        waits = "once" in getattr(item, "fixturenames", ()) or any(item.get_closest_marker(mark) for mark in ("slow", "long"))
+        if not waits and item.path.stem in FAST.get(item.path.parent.name, ()): item.add_marker("fast")
 
 
 @pytest.fixture(scope="session")

@@ -23,10 +23,10 @@ import numpy as np
 import pandas as pd
 
 from . import state
-from .state import Customer, Overview, Query, chance, day, money, one_in
-from ..features import phrases
+from .state import Customer, Overview, Query
 from ..ground.core import CURRENCY_DIGITS, ParamsError, PredelinquencyError
 from ..ground.schema import TARGET_KINDS
+from ..ground.words import SYMBOLS, chance, counted, day, money, one_in, sentence
 
 # %% ../../nbs/70_app/01_views.ipynb #c005
 def text(value:Any)->str:
@@ -293,7 +293,7 @@ def _line(over:Overview, r:Mapping[str, Any])->list[str]:
     "One customer of the list."
     amount = soft(money(r["due_minor"], r["currency"] if isinstance(r["currency"], str) else over.currency)) if pd.notna(r["due_minor"]) and r["due_minor"] else ""
     moved = "" if pd.isna(r["change"]) else delta(r["change"], points(r["change"])) if abs(r["change"]) >= .0005 else soft("steady")
-    return [link(r["source_id"]), text(str(r["segment"]).capitalize()), f"{text(r['due'])} {amount}", tag("b", chance(r["probability"])), chip(over, r["band"]), moved, soft(text(state.plain(r["sign"])))]
+    return [link(r["source_id"]), text(str(r["segment"]).capitalize()), f"{text(r['due'])} {amount}", tag("b", chance(r["probability"])), chip(over, r["band"]), moved, soft(text(sentence(r["sign"])))]
 
 # %% ../../nbs/70_app/01_views.ipynb #c048
 def who_html(over:Overview, one:Customer)->str:
@@ -325,7 +325,7 @@ def reasons_html(one:Customer)->str:
     def line(r:Any)->str:
         said = f"may be named: “{text(r.customer)}”" if r.customer else ""
         push = track(r.contribution / top) + f"odds ×{np.exp(r.contribution):.2f}"
-        return tag("div", tag("span", text(state.plain(r.analyst)), "what") + tag("span", said, "said") * bool(said) + tag("span", push, "push"), "pd-reason")
+        return tag("div", tag("span", text(sentence(r.analyst)), "what") + tag("span", said, "said") * bool(said) + tag("span", push, "push"), "pd-reason")
     return "".join(line(r) for r in one.reasons.itertuples())
 
 # %% ../../nbs/70_app/01_views.ipynb #c053
@@ -365,12 +365,12 @@ def coming_html(over:Overview, one:Customer)->str:
     first, last = (one.as_of + pd.Timedelta(days=over.settings[k]) for k in ("horizon_from_days", "horizon_to_days"))
     def line(r:Any)->list[str]:
         days = (r.due_on - one.as_of).days
-        when = "today" if days == 0 else f"in {days} days" if days > 1 else "tomorrow" if days == 1 else f"{-days} day{'s' if days < -1 else ''} ago,"
+        when = "today" if days == 0 else f"in {days} days" if days > 1 else "tomorrow" if days == 1 else f"{counted(-days, 'day')} ago,"
         signs = [("in the window", "b1", "what the chance is about")] * (r.kind in TARGET_KINDS and first <= r.due_on <= last) + [("in the proposal", "b0", "what the offer is about")] * (r.decided and offered)
         marks = "".join(" " + tag("span", words, f"pd-chip {colour}", title=title) for words, colour, title in signs)
         on, how = tag("span", day(r.due_on, year=False), "pd-nowrap"), "collected" if r.autopay else "customer pays"
         return [on, tag("span", when, "pd-nowrap") + " within its grace" * (days < 0), text(r.kind.capitalize()) + marks, money(r.amount_minor, r.currency), how]
-    warn = tag("p", f"Overdue: {len(late)} due{'s' if len(late) > 1 else ''}, {money(late.amount_minor.sum(), one.currency)}", "pd-warn") if len(late) else ""
+    warn = tag("p", f"Overdue: {counted(len(late), 'due')}, {money(late.amount_minor.sum(), one.currency)}", "pd-warn") if len(late) else ""
     if not len(due): return warn + tag("p", "Nothing has been announced for the weeks ahead.", "pd-empty")
     more = len(one.coming) - len(due)
     rest = soft(f"{more} more {'is' if more == 1 else 'are'} announced and not listed.", "p") if more else ""
@@ -391,7 +391,7 @@ def cash_figure(one:Customer)->Any: # a plotly figure
     "Balance, dues, paydays, money in and out."
     from predelinquency.ground import figures
     dues = one.dues[one.dues.due_on < one.as_of + pd.Timedelta(days=figures.AHEAD_DAYS - 1)].assign(main=lambda d: d.kind.isin(TARGET_KINDS)) # a sign on the edge would be cut in half
-    return figures.cash_timeline(one.balance, one.flows, dues, one.paydays, one.as_of, CURRENCY_DIGITS.get(one.currency, 2), phrases.SYMBOLS.get(one.currency, ""))
+    return figures.cash_timeline(one.balance, one.flows, dues, one.paydays, one.as_of, CURRENCY_DIGITS.get(one.currency, 2), SYMBOLS.get(one.currency, f"{one.currency} "))
 
 # %% ../../nbs/70_app/01_views.ipynb #c064
 def history_figure(over:Overview, one:Customer)->Any: # a plotly figure
@@ -452,6 +452,7 @@ class Page:
     )->dict[str, Any]:          # what the browser is told
         "Do it."
         if name == "hello" and (self.over is None or self.over.stamp != self.over.results.stamp): self.read()
+        if name == "there": return dict(newer=self.over is not None and self.over.stamp != self.over.results.stamp)
         if name == "find": return _find(self, value)
         if name in ("hello", "open"): return _open(self, value)
         if self.over is not None:

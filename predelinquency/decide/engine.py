@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MONTHLY_DAYS', 'PLAN', 'FOLLOWS', 'Book', 'load', 'loss_minor', 'value_minor', 'Option', 'ready', 'weigh',
-           'capacities', 'allot', 'plan', 'settle', 'decide', 'coming', 'payday_after_days', 'consents', 'histories',
+           'capacities', 'allot', 'plan', 'share_out', 'decide', 'coming', 'payday_after_days', 'consents', 'histories',
            'circumstances', 'cases', 'questions', 'frame', 'decisions', 'worth_reading', 'why_not', 'summary']
 
 # %% ../../nbs/40_decide/02_engine.ipynb #i02engine
@@ -23,6 +23,7 @@ from .messages import Message, Words
 from .policy import CIRCUMSTANCES, Action, Case, Consent, Due, PastContact, Policy, Question
 from ..ground import schema
 from ..ground.core import PolicyError
+from ..ground.dues import unpaid
 from ..ground.records import Decision, Refusal, Score
 from ..ground.schema import TARGET_KINDS, Column, Table
 
@@ -148,11 +149,11 @@ def plan(
     stops = [policy.case_refusals(q) for q in questions]
     weighed = [weigh(book, q) if {r.rule for r in s} <= {"control"} else ([], []) for q, s in zip(questions, stops, strict=True)]
     free = [options if not s else [] for (options, _), s in zip(weighed, stops, strict=True)]
-    chosen = settle(book, questions, weighed, free, capacities(book.policy) if room is None else room)
+    chosen = share_out(book, questions, weighed, free, capacities(book.policy) if room is None else room)
     return [_decision(book, q, s, *w, *c) for q, s, w, c in zip(questions, stops, weighed, chosen, strict=True)]
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c021
-def settle(
+def share_out(
     book:Book, questions:Sequence[Question],
     weighed:Sequence[tuple[list[Option], list[Refusal]]], # from `weigh`; what turns out to be unsayable moves from the options to the refusals
     free:Sequence[list[Option]],                          # the options that may be taken: the same lists, or empty ones
@@ -218,11 +219,8 @@ def coming(
     "Each customer's first target due inside the horizon that is not paid yet; of several on one day, the largest."
     day = pd.to_timedelta(1, "D")
     dues = obligations[obligations.kind.isin(TARGET_KINDS) & (obligations.announced_at < as_of) & obligations.due_on.between(as_of + from_days * day, as_of + to_days * day)]
-    key = ["customer_id", "obligation_id", "instalment"]
-    paid = payments[payments.arrived_at < as_of].groupby(key).amount_minor.sum().rename("paid_minor")
-    open_ = dues.merge(paid, left_on=key, right_index=True, how="left")
-    open_ = open_[open_.amount_minor > open_.paid_minor.fillna(0)].assign(size=lambda d: -d.amount_minor)
-    return open_.sort_values(["customer_id", "due_on", "size", "obligation_id"]).drop_duplicates("customer_id").drop(columns=["size", "paid_minor"])
+    open_ = dues[unpaid(dues, payments, as_of)].assign(size=lambda d: -d.amount_minor)
+    return open_.sort_values(["customer_id", "due_on", "size", "obligation_id"]).drop_duplicates("customer_id").drop(columns="size")
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c028
 MONTHLY_DAYS = 20 # who is paid more often than that is never far from a payday, so moving a date does not help; assumption

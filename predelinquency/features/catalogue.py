@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['INCOME', 'LIQUIDITY', 'SAVINGS', 'OBLIGATIONS', 'PAYMENT', 'SPENDING', 'CREDIT', 'SHOCKS', 'CATALOGUE', 'BY_NAME',
-           'Feature', 'names', 'monotone', 'dictionary']
+           'ENOUGH_ROWS', 'Feature', 'by_name', 'names', 'monotone', 'version', 'dictionary', 'empty_for_all']
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #i04catalogu
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -16,9 +16,10 @@ from predelinquency.features.calculations import (
     EVER, Calculation, entropy, entropy_shift, over, pace, per, share, share_shift, since, surprise, total, tracked,
     trend, variation
 )
-from .phrases import Phrase, phrase, say
+from .measures import GROUPS
+from .phrases import _CASES, Phrase, phrase, say
 from .quantities import Q
-from ..ground.core import ParamsError
+from ..ground.core import ParamsError, content_hash
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c067
 @dataclass(frozen=True)
@@ -48,10 +49,32 @@ class Feature:
         return say(self.analyst, value, currency)
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c068
+_MARKS = {"+": (1, 0), "-": (-1, 0), "0": (0, 0), "++": (1, 1), "--": (-1, -1)} # sign, and whether it is enforced
+_CELLS = ("calculation", "sign", "words for staff", "topic for customers")
+
+# %% ../../nbs/20_features/04_catalogue.ipynb #minute86
+def _row(group:str, number:int, cells:tuple)->Feature:
+    "One row of a group; a bad cell is refused by its place."
+    def bad(cell:int, said:str, remedy:str)->ParamsError:
+        name = cells[0].name if cells and isinstance(cells[0], Calculation) else "no name yet"
+        return ParamsError(said, where=f"catalogue, {group}, row {number} ({name}), cell {_CELLS[cell]!r}", remedy=remedy)
+    if len(cells) != 4: raise bad(min(len(cells), 3), f"the row has {len(cells)} cells", f"a row has {len(_CELLS)}: {', '.join(_CELLS)}")
+    calculation, mark, analyst, customer = cells
+    if not isinstance(calculation, Calculation): raise bad(0, f"{calculation!r} is no calculation", "call total, share, pace, tracked, windowed …")
+    if mark not in _MARKS: raise bad(1, f"the sign is {mark!r}", f"use one of {' '.join(_MARKS)}")
+    if not isinstance(analyst, str) or not analyst.strip(): raise bad(2, "there are no words", "say in a phrase what a value of it means")
+    if customer is not None and not (isinstance(customer, str) and customer.strip()):
+        raise bad(3, "there is no topic", "name what it is about; None where it must never be said")
+    try: words = phrase(analyst)
+    except (KeyError, ValueError) as e:
+        raise bad(2, f"{analyst!r} cannot be read", f"other words follow after ` / ` and one of {' '.join(_CASES)}, such as ` / 0: no pay`") from e
+    return Feature(group, calculation, _MARKS[mark][0], words, customer, _MARKS[mark][1], customer is None)
+
+# %% ../../nbs/20_features/04_catalogue.ipynb #minute87
 def _rows(group:str, *rows:tuple)->tuple[Feature, ...]:
     "Rows of one group: calculation, sign mark, staff phrase, topic for customers; a doubled mark is enforced."
-    marks = {"+": (1, 0), "-": (-1, 0), "0": (0, 0), "++": (1, 1), "--": (-1, -1)}
-    return tuple(Feature(group, calc, marks[mark][0], phrase(analyst), customer, marks[mark][1], customer is None) for calc, mark, analyst, customer in rows)
+    if group not in GROUPS: raise ParamsError(f"there is no group {group!r}", where="catalogue", remedy=f"use one of {', '.join(GROUPS)}")
+    return tuple(_row(group, number, cells) for number, cells in enumerate(rows, 1))
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c070
 _PAY, _INCOME, _MONTHLY, _FROM = "When pay arrives", "Money coming in", "Income from month to month", "Where income comes from"
@@ -331,8 +354,21 @@ SHOCKS = _rows("shocks",
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c096
 CATALOGUE: tuple[Feature, ...] = (*INCOME, *LIQUIDITY, *SAVINGS, *OBLIGATIONS, *PAYMENT, *SPENDING, *CREDIT, *SHOCKS)
-BY_NAME: dict[str, Feature] = {f.name: f for f in CATALOGUE}
-if len(BY_NAME) != len(CATALOGUE): raise ParamsError("two features of the catalogue have the same name", remedy="remove one of the two declarations")
+
+# %% ../../nbs/20_features/04_catalogue.ipynb #minute90
+def by_name(
+    features:Sequence[Feature], # in their order
+)->dict[str, Feature]:          # name → row
+    "The rows by name; two rows with one name are refused, with the place of both."
+    seen: dict[str, Feature] = {}
+    for f in features:
+        if other := seen.get(f.name):
+            raise ParamsError(f"two rows have the name {f.name!r}: one in {other.group} ({other.analyst}), one in {f.group} ({f.analyst})", where="catalogue, cell 'calculation'", remedy="remove one of them")
+        seen[f.name] = f
+    return seen
+
+# %% ../../nbs/20_features/04_catalogue.ipynb #minute91
+BY_NAME: dict[str, Feature] = by_name(CATALOGUE)
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c097
 def names()->list[str]: # in the catalogue's order
@@ -344,6 +380,11 @@ def monotone()->dict[str, int]: # name → +1 or -1
     "The features in which a learner must be monotone, and which way."
     return {f.name: f.monotone for f in CATALOGUE if f.monotone}
 
+# %% ../../nbs/20_features/04_catalogue.ipynb #ident01
+def version()->str: # 12 hex digits
+    "The name of this catalogue: a hash of every row, its words included."
+    return content_hash([repr(f) for f in CATALOGUE])
+
 # %% ../../nbs/20_features/04_catalogue.ipynb #c099
 def dictionary(
     features:Mapping[str, Feature]=BY_NAME, # what to list
@@ -351,3 +392,18 @@ def dictionary(
     "The catalogue as a table that a person can read, sort and search."
     columns = ("name", "group", "formula", "window_days", "unit", "empty", "sign", "monotone", "sensitive", "customer", "analyst")
     return pd.DataFrame([{c: getattr(f, c) for c in columns} for f in features.values()]).assign(analyst=[str(f.analyst) for f in features.values()])
+
+# %% ../../nbs/20_features/04_catalogue.ipynb #minute104
+ENOUGH_ROWS = 1_000 # in fewer, of a few customers, chance may empty a column
+
+# %% ../../nbs/20_features/04_catalogue.ipynb #minute101
+def empty_for_all(
+    missing:Mapping[str, int], # name → rows in which it is not known
+    rows:int,                  # of the panel
+    simulated:bool=True,       # False: a bank's own files, which may lack what it needs
+)->dict[str, str]:             # name → when it is empty; without entries where nothing is asked
+    "The features that are known of nobody; refused in a simulated world of more than a few customers."
+    found = {name: BY_NAME[name].empty for name, n in missing.items() if rows and n >= rows}
+    if found and simulated and rows >= ENOUGH_ROWS:
+        raise ParamsError(f"known of nobody in {rows:,} rows: {', '.join(found)}", where="catalogue", remedy="correct the row or remove it; it is empty when: " + "; ".join(dict.fromkeys(found.values())))
+    return found

@@ -11,14 +11,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .calculations import NEVER_DAYS, Op
+from .calculations import NEVER_DAYS, Daily, Op
 from predelinquency.features.midnight import (
-    NOW, ROWS, WORK, _ahead, _behind, _bills, _find_rows, _flows, _largest, _outlook, _paydays, _purse, _sum
+    ENDS, LOWS, NOW, ROWS, WORK, _ahead, _behind, _bills, _find_rows, _flows, _highest, _largest, _late_days,
+    _outlook, _paydays, _purse, _spread, _sum
 )
 from .quantities import Q
 from predelinquency.features.state import (
-    BALANCES, BUCKETED, DUE, DUE_AT, LARGEST, LAST_AT, LEDGER, NEVER, N_QUANTITIES, OUTLOOK, PAID_SIGN, PAID_TARGET,
-    PAYDAY, PURSE, SEEN_DUE, Plan, reset
+    BALANCE, BALANCES, BUCKETED, CREDIT_AT, DEBIT_AT, DRAWN_M, DUE, DUE_AT, FIRST_BALANCE, FIRST_MOVE, FIRST_SIGN,
+    HEAD, INFLOW_M, LARGEST, LAST_AT, LEDGER, NEVER, N_DUES, N_PAYERS, N_QUANTITIES, OPEN_FROM, OUTLOOK, OWN_IN_M,
+    PAID_SIGN, PAID_TARGET, PAYDAY, PAYER_AT, PURSE, SEEN_DUE, Plan, reset
 )
 from .trackers import _quantiles, take_account, take_due, take_payment, take_transaction
 from ..ground.core import kernel, lean
@@ -73,6 +75,57 @@ def _over_time(s:np.ndarray, w:np.ndarray, op:int, x:int, y:int, short:int, long
     if op == Op.share_shift: return _divide(_sum(s, w, x, short), _sum(s, w, y, short)) - _divide(_sum(s, w, x, longer), _sum(s, w, y, longer))
     return _over_blocks(s, w, op, x, n)
 
+# %% ../../nbs/20_features/08_fold.ipynb #minute94
+@lean
+def _balances_of(s:np.ndarray, a:int, w:np.ndarray, kind:int, days:int)->float:
+    "Of the balances of the last days; `_purse` has unrolled them."
+    if s[FIRST_BALANCE] == NEVER: return np.nan
+    n, low, peak, total, below, thin = min(days, 180, a - s[FIRST_BALANCE]), s[BALANCE], s[BALANCE], 0, 0, 0
+    rate, usual = min(a - s[FIRST_MOVE], 90), 30*(_sum(s, w, INFLOW_M, 3) + max(_sum(s, w, OWN_IN_M, 3) - _sum(s, w, DRAWN_M, 3), 0))
+    if kind == Daily.spread: return _spread(w, n, s[BALANCE])
+    for v in w[LOWS + 180 - n:LOWS + 180]: low, below = min(low, v), below + (1 if v < 0 else 0)
+    for v in w[ENDS + 180 - n:ENDS + 180]: total, peak, thin = total + v, max(peak, v), thin + (1 if v*10*rate < usual else 0)
+    if kind == Daily.mean: return total/n
+    return float(low if kind == Daily.low else peak if kind == Daily.peak else below if kind == Daily.overdrawn else thin)
+
+# %% ../../nbs/20_features/08_fold.ipynb #minute95
+@lean
+def _dues_of(s:np.ndarray, a:int, kind:int, days:int)->float:
+    "Of the dues of the coming days."
+    if s[SEEN_DUE] == 0: return np.nan
+    money, count = 0, 0
+    for at in range(s[OPEN_FROM], DUE_AT + DUE*s[N_DUES], DUE):
+        rest, ahead = s[at + 4] - s[at + 5], s[at + 3] - a
+        if rest > 0 and 0 <= ahead <= days and (kind == Daily.any_due or s[at + 2] < FIRST_SIGN): money, count = money + rest, count + 1
+    return float(count if kind == Daily.due_count else money)
+
+# %% ../../nbs/20_features/08_fold.ipynb #minute96
+@lean
+def _bills_of(s:np.ndarray, a:int, kind:int, days:int)->float:
+    "Of the bills of the last days."
+    closed, late, days_sum = 0, 0, 0
+    for at in range(s[OPEN_FROM], DUE_AT + DUE*s[N_DUES], DUE):
+        if s[at + 2] < FIRST_SIGN or s[at + 3] < a - days: continue
+        past = _late_days(s, at, a)
+        if past != NEVER: closed, late, days_sum = closed + 1, late + (1 if past > 0 else 0), days_sum + past
+    if s[PAID_SIGN] == 0 or closed == 0: return np.nan
+    return days_sum/closed if kind == Daily.sign_days_late else late/closed
+
+# %% ../../nbs/20_features/08_fold.ipynb #minute97
+@lean
+def _windowed(s:np.ndarray, a:int, w:np.ndarray, kind:int, days:int)->float:
+    "What is tracked day by day, over so many days."
+    if kind <= Daily.thin_days: return _balances_of(s, a, w, kind, days)
+    if kind >= Daily.sign_days_late: return _bills_of(s, a, kind, days)
+    if kind >= Daily.due: return _dues_of(s, a, kind, days)
+    if kind == Daily.payers:
+        paying = 0
+        for i in range(s[N_PAYERS]): paying += 1 if s[PAYER_AT + 3*i + 1] >= a - days else 0
+        return float(paying) if s[N_PAYERS] > 0 else np.nan
+    if s[FIRST_MOVE] == NEVER: return np.nan
+    ring = DEBIT_AT if kind == Daily.largest_debit else CREDIT_AT
+    return float(_highest(s, ring, max(a - days, s[FIRST_MOVE]), min(a - 1, s[HEAD])))
+
 # %% ../../nbs/20_features/08_fold.ipynb #c087
 @lean
 def _calculate(s:np.ndarray, p:Plan, a:int, q:np.ndarray, w:np.ndarray, row:np.ndarray)->None:
@@ -90,7 +143,10 @@ def _calculate(s:np.ndarray, p:Plan, a:int, q:np.ndarray, w:np.ndarray, row:np.n
             elif op == Op.per: row[to] = _divide(recent*30/days, q[y])
             elif op == Op.ratio: row[to] = _divide(recent, _sum(s, w, y, short))
             else: row[to] = _divide(recent/min(float(days), history), _sum(s, w, x, longer)/min(float(p.windows[longer]), history))
-        else: row[to] = _over_time(s, w, op, x, y, short, longer, int(min(history, float(p.windows[short])))//30)
+        elif op < Op.tracked: row[to] = _over_time(s, w, op, x, y, short, longer, int(min(history, float(p.windows[short])))//30)
+        else:
+            found = _windowed(s, a, w, x, p.windows[np.uint64(short)])
+            row[to] = found if y < 0 else found/q[y] if q[y] > 0 else np.nan
 
 # %% ../../nbs/20_features/08_fold.ipynb #c088
 @kernel

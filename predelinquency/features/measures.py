@@ -87,4 +87,8 @@ MEASURES: tuple[Measure, ...] = (
     *(Measure(note, "count", "note", (note,)) for note in NOTES),
     *(count(f"{c}_count", "out", c) for c in VARIETY),
 )
-MEASURE: dict[str, int] = {m.name: i for i, m in enumerate(MEASURES)}
+class _Places(dict[str, int]):
+    "Name → position; a name that nobody declared is refused."
+    def __missing__(self, name:str)->int: raise ParamsError(f"there is no measure {name!r}", remedy="declare it in MEASURES")
+
+MEASURE: dict[str, int] = _Places({m.name: i for i, m in enumerate(MEASURES)})

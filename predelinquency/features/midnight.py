@@ -19,6 +19,7 @@ from predelinquency.features.state import (
 )
 from .trackers import _copy, _median, _newest, _next_payday, _row
 from ..ground.core import lean
+from ..ground.dues import is_full, is_over
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c057
 WAIT, PATH, WINDOW = 2, 64, 16           # days a payment may be on its way, days looked ahead, dues of days 15–28 remembered
@@ -184,7 +185,7 @@ def _ahead(s:np.ndarray, a:int, q:np.ndarray, w:np.ndarray)->int:
     target_7, target_14, target_28, target_30, manual, manual_n = 0, 0, 0, 0, 0, 0
     for at in range(s[OPEN_FROM], DUE_AT + DUE*s[N_DUES], DUE):
         rest, ahead = s[at + 4] - s[at + 5], s[at + 3] - a
-        if rest <= 0 or ahead < 0: continue
+        if ahead < 0 or is_full(s[at + 4], s[at + 5]): continue
         if ahead < PATH: w[ahead] += rest
         if ahead <= 30: any_30, auto = any_30 + rest, auto + rest*(s[at + 2] & 1)
         if ahead <= 14: any_14 += rest
@@ -217,7 +218,7 @@ def _ahead(s:np.ndarray, a:int, q:np.ndarray, w:np.ndarray)->int:
 def _late_days(s:np.ndarray, at:int, a:int)->int:
     "Days late of a closed due (negative is early), or NEVER while it is open."
     if s[at + 7] != NEVER: return s[at + 7] - s[at + 3]
-    return a - s[at + 3] if a - s[at + 3] > WAIT else NEVER
+    return a - s[at + 3] if is_over(s[at + 3], WAIT, a) else NEVER
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c072
 @lean

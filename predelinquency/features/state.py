@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .calculations import Calculation, Op
+from .calculations import Calculation, Daily, Op
 from .catalogue import CATALOGUE, Feature
 from .measures import ACCOUNT_CLASSES, MEASURE, MEASURES, NOTES, VARIETY, Measure
 from .quantities import Q
@@ -83,20 +83,23 @@ def _traits(name:str, status:str, incoming:bool, needs:int, places:Mapping[str, 
 def _read(calculation:Calculation)->list[int]: # positions in `MEASURES`
     "The measures that a calculation reads."
     op, a, b = calculation.row[:3]
-    if op in (Op.tracked, Op.over): return []
+    if op in (Op.tracked, Op.over, Op.windowed): return []
     if op in (Op.entropy, Op.entropy_shift): return list(range(a, a + b))
     return [a, b] if op in (Op.ratio, Op.share_shift) else [a]
 
 # %% ../../nbs/20_features/05_state.ipynb #c012
 def _needs(calculations:Sequence[Calculation])->int:
     "The trackers behind the quantities that are read."
-    read = {c.row[1] for c in calculations if c.row[0] in (Op.tracked, Op.over)} | {c.row[2] for c in calculations if c.row[0] in (Op.per, Op.over)}
+    read = {c.row[1] for c in calculations if c.row[0] in (Op.tracked, Op.over)} | {c.row[2] for c in calculations if c.row[0] in (Op.per, Op.over, Op.windowed)}
     spans = ((PURSE, Q.balance, Q.usual_half), (LARGEST, Q.largest_debit_30d, Q.largest_credit_30d), (PURSE, Q.usual_half, Q.usual_half), (PAYDAY, Q.days_since_pay, Q.main_payer_silent_days),
              (LEDGER, Q.days_to_next_due, Q.autopay_lost), (OUTLOOK, Q.due_before_pay, Q.due_before_pay), (OUTLOOK, Q.due_days_after_pay, Q.due_days_after_pay),
              (OUTLOOK, Q.projected_next_due, Q.projected_low_28d), (LEDGER, Q.due_loan_15_28d, Q.days_late_drift), (BUCKETED, Q.low_2pct_ever, Q.below_zero_share_ever))
     asked = 0
     for bit, first, last in spans:
         if any(first <= q <= last for q in read): asked |= bit
+    daily = ((PURSE, Daily.low, Daily.thin_days), (LARGEST, Daily.largest_debit, Daily.largest_credit), (PAYDAY, Daily.payers, Daily.payers), (LEDGER, Daily.due, Daily.sign_late_share))
+    for bit, low, high in daily:
+        if any(c.row[0] == Op.windowed and low <= c.row[1] <= high for c in calculations): asked |= bit
     return asked | (PURSE if asked & BUCKETED else 0) | (PAYDAY | LEDGER if asked & OUTLOOK else 0)
 
 # %% ../../nbs/20_features/05_state.ipynb #c013

@@ -20,6 +20,7 @@ from predelinquency.features.state import (
     THIRD_DUE, UNMATCHED, UNUSED, WIDTH, code_of
 )
 from ..ground.core import civil, day_number, lean, month_length, weekday
+from ..ground.dues import is_full
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c022
 @lean
@@ -397,7 +398,7 @@ def take_payment(
         s[UNMATCHED] += 1
         return
     s[at + 5] += amount
-    paid = s[at + 5] >= s[at + 4]
+    paid = is_full(s[at + 4], s[at + 5])
     if paid and s[at + 7] == NEVER: s[at + 7] = day
     if not paid: s[at + 7] = NEVER
     if not paid and at < s[OPEN_FROM]: _take_out(s)

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['DEFAULT_ROOT', 'Part', 'ranges', 'arrow_schema', 'Writer', 'writing', 'write', 'parts', 'read_arrow', 'read',
-           'holding']
+           'stamped', 'versions', 'holding']
 
 # %% ../../nbs/00_ground/02_disk.ipynb #i02disk
-import fcntl
+import fcntl, json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -134,6 +134,31 @@ def read(
     frame = pd.DataFrame({f.name: table[f.name].to_pandas(types_mapper=nullable.get if f.name in has_null else None) for f in table.schema})
     return frame
 
+# %% ../../nbs/00_ground/02_disk.ipynb #ident02
+_VERSIONS = b"predelinquency.versions"
+
+# %% ../../nbs/00_ground/02_disk.ipynb #ident03
+def stamped(
+    arrow:pa.Schema,             # of a table
+    versions:Mapping[str, str],  # what it is made from, such as `model` → its version
+)->pa.Schema:
+    "The same schema, which says what the table was made from."
+    said = json.dumps(dict(versions), sort_keys=True).encode()
+    return arrow.with_metadata({**(arrow.metadata or {}), _VERSIONS: said})
+
+# %% ../../nbs/00_ground/02_disk.ipynb #ident04
+def versions(
+    path:Path|str,     # a Parquet file or a report in JSON
+)->dict[str, str]:     # empty where it says nothing
+    "What a file says it was made from."
+    path = Path(path)
+    try:
+        if path.suffix != ".json": return dict(json.loads((pq.read_schema(path).metadata or {}).get(_VERSIONS, "{}")))
+        said = json.loads(path.read_text())
+    except (ValueError, pa.ArrowInvalid) as e:
+        raise SchemaError(f"cannot be read ({e})", where=str(path), remedy="run the stage that makes it again") from e
+    return dict(said.get("versions", {})) if isinstance(said, dict) else {}
+
 # %% ../../nbs/00_ground/02_disk.ipynb #pre078
 DEFAULT_ROOT = "data" # where DVC tracks results; all else lies below data/runs
 
@@ -142,9 +167,13 @@ DEFAULT_ROOT = "data" # where DVC tracks results; all else lies below data/runs
 def holding(
     root:Path|str, # the folder of results
 )->Iterator[None]:
-    "Keep other runs out of a folder of results; `StoreError` when one is at work there."
-    Path(root).mkdir(parents=True, exist_ok=True)
-    with open(Path(root)/".lock", "a") as file:
+    "Keep other runs out of a folder of results; `StoreError` when one is at work there or nothing can be written."
+    try:
+        Path(root).mkdir(parents=True, exist_ok=True)
+        file = open(Path(root)/".lock", "a")
+    except OSError as e: raise StoreError(f"could not write: {e.strerror}", where=str(root),
+                                           remedy="give another --root, on a disk that can be written and has room") from e
+    with file:
         try: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as e: raise StoreError("another stage is running here", where=str(root), remedy="wait for it, or give another --root") from e
         yield

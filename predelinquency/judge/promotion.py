@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['REPLICATES', 'SPACE', 'LOCK', 'FIGURES', 'MODEL', 'validation', 'compare', 'broken', 'verdict', 'choose', 'tune',
-           'tuned', 'against', 'outs', 'previous', 'missing', 'rollback']
+           'tuned', 'against', 'enter', 'outs', 'previous', 'missing', 'rollback']
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #i08promotio
 import json, subprocess, sys
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from ..ground.core import ParamsError, StoreError
+from ..ground.core import ParamsError, PredelinquencyError, StoreError
 from ..ground.params import Base, Train
 from . import intervals, metrics, report
 from ..model import calibrate, champion, learners, registry, rows as model_rows, train
@@ -159,8 +159,29 @@ def against(
     chances = {name: m.probability(held.x) for name, m in models.items()}
     return verdict(compare({name: m.margin(held.x) for name, m in models.items()}, chances, held, "old", base.seed), "old", p)
 
+# %% ../../nbs/35_judge/08_promotion.ipynb #ident01
+def enter(
+    registered:Path|str, # the registry's folder
+    model:Path|str,      # a model folder
+    features:Path|str,   # panel and labels that it was made from
+    base:Base, p:Train,  # walls; the rule
+)->dict[str, str]:       # `champion`: a version; `because`
+    "A recorded model becomes champion when the rule says so, and stays a challenger otherwise."
+    new, old = champion.load(model).version, registry.champion_folder(registered)
+    if old is None:
+        registry.point(registered, model)
+        return dict(champion=new, because="nobody was champion")
+    try:
+        if new == (held := champion.load(old).version): return dict(champion=held, because="it is the champion already")
+        ruling = against(model, old, features, base, p)
+    except PredelinquencyError as e:
+        return dict(champion="unchanged", because=f"the champion cannot be compared: {e.problem}")
+    won, refused = ruling["champion"] == "new", ruling["learners"]["new"].get("refused")
+    if won: registry.point(registered, model)
+    return dict(champion=new if won else held, because="; ".join(refused or [ruling["because"]]))
+
 # %% ../../nbs/35_judge/08_promotion.ipynb #c023
-LOCK, FIGURES, MODEL = "dvc.lock", "data/reports/metrics.json", "data/model"
+LOCK, FIGURES, MODEL = "dvc.lock", ("data/reports/metrics.json", "data/reports/headline.json"), "data/model" # the figures are in git
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #c024
 def _told(project:Path, *words:str)->str:
@@ -199,7 +220,7 @@ def missing(
     def whole(md5:str)->bool:
         if not held(md5): return False
         return not md5.endswith(".dir") or all(held(f["md5"]) for f in json.loads((Path(cache)/"files/md5"/md5[:2]/md5[2:]).read_text()))
-    return sorted(path for path, md5 in lock.items() if path != FIGURES and not whole(md5))
+    return sorted(path for path, md5 in lock.items() if path not in FIGURES and not whole(md5))
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #c028
 def rollback(
@@ -208,16 +229,18 @@ def rollback(
 )->dict[str, str]:           # `commit`, `version` now in use, `was`
     "Put back the model before this one, with its lock and its figures; refuses, and changes nothing, when it cannot."
     project = Path(project)
-    if changed := _told(project, "git", "status", "--porcelain", "--", LOCK, FIGURES).strip():
+    if changed := _told(project, "git", "status", "--porcelain", "--", LOCK, *FIGURES).strip():
         raise StoreError(f"not committed: {', '.join(line.split()[-1] for line in changed.splitlines())}", where=str(project), remedy="commit them, so that you can come back, or undo them")
     was, commit = _version(project), previous(project)
     wanted = _told(project, "git", "show", f"{commit}:{LOCK}")
     dvc = str(Path(sys.executable).parent/"dvc")
     if lost := missing(outs(wanted), (project/_told(project, dvc, "cache", "dir").strip()).resolve()):
         raise StoreError(f"DVC's cache no longer holds {', '.join(lost)} of {commit[:10]}", where=str(project), remedy="`dvc fetch` from a remote that has them, or run that commit again; nothing was changed")
-    before = {name: (project/name).read_bytes() for name in (LOCK, FIGURES) if (project/name).is_file()}
+    before = {name: (project/name).read_bytes() for name in (LOCK, *FIGURES) if (project/name).is_file()}
     try:
-        _told(project, "git", "restore", f"--source={commit}", "--", LOCK, FIGURES)
+        _told(project, "git", "restore", f"--source={commit}", "--", LOCK, *[f for f in FIGURES if f in outs(wanted)])
+        for name in FIGURES: # a commit from before there were such figures leaves none
+            if name not in outs(wanted): (project/name).unlink(missing_ok=True)
         _told(project, dvc, "checkout")
     except StoreError:
         for name, content in before.items(): (project/name).write_bytes(content)

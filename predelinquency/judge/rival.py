@@ -149,6 +149,9 @@ def scores(
     x, names, result = learners.matrix(frame), [f"x{i}" for i in range(frame.shape[1])], np.full(folds.shape, np.nan)
     for repeat, fold in enumerate(folds):
         for held in np.unique(fold):
+            if not names: # nothing is known of anybody: only the base rate is left to say
+                result[repeat, fold == held] = y[fold != held].mean()
+                continue
             fit = learners.fit("lightgbm", x[fold != held], y[fold != held], names, p, {}, seed + repeat)
             result[repeat, fold == held] = 1 / (1 + np.exp(-learners.predict_margin(fit, x[fold == held])))
     return result

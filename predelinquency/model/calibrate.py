@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..ground.core import exponential, kept
+
 # %% ../../nbs/30_model/03_calibrate.ipynb #c026
 ISOTONIC_FROM = 1_000 # onsets
 
@@ -39,10 +41,10 @@ def platt(
         step = np.linalg.solve((design * (p * (1 - p) * counts)[:, None]).T @ design + trust, design.T @ ((target - p) * counts) - trust @ (theta - prior))
         theta = theta + step
         if np.abs(step).max() < 1e-10: break
-    return dict(kind="platt", intercept=float(theta[0]), slope=float(max(theta[1], .05)))
+    return dict(kind="platt", intercept=kept(theta[0]), slope=kept(max(theta[1], .05))) # the last digits are the linear algebra's
 
 # %% ../../nbs/30_model/03_calibrate.ipynb #c029
-def _sigmoid(m:np.ndarray)->np.ndarray: return 1. / (1. + np.exp(-np.clip(m, -700, 700)))
+def _sigmoid(m:np.ndarray)->np.ndarray: return 1. / (1. + exponential(-np.clip(m, -700, 700)))
 
 # %% ../../nbs/30_model/03_calibrate.ipynb #c031
 def _isotonic(margin:np.ndarray, target:np.ndarray, weight:np.ndarray|None=None)->dict[str, Any]:
@@ -54,7 +56,7 @@ def _isotonic(margin:np.ndarray, target:np.ndarray, weight:np.ndarray|None=None)
     keep = np.r_[True, np.diff(np.maximum.accumulate(share)) > 0]
     x, logit = steps["x"].to_numpy()[keep], np.log(share / (1 - share)).to_numpy()[keep]
     slope = platt(margin, target, weight)["slope"]
-    return dict(kind="isotonic", margin=[float(v) for v in (x[0] - 20, *x, x[-1] + 20)], logit=[float(v) for v in (logit[0] - 20 * slope, *logit, logit[-1] + 20 * slope)])
+    return kept(dict(kind="isotonic", margin=[x[0] - 20, *x, x[-1] + 20], logit=[logit[0] - 20 * slope, *logit, logit[-1] + 20 * slope]))
 
 # %% ../../nbs/30_model/03_calibrate.ipynb #c032
 def probability(

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['SPLITS', 'SPLIT_WORDS', 'LABELS', 'QUIET_DAYS', 'WEEK_DAYS', 'LEAST_MONTHS', 'NEVER', 'DEAL', 'FOLD', 'SAMPLE',
            'COUNTED', 'LEADS', 'visible_end', 'moments', 'spine', 'Seen', 'stretch', 'covered', 'seen', 'period',
-           'check_period', 'check_asked', 'settle', 'onsets', 'look', 'gap_days', 'shares', 'draw', 'split', 'blocks',
-           'splits', 'counted', 'check_splits', 'label', 'due_spine', 'given', 'folds']
+           'check_period', 'check_asked', 'onsets', 'look', 'gap_days', 'shares', 'draw', 'split', 'blocks', 'splits',
+           'counted', 'check_splits', 'label', 'due_spine', 'given', 'folds']
 
 # %% ../../nbs/30_model/00_labels.ipynb #i00labels
 from pathlib import Path
@@ -17,6 +17,7 @@ import pandas as pd
 
 from ..ground.core import DAY_MS, LeakageError, ParamsError, SchemaError, kernel, to_day, uniform
 from ..ground.disk import parts, read
+from ..ground.dues import is_full, is_over, outcomes, paid_until, towards
 from ..ground.params import Base
 from ..ground.schema import TARGET_KINDS, Column, Table, _sorted_by
 
@@ -166,37 +167,16 @@ def check_asked(
     rows:int,             # scoring moments of all customers
     base:Base,            # the period
     seen:Seen|None=None,  # the days of the data; None when the source brings its own moments
+    accounts:int|None=None, # how many there are; None: not counted
 )->None:
     "Raise `SchemaError` when there is nothing to score."
     if rows: return
     if seen is None: raise SchemaError("the source's own moments are empty: nobody would be scored", where="moments", remedy="look at what the mapping's `keep` leaves of them")
+    if accounts == 0:
+        raise SchemaError("the source has no accounts, and weekly moments are asked only of customers with one", where="accounts",
+                          remedy="map accounts, or bring moments of your own")
     raise SchemaError(f"no customer has joined and opened an account before {np.datetime64(visible_end(base), 'D')}, the last scoring moment; the data reach from {seen}", where="accounts",
                       remedy=f"check joined_on and opened_on in the mapping, or {_remedy(seen, base)}")
-
-# %% ../../nbs/30_model/00_labels.ipynb #c037
-def _due_of(obligations:pd.DataFrame, payments:pd.DataFrame)->np.ndarray:
-    "For each payment the row number of its due in `obligations`."
-    keys = ["customer_id", "obligation_id", "instalment"]
-    rows = pd.MultiIndex.from_frame(obligations[keys]).get_indexer(pd.MultiIndex.from_frame(payments[keys]))
-    if len(rows) and rows.min() < 0:
-        bad = payments[keys][rows < 0]
-        raise SchemaError(f"{len(bad)} payments count towards a due that is not in obligations, first: {bad.iloc[0].to_dict()}", where="payments",
-                          remedy="add the instalment to obligations, or leave the payment out")
-    return rows
-
-# %% ../../nbs/30_model/00_labels.ipynb #c038
-def settle(
-    obligations:pd.DataFrame, # (n, …) `schema.OBLIGATIONS`, sorted
-    payments:pd.DataFrame,    # (m, …) `schema.PAYMENTS`
-    grace_days:int,           # whole days after the due date
-)->pd.DataFrame:              # (n, … + 1) `missed`: True when not paid in full by the end of the grace
-    "Obligations with their outcome, judged by when the money moved."
-    due = _due_of(obligations, payments)
-    limit = obligations["due_on"].to_numpy("datetime64[ms]") + np.timedelta64((grace_days + 1) * DAY_MS, "ms")
-    in_time = payments["paid_at"].to_numpy("datetime64[ms]") < limit[due]
-    paid = np.zeros(len(obligations), np.int64)
-    np.add.at(paid, due[in_time], payments["amount_minor"].to_numpy(np.int64)[in_time])
-    return obligations.assign(missed=paid < obligations["amount_minor"].to_numpy(np.int64))
 
 # %% ../../nbs/30_model/00_labels.ipynb #c039
 def onsets(
@@ -205,18 +185,9 @@ def onsets(
     grace_days:int,           # whole days after the due date
 )->pd.DataFrame:              # (k, 5) `customer_id`, `obligation_id`, `instalment`, `kind`, `due_on`, sorted by customer and date
     "Every missed target due; a due whose grace runs past the last payment seen is for the caller to leave out."
-    dues = settle(obligations, payments, grace_days)
+    dues = outcomes(obligations, payments, grace_days)
     dues = dues[dues["missed"] & dues["kind"].isin(TARGET_KINDS)]
     return dues[["customer_id", "obligation_id", "instalment", "kind", "due_on"]].sort_values(["customer_id", "due_on", "obligation_id"], ignore_index=True)
-
-# %% ../../nbs/30_model/00_labels.ipynb #c045
-@kernel
-def _known_paid(due, as_of_ms, pay_from, pay_to, arrived_ms, paid_minor):
-    "What had arrived towards one due before `as_of`."
-    total = 0
-    for p in range(pay_from[due], pay_to[due]):
-        if arrived_ms[p] < as_of_ms: total += paid_minor[p]
-    return total
 
 # %% ../../nbs/30_model/00_labels.ipynb #c046
 @kernel
@@ -226,9 +197,10 @@ def _look(as_of, due_from, due_to, due_day, known_ms, amount, kind, missed, pay_
         as_of_ms = as_of[row] * 86_400_000
         for due in range(due_from[row], due_to[row]):
             day = due_day[due] - as_of[row]
-            if day < -grace: # its grace is over
+            if is_over(due_day[due], grace, as_of[row]):
                 if missed[due]: facts[row, 2] = min(facts[row, 2], -day)
-                if _known_paid(due, as_of_ms, pay_from, pay_to, arrived_ms, paid_minor) < amount[due]: facts[row, 0] = 1
+                known = paid_until(arrived_ms, paid_minor, pay_from[due], pay_to[due], as_of_ms)
+                if not is_full(amount[due], known): facts[row, 0] = 1
                 continue
             if missed[due]: facts[row, 1] = min(facts[row, 1], day)
             if near <= day <= far:
@@ -246,8 +218,8 @@ def _ms(times:pd.Series)->np.ndarray: return times.to_numpy("datetime64[ms]").as
 # %% ../../nbs/30_model/00_labels.ipynb #c049
 def _targets(obligations:pd.DataFrame, payments:pd.DataFrame, grace_days:int)->tuple[pd.DataFrame, list[np.ndarray]]:
     "The target dues, and the arrays `_look` needs of them and of their payments."
-    dues = settle(obligations, payments, grace_days)
-    due = _due_of(obligations, payments)
+    dues = outcomes(obligations, payments, grace_days)
+    due = towards(obligations, payments)
     keep = dues["kind"].isin(TARGET_KINDS).to_numpy()
     order = np.argsort(due, kind="stable")
     number = np.flatnonzero(keep)
@@ -428,7 +400,7 @@ def due_spine(
     seen:Seen|None=None,      # the days of the data; None: the whole visible period
 )->pd.DataFrame:              # (n, 6) `customer_id`, `as_of`, `obligation_id`, `instalment`, `lead_days`, `missed`, sorted by customer and moment
     "The fixed cohort of dues, each at its four moments; `missed` is its outcome."
-    dues = settle(obligations, payments, base.grace_days)
+    dues = outcomes(obligations, payments, base.grace_days)
     first, last = (np.datetime64(d, "D") for d in _test_days(base, seen))
     tested = (split(dues["customer_id"].to_numpy(), base) == SPLITS.index("test")) | (not dealt)
     dues = dues[tested & dues["kind"].isin(TARGET_KINDS).to_numpy() & (dues["due_on"] >= first).to_numpy() & (dues["due_on"] <= last).to_numpy()]
@@ -474,7 +446,9 @@ def folds(
     "Grouped, stratified folds, several times over."
     people, row = np.unique(np.asarray(customer_ids), return_inverse=True)
     positives = np.bincount(row, weights=np.asarray(target, float))
-    if (positives > 0).sum() < folds: raise ParamsError(f"{int((positives > 0).sum())} customers with a positive cannot fill {folds} folds", where="train.folds", remedy="use fewer folds")
+    if (have := int((positives > 0).sum())) < folds:
+        remedy = f"use fewer folds: --set train.folds={have}" if have >= 2 else "bring more moments that went badly: from so few nothing can be learned and judged"
+        raise ParamsError(f"{have} {'customer' if have == 1 else 'customers'} with a positive cannot fill {folds} folds", where="train.folds", remedy=remedy)
     dealt = np.empty((repeats, len(people)), np.int64)
     for r in range(repeats):
         dealt[r, np.lexsort((draw(people, seed, FOLD, r), -positives))] = np.arange(len(people)) % folds

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..ground import disk
-from ..ground.core import ParamsError, SchemaError
+from ..ground.core import ParamsError, SchemaError, exponential
 from ..ground.disk import Part
 from ..ground.params import Base
 from . import labels as lb
@@ -148,7 +148,7 @@ def untouched(
     touched, spares = _counted(meant, low, high) > 0, np.maximum(_counted(spared, low, high), 1)
     logs = _counted(np.log(np.where(spared, chance, 1.)), low, high)
     forever = (decisions.groupby("customer_id")["arm"].nunique() <= 1).all()
-    return _counted(~control, low, high) == 0, _counted(meant & ~control, low, high) == 0, np.where(touched, np.exp(logs / spares if forever else logs), 1.)
+    return _counted(~control, low, high) == 0, _counted(meant & ~control, low, high) == 0, np.where(touched, np.round(exponential(logs / spares if forever else logs), 12), 1.)
 
 # %% ../../nbs/30_model/01_rows.ipynb #c018
 def untreated(

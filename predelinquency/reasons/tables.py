@@ -7,7 +7,6 @@ __all__ = ['REASONS', 'EMPTY', 'SCORES', 'currencies', 'tell', 'Explained', 'bat
            'scores']
 
 # %% ../../nbs/33_reasons/04_tables.ipynb #i04tables
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -121,12 +120,14 @@ def writing(
     b:Bundles,
     top:int=5,     # reasons kept per score
     currency:Mapping[int, str]=EMPTY, # as in `tell`
+    versions:Mapping[str, str]|None=None, # of the model, from `Champion.versions`
 )->Iterator[Callable[[Explained], pd.DataFrame]]: # writes a batch, and gives back its reasons
     "Write reasons batch by batch; the file appears when the block ends well."
-    with replacing(path) as draft, pq.ParquetWriter(draft, disk.arrow_schema(REASONS), compression="zstd", compression_level=1) as file:
+    arrow = disk.stamped(disk.arrow_schema(REASONS), versions or {})
+    with replacing(path) as draft, pq.ParquetWriter(draft, arrow, compression="zstd", compression_level=1) as file:
         def write(batch:Explained)->pd.DataFrame:
             told = schema.validate(REASONS, tell(batch.keys, batch.contributions, batch.x, b, top, currency), where=str(path))
-            file.write_table(pa.Table.from_pandas(told, schema=disk.arrow_schema(REASONS), preserve_index=False))
+            file.write_table(pa.Table.from_pandas(told, schema=arrow, preserve_index=False))
             return told
         yield write
 
@@ -157,9 +158,10 @@ def every_score(
 def write_scores(
     path:Path|str,                  # `scores.parquet`
     frames:Iterable[pd.DataFrame],  # `SCORES`, in order of the customers
+    versions:Mapping[str, str]|None=None, # of the model, from `Champion.versions`
 )->int:                             # rows
     "Write scores part by part; the file appears when all are written."
-    arrow, rows = disk.arrow_schema(SCORES), 0
+    arrow, rows = disk.stamped(disk.arrow_schema(SCORES), versions or {}), 0
     with replacing(path) as draft, pq.ParquetWriter(draft, arrow, compression="zstd", compression_level=1, write_statistics=["customer_id"]) as file:
         for frame in frames:
             file.write_table(pa.Table.from_pandas(schema.validate(SCORES, frame, where=str(path)), schema=arrow, preserve_index=False))
@@ -181,8 +183,8 @@ def scores(
 )->Iterator[Score]:         # by customer; none where a source has no latest snapshot
     "The scores of the latest snapshot, as the `Scorer` gives them for one customer."
     root = Path(root)
-    champion, explained = model_champion.load(root/"model"), json.loads((root/"reports/explain.json").read_text())["model"]
-    if explained != champion.version: raise SchemaError(f"the reasons are those of model {explained}, the model is {champion.version}", where=str(root), remedy="run the stage explain again")
+    model_champion.check_belongs(root, ["reports/reasons.parquet", "reports/explain.json"])
+    champion = model_champion.load(root/"model")
     rows = pd.read_parquet(root/"model/predictions.parquet", columns=["customer_id", "as_of", "split", "eligible", "probability", "margin"]).query("split == 'live'")
     as_of = rows.as_of.max()
     rows = rows[(rows.as_of == as_of) & (rows.eligible | everybody)].set_index("customer_id").sort_index()

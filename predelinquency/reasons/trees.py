@@ -42,11 +42,10 @@ def _xgboost_trees(booster:Any)->Trees:
     def flat(name:str, kind:Any)->np.ndarray: return np.concatenate([np.array(t[name], kind) for t in trees])
     offset = np.repeat(start[:-1], sizes)
     left, right, split = flat("left_children", np.int64), flat("right_children", np.int64), flat("split_conditions", np.float32)
-    score = np.float32(json.loads(model["learner_model_param"]["base_score"].strip("[]")))
     below = np.nextafter(split, np.float32(-np.inf)).astype(np.float64)
     return Trees(flat("split_indices", np.int32), below, flat("default_left", bool), np.where(left < 0, -1, left + offset).astype(np.int32),
                  np.where(left < 0, -1, right + offset).astype(np.int32),
-                 split.astype(np.float64), flat("sum_hessian", np.float64), start[:-1].astype(np.int32), float(-np.log(np.float32(1) / score - np.float32(1))), LAP)
+                 split.astype(np.float64), flat("sum_hessian", np.float64), start[:-1].astype(np.int32), learners.base_margin(model["learner_model_param"]["base_score"]), LAP)
 
 # %% ../../nbs/33_reasons/00_trees.ipynb #c009
 def _lightgbm_trees(booster:Any)->Trees:

@@ -8,20 +8,22 @@ __all__ = ['PACKAGES', 'place', 'allowed', 'warm', 'bento', 'requirements', 'con
 
 # %% ../../nbs/60_service/03_bento.ipynb #i03bento
 # mypy: disable-error-code="valid-type"
-import contextlib, fcntl, gc, hashlib, json, logging, os, re, shutil, signal, subprocess, sys, tempfile, threading, time
+import asyncio, contextlib, fcntl, gc, hashlib, logging, os, re, shutil, signal, subprocess, sys, tempfile, threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import pydantic_core
 from numba import config as numba_config
 
 from ..ground.core import StoreError, package_folder, project_folder, replacing
-from ..model import learners
-from .http import EXAMPLE, KEY, LEDGER, LOG, MODEL, OPEN, WORKERS, Desk, _local, app
+from ..model import champion as model_champion, learners
+from predelinquency.service.http import (
+    EXAMPLE, KEY, LEAVE_SECONDS, LEDGER, LOG, MODEL, OPEN, WORKERS, Desk, Loopback, _local, app
+)
 from .scoring import load
-from .wire import read
+from .wire import parse
 
 # %% ../../nbs/60_service/03_bento.ipynb #c139
 def place()->Path:
@@ -54,8 +56,8 @@ def _in_turn()->Iterator[None]:
 def warm(desk:Desk)->None:
     "Compile by scoring the example, then tell the garbage collector that all this stays."
     assert desk.scoring is not None
-    with _in_turn(): desk.scoring.said(read(EXAMPLE.read_bytes()))
-    for _ in range(20): pydantic_core.to_json(desk.scoring.said(read(EXAMPLE.read_bytes())))
+    with _in_turn(): desk.scoring.score(parse(EXAMPLE.read_bytes()))
+    for _ in range(20): desk.scoring.score(parse(EXAMPLE.read_bytes())).model_dump_json()
     gc.collect()
     gc.freeze()
     desk.ready = True
@@ -69,6 +71,24 @@ def _log_to(stream:Any)->None:
     LOG.handlers, LOG.propagate = [handler], False
     LOG.setLevel(logging.INFO)
 
+# %% ../../nbs/60_service/03_bento.ipynb #serving17
+def _every_path(app:Any)->Any:
+    "An app that BentoML asks about every path: of a FastAPI app it passes on what matches, and answers the rest itself."
+    async def every(scope:Any, receive:Any, send:Any)->None: await app(scope, receive, send)
+    return every
+
+# %% ../../nbs/60_service/03_bento.ipynb #serving16
+def _leave_in_order(desk:Desk)->None:
+    "Asked to end, first say that we are not ready, so that nothing new is sent here; then the server ends, after what it has begun."
+    if threading.current_thread() is not threading.main_thread(): return # no signals come here
+    loop, end = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM)
+    def leave(number:int, frame:Any)->None:
+        if desk.leaving: return
+        desk.leaving = True
+        LOG.info("asked to end: not ready from now on")
+        loop.call_soon_threadsafe(lambda: loop.call_later(LEAVE_SECONDS, end, number, None)) # type: ignore[arg-type]
+    if callable(end): signal.signal(signal.SIGTERM, leave)
+
 # %% ../../nbs/60_service/03_bento.ipynb #c144
 def bento()->Any: # a BentoML service
     "The service as BentoML runs it."
@@ -77,19 +97,21 @@ def bento()->Any: # a BentoML service
     untraced = {} if os.environ.get("BENTOML_CONFIG") else {"tracing": {"excluded_urls": ".*"}}
 
     @bentoml.service(name="predelinquency", workers=int(os.environ.get(WORKERS, "1")), traffic={"timeout": 30}, metrics={"enabled": False}, logging={"access": {"enabled": False}}, **untraced)
-    @bentoml.asgi_app(app(desk), path="/")
+    @bentoml.asgi_app(_every_path(app(desk)), path="/")
     class Predelinquency:
         "Scores with reasons and a proposed action."
         def __init__(self)->None:
             _log_to(sys.stdout)
             desk.key, desk.scoring = allowed(os.environ), load(place(), os.environ.get(LEDGER))
+            _leave_in_order(desk)
             threading.Thread(target=warm, args=(desk,), daemon=True).start()
 
         @bentoml.on_deployment
         @staticmethod
         def check()->None: allowed(os.environ) # once, before any worker starts
 
-        def __is_ready__(self)->bool: return desk.ready
+        def __is_ready__(self)->bool: return desk.ready and not desk.leaving
+    Predelinquency.add_asgi_middleware(Loopback, desk=desk) # type: ignore[attr-defined] # BentoML's own probes, too
     return Predelinquency
 
 # %% ../../nbs/60_service/03_bento.ipynb #c145
@@ -147,7 +169,7 @@ def context(
     rules:str="", words:str="",  # folders of another policy; empty: the shipped one
 )->str:                          # the version
     "Lay out everything a Bento is made of."
-    package, manifest = package_folder(), json.loads((model/"manifest.json").read_text())
+    package, manifest = package_folder(), model_champion.read_manifest(model)
     for name in _code(): _copy(package/name, folder/"predelinquency"/name)
     for given, name in ((rules, "policy"), (words, "messages")):
         if given: shutil.copytree(given, folder/"predelinquency"/name, dirs_exist_ok=True)
@@ -228,8 +250,9 @@ def serve(
     with tempfile.TemporaryDirectory(prefix="predelinquency-serve-") as home:
         environ = environment(home, workers, model, ledger, development)
         if not allowed(environ) and not _local((host, port)): raise StoreError(f"without {KEY} only this machine may be served", where=host, remedy=f"set {KEY}, or serve 127.0.0.1")
-        if not what and not (where := Path(model) if model else place()).joinpath("manifest.json").exists():
-            raise StoreError("there is no model to serve", where=str(where), remedy="`make run` or `make try` makes one")
+        where = Path(what)/"src/model" if what else Path(model) if model else place()
+        if not (where/"manifest.json").exists(): raise StoreError("there is no model to serve", where=str(where), remedy="`make run` or `make try` makes one")
+        model_champion.read_manifest(where)
         process = subprocess.Popen(command(what, host, port), env=environ, start_new_session=True)
         try:
             if wait(f"http://{host}:{port}", process, patience): say(f"ready: http://{host}:{port}  (description: /openapi.json)")

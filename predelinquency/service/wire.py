@@ -4,27 +4,28 @@
 
 # %% auto #0
 __all__ = ['MOST_ROWS', 'MOST_MINOR', 'MOST_LETTERS', 'SINGLE_BYTES', 'BATCH_BYTES', 'BATCH_ITEMS', 'Whole', 'Day', 'Time',
-           'Name', 'Ids', 'Names', 'Amounts', 'Delays', 'Truths', 'Days', 'Times', 'Request', 'AtOnce', 'Strict',
-           'Transactions', 'Obligations', 'Payments', 'Accounts', 'Preference', 'Circumstances', 'Contact', 'History',
-           'Known', 'Batch', 'Refused', 'parse', 'tables', 'standing', 'case_of', 'Asked', 'read']
+           'Name', 'Ids', 'Names', 'Amounts', 'Delays', 'Truths', 'Days', 'Times', 'Request', 'Strict', 'Transactions',
+           'Obligations', 'Payments', 'Accounts', 'Preference', 'Circumstances', 'Contact', 'History',
+           'RecordedCustomer', 'Batch', 'Refused', 'parse', 'tables', 'standing', 'case_of']
 
 # %% ../../nbs/60_service/00_wire.ipynb #i00wire
 # mypy: disable-error-code="valid-type"
 import contextlib, json, re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pydantic
 import pydantic_core
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
+from pydantic import (
+    AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema, WrapValidator
+)
 
 from ..decide import policy
 from ..features import events
-from ..ground import schema
+from ..ground import dues, schema
 from ..ground.core import PredelinquencyError, kernel, to_day
 
 # %% ../../nbs/60_service/00_wire.ipynb #c004
@@ -61,10 +62,22 @@ def _decoded(column:Any, one:Any)->Any:
     return [words[i] for i in at]
 
 # %% ../../nbs/60_service/00_wire.ipynb #c011
-@dataclass(frozen=True)
-class AtOnce:
+_ODD = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+
+# %% ../../nbs/60_service/00_wire.ipynb #serving01
+def _read_column(values:Any, read:Callable[[Any], Any], strictly:Callable[[Any], Any])->Any:
+    "A column at once, as an array or `events.Coded`; where that fails, word by word."
+    with contextlib.suppress(*_ODD): return read(values)
+    plain = strictly(values) # refuses, and says which word; or it was odd and good, as 3.0 is
+    with contextlib.suppress(*_ODD): return read(plain)
+    return plain # a day that no calendar has: `tables` says which
+
+# %% ../../nbs/60_service/00_wire.ipynb #serving02
+def _at_once(
+    read:Callable[[Any], Any], # plain JSON to an array or `events.Coded`; one of `_ODD` where it cannot
+)->WrapValidator:
     "How a whole column is read."
-    read: Callable[[Any], Any] # plain JSON → an array or `events.Coded`; `ValueError` or `TypeError`: ask the strict way
+    return WrapValidator(lambda values, strictly: _read_column(values, read, strictly))
 
 # %% ../../nbs/60_service/00_wire.ipynb #c012
 def _of_types(values:Any, *types:type)->list[Any]:
@@ -165,7 +178,9 @@ def _time_column(values:Any, longest:int=23)->np.ndarray: # milliseconds since 1
 def _numbers(low:int, high:int=2**63 - 1, optional:bool=False)->Any:
     "A column of whole numbers."
     one = Annotated[int, Field(strict=True, ge=low, le=high)]
-    return Annotated[list[one | None if optional else one], Field(max_length=MOST_ROWS, fail_fast=True), BeforeValidator(_all_whole), AtOnce(lambda values: _whole_column(values, low, high, optional))]
+    def read(values:Any)->np.ndarray: return _whole_column(values, low, high, optional)
+    return Annotated[list[one | None if optional else one], Field(max_length=MOST_ROWS, fail_fast=True),
+                     BeforeValidator(_all_whole), _at_once(read)]
 
 # %% ../../nbs/60_service/00_wire.ipynb #c025
 def _coded(one:Any, schema:Mapping[str, Any], read:Callable[[Any], Any])->Any:
@@ -173,7 +188,7 @@ def _coded(one:Any, schema:Mapping[str, Any], read:Callable[[Any], Any])->Any:
     plain = {"type": "array", "items": dict(schema), "maxItems": MOST_ROWS}
     coded = {"type": "object", "additionalProperties": False, "required": ["words", "at"], "properties": {
         "words": {"type": "array", "items": dict(schema), "maxItems": MOST_ROWS}, "at": {"type": "array", "items": {"type": "integer", "minimum": 0}, "maxItems": MOST_ROWS}}}
-    return Annotated[list[one], Field(max_length=MOST_ROWS, fail_fast=True), BeforeValidator(lambda column: _decoded(column, one)), WithJsonSchema({"anyOf": [plain, coded]}), AtOnce(read)]
+    return Annotated[list[one], Field(max_length=MOST_ROWS, fail_fast=True), BeforeValidator(lambda column: _decoded(column, one)), WithJsonSchema({"anyOf": [plain, coded]}), _at_once(read)]
 
 # %% ../../nbs/60_service/00_wire.ipynb #c026
 Whole = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1), BeforeValidator(_whole)]
@@ -183,9 +198,9 @@ Name = Annotated[str, Field(min_length=1, max_length=MOST_LETTERS)]
 Ids = _coded(Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)], {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}, lambda column: _number_column(column, 2**63 - 1))
 Names = _coded(Name | None, {"type": ["string", "null"], "minLength": 1, "maxLength": MOST_LETTERS}, lambda column: _word_column(column, _short))
 Amounts, Delays = _numbers(-MOST_MINOR, MOST_MINOR), _numbers(0, 10**11)
-Truths = Annotated[list[Annotated[bool, Field(strict=True)]], Field(max_length=MOST_ROWS, fail_fast=True), AtOnce(lambda values: np.array(_of_types(values, bool), bool))]
-Days = Annotated[list[Day], Field(max_length=MOST_ROWS, fail_fast=True), AtOnce(lambda values: _time_column(values, 10))]
-Times = Annotated[list[Time], Field(max_length=MOST_ROWS, fail_fast=True), AtOnce(_time_column)]
+Truths = Annotated[list[Annotated[bool, Field(strict=True)]], Field(max_length=MOST_ROWS, fail_fast=True), _at_once(lambda values: np.array(_of_types(values, bool), bool))]
+Days = Annotated[list[Day], Field(max_length=MOST_ROWS, fail_fast=True), _at_once(lambda values: _time_column(values, 10))]
+Times = Annotated[list[Time], Field(max_length=MOST_ROWS, fail_fast=True), _at_once(_time_column)]
 
 # %% ../../nbs/60_service/00_wire.ipynb #c027
 def _words(words:Sequence[str])->Any: return _coded(Literal[tuple(words)], {"enum": list(words)}, lambda column: _word_column(column, lambda values: _within(values, frozenset(words))))
@@ -293,7 +308,7 @@ class History(Strict):
     features: bool = Field(False, description="also give back the features")
 
 # %% ../../nbs/60_service/00_wire.ipynb #c038
-class Known(Strict):
+class RecordedCustomer(Strict):
     "A customer whose scores the ledger holds."
     customer_id: Whole
     as_of: Day | None = Field(None, description="which of the recorded scores; left out: the latest")
@@ -301,10 +316,10 @@ class Known(Strict):
 # %% ../../nbs/60_service/00_wire.ipynb #c040
 def _which(request:Any)->str:
     if isinstance(request, dict): return "known" if set(request) <= {"customer_id", "as_of"} else "history"
-    return "known" if isinstance(request, Known) else "history"
+    return "known" if isinstance(request, RecordedCustomer) else "history"
 
 # %% ../../nbs/60_service/00_wire.ipynb #c041
-Request = Annotated[Annotated[History, Tag("history")] | Annotated[Known, Tag("known")], Discriminator(_which)]
+Request = Annotated[Annotated[History, Tag("history")] | Annotated[RecordedCustomer, Tag("known")], Discriminator(_which)]
 
 # %% ../../nbs/60_service/00_wire.ipynb #c042
 class Batch(Strict):
@@ -323,7 +338,12 @@ def _refuse(field:str, problem:str)->Refused: return Refused(422, "The request s
 
 # %% ../../nbs/60_service/00_wire.ipynb #c046
 _SAYS = {"string_pattern_mismatch": "is not written as YYYY-MM-DD, or with a time as YYYY-MM-DDTHH:MM:SS", "extra_forbidden": "is not a known field", "missing": "is missing",
-         "json_invalid": "is not valid JSON"}
+         "json_invalid": "is not valid JSON", "list_type": "Input should be a valid array",
+         "model_type": "Input should be an object", "dict_type": "Input should be an object"}
+
+# %% ../../nbs/60_service/00_wire.ipynb #serving04
+def _not_as_it_should_be(errors:Sequence[tuple[str, str]])->Refused:
+    return Refused(422, "The request is not what it should be.", errors)
 
 # %% ../../nbs/60_service/00_wire.ipynb #c047
 def _field(path:Sequence[Any])->str:
@@ -352,20 +372,23 @@ def _keys_once(pairs:list[tuple[str, Any]])->dict[str, Any]:
     keys = [key for key, _ in pairs]
     raise _refuse(_field([next(k for k in keys if keys.count(k) > 1)]), "is there twice in one object")
 
+# %% ../../nbs/60_service/00_wire.ipynb #serving03
+def _decoded_json(body:bytes)->Any:
+    "Plain values; a key that stands twice is refused."
+    try: found = pydantic_core.from_json(body, cache_strings="none")
+    except ValueError: raise _not_as_it_should_be([("body", _SAYS["json_invalid"])]) from None
+    if _maybe_twice(body, found): json.loads(body, object_pairs_hook=_keys_once, parse_int=str, parse_float=str)
+    return found
+
 # %% ../../nbs/60_service/00_wire.ipynb #c052
 def parse(
     body:bytes,        # JSON
     kind:Any=Request,  # what it should be
-)->Any:                # a `History`, `Known` or `Batch`
+)->Any:                # a `History`, `RecordedCustomer` or `Batch`
     "Read a body, strictly."
-    try:
-        asked = _adapter(kind).validate_json(body)
-        if _maybe_twice(body, pydantic_core.from_json(body)): json.loads(body, object_pairs_hook=_keys_once, parse_int=str, parse_float=str)
-        return asked
-    except pydantic.ValidationError as e:
-        found = e.errors(include_url=False, include_input=False, include_context=False)[:20]
-    said = [(_field(f["loc"]), _SAYS.get(f["type"], f["msg"].removeprefix("Value error, "))) for f in found]
-    raise Refused(422, "The request is not what it should be.", said)
+    try: return _adapter(kind).validate_python(_decoded_json(body))
+    except pydantic.ValidationError as e: found = e.errors(include_url=False, include_input=False, include_context=False)[:20]
+    raise _not_as_it_should_be([(_field(f["loc"]), _SAYS.get(f["type"], f["msg"].removeprefix("Value error, "))) for f in found])
 
 # %% ../../nbs/60_service/00_wire.ipynb #c057
 _MODELS: dict[str, type[Strict]] = {"transactions": Transactions, "obligations": Obligations, "payments": Payments, "accounts": Accounts}
@@ -384,7 +407,7 @@ def _columns(name:str, table:Strict|None)->dict[str, Any]:
     "A table's columns, those left out left out, of one length."
     if table is None: return {}
     given = _of_one_length(name, {c: v for c in table.__class__.model_fields if (v := getattr(table, c)) is not None})
-    return {c: _ms(name, c, v) if c.endswith(("_at", "_on")) else v for c, v in given.items()}
+    return {c: _ms(name, c, v) if isinstance(v, list) and c.endswith(("_at", "_on")) else v for c, v in given.items()}
 
 # %% ../../nbs/60_service/00_wire.ipynb #c060
 def _of_one_length(name:str, given:dict[str, Any])->dict[str, Any]:
@@ -469,11 +492,13 @@ def standing(
     paid: dict[tuple[int, int], int] = {}
     for o, i, amount in zip(*(_plain(y.get(c, ())) for c in ("obligation_id", "instalment", "amount_minor")), strict=True): paid[o, i] = paid.get((o, i), 0) + amount
     coming, overdue = [], False
-    for row, (o, i, kind, due, amount) in enumerate(zip(*(_plain(d[c]) for c in ("obligation_id", "instalment", "kind")), (d["due_on"] // 86_400_000).tolist(), _plain(d["amount_minor"]), strict=True)):
-        if kind not in schema.TARGET_KINDS or paid.get((o, i), 0) >= amount: continue
-        ahead = due - day
-        overdue |= ahead < -base["grace_days"]
-        if base["horizon_from_days"] <= ahead <= base["horizon_to_days"]: coming.append((ahead, -amount, o, row))
+    keys, when = (_plain(d[c]) for c in ("obligation_id", "instalment", "kind")), (d["due_on"] // 86_400_000).tolist()
+    for row, (o, i, kind, due_day, amount) in enumerate(zip(*keys, when, _plain(d["amount_minor"]), strict=True)):
+        if kind not in schema.TARGET_KINDS: continue
+        known, ahead = paid.get((o, i), 0), due_day - day
+        state = dues.state_of(due_day, base["grace_days"], amount, known, known, day, True)
+        overdue |= state == dues.UNPAID
+        if state == dues.OPEN and base["horizon_from_days"] <= ahead <= base["horizon_to_days"]: coming.append((ahead, -amount, o, row))
     return min(coming)[3] if coming else -1, overdue
 
 # %% ../../nbs/60_service/00_wire.ipynb #c070
@@ -483,7 +508,7 @@ def _utc(table:str, text:str)->datetime:
 
 # %% ../../nbs/60_service/00_wire.ipynb #c071
 def case_of(
-    asked:Any,           # a `History`, or its `Head`
+    asked:History,
     due:policy.Due|None, # the one to speak about
 )->policy.Case:
     "What the policy must know about the customer."
@@ -493,46 +518,3 @@ def case_of(
         policy.PastContact(_utc(f"contacts.{i}.contacted_at", c.contacted_at), c.direction, c.channel, c.action, c.answered) for i, c in enumerate(asked.contacts))
     liked = frozenset(p.channel for p in asked.preferences or () if p.preferred)
     return policy.Case(asked.customer_id, asked.source_id, asked.time_zone, due, given, liked, asked.circumstances.model_dump() if asked.circumstances else None, past)
-
-# %% ../../nbs/60_service/00_wire.ipynb #c076
-_READERS = {name: {column: next(m.read for part in (kind, *get_args(kind)) for m in getattr(part, "__metadata__", ()) if isinstance(m, AtOnce)) for column, kind in model.__annotations__.items()}
-            for name, model in _MODELS.items()}
-_NEEDED = {name: {column for column, f in model.model_fields.items() if f.is_required()} for name, model in _MODELS.items()}
-
-# %% ../../nbs/60_service/00_wire.ipynb #c077
-def _columns_at_once(name:str, table:Any)->dict[str, Any]:
-    "A table of plain JSON as arrays."
-    if table is None and name in ("payments", "accounts"): return {}
-    given, readers = {c: v for c, v in table.items() if v is not None or c in _NEEDED[name]}, _READERS[name]
-    if not _NEEDED[name] <= set(given) or not set(table) <= set(readers): raise ValueError
-    return _of_one_length(name, {c: readers[c](v) for c, v in given.items()})
-
-# %% ../../nbs/60_service/00_wire.ipynb #c078
-_HEAD: Any = pydantic.create_model("Head", __base__=Strict, **{name: (f.annotation, f) for name, f in History.model_fields.items() if name not in _MODELS}) # type: ignore[call-overload]
-
-# %% ../../nbs/60_service/00_wire.ipynb #c079
-@dataclass(frozen=True)
-class Asked:
-    "A history whose tables are read and checked."
-    head: Any                              # what a `History` holds beside its tables
-    found: Mapping[str, Mapping[str, Any]] # as from `tables`
-
-# %% ../../nbs/60_service/00_wire.ipynb #c080
-def _at_once(plain:Any)->Asked|Known:
-    if _which(plain) == "known": return Known.model_validate(plain)
-    head = _HEAD.model_validate({name: value for name, value in plain.items() if name not in _MODELS})
-    return Asked(head, _checked({name: _columns_at_once(name, plain.get(name)) for name in _MODELS}, head.as_of))
-
-# %% ../../nbs/60_service/00_wire.ipynb #c081
-def read(
-    body:bytes,   # JSON
-    kind:Any=Request, # or `Batch`
-)->Any:           # an `Asked`, `History` or `Known`; of a batch, a list of them
-    "Read a body, quickly where that can be done."
-    with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, Refused): # of each the strict way says what is wrong, or that nothing is
-        plain = pydantic_core.from_json(body, allow_inf_nan=False, cache_strings="none")
-        if _maybe_twice(body, plain): raise ValueError
-        if kind is not Batch: return _at_once(plain)
-        if set(plain) == {"requests"} and type(plain["requests"]) is list and 0 < len(plain["requests"]) <= BATCH_ITEMS: return [_at_once(one) for one in plain["requests"]]
-    asked = parse(body, kind)
-    return asked.requests if isinstance(asked, Batch) else asked

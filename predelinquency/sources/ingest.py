@@ -253,11 +253,25 @@ def _words(report:Report)->str:
     if report.missing: lines += ["", "**Features that cannot be known from this source**", "", *(f"- {k}: {why}" for k, why in report.missing.items())]
     if report.target_rate is not None:
         lines += ["", f"**Own moments and label**: {report.tables['moments'].rows:,} moments, {report.target_rate:.1%} went badly."]
+    if cannot := _unasked(report): lines += ["", "**What cannot be asked of this source**", "", *(f"- {said}" for said in cannot)]
     return "\n".join(lines)
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c092
 def _counted(words:Dict[str, Dict[str, int]])->str:
     return "; ".join(f"{column}: " + ", ".join(f"{w} {n:,}" for w, n in counts.items()) for column, counts in words.items()) or "–"
+
+# %% ../../nbs/15_sources/02_ingest.ipynb #minute61
+def _unasked(report:Report)->list[str]:
+    "What no later stage can do with this source, and why."
+    has = {name for name, facts in report.tables.items() if facts.rows}
+    own = "or bring moments with a target of your own"
+    if "moments" in has:
+        word = {0.: "well", 1.: "badly"}.get(report.target_rate if report.target_rate is not None else .5)
+        return [f"train: every moment went {word}, and a model learns from both outcomes"] if word else []
+    return [said for table, said in (
+        ("accounts", f"weekly moments: they are asked of customers with an account, and the source has none; map accounts, {own}"),
+        ("obligations", f"outcomes: without due dates nobody can miss one; map obligations, {own}"),
+    ) if table not in has]
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c093
 _LEADING = {"customers": "joined_on", "accounts": "opened_on", "obligations": "due_on", "transactions": "booked_at", "payments": "paid_at", "moments": "as_of"}

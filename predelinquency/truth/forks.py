@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from ..ground import params
 from ..ground.core import DAY_MS, ParamsError, SchemaError, bits, kernel
+from ..ground.dues import in_time, is_missed
 from ..ground.params import Base, Params
 from ..world.contracts import begin
 from ..world.money import DUE, LIFE, LOG_WIDTH, PAYMENT, RENT_DUE
@@ -86,17 +87,17 @@ def future_seed(
 @kernel
 def watch(
     log:Any,                            # what happened, in order
-    dues:Any, n:int,                    # (size, 4) contract, instalment, due day, unpaid; rows used
+    dues:Any, n:int,                    # (size, 5) contract, instalment, due day, amount, paid in time; rows used
     earliest:int, latest:int, grace:int, # due days that count, and days after them
 )->int:                                 # rows used now; 16 contracts have no more than 32 dues in a month
-    "Add the target dues of a log, and take off what was paid in time."
+    "Add the target dues of a log, and what was paid towards them in time."
     for row in range(1, log[0, 0] + 1):
         if log[row, 0] == DUE and log[row, 3] <= RENT_DUE and earliest <= log[row, 5] <= latest:
-            dues[n, 0], dues[n, 1], dues[n, 2], dues[n, 3] = log[row, 1], log[row, 2], log[row, 5], log[row, 6]
+            dues[n, 0], dues[n, 1], dues[n, 2], dues[n, 3], dues[n, 4] = log[row, 1], log[row, 2], log[row, 5], log[row, 6], 0
             n += 1
-        elif log[row, 0] == PAYMENT and log[row, 3] < (log[row, 5] + grace + 1) * DAY_MS:
+        elif log[row, 0] == PAYMENT and in_time(log[row, 5], grace, log[row, 3]):
             for i in range(n):
-                if dues[i, 0] == log[row, 1] and dues[i, 1] == log[row, 2]: dues[i, 3] -= log[row, 6]
+                if dues[i, 0] == log[row, 1] and dues[i, 1] == log[row, 2]: dues[i, 4] += log[row, 6]
     return n
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c013
@@ -115,7 +116,7 @@ def outcome(
         step(s, t, log, w.spending, w.stresses, today)
         n = watch(log, dues, n, day - grace, day + far, grace)
         for i in range(n):
-            if dues[i, 2] == today - grace and dues[i, 3] > 0: return MISSED if dues[i, 2] >= day + near else IMMINENT
+            if is_missed(dues[i, 2], grace, dues[i, 3], dues[i, 4], today + 1): return MISSED if dues[i, 2] >= day + near else IMMINENT
     for i in range(n):
         if dues[i, 2] >= day + near: return PAID
     return NOTHING_DUE
@@ -129,7 +130,7 @@ def many(
     first:int, replays:Any,             # first replay, (n,) how many
     near:int, far:int, grace:int,       # the target's days, the grace
     t:Any, raw_t:Any, s:Any, raw_s:Any, # (1,) PERSON and (2,) LIFE with their int64 views
-    log:Any, dues:Any,                  # scratch: a log that holds a life; (2, 64, 4)
+    log:Any, dues:Any,                  # scratch: a log that holds a life; (2, 64, 5)
     out:Any,                            # (n, width) int8: filled in
 )->None:
     "Futures of many presents, each as if it were alone."
@@ -159,7 +160,7 @@ def futures(
     out = np.full((len(who), int(count.max(initial=0))), -1, np.int8)
     def some(low:int, high:int)->None:
         t, s = np.zeros(1, PERSON), np.zeros(2, LIFE)
-        log, dues = np.zeros((20_000, LOG_WIDTH), np.int64), np.zeros((2, 64, 4), np.int64)
+        log, dues = np.zeros((20_000, LOG_WIDTH), np.int64), np.zeros((2, 64, 5), np.int64)
         many(w, who, day, stress, on, low, high, first, count, base.horizon_from_days, base.horizon_to_days, base.grace_days,
              t, t.view(np.int64).reshape(1, -1), s, s.view(np.int64).reshape(2, -1), log, dues, out)
     cuts = np.linspace(0, len(who), min(len(who), 16 * threads) + 1).astype(int)

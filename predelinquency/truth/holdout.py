@@ -23,7 +23,7 @@ from ..ground.disk import Part, ranges
 from ..ground.params import Base, Evaluate
 from ..judge import alerts, intervals, openings, report, report as ev, statistics
 from ..judge.openings import LOG, in_words
-from ..model import champion, champion as model_champion, learners, registry, rows as model_rows
+from ..model import champion, registry, rows as model_rows
 from . import strangers
 from ..world import world
 
@@ -64,12 +64,11 @@ def made_from(
 def version(
     folder:Path|str, # a model folder
 )->str:              # 12 hex digits
-    "The version of the model that lies there; refused when its manifest names another."
-    champion = model_champion.load(folder)
-    said, about = champion.version, champion.manifest
-    digest = hashlib.blake2b(json.dumps([about["calibrations"], about["features"]], sort_keys=True).encode(), digest_size=6)
-    for one in sorted(about["calibrations"]): digest.update(model_champion._saved_bytes(Path(folder)/learners.FILES[one]))
-    if digest.hexdigest() != said: raise StoreError(f"the model's files are version {digest.hexdigest()}, its manifest says {said}", where=str(folder), remedy="run the train stage again")
+    "The version of the model that lies there; refused when its files are not those it was written with."
+    about = champion.load(folder).manifest
+    found, said = champion.version_of(about, about["files"]), str(about["version"])
+    problem = f"the model's files are version {found}, its manifest says {said}"
+    if found != said: raise StoreError(problem, where=str(folder), remedy="run the train stage again")
     return said
 
 # %% ../../nbs/50_truth/08_holdout.ipynb #c023

@@ -18,9 +18,9 @@ from ..ground.core import StoreError, package_folder, replacing
 
 # %% ../../nbs/50_truth/04_kept.ipynb #c004
 PARTS = dict( # what a figure depends on: the modules that make it
-    world=("ground.core", "world.personas", "world.money", "world.contracts", "world.cashflow",
+    world=("ground.core", "ground.dues", "world.personas", "world.money", "world.contracts", "world.cashflow",
            "world.stress", "world.world"),
-    features=("features.measures", "features.quantities", "features.calculations", "features.catalogue",
+    features=("ground.dues", "features.measures", "features.quantities", "features.calculations", "features.catalogue",
               "features.state", "features.trackers", "features.midnight", "features.fold", "features.events",
               "features.offline", "model.labels"),
     training=("model.learners", "model.rows", "model.calibrate", "model.train", "model.champion", "judge.baselines",

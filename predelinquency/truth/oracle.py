@@ -17,7 +17,7 @@ import pandas as pd
 
 from ..features import catalogue, offline
 from ..features.catalogue import CATALOGUE
-from ..ground.core import kernel, uniform
+from ..ground.core import kept, kernel, uniform
 from ..ground.disk import Part, ranges
 from ..ground.params import Base, Train
 from ..judge.intervals import _rounded
@@ -60,15 +60,15 @@ def shrunk(
     low:int=0, high:int|None=None,  # which replays
 )->np.ndarray:                      # (n,) in [0, 1]
     "The probability of the target, pulled towards the mean of all as far as its futures are few."
-    hits, kept = o.counts(low, high)
-    e = o.exposed & (kept > 0)
+    hits, seen = o.counts(low, high)
+    e = o.exposed & (seen > 0)
     if not e.any(): return np.zeros(len(hits))
-    share, mass = hits[e] / kept[e], weight[e] / weight[e].sum()
-    mean = float(mass @ share)
-    noise = float(mass @ (mean * (1 - mean) / kept[e]))
+    share, mass = hits[e] / seen[e], weight[e] / weight[e].sum()
+    mean = kept(float(mass @ share))
+    noise = float(mass @ (mean * (1 - mean) / seen[e]))
     spread = max(float(mass @ (share - mean)**2) - noise, 1e-9)
-    strength = max(mean * (1 - mean) / spread - 1, 0.)
-    return np.where(o.exposed, (hits + mean * strength) / np.maximum(kept + strength, 1e-9), 0.)
+    strength = kept(max(mean * (1 - mean) / spread - 1, 0.))
+    return np.where(o.exposed, (hits + mean * strength) / np.maximum(seen + strength, 1e-9), 0.)
 
 # %% ../../nbs/50_truth/01_oracle.ipynb #c026
 SAMPLED = 7_002 # purpose of a draw

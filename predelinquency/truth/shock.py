@@ -37,7 +37,7 @@ class Shock:
     def stresses(self)->np.ndarray:
         "The stress table in hard times."
         table = stress_matrix()
-        table[[LATE_SALARY, CUT_HOURS, JOB_LOSS], 0] *= self.work
+        table["per_year"][np.isin(table["does"], [LATE_SALARY, CUT_HOURS, JOB_LOSS])] *= self.work
         return table
 
 # %% ../../nbs/50_truth/06_shock.ipynb #c006

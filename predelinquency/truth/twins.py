@@ -27,7 +27,7 @@ from ..reasons import shapley, trees as reasons_trees
 from .forks import IMMINENT, MISSED, NO_DAY, Ground, futures, until
 from .oracle import GLANCE, NAMES
 from ..world import world
-from ..world.money import DUE, EPISODE, LIFE, LOG_WIDTH, PAYMENT, RENT_DUE, TX
+from ..world.money import DUE, EPISODE, HOME, LIFE, LOG_WIDTH, PAYMENT, RENT_DUE, TX
 from ..world.personas import PERSON
 from ..world.stress import RATE_RISE, STRESSES, rate, strike
 from ..world.world import live
@@ -40,7 +40,7 @@ class Declared:
     reason: str
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c045
-DECLARED: dict[str, Declared] = {
+_SHOWS = { # by what a stress does
     "late_salary": Declared(("income", "liquidity"), "pay comes days after its usual day, and the balance is low when it should be high"),
     "cut_hours": Declared(("income", "liquidity"), "pay shrinks, and the balance no longer recovers"),
     "job_loss": Declared(("income", "liquidity"), "pay stops, and what is there is used up"),
@@ -51,6 +51,7 @@ DECLARED: dict[str, Declared] = {
     "illness": Declared(("income", "liquidity"), "less pay, and the balance no longer recovers"),
     "rate_rise": Declared(("obligations", "liquidity"), "the instalment is higher than the last one, and less remains"),
 }
+DECLARED: dict[str, Declared] = {s.name: _SHOWS[s.does] for s in STRESSES}
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c047
 FIRST_DECLARED: dict[str, tuple[str, ...]] = {"separation": ("income", "obligations"), "illness": ("income", "shocks")} # the rows of `DECLARED` that were corrected, as they were
@@ -62,7 +63,7 @@ def unsized(
 )->Ground:
     "The same world, in which a stress has lost its size (the loss of pay, the delay …) and keeps everything else it does."
     stresses = w.stresses.copy()
-    stresses[stress, 3:] = 0
+    for size in ("size_low", "size_high"): stresses[size][stress] = 0
     return w._replace(stresses=stresses)
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c050
@@ -119,7 +120,7 @@ def traces(
         raw_t[0, :], raw_s[:, :], out[r, :] = 0, 0, -2
         until(w, who[r], on[r], -1, NO_DAY, t[0], s[0], logs[0])
         s[0].day = on[r]
-        if not rate(s[0], t[0], w.stresses, stress[r]) > 0 or (stress[r] == RATE_RISE and s[0].active[0] == 0): continue
+        if not rate(s[0], t[0], w.stresses, stress[r]) > 0 or (w.stresses[stress[r]].does == RATE_RISE and s[0].active[HOME] == 0): continue
         raw_s[1, :], logs[1, 0, 0], logs[0, 0, 0] = raw_s[0, :], 0, 0
         live(s[0], t[0], logs[0], w.spending, w.stresses, on[r], on[r] + LOOK_DAYS)
         s[1].day = on[r]
@@ -284,7 +285,9 @@ def told(
         mine = every[np.arange(n), codes]
         dealt = shuffled(every, codes, seed) if n else np.full(1, np.nan)
         rate = mine.mean() if n else np.nan
-        out |= {f"perturb_{word}": _rounded(rate), f"perturb_{word}_se": _rounded(np.sqrt(rate * (1 - rate) / max(n, 1))), f"perturb_{word}_others": _rounded((every.sum() - mine.sum()) / (8 * n) if n else np.nan)}
+        out |= {f"perturb_{word}": _rounded(rate), f"perturb_{word}_se": _rounded(np.sqrt(rate * (1 - rate) / max(n, 1)))}
+        others = (every.sum() - mine.sum()) / ((len(STRESSES) - 1) * n) if n else np.nan
+        out[f"perturb_{word}_others"] = _rounded(others)
         out |= {f"perturb_{word}_shuffled{end}": _rounded(v) for end, v in zip(("", "_low", "_high"), (dealt.mean(), *np.quantile(dealt, [.025, .975])), strict=True)}
         for name, found in by.items(): found[word] = _rounded(mine[codes == [s.name for s in STRESSES].index(name)].mean())
     return out | dict(by_stress=by)

@@ -19,11 +19,10 @@ import pandas as pd
 from ..features import catalogue, offline
 from ..ground.params import Base, Params, Train
 from ..judge import baselines
-from ..model import labels as lb, learners, train
+from ..model import champion, labels as lb, learners, train
 from ..model.learners import Fitted
 from ..model.rows import Rows
 from . import forks, kept as truth_kept, oracle as truth_oracle, twins
-from ..world.personas import INCOME
 from ..world.stress import STRESSES
 from ..world.world import Settings
 
@@ -47,8 +46,8 @@ def ground_of(
     "The world of a variant."
     w = forks.ground(p)
     rates, stresses, personas = v.rates or {}, w.stresses.copy(), w.personas.copy()
-    stresses[:, 0] *= [rates.get(s.name, rates.get("all", 1.)) for s in STRESSES]
-    personas[:, INCOME] *= v.income
+    stresses["per_year"] *= [rates.get(s.name, rates.get("all", 1.)) for s in STRESSES]
+    personas["income"] *= v.income
     return w._replace(hidden_share=v.hidden_share, stresses=stresses, personas=personas)
 
 # %% ../../nbs/50_truth/05_worlds.ipynb #c008
@@ -181,5 +180,5 @@ def keep(
     "Put the figures of a proof where the next evaluation finds them."
     root = Path(root)
     predictions = pd.read_parquet(root/"model/predictions.parquet", columns=["as_of", "split"])
-    recipe, manifest, report = (json.loads(path.read_text()) for path in (root/"truth"/forks.RECIPE, root/"model/manifest.json", Path(proved)/"reports/prove.json"))
-    return truth_kept.keep(report, truth_kept.identity(recipe, manifest, truth_kept.spacing(predictions)), root/"reports")
+    recipe, report = (json.loads(path.read_text()) for path in (root/"truth"/forks.RECIPE, Path(proved)/"reports/prove.json"))
+    return truth_kept.keep(report, truth_kept.identity(recipe, champion.read_manifest(root/"model"), truth_kept.spacing(predictions)), root/"reports")

@@ -16,8 +16,8 @@ import numpy as np
 from ..ground.core import DAY_MS, bits, civil, lean, normal, uniform, weekday
 from .contracts import due_in_month, next_payday, pick_name
 from predelinquency.world.money import (
-    ANNOUNCED_DAYS, ATM, ATTENTION, BACK, BOOKED, CARD, CARD_DUE, CONTRACT, CURRENT, DUE, FAILED, FEE, GIG_INCOME,
-    HABIT, HIDDEN, INCOME_CATEGORY, INTEREST, KIND_CATEGORY, LOAN, LOAN_DUE, MANUAL, MORTGAGE_DUE, OPEN,
+    ANNOUNCED_DAYS, ATM, ATTENTION, BACK, BOOKED, CARD, CARD_DUE, CARD_SLOT, CONTRACT, CURRENT, DUE, ENERGY, FAILED,
+    FEE, GIG_INCOME, HABIT, HIDDEN, HOME, INTEREST, KIND_CATEGORY, LOAN, LOAN_DUE, MANUAL, MORTGAGE_DUE, OPEN,
     OWN_TRANSFER, PARTIAL, PAY, PAYMENT, PURCHASE, PURCHASES, RENT_DUE, REVERSED, SAVINGS, SIDE, SLOTS, TAX_DUE,
     TERM, TICKET, UTILITY_DUE, at_time, book, draw, note, post, shift
 )
@@ -40,8 +40,8 @@ def receive(s:Any, t:Any, log:Any)->None:
     at_time(s, 1_800_000 + int(draw(s, t, PAY, 1) * 5_000_000))
     if amount > 0:
         away = int(amount * t.hidden_pay)
-        if away > 0: post(s, t, log, HIDDEN, away, INCOME_CATEGORY[t.persona], s.employer, BOOKED)
-        if amount > away: post(s, t, log, CURRENT, amount - away, INCOME_CATEGORY[t.persona], s.employer, BOOKED)
+        if away > 0: post(s, t, log, HIDDEN, away, t.pay_category, s.employer, BOOKED)
+        if amount > away: post(s, t, log, CURRENT, amount - away, t.pay_category, s.employer, BOOKED)
         s.paid_on = s.day
     if t.topup > 0: shift(s, t, log, HIDDEN, CURRENT, min(t.topup // 100 * 100, max(0, s.money[HIDDEN])))
     if t.has_savings and s.cut > .95 and amount > 0: shift(s, t, log, CURRENT, SAVINGS, min(int(amount * t.save_share), max(0, s.money[CURRENT] - amount // 4)) // 500 * 500)
@@ -69,7 +69,7 @@ def amount_due(s:Any, t:Any, k:int)->int:
     if s.kind[k] == CARD_DUE:
         owed = -s.money[CARD]
         return min(owed, max(2500, owed // 40)) if owed > 0 else 0
-    if k == 3:
+    if k == ENERGY:
         _, month, _ = civil(s.next_due[k])
         return int(s.amount[k] * (1 + .35 * np.cos((month - 1.5) / 6 * np.pi)))
     return s.amount[k]
@@ -227,7 +227,7 @@ def give_up(s:Any, k:int)->None:
     "After months in arrears the contract ends (loan, card) or what is behind is written off and it goes on (home, bills)."
     for j in range(OPEN):
         if s.due_on[k, j] < s.day: s.left[k, j] = 0
-    if k == 0: s.amount[k] -= s.amount[k] // 6 # a smaller home, or a longer term
+    if k == HOME: s.amount[k] -= s.amount[k] // 6 # a smaller home, or a longer term
     if s.kind[k] == LOAN_DUE or s.kind[k] == CARD_DUE:
         s.active[k] = 0
         for j in range(OPEN): s.left[k, j] = 0
@@ -283,13 +283,13 @@ def buy(s:Any, t:Any, log:Any, spending:Any, season:int, weekend:int, i:int, b:n
     "One purchase: what, how much, where, from which account; `b` holds its random bits."
     u, c = float((b >> np.uint64(15)) & np.uint64(0xFFFF)) / 65536.0, 0
     while c < spending.shape[0] - 1 and u >= t.pick[season, weekend, c]: c += 1
+    row, category = spending[c], spending[c].category
     v = float((b >> np.uint64(31)) & np.uint64(1023)) / 1024.0
     tight = 1.0 - s.cut
-    if spending[c, 7] == 0.0 and v < tight * (.4 if spending[c, 0] == ATM else 1.0): return
-    size = spending[c, 2] * t.ticket * (1.0 - .45 * tight * spending[c, 7]) * (.8 + .2 * s.mood) * (1.2 if season == 1 else 1.0)
-    amount = int(size * np.exp(spending[c, 3] * normal(t.seed, t.id, s.day, TICKET, i) - .5 * spending[c, 3] * spending[c, 3])) + 20
-    if spending[c, 0] == ATM: amount = max(1000, (amount + 500) // 1000 * 1000)
-    category = int(spending[c, 0])
+    if row.essential == 0.0 and v < tight * (.4 if category == ATM else 1.0): return
+    size = row.ticket * t.ticket * (1.0 - .45 * tight * row.essential) * (.8 + .2 * s.mood) * (1.2 if season == 1 else 1.0)
+    amount = int(size * np.exp(row.scatter * normal(t.seed, t.id, s.day, TICKET, i) - .5 * row.scatter * row.scatter)) + 20
+    if category == ATM: amount = max(1000, (amount + 500) // 1000 * 1000)
     w = float((b >> np.uint64(41)) & np.uint64(1023)) / 1024.0
     account = choose_account(s, t, category, amount, w)
     if account < 0: return
@@ -303,7 +303,7 @@ def buy(s:Any, t:Any, log:Any, spending:Any, season:int, weekend:int, i:int, b:n
 def choose_account(s:Any, t:Any, category:int, amount:int, w:float)->int:
     "Where a purchase is paid from; -1 when there is no money for it anywhere."
     if w < t.hidden_spend and s.money[HIDDEN] >= amount: return HIDDEN
-    card = s.opened[CARD] >= 0 and s.active[2] == 1 and s.money[CARD] - amount >= -t.card_limit and category != ATM
+    card = s.opened[CARD] >= 0 and s.active[CARD_SLOT] == 1 and s.money[CARD] - amount >= -t.card_limit and category != ATM
     if card and (w * 7.0) % 1.0 < t.card_use: return CARD
     floor = s.reserve - t.overdraft
     if s.money[CURRENT] - amount >= floor: return CURRENT
@@ -357,7 +357,7 @@ def reflect(s:Any, t:Any, log:Any)->None:
     christmas = civil(s.day)[1] == 12
     if christmas: s.cut = max(s.cut, .9)
     s.reserve = 0 if s.ease > 1.4 or christmas else int(t.restraint * reserve)
-    if s.active[0] and s.seen[0] and due_soon(s, 0, 20) > 0: s.reserve = max(s.reserve, int(s.amount[0] * (1.0 if s.kind[0] == MORTGAGE_DUE else t.restraint))) # the home comes first
+    if s.active[HOME] and s.seen[HOME] and due_soon(s, HOME, 20) > 0: s.reserve = max(s.reserve, int(s.amount[HOME] * (1.0 if s.kind[HOME] == MORTGAGE_DUE else t.restraint))) # the home comes first
     wealth = s.money[CURRENT] + s.money[SAVINGS] + s.money[HIDDEN]
     s.mood = min(1.3, max(.65, .74 + .26 * wealth / t.wanted))
     if draw(s, t, ATTENTION, 0) < t.attentive:
@@ -387,4 +387,4 @@ def turn_of_month(s:Any, t:Any, log:Any)->None:
     at_time(s, 600_000)
     if s.money[CURRENT] < 0: post(s, t, log, CURRENT, s.money[CURRENT] * 28 // 1000 - 1, INTEREST, BANK_NAME, BOOKED)
     if s.money[SAVINGS] > 1000: post(s, t, log, SAVINGS, s.money[SAVINGS] * 2 // 1000, INTEREST, BANK_NAME, BOOKED)
-    if s.opened[CARD] >= 0 and t.card_habit > 1 and s.money[CARD] < -1000 and s.active[2] == 1: post(s, t, log, CARD, s.money[CARD] * 17 // 1000, INTEREST, BANK_NAME, BOOKED)
+    if s.opened[CARD] >= 0 and t.card_habit > 1 and s.money[CARD] < -1000 and s.active[CARD_SLOT] == 1: post(s, t, log, CARD, s.money[CARD] * 17 // 1000, INTEREST, BANK_NAME, BOOKED)

@@ -9,14 +9,15 @@ __all__ = ['AGREED', 'ASKED', 'WISH', 'LIFE', 'SPOKE', 'BESIDE', 'WAYS', 'NEVER_
 
 # %% ../../nbs/10_world/05_contacts.ipynb #i05contacts
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 
 from ..ground.core import DAY_MS, kernel, uniform
 from ..ground.schema import CHANNELS, CIRCUMSTANCES, CONTACTS, PREFERENCES, PURPOSES
-from .personas import table
+from .personas import May, Number, Share, table
+from .stress import STRESSES
 
 # %% ../../nbs/10_world/05_contacts.ipynb #c004
 AGREED, ASKED, WISH, LIFE, SPOKE = range(80, 85) # purposes of draws, used nowhere else
@@ -26,10 +27,10 @@ BESIDE = (PREFERENCES, CIRCUMSTANCES, CONTACTS)
 @dataclass(frozen=True)
 class Channel:
     "How customers feel about one way to reach them."
-    channel: str
-    service: float # share who agreed to hear about a payment
-    support: float # share who agreed to be offered help
-    wished: float  # share who asked for this channel
+    channel: Annotated[str, May(words=tuple(sorted(CHANNELS)), unique=True)]
+    service: Share # share who agreed to hear about a payment
+    support: Share # share who agreed to be offered help
+    wished: Share  # share who asked for this channel
 
 # %% ../../nbs/10_world/05_contacts.ipynb #c007
 WAYS: tuple[Channel, ...] = table(Channel, """
@@ -91,9 +92,9 @@ def preferences(
 @dataclass(frozen=True)
 class Told:
     "Something about a customer's life or case that a bank may be told."
-    name: str
-    share: float      # of customers on record
-    in_trouble: float # of those who are, or lately were, ill, out of work or separating
+    name: Annotated[str, May(words=tuple(c.name for c in CIRCUMSTANCES.columns[1:]), unique=True)]
+    share: Share      # of customers on record
+    in_trouble: Share # of those who are, or lately were, ill, out of work or separating
 
 # %% ../../nbs/10_world/05_contacts.ipynb #c015
 LIVES: tuple[Told, ...] = table(Told, """
@@ -107,7 +108,7 @@ bankruptcy            .001       .004
 legal_representative  .002       .004
 already_acting        .004       .05
 """)
-TROUBLE, LATELY_DAYS, BLANK = ("illness", "job_loss", "separation"), 180, .0003 # stresses, days, share of answers that are not known
+TROUBLE, LATELY_DAYS, BLANK = tuple(s.name for s in STRESSES if s.grave), 180, .0003 # stresses, days, share of answers that are not known
 
 # %% ../../nbs/10_world/05_contacts.ipynb #c016
 def circumstances(
@@ -129,21 +130,22 @@ def circumstances(
 @dataclass(frozen=True)
 class Said:
     "A kind of contact."
-    direction: str
-    channel: str
-    action: str    # of the policy; - for none
-    a_month: float # chance in 30 days
-    open: float    # share that waits for an answer, of the last 30 days
+    number: Number # the row's own: draws go by it
+    direction: Annotated[str, May(words=("in", "out"))]
+    channel: Annotated[str, May(words=tuple(w.channel for w in WAYS))]
+    action: Annotated[str, May()]    # of the policy; - for none
+    a_month: Share # chance in 30 days
+    open: Share    # share that waits for an answer, of the last 30 days
 
 # %% ../../nbs/10_world/05_contacts.ipynb #c020
 TALK: tuple[Said, ...] = table(Said, """
-direction channel action          a_month open
-out       email   -                   .15    0
-out       app     reminder            .06    0
-out       email   autopay_nudge       .02    0
-out       app     due_date_change     .01    0
-in        call    -                   .04  .05
-in        app     -                   .03  .15
+number direction channel action          a_month open
+1      out       email   -                   .15    0
+2      out       app     reminder            .06    0
+3      out       email   autopay_nudge       .02    0
+4      out       app     due_date_change     .01    0
+5      in        call    -                   .04  .05
+6      in        app     -                   .03  .15
 """)
 MONTHS, MONTH_DAYS = 4, 30 # how far back, and the months it is cut into
 

@@ -8,10 +8,12 @@ __all__ = ['CURRENT', 'SAVINGS', 'TERM', 'CARD', 'LOAN', 'HIDDEN', 'OUTSIDE', 'A
            'SUBSCRIPTION_DUE', 'TAX_DUE', 'KIND_CATEGORY', 'ANNOUNCED_DAYS', 'SALARY', 'OWN_TRANSFER', 'FEE',
            'INTEREST', 'GROCERIES', 'ATM', 'REPAIR', 'MEDICAL', 'GAMBLING', 'BENEFIT', 'GIG_INCOME', 'STUDENT_FINANCE',
            'PAYDAY_LOAN', 'PAYDAY_REPAYMENT', 'BNPL', 'CASH_ADVANCE', 'FAMILY_SUPPORT', 'ASSET_SALE', 'REFUND',
-           'LOAN_DISBURSEMENT', 'RENT_CATEGORY', 'RETAIL', 'OTHER', 'TRANSFER_OUT', 'INCOME_CATEGORY', 'SLOTS', 'OPEN',
-           'LIFE', 'TX', 'DUE', 'PAYMENT', 'EPISODE', 'LOG_WIDTH', 'ARRIVAL', 'PAY', 'PAY_DELAY', 'PURCHASES',
-           'PURCHASE', 'TICKET', 'MANUAL', 'HABIT', 'ATTENTION', 'BACK', 'SIDE', 'PARTIAL', 'BILL', 'RESERVE',
-           'CONTRACT', 'LUCK', 'note', 'arrives', 'book', 'post', 'shift', 'borrow_here', 'at_time', 'draw']
+           'LOAN_DISBURSEMENT', 'RENT_CATEGORY', 'RETAIL', 'OTHER', 'TRANSFER_OUT', 'SLOTS', 'OPEN', 'HOME',
+           'LOAN_SLOT', 'CARD_SLOT', 'ENERGY', 'WATER', 'COUNCIL_TAX', 'MOBILE', 'BROADBAND', 'CAR_INSURANCE',
+           'OTHER_INSURANCE', 'EXTRAS', 'SECOND_LOAN', 'MOST_STRESSES', 'LIFE', 'TX', 'DUE', 'PAYMENT', 'EPISODE',
+           'LOG_WIDTH', 'ARRIVAL', 'PAY', 'PAY_DELAY', 'PURCHASES', 'PURCHASE', 'TICKET', 'MANUAL', 'HABIT',
+           'ATTENTION', 'BACK', 'SIDE', 'PARTIAL', 'BILL', 'RESERVE', 'CONTRACT', 'LUCK', 'note', 'arrives', 'book',
+           'post', 'shift', 'borrow_here', 'at_time', 'draw']
 
 # %% ../../nbs/10_world/01_money.ipynb #i01money
 from typing import Any
@@ -35,10 +37,12 @@ ANNOUNCED_DAYS = np.array([75, 25, 75, 75, 16, 40, 75, 40, 75]) # before the due
  ASSET_SALE, REFUND, LOAN_DISBURSEMENT, RENT_CATEGORY, RETAIL, OTHER, TRANSFER_OUT) = (CATEGORIES.index(c) for c in (
     "salary own_transfer fee interest groceries atm repair medical gambling benefit gig_income student_finance payday_loan payday_repayment bnpl cash_advance family_support "
     "asset_sale refund loan_disbursement rent retail other transfer_out").split())
-INCOME_CATEGORY = np.array([CATEGORIES.index(c) for c in "salary salary salary gig_income business_income benefit pension student_finance".split()]) # by persona
 
 # %% ../../nbs/10_world/01_money.ipynb #c008
 SLOTS, OPEN = 16, 8
+HOME, LOAN_SLOT, CARD_SLOT, ENERGY, WATER, COUNCIL_TAX, MOBILE, BROADBAND, CAR_INSURANCE, OTHER_INSURANCE, EXTRAS = range(11) # slots; from EXTRAS on: subscriptions
+SECOND_LOAN = SLOTS - 1
+MOST_STRESSES = 16 # rows that the stress table may have
 LIFE = np.dtype([
     ("day", "i8"), ("clock", "i8"), ("seq", "i8"), ("contracts", "i8"),                                                # today, last booking time (ms), next transaction number, contracts ever signed
     ("money", "i8", (ACCOUNTS,)), ("opened", "i8", (ACCOUNTS,)),                                                       # minor units; first day of each account, -1 none
@@ -51,7 +55,8 @@ LIFE = np.dtype([
     ("ease", "f8"), ("cut", "f8"), ("mood", "f8"), ("level", "f8"), ("reserve", "i8"), ("helped_on", "i8"),                # money in reach / needed, share of wishes kept, mood, habit level, kept for dues, last help
     ("back_on", "i8"), ("back_slot", "i8"), ("back_due", "i8"), ("back_number", "i8"), ("back_amount", "i8"),          # a payment that will be taken back
     ("payday_debt", "i8"), ("payday_due", "i8"), ("bnpl_left", "i8"), ("bnpl_part", "i8"), ("bnpl_on", "i8"),          # small dear debts
-    ("until", "i8", (12,)), ("since", "i8", (12,)), ("size", "f8", (12,)), ("pay_factor", "f8"), ("delay", "f8"), ("gamble", "f8"), ("drain", "f8"), ("troubles", "i8"), # stress episodes and what they do
+    ("until", "i8", (MOST_STRESSES,)), ("since", "i8", (MOST_STRESSES,)), ("size", "f8", (MOST_STRESSES,)),
+    ("pay_factor", "f8"), ("delay", "f8"), ("gamble", "f8"), ("drain", "f8"), ("troubles", "i8"), # stress episodes and what they do
     ("liquid_sum", "i8"), ("liquid_days", "i8"), ("out_sum", "i8"),                                                    # for the calibration table
 ], align=True)
 

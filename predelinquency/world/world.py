@@ -27,7 +27,7 @@ from . import contacts
 from .cashflow import receive, receive_more, reflect, spend, take_back, tend, turn_of_month
 from .contacts import draws_of
 from .contracts import begin
-from .money import LIFE, LOG_WIDTH, SLOTS
+from .money import CURRENT, HIDDEN, LIFE, LOG_WIDTH, SAVINGS, SLOTS
 from .personas import NAMES, PERSON, PERSONAS, birth, persona_matrix, spending_matrix
 from .stress import STRESSES, befall, indulge, repay_dear, seek_help, stress_matrix, suffer
 
@@ -51,7 +51,7 @@ def step(
     _, month, dom = civil(day)
     if dom == 1: turn_of_month(s, t, log)
     befall(s, t, log, stresses)
-    if s.troubles: suffer(s, t, log)
+    if s.troubles: suffer(s, t, log, stresses)
     receive(s, t, log)
     receive_more(s, t, log)
     take_back(s, t, log)
@@ -69,7 +69,7 @@ def step(
 @lean
 def measure(s:Any)->None:
     "Remember this month's liquid wealth, for the calibration table."
-    s.liquid_sum += s.money[0] + s.money[1] + s.money[5]
+    s.liquid_sum += s.money[CURRENT] + s.money[SAVINGS] + s.money[HIDDEN]
     s.liquid_days += 1
 
 # %% ../../nbs/10_world/06_world.ipynb #c008
@@ -273,8 +273,8 @@ def protected(
 )->pd.DataFrame:       # (n, columns of `PROTECTED`)
     "The protected attributes of a part: age goes with the persona, the rest is drawn freely."
     u = draws_of(people.seed, people.id, 3, 4)
-    names = np.array([p.name for p in PERSONAS])[people.persona]
-    age = np.where(names == "pension", np.where(u[:, 0] < .65, 3, 4), np.where(names == "student", 0, np.minimum(2, u[:, 0] * 3.2).astype(int)))
+    age_of = np.array([p.age for p in PERSONAS])[people.persona]
+    age = np.where(age_of == "retired", np.where(u[:, 0] < .65, 3, 4), np.where(age_of == "young", 0, np.minimum(2, u[:, 0] * 3.2).astype(int)))
     words = {c.name: c.words for c in PROTECTED.columns}
     return pd.DataFrame(dict(customer_id=people.id, age_band=_word(age, words["age_band"]), sex=_word(u[:, 1] < .49, words["sex"]),
         ethnicity=_word(np.digitize(u[:, 2], [.72, .88]), words["ethnicity"]), region=_word((u[:, 3] * 4).astype(int), words["region"])))

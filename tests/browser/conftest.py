@@ -46,6 +46,7 @@ def serving(project:Path, tmp_path_factory:pytest.TempPathFactory)->Iterator[Cal
         while not answers(server.url.split("?")[0] + "voila/static/voila.js"):
             assert process.poll() is None, f"the server ended: {Path(log.name).read_text()}"
             time.sleep(.1) # between questions; what ends the loop is the answer
+        started.process = process
         return server.url
     yield started
     for process in running:

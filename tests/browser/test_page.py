@@ -1,13 +1,19 @@
 """The page as a visitor sees it: Debian's chromium on a server of its own."""
+import os
 import re
+import shutil
+import signal
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from predelinquency.app import state
+from predelinquency.ground import words
 
 pytestmark = pytest.mark.slow
 # Voila 0.5 brings JupyterLab 4.2's parts, the widgets of the environment were built for later ones: it says so, and they work
@@ -94,8 +100,8 @@ def test_a_visitor_sees_the_book_finds_a_customer_and_reads_reasons_and_action(v
     seen.find(number)
     seen.drawn(number)
     text = seen.shown(".pd-view-customer")
-    assert f"Customer {number}" in text and state.chance(one.row["probability"]) in text
-    for reason in one.reasons.analyst: assert state.plain(reason) in text
+    assert f"Customer {number}" in text and words.chance(one.row["probability"]) in text
+    for reason in one.reasons.analyst: assert words.sentence(reason) in text
     assert one.decision is not None and over.rules.policy.actions[one.decision["action"]].label in text
     for line in one.decision["message"].split("\n"): assert line.strip() in text
     assert "What is due next" in text and not seen.page.is_visible(".pd-view-book")
@@ -217,3 +223,113 @@ def test_without_its_token_a_guarded_page_stays_shut(serving:Callable[..., str],
 def test_the_code_of_the_page_is_not_shown(address:str)->None:
     html = urllib.request.urlopen(address, timeout=60).read().decode()
     assert "views.show" not in html and "from predelinquency" not in html
+
+
+# --- when nobody is there any more
+
+LOST = "The connection to the page is lost"
+
+
+@pytest.fixture(scope="module")
+def fragile(serving:Callable[..., Any], trained:Path, tmp_path_factory:pytest.TempPathFactory)->tuple[str, psutil.Process, Path]:
+    "A server of its own, whose kernels may be ended, on a copy whose results may change."
+    root = Path(shutil.copytree(trained, tmp_path_factory.mktemp("fragile")/"results"))
+    return serving(root, warm=False), psutil.Process(serving.process.pid), root
+
+
+def kernels(server:psutil.Process)->set[str]:
+    "The numbers of a server's kernels, from what they were started with."
+    words = " ".join(w for child in server.children() if child.status() != psutil.STATUS_ZOMBIE for w in child.cmdline())
+    return set(re.findall(r"kernel-([0-9a-f-]{36})\.json", words))
+
+
+def until(true:Callable[[], bool], seconds:float)->bool:
+    "Ask until it is so, or until the time is up."
+    end = time.monotonic() + seconds
+    while not (so := true()) and time.monotonic() < end: time.sleep(.1)
+    return so
+
+
+def says_it_is_lost(seen:Visit)->None:
+    "In words, with a button, and nothing looks alive."
+    seen.page.wait_for_selector(".pd-notice.lost", timeout=20_000)
+    assert LOST in seen.shown(".pd-notice") and seen.page.get_by_role("button", name="Load it again").count() == 1
+    assert seen.page.evaluate("document.querySelector('.pd-page').inert && !document.body.classList.contains('pd-busy')")
+
+
+def crashed(seen:Visit, fragile:tuple[str, psutil.Process, Path])->None:
+    for kernel in fragile[1].children(): kernel.kill()
+
+
+def culled(seen:Visit, fragile:tuple[str, psutil.Process, Path])->None:
+    for kernel in kernels(fragile[1]): urllib.request.urlopen(urllib.request.Request(f"{fragile[0]}voila/api/shutdown/{kernel}", method="POST"), timeout=30)
+
+
+@pytest.mark.parametrize("what", [crashed, culled], ids=["its kernel crashed", "its kernel was ended"])
+def test_a_page_without_its_kernel_says_so_and_can_be_loaded_again(browser:Any, fragile:tuple[str, psutil.Process, Path], pictures:Path, what:Callable[..., None])->None:
+    seen = Visit(browser, fragile[0])
+    what(seen, fragile)
+    says_it_is_lost(seen)
+    seen.page.screenshot(path=pictures/"lost.png")
+    seen.page.get_by_role("button", name="Load it again").click()
+    seen.page.wait_for_function(f"document.body.dataset.pdView && {QUIET} && !document.querySelector('.pd-notice')", timeout=90_000)
+    seen.page.close(run_before_unload=True)
+
+
+def test_a_page_whose_messages_nothing_lets_through_says_so(browser:Any, fragile:tuple[str, psutil.Process, Path])->None:
+    shut, lines = False, []
+    def proxy(line:Any)->None:
+        if shut: return line.close()
+        lines.append(line)
+        line.connect_to_server()
+    context = browser.new_context()
+    page = context.new_page()
+    page.route_web_socket(re.compile("channels"), proxy)
+    class There:
+        "Opens no page of its own."
+        new_page = staticmethod(lambda **_: page)
+    seen = Visit(There(), fragile[0])
+    shut = True
+    for line in lines: line.close()
+    says_it_is_lost(seen)
+    context.close()
+
+
+def test_a_kernel_that_was_only_slow_is_there_again(browser:Any, fragile:tuple[str, psutil.Process, Path])->None:
+    seen, asleep = Visit(browser, fragile[0]), fragile[1].children()
+    try:
+        for kernel in asleep: kernel.suspend()
+        says_it_is_lost(seen)
+    finally:
+        for kernel in asleep: kernel.resume()
+    seen.page.wait_for_selector(".pd-notice", state="detached", timeout=20_000)
+    assert not seen.page.evaluate("document.querySelector('.pd-page').inert")
+    seen.page.close(run_before_unload=True)
+
+
+def test_newer_results_are_told_of(browser:Any, fragile:tuple[str, psutil.Process, Path])->None:
+    seen = Visit(browser, fragile[0])
+    assert not seen.page.is_visible(".pd-notice")
+    for file in (fragile[2]/"reports").glob("*.parquet"): os.utime(file, (1, 1))
+    seen.page.wait_for_selector(".pd-notice.newer", timeout=20_000)
+    assert "newer results" in seen.shown(".pd-notice") and not seen.page.evaluate("document.querySelector('.pd-page').inert")
+    seen.page.get_by_role("button", name="Show them").click()
+    seen.page.wait_for_function(f"document.body.dataset.pdView && {QUIET} && !document.querySelector('.pd-notice')", timeout=90_000)
+    seen.page.close(run_before_unload=True)
+
+
+def test_the_kernel_of_a_page_that_was_left_is_gone_in_five_seconds(browser:Any, fragile:tuple[str, psutil.Process, Path])->None:
+    before = kernels(fragile[1])
+    seen = Visit(browser, fragile[0])
+    mine = kernels(fragile[1]) - before
+    assert len(mine) == 1
+    seen.page.goto("about:blank")
+    assert until(lambda: not mine & kernels(fragile[1]), 5)
+    seen.page.close()
+
+
+def test_a_page_whose_server_has_ended_says_so(browser:Any, serving:Callable[..., Any], trained:Path)->None:
+    seen = Visit(browser, serving(trained, warm=False))
+    serving.process.send_signal(signal.SIGTERM)
+    says_it_is_lost(seen)
+    seen.page.close()

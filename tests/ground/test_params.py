@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from predelinquency.ground.core import ParamsError
+from predelinquency.model import learners, rows
 from predelinquency.ops import stages
 
 from predelinquency.ground import params
@@ -61,3 +62,26 @@ def test_the_shortened_and_the_full_length_settings_of_the_makefile_are_in_range
     for line in lines:
         changes = stages.overrides(line.split())
         assert {k: asdict(params.load(ROOT/"params.yaml", changes))[k.split(".")[0]][k.split(".")[1]] for k in changes} == changes
+
+
+@pytest.mark.parametrize(("key", "slip", "meant"), [("train.learner", "xgbost", "xgboost"), ("train.outcomes", "control", "controls")])
+def test_a_word_outside_its_list_is_refused_with_the_nearest_one(key:str, slip:str, meant:str)->None:
+    with pytest.raises(ParamsError, match=f"{key} is '{slip}', expected one of .*\n.*did you mean {meant}\\?"):
+        params.load(ROOT/"params.yaml", {key: slip})
+
+
+def test_the_lists_of_words_are_those_of_the_code_that_takes_them()->None:
+    assert params.CHOICES["train.outcomes"] == rows.OUTCOMES
+    with pytest.raises(ParamsError) as refused: learners.fit("none", *[None] * 6)
+    assert params.CHOICES["train.learner"] == tuple(refused.value.remedy.removeprefix("use one of ").split(", "))
+
+
+@pytest.mark.parametrize("text", ["train:\n  trees: 300\n  trees: 30\n", "train: {}\nbase: {}\ntrain: {}\n"], ids=["key", "section"])
+def test_a_key_that_is_given_twice_is_refused_with_both_lines(text:str, tmp_path:Path)->None:
+    (tmp_path/"params.yaml").write_text(text)
+    with pytest.raises(ParamsError, match=r"key '(train|trees)' is given twice, in lines \d and \d"): params.load(tmp_path/"params.yaml")
+
+
+def test_a_doubled_key_in_the_graph_is_refused(tmp_path:Path)->None:
+    (tmp_path/"pipeline.yaml").write_text("tasks: []\ntasks: []\n")
+    with pytest.raises(ParamsError, match="'tasks' is given twice"): stages.graph(tmp_path)

@@ -455,3 +455,19 @@ def test_two_reports_are_laid_side_by_side():
     assert table.change["headline.auc"] == pytest.approx(.03)
     assert np.isnan(table.before["x.auc"]) and np.isnan(table.after["headline.gone"]) and "x.why" not in table.index
     assert len(ev.compare({}, {"a": 1})) == 1
+
+
+@pytest.mark.parametrize("name, why", [("calendar", "nothing falls due in the window"), ("balance", "no balance is known"), ("projected", "no balance is known")])
+def test_a_baseline_that_this_source_cannot_have_is_named_with_its_reason(name, why):
+    frame = predictions(customers=300)
+    report = ev.report(frame.assign(**{"projected": frame.balance, name: np.nan}), BASE, FEW)
+    assert report["baselines"][name]["auc"] is None and why in report["baselines"][name]["why"]
+    assert report[f"gain_over_{name}"]["auc"] is None and report["headline"]["auc"] is not None
+    assert f"because {report['baselines'][name]['why']}" in ev.in_words(report | dict(lead={}))[-1]
+
+
+def test_the_headline_has_at_most_twelve_figures_and_each_is_one_of_the_report(made):
+    report = made[1]
+    assert 1 < len(ev.BRIEF) <= 12 and set(ev.brief(report)) == set(ev.BRIEF)
+    assert ev.brief(report)["auc"] == report["headline"]["auc"] and ev.brief(report)["missed_payments"] == report["headline"]["onsets"]
+    assert ev.brief(report)["share_of_achievable"] is None, "nothing was proved here"

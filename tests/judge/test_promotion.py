@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from predelinquency.ground.core import ParamsError
 from predelinquency.judge import baselines, promotion
-from predelinquency.model import calibrate, champion, learners, train
+from predelinquency.model import calibrate, champion, learners, registry, train
 from predelinquency.model import rows as model_rows
 from predelinquency.model.rows import Rows
 from signal_rows import NAMES, SIGNS, TRAIN, book, write
@@ -115,12 +115,39 @@ def test_a_new_model_is_held_against_the_one_in_use(rows, fits, tmp_path):
         champion.save(tmp_path/name, fits, about, champion.predictions(rows["test"].labels, scores, "test"))
     found = promotion.against(tmp_path/"new", tmp_path/"old", tmp_path/"features", base(), RULE)
     assert found["champion"] == "old" and found["learners"]["new"]["gain"] == 0 # the same model adds nothing
-    manifest = json.loads((tmp_path/"old/manifest.json").read_text())
-    (tmp_path/"old/manifest.json").write_text(json.dumps(manifest))
     few = train.fit_boosters({k: Rows(r.labels, r.x[:, :3]) for k, r in rows.items()}, NAMES[:3], TRAIN, {}, 1)
-    learners.save(few["xgboost"], tmp_path/"old")
-    (tmp_path/"old/manifest.json").write_text(json.dumps({**manifest, "features": list(NAMES[:3])}))
-    with pytest.raises(ParamsError, match="same inputs"): promotion.against(tmp_path/"new", tmp_path/"old", tmp_path/"features", base(), RULE)
+    champion.save(tmp_path/"fewer", few, {**about, "features": list(NAMES[:3])}, champion.predictions(rows["test"].labels, scores, "test"))
+    with pytest.raises(ParamsError, match="same inputs"): promotion.against(tmp_path/"new", tmp_path/"fewer", tmp_path/"features", base(), RULE)
+
+
+def trained(rows, fits, folder):
+    "A model folder."
+    fewer = {k: Rows(r.labels, r.x[:, :len(fits["xgboost"].features)]) for k, r in rows.items()}
+    about = champion.manifest(fits, "xgboost", "lightgbm", numbers(fits, fewer), .2, rows, base(), TRAIN, {"panel": "00"})
+    scores = pd.DataFrame(dict.fromkeys(("probability", "margin", *champion.BASELINES, "challenger"), .5), index=range(len(rows["test"].labels)))
+    return champion.save(folder, fits, about, champion.predictions(rows["test"].labels, scores, "test"))
+
+
+def test_a_champion_is_made_by_the_rule_and_by_nothing_else(rows, fits, tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    write(tmp_path/"features", *book())
+    weak = train.fit_boosters(rows, NAMES, replace(TRAIN, trees=1, max_depth=1), SIGNS, 1)
+    versions = {name: trained(rows, made, tmp_path/name).version for name, made in (("weak", weak), ("good", fits))}
+    store, easy, hard = tmp_path/"mlflow", replace(RULE, promote_min_gain_auc=.001, promote_max_ece=1.), replace(RULE, promote_min_gain_auc=.9)
+    def entered(name, rule):
+        registry.record(store, tmp_path/name)
+        return promotion.enter(store, tmp_path/name, tmp_path/"features", base(), rule)
+    def held(): return {h["version"]: h["aliases"] for h in registry.history(store)}
+    assert entered("weak", hard) == dict(champion=versions["weak"], because="nobody was champion") and held() == {versions["weak"]: ["champion"]}
+    assert entered("weak", hard)["because"] == "it is the champion already" and held() == {versions["weak"]: ["champion"]}
+    stays = entered("good", hard)
+    assert stays["champion"] == versions["weak"] and "its gain in AUC" in stays["because"] and held() == {versions["weak"]: ["champion"], versions["good"]: ["challenger"]}
+    assert entered("good", easy)["champion"] == versions["good"] and held() == {versions["weak"]: [], versions["good"]: ["champion"]}
+    assert entered("weak", easy)["champion"] == versions["good"] and held() == {versions["weak"]: ["challenger"], versions["good"]: ["champion"]}
+    few = train.fit_boosters({k: Rows(r.labels, r.x[:, :3]) for k, r in rows.items()}, NAMES[:3], TRAIN, {}, 1)
+    trained(rows, few, tmp_path/"fewer")
+    said = entered("fewer", easy)
+    assert "cannot be compared" in said["because"] and "same inputs" in said["because"] and registry.champion(store).version == versions["good"]
 
 
 @pytest.mark.parametrize("won,tuned", [("xgboost", False), ("lightgbm", False), ("lightgbm_tuned", True), ("scorecard", False)])

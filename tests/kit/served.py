@@ -44,8 +44,8 @@ def free_port()->int:
 
 
 @contextmanager
-def serving(what:Path|None, folder:Path, python:str="", key:str=KEY, **environ:str)->Iterator[tuple[str, Path]]:
-    "A real server: its address and its log."
+def started(what:Path|None, folder:Path, python:str="", key:str=KEY, **environ:str)->Iterator[tuple[str, Path, subprocess.Popen]]:
+    "A real server: its address, its log and its process."
     port, log = free_port(), folder/"server.log"
     command = bento.command(what, "127.0.0.1", port)
     known = {k: v for k, v in os.environ.items() if not k.startswith(("PREDELINQUENCY", "PYTEST", "PYTHON"))}
@@ -55,5 +55,11 @@ def serving(what:Path|None, folder:Path, python:str="", key:str=KEY, **environ:s
         try:
             url = f"http://127.0.0.1:{port}"
             assert bento.wait(url, process, 180.), log.read_text()
-            yield url, log
+            yield url, log, process
         finally: bento.stop(process)
+
+
+@contextmanager
+def serving(what:Path|None, folder:Path, python:str="", key:str=KEY, **environ:str)->Iterator[tuple[str, Path]]:
+    "A real server: its address and its log."
+    with started(what, folder, python, key, **environ) as (url, log, _): yield url, log

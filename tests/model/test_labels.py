@@ -3,6 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from predelinquency.ground.core import SchemaError
+from predelinquency.ground.dues import outcomes
 from predelinquency.model import labels as lb
 from tables import asked, base, dues, payments, people, times
 
@@ -34,23 +35,23 @@ def test_a_due_inside_its_grace_leaves_the_customer_eligible_and_later_paid_is_n
 
 
 def test_paid_on_the_last_day_of_grace_is_paid_and_a_day_later_is_missed():
-    frame = lb.settle(dues("2024-09-28", "2024-10-28"), payments((1, "2024-10-03 23:59", 100), (2, "2024-11-03 00:00", 100)), 5)
+    frame = outcomes(dues("2024-09-28", "2024-10-28"), payments((1, "2024-10-03 23:59", 100), (2, "2024-11-03 00:00", 100)), 5)
     assert frame.missed.tolist() == [False, True]
 
 
 def test_part_of_the_amount_is_not_paid_and_parts_that_add_up_are():
-    frame = lb.settle(dues("2024-09-28", "2024-10-28"), payments((1, "2024-09-28", 99), (2, "2024-10-28", 60), (2, "2024-10-30", 40)), 5)
+    frame = outcomes(dues("2024-09-28", "2024-10-28"), payments((1, "2024-09-28", 99), (2, "2024-10-28", 60), (2, "2024-10-30", 40)), 5)
     assert frame.missed.tolist() == [True, False]
 
 
 def test_a_payment_taken_back_within_grace_was_never_made_and_one_taken_back_later_does_not_undo_it():
-    frame = lb.settle(dues("2024-09-28", "2024-10-28"), payments((1, "2024-09-28", 100), (1, "2024-10-02", -100), (2, "2024-10-28", 100), (2, "2024-12-01", -100)), 5)
+    frame = outcomes(dues("2024-09-28", "2024-10-28"), payments((1, "2024-09-28", 100), (1, "2024-10-02", -100), (2, "2024-10-28", 100), (2, "2024-12-01", -100)), 5)
     assert frame.missed.tolist() == [True, False]
 
 
 def test_what_was_paid_in_time_but_arrived_late_is_no_miss_yet_the_bank_did_not_know():
     late_news = payments((1, "2024-10-03", 100, "2024-10-06"))
-    assert not lb.settle(dues("2024-09-28"), late_news, 5).missed.any()
+    assert not outcomes(dues("2024-09-28"), late_news, 5).missed.any()
     assert not one("2024-10-05", dues("2024-09-28"), late_news).eligible
     assert one("2024-10-07", dues("2024-09-28"), late_news).eligible
 
@@ -118,7 +119,7 @@ def test_what_happens_after_grace_changes_no_outcome():
 
 
 def test_a_payment_towards_an_unknown_due_is_refused_by_name():
-    with pytest.raises(SchemaError, match="not in obligations.*'instalment': 7"): lb.settle(dues("2024-10-20"), payments((7, "2024-10-20", 100)), 5)
+    with pytest.raises(SchemaError, match="not in obligations.*'instalment': 7"): outcomes(dues("2024-10-20"), payments((7, "2024-10-20", 100)), 5)
 
 
 def test_onsets_are_the_missed_target_dues_in_order():

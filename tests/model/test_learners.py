@@ -1,4 +1,6 @@
 "Both boosters, the scorecard and the committee behind one interface."
+import json
+
 import numpy as np
 import pytest
 from predelinquency.ground.core import ParamsError, SchemaError
@@ -161,3 +163,12 @@ def test_the_scorecard_learns_that_not_knowing_is_a_sign():
     y = (np.random.default_rng(9).random(5000) < np.where(unknown, .1, .5)).astype(float)
     margin = learners.predict_margin(learners.fit("scorecard", X[:4000], y[:4000], NAMES, settings(), {}, 1), X[JUDGED])
     assert margin[unknown[JUDGED]].mean() < margin[~unknown[JUDGED]].mean() - 1
+
+
+def test_the_margin_before_any_tree_is_the_one_that_xgboost_itself_begins_with():
+    import xgboost as xgb
+    two = xgb.DMatrix(np.zeros((2, 1)), label=[0, 1])
+    for chance in np.random.default_rng(1).random(100):
+        booster = xgb.train(dict(objective="binary:logistic", base_score=float(np.float32(chance))), two, 0)
+        said = json.loads(booster.save_config())["learner"]["learner_model_param"]["base_score"]
+        assert learners.base_margin(said) == float(booster.predict(two, output_margin=True)[0])

@@ -1,5 +1,6 @@
 "From a panel to a champion, and back from its files."
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from predelinquency.ground.core import LeakageError, SchemaError
+from predelinquency.ground.core import LeakageError, SchemaError, StoreError
 from predelinquency.judge import baselines
 from predelinquency.model import calibrate, learners, train
 from predelinquency.model import champion as model_champion
@@ -147,8 +148,74 @@ def test_a_manifest_of_other_inputs_is_refused(rows, tmp_path):
     fits, about = learn(rows)
     model_champion.save(tmp_path/"model", fits, about, scored(rows, fits, about))
     path = tmp_path/"model/manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"features": ["drain", "noise", "cushion", "rarely_known"]}))
+    path.write_text(json.dumps(model_champion.sealed(json.loads(path.read_text()) | {"features": ["drain", "noise", "cushion", "rarely_known"]})))
     with pytest.raises(SchemaError, match="not those of its manifest"): model_champion.load(tmp_path/"model")
+
+
+@pytest.fixture(scope="module")
+def two(rows, tmp_path_factory):
+    "Two models with the same inputs."
+    folder = tmp_path_factory.mktemp("two")
+    for name, depth in (("one", 2), ("other", 3)):
+        fits, about = learn(rows, replace(TRAIN, max_depth=depth))
+        model_champion.save(folder/name, fits, about, scored(rows, fits, about))
+    return folder
+
+
+@pytest.mark.parametrize("file", ["xgboost.ubj", "lightgbm.txt", "predictions.parquet"])
+def test_a_file_of_another_model_is_refused_by_its_name(two, tmp_path, file):
+    shutil.copytree(two/"one", tmp_path/"model")
+    shutil.copy(two/"other"/file, tmp_path/"model"/file)
+    with pytest.raises(StoreError, match=rf"{file}: is not the file that was written with model") as refused: model_champion.load(tmp_path/"model")
+    assert "dvc checkout" in refused.value.remedy and "run the train stage again" in refused.value.remedy
+
+
+def test_a_folder_under_the_manifest_of_another_model_is_refused(two, tmp_path):
+    shutil.copytree(two/"one", tmp_path/"model")
+    shutil.copy(two/"other/manifest.json", tmp_path/"model/manifest.json")
+    with pytest.raises(StoreError, match="is not the file that was written with model"): model_champion.load(tmp_path/"model")
+
+
+@pytest.mark.parametrize("where,value", [(("calibrations", "xgboost", "slope"), 2.), (("threshold",), .01), (("contact_share",), .5), (("version",), "0123456789ab"), (("files", "xgboost.ubj"), "00")])
+def test_a_number_corrected_by_hand_is_refused(two, tmp_path, where, value):
+    shutil.copytree(two/"one", tmp_path/"model")
+    path = tmp_path/"model/manifest.json"
+    about = json.loads(path.read_text())
+    inner = about
+    for key in where[:-1]: inner = inner[key]
+    inner[where[-1]] = value
+    path.write_text(json.dumps(about))
+    with pytest.raises(StoreError, match="was changed after model"): model_champion.load(tmp_path/"model")
+
+
+def test_a_manifest_written_in_another_way_is_the_same_manifest(two, tmp_path):
+    shutil.copytree(two/"one", tmp_path/"model")
+    path = tmp_path/"model/manifest.json"
+    path.write_text(json.dumps(dict(reversed(json.loads(path.read_text()).items()))))
+    assert model_champion.load(tmp_path/"model").version == model_champion.load(two/"one").version
+
+
+def test_what_nobody_needs_may_be_absent(two, tmp_path):
+    shutil.copytree(two/"one", tmp_path/"model")
+    for name in ("lightgbm.txt", "predictions.parquet"): (tmp_path/"model"/name).unlink()
+    assert model_champion.load(tmp_path/"model").version == model_champion.load(two/"one").version
+    (tmp_path/"model/xgboost.ubj").unlink()
+    with pytest.raises(SchemaError, match="there is no such model"): model_champion.load(tmp_path/"model")
+
+
+def test_a_model_from_before_there_were_hashes_says_what_to_do(two, tmp_path):
+    shutil.copytree(two/"one", tmp_path/"model")
+    path = tmp_path/"model/manifest.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k not in (model_champion.SEAL, "files")}))
+    with pytest.raises(StoreError, match="an earlier version of this software") as refused: model_champion.load(tmp_path/"model")
+    assert refused.value.remedy == "run the train stage again"
+
+
+def test_a_version_names_what_a_model_says_and_nothing_else(two):
+    about = model_champion.read_manifest(two/"one")
+    assert model_champion.version_of(about, about["files"]) == about["version"] == model_champion.version_of(about | dict(threshold=.5, package={}), about["files"] | {"predictions.parquet": "00"})
+    for other in (about | dict(features=[]), about | dict(calibrations={}), about | dict(champion="lightgbm")): assert model_champion.version_of(other, about["files"]) != about["version"]
+    assert model_champion.version_of(about, about["files"] | {"xgboost.ubj": "00"}) != about["version"]
 
 
 def test_without_a_model_the_stage_is_named(tmp_path):

@@ -27,6 +27,7 @@ if sys.argv[1] == "model":
 else:
     (out/"metrics.json").write_text(json.dumps({"model": {"version": version}}))
     (out/"big.txt").write_text(version)
+    if version != "one": (out/"headline.json").write_text(json.dumps({"auc": len(version)}))
 """
 
 
@@ -48,7 +49,10 @@ def origin(tmp_path_factory):
     run(folder, DVC, "init", "-q")
     (folder/"make.py").write_text(MAKE)
     (folder/"dvc.yaml").write_text(yaml.safe_dump(GRAPH, sort_keys=False))
-    for version in ("one", "two"): trained(folder, version)
+    trained(folder, "one") # from before there was a headline
+    GRAPH["stages"]["evaluate"]["metrics"].append({"data/reports/headline.json": dict(cache=False)})
+    (folder/"dvc.yaml").write_text(yaml.safe_dump(GRAPH, sort_keys=False))
+    trained(folder, "two")
     (folder/"dvc.lock").write_text((folder/"dvc.lock").read_text() + "# touched\n")
     run(folder, "git", "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qam", "no new model")
     return folder
@@ -75,7 +79,9 @@ def test_going_back_twice_is_refused_until_the_first_is_committed_and_then_ends_
     promotion.rollback(clone, registered=False)
     with pytest.raises(StoreError, match="not committed"): promotion.rollback(clone, registered=False)
     run(clone, "git", "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qam", "back to one")
+    assert not (clone/"data/reports/headline.json").exists(), "the first model had none"
     assert promotion.rollback(clone, registered=False)["version"] == "two" # the model before this one
+    assert json.loads((clone/"data/reports/headline.json").read_text()) == {"auc": 3}
 
 
 def test_what_is_not_committed_is_never_overwritten(clone):

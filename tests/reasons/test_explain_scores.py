@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from predelinquency.features.catalogue import BY_NAME
-from predelinquency.ground.core import SchemaError
+from predelinquency.ground.core import SchemaError, StoreError
 from predelinquency.model import champion
 from predelinquency.reasons import bundles, tables
 from predelinquency.reasons import scorer as reasons_scorer
@@ -76,8 +76,9 @@ def results(trained:Path, to:Path)->Path:
 def test_reasons_of_another_model_are_refused(trained:Path, tmp_path:Path)->None:
     root = results(trained, tmp_path)
     report = root/"reports/explain.json"
-    report.write_text(json.dumps(json.loads(report.read_text()) | {"model": "0123456789ab"}))
-    with pytest.raises(SchemaError, match=r"those of model 0123456789ab.*\n?.*run the stage explain again"): list(tables.scores(root))
+    said = json.loads(report.read_text())
+    report.write_text(json.dumps(said | {"versions": said["versions"] | {"model": "0123456789ab"}}))
+    with pytest.raises(StoreError, match=r"made from model 0123456789ab.*\n?.*run the stage explain again"): list(tables.scores(root))
 
 
 def test_a_panel_that_lacks_scored_customers_is_refused(trained:Path, tmp_path:Path)->None:

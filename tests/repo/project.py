@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from predelinquency.ops import graph
+from predelinquency.ops.graph import imported
+
 ROOT = Path(__file__).parent.parent.parent
-PACKAGE = ROOT/"predelinquency"
 
 
 @dataclass(frozen=True)
@@ -51,46 +53,14 @@ def stages()->list[Notebook]: return [notebook(p) for p in sorted((ROOT/"nbs/pip
 def notebooks()->list[Notebook]: return [notebook(p) for p in sorted((ROOT/"nbs").rglob("*.ipynb")) if ".ipynb_checkpoints" not in p.parts]
 
 
-def _python(text:str)->str: return "\n".join(line for line in text.split("\n") if not re.match(r"\s*[%!#]", line))
-
-
-def imported(text:str, own:str="predelinquency.x")->set[str]:
-    "Dotted names that a piece of code imports, wherever in it; `from a import b` gives a and a.b; `own` resolves relative imports."
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(_python(text))):
-        if isinstance(node, ast.Import): found |= {a.name for a in node.names}
-        if isinstance(node, ast.ImportFrom):
-            base = ".".join([*own.split(".")[:len(own.split(".")) - node.level], *filter(None, [node.module])]) if node.level else node.module or ""
-            found |= {base, *(f"{base}.{a.name}" for a in node.names)}
-    return found
-
-
 def at_import(text:str)->set[str]:
     "As `imported`, but only what runs when the module itself is imported."
-    tree = ast.parse(_python(text))
+    tree = ast.parse(text)
     outside = [n for n in tree.body if not isinstance(n, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef))]
     return {name for node in outside for name in imported(ast.unparse(node))}
 
 
 @cache
 def modules()->dict[str, Path]:
-    "Dotted name → file, of every module of the package; migrations are data that Alembic runs, written by hand."
-    return {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in sorted(PACKAGE.rglob("*.py")) if p.stem not in ("__init__", "_modidx") and "migrations" not in p.parts}
-
-
-@cache
-def uses(name:str)->frozenset[str]:
-    "The modules of the package that a module imports, and those that they import, and so on."
-    found: set[str] = set()
-    todo = {name}
-    while todo:
-        one = todo.pop()
-        found.add(one)
-        todo |= (imported(modules()[one].read_text(), one) & modules().keys()) - found
-    return frozenset(found)
-
-
-def needs(book:Notebook)->set[str]:
-    "The modules of the package that a notebook's code runs."
-    direct = {name for code in book.code for name in imported(code)} & modules().keys()
-    return {m for name in direct for m in uses(name)}
+    "Dotted name → file, of every module of the package."
+    return graph.modules(ROOT)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from predelinquency.ground.core import StoreError
 from predelinquency.ops import stages
 
 
@@ -52,3 +53,45 @@ def test_exporting_brings_the_package_up_to_date(copy:Path)->None:
     assert stages.export(copy) == ["00_ground/00_core.ipynb"]
     assert "DAY_MS = 24 * 3_600_000" in (copy/"predelinquency/ground/core.py").read_text()
     assert stages.export(copy) == []
+
+
+def test_a_slip_in_a_cell_leaves_the_package_as_it_was(copy:Path)->None:
+    notebook = copy/"nbs/00_ground/00_core.ipynb"
+    before = {p: p.read_bytes() for p in (copy/"predelinquency").rglob("*.py")}
+    notebook.write_text(notebook.read_text().replace("DAY_MS = 86_400_000", "DAY_MS = = 86_400_000"))
+    with pytest.raises(StoreError, match=r"nbs/00_ground/00_core\.ipynb, cell \w+: invalid syntax"): stages.export(copy)
+    assert {p: p.read_bytes() for p in (copy/"predelinquency").rglob("*.py")} == before
+
+
+def test_cells_that_only_together_are_no_python_leave_the_package_as_it_was(copy:Path)->None:
+    notebook = copy/"nbs/00_ground/00_core.ipynb"
+    before = (copy/"predelinquency/ground/core.py").read_bytes()
+    text = notebook.read_text()
+    notebook.write_text(text.replace("CURRENCY_DIGITS = dict(", "global DAY_MS\\n\",\n    \"CURRENCY_DIGITS = dict("))
+    with pytest.raises(StoreError, match="predelinquency/ground/core.py: would not compile"): stages.export(copy)
+    assert (copy/"predelinquency/ground/core.py").read_bytes() == before
+
+
+def test_a_module_goes_with_its_notebook_and_what_is_written_by_hand_stays(copy:Path)->None:
+    (copy/"nbs/60_service/04_client.ipynb").unlink()
+    by_hand = copy/"predelinquency/by_hand.py"
+    by_hand.write_text("x = 1\n")
+    assert stages.stale(copy) == ["60_service/04_client.ipynb"]
+    assert stages.export(copy) == ["60_service/04_client.ipynb"]
+    assert not (copy/"predelinquency/service/client.py").exists()
+    assert by_hand.exists()
+    assert stages.stale(copy) == []
+
+
+def test_a_notebook_that_was_moved_is_read_at_any_depth_and_told_by_its_path(copy:Path)->None:
+    (copy/"nbs/00_ground/deeper").mkdir()
+    shutil.move(copy/"nbs/00_ground/00_core.ipynb", copy/"nbs/00_ground/deeper/00_core.ipynb")
+    assert stages.stale(copy) == ["00_ground/deeper/00_core.ipynb"]
+    stages.export(copy)
+    assert "nbs/00_ground/deeper/00_core.ipynb." in (copy/"predelinquency/ground/core.py").read_text()
+    assert stages.stale(copy) == []
+
+
+def test_a_file_that_is_no_notebook_is_told_by_name(copy:Path)->None:
+    (copy/"nbs/00_ground/00_core.ipynb").write_text("<<<<<<< HEAD")
+    with pytest.raises(StoreError, match=r"00_core\.ipynb: is not a notebook"): stages.stale(copy)

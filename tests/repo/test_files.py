@@ -105,5 +105,6 @@ def test_results_are_never_in_git(name:str)->None:
     assert subprocess.run(["git", "check-ignore", "-q", f"data/{name}"], cwd=ROOT).returncode == 0
 
 
-def test_the_metrics_of_the_last_kept_run_are_in_git()->None:
-    assert subprocess.run(["git", "check-ignore", "-q", "data/reports/metrics.json"], cwd=ROOT).returncode == 1
+@pytest.mark.parametrize("name", ["metrics", "headline"])
+def test_the_metrics_of_the_last_kept_run_are_in_git(name:str)->None:
+    assert subprocess.run(["git", "check-ignore", "-q", f"data/reports/{name}.json"], cwd=ROOT).returncode == 1

@@ -1,11 +1,13 @@
 """What the service answers and what it refuses, without a server."""
 import json
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import httpx
 import numpy as np
@@ -49,12 +51,13 @@ def desk(scoring:service_scoring.Scoring)->service_http.Desk: return service_htt
 
 class Here:
     "The routes in this process."
-    def __init__(self, desk:service_http.Desk, client:tuple[str, int]=("10.1.2.3", 5)): self.transport = httpx.ASGITransport(service_http.app(desk), raise_app_exceptions=False, client=client)
+    def __init__(self, desk:service_http.Desk, client:tuple[str, int]=("10.1.2.3", 5), host:str="localhost"):
+        self.transport, self.url = httpx.ASGITransport(service_http.app(desk), raise_app_exceptions=False, client=client), f"http://{host}"
 
     def __call__(self, method:str, path:str, content:Any=None, headers:Any=None)->httpx.Response:
         import asyncio
         async def ask()->httpx.Response:
-            async with httpx.AsyncClient(transport=self.transport, base_url="http://here") as http: return await http.request(method, path, content=content, headers=HEADERS if headers is None else headers)
+            async with httpx.AsyncClient(transport=self.transport, base_url=self.url) as http: return await http.request(method, path, content=content, headers=HEADERS if headers is None else headers)
         return asyncio.run(ask())
 
     def post(self, body:Any, path:str="/v1/score", **more:Any)->httpx.Response: return self("POST", path, body if isinstance(body, bytes) else said(body), **more)
@@ -189,25 +192,29 @@ def arrays(found:Any)->Any:
     return [None if v is None or v != v else v for v in plain]
 
 
-def both(body:bytes)->tuple[Any, Any]:
-    "What the two ways make of a body: tables and the rest, or what is refused."
-    def quick()->Any:
-        asked = wire.read(body)
-        if isinstance(asked, wire.Asked): return arrays(asked.found), asked.head.model_dump()
-        return strict() if isinstance(asked, wire.History) else asked
-    def strict()->Any:
-        asked = wire.parse(body)
-        return (arrays(wire.tables(asked)), asked.model_dump(exclude={*wire.tables(asked)})) if isinstance(asked, wire.History) else asked
-    def told(way:Callable[[], Any])->Any:
-        try: return way()
-        except wire.Refused as e: return e.status, e.detail, e.errors
-    return told(quick), told(strict)
+def word_by_word()->Any: return mock.patch.object(wire, "_read_column", lambda values, read, strictly: strictly(values))
+
+
+def told(body:bytes, kind:Any=wire.Request)->Any:
+    "What is made of a body: tables and the rest, or what is refused."
+    try:
+        asked = wire.parse(body, kind)
+        return (arrays(wire.tables(asked)), asked.model_dump(exclude={*wire._MODELS})) if isinstance(asked, wire.History) else asked
+    except wire.Refused as e: return e.status, e.detail, e.errors
+
+
+def both(body:bytes, kind:Any=wire.Request)->tuple[Any, Any]:
+    "The same with columns at once and word by word."
+    quick = told(body, kind)
+    with word_by_word(): return quick, told(body, kind)
 
 
 def test_what_is_usual_is_read_at_once(bank:Bank)->None:
     "Else the strict way would do all the work, and nobody would see it but the clock."
-    for customer in bank.scored.index[:40]: assert isinstance(wire.read(said(bank.request(int(customer)))), wire.Asked)
-    assert [type(a) for a in wire.read(said({"requests": [example(), {"customer_id": 3}]}), wire.Batch)] == [wire.Asked, wire.Known]
+    read = wire._read_column
+    with mock.patch.object(wire, "_read_column", lambda values, at_once, strictly: read(values, at_once, lambda _: pytest.fail("read word by word"))):
+        for customer in bank.scored.index[:40]: wire.parse(said(bank.request(int(customer))))
+        wire.parse(said({"requests": [example(), {"customer_id": 3}]}), wire.Batch)
 
 
 def test_both_ways_of_reading_give_the_same_tables(bank:Bank)->None:
@@ -258,11 +265,9 @@ SHORT = [b"null", b"[]", b"3", b"{}", b'{"requests":[]}', b'{"requests":[{"custo
 
 @pytest.mark.parametrize("raw", SHORT)
 def test_both_ways_of_reading_agree_on_short_bodies(raw:bytes)->None:
-    def told(way:Callable[..., Any], kind:Any)->Any:
-        try: found = way(raw, kind)
-        except wire.Refused as e: return e.status, e.errors
-        return found.requests if isinstance(found, wire.Batch) else found
-    for kind in (wire.Request, wire.Batch): assert told(wire.read, kind) == told(wire.parse, kind)
+    for kind in (wire.Request, wire.Batch):
+        quick, strict = both(raw, kind)
+        assert quick == strict
 
 
 # --- refusals
@@ -363,7 +368,7 @@ def test_a_key_that_stands_twice_is_refused_and_named(here:Here, what:str)->None
 
 def test_keys_are_counted_without_a_second_reading(bank:Bank, monkeypatch:pytest.MonkeyPatch)->None:
     monkeypatch.delattr(wire.json, "loads")
-    for customer in bank.scored.index[:40]: assert wire.read(said(bank.request(int(customer)))) and wire.parse(said(bank.request(int(customer))))
+    for customer in bank.scored.index[:40]: assert wire.parse(said(bank.request(int(customer))))
 
 
 def test_another_day_of_a_known_customer_is_what_is_not_known(here:Here, bank:Bank)->None:
@@ -463,6 +468,56 @@ def test_without_a_key_only_this_machine_is_served(scoring:service_scoring.Scori
         assert Here(desk, (address, 5)).post(example(), headers=bare).status_code == status, address
 
 
+@pytest.mark.parametrize(("host", "status"), [("localhost", 200), ("localhost:3000", 200), ("127.0.0.1:3000", 200), ("127.1.2.3", 200), ("[::1]:3000", 200),
+                                              ("bank.example", 421), ("127.0.0.1.bank.example:3000", 421), ("localhost.bank.example", 421), ("10.1.2.3", 421), ("", 421), ("[", 421), ("a@localhost.example", 421)])
+def test_without_a_key_only_names_of_this_machine_are_answered(scoring:service_scoring.Scoring, host:str, status:int)->None:
+    "A page of another host, whose name was made to lead here, would be as good as somebody on this machine."
+    open_, guarded = (Here(service_http.Desk(key, scoring, ready=True), ("127.0.0.1", 5)) for key in ("", KEY))
+    for method, path, body in (("POST", "/v1/score", said(example())), ("GET", "/openapi.json", None), ("GET", "/docs", None), ("GET", "/metrics", None), ("GET", "/v1/model", None)):
+        answer = open_(method, path, body, headers={"Content-Type": "application/json", "Host": host})
+        assert answer.status_code == status, path
+        assert status == 200 or (answer.headers["content-type"] == "application/problem+json" and (host if len(host) > 1 else "example") not in answer.text)
+    assert guarded.post(example(), headers={**HEADERS, "Host": host}).status_code == 200
+
+
+async def hanging_up()->Any: return {"type": "http.disconnect"}
+
+
+def test_who_hangs_up_is_one_quiet_line_and_no_error(desk:service_http.Desk, caplog:pytest.LogCaptureFixture)->None:
+    import asyncio
+    caplog.set_level(logging.DEBUG, "predelinquency.service")
+    sent: list[Any] = []
+    async def send(message:Any)->None: sent.append(message)
+    scope = {"type": "http", "method": "POST", "path": "/v1/score", "raw_path": b"/v1/score", "root_path": "", "query_string": b"", "http_version": "1.1", "scheme": "http",
+             "client": ("10.1.2.3", 5), "server": ("localhost", 80), "headers": [(k.lower().encode(), v.encode()) for k, v in HEADERS.items()]}
+    asyncio.run(service_http.app(desk)(scope, hanging_up, send))
+    assert sent == [] and [(r.levelname, r.getMessage().split(" ms")[0].rsplit(" ", 1)[0]) for r in caplog.records] == [("INFO", "POST /v1/score hung up")]
+    assert 'predelinquency_requests_total{route="/v1/score",status="499"}' in Here(desk)("GET", "/metrics").text
+
+
+def test_a_body_that_comes_too_slowly_is_told_so(desk:service_http.Desk, monkeypatch:pytest.MonkeyPatch)->None:
+    monkeypatch.setattr(service_http, "BODY_SECONDS", .05)
+    async def never_ending()->Any:
+        import asyncio
+        yield b"{"
+        await asyncio.sleep(60) # cut off
+    refused = Here(desk)("POST", "/v1/score", never_ending())
+    assert (refused.status_code, refused.headers["content-type"], refused.json()["title"]) == (408, "application/problem+json", "Too slow")
+
+
+def test_a_service_that_was_asked_to_end_is_not_ready_and_still_answers(scoring:service_scoring.Scoring)->None:
+    here = Here(service_http.Desk(KEY, scoring, ready=True, leaving=True))
+    assert (here("GET", "/readyz").status_code, here("GET", "/health").status_code, here.post(example()).status_code) == (503, 200, 200)
+
+
+def test_the_page_to_try_things_out_needs_nothing_from_elsewhere(here:Here)->None:
+    page = here("GET", "/docs", headers={})
+    named = re.findall(r"""(?:src|href)=["']([^"']+)""", page.text)
+    assert page.status_code == 200 and sorted(named) == ["/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "data:,"] and "//" not in re.sub(r"https?://localhost", "", page.text)
+    for path in named[:-1]: assert path.startswith("data:") or here("GET", path, headers={}).status_code == 200
+    assert here("GET", "/docs/../service.py", headers={}).status_code == here("GET", "/docs/index.css", headers={}).status_code == 404
+
+
 @pytest.mark.parametrize(("environ", "starts"), [
     ({}, False), ({service_http.OPEN: "1"}, True), ({service_http.OPEN: "yes"}, False), ({service_http.KEY: "short"}, False), ({service_http.KEY: KEY}, True), ({service_http.KEY: "with a space in it ok"}, False)])
 def test_it_starts_with_a_key_or_the_explicit_switch(environ:dict[str, str], starts:bool)->None:
@@ -489,7 +544,7 @@ def test_the_description_is_served_with_an_example_that_works_and_reaches_nowher
     text = here("GET", "/openapi.json", headers={}).text
     described = json.loads(text)
     for path in ("/v1/score", "/v1/score/batch"):
-        assert here.post(described["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"], path).status_code == 200
+        assert here.post(described["paths"][path]["post"]["requestBody"]["content"]["application/json"]["examples"]["one customer"]["value"], path).status_code == 200
     assert "http://" not in text and "https://" not in text
 
 
@@ -563,4 +618,4 @@ def test_refusals_belong_to_the_family()->None: assert issubclass(wire.Refused, 
 def test_a_decision_travels_whole()->None:
     "Every field of a decision that an outsider needs is there under the same name; the others are the answer's own."
     own = {"customer_id", "as_of", "band", "policy", "propensity", "message_id"}
-    assert set(service_scoring.Proposed.model_fields) == {f for f in records.Decision.__dataclass_fields__} - own
+    assert set(service_scoring.Proposal.model_fields) == {f for f in records.Decision.__dataclass_fields__} - own

@@ -5,8 +5,11 @@ import json
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +18,7 @@ import pytest
 from predelinquency.service import bento as service_bento
 from predelinquency.service import http as service_http
 from predelinquency.service import scoring, wire
-from served import HEADERS, KEY, Bank, example, said, serving
+from served import HEADERS, KEY, Bank, example, said, serving, started
 
 pytestmark = pytest.mark.slow
 CANARY = "Xanthippe-31415926"
@@ -104,14 +107,75 @@ def test_names_of_customers_are_not_written_down(http:httpx.Client, server:tuple
 
 
 def test_it_says_when_it_is_ready_and_what_it_offers(http:httpx.Client)->None:
-    assert [http.get(path, headers={"Authorization": ""}).status_code for path in ("/healthz", "/livez", "/readyz", "/metrics", "/openapi.json", "/")] == [200] * 6
-    assert "cdn" not in http.get("/").text and http.get("/docs").status_code == 404
+    assert [http.get(path, headers={"Authorization": ""}).status_code for path in ("/health", "/healthz", "/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/swagger-ui.css", "/")] == [200] * 9
+    assert [http.get(path).headers["content-type"] for path in ("/static_content/index.css", "/docs.json")] == ["application/problem+json"] * 2 # not BentoML's
 
 
 def test_the_service_refuses_to_start_without_a_key(bento:Path, tmp_path:Path)->None:
     environ = {k: v for k, v in os.environ.items() if not k.startswith("PREDELINQUENCY")} | {"BENTOML_HOME": str(tmp_path), "BENTOML_DO_NOT_TRACK": "True"}
     refused = subprocess.run(service_bento.command(bento, "127.0.0.1", 3999), env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert refused.returncode and f"{service_http.KEY} is not set" in refused.stdout + refused.stderr
+
+
+BODY = said(example())
+
+
+def half_asked(url:str, body:bytes=BODY)->socket.socket:
+    "A connection on which half of a request has been sent."
+    line = socket.create_connection(("127.0.0.1", httpx.URL(url).port), timeout=60)
+    head = {**HEADERS, "Host": "127.0.0.1", "Content-Length": str(len(body))}
+    line.sendall("".join(["POST /v1/score HTTP/1.1\r\n", *(f"{k}: {v}\r\n" for k, v in head.items()), "\r\n"]).encode() + body[:len(body) // 2])
+    return line
+
+
+def heard(line:socket.socket)->tuple[int, bytes]:
+    "Status and all of an answer; the connection is closed behind it."
+    got = b""
+    while piece := line.recv(65536): got += piece
+    return int(got[9:12]), got
+
+
+def until(true:Callable[[], bool], seconds:float=60.)->bool:
+    "Ask until it is so, or until the time is up."
+    end = time.monotonic() + seconds
+    while not (so := true()) and time.monotonic() < end: time.sleep(.05)
+    return so
+
+
+def test_who_hangs_up_leaves_one_quiet_line(server:tuple[str, Path])->None:
+    before = len(server[1].read_text())
+    half_asked(server[0]).close()
+    def said_since()->str: return server[1].read_text()[before:]
+    assert until(lambda: "hung up" in said_since()), said_since()
+    assert "INFO POST /v1/score hung up" in said_since() and not re.search("Traceback|ERROR| 500 ", said_since())
+
+
+def test_a_body_that_stops_on_its_way_gets_a_problem_and_holds_nobody_up(server:tuple[str, Path], http:httpx.Client)->None:
+    with half_asked(server[0]) as slow:
+        assert http.post("/v1/score", content=BODY).status_code == 200
+        status, answer = heard(slow)
+    assert status == 408 and b"application/problem+json" in answer and b"Too slow" in answer, answer
+
+
+def test_asked_to_end_it_is_not_ready_then_finishes_what_it_has_then_ends(bento:Path, tmp_path:Path)->None:
+    with started(bento, tmp_path) as (url, log, process):
+        with half_asked(url) as line:
+            assert until(lambda: "POST" not in log.read_text())
+            process.send_signal(signal.SIGTERM)
+            def ready()->int: return httpx.get(f"{url}/readyz", timeout=5, trust_env=False).status_code
+            assert until(lambda: ready() == 503, 5), log.read_text()
+            line.sendall(BODY[len(BODY) // 2:])
+            status, answer = heard(line)
+        assert status == 200 and b'"probability"' in answer
+        assert process.wait(30) == 0, log.read_text()
+    assert "not ready from now on" in log.read_text() and "Traceback" not in log.read_text()
+
+
+def test_without_a_key_another_name_for_this_machine_is_not_answered(bento:Path, tmp_path:Path)->None:
+    with serving(bento, tmp_path, key="", **{service_http.OPEN: "1"}) as (url, _):
+        for path in ("/health", "/healthz", "/readyz", "/docs", "/v1/model", "/openapi.json", "/nothing"):
+            assert httpx.get(url + path, headers={"Host": "bank.example"}, trust_env=False, timeout=30).status_code == 421, path
+        assert httpx.get(f"{url}/v1/model", trust_env=False, timeout=30).status_code == 200
 
 
 def digests(folder:Path)->dict[str, str]: return {str(p.relative_to(folder)): hashlib.blake2b(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*")) if p.is_file() and "__pycache__" not in p.parts}

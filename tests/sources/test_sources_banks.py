@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from predelinquency.ground.core import from_minor
 from predelinquency.sources import ingest, mapping
 
-from predelinquency.ground import disk, params
+from predelinquency.ground import disk, params, words
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent/"shared"/"data"
@@ -60,7 +59,7 @@ def test_berkas_signs_and_categories_are_the_banks(read:Callable[..., pd.DataFra
     assert (per.loc[["atm", "fee", "utility", "insurance", "transfer_out"], "max"] < 0).all()
     assert (per.loc[["salary", "cash_deposit"], "min"] > 0).all()
     assert ((t.category == "interest") & (t.amount_minor < 0)).sum() == 43 # sanction interest
-    assert from_minor(t.balance_after_minor.max(), "CZK").endswith("CZK")
+    assert words.money(t.balance_after_minor.max(), "CZK").endswith("CZK")
 
 
 def test_superlender_ends_where_the_open_loans_are_missing(read:Callable[..., pd.DataFrame]):

@@ -82,11 +82,11 @@ def test_a_version_is_worked_out_from_the_model_itself(trained, tmp_path):
     shutil.copytree(trained/"model", tmp_path/"model")
     manifest = json.loads((tmp_path/"model/manifest.json").read_text())
     assert holdout.version(tmp_path/"model") == manifest["version"]
-    (tmp_path/"model/manifest.json").write_text(json.dumps(manifest | dict(package=dict(version="9", sources="other"), threshold=.5)))
+    (tmp_path/"model/manifest.json").write_text(json.dumps(champion.sealed(manifest | dict(package=dict(version="9", sources="other"), threshold=.5))))
     assert holdout.version(tmp_path/"model") == manifest["version"], "code and capacity are no part of it"
     other = json.loads(json.dumps(manifest))
     next(iter(other["calibrations"].values()))["intercept"] += .1
-    (tmp_path/"model/manifest.json").write_text(json.dumps(other))
+    (tmp_path/"model/manifest.json").write_text(json.dumps(champion.sealed(other)))
     with pytest.raises(StoreError, match="its manifest says"): holdout.version(tmp_path/"model")
 
 

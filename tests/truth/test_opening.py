@@ -90,7 +90,7 @@ def test_two_openings_cannot_be_at_work_at_once(folder, few, quick):
 
 
 def test_the_version_in_the_registry_is_tagged(folder, few, quick):
-    registry.record(folder/"mlflow", folder/"model")
+    registry.point(folder/"mlflow", folder/"model")
     holdout.opened(folder, WHO, WHY, ON, few)
     tags = registry.client(folder/"mlflow").get_model_version_by_alias(registry.NAME, registry.ALIAS).tags
     assert tags["final.auc"] == "0.9" and tags["final.by"] == WHO and tags["final.opened_on"] == ON

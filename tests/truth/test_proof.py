@@ -81,7 +81,7 @@ def test_forks_leave_the_present_as_it_was(ground:forks.Ground)->None:
     t, s, log = person(ground, 3, 20_000)
     before, seed = s.tobytes(), t.seed
     w, k = np.zeros(2, money.LIFE), np.zeros(1, personas.PERSON)
-    out, scratch, dues = np.zeros((1, 50), np.int8), np.zeros((20_000, money.LOG_WIDTH), np.int64), np.zeros((2, 64, 4), np.int64)
+    out, scratch, dues = np.zeros((1, 50), np.int8), np.zeros((20_000, money.LOG_WIDTH), np.int64), np.zeros((2, 64, 5), np.int64)
     forks.many(ground, np.array([3]), np.array([20_000]), np.array([-1]), np.array([forks.NO_DAY]), 0, 1, 0, np.array([50]), 15, 28, 5,
                k, k.view(np.int64).reshape(1, -1), w, w.view(np.int64).reshape(2, -1), scratch, dues, out)
     assert w[0].tobytes() == before and s.tobytes() == before and t.seed == seed and w[1].tobytes() != before
@@ -109,7 +109,7 @@ def certain(ground:forks.Ground, settings:params.Params, rich:bool)->list[int]:
         s.active[0], s.kind[0], s.seen[0], s.autopay[0], s.amount[0], s.dom[0], s.months[0], s.contract[0] = 1, money.RENT_DUE, 1, 1, 80_000, 1, 9999, 1
         s.next_due[0], s.wake[0] = day + 20, day
         t.hardship = 0.
-        log, dues = np.zeros((20_000, money.LOG_WIDTH), np.int64), np.zeros((64, 4), np.int64)
+        log, dues = np.zeros((20_000, money.LOG_WIDTH), np.int64), np.zeros((64, 5), np.int64)
         found.append(forks.outcome(ground, t, s, log, dues, 0, day, base.horizon_from_days, base.horizon_to_days, base.grace_days))
     return found
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from predelinquency.ground.dues import settlements
 from predelinquency.world import calibration
 
 from predelinquency.ground import disk, schema
@@ -14,8 +15,8 @@ from predelinquency.ground import disk, schema
 def misses(world:Path)->pd.DataFrame:
     "The first missed loan, card or housing due of everybody who missed one."
     dues, paid = disk.read(world/"raw", "obligations"), disk.read(world/"raw", "payments")
-    settled, end = calibration.settled_on(dues, paid), disk.read(world/"raw", "transactions").booked_at.max()
-    late = dues[~(settled < dues.due_on + pd.Timedelta(days=6)) & dues.kind.isin(schema.TARGET_KINDS) & (dues.due_on < end - pd.Timedelta(days=6))]
+    end = disk.read(world/"raw", "transactions").booked_at.max()
+    late = dues[~settlements(dues, paid, 5).in_time & dues.kind.isin(schema.TARGET_KINDS) & (dues.due_on < end - pd.Timedelta(days=6))]
     return late.sort_values(["customer_id", "due_on"]).drop_duplicates("customer_id")
 
 

@@ -13,6 +13,8 @@ from predelinquency.ground import disk, params
 
 START, DAYS = 19_600, 550
 PERSONAS, SPENDING, STRESSES = personas.persona_matrix(), personas.spending_matrix(), stress.stress_matrix()
+CALM = STRESSES.copy()
+CALM["per_year"] = 0
 NOWHERE = np.zeros((1, money.LOG_WIDTH), np.int64)
 
 
@@ -146,7 +148,7 @@ def test_who_loses_all_income_and_has_nothing_misses()->None:
         person.pay, person.side, person.family, person.dear, person.overdraft = 0, 0, 0.0, 0.0, 0
         life.money[:] = 0
         log = np.zeros((9000, money.LOG_WIDTH), np.int64)
-        world.live(life, person, log, SPENDING, STRESSES * np.array([0, 1, 1, 1, 1]), START, START + DAYS)
+        world.live(life, person, log, SPENDING, CALM, START, START + DAYS)
         missed += misses(log) > 0
     assert missed >= 25
 
