@@ -149,11 +149,11 @@ def requirements(
 # %% ../../nbs/60_service/03_bento.ipynb #c151
 def _code()->list[str]:
     "The files of the package that the service imports, and the data beside them."
-    seen = "import sys, predelinquency.service; print(*(m.__file__ for name, m in sys.modules.items() if name.split('.')[0] == 'predelinquency'), sep='\\n')"
+    seen = "import sys, predelinquency.service.bento; print(*(m.__file__ for name, m in sys.modules.items() if name.split('.')[0] == 'predelinquency'), sep='\\n')"
     told = subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True)
     folder = package_folder()
     modules = [Path(line) for line in told.stdout.splitlines()]
-    data = [p for name in ("policy", "messages", "migrations") for p in (folder/name).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    data = [p for name in ("policy", "messages", "ground/migrations") for p in (folder/name).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
     return sorted(str(p.relative_to(folder)) for p in {*modules, *data, EXAMPLE})
 
 # %% ../../nbs/60_service/03_bento.ipynb #c152
