@@ -44,7 +44,7 @@ EARLIEST, LATEST = 42, 15  # days before the due date between which an alert cou
 
 # %% ../../nbs/35_judge/04_alerts.ipynb #c009
 def listed(
-    everyone:pd.DataFrame, # from `evaluate.judged` with imminent rows
+    everyone:pd.DataFrame, # from `statistics.judged` with imminent rows
     share:float,           # of each week's eligible customers
 )->pd.DataFrame:           # `customer_id`, `as_of`, `on_list`, sorted by both; of the first repeat
     "Who is on the list of which week."
@@ -126,7 +126,7 @@ def median_days(
 
 # %% ../../nbs/35_judge/04_alerts.ipynb #c018
 def lead(
-    everyone:pd.DataFrame, # from `evaluate.judged` with imminent rows
+    everyone:pd.DataFrame, # from `statistics.judged` with imminent rows
     customers:np.ndarray,  # sorted ids
     share:float=.05,       # of each week's eligible customers
 )->Plan:

@@ -21,7 +21,7 @@ def _total(_:Any, __:Any, sample_weight:Any)->int: return int(np.sum(sample_weig
 
 # %% ../../nbs/35_judge/06_groups.ipynb #c036
 def help_offered(
-    everyone:pd.DataFrame,  # from `evaluate.judged` with imminent rows, and `contacted` 0–1
+    everyone:pd.DataFrame,  # from `statistics.judged` with imminent rows, and `contacted` 0–1
     attributes:pd.DataFrame, # `customer_id` and one column an attribute
 )->pd.DataFrame:            # `attribute`, `group`, `rows`, `offered`, `found`, `missed`, `said`
     "Help by group, as `fairlearn` counts it."

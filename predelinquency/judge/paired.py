@@ -51,7 +51,7 @@ COLUMNS = ("customer_id", "as_of", "repeat", "split", "target", "eligible", "imm
 # %% ../../nbs/35_judge/11_paired.ipynb #minute11
 def predictions(
     folder:Path|str, # of results, or a model's
-)->pd.DataFrame:     # `COLUMNS`, sorted as `evaluate.checked` does
+)->pd.DataFrame:     # `COLUMNS`, sorted as `statistics.checked` does
     "What the model of a folder said about the rows that it is judged on."
     places = [Path(folder)/name for name in ("model/predictions.parquet", "predictions.parquet")]
     found = next((p for p in places if p.is_file()), None)

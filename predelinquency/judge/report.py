@@ -317,7 +317,7 @@ def table(
     r:Mapping[str, Any],      # from `report`
     rows:Mapping[str, str],   # label → dotted path of a block with `auc`, `low`, `high`, or of a number with `_low` and `_high` beside it
 )->pd.DataFrame:              # `name`, `value`, `low`, `high`; what is not known has nan
-    "Numbers with their intervals, for a table or `plots.intervals`."
+    "Numbers with their intervals, for a table or `figures.intervals`."
     values, found = flat(r), []
     for name, path in rows.items():
         value, low = (f"{path}.auc", f"{path}.low") if f"{path}.auc" in values else (path, f"{path}_low")

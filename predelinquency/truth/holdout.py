@@ -97,7 +97,7 @@ CONFIRMS = ("headline.auc", "headline.pr_auc", "headline.base_rate", "headline.e
 
 # %% ../../nbs/50_truth/08_holdout.ipynb #c031
 def measured(
-    plan:statistics.Plan,             # from `evaluate.plan`, and others
+    plan:statistics.Plan,             # from `report.plan`, and others
     customers:int,            # how many there are
     replicates:int, seed:int, # of the bootstrap
 )->dict[str, Any]:            # nested as in the evaluation's report

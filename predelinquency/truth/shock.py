@@ -67,7 +67,7 @@ def _one(p:Settings, who:int, shock:Shock, days:np.ndarray, tables:tuple[Any, An
 # %% ../../nbs/50_truth/06_shock.ipynb #c010
 def tables_of(
     shock:Shock,
-)->Callable[[Settings, Part], tuple[Mapping[str, pd.DataFrame], Mapping[str, pd.DataFrame]]]: # as `simulate.world.tables_of`, for `strangers.maker`
+)->Callable[[Settings, Part], tuple[Mapping[str, pd.DataFrame], Mapping[str, pd.DataFrame]]]: # as `world.tables_of`, for `strangers.maker`
     "Makes the tables of a part of customers in a world with this shock."
     def made(p:Settings, part:Part)->tuple[Mapping[str, pd.DataFrame], Mapping[str, pd.DataFrame]]:
         size, days, room = part.high - part.low, days_of(p), Room()
