@@ -222,7 +222,7 @@ class Strict(yaml.SafeLoader):
     "YAML keeps the last of two equal keys and says nothing; here the second one is an error."
     def construct_mapping(self, node:yaml.MappingNode, deep:bool=False)->dict[Any, Any]:
         seen: dict[str, yaml.Node] = {}
-        for key, _ in node.value:
+        for key in (k for k, _ in node.value if isinstance(k, yaml.ScalarNode)):
             if key.value in seen:
                 lines = f"{seen[key.value].start_mark.line + 1} and {key.start_mark.line + 1}"
                 raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is given twice, in lines {lines}")

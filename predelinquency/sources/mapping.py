@@ -19,6 +19,7 @@ import yaml
 
 from ..ground import schema
 from ..ground.core import CURRENCY_DIGITS, ParamsError, package_folder
+from ..ground.params import Strict
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c007
 @dataclass(frozen=True)
@@ -110,13 +111,9 @@ def _texts(values:Any, where:str)->dict[str, str]:
     return dict(values)
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c023
-class _Text(yaml.BaseLoader):
-    "YAML whose scalars all stay text and whose keys may not repeat."
-    def construct_mapping(self, node:Any, deep:bool=False)->dict[Any, Any]:
-        keys = [k.value for k, _ in node.value]
-        twice = next((k for i, k in enumerate(keys) if k in keys[:i]), None)
-        if twice is not None: raise ParamsError(f"key {twice!r} stands twice", where=f"line {node.start_mark.line + 1}", remedy="keep one of the two")
-        return super().construct_mapping(node, deep)
+class _Text(Strict):
+    "Strict YAML whose scalars all stay text."
+    yaml_implicit_resolvers: dict[str, Any] = {}
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c024
 def load(
@@ -138,9 +135,9 @@ def parse(
 )->Mapping:
     "A checked mapping from the text of a mapping file."
     try: raw = yaml.load(text, _Text)
-    except ParamsError as e: raise ParamsError(e.problem, where=f"{where}, {e.where}", remedy=e.remedy) from None
-    except yaml.YAMLError as e: raise ParamsError(f"is not valid YAML: {e}",
-                                                  where=where, remedy="check the indentation; put texts with ':' or '#' into quotes") from e
+    except yaml.YAMLError as e:
+        raise ParamsError(f"is not valid YAML: {e}", where=where,
+                          remedy="check the indentation; put texts with ':' or '#' into quotes; keep one of two equal keys") from e
     if not isinstance(raw, dict): raise ParamsError(f"this is no mapping file: it begins {_short(text.strip())}", where=where, remedy=_NO_MAPPING)
     raw = _section(raw, KEYS, ("source", "currency", "time_zone", "files", "tables"), where)
     part = {k: _section(raw.get(k) or {}, raw.get(k) or {}, (), f"{where}, {k}") for k in ("files", "codes", "steps", "tables", "unused")}

@@ -223,6 +223,18 @@ def edited(tmp_path:Path)->Callable[[str, str, str], Path]:
     ("rules.yaml", "- {id: bereavement,", "- {id: bereaved,", "rules and functions differ"),
     ("rules.yaml", "- {id: consent,               scope: channel", "- {id: consent,               scope: plan", "rules and functions differ"),
     ("rules.yaml", "- {id: identity_known", "- {id: [", "not valid YAML"),
+    ("rules.yaml", "last {cap_week_days}", "last 7", "rules.yaml, cap_week, sentence: 'The customer was already contacted in the last 7 days.' "
+                                           "holds the bare number '7'\n  to fix: name the value it speaks of, in braces, e.g. {cap_week_days}"),
+    ("rules.yaml", "contacted {cap_month_contacts:times}", "contacted twice", "rules.yaml, cap_month, sentence: 'The customer was already contacted twice in the"),
+    ("rules.yaml", "A complaint is open.", "Three complaints are open.", "rules.yaml, complaint, sentence: 'Three complaints are open.' holds"),
+    ("rules.yaml", "last {cap_week_days}", "last {cap_weak_days}", "has a place that nothing fills: cap_weak_days"),
+    ("rules.yaml", "last {cap_week_days}", "last {cap_week_days", "has a place that nothing fills: {"),
+    ("rules.yaml", '"A complaint is open."', "''", "rules.yaml, complaint, sentence: expected words, got ''"),
+    ("rules.yaml", '"A complaint is open."', "null", "rules.yaml, complaint, sentence: expected words, got None"),
+    ("actions.yaml", "can add a few days of interest", "can add 3 days of interest", "actions.yaml, due_date_change, total_cost: 'Moving the date"),
+    ("actions.yaml", "label: A friendly", "label: 1 friendly", "actions.yaml, reminder, label: '1 friendly reminder of the date' holds"),
+    ("caps.yaml", "label: emails a day", "label: 2000 emails a day", "caps.yaml, email_capacity, label: '2000 emails a day' holds"),
+    ("bands.yaml", "label: clearly above", "label: 5 % above", "bands.yaml, raised, label: '5 % above the average' holds"),
 ])
 def test_a_broken_policy_is_refused_by_name(edited:Callable[[str, str, str], Path], file:str, old:str, new:str, says:str)->None:
     with pytest.raises(PolicyError) as e: policy.load(edited(file, old, new))
@@ -232,6 +244,30 @@ def test_a_broken_policy_is_refused_by_name(edited:Callable[[str, str, str], Pat
 def test_a_stricter_policy_is_welcome_and_has_another_fingerprint(edited:Callable[[str, str, str], Path])->None:
     stricter = policy.load(edited("caps.yaml", "value: 20, unit: local hour", "value: 19, unit: local hour"))
     assert stricter["weekday_to_hour"] == 19 and stricter.version != RULES.version
+
+
+@pytest.mark.parametrize(("old", "new", "rule", "says"), [
+    ("cap_week_days: {label: window of the short cap, value: 7", "cap_week_days: {label: window of the short cap, value: 14", "cap_week",
+     "The customer was already contacted in the last 14 days."),
+    ("cap_month_contacts: {label: contacts allowed in the long window, value: 2",
+     "cap_month_contacts: {label: contacts allowed in the long window, value: 1", "cap_month",
+     "The customer was already contacted once in the last 30 days."),
+    ("value: 30, unit: days", "value: 60, unit: days", "cap_month", "The customer was already contacted twice in the last 60 days."),
+])
+def test_a_sentence_speaks_of_the_number_that_is_in_force(edited:Callable[[str, str, str], Path], old:str, new:str, rule:str, says:str)->None:
+    assert policy.load(edited("caps.yaml", old, new)).refusal(rule).sentence == says
+
+
+def test_an_action_may_speak_of_its_own_numbers(edited:Callable[[str, str, str], Path])->None:
+    told = "at most one in {cool_off_days} days, for {cost_minor}, {uplift_low} are helped"
+    made = policy.load(edited("actions.yaml", "label: A friendly reminder of the date", f'label: "{told}"'))
+    assert made.actions["reminder"].label == "at most one in 21 days, for £0.00, 4% are helped"
+
+
+def test_the_sentences_that_ship_are_these()->None:
+    assert RULES.refusal("cap_week").sentence == "The customer was already contacted in the last 7 days."
+    assert RULES.refusal("cap_month").sentence == "The customer was already contacted twice in the last 30 days."
+    assert not [r.id for r in RULES.rules.values() if set("{}") & set(r.sentence)]
 
 
 def test_every_number_says_where_it_comes_from()->None:

@@ -61,13 +61,32 @@ def test_a_full_disk_is_refused_with_its_place_and_leaves_no_half_a_story(toy, m
     assert toy.state() == WHOLE and {p.name for p in (toy.folder/"data/reports").iterdir()} == {"simulate.ipynb", "simulate.json"}
 
 
-def test_a_process_that_dies_is_noticed(toy):
-    toy.during("os.kill(os.getpid(), 9)")
-    with pytest.raises(stages.StageError, match="its process died"): simulate(toy)
+@pytest.mark.parametrize("sent, says", [
+    (signal.SIGKILL, "SIGKILL: .*memory ran out\\n  to fix: free memory"),
+    (signal.SIGSEGV, "SIGSEGV: a segmentation fault.* bug .*\\n  to fix: report it"),
+    (signal.SIGABRT, "SIGABRT: .*bug\\n  to fix: report it"),
+    (signal.SIGTERM, "SIGTERM: ended from outside\\n  to fix: find out who"),
+    (signal.SIGBUS, "SIGBUS: .*disk is full"),
+    (signal.SIGUSR2, "SIGUSR2: an unusual signal"),
+], ids=lambda v: getattr(v, "name", ""))
+def test_a_process_that_dies_is_noticed_and_told_by_its_signal(toy, sent, says):
+    toy.during(f"import signal; signal.signal({int(sent)}, signal.SIG_DFL) if {int(sent)} != 9 else None; os.kill(os.getpid(), {int(sent)})")
+    with pytest.raises(stages.StageError, match=f"(?s)^stage simulate: its process died of {says}") as told: simulate(toy)
+    assert ("memory" in str(told.value)) == (sent == signal.SIGKILL)
     assert toy.state().keys() == {name for name in toy.state() if ".draft" in name}, "only the draft of the dead process may be left"
     toy.during("pass")
     simulate(toy)
     assert toy.state() == WHOLE
+
+
+def test_a_process_that_leaves_by_itself_is_told_with_its_status(toy):
+    toy.during("os._exit(3)")
+    with pytest.raises(stages.StageError, match="its process died: it left with status 3\\n  to fix: "): simulate(toy)
+
+
+@pytest.mark.parametrize("status", [None, 0, 7, *(-s.value for s in signal.Signals)])
+def test_only_a_killed_process_is_blamed_on_memory(status):
+    assert ("memory" in str(stages.died(status))) == (status == -signal.SIGKILL)
 
 
 def test_a_cell_that_runs_too_long_is_stopped(toy):

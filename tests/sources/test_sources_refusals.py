@@ -52,7 +52,7 @@ MAPPINGS = {
     "left out": (("due_on: due, ", ""), ("tables.obligations.columns", "due_on", "add it")),
     "type": (("sum: decimal", "sum: decimel"), ("files.book.columns.sum", "decimel", "did you mean decimal?")),
     "code table": (("code kind", "code kinds"), ("files.book.columns.kind", "'kinds'", "did you mean kind?")),
-    "code twice": (("KR: loan,", "KR: loan, KR: loan,"), ("small.yaml, line 11", "'KR' stands twice")),
+    "code twice": (("KR: loan,", "KR: loan, KR: loan,"), ("small.yaml", "'KR' is given twice, in lines 11 and 11")),
     "word": (("{KR: loan", "{KR: laon"), ("tables.obligations.columns.kind", "'laon'", "did you mean loan?")),
     "expression": (("due_on: due,", "due_on: deu,"), ("tables.obligations.columns.due_on", "'deu'", "due")),
     "rows": (("    from: book\n", "    from: bok\n"), ("from", "'bok'", "book")),

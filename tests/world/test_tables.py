@@ -104,8 +104,8 @@ def _with(record:Any, **changes:Any)->Any:
 
 LIVE = """
 import sys
-from predelinquency import params
-from predelinquency.simulate import world
+from predelinquency.ground import params
+from predelinquency.world import world
 p = params.load(sys.argv[1], {"simulate.customers": 150, "base.customers_per_part": 75})
 world.simulate(p, sys.argv[2] + "/raw", sys.argv[2] + "/truth", progress=False)
 """
@@ -115,7 +115,7 @@ def lived(folder:Path, edit:Any)->Path:
     "The world of a copy of the package in which each table's text was edited."
     shutil.copytree(PROJECT/"predelinquency", folder/"predelinquency", ignore=shutil.ignore_patterns("__pycache__"))
     for room in ROOMS:
-        path = folder/"predelinquency/simulate"/Path(str(room.__file__)).name
+        path = folder/"predelinquency/world"/Path(str(room.__file__)).name
         path.write_text(TABLE.sub(lambda m: m[0].replace(m[3], edit(m[1], m[3])), path.read_text()))
     ran = subprocess.run([sys.executable, "-c", LIVE, PROJECT/"params.yaml", folder], cwd=folder, text=True, capture_output=True,
                          env=os.environ | dict(PYTHONPATH=str(folder), NUMBA_CACHE_DIR=str(folder/"cache")))
