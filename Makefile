@@ -59,7 +59,7 @@ stage: $(READY) ## one stage and its numbers beside the last run: NAME=train [RO
 
 model-card: $(READY) ## the model-risk pack of the last run, or of ROOT=folder; opened where there is a browser
 	@test -f '$(or $(ROOT),data)/reports/pack/model-card.html' || { echo "there is no pack in $(or $(ROOT),data): make run writes it; for another folder predelinquency stage pack --root FOLDER"; exit 1; }
-	@python -c "from predelinquency.model import pack; print(pack.opened('$(or $(ROOT),data)'))"
+	@python -c "from predelinquency.judge import pack; print(pack.opened('$(or $(ROOT),data)'))"
 
 final: $(READY) ## the final hold-out for the model in data, once for its version: BY="who" REASON="why" [ROOT=folder]; no run does this
 	@predelinquency final --by '$(subst ','\'',$(BY))' --reason '$(subst ','\'',$(REASON))' $(if $(ROOT),--root '$(ROOT)') $(SETS)

@@ -16,10 +16,13 @@ os.environ.update(dict(PLOOMBER_STATS_ENABLED="false", DVC_NO_ANALYTICS="1", MLF
 
 
 FAST = { # files that ask functions and wait for nothing that another test makes: what `make check` runs
-    "data": {"test_bare_sources", "test_contracts", "test_params", "test_phrases", "test_windows"},
-    "model": {"test_baselines", "test_evaluate", "test_labels", "test_lacking", "test_learners", "test_paired", "test_splits"},
+    "decide": {"test_engine", "test_messages", "test_policy"},
+    "features": {"test_phrases", "test_windows"},
+    "ground": {"test_contracts", "test_dues", "test_ledger_address", "test_params", "test_words"},
+    "judge": {"test_baselines", "test_evaluate", "test_lacking", "test_paired"},
+    "model": {"test_labels", "test_learners", "test_splits"},
     "repo": {"test_export", "test_files", "test_readme", "test_walls"},
-    "service": {"test_engine", "test_messages", "test_policy", "test_store_address"},
+    "sources": {"test_bare_sources"},
 }
 
 

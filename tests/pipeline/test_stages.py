@@ -214,10 +214,11 @@ def test_a_stage_started_with_a_notebook_newer_than_its_export_exports_first(toy
     import shutil
     for name in ("settings.ini", "pyproject.toml"): shutil.copy(project/name, toy.folder)
     shutil.copytree(project/"predelinquency", toy.folder/"predelinquency", ignore=shutil.ignore_patterns("__pycache__"))
-    for book in sorted((project/"nbs").glob("[0-9]*.ipynb")): shutil.copy(book, toy.folder/"nbs")
-    edited = toy.folder/"nbs/00_core.ipynb"
+    for wing in sorted((project/"nbs").glob("[0-9]*_*")):
+        if wing.is_dir(): shutil.copytree(wing, toy.folder/"nbs"/wing.name, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    edited = toy.folder/"nbs/00_ground/00_core.ipynb"
     edited.write_text(edited.read_text().replace("DAY_MS = 86_400_000", "DAY_MS = 24 * 3_600_000"))
     done = toy.typed("stage", "featurize") # which is refused: nobody has simulated
     assert done.returncode == 1 and "which is not there" in done.stderr
-    assert "00_core.ipynb had changed since its export: exported it first" in done.stderr
+    assert "00_ground/00_core.ipynb had changed since its export: exported it first" in done.stderr
     assert "DAY_MS = 24 * 3_600_000" in (toy.folder/"predelinquency/ground/core.py").read_text()

@@ -108,3 +108,8 @@ def test_results_are_never_in_git(name:str)->None:
 @pytest.mark.parametrize("name", ["metrics", "headline"])
 def test_the_metrics_of_the_last_kept_run_are_in_git(name:str)->None:
     assert subprocess.run(["git", "check-ignore", "-q", f"data/reports/{name}.json"], cwd=ROOT).returncode == 1
+
+
+def test_every_file_called_fast_is_there()->None:
+    import conftest
+    assert [f"{folder}/{name}" for folder, names in conftest.FAST.items() for name in sorted(names) if not (ROOT/"tests"/folder/f"{name}.py").is_file()] == []
