@@ -111,7 +111,7 @@ lab: $(READY) ## JupyterLab
 	@jupyter lab --ServerApp.jpserver_extensions="ploomber=False" $(if $(filter 0,$(shell id -u)),--allow-root)
 
 bench: $(READY) ## the measured comparisons
-	@for b in benchmarks/*.py; do echo "== $$b"; python "$$b" || exit 1; done
+	@for b in benchmarks/[!_]*.py; do echo "== $$b"; python "$$b" || exit 1; done
 
 doctor: $(READY) ## is this machine ready: Python, packages, disk, memory, git, export, browser, ports, results, ledger
 	@predelinquency doctor

@@ -1,10 +1,10 @@
-"""Features against their limits: `python benchmarks/features.py [--raw FOLDER] [--customers 1000] [--repeat 3]`.
+"""Features against their limits: `python benchmarks/features.py [--raw FOLDER] [--customers 1000] [--repeat 3] [--json]`.
 
 CPU seconds (all threads), medians; all ratios are measured in this one run on the same tables.
   decode     reading the Parquet columns that the features need, and nothing else
   catalogue  reading them and working out the whole catalogue at weekly moments, up to the table that is stored
   pandas     18 of the features from the tables in memory: what does not depend on the moment once, then for each moment the rows that had arrived, masks for the windows, one groupby a window
-  sums       another 18 the same way: sums and counts over windows only
+  sums       another 18 the same way: sums and counts over windows only; these also in polars and in DuckDB, from their own tables in memory
   rolling    those sums with daily totals and time-based rolling windows: faster, but it answers another question, for it cannot know what had not yet arrived
 All values are compared with pandas one by one, late arrivals included; with rolling after setting every arrival to its booking.
 
@@ -13,7 +13,6 @@ leans most (`importance` in data/reports/explain.json), passing over the three t
 only loop over. An earlier choice, kept here as `sums`, had nothing of obligations or shocks, no balance, no due and no lateness: 105 of the 183 features are such quantities, and most of its 18 have no weight in the
 model. Both figures are printed.
 """
-import argparse
 import json
 import tempfile
 import time
@@ -22,6 +21,8 @@ from statistics import median
 
 import numpy as np
 import pandas as pd
+from _peers import duckdb_18, duckdb_tables, polars_18, polars_tables
+from _table import arguments, faster, less, say, show
 from predelinquency.features import catalogue, measures, offline
 from predelinquency.features import events as features_events
 from predelinquency.ground.schema import CATEGORY_GROUP, TARGET_KINDS
@@ -229,7 +230,8 @@ def small_world(customers):
     return folder + "/raw"
 
 
-def cpu(work, repeat):
+def cpu(what, work, repeat):
+    say(what)
     work()  # compile, fill the file cache
     seconds = []
     for _ in range(repeat):
@@ -240,35 +242,44 @@ def cpu(work, repeat):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--raw", help="a folder of canonical tables; a small world is made when it is left out")
     parser.add_argument("--customers", type=int, default=1000)
     parser.add_argument("--repeat", type=int, default=3)
     asked = parser.parse_args()
+    say("the tables")
     raw = asked.raw or small_world(asked.customers)
     base = params.load("params.yaml").base
     part = disk.parts(raw, "customers")[0]
     spine = labels.spine(disk.read(raw, "customers", part), disk.read(raw, "accounts", part), base, 7)
-    decode, _ = cpu(lambda: [disk.read_arrow(raw, n, part, c) for n, c in features_events.NEEDS.items()], asked.repeat)
-    whole, _ = cpu(lambda: offline.panel(offline.read_tables(raw, part), spine), asked.repeat)
+    decode, _ = cpu("decode", lambda: [disk.read_arrow(raw, n, part, c) for n, c in features_events.NEEDS.items()], asked.repeat)
+    whole, _ = cpu("decode and the whole catalogue", lambda: offline.panel(offline.read_tables(raw, part), spine), asked.repeat)
     tables = offline.read_tables(raw, part)
+    moves, accounts = tables["transactions"], tables["accounts"]
     chosen, leading = ([catalogue.BY_NAME[n] for n in names] for names in (EIGHTEEN, REPRESENTATIVE))
-    alone, ours = cpu(lambda: offline.features(tables, spine, leading), asked.repeat)
-    usual, theirs = cpu(lambda: pandas_representative(tables, spine), 1)
-    np.testing.assert_allclose(theirs, ours[REPRESENTATIVE].to_numpy(), rtol=1e-9, atol=1e-9)
-    one, ours = cpu(lambda: offline.features(tables, spine, chosen), asked.repeat)
-    sums, theirs = cpu(lambda: pandas_18(tables["transactions"], tables["accounts"], spine), 1)
-    np.testing.assert_allclose(theirs, ours[EIGHTEEN].to_numpy(), rtol=1e-9, atol=1e-9)
-    prompt = tables | {"transactions": tables["transactions"].assign(arrived_at=tables["transactions"].booked_at)}
-    rolling, theirs = cpu(lambda: rolling_18(prompt["transactions"], prompt["accounts"], spine), 1)
-    np.testing.assert_allclose(theirs, offline.features(prompt, spine, chosen)[EIGHTEEN].to_numpy(), rtol=1e-9, atol=1e-9)
+    def same(theirs, ours): np.testing.assert_allclose(theirs, ours.to_numpy(), rtol=1e-9, atol=1e-9)
+    alone, ours = cpu("representative 18", lambda: offline.features(tables, spine, leading), asked.repeat)
+    usual, theirs = cpu("representative 18, pandas", lambda: pandas_representative(tables, spine), 1)
+    same(theirs, ours[REPRESENTATIVE])
+    one, ours = cpu("18 sums", lambda: offline.features(tables, spine, chosen), asked.repeat)
+    peers = {}
+    peers["pandas"], theirs = cpu("18 sums, pandas", lambda: pandas_18(moves, accounts, spine), 1)
+    same(theirs, ours[EIGHTEEN])
+    for name, prepare, work in (("polars", polars_tables, polars_18), ("DuckDB", duckdb_tables, duckdb_18)):
+        own = prepare(moves, accounts, spine)
+        peers[name], theirs = cpu(f"18 sums, {name}", lambda: features_18(*work(own, WINDOWS)), 1) # noqa: B023
+        same(theirs, ours[EIGHTEEN])
+    prompt = tables | {"transactions": moves.assign(arrived_at=moves.booked_at)}
+    peers["pandas rolling, arrival left out"], theirs = cpu("18 sums, pandas rolling", lambda: rolling_18(prompt["transactions"], accounts, spine), 1)
+    same(theirs, offline.features(prompt, spine, chosen)[EIGHTEEN])
     if (report := Path("data/reports/explain.json")).exists():
         other = by_rule(dict(json.loads(report.read_text())["importance"])) - set(REPRESENTATIVE)
-        print("the rule gives these 18 with the model at hand" if not other else f"with the model at hand the rule would take {', '.join(sorted(other))} instead of as many others")
-    print(f"{len(tables['transactions']):,} transactions, {spine.customer_id.nunique():,} customers, {len(spine):,} rows, {len(catalogue.CATALOGUE)} features; all 36 values equal")
-    rows = [("decode the columns", decode), ("decode + whole catalogue", whole), ("representative 18, tables in memory", alone), ("18 sums, tables in memory", one),
-            ("representative 18, pandas", usual), ("18 sums, pandas", sums), ("18 sums, pandas rolling", rolling)]
-    print(pd.DataFrame([(name, t, t / decode, usual / t, sums / t) for name, t in rows], columns=["what", "CPU s", "/ decode", "pandas /", "pandas sums /"]).to_string(index=False, float_format="{:.2f}".format))
+        say("the rule gives these 18 with the model at hand" if not other else f"with the model at hand the rule would take {', '.join(sorted(other))} instead of as many others")
+    rows = [less("decode + whole catalogue", "CPU s", whole, decode, "decode", "<= 2"),
+            faster("decode + whole catalogue", "CPU s", whole, usual, "pandas, representative 18 in memory", ">= 40"),
+            faster("representative 18, in memory", "CPU s", alone, usual, "pandas"),
+            *(faster("18 sums, in memory", "CPU s", one, seconds, name) for name, seconds in peers.items())]
+    show(f"{len(moves):,} transactions, {spine.customer_id.nunique():,} customers, {len(spine):,} rows, {len(catalogue.CATALOGUE)} features; all 36 values equal", rows, asked.json)
 
 
 if __name__ == "__main__": main()

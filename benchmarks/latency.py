@@ -1,20 +1,21 @@
-"""One customer, from raw history to an answer: `python benchmarks/latency.py [--raw FOLDER] [--model FOLDER] [--customers 300]`.
+"""One customer, from raw history to an answer: `python benchmarks/latency.py [--raw FOLDER] [--model FOLDER] [--customers 300] [--json]`.
 
-Microseconds on one thread, p50 and p99 over customers; warmed up. With a trained model (data/model, or --model) also score and contributions.
+Microseconds on one thread, p50 and p99 over customers; warmed up. With a trained model (data/model, or --model) also score and
+contributions, beside those of the learner's own library.
 """
-import argparse
 import time
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+from _table import Row, arguments, faster, say, show
 from features import small_world
 from predelinquency.features import events, offline, online
 
 from predelinquency.ground import disk
 
 
-def timed(work, cases, rounds=5):
+def timed(what, work, cases, rounds=5):
+    say(what)
     for case in cases[:20]: work(*case)
     took = []
     for _ in range(rounds):
@@ -26,7 +27,7 @@ def timed(work, cases, rounds=5):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--raw", help="a folder of canonical tables; a small world is made when it is left out")
     parser.add_argument("--model", default="data/model")
     parser.add_argument("--customers", type=int, default=300)
@@ -42,17 +43,28 @@ def main():
     def text(column): return column.dtype.kind == "M" or column.name in ("category", "status", "kind")
     def plain(frame): return {c: frame[c].astype(str).tolist() if text(frame[c]) else frame[c].astype(object).where(frame[c].notna(), None).tolist() for c in frame}
     columns = [({n: plain(f) for n, f in t.items()}, np.array([day])) for t in own]
-    rows = [("raw columns of plain values → features", *timed(lambda t, d: online.rows(events.history(t), d), columns)),
-            ("raw history in arrays → features", *timed(online.rows, arrays)),
-            ("raw history in data frames → features", *timed(online.vector, frames, 1))]
+    rows = []
+    def both(what, work, cases, rounds=5, bar=""):
+        p50, p99 = timed(what, work, cases, rounds)
+        rows.extend([Row(f"{what}, p50", "µs", p50, bar=bar), Row(f"{what}, p99", "µs", p99)])
+    both("raw columns of plain values → features", lambda t, d: online.rows(events.history(t), d), columns)
+    both("raw history in arrays → features", online.rows, arrays)
+    both("raw history in data frames → features", online.vector, frames, 1)
     if (Path(asked.model) / "manifest.json").exists():
-        from predelinquency.model import champion
+        from predelinquency.model import champion, learners
         from predelinquency.reasons import scorer as reasons_scorer
-        scorer = reasons_scorer.Scorer(champion.load(asked.model))
-        rows.append(("features → score + contributions", *timed(scorer.score, [(online.rows(*a)[0],) for a in arrays])))
-        rows.append(("raw history in arrays → features + score + contributions", *timed(lambda h, d: scorer.score(online.rows(h, d)[0]), arrays)))
-    print(f"{len(whom)} customers, {np.mean([len(t['transactions']) for t in own]):.0f} transactions, {np.mean([len(t['obligations']) for t in own]):.0f} dues each")
-    print(pd.DataFrame(rows, columns=["what", "p50 µs", "p99 µs"]).to_string(index=False, float_format="{:.0f}".format))
+        made = champion.load(asked.model)
+        scorer = reasons_scorer.Scorer(made)
+        asked_of = [(online.rows(*a)[0],) for a in arrays]
+        ours = timed("features → score + contributions", scorer.score, asked_of)
+        theirs = timed("the same by the library", lambda x: learners.contributions(made.fitted, x[None]), asked_of, 1)
+        for p, mine, other in zip(("p50", "p99"), ours, theirs, strict=True):
+            rows.append(faster(f"features → score + contributions, {p}", "µs", mine, other, f"{made.fitted.learner}, contributions alone"))
+        both("raw history in arrays → features + score + contributions", lambda h, d: scorer.score(online.rows(h, d)[0]), arrays)
+        both("raw columns → features + score + contributions", lambda t, d: scorer.score(online.rows(events.history(t), d)[0]), columns,
+             bar="<= 600")
+    moves, dues = (np.mean([len(t[name]) for t in own]) for name in ("transactions", "obligations"))
+    show(f"{len(whom)} customers, {moves:.0f} transactions, {dues:.0f} dues each", rows, asked.json)
 
 
 if __name__ == "__main__": main()

@@ -1,20 +1,22 @@
-"""Is memory flat in the number of customers: `python benchmarks/memory.py [--customers 10000 30000]`.
+"""Is memory flat in the number of customers: `python benchmarks/memory.py [--customers 10000 30000] [--json]`.
 
 Every stage is run on its own for each number of customers, in a folder that is removed afterwards. The figure is the most resident memory that any one process of the stage ever had, in gigabytes; beside it the ratio of the largest run to the smallest.
 No stage looks at more than `train.max_rows` rows of a split: in the simulated world the training rows come to that at about 57,000 customers, the test rows at about 180,000.
 """
-import argparse
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from _table import Row, arguments, less, say, show
+
 PROJECT = Path(__file__).parent.parent
 
 
 def peak(stage:str, root:str, customers:int)->float:
     "Gigabytes of the largest process of a stage."
+    say(f"{stage} with {customers:,} customers")
     process = subprocess.Popen([Path(sys.executable).parent/"predelinquency", "stage", stage, "--root", root, "--set", f"simulate.customers={customers}"], cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     said = process.stderr.read().decode()
     _, status, used = os.wait4(process.pid, 0) # of the process and of those it waited for
@@ -24,16 +26,18 @@ def peak(stage:str, root:str, customers:int)->float:
 
 def main()->None:
     from predelinquency.ops import stages
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--customers", type=int, nargs="+", default=[10_000, 30_000], help="how many, in each run")
-    sizes, way = sorted(parser.parse_args().customers), stages.way(stages.graph(PROJECT))
+    asked = parser.parse_args()
+    sizes, way = sorted(asked.customers), stages.way(stages.graph(PROJECT))
     found: dict[int, list[float]] = {}
     for customers in sizes:
         with tempfile.TemporaryDirectory() as root: found[customers] = [peak(stage, root, customers) for stage in way]
-    print(f"{'stage':12s}" + "".join(f"{n:>10,}" for n in sizes) + "   ratio")
-    for row, stage in enumerate(way): print(f"{stage:12s}" + "".join(f"{found[n][row]:10.2f}" for n in sizes) + f"{found[sizes[-1]][row] / found[sizes[0]][row]:8.2f}")
-    most = [max(found[n]) for n in sizes]
-    print(f"{'the most':12s}" + "".join(f"{m:10.2f}" for m in most) + f"{most[-1] / most[0]:8.2f}   (limit 4 GB)")
+    least, most = found[sizes[0]], found[sizes[-1]]
+    name = f"{sizes[0]:,} customers"
+    rows = [less(stage, "GB", ours, peer, name) for stage, ours, peer in zip(way, most, least, strict=True)]
+    rows.append(Row("the most", "GB", max(most), bar="<= 4"))
+    show(f"resident memory with {' and '.join(f'{n:,}' for n in sizes)} customers", rows, asked.json)
 
 
 if __name__ == "__main__": main()

@@ -1,4 +1,4 @@
-"""The service over HTTP on loopback: `python benchmarks/service.py [--root data] [--seconds 20]`.
+"""The service over HTTP on loopback: `python benchmarks/service.py [--root data] [--seconds 20] [--json]`.
 
 In one run: scores of the Bento, the same scores with columns read word by word instead of at once, an empty route of the same Bento, and a plain FastAPI handler under uvicorn. First 50 requests a second whether or not the last one has come back (open loop: each is timed from the
 moment at which it was due), then as many as two workers answer over 16 connections (closed loop). The asking side is a process of its own, on the same cores. What others take of them is seen from the CPU time
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from _table import Row, arguments, faster, less, more, say, show
 
 KEY = "a-key-for-measuring-only"
 PLAIN = """
@@ -39,9 +40,9 @@ for _ in range(int(sys.argv[2]) - 1):
 uvicorn.Server(uvicorn.Config(app, access_log=False, log_level="error")).run(sockets=[shared])
 """
 WORD_BY_WORD = """
-from predelinquency import service
+from predelinquency.service import bento, wire
 wire._read_column = lambda values, read, strictly: strictly(values)
-Predelinquency = service_bento.bento()
+Predelinquency = bento.bento()
 """
 
 
@@ -158,6 +159,7 @@ def free_port():
 
 
 def measure(name, port, server, messages, asked, folder):
+    say(f"{name}: {2 + 2 * asked.seconds:.0f} s")
     path = folder / "messages.json"
     path.write_text(json.dumps([m.hex() for m in messages]))
     job = dict(port=port, server=server.pid, messages=str(path), seconds=asked.seconds, rate=asked.rate)
@@ -166,7 +168,7 @@ def measure(name, port, server, messages, asked, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--root", type=Path, default=Path("data"), help="a folder of results")
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--rate", type=float, default=50, help="requests a second in the open loop")
@@ -178,6 +180,7 @@ def main():
     from predelinquency.service import bento as service_bento
     from predelinquency.service import http as service_http
     bento = asked.root / "bento"
+    say("requests from the tables")
     bodies, (transactions, size) = requests(asked.root, asked.customers)
     with tempfile.TemporaryDirectory() as scratch:
         folder, rows = Path(scratch), []
@@ -187,10 +190,11 @@ def main():
         ports = free_port(), free_port(), free_port()
         commands = (service_bento.command(bento if bento.is_dir() else None, "127.0.0.1", ports[0]),
                     [sys.executable, str(folder / "plain.py"), str(ports[1]), str(asked.workers)],
-                    [w.replace("predelinquency.service.scoring:", "word_by_word:") for w in service_bento.command(None, "127.0.0.1", ports[2])])
+                    [w.replace("predelinquency.service.bento:", "word_by_word:") for w in service_bento.command(None, "127.0.0.1", ports[2])])
         environs = environ, environ, environ | {"BENTOML_HOME": str(folder / "other"), service_http.MODEL: str((asked.root / "model").resolve())}
         with (folder / "log").open("w") as log: servers = [subprocess.Popen(c, env=e, cwd=folder, stdout=log, stderr=log, start_new_session=True) for c, e in zip(commands, environs, strict=True)]
         try:
+            say("three servers start")
             for server, port in zip(servers, ports, strict=True):
                 if not service_bento.wait(f"http://127.0.0.1:{port}", server, 300): raise SystemExit((folder / "log").read_text())
             time.sleep(3) # the other workers
@@ -203,10 +207,23 @@ def main():
             for server in servers:
                 service_bento.stop(server)
                 with contextlib.suppress(ProcessLookupError): os.killpg(server.pid, signal.SIGKILL) # what the plain one forked
-    print(f"{asked.workers} workers on {os.cpu_count()} cores, load before {load:.1f}; {len(bodies)} customers, median {transactions:.0f} transactions and {size / 1024:.0f} KiB a request; {'Bento' if bento.is_dir() else 'source'}")
-    print(f"{'':30}{'at ' + format(asked.rate, '.0f') + '/s: p50 ms':>18}{'p99 ms':>9}{'worst ms':>10}{'at most, answers/s':>21}{'not 200':>9}{'CPU ms an answer: server':>26}{'asking':>8}{'cores used':>12}{'of all, answers/s':>19}")
-    for r in rows: print(f"{r['what']:30}{r['p50']:18.2f}{r['p99']:9.2f}{r['worst']:10.2f}{r['full_rate']:21.0f}{r['wrong'] + r['full_wrong']:9d}{r['full_server_ms']:26.2f}{r['full_asking_ms']:8.2f}"
-                           f"{r['full_rate'] * (r['full_server_ms'] + r['full_asking_ms']) / 1000:12.2f}{os.cpu_count() * 1000 / (r['full_server_ms'] + r['full_asking_ms']):19.0f}")
+    score, slow, empty, plain = rows
+    cores, wrong = os.cpu_count(), sum(r["wrong"] + r["full_wrong"] for r in rows)
+    def cost(r): return r["full_server_ms"] + r["full_asking_ms"]
+    at = f"at {asked.rate:.0f}/s"
+    lines = [Row(f"scores {at}, {p}", "ms", score[p], empty[p], "empty route, the same Bento", score[p] / empty[p]) for p in ("p50", "p99", "worst")]
+    lines += [more("scores, at most", "answers/s", score["full_rate"], empty["full_rate"], "empty route, the same Bento"),
+              more("scores, at most", "answers/s", score["full_rate"], slow["full_rate"], "columns word by word"),
+              Row("scores, at most", "answers/s", score["full_rate"], bar=">= 1500"),
+              more("empty route, at most", "answers/s", empty["full_rate"], plain["full_rate"], "plain FastAPI"),
+              less("CPU of the server for a score", "ms", score["full_server_ms"], empty["full_server_ms"], "empty route, the same Bento"),
+              faster("CPU of the server for a score", "ms", score["full_server_ms"], slow["full_server_ms"], "columns word by word"),
+              Row("CPU of the asking side for a score", "ms", score["full_asking_ms"]),
+              Row("cores used", "", score["full_rate"] * cost(score) / 1000),
+              Row("scores of all cores, if they had nothing else to do", "answers/s", cores * 1000 / cost(score)),
+              Row("answers other than 200", "", wrong, bar="<= 0")]
+    show(f"{asked.workers} workers on {cores} cores, load before {load:.1f}; {len(bodies)} customers, median {transactions:.0f} transactions "
+         f"and {size / 1024:.0f} KiB a request; {'Bento' if bento.is_dir() else 'source'}", lines, asked.json)
 
 
 if __name__ == "__main__": main()

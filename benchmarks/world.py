@@ -1,11 +1,10 @@
-"""The world against its limits: `python benchmarks/world.py [--customers 10000] [--repeat 3] [--plain 6]`.
+"""The world against its limits: `python benchmarks/world.py [--customers 10000] [--repeat 3] [--plain 6] [--json]`.
 
 Ratios are measured in this one run; CPU seconds are of all threads, medians.
   world   living every life, building the tables, checking their contracts and writing them
   write   writing the same files from memory, and nothing else: the limit
   plain   the same ledger as a plain Python loop over days and customers: the functions uncompiled, states as ordinary objects with Python numbers, draws by Python integers
 """
-import argparse
 import json
 import os
 import subprocess
@@ -15,6 +14,8 @@ import time
 from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
+
+from _table import arguments, less, more, say, show
 
 PROJECT = Path(__file__).parent.parent
 MASK = (1 << 64) - 1
@@ -42,8 +43,11 @@ def fast(customers, repeat):
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         tables = [(root/"raw", t) for t in (*schema.TABLES.values(), *world.contacts.BESIDE)] + [(root/"truth", t) for t in world.TRUTH]
+        say("compiling")
         world.simulate(settings(10, 10), root/"raw", root/"truth", progress=False) # compiles
+        say(f"{customers:,} customers live and are written, {repeat} times")
         whole = [cpu(lambda: world.simulate(p, root/"raw", root/"truth", progress=False)) for _ in range(repeat)]
+        say("the same files are written from memory")
         frames = [(t, part, disk.read(where, t.name, part)) for where, t in tables for part in disk.parts(where, t.name)]
         write = [cpu(lambda: [disk._write_file(t, frame, root/"copy"/t.name/part.file) for t, part, frame in frames]) for _ in range(repeat)]
         count = sum(len(frame) for t, _, frame in frames if t.name == "transactions")
@@ -103,22 +107,22 @@ def plain(customers):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments(__doc__)
     parser.add_argument("--customers", type=int, default=10_000)
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--plain", type=int, default=6)
-    parser.add_argument("--only-plain", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--plain", type=int, default=6, help="customers of the plain loop")
+    parser.add_argument("--only-plain", action="store_true", help="only the plain loop, in a process where compilation is off")
     a = parser.parse_args()
     if a.only_plain: return print(json.dumps(plain(a.plain)))
     f = fast(a.customers, a.repeat)
-    done = subprocess.run([sys.executable, "-W", "ignore", __file__, "--only-plain", "--plain", str(a.plain)], env=os.environ | {"NUMBA_DISABLE_JIT": "1"}, capture_output=True, text=True, check=True)
+    say(f"{a.plain} customers in a plain Python loop")
+    command = [sys.executable, "-W", "ignore", __file__, "--only-plain", "--plain", str(a.plain)]
+    done = subprocess.run(command, env=os.environ | {"NUMBA_DISABLE_JIT": "1"}, capture_output=True, text=True, check=True)
     slow = json.loads(done.stdout.splitlines()[-1])
     quick, loop = f["transactions"] / f["world_cpu"], slow["transactions"] / slow["cpu"]
-    print(f"{a.customers:,} customers, {f['transactions']:,} transactions, {f['megabytes']:.0f} MB")
-    print(f"world + write   {f['world_cpu']:7.2f} CPU s   {f['world_wall']:6.2f} s   {quick:12,.0f} transactions / CPU s")
-    print(f"write alone     {f['write_cpu']:7.2f} CPU s")
-    print(f"plain loop      {slow['cpu']:7.2f} CPU s for {a.plain} customers   {loop:12,.0f} transactions / CPU s, nothing written")
-    print(f"world + write is {quick / loop:.0f} times the plain loop (limit >= 20) and {f['world_cpu'] / f['write_cpu']:.1f} times the CPU of writing (limit <= 6)")
+    show(f"{a.customers:,} customers, {f['transactions']:,} transactions, {f['megabytes']:.0f} MB, {f['world_wall']:.2f} s",
+         [less("world + write", "CPU s", f["world_cpu"], f["write_cpu"], "writing alone", "<= 6"),
+          more("world + write", "transactions / CPU s", quick, loop, "plain loop, nothing written", ">= 20")], a.json)
 
 
 if __name__ == "__main__": main()

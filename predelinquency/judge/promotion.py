@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['REPLICATES', 'SPACE', 'LOCK', 'FIGURES', 'MODEL', 'validation', 'compare', 'broken', 'verdict', 'choose', 'tune',
-           'tuned', 'against', 'enter', 'outs', 'previous', 'missing', 'rollback']
+           'tuned', 'against', 'enter', 'outs', 'previous', 'missing', 'rollback', 'training_in_words']
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #i08promotio
 import json, subprocess, sys
@@ -19,6 +19,7 @@ import yaml
 
 from ..ground.core import ParamsError, PredelinquencyError, StoreError
 from ..ground.params import Base, Train
+from ..ground.words import counted
 from . import intervals, metrics, report
 from ..model import calibrate, champion, learners, registry, rows as model_rows, train
 from ..model.learners import Fitted
@@ -254,3 +255,19 @@ def rollback(
 def _version(project:Path)->str:
     path = project/MODEL/"manifest.json"
     return str(json.loads(path.read_text())["version"]) if path.is_file() else "none"
+
+# %% ../../nbs/35_judge/08_promotion.ipynb #bench331
+def training_in_words(
+    manifest:Mapping[str, Any], # of the saved model
+)->list[str]:                   # sentences of markdown
+    "Who is champion and why, on what evidence it rests, and where its threshold lies."
+    rows, learned = manifest["rows"], manifest["rows"].get("train", {})
+    taught = learned if learned.get("usable") else max(rows.values(), key=lambda r: r["usable"])
+    because = manifest.get("promotion", {}).get("because", "a committee of all learners")
+    calibration = manifest["calibration"]
+    fitted = f" on {counted(calibration['onsets'], 'missed payment')} of others" if calibration.get("onsets") is not None else ""
+    return [f"**{manifest['champion']}** is champion, {manifest['challenger']} stands beside it (model {manifest['version']}): {because}.",
+            f"It learned from {taught['usable']:,} rows of {taught['customers']:,} customers, "
+            f"in which {taught['onsets']:,} different payments were missed.",
+            f"Its probabilities are calibrated ({calibration['kind']}){fitted}.",
+            f"The threshold is **{manifest['threshold']:.2%}**: {manifest['contact_share']:.0%} of the eligible customers reach it."]

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['GLANCE', 'SAMPLED', 'ALARM', 'NAMES', 'KEPT', 'ELSEWHERE', 'LESSON', 'Oracle', 'ask', 'shrunk', 'sample', 'soft_auc',
-           'resampled', 'halves', 'against_replays', 'achievable', 'lessons', 'visible_score', 'roc_points']
+           'resampled', 'halves', 'against_replays', 'achievable', 'lessons', 'visible_score', 'roc_points',
+           'proof_in_words']
 
 # %% ../../nbs/50_truth/01_oracle.ipynb #i01oracle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,7 @@ from ..features.catalogue import CATALOGUE
 from ..ground.core import kept, kernel, uniform
 from ..ground.disk import Part, ranges
 from ..ground.params import Base, Train
+from ..ground.words import counted
 from ..judge.intervals import _rounded
 from ..model import labels as lb, learners, train
 from .forks import IMMINENT, MISSED, PAID, Ground, futures
@@ -237,3 +239,24 @@ def roc_points(
     true, false = (np.r_[0, np.cumsum(v[order])[last]] for v in (weight * y, weight * (1 - y)))
     keep = np.unique(np.linspace(0, len(true) - 1, most).astype(int))
     return pd.DataFrame(dict(name=name, false_positive_rate=(false / false[-1])[keep], true_positive_rate=(true / true[-1])[keep]))
+
+# %% ../../nbs/50_truth/01_oracle.ipynb #bench341
+def proof_in_words(
+    bound:Mapping[str, Any],         # from `achievable`
+    reasons:Mapping[str, Any],       # what was found about them
+    wires:Mapping[str, bool | None], # name → held; None: it could not be asked
+)->list[str]:                        # sentences of markdown
+    "How much of what was achievable the model has, whether its reasons are true, and whether anything was broken."
+    share, soft = bound["share_of_latent"], bound["share_of_latent_soft"]
+    said = [f"Against the probabilities of this world the model has **{soft:.0%}** of what was achievable above chance."
+            if soft is not None else "Nothing can be missed in these futures."]
+    said.append(f"Against what happened, where luck plays a part, **{share:.0%}** ({counted(bound['positives'], 'miss|misses')})."
+                if share is not None else "There were too few misses here to measure against what happened.")
+    cases, hit = reasons["perturb_cases"], reasons.get("perturb_hit_rate")
+    if cases and hit is not None:
+        habit = hit <= reasons["perturb_hit_rate_shuffled_high"]
+        said.append(f"Of {counted(cases, 'case')} in which something was made to happen, the reasons name a declared group in **{hit:.0%}**: "
+                    + ("no more than a habit earns." if habit else "more than a habit earns."))
+    else: said.append("There were no cases to judge the reasons by.")
+    broken = [name.replace("_", " ") for name, held in wires.items() if held is False]
+    return [*said, f"**Broken: {', '.join(broken)}.**" if broken else "No tripwire was broken."]
