@@ -10,7 +10,7 @@ __all__ = ['app', 'source_app', 'TRACEBACK', 'KEYS', 'Root', 'Json', 'Settings',
            'doctor']
 
 # %% ../../nbs/80_ops/04_cli.ipynb #i04cli
-import errno, functools, io, json, math, os, signal, socket, sys, threading, time
+import contextlib, errno, functools, io, json, math, os, signal, socket, sys, threading, time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
@@ -23,7 +23,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..ground import disk, params
-from ..ground.core import PredelinquencyError, SchemaError, StoreError
+from ..ground.core import PredelinquencyError, SchemaError, StoreError, telling
 from . import stages as ops_stages, warmup
 from .doctor import LEDGER, PORTS, _foreign, findings, free
 
@@ -147,7 +147,10 @@ def _ran(names:Sequence[str], root:str, settings:list[str]|None)->list[ops_stage
     for notebook in ops_stages.export(): _note(f"! {notebook} had changed since its export: exported it first", "yellow") # said even when the stage is then refused
     for i, one in enumerate(todo, 1):
         count = f"{i}/{len(todo)} " if len(todo) > 1 else ""
-        with warmup.beside(one.name, root): done.append(ops_stages.run(one.name, root, changes, progress=f"{count}{one.name:>9}" if sys.stderr.isatty() else False))
+        watched = sys.stderr.isatty() # then a bar moves; a log is told in words
+        told = contextlib.nullcontext() if watched else telling(_note, f"{count}{one.name} is running", every=60.)
+        bar_ = f"{count}{one.name:>9}" if watched else False
+        with warmup.beside(one.name, root), told: done.append(ops_stages.run(one.name, root, changes, progress=bar_))
         for notebook in done[-1].exported: _note(f"! {notebook} had changed since its export: exported it first", "yellow")
         _note(f"✓ {count}{one.name} {done[-1].seconds:.1f} s")
     return done
@@ -702,7 +705,9 @@ def serve(
     bento, beside = Path(root)/"bento", Path(root)/"ledger.db"
     known = ledger or os.environ.get(LEDGER) or (ledger_of(root) if beside.exists() else None)
     def ready(said:str)->None: _say().print(said, f"try it: {curl(host, port)}", "Ctrl-C ends it", sep="\n", soft_wrap=True)
-    _until_stopped(lambda: service_bento.serve(bento if bento.exists() else None, host, port, workers, None if bento.exists() else Path(root)/"model", known, not os.environ.get(http.KEY), ready))
+    packed, model = (bento, None) if bento.exists() else (None, Path(root)/"model")
+    _until_stopped(lambda: service_bento.serve(packed, host, port, workers, model, known, not os.environ.get(http.KEY),
+                                               ready, _note))
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c087
 def curl(
@@ -725,12 +730,14 @@ def dashboard(root:Root=disk.DEFAULT_ROOT, host:Host="127.0.0.1", port:Port=PORT
     _until_stopped(lambda: server.serve(root, host, port, say=ready))
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c090
-def _announce(url:str, host:str, port:int)->None:
-    "Say the address as soon as somebody listens there."
-    while True:
-        try: socket.create_connection((host, port), timeout=1).close()
-        except OSError: time.sleep(.1)
-        else: return _say().print(f"ready: {url}", "Ctrl-C ends it", sep="\n", soft_wrap=True)
+def _announce(url:str, host:str, port:int, every:float=10.)->None:
+    "Say the address as soon as somebody listens there; until then, that nobody does."
+    with telling(_note, f"waiting until {url.partition('?')[0]} answers", every):
+        while True:
+            try: socket.create_connection((host, port), timeout=1).close()
+            except OSError: time.sleep(.1)
+            else: break
+    _say().print(f"ready: {url}", "Ctrl-C ends it", sep="\n", soft_wrap=True)
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c106
 @app.command(epilog=_tail("doctor", "doctor", "doctor --json"))

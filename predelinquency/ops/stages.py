@@ -287,7 +287,7 @@ def _refusal(error:BaseException, stage:Stage, kept:Path)->BaseException:
     "What papermill met, as one of ours; an interruption stays what it is."
     where, more = f"stage {stage.name}", f"the whole story is in {kept}"
     if isinstance(error, (PredelinquencyError, KeyboardInterrupt, SystemExit)): return error
-    if type(error).__name__ == "DeadKernelError": return StageError("its process died; most often the memory ran out", where=where, remedy="free memory, or make the world smaller")
+    if type(error).__name__ == "DeadKernelError" or "Kernel died" in str(error): return StageError("its process died; most often the memory ran out", where=where, remedy="free memory, or make the world smaller")
     if type(error).__name__ == "CellTimeoutError": return StageError("a cell ran longer than it may", where=where, remedy=more)
     name, said = getattr(error, "ename", type(error).__name__), str(getattr(error, "evalue", error)).strip()
     if name in KINDS: return _same(KINDS[name], said)
@@ -303,15 +303,23 @@ def _same(kind:type[PredelinquencyError], message:str)->PredelinquencyError:
     return refusal
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c043
-def _execute(stage:Stage, project:Path, draft:Path, values:dict[str, Any], seconds:int, progress:bool|str)->None:
+_FOR_EVER = 10**9 # seconds, where a library wants a number: a process that dies is noticed without one
+
+def _execute(stage:Stage, project:Path, draft:Path, values:dict[str, Any], seconds:int|None, progress:bool|str)->None:
     "Papermill with our parameters; the executed notebook goes to `draft`."
-    with core.without("rfc3987_syntax", "matplotlib"): import papermill # a grammar of web addresses, and the plots of somebody else's profiler
+    # without a grammar of web addresses, and without the plots of somebody else's profiler
+    with core.without("rfc3987_syntax", "matplotlib"): import papermill
     from traitlets.config import Config
-    for name in ("papermill", "traitlets", "nbclient", "asyncio"): logging.getLogger(name).setLevel(logging.CRITICAL) # failures arrive as exceptions
+    for name in ("papermill", "traitlets", "nbclient", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL) # failures arrive as exceptions
     warnings.filterwarnings("ignore", "(?s).*(not specified with any extension|does not end in one of)")
-    papermill.execute_notebook(project/stage.notebook, draft, values, kernel_name="python3", language="python", cwd=project, execution_timeout=seconds, start_timeout=120,
-                               progress_bar={"desc": progress if isinstance(progress, str) else f"{stage.name:>9}", "leave": False} if progress else False,
-                               config=Config(KernelManager=dict(transport="ipc")), extra_arguments=["--log-level=50"]) # ports clash when stages run side by side
+    said = progress if isinstance(progress, str) else f"{stage.name:>9}"
+    with tempfile.TemporaryDirectory(prefix="stage-") as own: # ports, and sockets in the working folder, would clash
+        kernel = Config(KernelManager=dict(transport="ipc", connection_file=f"{own}/kernel.json"))
+        papermill.execute_notebook(project/stage.notebook, draft, values, kernel_name="python3", language="python",
+                                   cwd=project, start_timeout=_FOR_EVER, iopub_timeout=_FOR_EVER,
+                                   execution_timeout=seconds, config=kernel, extra_arguments=["--log-level=50"],
+                                   progress_bar=dict(desc=said, leave=False) if progress else False)
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c044
 def execute(
@@ -319,7 +327,7 @@ def execute(
     project:Path,           # where its notebook is; the notebook's working directory
     report:Path,            # where the executed notebook goes
     values:dict[str, Any],  # the parameters to fill in
-    seconds:int=7200,       # a cell that runs longer is stopped
+    seconds:int|None=None,  # a cell that runs longer is stopped; None: as long as it takes
     progress:bool|str=False, # a bar on the terminal; a text to stand before it
 )->None:
     "Execute a stage's notebook; the report appears when it succeeds, and `NAME.failed.ipynb` beside it when it does not."

@@ -70,6 +70,35 @@ def test_a_process_that_dies_is_noticed(toy):
     assert toy.state() == WHOLE
 
 
+def test_a_process_that_dies_before_it_can_be_asked_is_noticed(toy, monkeypatch):
+    def dies(*_:object, **__:object)->None: raise RuntimeError("Kernel died before replying to kernel_info")
+    import papermill
+    monkeypatch.setattr(papermill, "execute_notebook", dies)
+    with pytest.raises(stages.StageError, match="its process died"): simulate(toy)
+
+
+def test_nothing_that_a_stage_waits_for_has_a_limit(toy, monkeypatch):
+    given: dict = {}
+    import papermill
+    monkeypatch.setattr(papermill, "execute_notebook", lambda *_, **options: given.update(options))
+    with pytest.raises(StoreError): simulate(toy) # nothing was executed
+    assert given["execution_timeout"] is None
+    assert min(given["start_timeout"], given["iopub_timeout"]) > 365 * 86_400
+
+
+def test_two_runs_side_by_side_from_one_folder_have_sockets_of_their_own(toy, blocked):
+    first = blocked("stage", "simulate", "--root", "data/runs/first")
+    toy.during("pass")
+    second = toy.typed("stage", "simulate", "--root", "data/runs/second", "--set", "simulate.customers=12")
+    assert second.returncode == 0, second.stderr
+    assert not [p.name for p in toy.folder.iterdir() if "ipc" in p.name], "no socket lies in the working folder"
+    assert (toy.folder/"data/runs/second/raw/customers.txt").read_text() == "12"
+    assert first.poll() is None, "the first one still stands where it stood"
+    first.kill()
+    first.wait()
+    toy.ended()
+
+
 def test_a_cell_that_runs_too_long_is_stopped(toy):
     toy.during("import signal; signal.pause()")
     stage = stages.graph(toy.folder)["simulate"]
@@ -195,10 +224,10 @@ def test_a_stage_started_with_a_notebook_newer_than_its_export_exports_first(toy
     import shutil
     for name in ("settings.ini", "pyproject.toml"): shutil.copy(project/name, toy.folder)
     shutil.copytree(project/"predelinquency", toy.folder/"predelinquency", ignore=shutil.ignore_patterns("__pycache__"))
-    for book in sorted((project/"nbs").glob("[0-9]*.ipynb")): shutil.copy(book, toy.folder/"nbs")
-    edited = toy.folder/"nbs/00_core.ipynb"
+    for wing in sorted((project/"nbs").glob("[0-9]*_*/")): shutil.copytree(wing, toy.folder/"nbs"/wing.name)
+    edited = toy.folder/"nbs/00_ground/00_core.ipynb"
     edited.write_text(edited.read_text().replace("DAY_MS = 86_400_000", "DAY_MS = 24 * 3_600_000"))
     done = toy.typed("stage", "featurize") # which is refused: nobody has simulated
     assert done.returncode == 1 and "which is not there" in done.stderr
-    assert "00_core.ipynb had changed since its export: exported it first" in done.stderr
+    assert "00_ground/00_core.ipynb had changed since its export: exported it first" in done.stderr
     assert "DAY_MS = 24 * 3_600_000" in (toy.folder/"predelinquency/ground/core.py").read_text()
