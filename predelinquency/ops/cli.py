@@ -71,10 +71,10 @@ def exit_on_refusal(
         except KeyboardInterrupt:
             _note("✗ interrupted; what is on disk is complete, and the next run goes on from there", "yellow")
             raise typer.Exit(130) from None
-        except PredelinquencyError as e: _note(f"✗ {e}", "red")
+        except PredelinquencyError as e: _refused(e, kwargs)
         except Exception as e:
             if os.environ.get(TRACEBACK) or getattr(e, "errno", None) == errno.EPIPE: raise
-            _note(f"✗ {_unwritten(e) or _unforeseen(e)}", "red")
+            _refused(_unwritten(e) or PredelinquencyError(_unforeseen(e)), kwargs)
         raise typer.Exit(1)
     return wrapped
 
@@ -100,6 +100,14 @@ def _unwritten(e:Exception)->StoreError|None:
     remedy = ("run it in the project's folder, or name another folder of results with --root" if code in _ABSENT and where != "TMPDIR" else
               "free disk space, get permission, or give another folder with --root (TMPDIR is for temporary files)")
     return StoreError(f"could not read or write: {problem}", where=where, remedy=remedy)
+
+# %% ../../nbs/80_ops/04_cli.ipynb #runner22
+def _refused(e:PredelinquencyError, options:Mapping[str, Any])->None:
+    "Said to people; with `--json` to programs, too, on the standard output."
+    _note(f"✗ {e}", "red")
+    if options.get("as_json"):
+        told = {name: getattr(e, name, "") for name in ("problem", "where", "remedy")}
+        _answer(dict(error=dict(kind=type(e).__name__, **told | dict(problem=told["problem"] or str(e)))))
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c009
 def _note(text:str, style:str="")->None:
@@ -144,7 +152,7 @@ KEYS: dict[str, str] = dict(
 def _tail(command:str, *examples:str)->str:
     "The end of a command's help: how it is typed, and what `--json` gives."
     typed = "\n\n".join(f"- `predelinquency {e}`" for e in examples)
-    return f"Examples:\n\n{typed}" + (f"\n\n- `--json` gives: {KEYS[command]}" if command in KEYS else "")
+    return f"Examples:\n\n{typed}" + (f"\n\n- `--json` gives: {KEYS[command]}\n\n- of a refusal it gives: error (kind, problem, where, remedy)" if command in KEYS else "")
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c016
 Root = Annotated[str, typer.Option(help="The folder of results.")]
