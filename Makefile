@@ -65,18 +65,13 @@ final: $(READY) ## the final hold-out for the model in data, once for its versio
 	@predelinquency final --by '$(subst ','\'',$(BY))' --reason '$(subst ','\'',$(REASON))' $(if $(ROOT),--root '$(ROOT)') $(SETS)
 
 challenge: $(READY) ## should the model in data (or in ROOT=folder) replace the one in use, OLD=folder of a model, by the rule of params.yaml
-	@test -f '$(OLD)/manifest.json' || { echo "there is no model in '$(OLD)': make challenge OLD=folder of the model in use (one that holds manifest.json)"; exit 1; }
-	@python -c "import typer; from predelinquency import cli, params; from predelinquency.model import promotion; p = params.load('params.yaml'); typer.run(cli.exit_on_refusal(lambda: print('keep the model in use:' if (r := promotion.against('$(or $(ROOT),data)/model', '$(OLD)', '$(or $(ROOT),data)/features', p.base, p.train))['champion'] == 'old' else 'the new model may take its place:', '; '.join(r['learners']['new'].get('refused') or [r['because']]))))"
+	@predelinquency challenge '$(OLD)' $(if $(ROOT),--root '$(ROOT)') $(SETS)
 
 rollback: $(READY) ## the model before this one: its lock and figures from git, its files from DVC, the registry's alias; refuses when it cannot
-	@python -c "import typer; from predelinquency import cli; from predelinquency.model import promotion; typer.run(cli.exit_on_refusal(lambda: print('model {version} is back (was {was}), as of commit {commit}; parameters and code are still those of today: commit this, and set them back before the next run'.format(**promotion.rollback()))))"
+	@predelinquency rollback
 
-PROOF ?= prove.rows=14000 prove.replays=4000 prove.visible_customers=50000 prove.world_customers=2500
 proof: $(READY) ## what was achievable, at full length (20 CPU minutes), on the results in data or in ROOT=folder; the next run takes its figures over
-	@rm -rf data/runs/proof && mkdir -p data/runs/proof/reports
-	@for d in raw truth features model; do ln -s '$(abspath $(or $(ROOT),data))'/$$d data/runs/proof/$$d; done; cp '$(or $(ROOT),data)'/reports/{simulate,featurize,train}.json data/runs/proof/reports
-	@predelinquency stage prove --root data/runs/proof $(foreach s,$(PROOF),--set '$(s)') $(SETS)
-	@python -c "import typer; from predelinquency import cli, worlds; typer.run(cli.exit_on_refusal(lambda: print(worlds.keep('data/runs/proof', '$(or $(ROOT),data)'), 'is kept: the next evaluation of these results takes its figures over')))"
+	@predelinquency proof $(if $(ROOT),--root '$(ROOT)') $(SETS)
 
 # what a change can be held against in a minute: the notebooks that differ from the last push (or from the last commit), and the tests that make nothing first
 SINCE   ?= $(or $(shell git merge-base HEAD '@{upstream}' 2>/dev/null),HEAD)

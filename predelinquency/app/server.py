@@ -30,6 +30,8 @@ class Server:
 # %% ../../nbs/70_app/02_server.ipynb #c085
 OPTIONS = {"Voila.port_retries": 0, "Voila.log_level": "WARN", "template": "predelinquency", "theme": "light", "strip_sources": True, "show_tracebacks": False, "pool_size": 1,
            "Voila.tornado_settings": {"disable_check_xsrf": True}, # of the page's farewell, see above
+           "VoilaExecutor.startup_timeout": 10**9, "VoilaExecutor.iopub_timeout": 10**9,
+           "MappingKernelManager.kernel_info_timeout": 10**9, # a kernel that dies is noticed without
            "VoilaConfiguration.allow_template_override": "NO", "VoilaConfiguration.allow_theme_override": "NO",
            "MappingKernelManager.cull_interval": 60, "MappingKernelManager.cull_idle_timeout": 600, "MappingKernelManager.cull_connected": False} # seconds
 

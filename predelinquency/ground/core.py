@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['DAY_MS', 'CURRENCY_DIGITS', 'KEPT_DIGITS', 'PredelinquencyError', 'SchemaError', 'ParamsError', 'LeakageError',
            'PolicyError', 'StoreError', 'without', 'package_folder', 'project_folder', 'package_hash', 'kernel', 'lean',
-           'mix', 'bits', 'uniform', 'normal', 'weekday', 'civil', 'day_number', 'month_length', 'to_day', 'to_date',
-           'stable_id', 'kept', 'exponential', 'file_hash', 'content_hash', 'replacing']
+           'compiled', 'telling', 'mix', 'bits', 'uniform', 'normal', 'weekday', 'civil', 'day_number', 'month_length',
+           'to_day', 'to_date', 'stable_id', 'kept', 'exponential', 'file_hash', 'content_hash', 'replacing']
 
 # %% ../../nbs/00_ground/00_core.ipynb #i00core
-import fcntl, hashlib, json, os, shutil, sys
+import fcntl, hashlib, json, os, shutil, sys, threading, time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -138,6 +138,28 @@ def lean(
 )->Callable[..., Any]:           # the same, compiled when first called
     "A kernel that counts no references: for small functions called millions of times."
     return _one_writer(_widened(_njit(_nrt=False, **_options(function))(function)))
+
+# %% ../../nbs/00_ground/00_core.ipynb #runner02
+def compiled()->int: # functions
+    "How many kernels of this version are kept on disk."
+    folder = getattr(numba_config, "CACHE_DIR", "")
+    return sum(1 for _ in Path(folder).rglob("*.nbi")) if folder else 0
+
+# %% ../../nbs/00_ground/00_core.ipynb #runner03
+@contextmanager
+def telling(
+    say:Callable[[str], Any], # hears it
+    doing:str,                # what takes its time
+    every:float=10.,          # seconds
+)->Iterator[None]:
+    "Say again and again, until the block ends, what is going on and for how long."
+    ended, began = threading.Event(), time.monotonic()
+    def tell()->None:
+        while not ended.wait(every):
+            say(f"… {doing}, {time.monotonic() - began:.0f} s; {compiled()} kernels are compiled so far")
+    threading.Thread(target=tell, daemon=True).start()
+    try: yield
+    finally: ended.set()
 
 # %% ../../nbs/00_ground/00_core.ipynb #c028
 @kernel

@@ -262,13 +262,23 @@ def _said(error:Exception)->tuple[str, str]: # the problem, and the remedy
     cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
     known = {"foreign key": ("a contact carries out no decision of the ledger on that channel with that action",
                              "append the decision first; a customer of the control group has nothing that could be sent"),
-             "locked": ("another program has held the ledger for a minute", "find what it is doing, then do this again: nothing was written"),
+             "locked": ("another program has held the ledger for a minute",
+                        "end what writes to it, then do this again (`predelinquency ledger state` says when it is free): nothing was written"),
+             "not a database": ("this file is not a database",
+                                "name another file with --ledger, or move this one away: a new ledger is then made"),
+             "malformed": ("this database is damaged", "get it back from the last copy; `predelinquency ledger state` reads it"),
+             "is full": ("no space left on the disk", "free disk space, then do this again: nothing was written"),
+             "no space left": ("no space left on the disk", "free disk space, then do this again: nothing was written"),
+             "readonly": ("its file or its folder is read-only", "get permission to write there, or name another ledger: --ledger URL"),
+             "unable to open": ("its file cannot be opened", "get permission to write in its folder, or name another ledger: --ledger URL"),
+             "disk i/o": ("its disk cannot be read or written", "free disk space and look at the disk, then do this again"),
+             "no such table": (f"it is no whole ledger ({cause})", "`predelinquency ledger migrate` brings its tables up to this version"),
              "append-only": (cause.removeprefix("RaiseException: "), "append a new row that says what is true now"),
              "check constraint": (f"a value is out of its range ({cause})", "correct the record; nothing was written"),
              "not null": (f"a number is unknown that must be known ({cause})", "correct the record; nothing was written"),
              "not-null": (f"a number is unknown that must be known ({cause})", "correct the record; nothing was written")}
     found = next((answer for sign, answer in known.items() if sign in cause.lower()), None)
-    return found or (f"the database refused: {cause}", "check the address, that it can be reached, and the rights on it")
+    return found or (f"the database refused: {cause}", "check the address, that it can be reached, and the rights on it: `predelinquency ledger state`")
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c051
 @contextmanager
@@ -420,8 +430,10 @@ class Ledger:
         found = revision(engine)
         if found is None or (upgrade and found != REVISION): migrate(engine)
         elif found != REVISION:
-            raise StoreError(f"this ledger stands at revision {found}, this version needs {REVISION}", where=engine.url.render_as_string(hide_password=True),
-                             remedy="back it up, then Ledger.open(url, upgrade=True); if its revision is the higher one, install the newer version")
+            remedy = ("back it up, then `predelinquency ledger migrate`" if found < REVISION else
+                      "it was made by a newer version of this program: install that one, or name another ledger")
+            raise StoreError(f"this ledger stands at revision {found}, this version needs {REVISION}",
+                             where=engine.url.render_as_string(hide_password=True), remedy=remedy)
         return cls(engine)
 
     def close(self)->None:
@@ -433,13 +445,20 @@ class Ledger:
         at:datetime|str,       # the moment of recording, with its time zone
     )->int:                    # how many were new
         "Add records in one transaction; a record that is there already is passed over, one that contradicts refuses all."
+        return sum(self.added(records, at).values())
+
+    def added(self,
+        records:Iterable[Any], at:datetime|str, # as in `append`
+    )->dict[type, int]:                         # kind of record → how many were new
+        "Append, counted kind by kind."
         try: recorded_at = _moment(at)
         except ValueError as e: raise StoreError(f"the moment of recording {e}: {at!r}") from None
         given: dict[type, list[Any]] = {}
         for r in records: given.setdefault(_kind(type(r)).record, []).append(r)
         batches = [(kind, _rows(kind, given[record], recorded_at)) for record, kind in KINDS.items() if record in given]
-        if not batches: return 0
-        with _writing(self.engine) as connection: return sum(_append(connection, kind, rows) for kind, rows in batches)
+        if not batches: return {}
+        with _writing(self.engine) as connection:
+            return {kind.record: _append(connection, kind, rows) for kind, rows in batches}
 
     def of(self,
         record:type[Record],                # which kind

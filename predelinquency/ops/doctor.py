@@ -122,6 +122,8 @@ def check_export(
 )->Finding:
     "Is the package what the notebooks say?"
     old = ops_stages.stale(project)
+    try: ops_stages.check_syntax(project, old)
+    except StoreError as e: return Finding("export", False, f"{e.where}: {e.problem}", e.remedy)
     return Finding("export", not old, f"changed and not exported: {', '.join(old)}" if old else "the package is what the notebooks say", "run any stage, or `nbdev_export`")
 
 # %% ../../nbs/80_ops/03_doctor.ipynb #c102

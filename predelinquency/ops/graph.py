@@ -126,7 +126,7 @@ def sections(
     task:Mapping[str, Any], # of pipeline.yaml
 )->tuple[str, ...]:
     "The sections of params.yaml that a task takes whole: `{{train}}`."
-    return tuple(m[1] for value in task["params"].values() if (m := re.fullmatch(r"\{\{(\w+)\}\}", value)))
+    return tuple(m[1] for value in task.get("params", {}).values() if (m := re.fullmatch(r"\{\{(\w+)\}\}", value)))
 
 # %% ../../nbs/80_ops/01_graph.ipynb #graph20
 def nodes(

@@ -246,11 +246,12 @@ def record(
     ledger:str="sqlite:///data/ledger.db", # URL
     at:datetime|None=None,                 # the moment of recording; None: now, for this is where the clock is read
 )->dict[str, Any]:                         # how many of each were new
-    "Write the latest snapshot's scores and decisions into the ledger."
+    "Write the latest snapshot's scores and decisions into the ledger: all of them or nothing."
     plan = Path(root)/"reports/plan.parquet"
     if not plan.exists(): raise StoreError("there is no plan to record", where=str(plan), remedy=f"run `predelinquency stage decide --root {root}` first")
     model_champion.check_belongs(root, ["reports/plan.parquet"])
     scores, decisions, at = list(reasons_tables.scores(root)), engine.decisions(pd.read_parquet(plan)), at or datetime.now(UTC)
     days = {s.as_of for s in scores} | {d.as_of for d in decisions}
     if len(days) > 1: raise StoreError(f"the scores and the plan are of different days: {', '.join(sorted(days))}", where=str(root), remedy="run explain and decide again")
-    with ground_ledger.Ledger.open(ledger) as book: return dict(as_of=max(days, default=None), scores=book.append(scores, at), decisions=book.append(decisions, at), of=len(scores))
+    with ground_ledger.Ledger.open(ledger) as book: new = book.added([*scores, *decisions], at)
+    return dict(as_of=max(days, default=None), scores=new.get(records.Score, 0), decisions=new.get(records.Decision, 0), of=len(scores))

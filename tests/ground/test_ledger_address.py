@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 from predelinquency.ground.core import StoreError
 from predelinquency.ground.ledger import Ledger, _said
+from predelinquency.ground.records import Score
 from records import AT, score
 
 
@@ -40,7 +41,7 @@ def test_a_new_ledger_makes_its_folder(tmp_path:Path)->None:
 def test_a_place_that_cannot_be_written_is_a_refusal(tmp_path:Path)->None:
     (tmp_path/"file").write_text("not a folder")
     with pytest.raises(StoreError, match="folder cannot be made"): Ledger.open(f"sqlite:///{tmp_path}/file/ledger.db")
-    with pytest.raises(StoreError, match="refused"): Ledger.open(f"sqlite:///{tmp_path}")
+    with pytest.raises(StoreError, match="cannot be opened"): Ledger.open(f"sqlite:///{tmp_path}")
 
 
 def test_a_file_that_is_no_database_is_a_refusal_and_stays_as_it_is(tmp_path:Path)->None:
@@ -58,3 +59,23 @@ def test_a_ledger_in_sqlite_waits_for_writers_keeps_references_and_survives_a_po
 def test_a_ledger_that_another_program_holds_is_said_so()->None:
     problem, remedy = _said(sa.exc.OperationalError("INSERT", {}, Exception("database is locked")))
     assert "another program" in problem and "nothing was written" in remedy
+
+
+@pytest.mark.parametrize("cause, remedy", [
+    ("database is locked", "end what writes to it"), ("file is not a database", "name another file with --ledger"),
+    ("database disk image is malformed", "from the last copy"), ("database or disk is full", "free disk space"),
+    ("could not extend file: No space left on device", "free disk space"), ("attempt to write a readonly database", "get permission"),
+    ("unable to open database file", "get permission"), ("disk I/O error", "look at the disk"),
+    ("no such table: scores", "predelinquency ledger migrate"), ("connection refused", "predelinquency ledger state")])
+def test_every_failure_of_a_ledger_has_its_own_remedy(cause:str, remedy:str)->None:
+    assert remedy in _said(sa.exc.OperationalError("INSERT", {}, Exception(cause)))[1]
+
+
+def test_a_disk_that_fills_up_is_said_so_and_keeps_nothing_of_the_batch(tmp_path:Path)->None:
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+        ledger.engine.dispose()
+        @sa.event.listens_for(ledger.engine, "connect")
+        def _full(connection:object, _:object)->None: connection.execute("PRAGMA max_page_count=1").close()
+        with pytest.raises(StoreError, match="(?s)no space left.*free disk space"):
+            ledger.append([score(customer_id=i) for i in range(2000)], AT)
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger: assert ledger.of(Score) == []

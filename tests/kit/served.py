@@ -54,7 +54,7 @@ def started(what:Path|None, folder:Path, python:str="", key:str=KEY, **environ:s
                                    env={**known, "BENTOML_HOME": str(folder/"home"), "BENTOML_DO_NOT_TRACK": "True", http.KEY: key, **environ})
         try:
             url = f"http://127.0.0.1:{port}"
-            assert bento.wait(url, process, 180.), log.read_text()
+            assert bento.wait(url, process), log.read_text()
             yield url, log, process
         finally: bento.stop(process)
 

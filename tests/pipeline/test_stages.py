@@ -89,6 +89,35 @@ def test_only_a_killed_process_is_blamed_on_memory(status):
     assert ("memory" in str(stages.died(status))) == (status == -signal.SIGKILL)
 
 
+def test_a_process_that_dies_before_it_can_be_asked_is_noticed(toy, monkeypatch):
+    def dies(*_:object, **__:object)->None: raise RuntimeError("Kernel died before replying to kernel_info")
+    import papermill
+    monkeypatch.setattr(papermill, "execute_notebook", dies)
+    with pytest.raises(stages.StageError, match="its process died"): simulate(toy)
+
+
+def test_nothing_that_a_stage_waits_for_has_a_limit(toy, monkeypatch):
+    given: dict = {}
+    import papermill
+    monkeypatch.setattr(papermill, "execute_notebook", lambda *_, **options: given.update(options))
+    with pytest.raises(StoreError): simulate(toy) # nothing was executed
+    assert given["execution_timeout"] is None
+    assert min(given["start_timeout"], given["iopub_timeout"]) > 365 * 86_400
+
+
+def test_two_runs_side_by_side_from_one_folder_have_sockets_of_their_own(toy, blocked):
+    first = blocked("stage", "simulate", "--root", "data/runs/first")
+    toy.during("pass")
+    second = toy.typed("stage", "simulate", "--root", "data/runs/second", "--set", "simulate.customers=12")
+    assert second.returncode == 0, second.stderr
+    assert not [p.name for p in toy.folder.iterdir() if "ipc" in p.name], "no socket lies in the working folder"
+    assert (toy.folder/"data/runs/second/raw/customers.txt").read_text() == "12"
+    assert first.poll() is None, "the first one still stands where it stood"
+    first.kill()
+    first.wait()
+    toy.ended()
+
+
 def test_a_cell_that_runs_too_long_is_stopped(toy):
     toy.during("import signal; signal.pause()")
     stage = stages.graph(toy.folder)["simulate"]
