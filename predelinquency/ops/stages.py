@@ -329,25 +329,32 @@ def _same(kind:type[PredelinquencyError], message:str)->PredelinquencyError:
     return refusal
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c043
-def _execute(stage:Stage, project:Path, draft:Path, values:dict[str, Any], seconds:int, progress:bool|str)->None:
+_FOR_EVER = 10**9 # seconds, where a library wants a number: a process that dies is noticed without one
+
+def _execute(stage:Stage, project:Path, draft:Path, values:dict[str, Any], seconds:int|None, progress:bool|str)->None:
     "Papermill with our parameters; the executed notebook goes to `draft`."
-    with core.without("rfc3987_syntax", "matplotlib"): import papermill # a grammar of web addresses, and the plots of somebody else's profiler
-    from traitlets.config import Config
+    # without a grammar of web addresses, and without the plots of somebody else's profiler
+    with core.without("rfc3987_syntax", "matplotlib"): import papermill
     from jupyter_client.manager import AsyncKernelManager
-    from nbclient.exceptions import DeadKernelError
+    from traitlets.config import Config
     kernels: list[AsyncKernelManager] = []
     class Kernel(AsyncKernelManager): # type: ignore[misc]
         def __init__(self, *args:Any, **kwargs:Any)->None:
             super().__init__(*args, **kwargs)
             kernels.append(self) # nbclient lets go of it when it fails, and with it of how its process ended
-    for name in ("papermill", "traitlets", "nbclient", "asyncio"): logging.getLogger(name).setLevel(logging.CRITICAL) # failures arrive as exceptions
+    for name in ("papermill", "traitlets", "nbclient", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL) # failures arrive as exceptions
     warnings.filterwarnings("ignore", "(?s).*(not specified with any extension|does not end in one of)")
-    try:
-        papermill.execute_notebook(project/stage.notebook, draft, values, kernel_name="python3", language="python", cwd=project,
-                                   execution_timeout=seconds, start_timeout=120, progress_bar=_bar(stage, progress),
-                                   kernel_manager_class=Kernel, extra_arguments=["--log-level=50"],
-                                   config=Config(KernelManager=dict(transport="ipc"))) # ports clash when stages run side by side
-    except DeadKernelError: raise died(_status(kernels), f"stage {stage.name}") from None
+    with tempfile.TemporaryDirectory(prefix="stage-") as own: # ports, and sockets in the working folder, would clash
+        kernel = Config(KernelManager=dict(transport="ipc", connection_file=f"{own}/kernel.json"))
+        try:
+            papermill.execute_notebook(project/stage.notebook, draft, values, kernel_name="python3", language="python",
+                                       cwd=project, start_timeout=_FOR_EVER, iopub_timeout=_FOR_EVER,
+                                       execution_timeout=seconds, config=kernel, kernel_manager_class=Kernel,
+                                       progress_bar=_bar(stage, progress), extra_arguments=["--log-level=50"])
+        except RuntimeError as e: # nbclient's own error, and jupyter_client's where nobody could be asked yet
+            if "Kernel died" not in str(e): raise
+            raise died(_status(kernels), f"stage {stage.name}") from None
 
 # %% ../../nbs/80_ops/00_stages.ipynb #rules25
 def _status(kernels:list[Any])->int|None:
@@ -365,7 +372,7 @@ def execute(
     project:Path,           # where its notebook is; the notebook's working directory
     report:Path,            # where the executed notebook goes
     values:dict[str, Any],  # the parameters to fill in
-    seconds:int=7200,       # a cell that runs longer is stopped
+    seconds:int|None=None,  # a cell that runs longer is stopped; None: as long as it takes
     progress:bool|str=False, # a bar on the terminal; a text to stand before it
 )->None:
     "Execute a stage's notebook; the report appears when it succeeds, and `NAME.failed.ipynb` beside it when it does not."

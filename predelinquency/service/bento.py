@@ -17,7 +17,7 @@ from typing import Any
 
 from numba import config as numba_config
 
-from ..ground.core import StoreError, package_folder, project_folder, replacing
+from ..ground.core import StoreError, package_folder, project_folder, replacing, telling
 from ..model import champion as model_champion, learners
 from predelinquency.service.http import (
     EXAMPLE, KEY, LEAVE_SECONDS, LEDGER, LOG, MODEL, OPEN, WORKERS, Desk, Loopback, _local, app
@@ -56,7 +56,7 @@ def _in_turn()->Iterator[None]:
 def warm(desk:Desk)->None:
     "Compile by scoring the example, then tell the garbage collector that all this stays."
     assert desk.scoring is not None
-    with _in_turn(): desk.scoring.score(parse(EXAMPLE.read_bytes()))
+    with telling(LOG.info, "not ready yet: compiling"), _in_turn(): desk.scoring.score(parse(EXAMPLE.read_bytes()))
     for _ in range(20): desk.scoring.score(parse(EXAMPLE.read_bytes())).model_dump_json()
     gc.collect()
     gc.freeze()
@@ -244,7 +244,7 @@ def serve(
     model:Path|str|None=None, ledger:str|None=None, # as in `environment`
     development:bool=False,         # without a key, for this machine alone
     say:Callable[[str], Any]=print, # hears that it is ready
-    patience:float=120.,            # seconds until it must be
+    tell:Callable[[str], Any]=print, # hears, now and then, that it is not ready yet
 )->int:                             # exit code of the server
     "Serve until interrupted."
     with tempfile.TemporaryDirectory(prefix="predelinquency-serve-") as home:
@@ -255,23 +255,23 @@ def serve(
         model_champion.read_manifest(where)
         process = subprocess.Popen(command(what, host, port), env=environ, start_new_session=True)
         try:
-            if wait(f"http://{host}:{port}", process, patience): say(f"ready: http://{host}:{port}  (description: /openapi.json)")
+            if wait(f"http://{host}:{port}", process, tell): say(f"ready: http://{host}:{port}  (description: /openapi.json)")
             return process.wait()
         finally: stop(process)
 
 # %% ../../nbs/60_service/03_bento.ipynb #c163
 def wait(
-    url:str, process:subprocess.Popen, # where it will answer, and what serves it
-    patience:float,                    # seconds
-)->bool:                               # False: it ended first
-    "Wait until a server says that it is warm."
+    url:str, process:subprocess.Popen,     # where it will answer, and what serves it
+    say:Callable[[str], Any]=lambda _:None, # hears, while it is not ready, how long that has been
+    every:float=10.,                       # seconds
+)->bool:                                   # False: it ended first
+    "Wait until a server says that it is warm, for as long as it lives: a cold start on a busy machine may be long."
     import httpx
-    until = time.monotonic() + patience
-    while process.poll() is None:
-        with contextlib.suppress(httpx.HTTPError): # nobody listens yet
-            if httpx.get(f"{url}/readyz", timeout=2, trust_env=False).status_code == 200: return True
-        if time.monotonic() > until: raise StoreError(f"it was not ready after {patience:.0f} seconds", where=url, remedy="look at what it wrote")
-        time.sleep(.1)
+    with telling(say, f"waiting until {url} is ready", every):
+        while process.poll() is None:
+            with contextlib.suppress(httpx.HTTPError): # nobody listens yet
+                if httpx.get(f"{url}/readyz", timeout=2, trust_env=False).status_code == 200: return True
+            time.sleep(.1)
     return False
 
 # %% ../../nbs/60_service/03_bento.ipynb #c164
