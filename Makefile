@@ -19,7 +19,7 @@ unexport PYTHONPATH VIRTUAL_ENV
 SETS = $(foreach s,$(SET),--set '$(s)')
 TYPED = $(foreach n,HOST PORT,$(if $(filter command,$(origin $n)),--$(if $(filter HOST,$n),host,port) '$($n)')) # only as typed: some shells have a HOST of their own
 
-.PHONY: help setup run proof try stage check test long serve dashboard browser lab bench doctor readme lock clean model-card final rollback challenge
+.PHONY: help setup run proof try stage check test long serve dashboard mlflow browser lab bench doctor readme lock clean model-card final rollback challenge
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -82,8 +82,8 @@ check: $(READY) ## in a minute: style, types, the notebooks that changed [SINCE=
 	@for n in $(CHANGED); do echo "$$n" && nbdev_test --path "$$n" --n_workers 0 || exit 1; done
 	@python -m pytest -m 'fast and not long'
 
-long: $(READY) browser ## the tests that take longest, before a release
-	python -m pytest -m long
+long: $(READY) browser ## the fast tests and those that take longest, and what they cover, before a release
+	python -m pytest -m 'fast or long' --cov --cov-report=term
 
 test: $(READY) browser ## style, types, every lesson of the notebooks, every test
 	ruff check
@@ -96,6 +96,9 @@ serve: $(READY) ## the service on this machine, until Ctrl-C: [ROOT=data/runs/tr
 
 dashboard: $(READY) ## the page for stakeholders, until Ctrl-C: [ROOT=data/runs/try] [HOST=127.0.0.1] [PORT=8866]
 	@predelinquency dashboard $(if $(ROOT),--root '$(ROOT)') $(TYPED)
+
+mlflow: $(READY) ## what was trained, in MLflow's own page, until Ctrl-C: [ROOT=data/runs/try]
+	@mlflow ui --backend-store-uri 'sqlite:///$(or $(ROOT),data)/mlflow/mlflow.db'
 
 browser: ## chromium for the tests of the page: Debian's, installed when you are root and there is none
 	@{ command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "installing chromium: once" \

@@ -8,7 +8,7 @@ from contextlib import closing
 import numpy as np
 import pandas as pd
 import pytest
-from predelinquency.ground.core import StoreError
+from predelinquency.ground.core import SchemaError, StoreError
 from predelinquency.model import calibrate, champion, learners, registry, train
 from signal_rows import NAMES, SIGNS, TRAIN, few
 from tables import base
@@ -58,7 +58,7 @@ def test_a_run_holds_parameters_metrics_data_and_plain_files_only(tmp_path):
     found = registry.client(tmp_path/"mlflow").search_runs(["1"])[0].data.tags
     assert found["data.panel"] == "00ff" and found["version"] == about["version"] and found["sources"]
     files = {p.name for p in (tmp_path/"mlflow/artifacts").rglob("*") if p.is_file()}
-    assert files == {"xgboost.ubj", "lightgbm.txt", "manifest.json"}
+    assert files == {"xgboost.ubj", "lightgbm.txt", "manifest.json", "MLmodel"}
 
 
 def test_the_evaluation_finds_the_run_of_its_model(tmp_path):
@@ -153,7 +153,7 @@ def test_mlflow_itself_finds_what_lies_beside_a_moved_database(tmp_path, by):
     (tmp_path/"old").rename(tmp_path/"new")
     given = f"import os\nat, address = 'sqlite:///{tmp_path}/new/mlflow.db', {addresses(tmp_path/'new')[-1]!r}\n"
     done = subprocess.run([sys.executable, "-c", f"{given}{ASK[by]}\nprint(*sorted(f.path for f in found))"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.split() == ["lightgbm.txt", "manifest.json", "xgboost.ubj"], done.stderr
+    assert done.stdout.split() == ["MLmodel", "lightgbm.txt", "manifest.json", "xgboost.ubj"], done.stderr
 
 
 def test_a_champion_whose_files_are_gone_is_told_in_words(tmp_path):
@@ -162,3 +162,34 @@ def test_a_champion_whose_files_are_gone_is_told_in_words(tmp_path):
     shutil.rmtree(tmp_path/"mlflow/artifacts")
     with pytest.raises(StoreError, match="are not in the registry") as refused: registry.champion(tmp_path/"mlflow")
     assert "copy the registry's folder as a whole" in refused.value.remedy
+
+
+LOADED = """
+import sys
+import mlflow
+import numpy as np
+import pandas as pd
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/predelinquency@champion")
+print(np.asarray(model.predict(pd.read_parquet(sys.argv[2]))).tobytes().hex())
+"""
+
+
+def test_mlflow_scores_with_the_champion_bit_for_bit_without_a_pickle_from_a_moved_folder(tmp_path):
+    first, rows = model(tmp_path/"model"), few()
+    registry.point(tmp_path/"old", tmp_path/"model")
+    (tmp_path/"old").rename(tmp_path/"new")
+    shutil.rmtree(tmp_path/"model")
+    pd.DataFrame(rows.x, columns=list(NAMES))[::-1].iloc[:, ::-1].to_parquet(tmp_path/"rows.parquet")
+    given = (f"sqlite:///{tmp_path}/new/mlflow.db", str(tmp_path/"rows.parquet"))
+    done = subprocess.run([sys.executable, "-c", LOADED, *given], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] == first.probability(rows.x)[::-1].tobytes().hex()
+    kept = [p.suffix for p in (tmp_path/"new/artifacts").rglob("*") if p.is_file()]
+    assert set(kept) == {".ubj", ".txt", ".json", ""}
+
+
+def test_rows_that_lack_a_feature_are_refused_by_name(tmp_path):
+    lacking = pd.DataFrame(few().x, columns=list(NAMES)).drop(columns=NAMES[0])
+    with pytest.raises(SchemaError, match=f"1 of {len(NAMES)} features are missing, {NAMES[0]} first"):
+        registry.Pyfunc(model(tmp_path/"model")).predict(lacking)

@@ -109,3 +109,15 @@ def test_an_experiment_changes_one_parameter_and_its_metrics_stand_beside_the_la
 def test_plots_are_drawn(clone:Clone):
     said = clone.run("dvc", "plots", "show", "--json")
     for plot in yaml.safe_load((clone.folder/"dvc.yaml").read_text())["plots"]: assert next(iter(plot)) in said
+
+
+def test_papermill_on_a_stage_notebook_says_what_to_type(clone:Clone, tmp_path:Path):
+    with pytest.raises(AssertionError, match="run `predelinquency stage NAME`"):
+        clone.run("papermill", "nbs/pipeline/30_train.ipynb", str(tmp_path/"train.ipynb"))
+
+
+def test_bentoml_build_takes_the_model_along_and_no_customer(clone:Clone, tmp_path:Path):
+    clone.run("env", f"BENTOML_HOME={tmp_path}", "bentoml", "build", "--output", "tag")
+    source = next((tmp_path/"bentos/predelinquency").glob("*/src"))
+    assert (source/"data/model/manifest.json").is_file() and not list(source.rglob("*.parquet"))
+    assert clone.changed == ""
