@@ -235,10 +235,13 @@ Section = TypeVar("Section")
 # %% ../../nbs/00_ground/04_params.ipynb #c024
 def section(
     cls:type[Section],           # one of the dataclasses above
-    values:Mapping[str, Any],    # its keys and values
+    values:Mapping[str, Any]|None, # its keys and values; None is what a stage notebook has that is run by itself
     where:str="params.yaml",     # for the message
 )->Section:
     "A checked, typed section; `ParamsError` names the key that is unknown, missing, of the wrong type or out of range."
+    if values is None:
+        remedy = "run `predelinquency stage NAME`, which fills them in from params.yaml"
+        raise ParamsError(f"there are no values for {cls.__name__.lower()}: a stage notebook is not run by itself", where=where, remedy=remedy)
     kinds = {f.name: f.type for f in dataclasses.fields(cls)} # type: ignore[arg-type]
     name = cls.__name__.lower()
     for key in values:

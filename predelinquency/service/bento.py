@@ -27,9 +27,9 @@ from .wire import parse
 
 # %% ../../nbs/60_service/03_bento.ipynb #c139
 def place()->Path:
-    "Where the model lies: as told, inside the Bento, or where `make run` puts it."
+    "Where the model lies: as told, inside the Bento, or where `make run` puts it, which a Bento built by hand takes along."
     inside = project_folder()/"model"
-    return Path(os.environ[MODEL]) if os.environ.get(MODEL) else inside if inside.is_dir() else Path("data/model")
+    return Path(os.environ[MODEL]) if os.environ.get(MODEL) else inside if inside.is_dir() else project_folder()/"data/model"
 
 # %% ../../nbs/60_service/03_bento.ipynb #c140
 def allowed(
@@ -178,7 +178,8 @@ def context(
     for path in files: _copy(path, folder/"model"/path.relative_to(model))
     _copy(metrics, folder/"model/metrics.json")
     _copy(project/"bentofile.yaml", folder/"bentofile.yaml")
-    (folder/"requirements.txt").write_text("\n".join(requirements(project/"requirements.lock", [*PACKAGES, *_LEARNERS[learner]])) + "\n")
+    needed = requirements(project/"requirements.lock", [*PACKAGES, *_LEARNERS[learner]])
+    (folder/"requirements.lock").write_text("\n".join(needed) + "\n")
     return f"{manifest['version']}-{_digest(folder)}"
 
 # %% ../../nbs/60_service/03_bento.ipynb #c154
@@ -211,7 +212,7 @@ def package(
         about = draft/"bento.yaml"
         about.write_text(re.sub(r"(?m)^creation_time: .*$", "creation_time: '1970-01-01T00:00:00+00:00'", about.read_text()))
         files = [p for p in draft.rglob("*") if p.is_file()]
-        return dict(tag=f"predelinquency:{version}", files=len(files), bytes=sum(p.stat().st_size for p in files), packages=len((laid/"requirements.txt").read_text().splitlines()))
+        return dict(tag=f"predelinquency:{version}", files=len(files), bytes=sum(p.stat().st_size for p in files), packages=len((laid/"requirements.lock").read_text().splitlines()))
 
 # %% ../../nbs/60_service/03_bento.ipynb #c160
 def command(
