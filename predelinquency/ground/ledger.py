@@ -408,6 +408,13 @@ def _reaching(ask:sa.Select[Any])->sa.Select[Any]:
     overtaken = sa.exists().where(later.c.customer_id == now.c.customer_id, later.c.contact_id == now.c.contact_id, step(later) > step(now))
     return ask.where(now.c.state.in_(("queued", "sent")), ~overtaken)
 
+# %% ../../nbs/00_ground/07_ledger.ipynb #runner31
+def _other_version(where:str, found:str)->StoreError:
+    "A ledger that an older version made, or a newer one."
+    newer = "it was made by a newer version of this program: install that one, or name another ledger"
+    return StoreError(f"this ledger stands at revision {found}, this version needs {REVISION}", where=where,
+                      remedy="back it up, then `predelinquency ledger migrate`" if found < REVISION else newer)
+
 # %% ../../nbs/00_ground/07_ledger.ipynb #c069
 def _kind(record:type)->Kind:
     if record not in KINDS: raise StoreError(f"the ledger keeps no {getattr(record, '__name__', record)!s}", remedy=f"it keeps {', '.join(r.__name__ for r in KINDS)}")
@@ -429,27 +436,21 @@ class Ledger:
         engine = _engine(url)
         found = revision(engine)
         if found is None or (upgrade and found != REVISION): migrate(engine)
-        elif found != REVISION:
-            remedy = ("back it up, then `predelinquency ledger migrate`" if found < REVISION else
-                      "it was made by a newer version of this program: install that one, or name another ledger")
-            raise StoreError(f"this ledger stands at revision {found}, this version needs {REVISION}",
-                             where=engine.url.render_as_string(hide_password=True), remedy=remedy)
+        elif found != REVISION: raise _other_version(engine.url.render_as_string(hide_password=True), found)
         return cls(engine)
 
     def close(self)->None:
         "Let go of the database."
         self.engine.dispose()
 
-    def append(self,
-        records:Iterable[Any], # scores, decisions, contacts, replies, outcomes, in any mix
-        at:datetime|str,       # the moment of recording, with its time zone
-    )->int:                    # how many were new
+    def append(self, records:Iterable[Any], at:datetime|str)->int: # as in `added`; how many were new
         "Add records in one transaction; a record that is there already is passed over, one that contradicts refuses all."
         return sum(self.added(records, at).values())
 
     def added(self,
-        records:Iterable[Any], at:datetime|str, # as in `append`
-    )->dict[type, int]:                         # kind of record → how many were new
+        records:Iterable[Any], # scores, decisions, contacts, replies, outcomes, in any mix
+        at:datetime|str,       # the moment of recording, with its time zone
+    )->dict[type, int]:        # kind of record → how many were new
         "Append, counted kind by kind."
         try: recorded_at = _moment(at)
         except ValueError as e: raise StoreError(f"the moment of recording {e}: {at!r}") from None
@@ -457,8 +458,7 @@ class Ledger:
         for r in records: given.setdefault(_kind(type(r)).record, []).append(r)
         batches = [(kind, _rows(kind, given[record], recorded_at)) for record, kind in KINDS.items() if record in given]
         if not batches: return {}
-        with _writing(self.engine) as connection:
-            return {kind.record: _append(connection, kind, rows) for kind, rows in batches}
+        with _writing(self.engine) as book: return {kind.record: _append(book, kind, rows) for kind, rows in batches}
 
     def of(self,
         record:type[Record],                # which kind

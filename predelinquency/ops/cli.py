@@ -10,7 +10,7 @@ __all__ = ['app', 'source_app', 'ledger_app', 'TRACEBACK', 'KEYS', 'Root', 'Json
            'ledger_state', 'final', 'challenge', 'rollback', 'proof', 'serve', 'curl', 'dashboard', 'doctor']
 
 # %% ../../nbs/80_ops/04_cli.ipynb #i04cli
-import contextlib, errno, functools, io, json, math, os, shutil, signal, socket, sys, threading, time
+import contextlib, errno, functools, io, json, math, os, signal, socket, sys, threading, time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
@@ -750,15 +750,6 @@ def rollback(as_json:Json=False)->None:
 # %% ../../nbs/80_ops/04_cli.ipynb #runner19
 AT_LENGTH = ("prove.rows=14000", "prove.replays=4000", "prove.visible_customers=50000", "prove.world_customers=2500")
 
-def _borrowed(root:Path, aside:Path)->None:
-    "A folder of results of its own that reads what another one holds."
-    reports = [f"reports/{name}.json" for name in ("simulate", "featurize", "train")]
-    _have(str(root), *(folders := ["raw", "truth", "features", "model"]), *reports)
-    shutil.rmtree(aside, ignore_errors=True)
-    (aside/"reports").mkdir(parents=True)
-    for name in folders: (aside/name).symlink_to((root/name).resolve())
-    for name in reports: shutil.copy(root/name, aside/name)
-
 # %% ../../nbs/80_ops/04_cli.ipynb #runner20
 @app.command(epilog=_tail("proof", "proof", "proof --root data/runs/try --set prove.rows=20000"))
 @exit_on_refusal
@@ -767,7 +758,8 @@ def proof(root:Root=disk.DEFAULT_ROOT, settings:Settings=None, as_json:Json=Fals
     from predelinquency.truth import worlds
     ops_stages.graph() # only in the project's folder
     aside = Path(disk.DEFAULT_ROOT)/"runs/proof"
-    _borrowed(Path(root), aside)
+    _have(root, *worlds.BORROWED)
+    worlds.borrow(root, aside)
     done = _ran(["prove"], str(aside), [*AT_LENGTH, *(settings or [])])
     kept = str(worlds.keep(aside, root))
     if as_json: return _answer(dict(kept=kept, stages=_runs(done)))

@@ -139,7 +139,7 @@ def test_another_model_or_another_feature_row_is_another_score(ledger:Ledger)->N
 # --- for ever
 
 def test_a_ledger_has_no_way_to_change_a_row()->None:
-    assert {name for name in dir(Ledger) if not name.startswith("_")} == {"open", "close", "append", "of", "scores_of", "latest", "contacts_since", "frame"}
+    assert {name for name in dir(Ledger) if not name.startswith("_")} == {"open", "close", "append", "added", "of", "scores_of", "latest", "contacts_since", "frame"}
 
 
 CHANGES = ["UPDATE {t} SET recorded_at = recorded_at", "UPDATE {t} SET customer_id = 1", "DELETE FROM {t}", "DELETE FROM {t} WHERE customer_id = 7"]
