@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from predelinquency.ops import stages
 
 from predelinquency.ground import params
+from predelinquency.ops import stages
 
 PROJECT = Path(__file__).parent.parent
 CUSTOMERS = 300

@@ -10,7 +10,8 @@ __all__ = ['INK', 'MUTED', 'GRID', 'PAPER', 'BLUE', 'VERMILLION', 'GREEN', 'ORAN
            'dependence', 'heat', 'lines', 'bars', 'histogram', 'bands', 'bare', 'cash_timeline', 'score_history']
 
 # %% ../../nbs/00_ground/08_figures.ipynb #i08figures
-import hashlib, json
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ from .core import without
 with without("rfc3987_syntax"): # a grammar of web addresses that a figure does not need
     import plotly.graph_objects as go
     import plotly.io as pio
-    from plotly.io import renderers # not at hand before it is asked for
+    from plotly.io import renderers  # not at hand before it is asked for
     from plotly.io._base_renderers import MimetypeRenderer
     from plotly.offline import get_plotlyjs
     from plotly.subplots import make_subplots

@@ -7,7 +7,12 @@ __all__ = ['Record', 'KINDS', 'METADATA', 'TABLES', 'REVISION', 'VERSION_TABLE',
            'feature_hash', 'Kind', 'Moment', 'Day', 'revision', 'migrate', 'differences', 'Ledger', 'contact']
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #i07ledger
-import hashlib, json, math, operator, sqlite3, time
+import hashlib
+import json
+import math
+import operator
+import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields

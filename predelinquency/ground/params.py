@@ -7,7 +7,9 @@ __all__ = ['RANGES', 'CHOICES', 'Section', 'Base', 'Simulate', 'Ingest', 'Featur
            'Decide', 'Pack', 'Params', 'Strict', 'section', 'parse', 'load', 'read_raw', 'override']
 
 # %% ../../nbs/00_ground/04_params.ipynb #i04params
-import dataclasses, math, re
+import dataclasses
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date

@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..ground import disk, params
-from ..ground.core import PredelinquencyError, SchemaError, StoreError, telling
+from ..ground import params
+from ..ground.core import DEFAULT_ROOT, PredelinquencyError, SchemaError, StoreError, telling
 from . import stages as ops_stages, warmup
 from .doctor import LEDGER, PORTS, _foreign, check_ledger, findings, free
 
@@ -213,7 +213,7 @@ def run(
     if bool(source) != bool(data): raise typer.BadParameter("--source MAPPING and --data DIR belong together")
     if source and data: _readable(source, data)
     named = f"runs/{Path(source).stem}" if source else f"runs/customers-{customers}" if customers else ""
-    where = root or str(Path(disk.DEFAULT_ROOT)/named)
+    where = root or str(Path(DEFAULT_ROOT)/named)
     given = [f"ingest.mapping={source}", f"ingest.data={data}"] if source else [f"simulate.customers={customers}"] if customers else []
     done = _ran(ops_stages.way(ops_stages.graph(), ingest=bool(source)), where, [*given, *(settings or [])])
     if as_json: return _answer(dict(root=where, stages=_runs(done), headline=dict(headline(_metrics(where)))))
@@ -224,7 +224,7 @@ def run(
 @exit_on_refusal
 def stage(
     names:Annotated[list[str], typer.Argument(help="One or more stages of pipeline.yaml, in the order to run them, such as: simulate (or ingest) featurize train evaluate explain decide.", metavar="NAME...")],
-    root:Annotated[str, typer.Option(help="Where results are read and written.")]=disk.DEFAULT_ROOT,
+    root:Annotated[str, typer.Option(help="Where results are read and written.")]=DEFAULT_ROOT,
     settings:Settings=None, as_json:Json=False,
 )->None:
     "Run stages in the order given. A stage is complete or absent: interrupting it leaves what was there before."
@@ -419,7 +419,7 @@ MAKE = "`make run` makes them, `make try` a small set in a minute or two (then a
 @app.command(epilog=_tail("report", "report --root data/runs/try"))
 @exit_on_refusal
 def report(
-    root:Root=disk.DEFAULT_ROOT, as_json:Json=False,
+    root:Root=DEFAULT_ROOT, as_json:Json=False,
 )->None:
     "What a folder of results holds, its headline figures, and where to look."
     if not (made := _made(root)): raise PredelinquencyError("holds no results", where=root, remedy=MAKE)
@@ -549,7 +549,7 @@ def _score_file(file:Path, root:str, as_json:bool)->None:
 @exit_on_refusal
 def score(
     customer:Annotated[int | None, typer.Argument(help="The customer's id.", min=0)]=None,
-    root:Root=disk.DEFAULT_ROOT, as_of:AsOf=None,
+    root:Root=DEFAULT_ROOT, as_of:AsOf=None,
     file:Annotated[Path | None, typer.Option(help="A request as the service takes it, instead of a customer of the folder.")]=None,
     as_json:Json=False,
 )->None:
@@ -563,7 +563,7 @@ def score(
 # %% ../../nbs/80_ops/04_cli.ipynb #c063
 @app.command(epilog=_tail("explain", "explain 17", "explain 17 --as-of 2025-03-03", "explain 17 --json"))
 @exit_on_refusal
-def explain(customer:Customer, root:Root=disk.DEFAULT_ROOT, as_of:AsOf=None, as_json:Json=False)->None:
+def explain(customer:Customer, root:Root=DEFAULT_ROOT, as_of:AsOf=None, as_json:Json=False)->None:
     "The whole story of a score: what holds for everybody, then every push up or down. Together they are the score."
     asked = ask(root, customer, as_of)
     if as_json:
@@ -657,7 +657,7 @@ def _record(root:str, url:str, as_json:bool)->None:
 @exit_on_refusal
 def decide(
     customer:Annotated[int | None, typer.Argument(help="The customer's id; without it, the plan of the day.", min=0)]=None,
-    root:Root=disk.DEFAULT_ROOT,
+    root:Root=DEFAULT_ROOT,
     record:Annotated[bool, typer.Option("--record", help="Append the latest snapshot's scores and decisions to the ledger; what is there already is passed over.")]=False,
     ledger:LedgerUrl=None, as_json:Json=False,
 )->None:
@@ -673,7 +673,7 @@ def decide(
 # %% ../../nbs/80_ops/04_cli.ipynb #runner13
 @ledger_app.command("migrate", epilog=_tail("migrate", "ledger migrate", "ledger migrate --ledger sqlite:///data/ledger.db"))
 @exit_on_refusal
-def ledger_migrate(root:Root=disk.DEFAULT_ROOT, ledger:LedgerUrl=None, as_json:Json=False)->None:
+def ledger_migrate(root:Root=DEFAULT_ROOT, ledger:LedgerUrl=None, as_json:Json=False)->None:
     "Bring a ledger that an older version made up to this one; a new one is made. Back it up first."
     from predelinquency.ground import ledger as ground_ledger
     with ground_ledger.Ledger.open(ledger_of(root, ledger), upgrade=True) as book:
@@ -684,7 +684,7 @@ def ledger_migrate(root:Root=disk.DEFAULT_ROOT, ledger:LedgerUrl=None, as_json:J
 # %% ../../nbs/80_ops/04_cli.ipynb #runner14
 @ledger_app.command("state", epilog=_tail("state", "ledger state", "ledger state --ledger sqlite:///data/ledger.db"))
 @exit_on_refusal
-def ledger_state(root:Root=disk.DEFAULT_ROOT, ledger:LedgerUrl=None, as_json:Json=False)->None:
+def ledger_state(root:Root=DEFAULT_ROOT, ledger:LedgerUrl=None, as_json:Json=False)->None:
     "Does the ledger answer, and which version made it? Ends with 1 when something must be mended."
     found = check_ledger(ledger_of(root, ledger))
     if as_json: _answer(asdict(found))
@@ -697,7 +697,7 @@ def ledger_state(root:Root=disk.DEFAULT_ROOT, ledger:LedgerUrl=None, as_json:Jso
 def final(
     by:Annotated[str, typer.Option(help="Who opens it.")]="", reason:Annotated[str, typer.Option(help="Why, in a line.")]="",
     log:Annotated[bool, typer.Option("--log", help="Only show what was opened so far.")]=False,
-    root:Root=disk.DEFAULT_ROOT, settings:Settings=None, as_json:Json=False,
+    root:Root=DEFAULT_ROOT, settings:Settings=None, as_json:Json=False,
 )->None:
     "Judge the model on customers that nothing has touched: once for a version, never as part of a run; each opening is a line in reports/final.jsonl, for git. A folder other than data opens others: a rehearsal."
     from predelinquency.judge import openings
@@ -722,7 +722,7 @@ def _opening(line:Mapping[str, Any])->str:
 @exit_on_refusal
 def challenge(
     old:Annotated[Path, typer.Argument(help="The folder of the model in use, one that holds manifest.json.")],
-    root:Root=disk.DEFAULT_ROOT, settings:Settings=None, as_json:Json=False,
+    root:Root=DEFAULT_ROOT, settings:Settings=None, as_json:Json=False,
 )->None:
     "Should the model of a folder of results replace the one in use? By the rule of params.yaml; nothing is changed."
     from predelinquency.judge import promotion
@@ -753,11 +753,11 @@ AT_LENGTH = ("prove.rows=14000", "prove.replays=4000", "prove.visible_customers=
 # %% ../../nbs/80_ops/04_cli.ipynb #runner20
 @app.command(epilog=_tail("proof", "proof", "proof --root data/runs/try --set prove.rows=20000"))
 @exit_on_refusal
-def proof(root:Root=disk.DEFAULT_ROOT, settings:Settings=None, as_json:Json=False)->None:
+def proof(root:Root=DEFAULT_ROOT, settings:Settings=None, as_json:Json=False)->None:
     "What was achievable, at full length (20 CPU minutes); the next evaluation of these results takes its figures over."
     from predelinquency.truth import worlds
     ops_stages.graph() # only in the project's folder
-    aside = Path(disk.DEFAULT_ROOT)/"runs/proof"
+    aside = Path(DEFAULT_ROOT)/"runs/proof"
     _have(root, *worlds.BORROWED)
     worlds.borrow(root, aside)
     done = _ran(["prove"], str(aside), [*AT_LENGTH, *(settings or [])])
@@ -789,7 +789,7 @@ Port = Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on
 @app.command(epilog=_tail("serve", "serve", "serve --root data/runs/try --port 3001", "serve --workers 2 --ledger sqlite:///data/ledger.db"))
 @exit_on_refusal
 def serve(
-    root:Root=disk.DEFAULT_ROOT, host:Host="127.0.0.1", port:Port=PORTS["serve"],
+    root:Root=DEFAULT_ROOT, host:Host="127.0.0.1", port:Port=PORTS["serve"],
     workers:Annotated[int, typer.Option(min=1, help="Processes that answer.")]=1, ledger:LedgerUrl=None,
 )->None:
     "Serve scores over HTTP. Without the key PREDELINQUENCY_API_KEY only this machine is served."
@@ -816,7 +816,7 @@ def curl(
 # %% ../../nbs/80_ops/04_cli.ipynb #c089
 @app.command(epilog=_tail("dashboard", "dashboard", "dashboard --root data/runs/try --port 8867"))
 @exit_on_refusal
-def dashboard(root:Root=disk.DEFAULT_ROOT, host:Host="127.0.0.1", port:Port=PORTS["dashboard"])->None:
+def dashboard(root:Root=DEFAULT_ROOT, host:Host="127.0.0.1", port:Port=PORTS["dashboard"])->None:
     "Show the page for stakeholders in a browser: the risk of the book, and one customer opened from it. Other machines than this one need the token in the address."
     _have(root, "reports/scores.parquet", "reports/plan.parquet")
     _say_foreign(root, "reports/scores.parquet", "reports/reasons.parquet", "reports/plan.parquet")

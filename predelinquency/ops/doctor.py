@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..ground import disk
-from ..ground.core import PredelinquencyError, StoreError
+from ..ground.core import DEFAULT_ROOT, PredelinquencyError, StoreError
 from . import stages as ops_stages
 
 # %% ../../nbs/80_ops/03_doctor.ipynb #ident01
@@ -177,5 +176,5 @@ def findings(
     yield check_export(project)
     yield check_browser()
     for command in PORTS: yield check_port(command)
-    yield check_results(project/disk.DEFAULT_ROOT)
+    yield check_results(project/DEFAULT_ROOT)
     yield check_ledger(os.environ.get(LEDGER))

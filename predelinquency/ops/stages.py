@@ -18,8 +18,7 @@ from typing import Any
 import yaml
 
 from ..ground import core, params
-from ..ground.core import ParamsError, PredelinquencyError, StoreError
-from ..ground.disk import DEFAULT_ROOT, holding
+from ..ground.core import DEFAULT_ROOT, ParamsError, PredelinquencyError, StoreError, holding
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c005
 GRAPH = "pipeline.yaml"                       # the graph's file, in the project's folder

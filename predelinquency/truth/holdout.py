@@ -18,7 +18,7 @@ import pandas as pd
 
 from ..features import catalogue
 from ..ground import disk, params
-from ..ground.core import LeakageError, ParamsError, StoreError, package_hash
+from ..ground.core import DEFAULT_ROOT, LeakageError, ParamsError, StoreError, holding, package_hash
 from ..ground.disk import Part, ranges
 from ..ground.params import Base, Evaluate
 from ..judge import alerts, intervals, openings, report, report as ev, statistics
@@ -167,9 +167,9 @@ def opened(
 )->dict[str, Any]:            # the line of the log
     "Open the hold-out for the model that lies there."
     by, reason = asked_by(by, reason)
-    with disk.holding(root):
+    with holding(root):
         of = ready(root)
-        rehearsal = of.root.resolve() != Path(disk.DEFAULT_ROOT).resolve()
+        rehearsal = of.root.resolve() != Path(DEFAULT_ROOT).resolve()
         who = parts(of.world.simulate.customers, settings.final, of.base.customers_per_part, rehearsal)
         figures, counts = judged(of, who, settings.bootstrap)
         manifest = champion.load(of.root/"model").manifest

@@ -112,7 +112,9 @@ def command(
 )->str:
     "What makes the proof again."
     root = Path(folder).parent
-    return "make proof" if root.name == "data" else f"make proof ROOT={os.path.relpath(root)}"
+    place = os.path.relpath(root)
+    if place.startswith(".."): place = f"…/{root.name}" # what is kept names no place outside the project
+    return "make proof" if root.name == "data" else f"make proof ROOT={place}"
 
 # %% ../../nbs/50_truth/04_kept.ipynb #c021
 def taken(

@@ -11,11 +11,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from predelinquency.ground.core import ParamsError, SchemaError, file_hash
-from predelinquency.model import champion
 
 from predelinquency.app import server, state, views
 from predelinquency.ground import disk, schema, words
+from predelinquency.ground.core import ParamsError, SchemaError, file_hash
+from predelinquency.model import champion
 
 
 def predicted(root:Path, rows:pd.DataFrame)->None:

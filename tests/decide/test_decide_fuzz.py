@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import decide_cases
 import pytest
 import yaml
+
 from predelinquency.decide import engine, policy
 from predelinquency.decide.policy import Case, Question
 from predelinquency.ground.records import Decision, Score

@@ -6,13 +6,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from predelinquency.decide import engine, policy
-from predelinquency.ops import stages
-from predelinquency.reasons import tables
 from test_decide_fuzz import is_control
 
+from predelinquency.decide import engine, policy
 from predelinquency.ground import disk, schema
 from predelinquency.ground import ledger as ground_ledger
+from predelinquency.ops import stages
+from predelinquency.reasons import tables
 
 pytestmark = pytest.mark.slow
 ACTIONS = {a["id"]: a for a in yaml.safe_load((policy.shipped()/"actions.yaml").read_text())}

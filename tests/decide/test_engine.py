@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from decide_cases import AT, LIFE, anybody, everything_in_order
-from predelinquency.decide import engine, messages, policy
-from predelinquency.ground.core import PolicyError
 
+from predelinquency.decide import engine, messages, policy
 from predelinquency.ground import records, schema
+from predelinquency.ground.core import PolicyError
 
 BOOK = engine.load()
 RULES = BOOK.policy

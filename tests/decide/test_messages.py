@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from predelinquency.decide import messages, policy
 from predelinquency.decide.policy import Due
 from predelinquency.ground.core import PolicyError

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from decide_cases import AT, LIFE, everything_in_order
+
 from predelinquency.decide import policy
 from predelinquency.decide.policy import Consent, PastContact
 from predelinquency.ground.core import PolicyError

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import rescan
+
 from predelinquency.features import calculations, catalogue, measures, offline, online
 from predelinquency.features import events as features_events
 from predelinquency.features.catalogue import CATALOGUE
-from predelinquency.ground.core import LeakageError, SchemaError, StoreError
-
 from predelinquency.ground import disk
+from predelinquency.ground.core import LeakageError, SchemaError, StoreError
 
 NAMES = catalogue.names()
 MEANS = {"pay_delay_3", "days_late_mean", "days_late_3", "days_late_drift", "sign_days_late_90d", "window_days_late", "next_due_days_late", "mean_ever", "monthly_inflow", "pay_step"}

@@ -4,6 +4,7 @@ import re
 import numpy as np
 import pytest
 import yaml
+
 from predelinquency.features.catalogue import BY_NAME, CATALOGUE
 from predelinquency.features.phrases import phrase, say
 from predelinquency.ground.core import package_folder

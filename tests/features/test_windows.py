@@ -3,6 +3,7 @@ import fuzz
 import numpy as np
 import pandas as pd
 import pytest
+
 from predelinquency.features import calculations, catalogue, offline, phrases
 from predelinquency.features.calculations import LONGEST_DAYS, Daily
 from predelinquency.features.catalogue import Feature

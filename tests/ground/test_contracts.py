@@ -1,9 +1,9 @@
 """A violation of a table's contract names table, column, row, value, expectation and remedy."""
 import pandas as pd
 import pytest
-from predelinquency.ground.core import SchemaError
 
 from predelinquency.ground import schema
+from predelinquency.ground.core import SchemaError
 
 DAY = pd.Timestamp("2025-03-03")
 GOOD = {

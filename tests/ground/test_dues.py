@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from predelinquency.decide import engine
+from predelinquency.ground import disk, dues, params, schema
 from predelinquency.ground.core import DAY_MS
 from predelinquency.model import labels
-
-from predelinquency.ground import disk, dues, params, schema
 
 AS_OF, GRACE, DAY = pd.Timestamp("2025-06-01"), 5, 20_240 # 20,240 days after 1970-01-01 is 1 June 2025
 

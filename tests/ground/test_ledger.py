@@ -10,10 +10,11 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from records import AT, REASONS, call, control, decision, message, one_of_each, outcome, reply, score
+
 from predelinquency.ground.core import StoreError
 from predelinquency.ground.ledger import KINDS, METADATA, Ledger, _rows, contact, feature_hash, plain, restore
 from predelinquency.ground.records import CONTACT_STATES, Contact, Decision, Outcome, Reply, Score
-from records import AT, REASONS, call, control, decision, message, one_of_each, outcome, reply, score
 
 LATER = "2026-03-09T10:00:00+00:00"
 

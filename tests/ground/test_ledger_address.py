@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from records import AT, score
+
 from predelinquency.ground.core import StoreError
 from predelinquency.ground.ledger import Ledger, _said
 from predelinquency.ground.records import Score
-from records import AT, score
 
 
 def test_a_missing_driver_is_one_line_that_names_what_to_install(monkeypatch:pytest.MonkeyPatch)->None:

@@ -8,12 +8,12 @@ import pytest
 import sqlalchemy as sa
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from predelinquency.ground.core import StoreError
-from predelinquency.ground.ledger import METADATA, REVISION, Ledger, differences, migrate, revision
 from records import AT, one_of_each
 
 from predelinquency.ground import ledger as ground_ledger
 from predelinquency.ground import records
+from predelinquency.ground.core import StoreError
+from predelinquency.ground.ledger import METADATA, REVISION, Ledger, differences, migrate, revision
 
 
 def described(engine:sa.Engine)->dict:

@@ -8,12 +8,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from predelinquency.ground.core import StoreError
-from predelinquency.ground.ledger import Ledger, _writing
-from predelinquency.ground.records import Score
 from records import AT, score
 
 from predelinquency.ground import ledger as ground_ledger
+from predelinquency.ground.core import StoreError
+from predelinquency.ground.ledger import Ledger, _writing
+from predelinquency.ground.records import Score
 
 FOLDER = Path(__file__).parent.parent/"kit" # of `records`
 OPENING = """

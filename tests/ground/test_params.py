@@ -4,11 +4,11 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
-from predelinquency.ground.core import ParamsError
-from predelinquency.model import learners, rows
-from predelinquency.ops import stages
 
 from predelinquency.ground import params
+from predelinquency.ground.core import ParamsError
+from predelinquency.model import learners, rows
+from predelinquency.ops import cli, stages
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,6 +58,7 @@ def test_every_number_has_a_range_or_is_free_on_purpose()->None:
 
 def test_the_shortened_and_the_full_length_settings_of_the_makefile_are_in_range()->None:
     lines = re.findall(r"^(?:TRIAL|PROOF)\s*\??= (.*)$", (ROOT/"Makefile").read_text(), re.M)
+    lines.append(" ".join(cli.AT_LENGTH))
     assert len(lines) == 2
     for line in lines:
         changes = stages.overrides(line.split())

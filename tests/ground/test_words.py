@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from predelinquency.decide import engine, messages
 from predelinquency.decide.policy import Due
 from predelinquency.features import phrases
-from predelinquency.ground.core import CURRENCY_DIGITS
-
 from predelinquency.ground import words
+from predelinquency.ground.core import CURRENCY_DIGITS
 
 BOOK = engine.load()
 FEWEST, MOST = 1, 10**12 # amounts that the service takes

@@ -2,14 +2,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+from signal_rows import labels, settings
+from sklearn.metrics import roc_auc_score
+from tables import base
+
 from predelinquency.features import catalogue
 from predelinquency.judge import baselines
 from predelinquency.model import champion as model_champion
 from predelinquency.model import learners, train
 from predelinquency.model.rows import Rows
-from signal_rows import labels, settings
-from sklearn.metrics import roc_auc_score
-from tables import base
 
 NAMES = catalogue.names()
 

@@ -2,12 +2,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+
+from predelinquency.ground import params, schema
 from predelinquency.ground.core import ParamsError, SchemaError, project_folder
 from predelinquency.judge import baselines, rival
 from predelinquency.model import labels, learners
 from predelinquency.model.rows import Rows
-
-from predelinquency.ground import params, schema
 
 P = params.Train(**{name: 0 for name in params.Train.__dataclass_fields__})
 BASE = params.load(project_folder()/"params.yaml").base

@@ -8,11 +8,11 @@ from dataclasses import asdict
 
 import pytest
 import yaml
+
+from predelinquency.ground import params
 from predelinquency.ground.core import ParamsError, StoreError, project_folder
 from predelinquency.judge import lineage as judge_lineage
 from predelinquency.judge import pack, pictures, teller
-
-from predelinquency.ground import params
 
 PROJECT = project_folder()
 TEMPLATES = sorted(teller.WORDS.glob("*.md"))

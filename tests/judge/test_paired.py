@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
+
 from predelinquency.ground.core import SchemaError, StoreError
 from predelinquency.judge import intervals, paired, statistics
 from predelinquency.ops import cli
-from typer.testing import CliRunner
 
 CUSTOMERS, WEEKS = 900, 8
 
@@ -122,7 +123,7 @@ def test_two_folders_are_compared_for_programs_and_for_people(two, project):
 def test_a_folder_without_a_model_is_refused(two, project, tmp_path):
     with pytest.raises(StoreError, match="no predictions"): paired.predictions(tmp_path)
     done = typed(project, "compare", two/"old", tmp_path, "--json")
-    assert (done.exit_code, done.stdout) == (1, "") and "there are no predictions here" in done.stderr
+    assert done.exit_code == 1 and set(json.loads(done.stdout)) == {"error"} and "there are no predictions here" in done.stderr
 
 
 @pytest.mark.parametrize("frame, said", [(POOR, "better"), (POOR[POOR.customer_id < 100], "not compared"), (None, "the first model here")])

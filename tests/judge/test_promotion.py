@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from signal_rows import NAMES, SIGNS, TRAIN, book, write
+from tables import base
+
 from predelinquency.ground.core import ParamsError
 from predelinquency.judge import baselines, promotion
 from predelinquency.model import calibrate, champion, learners, registry, train
 from predelinquency.model import rows as model_rows
 from predelinquency.model.rows import Rows
-from signal_rows import NAMES, SIGNS, TRAIN, book, write
-from tables import base
 
 RULE = replace(TRAIN, promote_min_gain_auc=.002, promote_max_ece=.05, promote_max_loss_to_logistic=.003)
 FINE = dict(auc=.9, ece=.001, gain=.02, gain_low=.01, gain_high=.03, behind_logistic=-.01)

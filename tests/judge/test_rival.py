@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
+
+from predelinquency.ground import disk, params, schema
 from predelinquency.ground.core import LeakageError, SchemaError
 from predelinquency.judge import rival
 from predelinquency.model import labels
 from predelinquency.sources import ingest
-from sklearn.metrics import roc_auc_score
-
-from predelinquency.ground import disk, params, schema
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent/"shared"/"data"

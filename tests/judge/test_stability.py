@@ -4,15 +4,15 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import metrics as peer
+
 from predelinquency.features import catalogue
+from predelinquency.ground import params
 from predelinquency.ground.core import project_folder
 from predelinquency.judge import alerts as st
 from predelinquency.judge import drift, intervals, metrics, needs, statistics
 from predelinquency.judge import groups as judge_groups
 from predelinquency.model.rows import Rows
-from sklearn import metrics as peer
-
-from predelinquency.ground import params
 
 PARAMS = params.load(project_folder()/"params.yaml")
 BASE, FEW = replace(PARAMS.base, seed=11), replace(PARAMS.evaluate, bootstrap=60)

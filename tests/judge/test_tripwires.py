@@ -6,15 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
+
 from predelinquency.features import catalogue
+from predelinquency.ground import disk, params
 from predelinquency.ground.core import LeakageError, project_folder
 from predelinquency.judge import tripwires as tw
 from predelinquency.model import rows as model_rows
 from predelinquency.model.rows import Rows
 from predelinquency.ops import stages
-from scipy import stats
-
-from predelinquency.ground import disk, params
 
 PROJECT = project_folder()
 PARAMS = params.load(PROJECT/"params.yaml")

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pandas as pd
+
 from predelinquency.decide.policy import Case, Consent, Due, PastContact
 from predelinquency.ground.records import Score
 from predelinquency.ground.schema import CHANNELS, PURPOSES

@@ -1,6 +1,7 @@
 "Random canonical tables that keep every contract and little else: late, reversed and failed rows, ties, silent customers, gaps."
 import numpy as np
 import pandas as pd
+
 from predelinquency.ground.schema import ACCOUNT_KINDS, ACCOUNTS, CATEGORIES, OBLIGATION_KINDS, OBLIGATIONS, PAYMENTS, STATUSES, TRANSACTIONS, validate
 
 DAY = 86_400_000

@@ -8,6 +8,7 @@ from functools import lru_cache
 from statistics import median_high
 
 import numpy as np
+
 from predelinquency.features.calculations import NEVER_DAYS, SOURCES, Op
 from predelinquency.features.catalogue import CATALOGUE
 from predelinquency.features.measures import MEASURES, VARIETY

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from predelinquency.service import bento, http, scoring
 
 from predelinquency.ground import disk
+from predelinquency.service import bento, http, scoring
 
 KEY = "a-key-for-tests-0123456789"
 HEADERS = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}

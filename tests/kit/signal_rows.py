@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from predelinquency.model import labels as lb
-from predelinquency.model.rows import Rows
 from tables import base
 
 from predelinquency.ground import disk, params, schema
+from predelinquency.model import labels as lb
+from predelinquency.model.rows import Rows
 
 NAMES = ("drain", "cushion", "noise", "rarely_known")
 SIGNS = {"drain": 1, "cushion": -1}

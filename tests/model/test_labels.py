@@ -2,10 +2,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from tables import asked, base, dues, payments, people, times
+
 from predelinquency.ground.core import SchemaError
 from predelinquency.ground.dues import outcomes
 from predelinquency.model import labels as lb
-from tables import asked, base, dues, payments, people, times
 
 NOBODY_PAID = payments()
 

@@ -3,10 +3,11 @@ import json
 
 import numpy as np
 import pytest
-from predelinquency.ground.core import ParamsError, SchemaError
-from predelinquency.model import learners
 from signal_rows import NAMES, SIGNS, matrix, settings
 from sklearn.metrics import roc_auc_score
+
+from predelinquency.ground.core import ParamsError, SchemaError
+from predelinquency.model import learners
 
 X, Y = matrix(5000)
 STOP = (X[3000:4000], Y[3000:4000])

@@ -8,10 +8,11 @@ from contextlib import closing
 import numpy as np
 import pandas as pd
 import pytest
-from predelinquency.ground.core import SchemaError, StoreError
-from predelinquency.model import calibrate, champion, learners, registry, train
 from signal_rows import NAMES, SIGNS, TRAIN, few
 from tables import base
+
+from predelinquency.ground.core import SchemaError, StoreError
+from predelinquency.model import calibrate, champion, learners, registry, train
 
 
 @pytest.fixture(autouse=True)

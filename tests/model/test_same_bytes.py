@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from predelinquency.ground.core import exponential, kept
 
 SETTINGS = {"as it is": {}, "another linear algebra": {"OPENBLAS_CORETYPE": "Haswell"}, "older instructions": {"NPY_DISABLE_CPU_FEATURES": "AVX512_ICL,X86_V4"}}
@@ -16,14 +17,14 @@ CALIBRATED = """
 import hashlib, json
 import numpy as np
 from predelinquency.ground.core import exponential
-from predelinquency.model import learners, train
+from predelinquency.model import calibrate, learners
 rng = np.random.default_rng(3)
 margin = rng.normal(-3, 1, 20_000)
 target = (rng.random(20_000) < 1 / (1 + np.exp(-(.5 + .7 * margin)))).astype(float)
-found = [train.calibrate(margin, target, onsets, weight) for onsets in (100, 2_000) for weight in (None, 1 + rng.random(20_000))]
-chances = [train.probability(margin, one) for one in found]
+found = [calibrate.calibrate(margin, target, onsets, weight) for onsets in (100, 2_000) for weight in (None, 1 + rng.random(20_000))]
+chances = [calibrate.probability(margin, one) for one in found]
 bases = [learners.base_margin(f"[{chance}]") for chance in rng.random(500)]
-print(json.dumps([found, bases, [train.threshold(p, .05) for p in chances], [hashlib.sha256(p.tobytes()).hexdigest() for p in chances]]))
+print(json.dumps([found, bases, [calibrate.threshold(p, .05) for p in chances], [hashlib.sha256(p.tobytes()).hexdigest() for p in chances]]))
 """
 SMALL = {"simulate.customers": 300, "base.customers_per_part": 100, "evaluate.bootstrap": 50, "prove.rows": 60, "prove.replays": 100, "prove.pairs": 60, "prove.pair_replays": 100, "prove.seeds": 2,
          "prove.bootstrap": 20}

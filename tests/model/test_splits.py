@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tables import base
+
 from predelinquency.ground.core import LeakageError, ParamsError
 from predelinquency.model import labels as lb
-from tables import base
 
 
 def grid(customers:int, every_days:int=7, **changes)->pd.DataFrame:

@@ -8,6 +8,10 @@ import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from signal_rows import NAMES, SIGNS, TRAIN, book, few, write
+from tables import base
+
+from predelinquency.ground import schema
 from predelinquency.ground.core import LeakageError, SchemaError, StoreError
 from predelinquency.judge import baselines
 from predelinquency.model import calibrate, learners, train
@@ -15,10 +19,6 @@ from predelinquency.model import champion as model_champion
 from predelinquency.model import labels as lb
 from predelinquency.model import rows as model_rows
 from predelinquency.model.rows import Rows
-from signal_rows import NAMES, SIGNS, TRAIN, book, few, write
-from tables import base
-
-from predelinquency.ground import schema
 
 
 @pytest.fixture(scope="module")

@@ -5,15 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from signal_rows import TRAIN, labels
+from tables import base
+
+from predelinquency.ground import schema
 from predelinquency.ground.core import ParamsError, SchemaError
 from predelinquency.model import calibrate, champion, learners, train
 from predelinquency.model import labels as lb
 from predelinquency.model import rows as model_rows
 from predelinquency.model.rows import Rows
-from signal_rows import TRAIN, labels
-from tables import base
-
-from predelinquency.ground import schema
 
 BASE = base()
 FREE = replace(TRAIN, min_child_weight=2., trees=80)

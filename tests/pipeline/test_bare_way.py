@@ -4,6 +4,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+
 from predelinquency.ground.core import PredelinquencyError
 from predelinquency.ops import stages
 

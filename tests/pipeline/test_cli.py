@@ -15,10 +15,12 @@ from typing import Any
 import pandas as pd
 import pytest
 import typer
+from typer.testing import CliRunner
+
 from predelinquency.ground.core import SchemaError, StoreError
 from predelinquency.ops import cli, doctor
+from predelinquency.ops import stages as pipeline_stages
 from predelinquency.reasons import shapley, tables
-from typer.testing import CliRunner
 
 PLAIN = dict(NO_COLOR="1", FORCE_COLOR=None, CLICOLOR_FORCE=None, TTY_COMPATIBLE=None, COLUMNS="160", TERMINAL_WIDTH="160")
 TREE = typer.main.get_command(cli.app)
@@ -79,6 +81,11 @@ def test_every_command_of_the_design_is_there():
     assert {"run", "stage", "source", "score", "explain", "decide", "serve", "dashboard", "doctor", "report"} <= TREE.commands.keys()
 
 
+def no_answer(out:str)->bool:
+    "Nothing, or under --json the refusal as JSON and nothing beside it."
+    return not out or set(json.loads(out)) == {"error"}
+
+
 def test_help_is_cheap():
     heavy = {"pandas", "pyarrow", "sqlalchemy", "xgboost", "lightgbm", "shap", "bentoml", "pydantic", "fastapi", "plotly", "papermill", "voila", "ipywidgets", "mlflow", "duckdb"}
     code = f"import sys\nfrom predelinquency.ops import cli\nprint(*sorted({heavy!r} & set(sys.modules)))"
@@ -127,7 +134,7 @@ def test_the_first_moment_that_is_answered_is_the_day_after_the_records_begin(ty
     begins = max(rows["customers"].joined_on.min(), rows["transactions"].booked_at.min()).date()
     assert result(typed("score", 3, "--root", trained, "--as-of", begins + pd.Timedelta(days=1), "--json"))["eligible"] is None
     refused = typed("score", 3, "--root", trained, "--as-of", begins, "--json")
-    assert (refused.exit_code, refused.stdout) == (1, "") and f"ask for a day after {begins}" in refused.stderr
+    assert refused.exit_code == 1 and no_answer(refused.stdout) and f"ask for a day after {begins}" in refused.stderr
 
 
 def test_the_plan_of_the_day_is_the_stages_own_summary(typed, trained):
@@ -179,7 +186,7 @@ def test_a_request_from_a_file_is_answered_as_the_service_would(typed, trained, 
     (tmp_path/"bad.json").write_text(json.dumps(json.loads(http.EXAMPLE.read_bytes()) | {"windows": -3}))
     for name, said in (("bad.json", "windows"), ("none.json", "cannot be read")):
         done = typed("score", "--file", tmp_path/name, "--root", trained, "--json")
-        assert (done.exit_code, done.stdout) == (1, "") and said in done.stderr and "Traceback" not in done.stderr
+        assert done.exit_code == 1 and no_answer(done.stdout) and said in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("words, said", [
@@ -190,7 +197,7 @@ def test_a_request_from_a_file_is_answered_as_the_service_would(typed, trained, 
 def test_what_cannot_be_answered_is_refused_in_words(typed, trained, words, said):
     for more in ([], ["--json"]):
         done = typed(*words, "--root", trained, *more)
-        assert done.exit_code == 1 and said in done.stderr and done.stdout == "" and "Traceback" not in done.stderr
+        assert done.exit_code == 1 and said in done.stderr and no_answer(done.stdout) and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("words", [["score", "3"], ["explain", "3"], ["decide"], ["decide", "3"], ["report"]], ids=" ".join)
@@ -209,7 +216,7 @@ def test_what_is_typed_wrongly_ends_with_two(typed, words):
 def test_a_report_for_programs_names_every_stage_and_the_headline(typed, trained):
     answer = result(typed("report", "--root", trained, "--json"))
     assert kept("report", answer)
-    assert [s["stage"] for s in answer["stages"]] == [n for n in cli.pipeline.way(cli.pipeline.graph())]
+    assert [s["stage"] for s in answer["stages"]] == [n for n in pipeline_stages.way(pipeline_stages.graph())]
     assert answer["headline"]["headline.auc"] == json.loads((trained/"reports/metrics.json").read_text())["headline"]["auc"]
 
 
@@ -252,8 +259,8 @@ def test_interrupting_the_whole_way_says_so_and_leaves_nothing_half_done(toy, bl
 
 
 def test_a_banks_own_files_go_the_same_way_without_the_stages_that_ask_for_the_truth(project):
-    stages = cli.pipeline.graph(project)
-    whole, given = cli.pipeline.way(stages), cli.pipeline.way(stages, ingest=True)
+    stages = pipeline_stages.graph(project)
+    whole, given = pipeline_stages.way(stages), pipeline_stages.way(stages, ingest=True)
     assert given == ["ingest", *(name for name in whole if name not in ("simulate", "prove"))]
 
 
@@ -288,7 +295,7 @@ def test_an_error_that_nobody_foresaw_is_one_line_with_a_way_to_see_more(typed, 
 def test_a_refusal_is_said_with_its_remedy_and_nothing_else(typed, clumsy):
     clumsy(SchemaError("a broken row", where="accounts, row 3", remedy="mend it"))
     done = typed("report", "--json")
-    assert (done.exit_code, done.stdout) == (1, "") and done.stderr == "✗ accounts, row 3: a broken row\n  to fix: mend it\n"
+    assert done.exit_code == 1 and no_answer(done.stdout) and done.stderr == "✗ accounts, row 3: a broken row\n  to fix: mend it\n"
 
 
 def test_the_doctor_answers_programs_too(typed):

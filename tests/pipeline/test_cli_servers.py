@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from predelinquency.ops import doctor
 
 pytestmark = pytest.mark.slow

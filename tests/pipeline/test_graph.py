@@ -7,14 +7,14 @@ import sys
 
 import pytest
 import yaml
+from project import ROOT, modules, notebook
+
+from predelinquency.ground import core
 from predelinquency.ground.core import ParamsError
 from predelinquency.judge import promotion
 from predelinquency.model import champion
 from predelinquency.ops import graph
 from predelinquency.ops import stages as ops_stages
-from project import ROOT, modules, notebook
-
-from predelinquency.ground import core
 
 TASKS = {t["name"]: t for t in yaml.safe_load((ROOT/"pipeline.yaml").read_text())["tasks"]}
 DVC = yaml.safe_load((ROOT/"dvc.yaml").read_text())

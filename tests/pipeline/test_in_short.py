@@ -4,12 +4,13 @@ import re
 
 import numpy as np
 import pytest
+from project import Notebook, stages
+
 from predelinquency.features import offline
 from predelinquency.judge import promotion
 from predelinquency.sources import ingest
 from predelinquency.truth import oracle
 from predelinquency.world import calibration
-from project import Notebook, stages
 
 pytestmark = pytest.mark.fast
 STAGES = {n.name: n for n in stages()}

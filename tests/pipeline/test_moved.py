@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+
+from predelinquency.app import state
 from predelinquency.features import catalogue
+from predelinquency.ground import disk
 from predelinquency.ground.core import StoreError
 from predelinquency.model import champion, registry
 from predelinquency.ops import stages
 from predelinquency.reasons import tables
 from predelinquency.service import http, scoring, wire
-
-from predelinquency.app import state
-from predelinquency.ground import disk
 
 pytestmark = pytest.mark.slow
 REQUEST = http.EXAMPLE.read_bytes()

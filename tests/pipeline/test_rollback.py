@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from predelinquency.ground.core import StoreError
 from predelinquency.judge import promotion
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+
 from predelinquency.ground.core import ParamsError, SchemaError, StoreError
 from predelinquency.ops import stages
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from predelinquency.judge import promotion
 
 pytestmark = pytest.mark.slow

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from numba import config as numba_config
+
 from predelinquency.ops import warmup
 
 KERNELS = """

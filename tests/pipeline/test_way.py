@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+
 from predelinquency.ops import stages
 
 pytestmark = pytest.mark.slow

@@ -4,15 +4,15 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+
 from predelinquency.features.catalogue import BY_NAME, CATALOGUE
+from predelinquency.ground import core, disk, params, records, schema
 from predelinquency.ground.core import PredelinquencyError, project_folder
 from predelinquency.model import calibrate, learners
 from predelinquency.model import champion as model_champion
 from predelinquency.reasons import bundles, evidence, shapley, tables
 from predelinquency.reasons import scorer as reasons_scorer
 from predelinquency.reasons import trees as reasons_trees
-
-from predelinquency.ground import core, disk, params, records, schema
 
 SETTINGS = replace(params.load(project_folder()/"params.yaml").train, trees=60, min_child_weight=2)
 NAMES = [f.name for f in CATALOGUE if f.group in ("payment", "credit", "income")]

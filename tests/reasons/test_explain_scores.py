@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from predelinquency.features.catalogue import BY_NAME
+from predelinquency.ground import disk, ledger, schema
 from predelinquency.ground.core import SchemaError, StoreError
 from predelinquency.model import champion
 from predelinquency.reasons import bundles, tables
 from predelinquency.reasons import scorer as reasons_scorer
-
-from predelinquency.ground import disk, ledger, schema
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from predelinquency.ground.core import StoreError
 from predelinquency.ops import stages
 

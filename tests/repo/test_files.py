@@ -1,4 +1,5 @@
 """What the other files of the repository promise."""
+import ast
 import re
 import subprocess
 import tomllib
@@ -111,5 +112,6 @@ def test_the_metrics_of_the_last_kept_run_are_in_git(name:str)->None:
 
 
 def test_every_file_called_fast_is_there()->None:
-    import conftest
-    assert [f"{folder}/{name}" for folder, names in conftest.FAST.items() for name in sorted(names) if not (ROOT/"tests"/folder/f"{name}.py").is_file()] == []
+    fast = ast.literal_eval(re.search(r"^FAST = (\{.*?^\})", re.sub(r"#.*", "", (ROOT/"tests/conftest.py").read_text()), re.M | re.S)[1])
+    assert len(fast) >= 6
+    assert [f"{folder}/{name}" for folder, names in fast.items() for name in sorted(names) if not (ROOT/"tests"/folder/f"{name}.py").is_file()] == []

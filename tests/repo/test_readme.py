@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import typer
+from project import ROOT
+
 from predelinquency.ops import cli
 from predelinquency.service import http, scoring, wire
-from project import ROOT
 
 PAGE = (ROOT/"README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.S | re.M)

@@ -2,8 +2,9 @@
 import subprocess
 import sys
 
-from predelinquency.service import bento
 from served import free_port
+
+from predelinquency.service import bento
 
 SLOW = """
 import http.server, sys

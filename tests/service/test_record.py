@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from predelinquency.ground.ledger import Ledger
-from predelinquency.ground.records import Decision, Score
 from records import AT, decision, score
 
 from predelinquency.ground import ledger as ground_ledger
+from predelinquency.ground.ledger import Ledger
+from predelinquency.ground.records import Decision, Score
 from predelinquency.service import scoring
 
 

@@ -13,18 +13,18 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from served import HEADERS, KEY, Bank, example, said
+
 from predelinquency.decide import engine
 from predelinquency.features import catalogue
+from predelinquency.ground import ledger as ground_ledger
+from predelinquency.ground import params, records
 from predelinquency.ground.core import PredelinquencyError, StoreError
 from predelinquency.reasons import tables
 from predelinquency.service import bento, wire
 from predelinquency.service import client as service_client
 from predelinquency.service import http as service_http
 from predelinquency.service import scoring as service_scoring
-from served import HEADERS, KEY, Bank, example, said
-
-from predelinquency.ground import ledger as ground_ledger
-from predelinquency.ground import params, records
 
 CANARY = "Xanthippe-31415926"
 BOOKED = "transactions.booked_at"
@@ -438,7 +438,7 @@ def test_what_was_sent_stands_in_no_answer_and_no_log(here:Here, caplog:pytest.L
 
 def test_what_nobody_foresaw_is_a_plain_500_without_a_traceback(desk:service_http.Desk, monkeypatch:pytest.MonkeyPatch, caplog:pytest.LogCaptureFixture)->None:
     def broken(*_:Any)->Any: raise RuntimeError(CANARY)
-    monkeypatch.setattr(wire, "standing", broken)
+    monkeypatch.setattr(service_scoring, "standing", broken)
     answer = Here(desk).post(example())
     assert answer.status_code == 500 and answer.json()["title"] == "Error" and "Traceback" not in answer.text
     assert CANARY not in answer.text + caplog.text and "RuntimeError test_service.py:" in caplog.text

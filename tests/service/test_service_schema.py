@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 import schemathesis
-from predelinquency.service import http, scoring
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 from served import KEY
+
+from predelinquency.service import http, scoring
 
 pytestmark = pytest.mark.slow
 

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from served import HEADERS, KEY, Bank, example, said, serving, started
+
 from predelinquency.service import bento as service_bento
 from predelinquency.service import http as service_http
 from predelinquency.service import scoring, wire
-from served import HEADERS, KEY, Bank, example, said, serving, started
 
 pytestmark = pytest.mark.slow
 CANARY = "Xanthippe-31415926"
@@ -191,8 +192,8 @@ def test_the_same_inputs_make_the_same_bento_wherever_they_lie(trained:Path, tmp
 
 def test_a_bento_holds_what_it_needs_and_nobody(trained:Path, project:Path)->None:
     files = set(digests(trained/"bento"))
-    needed = {"bento.yaml", "env/docker/Dockerfile", "env/python/requirements.txt", "src/model/manifest.json", "src/model/metrics.json", "src/predelinquency/service.py", "src/predelinquency/example.json",
-              "src/predelinquency/policy/rules.yaml", "src/predelinquency/messages/bank.yaml", "src/predelinquency/features/catalogue.py", "src/predelinquency/model/explain.py"}
+    needed = {"bento.yaml", "env/docker/Dockerfile", "env/python/requirements.txt", "src/model/manifest.json", "src/model/metrics.json", "src/predelinquency/service/bento.py", "src/predelinquency/example.json",
+              "src/predelinquency/policy/rules.yaml", "src/predelinquency/messages/bank.yaml", "src/predelinquency/features/catalogue.py", "src/predelinquency/reasons/scorer.py"}
     assert needed <= files
     assert not {f for f in files if f.endswith((".pkl", ".pickle", ".joblib", ".parquet", ".db")) or "simulate" in f or "dashboard" in f}
     own = {f for f in files if not f.startswith("env/docker/")} # BentoML's templates name places in a container, where a project may lie too

@@ -1,6 +1,7 @@
 """A source that lacks something is told so when it is checked."""
 import pytest
 from bare_bank import bank
+
 from predelinquency.sources import ingest
 
 ACCOUNTS, DUES, OUTCOME = "the source has none; map accounts", "without due dates nobody can miss one", "a model learns from both outcomes"

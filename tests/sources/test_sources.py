@@ -4,11 +4,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import sqlalchemy as sa
-from predelinquency.ground.core import ParamsError
-from predelinquency.sources import ingest
 from small_bank import BOOK, MAPPING, bank
 
 from predelinquency.ground import disk, params, schema
+from predelinquency.ground.core import ParamsError
+from predelinquency.sources import ingest
 
 BASE = params.load(Path(__file__).parents[2]/"params.yaml").base
 TABLES = list(schema.TABLES)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from predelinquency.sources import ingest, mapping
 
 from predelinquency.ground import disk, params, words
+from predelinquency.sources import ingest, mapping
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent/"shared"/"data"

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from small_bank import ACCOUNTS, MAPPING, bank, extract
+
+from predelinquency.ground import disk, params
 from predelinquency.ground.core import ParamsError, SchemaError, to_day
 from predelinquency.model import labels as lb
 from predelinquency.ops import stages
 from predelinquency.sources import ingest
-from small_bank import ACCOUNTS, MAPPING, bank, extract
-
-from predelinquency.ground import disk, params
 
 ROOT = Path(__file__).parents[2]
 BASE = params.load(ROOT/"params.yaml").base # visible from 2024-01-01 to 2025-07-01, scored from 2024-07-01

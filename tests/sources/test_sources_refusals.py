@@ -9,13 +9,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import sqlalchemy as sa
-from predelinquency.ground.core import ParamsError, PredelinquencyError, SchemaError, StoreError
-from predelinquency.sources import formats, ingest
-from predelinquency.sources import mapping as sources_mapping
 from small_bank import BOOK, MAPPING, bank
 
 from predelinquency.ground import disk as ground_disk
 from predelinquency.ground import params
+from predelinquency.ground.core import ParamsError, PredelinquencyError, SchemaError, StoreError
+from predelinquency.sources import formats, ingest
+from predelinquency.sources import mapping as sources_mapping
 
 ROOT = Path(__file__).parents[2]
 BASE = params.load(ROOT/"params.yaml").base

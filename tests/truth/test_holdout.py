@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pandas as pd
 import pytest
+
 from predelinquency.ground.core import LeakageError, ParamsError, StoreError
 from predelinquency.judge import alerts, openings, statistics
 from predelinquency.judge import report as ev

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+
 from predelinquency.ground.core import StoreError
 from predelinquency.judge import achieved
 from predelinquency.ops import stages as ops_stages
@@ -127,7 +128,7 @@ def test_a_number_a_text_and_an_import_are(other:str)->None: assert truth_kept.e
 
 
 def test_the_modules_that_a_proof_hangs_on_are_there_and_told_apart()->None:
-    assert len({truth_kept.code([module]) for part in truth_kept.PARTS.values() for module in part}) == sum(map(len, truth_kept.PARTS.values()))
+    assert len({truth_kept.code([module]) for part in truth_kept.PARTS.values() for module in part}) == len({module for part in truth_kept.PARTS.values() for module in part})
 
 
 def test_the_tables_hold_each_figure_with_its_error_and_call_the_visible_estimate_what_it_is(reports:Path)->None:

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 import yaml
+from typer.testing import CliRunner
+
+from predelinquency.ground import core
 from predelinquency.ground.core import StoreError
 from predelinquency.judge import openings
 from predelinquency.model import champion, registry
 from predelinquency.ops import cli, stages
 from predelinquency.truth import holdout
-from typer.testing import CliRunner
-
-from predelinquency.ground import disk
 
 WHO, WHY, ON = "A. Owner", "before the first use", "2026-01-05"
 
@@ -68,7 +68,7 @@ def test_only_the_projects_own_folder_opens_the_real_one(folder, few, quick, tmp
     rehearsed = holdout.opened(folder, WHO, WHY, ON, few)
     assert rehearsed["rehearsal"] and min(p.low for p in quick) == holdout.REHEARSED
     quick.clear()
-    folder.rename(tmp_path/disk.DEFAULT_ROOT)
+    folder.rename(tmp_path/core.DEFAULT_ROOT)
     (tmp_path/"data/reports"/openings.LOG).unlink()
     with chdir(tmp_path): real = holdout.opened("data", WHO, WHY, ON, few)
     assert not real["rehearsal"] and min(p.low for p in quick) == holdout.FIRST and real["holdout"] != rehearsed["holdout"]
@@ -86,7 +86,7 @@ def test_a_banks_own_files_have_no_hold_out_and_the_refusal_says_so(folder, few,
 
 
 def test_two_openings_cannot_be_at_work_at_once(folder, few, quick):
-    with disk.holding(folder), pytest.raises(StoreError, match="another stage is running here"): holdout.opened(folder, WHO, WHY, ON, few)
+    with core.holding(folder), pytest.raises(StoreError, match="another stage is running here"): holdout.opened(folder, WHO, WHY, ON, few)
 
 
 def test_the_version_in_the_registry_is_tagged(folder, few, quick):

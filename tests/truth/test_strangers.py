@@ -4,15 +4,15 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+
 from predelinquency.features import catalogue
+from predelinquency.ground import disk, params
 from predelinquency.ground.core import LeakageError
 from predelinquency.ground.disk import Part
 from predelinquency.model import champion as model_champion
 from predelinquency.model import rows as model_rows
 from predelinquency.truth import strangers as st
 from predelinquency.world import world as wd
-
-from predelinquency.ground import disk, params
 
 NAMES = catalogue.names()
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from predelinquency.truth import forks, oracle, worlds
-from predelinquency.world.stress import STRESSES
 
 from predelinquency.ground import params
+from predelinquency.truth import forks, oracle, worlds
+from predelinquency.world.stress import STRESSES
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from predelinquency.ground.disk import Part
-from predelinquency.world import contacts, world
 
 from predelinquency.ground import disk, params, schema
+from predelinquency.ground.disk import Part
+from predelinquency.world import contacts, world
 
 UNTIL, SEED = 20_000, 7
 NAMES = [t.name for t in contacts.BESIDE]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from predelinquency.ground.dues import settlements
-from predelinquency.world import calibration
 
 from predelinquency.ground import disk, schema
+from predelinquency.ground.dues import settlements
+from predelinquency.world import calibration
 
 
 @pytest.fixture(scope="module")

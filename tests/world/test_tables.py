@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from predelinquency.ground.core import ParamsError
-from predelinquency.world import contacts, personas, stress
 
 from predelinquency.ground import schema
+from predelinquency.ground.core import ParamsError
+from predelinquency.world import contacts, personas, stress
 
 PROJECT = Path(personas.__file__).parents[2]
 TABLE = re.compile(r"^([A-Z]+): tuple[^\n]*table\((\w+), \"\"\"\n(.*?)\n\"\"\"", re.M | re.S)

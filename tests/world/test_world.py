@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
+from predelinquency.ground import disk, params
 from predelinquency.ground.core import ParamsError
 from predelinquency.ground.disk import Part
 from predelinquency.world import calibration, contracts, money, personas, stress, world
-
-from predelinquency.ground import disk, params
 
 START, DAYS = 19_600, 550
 PERSONAS, SPENDING, STRESSES = personas.persona_matrix(), personas.spending_matrix(), stress.stress_matrix()

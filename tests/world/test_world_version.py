@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from predelinquency.truth import kept
 
 FILE = Path(__file__).with_name("world_versions.yaml")
