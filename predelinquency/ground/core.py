@@ -293,12 +293,13 @@ KEPT_DIGITS = 10 # significant digits of a number that is kept
 
 # %% ../../nbs/00_ground/00_core.ipynb #ident03
 def kept(
-    value:Any,              # a number, or numbers inside lists, tuples and mappings; all else stays as it is
+    value:Any,              # a number, or numbers inside arrays, lists, tuples and mappings; all else stays as it is
     digits:int=KEPT_DIGITS, # significant
 )->Any:                     # the same, with plain Python floats
     "Numbers as they are kept: without the digits that depend on the processor."
     if isinstance(value, Mapping): return {key: kept(one, digits) for key, one in value.items()}
     if isinstance(value, list | tuple): return type(value)(kept(one, digits) for one in value)
+    if isinstance(value, np.ndarray): return np.array(kept(value.tolist(), digits), value.dtype)
     if isinstance(value, float | np.floating): return float(f"{float(value):.{digits}g}")
     return value
 

@@ -47,16 +47,19 @@ def platt(
 def _sigmoid(m:np.ndarray)->np.ndarray: return 1. / (1. + exponential(-np.clip(m, -700, 700)))
 
 # %% ../../nbs/30_model/03_calibrate.ipynb #c031
+_BEYOND = 40 # log-odds past the outermost step for which the order still holds
+
 def _isotonic(margin:np.ndarray, target:np.ndarray, weight:np.ndarray|None=None)->dict[str, Any]:
     from sklearn.isotonic import IsotonicRegression
     fit = np.round(IsotonicRegression().fit_transform(margin, target, sample_weight=weight), 12) # one step is one number, not two that differ in the last bit
     counts = np.ones(len(margin)) if weight is None else np.asarray(weight, float)
     steps = pd.DataFrame(dict(x=margin, p=fit, n=counts)).groupby("p").agg(x=("x", "mean"), n=("n", "sum"))
     share = (steps.index * steps["n"] + .5) / (steps["n"] + 1) # a step of nothing but misses, or of none, is not certain
-    keep = np.r_[True, np.diff(np.maximum.accumulate(share)) > 0]
-    x, logit = steps["x"].to_numpy()[keep], np.log(share / (1 - share)).to_numpy()[keep]
+    logit = kept(np.log(share / (1 - share)).to_numpy()) # as it is kept: two that differ in the last bit are one step, not a flat one
+    keep = np.r_[True, np.diff(np.maximum.accumulate(logit)) > 0]
+    x, logit = steps["x"].to_numpy()[keep], logit[keep]
     slope = platt(margin, target, weight)["slope"]
-    return kept(dict(kind="isotonic", margin=[x[0] - 20, *x, x[-1] + 20], logit=[logit[0] - 20 * slope, *logit, logit[-1] + 20 * slope]))
+    return kept(dict(kind="isotonic", margin=[x[0] - _BEYOND, *x, x[-1] + _BEYOND], logit=[logit[0] - _BEYOND * slope, *logit, logit[-1] + _BEYOND * slope]))
 
 # %% ../../nbs/30_model/03_calibrate.ipynb #c032
 def probability(

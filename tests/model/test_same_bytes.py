@@ -51,6 +51,7 @@ def test_what_is_kept_has_ten_digits_wherever_it_stands():
     one = kept({"a": 1.23456789012345, "b": [np.float64(2) / 3, 7, "text", None, True], "c": {"d": (1e-20 / 3,)}})
     assert one == {"a": 1.23456789, "b": [.6666666667, 7, "text", None, True], "c": {"d": (3.333333333e-21,)}} and type(one["b"][0]) is float
     assert kept(np.nextafter(.1, 1)) == kept(.1) and kept(kept(1 / 3)) == kept(1 / 3)
+    assert kept(np.array([np.nextafter(.1, 1), 2.])).tolist() == [.1, 2.] and kept(np.array([7])).dtype == int
 
 
 @pytest.mark.long

@@ -261,6 +261,8 @@ def test_below_a_thousand_onsets_calibration_has_two_parameters_and_above_it_ben
 
 @given(seed=st.integers(0, 10_000), onsets=st.sampled_from([5, 5000]), rate=st.floats(-5, 0))
 @example(seed=264, onsets=5000, rate=-.21875)
+@example(seed=11, onsets=5000, rate=0.)  # two steps that differ in the last bit alone
+@example(seed=238, onsets=5000, rate=-5.)  # margins far above all that the calibration was fitted on
 @settings(max_examples=40, deadline=None)
 def test_calibration_keeps_the_order_and_the_bounds(seed, onsets, rate):
     rng = np.random.default_rng(seed)
