@@ -3,13 +3,18 @@
 Both begin with their own tables in memory (`polars_tables`, `duckdb_tables`, not timed) and end in window sums and
 days of history, from which `features_18` makes the features. Moments are midnights, so arrival matters by the day.
 """
+
 import duckdb
 import numpy as np
 import polars as pl
 from predelinquency.ground.schema import CATEGORY_GROUP
 
 COLUMNS = ["customer_id", "account_id", "booked_at", "arrived_at", "category", "amount_minor", "status"]
-INFLOWS, DEAR, SAVED = ("transfer_in", "cash_deposit", "interest", "other"), ("payday_loan", "cash_advance"), ("savings", "term_deposit")
+INFLOWS, DEAR, SAVED = (
+    ("transfer_in", "cash_deposit", "interest", "other"),
+    ("payday_loan", "cash_advance"),
+    ("savings", "term_deposit"),
+)
 
 
 def plain(frame):
@@ -18,7 +23,14 @@ def plain(frame):
 
 
 def polars_tables(moves, accounts, spine):
-    return [pl.from_pandas(plain(f)) for f in (moves[COLUMNS], accounts[["account_id", "kind"]], spine[["customer_id", "as_of"]].assign(row=np.arange(len(spine))))]
+    return [
+        pl.from_pandas(plain(f))
+        for f in (
+            moves[COLUMNS],
+            accounts[["account_id", "kind"]],
+            spine[["customer_id", "as_of"]].assign(row=np.arange(len(spine))),
+        )
+    ]
 
 
 def polars_measured(moves, accounts):
@@ -29,17 +41,34 @@ def polars_measured(moves, accounts):
     spent = pl.when(out | (back & (amount > 0))).then(-amount).otherwise(0)
     got = pl.when(came | (back & (amount <= 0))).then(amount).otherwise(0)
     worth = dict(
-        atms=out & (category == "atm"), incomes=came & (group == "income"), failed=(status == "failed") & (amount <= 0), moves=booked,
-        draws=out & own & kind.is_in(SAVED), income=got * (group == "income"), discretionary=spent * (group == "discretionary"),
-        out_count=out & ~own & current, essentials=spent * (group == "essential"), outgoings=spent * (~own & current),
-        gambling=spent * (group == "gambling"), bnpl=out & (category == "bnpl"), dear=came & category.is_in(DEAR),
-        bets=out & (group == "gambling"), charges=out & (group == "charge"),
-        inflow=got * (((group == "income") | category.is_in(INFLOWS)) & current))
-    arrived = pl.col("arrived_at").dt.truncate("1d") + pl.duration(days=1) # the first midnight at which it is known
-    known = moves.lazy().join(accounts.lazy(), on="account_id", how="left").with_columns(
-        group=category.replace_strict(dict(CATEGORY_GROUP), default=None), kind=kind.fill_null(""))
-    return (known.with_columns(on=pl.col("booked_at").dt.truncate("1d"), known=arrived)
-            .group_by("customer_id", "on", "known").agg(*(e.fill_null(0).cast(pl.Int64).sum().alias(n) for n, e in worth.items())))
+        atms=out & (category == "atm"),
+        incomes=came & (group == "income"),
+        failed=(status == "failed") & (amount <= 0),
+        moves=booked,
+        draws=out & own & kind.is_in(SAVED),
+        income=got * (group == "income"),
+        discretionary=spent * (group == "discretionary"),
+        out_count=out & ~own & current,
+        essentials=spent * (group == "essential"),
+        outgoings=spent * (~own & current),
+        gambling=spent * (group == "gambling"),
+        bnpl=out & (category == "bnpl"),
+        dear=came & category.is_in(DEAR),
+        bets=out & (group == "gambling"),
+        charges=out & (group == "charge"),
+        inflow=got * (((group == "income") | category.is_in(INFLOWS)) & current),
+    )
+    arrived = pl.col("arrived_at").dt.truncate("1d") + pl.duration(days=1)  # the first midnight at which it is known
+    known = (
+        moves.lazy()
+        .join(accounts.lazy(), on="account_id", how="left")
+        .with_columns(group=category.replace_strict(dict(CATEGORY_GROUP), default=None), kind=kind.fill_null(""))
+    )
+    return (
+        known.with_columns(on=pl.col("booked_at").dt.truncate("1d"), known=arrived)
+        .group_by("customer_id", "on", "known")
+        .agg(*(e.fill_null(0).cast(pl.Int64).sum().alias(n) for n, e in worth.items()))
+    )
 
 
 def polars_18(tables, windows):
@@ -56,7 +85,9 @@ def polars_18(tables, windows):
         moments.append(asked.join(found, on="customer_id", how="left"))
     whole = pl.concat(pl.collect_all(moments)).sort("row")
     history = (whole["as_of"] - whole["first"]).dt.total_days().fill_null(0).to_numpy()
-    return {(c, d): whole[f"{c}_{d}"].fill_null(0).to_numpy() for d, columns in windows.items() for c in columns}, history
+    return {
+        (c, d): whole[f"{c}_{d}"].fill_null(0).to_numpy() for d, columns in windows.items() for c in columns
+    }, history
 
 
 WORTH = """
@@ -85,7 +116,9 @@ from moved group by all
 def duckdb_tables(moves, accounts, spine):
     base = duckdb.connect()
     groups = pl.DataFrame({"category": list(CATEGORY_GROUP), "name": list(CATEGORY_GROUP.values())})
-    for name, frame in zip(("moves", "accounts", "spine", "groups"), (*polars_tables(moves, accounts, spine), groups), strict=True):
+    for name, frame in zip(
+        ("moves", "accounts", "spine", "groups"), (*polars_tables(moves, accounts, spine), groups), strict=True
+    ):
         base.register("arriving", frame.to_arrow())
         base.execute(f"create table {name} as from arriving")
         base.unregister("arriving")
@@ -95,14 +128,18 @@ def duckdb_tables(moves, accounts, spine):
 def duckdb_18(base, windows):
     "The same in SQL: one join of questions with days, each window a filter of its sums."
     base.execute(WORTH)
-    sums = [f"sum({c}) filter (on_day >= s.as_of::date - {d})::bigint as {c}_{d}" for d, columns in windows.items() for c in columns]
+    sums = [
+        f"sum({c}) filter (on_day >= s.as_of::date - {d})::bigint as {c}_{d}"
+        for d, columns in windows.items()
+        for c in columns
+    ]
     found = base.execute(f"""
         with opened as (
             select customer_id, greatest(on_day + 1, known) as open, min(on_day) as first from days group by all),
         since as (
             select customer_id, open, min(first) over (partition by customer_id order by open) as first from opened),
         recent as (
-            select s.row, {', '.join(sums)} from spine s join days d
+            select s.row, {", ".join(sums)} from spine s join days d
             on d.customer_id = s.customer_id and d.on_day < s.as_of::date and d.on_day >= s.as_of::date - {max(windows)} and d.known <= s.as_of::date
             group by s.row)
         select s.row, coalesce(s.as_of::date - since.first, 0) as history, recent.* exclude (row)

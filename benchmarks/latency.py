@@ -3,6 +3,7 @@
 Microseconds on one thread, p50 and p99 over customers; warmed up. With a trained model (data/model, or --model) also score and
 contributions, beside those of the learner's own library.
 """
+
 import time
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from predelinquency.ground import disk
 
 def timed(what, work, cases, rounds=5):
     say(what)
-    for case in cases[:20]: work(*case)
+    for case in cases[:20]:
+        work(*case)
     took = []
     for _ in range(rounds):
         for case in cases:
@@ -35,36 +37,70 @@ def main():
     raw = asked.raw or small_world(asked.customers)
     part = disk.parts(raw, "customers")[0]
     tables = offline.read_tables(raw, part)
-    whom = [c for c in range(part.low, min(part.high, part.low + asked.customers)) if (tables["transactions"].customer_id == c).any()]
+    whom = [
+        c
+        for c in range(part.low, min(part.high, part.low + asked.customers))
+        if (tables["transactions"].customer_id == c).any()
+    ]
     own = [{n: t[t.customer_id == c] for n, t in tables.items()} for c in whom]
     day = int(tables["transactions"].arrived_at.max().to_datetime64().astype("datetime64[D]").astype(int)) + 1
     arrays = [(events.events(t, np.array([c])), np.array([day])) for t, c in zip(own, whom, strict=True)]
     frames = [(t["transactions"], t["obligations"], t["payments"], t["accounts"], np.datetime64(day, "D")) for t in own]
-    def text(column): return column.dtype.kind == "M" or column.name in ("category", "status", "kind")
-    def plain(frame): return {c: frame[c].astype(str).tolist() if text(frame[c]) else frame[c].astype(object).where(frame[c].notna(), None).tolist() for c in frame}
+
+    def text(column):
+        return column.dtype.kind == "M" or column.name in ("category", "status", "kind")
+
+    def plain(frame):
+        return {
+            c: frame[c].astype(str).tolist()
+            if text(frame[c])
+            else frame[c].astype(object).where(frame[c].notna(), None).tolist()
+            for c in frame
+        }
+
     columns = [({n: plain(f) for n, f in t.items()}, np.array([day])) for t in own]
     rows = []
+
     def both(what, work, cases, rounds=5, bar=""):
         p50, p99 = timed(what, work, cases, rounds)
         rows.extend([Row(f"{what}, p50", "µs", p50, bar=bar), Row(f"{what}, p99", "µs", p99)])
+
     both("raw columns of plain values → features", lambda t, d: online.rows(events.history(t), d), columns)
     both("raw history in arrays → features", online.rows, arrays)
     both("raw history in data frames → features", online.vector, frames, 1)
     if (Path(asked.model) / "manifest.json").exists():
         from predelinquency.model import champion, learners
         from predelinquency.reasons import scorer as reasons_scorer
+
         made = champion.load(asked.model)
         scorer = reasons_scorer.Scorer(made)
         asked_of = [(online.rows(*a)[0],) for a in arrays]
         ours = timed("features → score + contributions", scorer.score, asked_of)
         theirs = timed("the same by the library", lambda x: learners.contributions(made.fitted, x[None]), asked_of, 1)
         for p, mine, other in zip(("p50", "p99"), ours, theirs, strict=True):
-            rows.append(faster(f"features → score + contributions, {p}", "µs", mine, other, f"{made.fitted.learner}, contributions alone"))
-        both("raw history in arrays → features + score + contributions", lambda h, d: scorer.score(online.rows(h, d)[0]), arrays)
-        both("raw columns → features + score + contributions", lambda t, d: scorer.score(online.rows(events.history(t), d)[0]), columns,
-             bar="<= 600")
+            rows.append(
+                faster(
+                    f"features → score + contributions, {p}",
+                    "µs",
+                    mine,
+                    other,
+                    f"{made.fitted.learner}, contributions alone",
+                )
+            )
+        both(
+            "raw history in arrays → features + score + contributions",
+            lambda h, d: scorer.score(online.rows(h, d)[0]),
+            arrays,
+        )
+        both(
+            "raw columns → features + score + contributions",
+            lambda t, d: scorer.score(online.rows(events.history(t), d)[0]),
+            columns,
+            bar="<= 600",
+        )
     moves, dues = (np.mean([len(t[name]) for t in own]) for name in ("transactions", "obligations"))
     show(f"{len(whom)} customers, {moves:.0f} transactions, {dues:.0f} dues each", rows, asked.json)
 
 
-if __name__ == "__main__": main()
+if __name__ == "__main__":
+    main()

@@ -4,6 +4,7 @@ In one run: scores of the Bento, the same scores with columns read word by word 
 moment at which it was due), then as many as two workers answer over 16 connections (closed loop). The asking side is a process of its own, on the same cores. What others take of them is seen from the CPU time
 of an answer, on both sides, which stands beside; the last column is what all cores would give at that price if they had nothing else to do.
 """
+
 import argparse
 import asyncio
 import contextlib
@@ -48,9 +49,12 @@ Predelinquency = bento.bento()
 
 # --- the asking side: prepared bytes over plain sockets, so that little of the two cores goes to it
 
+
 class Line(asyncio.Protocol):
     "One connection."
-    async def open(self, port): self.transport, _ = await asyncio.get_running_loop().create_connection(lambda: self, "127.0.0.1", port)
+
+    async def open(self, port):
+        self.transport, _ = await asyncio.get_running_loop().create_connection(lambda: self, "127.0.0.1", port)
 
     def ask(self, message):
         self.got, self.whole, self.status = b"", 0, asyncio.get_running_loop().create_future()
@@ -59,11 +63,14 @@ class Line(asyncio.Protocol):
 
     def data_received(self, data):
         self.got += data
-        if not self.whole and (end := self.got.find(b"\r\n\r\n")) >= 0: self.whole = end + 4 + int(re.search(rb"(?i)\ncontent-length: *(\d+)", self.got[:end])[1])
-        if self.whole and len(self.got) >= self.whole: self.status.set_result(int(self.got[9:12]))
+        if not self.whole and (end := self.got.find(b"\r\n\r\n")) >= 0:
+            self.whole = end + 4 + int(re.search(rb"(?i)\ncontent-length: *(\d+)", self.got[:end])[1])
+        if self.whole and len(self.got) >= self.whole:
+            self.status.set_result(int(self.got[9:12]))
 
     def connection_lost(self, problem):
-        if not self.status.done(): self.status.set_exception(problem or ConnectionError("the server hung up"))
+        if not self.status.done():
+            self.status.set_exception(problem or ConnectionError("the server hung up"))
 
 
 def cpu_seconds(pid):
@@ -83,20 +90,28 @@ async def steady(port, messages, seconds, rate):
 
     async def one(due, message):
         nonlocal wrong
-        if idle: line = idle.pop()
+        if idle:
+            line = idle.pop()
         else:
             line = Line()
             await line.open(port)
         wrong += await line.ask(message) != 200
         took.append((time.perf_counter() - due) * 1000)
         idle.append(line)
-    start = time.perf_counter() + .05
+
+    start = time.perf_counter() + 0.05
     for i in range(int(seconds * rate)):
         due = start + i / rate
         await asyncio.sleep(max(due - time.perf_counter(), 0))
         tasks.append(asyncio.create_task(one(due, messages[i % len(messages)])))
     await asyncio.gather(*tasks)
-    return dict(p50=float(np.percentile(took, 50)), p99=float(np.percentile(took, 99)), worst=max(took), n=len(took), wrong=wrong)
+    return dict(
+        p50=float(np.percentile(took, 50)),
+        p99=float(np.percentile(took, 99)),
+        worst=max(took),
+        n=len(took),
+        wrong=wrong,
+    )
 
 
 async def flat_out(port, messages, seconds, server, lines=16):
@@ -111,6 +126,7 @@ async def flat_out(port, messages, seconds, server, lines=16):
         while time.perf_counter() < until:
             wrong += await line.ask(messages[i % len(messages)]) != 200
             done, i = done + 1, i + lines
+
     began, served, asked = time.perf_counter(), cpu_seconds(server), time.process_time()
     await asyncio.gather(*(one(k) for k in range(lines)))
     took, served, asked = time.perf_counter() - began, cpu_seconds(server) - served, time.process_time() - asked
@@ -120,12 +136,21 @@ async def flat_out(port, messages, seconds, server, lines=16):
 def asking(job):
     "Runs in the process of the asking side."
     messages = [bytes.fromhex(m) for m in json.loads(Path(job["messages"]).read_text())]
-    asyncio.run(flat_out(job["port"], messages, 2, job["server"])) # connections, caches, branch predictors
+    asyncio.run(flat_out(job["port"], messages, 2, job["server"]))  # connections, caches, branch predictors
     found = asyncio.run(steady(job["port"], messages, job["seconds"], job["rate"]))
-    print(json.dumps(found | {f"full_{k}": v for k, v in asyncio.run(flat_out(job["port"], messages, job["seconds"], job["server"])).items()}))
+    print(
+        json.dumps(
+            found
+            | {
+                f"full_{k}": v
+                for k, v in asyncio.run(flat_out(job["port"], messages, job["seconds"], job["server"])).items()
+            }
+        )
+    )
 
 
 # --- the other side
+
 
 def http(method, path, body=b""):
     head = f"{method} {path} HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -137,8 +162,22 @@ def requests(root, many):
     from predelinquency.service import scoring, wire
 
     from predelinquency.ground import disk
+
     part, found = disk.parts(root / "raw", "customers")[0], []
-    names = [n for n in ("customers", "transactions", "obligations", "payments", "accounts", "preferences", "circumstances", "contacts") if (root / "raw" / n).is_dir()]
+    names = [
+        n
+        for n in (
+            "customers",
+            "transactions",
+            "obligations",
+            "payments",
+            "accounts",
+            "preferences",
+            "circumstances",
+            "contacts",
+        )
+        if (root / "raw" / n).is_dir()
+    ]
     tables = {n: disk.read(root / "raw", n, part) for n in names}
     as_of = str((tables["transactions"].arrived_at.max() + np.timedelta64(1, "D")).date())
     sizes = []
@@ -148,7 +187,8 @@ def requests(root, many):
         if len(body) <= wire.SINGLE_BYTES:
             found.append(http("POST", "/v1/score", body))
             sizes.append((len(rows["transactions"]), len(body)))
-        if len(found) == many: break
+        if len(found) == many:
+            break
     return found, np.median(sizes, axis=0)
 
 
@@ -163,7 +203,9 @@ def measure(name, port, server, messages, asked, folder):
     path = folder / "messages.json"
     path.write_text(json.dumps([m.hex() for m in messages]))
     job = dict(port=port, server=server.pid, messages=str(path), seconds=asked.seconds, rate=asked.rate)
-    done = subprocess.run([sys.executable, __file__, "--job", json.dumps(job)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, __file__, "--job", json.dumps(job)], capture_output=True, text=True, check=True
+    )
     return dict(what=name, **json.loads(done.stdout))
 
 
@@ -176,28 +218,47 @@ def main():
     parser.add_argument("--customers", type=int, default=100)
     parser.add_argument("--job", help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.job: return asking(json.loads(asked.job))
+    if asked.job:
+        return asking(json.loads(asked.job))
     from predelinquency.service import bento as service_bento
     from predelinquency.service import http as service_http
+
     bento = asked.root / "bento"
     say("requests from the tables")
     bodies, (transactions, size) = requests(asked.root, asked.customers)
     with tempfile.TemporaryDirectory() as scratch:
         folder, rows = Path(scratch), []
-        environ = service_bento.environment(folder / "home", asked.workers, None if bento.is_dir() else asked.root / "model") | {service_http.KEY: KEY}
+        environ = service_bento.environment(
+            folder / "home", asked.workers, None if bento.is_dir() else asked.root / "model"
+        ) | {service_http.KEY: KEY}
         (folder / "plain.py").write_text(PLAIN)
         (folder / "word_by_word.py").write_text(WORD_BY_WORD)
         ports = free_port(), free_port(), free_port()
-        commands = (service_bento.command(bento if bento.is_dir() else None, "127.0.0.1", ports[0]),
-                    [sys.executable, str(folder / "plain.py"), str(ports[1]), str(asked.workers)],
-                    [w.replace("predelinquency.service.bento:", "word_by_word:") for w in service_bento.command(None, "127.0.0.1", ports[2])])
-        environs = environ, environ, environ | {"BENTOML_HOME": str(folder / "other"), service_http.MODEL: str((asked.root / "model").resolve())}
-        with (folder / "log").open("w") as log: servers = [subprocess.Popen(c, env=e, cwd=folder, stdout=log, stderr=log, start_new_session=True) for c, e in zip(commands, environs, strict=True)]
+        commands = (
+            service_bento.command(bento if bento.is_dir() else None, "127.0.0.1", ports[0]),
+            [sys.executable, str(folder / "plain.py"), str(ports[1]), str(asked.workers)],
+            [
+                w.replace("predelinquency.service.bento:", "word_by_word:")
+                for w in service_bento.command(None, "127.0.0.1", ports[2])
+            ],
+        )
+        environs = (
+            environ,
+            environ,
+            environ
+            | {"BENTOML_HOME": str(folder / "other"), service_http.MODEL: str((asked.root / "model").resolve())},
+        )
+        with (folder / "log").open("w") as log:
+            servers = [
+                subprocess.Popen(c, env=e, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+                for c, e in zip(commands, environs, strict=True)
+            ]
         try:
             say("three servers start")
             for server, port in zip(servers, ports, strict=True):
-                if not service_bento.wait(f"http://127.0.0.1:{port}", server, 300): raise SystemExit((folder / "log").read_text())
-            time.sleep(3) # the other workers
+                if not service_bento.wait(f"http://127.0.0.1:{port}", server, 300):
+                    raise SystemExit((folder / "log").read_text())
+            time.sleep(3)  # the other workers
             load = os.getloadavg()[0]
             rows.append(measure("score, the Bento", ports[0], servers[0], bodies, asked, folder))
             rows.append(measure("score, columns word by word", ports[2], servers[2], bodies, asked, folder))
@@ -206,24 +267,50 @@ def main():
         finally:
             for server in servers:
                 service_bento.stop(server)
-                with contextlib.suppress(ProcessLookupError): os.killpg(server.pid, signal.SIGKILL) # what the plain one forked
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(server.pid, signal.SIGKILL)  # what the plain one forked
     score, slow, empty, plain = rows
     cores, wrong = os.cpu_count(), sum(r["wrong"] + r["full_wrong"] for r in rows)
-    def cost(r): return r["full_server_ms"] + r["full_asking_ms"]
+
+    def cost(r):
+        return r["full_server_ms"] + r["full_asking_ms"]
+
     at = f"at {asked.rate:.0f}/s"
-    lines = [Row(f"scores {at}, {p}", "ms", score[p], empty[p], "empty route, the same Bento", score[p] / empty[p]) for p in ("p50", "p99", "worst")]
-    lines += [more("scores, at most", "answers/s", score["full_rate"], empty["full_rate"], "empty route, the same Bento"),
-              more("scores, at most", "answers/s", score["full_rate"], slow["full_rate"], "columns word by word"),
-              Row("scores, at most", "answers/s", score["full_rate"], bar=">= 1500"),
-              more("empty route, at most", "answers/s", empty["full_rate"], plain["full_rate"], "plain FastAPI"),
-              less("CPU of the server for a score", "ms", score["full_server_ms"], empty["full_server_ms"], "empty route, the same Bento"),
-              faster("CPU of the server for a score", "ms", score["full_server_ms"], slow["full_server_ms"], "columns word by word"),
-              Row("CPU of the asking side for a score", "ms", score["full_asking_ms"]),
-              Row("cores used", "", score["full_rate"] * cost(score) / 1000),
-              Row("scores of all cores, if they had nothing else to do", "answers/s", cores * 1000 / cost(score)),
-              Row("answers other than 200", "", wrong, bar="<= 0")]
-    show(f"{asked.workers} workers on {cores} cores, load before {load:.1f}; {len(bodies)} customers, median {transactions:.0f} transactions "
-         f"and {size / 1024:.0f} KiB a request; {'Bento' if bento.is_dir() else 'source'}", lines, asked.json)
+    lines = [
+        Row(f"scores {at}, {p}", "ms", score[p], empty[p], "empty route, the same Bento", score[p] / empty[p])
+        for p in ("p50", "p99", "worst")
+    ]
+    lines += [
+        more("scores, at most", "answers/s", score["full_rate"], empty["full_rate"], "empty route, the same Bento"),
+        more("scores, at most", "answers/s", score["full_rate"], slow["full_rate"], "columns word by word"),
+        Row("scores, at most", "answers/s", score["full_rate"], bar=">= 1500"),
+        more("empty route, at most", "answers/s", empty["full_rate"], plain["full_rate"], "plain FastAPI"),
+        less(
+            "CPU of the server for a score",
+            "ms",
+            score["full_server_ms"],
+            empty["full_server_ms"],
+            "empty route, the same Bento",
+        ),
+        faster(
+            "CPU of the server for a score",
+            "ms",
+            score["full_server_ms"],
+            slow["full_server_ms"],
+            "columns word by word",
+        ),
+        Row("CPU of the asking side for a score", "ms", score["full_asking_ms"]),
+        Row("cores used", "", score["full_rate"] * cost(score) / 1000),
+        Row("scores of all cores, if they had nothing else to do", "answers/s", cores * 1000 / cost(score)),
+        Row("answers other than 200", "", wrong, bar="<= 0"),
+    ]
+    show(
+        f"{asked.workers} workers on {cores} cores, load before {load:.1f}; {len(bodies)} customers, median {transactions:.0f} transactions "
+        f"and {size / 1024:.0f} KiB a request; {'Bento' if bento.is_dir() else 'source'}",
+        lines,
+        asked.json,
+    )
 
 
-if __name__ == "__main__": main()
+if __name__ == "__main__":
+    main()

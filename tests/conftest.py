@@ -1,4 +1,5 @@
 """What several tests share, made once for all workers."""
+
 import os
 import shutil
 from collections.abc import Callable
@@ -12,10 +13,18 @@ from predelinquency.ops import stages
 
 PROJECT = Path(__file__).parent.parent
 CUSTOMERS = 300
-os.environ.update(dict(PLOOMBER_STATS_ENABLED="false", DVC_NO_ANALYTICS="1", MLFLOW_DISABLE_TELEMETRY="true", BENTOML_DO_NOT_TRACK="True", PLOOMBER_ENV_FILENAME="params.yaml"))
+os.environ.update(
+    dict(
+        PLOOMBER_STATS_ENABLED="false",
+        DVC_NO_ANALYTICS="1",
+        MLFLOW_DISABLE_TELEMETRY="true",
+        BENTOML_DO_NOT_TRACK="True",
+        PLOOMBER_ENV_FILENAME="params.yaml",
+    )
+)
 
 
-FAST = { # files that ask functions and wait for nothing that another test makes: what `make check` runs
+FAST = {  # files that ask functions and wait for nothing that another test makes: what `make check` runs
     "decide": {"test_engine", "test_messages", "test_policy"},
     "features": {"test_phrases", "test_windows"},
     "ground": {"test_contracts", "test_dues", "test_ledger_address", "test_params", "test_words"},
@@ -26,74 +35,97 @@ FAST = { # files that ask functions and wait for nothing that another test makes
 }
 
 
-@pytest.hookimpl(tryfirst=True) # before `-m` chooses
-def pytest_collection_modifyitems(items:list[pytest.Item])->None:
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     "Slow files first: a worker that starts one at the end would leave the other idle. Fast is what asks functions and waits for nothing that another test makes."
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     for item in items:
-        waits = "once" in getattr(item, "fixturenames", ()) or any(item.get_closest_marker(mark) for mark in ("slow", "long"))
-        if not waits and item.path.stem in FAST.get(item.path.parent.name, ()): item.add_marker("fast")
+        waits = "once" in getattr(item, "fixturenames", ()) or any(
+            item.get_closest_marker(mark) for mark in ("slow", "long")
+        )
+        if not waits and item.path.stem in FAST.get(item.path.parent.name, ()):
+            item.add_marker("fast")
 
 
 @pytest.fixture(scope="session")
-def project()->Path:
+def project() -> Path:
     "The project's folder."
     return PROJECT
 
 
 @pytest.fixture(scope="session")
-def once(tmp_path_factory:pytest.TempPathFactory)->Callable[[str, Callable[[Path], None]], Path]:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
     "`once(name, make)`: a folder that the first worker makes and the others wait for."
     shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ: shared = shared.parent
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
 
-    def made(name:str, make:Callable[[Path], None])->Path:
-        with FileLock(shared/f"{name}.lock"):
-            if not (shared/name/".made").exists():
-                shutil.rmtree(shared/name, ignore_errors=True)
-                (shared/name).mkdir()
-                make(shared/name)
-                (shared/name/".made").touch()
-        return shared/name
+    def made(name: str, make: Callable[[Path], None]) -> Path:
+        with FileLock(shared / f"{name}.lock"):
+            if not (shared / name / ".made").exists():
+                shutil.rmtree(shared / name, ignore_errors=True)
+                (shared / name).mkdir()
+                make(shared / name)
+                (shared / name / ".made").touch()
+        return shared / name
+
     return made
 
 
 @pytest.fixture(scope="session")
-def settings()->params.Params:
+def settings() -> params.Params:
     "The project's parameters with a small world."
-    return params.load(PROJECT/"params.yaml", {"simulate.customers": CUSTOMERS, "base.customers_per_part": 100})
+    return params.load(PROJECT / "params.yaml", {"simulate.customers": CUSTOMERS, "base.customers_per_part": 100})
 
 
 @pytest.fixture(scope="session")
-def world(once:Callable[..., Path], settings:params.Params)->Path:
+def world(once: Callable[..., Path], settings: params.Params) -> Path:
     "A folder with `raw` and `truth` of a small world. Read only."
-    def make(folder:Path)->None:
+
+    def make(folder: Path) -> None:
         from predelinquency.world import world
-        world.simulate(settings, folder/"raw", folder/"truth", progress=False)
+
+        world.simulate(settings, folder / "raw", folder / "truth", progress=False)
+
     return once("world", make)
 
 
 @pytest.fixture(scope="session")
-def trained(once:Callable[..., Path])->Path:
+def trained(once: Callable[..., Path]) -> Path:
     "A folder of results: every stage of the pipeline on a small world. Read only."
-    def make(folder:Path)->None:
-        changes = {"simulate.customers": CUSTOMERS, "base.customers_per_part": 100, "evaluate.bootstrap": 50, "prove.rows": 60, "prove.replays": 100,
-                   "prove.pairs": 60, "prove.pair_replays": 100, "prove.seeds": 2, "prove.bootstrap": 20}
-        for name in stages.way(stages.graph(PROJECT)): stages.run(name, folder, changes, PROJECT)
+
+    def make(folder: Path) -> None:
+        changes = {
+            "simulate.customers": CUSTOMERS,
+            "base.customers_per_part": 100,
+            "evaluate.bootstrap": 50,
+            "prove.rows": 60,
+            "prove.replays": 100,
+            "prove.pairs": 60,
+            "prove.pair_replays": 100,
+            "prove.seeds": 2,
+            "prove.bootstrap": 20,
+        }
+        for name in stages.way(stages.graph(PROJECT)):
+            stages.run(name, folder, changes, PROJECT)
+
     return once("trained", make)
 
 
 @pytest.fixture(scope="session")
-def panel(trained:Path)->Path:
+def panel(trained: Path) -> Path:
     "The folder with the feature panel and the labels of the small world. Read only."
-    return trained/"features"
+    return trained / "features"
 
 
 @pytest.fixture(scope="session")
-def shared_data()->Callable[[str], Path]:
+def shared_data() -> Callable[[str], Path]:
     "`shared_data('berka')`: the folder of a real source, or a skip that says where it belongs."
-    def found(name:str)->Path:
-        folder = PROJECT.parent/"shared/data"/name
-        if not folder.is_dir(): pytest.skip(f"the files of {name} are not here: put them into ../shared/data/{name}, beside the project")
+
+    def found(name: str) -> Path:
+        folder = PROJECT.parent / "shared/data" / name
+        if not folder.is_dir():
+            pytest.skip(f"the files of {name} are not here: put them into ../shared/data/{name}, beside the project")
         return folder
+
     return found

@@ -1,4 +1,5 @@
 """The page as a visitor sees it: Debian's chromium on a server of its own."""
+
 import os
 import re
 import shutil
@@ -22,16 +23,19 @@ QUIET = "!document.body.classList.contains('pd-busy')"
 
 
 @pytest.fixture(scope="module")
-def over(trained:Path)->state.Overview: return state.load(trained)
+def over(trained: Path) -> state.Overview:
+    return state.load(trained)
 
 
 @pytest.fixture(scope="module")
-def address(serving:Callable[..., str], trained:Path)->str: return serving(trained)
+def address(serving: Callable[..., str], trained: Path) -> str:
+    return serving(trained)
 
 
 class Visit:
     "One visitor, and everything the browser said and asked for."
-    def __init__(self, browser:Any, address:str, width:int=1280, height:int=900, path:str=""):
+
+    def __init__(self, browser: Any, address: str, width: int = 1280, height: int = 900, path: str = ""):
         self.page, self.address = browser.new_page(viewport=dict(width=width, height=height)), address
         self.said: list[str] = []
         self.asked: list[str] = []
@@ -43,35 +47,44 @@ class Visit:
         self.page.wait_for_selector("#pd-loading", state="detached", timeout=90_000)
         self.page.wait_for_function(f"document.body.dataset.pdView && {QUIET}", timeout=60_000)
 
-    def home(self)->"Visit":
+    def home(self) -> "Visit":
         "Back to the book, with an empty search box."
-        self.page.evaluate("location.hash = ''; document.querySelector('#pd-query').value = ''; document.querySelector('.pd-said').textContent = ''; document.activeElement.blur()")
+        self.page.evaluate(
+            "location.hash = ''; document.querySelector('#pd-query').value = ''; document.querySelector('.pd-said').textContent = ''; document.activeElement.blur()"
+        )
         self.page.wait_for_function(f"document.body.dataset.pdView === 'book' && {QUIET}")
         return self
 
-    def quiet(self)->None: self.page.wait_for_function(QUIET)
+    def quiet(self) -> None:
+        self.page.wait_for_function(QUIET)
 
-    def find(self, number:str)->None:
+    def find(self, number: str) -> None:
         "Type a number and press Enter, with the keyboard alone."
         self.page.keyboard.press("/")
         self.page.keyboard.type(number)
         self.page.keyboard.press("Enter")
-        self.page.wait_for_function(f"{QUIET} && (document.body.dataset.pdView === 'customer' || document.querySelector('.pd-said').textContent)")
+        self.page.wait_for_function(
+            f"{QUIET} && (document.body.dataset.pdView === 'customer' || document.querySelector('.pd-said').textContent)"
+        )
 
-    def shown(self, selector:str)->str: return str(self.page.inner_text(selector))
+    def shown(self, selector: str) -> str:
+        return str(self.page.inner_text(selector))
 
-    def drawn(self, number:str)->None:
+    def drawn(self, number: str) -> None:
         for what in ("Balance, dues, paydays, money in and out", "Chance, week by week"):
             self.page.wait_for_selector(f'.pd-chart[data-drawn="{what}: customer {number}"] .main-svg', timeout=60_000)
 
     @property
-    def outside(self)->list[str]: return [url for url in self.asked if not url.startswith((self.address.split("?")[0], "data:", "blob:"))]
+    def outside(self) -> list[str]:
+        return [url for url in self.asked if not url.startswith((self.address.split("?")[0], "data:", "blob:"))]
+
     @property
-    def complaints(self)->list[str]: return [s for s in self.said if not KNOWN.search(s)]
+    def complaints(self) -> list[str]:
+        return [s for s in self.said if not KNOWN.search(s)]
 
 
 @pytest.fixture(scope="module")
-def reader(browser:Any, address:str)->Iterator[Visit]:
+def reader(browser: Any, address: str) -> Iterator[Visit]:
     "A visitor who stays: for what needs no fresh page."
     seen = Visit(browser, address)
     yield seen
@@ -79,21 +92,27 @@ def reader(browser:Any, address:str)->Iterator[Visit]:
 
 
 @pytest.fixture
-def visit(browser:Any, address:str)->Iterator[Callable[..., Visit]]:
+def visit(browser: Any, address: str) -> Iterator[Callable[..., Visit]]:
     made: list[Visit] = []
-    def opened(**options:Any)->Visit:
+
+    def opened(**options: Any) -> Visit:
         made.append(Visit(browser, address, **options))
         return made[-1]
+
     yield opened
-    for v in made: v.page.close()
+    for v in made:
+        v.page.close()
 
 
-def test_a_visitor_sees_the_book_finds_a_customer_and_reads_reasons_and_action(visit:Callable[..., Visit], over:state.Overview, pictures:Path)->None:
+def test_a_visitor_sees_the_book_finds_a_customer_and_reads_reasons_and_action(
+    visit: Callable[..., Visit], over: state.Overview, pictures: Path
+) -> None:
     seen = visit()
     assert "As of 1 July 2025" in seen.shown(".pd-brand") and "Nobody on this page exists" in seen.shown(".pd-remarks")
-    for title in ("Risk bands", "The plan of the day", "Week by week", "Who moved", "Customers"): assert seen.page.get_by_role("heading", name=title, exact=True).count() == 1
+    for title in ("Risk bands", "The plan of the day", "Week by week", "Who moved", "Customers"):
+        assert seen.page.get_by_role("heading", name=title, exact=True).count() == 1
     assert f"{len(over.scored):,}" in seen.shown(".pd-kpi >> nth=0")
-    seen.page.screenshot(path=pictures/"book.png", full_page=True)
+    seen.page.screenshot(path=pictures / "book.png", full_page=True)
     contacted = over.scored[over.scored.channel.fillna("") != ""]
     one = state.customer(over, int((contacted if len(contacted) else over.scored).customer_id.iloc[0]))
     number = str(one.row["source_id"])
@@ -101,15 +120,19 @@ def test_a_visitor_sees_the_book_finds_a_customer_and_reads_reasons_and_action(v
     seen.drawn(number)
     text = seen.shown(".pd-view-customer")
     assert f"Customer {number}" in text and words.chance(one.row["probability"]) in text
-    for reason in one.reasons.analyst: assert words.sentence(reason) in text
+    for reason in one.reasons.analyst:
+        assert words.sentence(reason) in text
     assert one.decision is not None and over.rules.policy.actions[one.decision["action"]].label in text
-    for line in one.decision["message"].split("\n"): assert line.strip() in text
+    for line in one.decision["message"].split("\n"):
+        assert line.strip() in text
     assert "What is due next" in text and not seen.page.is_visible(".pd-view-book")
-    seen.page.screenshot(path=pictures/"customer.png", full_page=True)
+    seen.page.screenshot(path=pictures / "customer.png", full_page=True)
     assert seen.complaints == [] and seen.outside == []
 
 
-def test_the_browsers_back_button_and_a_bookmark_lead_to_the_same_customer(visit:Callable[..., Visit], over:state.Overview)->None:
+def test_the_browsers_back_button_and_a_bookmark_lead_to_the_same_customer(
+    visit: Callable[..., Visit], over: state.Overview
+) -> None:
     number = str(over.scored.source_id.iloc[3])
     seen = visit(path=f"#{number}")
     assert f"Customer {number}" in seen.shown(".pd-view-customer")
@@ -125,17 +148,19 @@ def test_the_browsers_back_button_and_a_bookmark_lead_to_the_same_customer(visit
     assert seen.complaints == []
 
 
-def test_an_unknown_number_is_told_where_the_reader_is(reader:Visit, pictures:Path)->None:
+def test_an_unknown_number_is_told_where_the_reader_is(reader: Visit, pictures: Path) -> None:
     seen = reader.home()
     seen.find("999999")
     assert "There is no customer “999999” in this book" in seen.shown(".pd-said")
     assert seen.page.is_visible(".pd-view-book") and not seen.page.is_visible(".pd-view-customer")
-    seen.page.screenshot(path=pictures/"unknown.png")
+    seen.page.screenshot(path=pictures / "unknown.png")
     assert seen.complaints == [] and seen.outside == []
 
 
 @pytest.mark.parametrize("typed", ["<b>x</b>; drop", "999999", "%", "  "])
-def test_an_odd_search_beside_an_open_customer_leaves_both_as_they_are(reader:Visit, over:state.Overview, typed:str)->None:
+def test_an_odd_search_beside_an_open_customer_leaves_both_as_they_are(
+    reader: Visit, over: state.Overview, typed: str
+) -> None:
     seen, number = reader.home(), str(over.scored.source_id.iloc[0])
     seen.find(number)
     assert seen.page.input_value("#pd-query") == number
@@ -147,15 +172,19 @@ def test_an_odd_search_beside_an_open_customer_leaves_both_as_they_are(reader:Vi
     assert seen.complaints == []
 
 
-def test_the_list_is_sorted_filtered_and_keeps_the_focus(reader:Visit, over:state.Overview)->None:
+def test_the_list_is_sorted_filtered_and_keeps_the_focus(reader: Visit, over: state.Overview) -> None:
     seen = reader.home()
     first = lambda: seen.shown(".pd-list tbody tr >> nth=0")
     seen.page.get_by_role("button", name="Sort by customer").press("Enter")
-    seen.page.wait_for_function(f"{QUIET} && document.querySelector('.pd-list tbody a').textContent === '{min(over.scored.source_id)}'")
+    seen.page.wait_for_function(
+        f"{QUIET} && document.querySelector('.pd-list tbody a').textContent === '{min(over.scored.source_id)}'"
+    )
     assert seen.page.evaluate("document.activeElement.dataset.value") == "source_id"
     seen.page.select_option("select[data-act=band]", "watch")
     seen.quiet()
-    seen.page.wait_for_function("[...document.querySelectorAll('.pd-list tbody .pd-chip')].every(c => c.textContent === 'Watch')")
+    seen.page.wait_for_function(
+        "[...document.querySelectorAll('.pd-list tbody .pd-chip')].every(c => c.textContent === 'Watch')"
+    )
     assert f"{(over.scored.band == 'watch').sum()} customers" in seen.shown(".pd-pager") or not first()
 
 
@@ -167,7 +196,7 @@ OVERLAP = """() => {
 
 
 @pytest.mark.parametrize("width", [400, 1280, 1600])
-def test_nothing_runs_out_of_the_page(reader:Visit, over:state.Overview, pictures:Path, width:int)->None:
+def test_nothing_runs_out_of_the_page(reader: Visit, over: state.Overview, pictures: Path, width: int) -> None:
     seen = reader.home()
     seen.page.set_viewport_size(dict(width=width, height=900))
     wide = "Math.max(document.documentElement.scrollWidth, document.querySelector('.pd-page').scrollWidth)"
@@ -176,7 +205,7 @@ def test_nothing_runs_out_of_the_page(reader:Visit, over:state.Overview, picture
     seen.find(number)
     seen.drawn(number)
     assert seen.page.evaluate(wide) <= width and seen.page.evaluate(OVERLAP) == []
-    seen.page.screenshot(path=pictures/f"customer-{width}.png", full_page=True)
+    seen.page.screenshot(path=pictures / f"customer-{width}.png", full_page=True)
     seen.page.set_viewport_size(dict(width=1280, height=900))
 
 
@@ -192,26 +221,28 @@ CONTRAST = """() => {
 }"""
 
 
-def test_every_text_stands_out_from_its_ground(reader:Visit, over:state.Overview)->None:
+def test_every_text_stands_out_from_its_ground(reader: Visit, over: state.Overview) -> None:
     seen = reader.home()
     assert seen.page.evaluate(CONTRAST) == []
     seen.find(str(over.scored.source_id.iloc[0]))
     assert seen.page.evaluate(CONTRAST) == []
 
 
-def test_every_control_has_a_name(reader:Visit)->None:
+def test_every_control_has_a_name(reader: Visit) -> None:
     seen = reader.home()
     bare = "[...document.querySelectorAll('.pd-page button, .pd-page input, .pd-page select, .pd-page a')].filter(n => !(n.textContent.trim() || n.getAttribute('aria-label') || n.labels?.length))"
     assert seen.page.evaluate(f"{bare}.map(n => n.outerHTML)") == []
 
 
-def test_a_folder_without_results_is_a_page_that_says_so(browser:Any, serving:Callable[..., str], tmp_path:Path)->None:
+def test_a_folder_without_results_is_a_page_that_says_so(
+    browser: Any, serving: Callable[..., str], tmp_path: Path
+) -> None:
     seen = Visit(browser, serving(tmp_path, warm=False))
     assert "Nothing to show yet" in seen.shown(".pd-view-book") and "make run" in seen.shown(".pd-view-book")
     seen.page.close()
 
 
-def test_without_its_token_a_guarded_page_stays_shut(serving:Callable[..., str], trained:Path)->None:
+def test_without_its_token_a_guarded_page_stays_shut(serving: Callable[..., str], trained: Path) -> None:
     url = serving(trained, warm=False, token="a-token-for-this-test")
     place, _, token = url.partition("?")
     for path in ("", "api/kernels", "voila/render/risk.ipynb"):
@@ -220,7 +251,7 @@ def test_without_its_token_a_guarded_page_stays_shut(serving:Callable[..., str],
     assert b"pd-loading" in urllib.request.urlopen(f"{place}?{token}", timeout=90).read()
 
 
-def test_the_code_of_the_page_is_not_shown(address:str)->None:
+def test_the_code_of_the_page_is_not_shown(address: str) -> None:
     html = urllib.request.urlopen(address, timeout=60).read().decode()
     assert "views.show" not in html and "from predelinquency" not in html
 
@@ -231,94 +262,127 @@ LOST = "The connection to the page is lost"
 
 
 @pytest.fixture(scope="module")
-def fragile(serving:Callable[..., Any], trained:Path, tmp_path_factory:pytest.TempPathFactory)->tuple[str, psutil.Process, Path]:
+def fragile(
+    serving: Callable[..., Any], trained: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, psutil.Process, Path]:
     "A server of its own, whose kernels may be ended, on a copy whose results may change."
-    root = Path(shutil.copytree(trained, tmp_path_factory.mktemp("fragile")/"results"))
+    root = Path(shutil.copytree(trained, tmp_path_factory.mktemp("fragile") / "results"))
     return serving(root, warm=False), psutil.Process(serving.process.pid), root
 
 
-def kernels(server:psutil.Process)->set[str]:
+def kernels(server: psutil.Process) -> set[str]:
     "The numbers of a server's kernels, from what they were started with."
-    words = " ".join(w for child in server.children() if child.status() != psutil.STATUS_ZOMBIE for w in child.cmdline())
+    words = " ".join(
+        w for child in server.children() if child.status() != psutil.STATUS_ZOMBIE for w in child.cmdline()
+    )
     return set(re.findall(r"kernel-([0-9a-f-]{36})\.json", words))
 
 
-def until(true:Callable[[], bool], seconds:float)->bool:
+def until(true: Callable[[], bool], seconds: float) -> bool:
     "Ask until it is so, or until the time is up."
     end = time.monotonic() + seconds
-    while not (so := true()) and time.monotonic() < end: time.sleep(.1)
+    while not (so := true()) and time.monotonic() < end:
+        time.sleep(0.1)
     return so
 
 
-def says_it_is_lost(seen:Visit)->None:
+def says_it_is_lost(seen: Visit) -> None:
     "In words, with a button, and nothing looks alive."
     seen.page.wait_for_selector(".pd-notice.lost", timeout=20_000)
     assert LOST in seen.shown(".pd-notice") and seen.page.get_by_role("button", name="Load it again").count() == 1
-    assert seen.page.evaluate("document.querySelector('.pd-page').inert && !document.body.classList.contains('pd-busy')")
+    assert seen.page.evaluate(
+        "document.querySelector('.pd-page').inert && !document.body.classList.contains('pd-busy')"
+    )
 
 
-def crashed(seen:Visit, fragile:tuple[str, psutil.Process, Path])->None:
-    for kernel in fragile[1].children(): kernel.kill()
+def crashed(seen: Visit, fragile: tuple[str, psutil.Process, Path]) -> None:
+    for kernel in fragile[1].children():
+        kernel.kill()
 
 
-def culled(seen:Visit, fragile:tuple[str, psutil.Process, Path])->None:
-    for kernel in kernels(fragile[1]): urllib.request.urlopen(urllib.request.Request(f"{fragile[0]}voila/api/shutdown/{kernel}", method="POST"), timeout=30)
+def culled(seen: Visit, fragile: tuple[str, psutil.Process, Path]) -> None:
+    for kernel in kernels(fragile[1]):
+        urllib.request.urlopen(
+            urllib.request.Request(f"{fragile[0]}voila/api/shutdown/{kernel}", method="POST"), timeout=30
+        )
 
 
 @pytest.mark.parametrize("what", [crashed, culled], ids=["its kernel crashed", "its kernel was ended"])
-def test_a_page_without_its_kernel_says_so_and_can_be_loaded_again(browser:Any, fragile:tuple[str, psutil.Process, Path], pictures:Path, what:Callable[..., None])->None:
+def test_a_page_without_its_kernel_says_so_and_can_be_loaded_again(
+    browser: Any, fragile: tuple[str, psutil.Process, Path], pictures: Path, what: Callable[..., None]
+) -> None:
     seen = Visit(browser, fragile[0])
     what(seen, fragile)
     says_it_is_lost(seen)
-    seen.page.screenshot(path=pictures/"lost.png")
+    seen.page.screenshot(path=pictures / "lost.png")
     seen.page.get_by_role("button", name="Load it again").click()
-    seen.page.wait_for_function(f"document.body.dataset.pdView && {QUIET} && !document.querySelector('.pd-notice')", timeout=90_000)
+    seen.page.wait_for_function(
+        f"document.body.dataset.pdView && {QUIET} && !document.querySelector('.pd-notice')", timeout=90_000
+    )
     seen.page.close(run_before_unload=True)
 
 
-def test_a_page_whose_messages_nothing_lets_through_says_so(browser:Any, fragile:tuple[str, psutil.Process, Path])->None:
+def test_a_page_whose_messages_nothing_lets_through_says_so(
+    browser: Any, fragile: tuple[str, psutil.Process, Path]
+) -> None:
     shut, lines = False, []
-    def proxy(line:Any)->None:
-        if shut: return line.close()
+
+    def proxy(line: Any) -> None:
+        if shut:
+            return line.close()
         lines.append(line)
         line.connect_to_server()
+
     context = browser.new_context()
     page = context.new_page()
     page.route_web_socket(re.compile("channels"), proxy)
+
     class There:
         "Opens no page of its own."
+
         new_page = staticmethod(lambda **_: page)
+
     seen = Visit(There(), fragile[0])
     shut = True
-    for line in lines: line.close()
+    for line in lines:
+        line.close()
     says_it_is_lost(seen)
     context.close()
 
 
-def test_a_kernel_that_was_only_slow_is_there_again(browser:Any, fragile:tuple[str, psutil.Process, Path])->None:
+def test_a_kernel_that_was_only_slow_is_there_again(browser: Any, fragile: tuple[str, psutil.Process, Path]) -> None:
     seen, asleep = Visit(browser, fragile[0]), fragile[1].children()
     try:
-        for kernel in asleep: kernel.suspend()
+        for kernel in asleep:
+            kernel.suspend()
         says_it_is_lost(seen)
     finally:
-        for kernel in asleep: kernel.resume()
+        for kernel in asleep:
+            kernel.resume()
     seen.page.wait_for_selector(".pd-notice", state="detached", timeout=20_000)
     assert not seen.page.evaluate("document.querySelector('.pd-page').inert")
     seen.page.close(run_before_unload=True)
 
 
-def test_newer_results_are_told_of(browser:Any, fragile:tuple[str, psutil.Process, Path])->None:
+def test_newer_results_are_told_of(browser: Any, fragile: tuple[str, psutil.Process, Path]) -> None:
     seen = Visit(browser, fragile[0])
     assert not seen.page.is_visible(".pd-notice")
-    for file in (fragile[2]/"reports").glob("*.parquet"): os.utime(file, (1, 1))
+    for file in (fragile[2] / "reports").glob("*.parquet"):
+        os.utime(file, (1, 1))
     seen.page.wait_for_selector(".pd-notice.newer", timeout=20_000)
-    assert "newer results" in seen.shown(".pd-notice") and not seen.page.evaluate("document.querySelector('.pd-page').inert")
+    assert "newer results" in seen.shown(".pd-notice") and not seen.page.evaluate(
+        "document.querySelector('.pd-page').inert"
+    )
     seen.page.get_by_role("button", name="Show them").click()
-    seen.page.wait_for_function(f"document.body.dataset.pdView && {QUIET} && !document.querySelector('.pd-notice')", timeout=90_000)
+    seen.page.wait_for_function(
+        f"document.body.dataset.pdView && {QUIET} && !document.querySelector('.pd-notice')", timeout=90_000
+    )
     seen.page.close(run_before_unload=True)
 
 
-def test_the_kernel_of_a_page_that_was_left_is_gone_in_five_seconds(browser:Any, fragile:tuple[str, psutil.Process, Path])->None:
+def test_the_kernel_of_a_page_that_was_left_is_gone_in_five_seconds(
+    browser: Any, fragile: tuple[str, psutil.Process, Path]
+) -> None:
     before = kernels(fragile[1])
     seen = Visit(browser, fragile[0])
     mine = kernels(fragile[1]) - before
@@ -328,7 +392,7 @@ def test_the_kernel_of_a_page_that_was_left_is_gone_in_five_seconds(browser:Any,
     seen.page.close()
 
 
-def test_a_page_whose_server_has_ended_says_so(browser:Any, serving:Callable[..., Any], trained:Path)->None:
+def test_a_page_whose_server_has_ended_says_so(browser: Any, serving: Callable[..., Any], trained: Path) -> None:
     seen = Visit(browser, serving(trained, warm=False))
     serving.process.send_signal(signal.SIGTERM)
     says_it_is_lost(seen)

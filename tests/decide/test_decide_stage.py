@@ -1,4 +1,5 @@
 """The stage `decide` on a small world: its plan against the bank's own tables, read anew."""
+
 import json
 import shutil
 from pathlib import Path
@@ -15,49 +16,62 @@ from predelinquency.ops import stages
 from predelinquency.reasons import tables
 
 pytestmark = pytest.mark.slow
-ACTIONS = {a["id"]: a for a in yaml.safe_load((policy.shipped()/"actions.yaml").read_text())}
+ACTIONS = {a["id"]: a for a in yaml.safe_load((policy.shipped() / "actions.yaml").read_text())}
 AT = "2026-01-01T00:00:00+00:00"
 
 
 @pytest.fixture(scope="module")
-def plan(trained:Path)->pd.DataFrame: return schema.validate(engine.PLAN, pd.read_parquet(trained/"reports/plan.parquet"))
+def plan(trained: Path) -> pd.DataFrame:
+    return schema.validate(engine.PLAN, pd.read_parquet(trained / "reports/plan.parquet"))
 
 
 @pytest.fixture(scope="module")
-def sent(plan:pd.DataFrame)->pd.DataFrame:
+def sent(plan: pd.DataFrame) -> pd.DataFrame:
     sent = plan[plan.channel != ""]
-    assert 3 <= len(sent) < len(plan) / 3 # without this the tests below could pass by contacting nobody
+    assert 3 <= len(sent) < len(plan) / 3  # without this the tests below could pass by contacting nobody
     return sent
 
 
-def test_everybody_who_is_eligible_is_decided_about_once_and_nobody_else(plan:pd.DataFrame, trained:Path)->None:
-    rows = pd.read_parquet(trained/"model/predictions.parquet").query("split == 'live'")
+def test_everybody_who_is_eligible_is_decided_about_once_and_nobody_else(plan: pd.DataFrame, trained: Path) -> None:
+    rows = pd.read_parquet(trained / "model/predictions.parquet").query("split == 'live'")
     rows = rows[(rows.as_of == rows.as_of.max()) & rows.eligible]
-    assert plan.customer_id.tolist() == sorted(rows.customer_id) and plan.probability.tolist() == rows.sort_values("customer_id").probability.tolist()
+    assert (
+        plan.customer_id.tolist() == sorted(rows.customer_id)
+        and plan.probability.tolist() == rows.sort_values("customer_id").probability.tolist()
+    )
 
 
-def test_the_control_group_is_the_salted_hash_and_hears_nothing(plan:pd.DataFrame, sent:pd.DataFrame, trained:Path)->None:
-    source = disk.read(trained/"raw", "customers").set_index("customer_id").source_id.astype(str)
+def test_the_control_group_is_the_salted_hash_and_hears_nothing(
+    plan: pd.DataFrame, sent: pd.DataFrame, trained: Path
+) -> None:
+    source = disk.read(trained / "raw", "customers").set_index("customer_id").source_id.astype(str)
     control = {c for c in plan.customer_id if is_control(source[c])}
-    assert set(plan[plan.arm == "control"].customer_id) == control and .04 < len(control) / len(plan) < .18
+    assert set(plan[plan.arm == "control"].customer_id) == control and 0.04 < len(control) / len(plan) < 0.18
     assert not control & set(sent.customer_id) and not plan[plan.arm == "control"].review.any()
 
 
-def test_whoever_is_contacted_agreed_to_it_and_nothing_stands_in_the_way(sent:pd.DataFrame, trained:Path)->None:
-    agreed = disk.read(trained/"raw", "preferences")
-    agreed = agreed[agreed.consent == True].set_index(["customer_id", "channel", "purpose"]).index # noqa: E712
-    life = disk.read(trained/"raw", "circumstances").set_index("customer_id")
-    said = disk.read(trained/"raw", "contacts")
+def test_whoever_is_contacted_agreed_to_it_and_nothing_stands_in_the_way(sent: pd.DataFrame, trained: Path) -> None:
+    agreed = disk.read(trained / "raw", "preferences")
+    agreed = agreed[agreed.consent == True].set_index(["customer_id", "channel", "purpose"]).index  # noqa: E712
+    life = disk.read(trained / "raw", "circumstances").set_index("customer_id")
+    said = disk.read(trained / "raw", "contacts")
     for d in sent.itertuples():
         assert (d.customer_id, d.channel, ACTIONS[d.action]["purpose"]) in agreed
         assert not life.loc[d.customer_id].drop("vulnerable").any() and life.loc[d.customer_id].notna().all()
         mine, at = said[said.customer_id == d.customer_id], pd.Timestamp(d.decided_at).tz_localize(None)
-        assert not ((mine.direction == "out") & (mine.contacted_at > at - pd.Timedelta(days=7))).any() and mine.answered.all()
+        assert (
+            not ((mine.direction == "out") & (mine.contacted_at > at - pd.Timedelta(days=7))).any()
+            and mine.answered.all()
+        )
         assert ((mine.direction == "out") & (mine.contacted_at > at - pd.Timedelta(days=30))).sum() < 2
 
 
-def test_each_message_is_about_a_payment_of_the_customers_own_that_is_still_to_come(sent:pd.DataFrame, trained:Path)->None:
-    dues = disk.read(trained/"raw", "obligations").set_index(["customer_id", "obligation_id", "instalment"]).sort_index()
+def test_each_message_is_about_a_payment_of_the_customers_own_that_is_still_to_come(
+    sent: pd.DataFrame, trained: Path
+) -> None:
+    dues = (
+        disk.read(trained / "raw", "obligations").set_index(["customer_id", "obligation_id", "instalment"]).sort_index()
+    )
     for d in sent.itertuples():
         due = dues.loc[(d.customer_id, d.obligation_id, d.instalment)]
         lead = (due.due_on - pd.Timestamp(d.as_of)).days
@@ -65,28 +79,38 @@ def test_each_message_is_about_a_payment_of_the_customers_own_that_is_still_to_c
         assert f"£{d.amount_minor / 100:,.2f}" in d.message and f"{due.due_on:%-d %B %Y}" in d.message
 
 
-def test_everybody_left_in_peace_has_a_rule_that_says_why(plan:pd.DataFrame)->None:
+def test_everybody_left_in_peace_has_a_rule_that_says_why(plan: pd.DataFrame) -> None:
     for d in plan[plan.channel == ""].itertuples():
         assert d.rule in {r["rule"] for r in json.loads(d.refusals)} and d.because
 
 
-def test_the_report_counts_what_the_plan_holds(plan:pd.DataFrame, sent:pd.DataFrame, trained:Path)->None:
-    report = json.loads((trained/"reports/decide.json").read_text())
+def test_the_report_counts_what_the_plan_holds(plan: pd.DataFrame, sent: pd.DataFrame, trained: Path) -> None:
+    report = json.loads((trained / "reports/decide.json").read_text())
     assert report["contacted"] == len(sent) and report["customers"] == len(plan) and report["missing_tables"] == []
-    assert sum(report["actions"].values()) == sum(report["arms"].values()) == len(plan) and report["actions"]["nothing"] == len(plan) - len(sent)
+    assert sum(report["actions"].values()) == sum(report["arms"].values()) == len(plan) and report["actions"][
+        "nothing"
+    ] == len(plan) - len(sent)
 
 
-def test_the_plan_and_its_scores_can_be_recorded_once(plan:pd.DataFrame, trained:Path, tmp_path:Path)->None:
+def test_the_plan_and_its_scores_can_be_recorded_once(plan: pd.DataFrame, trained: Path, tmp_path: Path) -> None:
     scores, decisions = list(tables.scores(trained)), engine.decisions(plan)
     assert [(s.customer_id, s.as_of) for s in scores] == [(d.customer_id, d.as_of) for d in decisions]
-    with ground_ledger.Ledger.open(f"sqlite:///{tmp_path/'ledger.db'}") as ledger:
+    with ground_ledger.Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger:
         assert ledger.append([*scores, *decisions], AT) == 2 * len(plan)
         assert ledger.append([*scores, *decisions], AT) == 0
 
 
-def test_a_bank_without_these_tables_contacts_nobody(trained:Path, tmp_path:Path, project:Path)->None:
-    shutil.copytree(trained, tmp_path/"bank", ignore=shutil.ignore_patterns("preferences", "circumstances", "contacts", "*.ipynb", "mlflow"), dirs_exist_ok=True)
-    stages.run("decide", tmp_path/"bank", {"simulate.customers": 300, "base.customers_per_part": 100}, project)
-    plan, report = pd.read_parquet(tmp_path/"bank/reports/plan.parquet"), json.loads((tmp_path/"bank/reports/decide.json").read_text())
+def test_a_bank_without_these_tables_contacts_nobody(trained: Path, tmp_path: Path, project: Path) -> None:
+    shutil.copytree(
+        trained,
+        tmp_path / "bank",
+        ignore=shutil.ignore_patterns("preferences", "circumstances", "contacts", "*.ipynb", "mlflow"),
+        dirs_exist_ok=True,
+    )
+    stages.run("decide", tmp_path / "bank", {"simulate.customers": 300, "base.customers_per_part": 100}, project)
+    plan, report = (
+        pd.read_parquet(tmp_path / "bank/reports/plan.parquet"),
+        json.loads((tmp_path / "bank/reports/decide.json").read_text()),
+    )
     assert set(plan.action) == {"nothing"} and report["missing_tables"] == ["preferences", "circumstances", "contacts"]
     assert "circumstances_known" in set(plan.rule)

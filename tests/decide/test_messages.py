@@ -1,4 +1,5 @@
 """What may be said, and how: good messages pass every rule, planted bad ones are caught by the rule that is meant for them."""
+
 import random
 import shutil
 from dataclasses import replace
@@ -12,52 +13,78 @@ from predelinquency.decide import messages, policy
 from predelinquency.decide.policy import Due
 from predelinquency.ground.core import PolicyError
 
-BAD = yaml.safe_load((Path(__file__).parent/"bad_messages.yaml").read_text())
+BAD = yaml.safe_load((Path(__file__).parent / "bad_messages.yaml").read_text())
 RULES = policy.load()
 WORDS = messages.load(RULES)
 
 
-def message(action:str, channel:str, changed:dict[str, str|None]|None=None, **due:object)->messages.Message:
+def message(action: str, channel: str, changed: dict[str, str | None] | None = None, **due: object) -> messages.Message:
     template = WORDS.templates[action, channel]
     parts = tuple((n, t) for n, words in template.parts if (t := (changed or {}).get(n, words)) is not None)
-    fields = dict(obligation_id=1, instalment=4, kind="loan", due_on=date(2026, 3, 24), amount_minor=25_000, currency="GBP", autopay=False) | due
-    return messages.fill(replace(template, parts=parts), messages.facts(Due(**fields), RULES.actions[action], WORDS.bank)) # type: ignore[arg-type]
+    fields = (
+        dict(
+            obligation_id=1,
+            instalment=4,
+            kind="loan",
+            due_on=date(2026, 3, 24),
+            amount_minor=25_000,
+            currency="GBP",
+            autopay=False,
+        )
+        | due
+    )
+    return messages.fill(
+        replace(template, parts=parts), messages.facts(Due(**fields), RULES.actions[action], WORDS.bank)
+    )  # type: ignore[arg-type]
 
 
-def broken(m:messages.Message)->set[str]: return {b.rule for b in messages.broken(WORDS, m, RULES.actions[m.action])}
+def broken(m: messages.Message) -> set[str]:
+    return {b.rule for b in messages.broken(WORDS, m, RULES.actions[m.action])}
 
 
 @pytest.mark.parametrize("bad", BAD, ids=lambda b: f"{b['breaks']}-{b['part']}-{str(b['words'])[-28:]}")
-def test_a_planted_bad_message_is_caught_by_its_rule(bad:dict[str, str])->None:
+def test_a_planted_bad_message_is_caught_by_its_rule(bad: dict[str, str]) -> None:
     action, channel = bad.get("action", "due_date_change"), bad.get("channel", "app")
     assert not broken(message(action, channel)), "the good message it is made from"
     assert bad["breaks"] in broken(message(action, channel, {bad["part"]: bad["words"]}))
 
 
-def test_every_rule_of_tone_has_a_planted_message_that_only_it_catches()->None:
-    alone = {b["breaks"] for b in BAD if broken(message(b.get("action", "due_date_change"), b.get("channel", "app"), {b["part"]: b["words"]})) == {b["breaks"]}}
+def test_every_rule_of_tone_has_a_planted_message_that_only_it_catches() -> None:
+    alone = {
+        b["breaks"]
+        for b in BAD
+        if broken(message(b.get("action", "due_date_change"), b.get("channel", "app"), {b["part"]: b["words"]}))
+        == {b["breaks"]}
+    }
     assert alone == {t.id for t in WORDS.tone}
 
 
 @pytest.mark.parametrize(("action", "channel"), list(WORDS.templates))
-def test_every_shipped_message_is_good_for_every_due_it_may_speak_about(action:str, channel:str)->None:
+def test_every_shipped_message_is_good_for_every_due_it_may_speak_about(action: str, channel: str) -> None:
     for kind in RULES.actions[action].kinds:
-        for minor, currency in ((1, "GBP"), (99, "EUR"), (123_456_789, "USD"), (2_000_000, "CZK"), (700, "JPY"), (1_234_567, "BHD")):
+        for minor, currency in (
+            (1, "GBP"),
+            (99, "EUR"),
+            (123_456_789, "USD"),
+            (2_000_000, "CZK"),
+            (700, "JPY"),
+            (1_234_567, "BHD"),
+        ):
             for on in (date(2026, 1, 1), date(2027, 9, 30), date(2028, 2, 29)):
                 assert not broken(message(action, channel, kind=kind, amount_minor=minor, currency=currency, due_on=on))
 
 
-def test_a_message_holds_only_the_date_the_amount_the_kind_and_who_we_are()->None:
+def test_a_message_holds_only_the_date_the_amount_the_kind_and_who_we_are() -> None:
     text = message("due_date_change", "email").whole
     assert all(part in text for part in ("24 March 2026", "£250.00", "loan", WORDS.bank["bank"], WORDS.bank["phone"]))
 
 
 @pytest.mark.parametrize("kind", ["gambling debt", "LOAN", "", "loan. Pay now"])
-def test_nothing_can_hide_in_a_fact(kind:str)->None:
+def test_nothing_can_hide_in_a_fact(kind: str) -> None:
     assert "known_facts" in broken(message("reminder", "app", kind=kind))
 
 
-def test_effects_are_told_whenever_the_policy_knows_of_one()->None:
+def test_effects_are_told_whenever_the_policy_knows_of_one() -> None:
     effects = {a.id for a in RULES.actions.values() if a.total_cost or a.credit_file}
     assert effects == {"due_date_change", "payment_plan"}
     for name, channel in WORDS.templates:
@@ -66,72 +93,113 @@ def test_effects_are_told_whenever_the_policy_knows_of_one()->None:
 
 
 @pytest.fixture
-def folder(tmp_path:Path)->Path:
-    shutil.copytree(policy.shipped().parent/"messages", tmp_path/"messages")
-    return tmp_path/"messages"
+def folder(tmp_path: Path) -> Path:
+    shutil.copytree(policy.shipped().parent / "messages", tmp_path / "messages")
+    return tmp_path / "messages"
 
 
-def refused(folder:Path, tone:Path|None=None)->str:
-    with pytest.raises(PolicyError) as e: messages.load(RULES, folder, tone)
+def refused(folder: Path, tone: Path | None = None) -> str:
+    with pytest.raises(PolicyError) as e:
+        messages.load(RULES, folder, tone)
     return str(e.value)
 
 
-def test_a_missing_file_a_stray_file_and_a_bad_word_refuse_the_whole_folder(folder:Path)->None:
-    text = (folder/"reminder.sms.txt").read_text()
-    (folder/"reminder.sms.txt").unlink()
+def test_a_missing_file_a_stray_file_and_a_bad_word_refuse_the_whole_folder(folder: Path) -> None:
+    text = (folder / "reminder.sms.txt").read_text()
+    (folder / "reminder.sms.txt").unlink()
     assert "reminder.sms.txt" in refused(folder)
-    (folder/"reminder.sms.txt").write_text(text.replace("If it helps", "Act now, and"))
+    (folder / "reminder.sms.txt").write_text(text.replace("If it helps", "Act now, and"))
     assert "no_urgency" in refused(folder) and "'act now'" in refused(folder)
-    (folder/"reminder.sms.txt").write_text(text)
-    (folder/"reminder.fax.txt").write_text(text)
+    (folder / "reminder.sms.txt").write_text(text)
+    (folder / "reminder.fax.txt").write_text(text)
     assert "reminder.fax.txt" in refused(folder)
 
 
-@pytest.mark.parametrize(("line", "says"), [("offer: one more", "twice"), ("ps: hello", "no part"), ("stop:", "no part"), ("just words", "no part")])
-def test_a_template_with_a_strange_line_is_refused(folder:Path, line:str, says:str)->None:
-    with (folder/"reminder.app.txt").open("a") as f: f.write(line + "\n")
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [("offer: one more", "twice"), ("ps: hello", "no part"), ("stop:", "no part"), ("just words", "no part")],
+)
+def test_a_template_with_a_strange_line_is_refused(folder: Path, line: str, says: str) -> None:
+    with (folder / "reminder.app.txt").open("a") as f:
+        f.write(line + "\n")
     assert says in refused(folder) and "reminder.app.txt" in refused(folder)
 
 
-@pytest.mark.parametrize(("find", "put", "says"), [("  sentence: Nothing is threatened.\n", "", "cannot be understood"), ("act now;", "act now; (;", "cannot be understood"),
-                                                    ("- id: way_to_stop", "- id: way_to_stay", "rules and functions differ")])
-def test_a_broken_rule_of_tone_is_refused(folder:Path, tmp_path:Path, find:str, put:str, says:str)->None:
-    (tmp_path/"tone.yaml").write_text((policy.shipped()/"tone.yaml").read_text().replace(find, put))
-    assert says in refused(folder, tmp_path/"tone.yaml")
+@pytest.mark.parametrize(
+    ("find", "put", "says"),
+    [
+        ("  sentence: Nothing is threatened.\n", "", "cannot be understood"),
+        ("act now;", "act now; (;", "cannot be understood"),
+        ("- id: way_to_stop", "- id: way_to_stay", "rules and functions differ"),
+    ],
+)
+def test_a_broken_rule_of_tone_is_refused(folder: Path, tmp_path: Path, find: str, put: str, says: str) -> None:
+    (tmp_path / "tone.yaml").write_text((policy.shipped() / "tone.yaml").read_text().replace(find, put))
+    assert says in refused(folder, tmp_path / "tone.yaml")
 
 
-def test_the_fingerprint_changes_with_a_word_and_with_nothing_else(folder:Path)->None:
+def test_the_fingerprint_changes_with_a_word_and_with_nothing_else(folder: Path) -> None:
     before = messages.load(RULES, folder)
     assert before.version == WORDS.version
-    path = folder/"reminder.app.txt"
+    path = folder / "reminder.app.txt"
     path.write_text(path.read_text().replace("glad", "happy"))
     after = messages.load(RULES, folder)
-    assert after.version != before.version and after.templates["reminder", "app"].id != before.templates["reminder", "app"].id
+    assert (
+        after.version != before.version
+        and after.templates["reminder", "app"].id != before.templates["reminder", "app"].id
+    )
     assert after.templates["reminder", "sms"].id == before.templates["reminder", "sms"].id
 
 
-def test_one_judgement_holds_for_every_date_and_amount_of_its_form(monkeypatch:pytest.MonkeyPatch)->None:
+def test_one_judgement_holds_for_every_date_and_amount_of_its_form(monkeypatch: pytest.MonkeyPatch) -> None:
     "What `sayable` says of one message must be true of all that differ from it in digits only; text messages are given so little room that the longer half of them is refused."
     rng, words, reminder = random.Random(11), messages.load(RULES), message("reminder", "sms")
     monkeypatch.setitem(messages.LIMITS, "sms", len(reminder.text))
     for _ in range(3_000):
         action = RULES.actions[rng.choice([a for a in RULES.actions if a != "nothing"])]
-        due = Due(1, 1, rng.choice(["loan", "card", "mortgage", "rent"]), date(2026, 1, 1) + timedelta(days=rng.randrange(700)), int(10 ** rng.uniform(0, 6.4)), rng.choice(["GBP", "GBP", "CZK"]), None)
-        template, facts = words.templates[action.id, rng.choice(action.channels)], messages.facts(due, action, words.bank)
-        assert messages.sayable(words, template, facts, action) is (not messages.broken(words, messages.fill(template, facts), action)), (template.id, facts)
-    assert 10 < len(words.judged) < 2_800 and {id for (id, *_), said in words.judged.items() if not said} == {reminder.id}
+        due = Due(
+            1,
+            1,
+            rng.choice(["loan", "card", "mortgage", "rent"]),
+            date(2026, 1, 1) + timedelta(days=rng.randrange(700)),
+            int(10 ** rng.uniform(0, 6.4)),
+            rng.choice(["GBP", "GBP", "CZK"]),
+            None,
+        )
+        template, facts = (
+            words.templates[action.id, rng.choice(action.channels)],
+            messages.facts(due, action, words.bank),
+        )
+        assert messages.sayable(words, template, facts, action) is (
+            not messages.broken(words, messages.fill(template, facts), action)
+        ), (template.id, facts)
+    assert 10 < len(words.judged) < 2_800 and {id for (id, *_), said in words.judged.items() if not said} == {
+        reminder.id
+    }
 
 
 @pytest.mark.parametrize("fact,value", [("amount", "all of it"), ("due_on", "29 Smarch 2026"), ("kind", "secret")])
-def test_a_fact_of_no_known_form_is_judged_by_itself_and_not_remembered(fact:str, value:str)->None:
+def test_a_fact_of_no_known_form_is_judged_by_itself_and_not_remembered(fact: str, value: str) -> None:
     words, action = messages.load(RULES), RULES.actions["reminder"]
-    facts = messages.facts(Due(1, 1, "loan", date(2026, 3, 24), 25_000, "GBP", None), action, words.bank) | {fact: value}
+    facts = messages.facts(Due(1, 1, "loan", date(2026, 3, 24), 25_000, "GBP", None), action, words.bank) | {
+        fact: value
+    }
     assert not messages.sayable(words, words.templates["reminder", "app"], facts, action) and not words.judged
 
 
-def test_other_words_are_judged_anew()->None:
+def test_other_words_are_judged_anew() -> None:
     words, action = messages.load(RULES), RULES.actions["reminder"]
-    template, facts = words.templates["reminder", "app"], messages.facts(Due(1, 1, "loan", date(2026, 3, 24), 25_000, "GBP", None), action, words.bank)
+    template, facts = (
+        words.templates["reminder", "app"],
+        messages.facts(Due(1, 1, "loan", date(2026, 3, 24), 25_000, "GBP", None), action, words.bank),
+    )
     assert messages.sayable(words, template, facts, action)
-    assert not messages.sayable(words, replace(template, parts=(*template.parts[:-1], ("stop", "Pay now!"))), facts, action)
-    assert not messages.sayable(replace(words, bank={**words.bank}, tone=(messages.Tone("x", "", "", messages._pattern("team")),)), template, facts, action)
+    assert not messages.sayable(
+        words, replace(template, parts=(*template.parts[:-1], ("stop", "Pay now!"))), facts, action
+    )
+    assert not messages.sayable(
+        replace(words, bank={**words.bank}, tone=(messages.Tone("x", "", "", messages._pattern("team")),)),
+        template,
+        facts,
+        action,
+    )

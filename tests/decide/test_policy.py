@@ -1,4 +1,5 @@
 """The rules one by one, on a customer for whom everything else is in order; and the files they come from."""
+
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,42 +18,51 @@ RULES = policy.load()
 NAN = float("nan")
 
 
-def stops(at:datetime=AT, **changes:Any)->set[str]:
+def stops(at: datetime = AT, **changes: Any) -> set[str]:
     return {r.rule for r in policy.case_refusals(policy.ask(RULES, *everything_in_order(**changes), at))}
 
 
-def channels(action:str, at:datetime=AT, **changes:Any)->list[str]:
+def channels(action: str, at: datetime = AT, **changes: Any) -> list[str]:
     return policy.option_refusals(policy.ask(RULES, *everything_in_order(**changes), at), RULES.actions[action])[0]
 
 
-def due(**changes:Any)->Any: return replace(everything_in_order()[0].due, **changes) # type: ignore[type-var]
+def due(**changes: Any) -> Any:
+    return replace(everything_in_order()[0].due, **changes)  # type: ignore[type-var]
 
 
-def ago(**time:float)->datetime: return AT - timedelta(**time)
+def ago(**time: float) -> datetime:
+    return AT - timedelta(**time)
 
 
-def out(at:datetime, **more:Any)->PastContact: return PastContact(at, "out", "sms", **more)
+def out(at: datetime, **more: Any) -> PastContact:
+    return PastContact(at, "out", "sms", **more)
 
 
-def test_with_everything_in_order_nothing_stands_in_the_way()->None:
+def test_with_everything_in_order_nothing_stands_in_the_way() -> None:
     assert not stops() and channels("reminder") == ["app", "email", "sms"] and channels("hardship_call") == ["call"]
 
 
 @pytest.mark.parametrize("answer", [False, None, NAN, 1, "yes", [True], policy.Consent(True, None)])
-def test_a_rule_that_does_not_plainly_say_yes_has_said_no(answer:Any)->None:
+def test_a_rule_that_does_not_plainly_say_yes_has_said_no(answer: Any) -> None:
     assert policy.agrees(lambda: True) and not policy.agrees(lambda: answer) and not policy.agrees(lambda: 1 / 0 > 0)
 
 
-CASES:list[tuple[str, dict[str, Any]]] = [
+CASES: list[tuple[str, dict[str, Any]]] = [
     ("identity_known", dict(source_id=None)),
     ("identity_known", dict(source_id="")),
     ("identity_known", dict(source_id=NAN)),
-    *(("identity_known", dict(source_id=other)) for other in (" C-0007", "C-0007 ", "C-0007\n", "C-0007\u200b", "C-\x000007", "C-0007\u00a0", " ", "\t")),
+    *(
+        ("identity_known", dict(source_id=other))
+        for other in (" C-0007", "C-0007 ", "C-0007\n", "C-0007\u200b", "C-\x000007", "C-0007\u00a0", " ", "\t")
+    ),
     ("control", dict(source_id=next(f"C-{n}" for n in range(99) if policy.arm(RULES, f"C-{n}") == "control"))),
-    *(("score_known", dict(probability=p)) for p in (NAN, float("inf"), -.01, 1.01, None, "0.1", True)),
+    *(("score_known", dict(probability=p)) for p in (NAN, float("inf"), -0.01, 1.01, None, "0.1", True)),
     ("score_known", dict(customer_id=8)),
     *(("score_fresh", dict(as_of=d)) for d in ("2026-02-23", "2026-03-04", "yesterday", "", None)),
-    *(("time_zone_known", dict(time_zone=z)) for z in (None, "", "Mars/Olympus", "localtime", "../../etc/localtime", "America", NAN, 3)),
+    *(
+        ("time_zone_known", dict(time_zone=z))
+        for z in (None, "", "Mars/Olympus", "localtime", "../../etc/localtime", "America", NAN, 3)
+    ),
     ("due_known", dict(due=None)),
     ("due_known", dict(due=due(amount_minor=0))),
     ("due_known", dict(due=due(amount_minor=None))),
@@ -63,7 +73,11 @@ CASES:list[tuple[str, dict[str, Any]]] = [
     ("same_currency", dict(due=due(currency="CZK"))),
     ("circumstances_known", dict(circumstances=None)),
     ("circumstances_known", dict(circumstances={})),
-    *(("circumstances_known", dict(circumstances=dict.fromkeys(LIFE, False) | {name: unknown})) for name in LIFE for unknown in (None, NAN, "no", 0)),
+    *(
+        ("circumstances_known", dict(circumstances=dict.fromkeys(LIFE, False) | {name: unknown}))
+        for name in LIFE
+        for unknown in (None, NAN, "no", 0)
+    ),
     *((name, dict(circumstances=dict.fromkeys(LIFE, False) | {name: True})) for name in LIFE if name != "vulnerable"),
     ("contact_history_known", dict(contacts=None)),
     ("contact_history_known", dict(contacts=(out(ago(hours=-1)),))),
@@ -77,28 +91,36 @@ CASES:list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("rule", "changes"), CASES, ids=lambda v: str(v)[:60])
-def test_a_doubt_about_the_customer_is_refused_by_its_rule(rule:str, changes:dict[str, Any])->None:
-    if "customer_id" in changes: # of the score
+def test_a_doubt_about_the_customer_is_refused_by_its_rule(rule: str, changes: dict[str, Any]) -> None:
+    if "customer_id" in changes:  # of the score
         case, score = everything_in_order()
         assert rule in {r.rule for r in policy.case_refusals(policy.ask(RULES, case, replace(score, **changes), AT))}
-    else: assert rule in stops(**changes)
+    else:
+        assert rule in stops(**changes)
 
 
-def test_every_rule_about_the_customer_has_its_case()->None:
+def test_every_rule_about_the_customer_has_its_case() -> None:
     assert {rule for rule, _ in CASES} | {"band_known"} == set(policy.CASE_RULES)
     assert stops(probability=NAN) == {"score_known", "band_known"}
 
 
-def test_caps_count_every_channel_and_open_again_to_the_second()->None:
-    assert "cap_week" in stops(contacts=(out(ago(days=7) + timedelta(seconds=1)),)) and not stops(contacts=(out(ago(days=7)),))
-    assert "cap_month" in stops(contacts=(out(ago(days=8)), out(ago(days=30) + timedelta(seconds=1)))) and not stops(contacts=(out(ago(days=8)), out(ago(days=30))))
-    for channel in ("app", "email", "sms", "call"): assert "cap_week" in stops(contacts=(PastContact(ago(days=1), "out", channel, "anything"),))
+def test_caps_count_every_channel_and_open_again_to_the_second() -> None:
+    assert "cap_week" in stops(contacts=(out(ago(days=7) + timedelta(seconds=1)),)) and not stops(
+        contacts=(out(ago(days=7)),)
+    )
+    assert "cap_month" in stops(contacts=(out(ago(days=8)), out(ago(days=30) + timedelta(seconds=1)))) and not stops(
+        contacts=(out(ago(days=8)), out(ago(days=30)))
+    )
+    for channel in ("app", "email", "sms", "call"):
+        assert "cap_week" in stops(contacts=(PastContact(ago(days=1), "out", channel, "anything"),))
 
 
-def test_a_score_lives_seven_days_of_the_customers_own_calendar()->None:
+def test_a_score_lives_seven_days_of_the_customers_own_calendar() -> None:
     assert not stops(as_of="2026-02-24") and "score_fresh" in stops(as_of="2026-02-23")
-    late = datetime(2026, 3, 2, 12, tzinfo=UTC) # already 3 March in Kiritimati
-    assert not stops(at=late, time_zone="Pacific/Kiritimati", as_of="2026-03-03") and "score_fresh" in stops(at=late, as_of="2026-03-03")
+    late = datetime(2026, 3, 2, 12, tzinfo=UTC)  # already 3 March in Kiritimati
+    assert not stops(at=late, time_zone="Pacific/Kiritimati", as_of="2026-03-03") and "score_fresh" in stops(
+        at=late, as_of="2026-03-03"
+    )
 
 
 @pytest.mark.parametrize(("zone", "at", "allowed"), [
@@ -109,46 +131,83 @@ def test_a_score_lives_seven_days_of_the_customers_own_calendar()->None:
     ("Europe/London", datetime(2026, 3, 29, 9, 0, tzinfo=UTC), True), ("Europe/London", datetime(2026, 3, 29, 17, 0, tzinfo=UTC), False), # Sunday of the change itself
     ("Australia/Lord_Howe", datetime(2026, 4, 5, 22, 0, tzinfo=UTC), True), ("America/St_Johns", datetime(2026, 3, 9, 10, 29, tzinfo=UTC), False), # half hours
     ("America/St_Johns", datetime(2026, 3, 9, 10, 30, tzinfo=UTC), True), ("Pacific/Kiritimati", datetime(2026, 3, 6, 18, 30, tzinfo=UTC), False), # there it is Saturday, 8:30
-])
-def test_quiet_hours_follow_the_customers_clock_through_every_change(zone:str, at:datetime, allowed:bool)->None:
+])  # fmt: skip
+def test_quiet_hours_follow_the_customers_clock_through_every_change(zone: str, at: datetime, allowed: bool) -> None:
     agreed = {("sms", "service"): Consent(True, datetime(2025, 1, 1, tzinfo=UTC))}
-    made = dict(time_zone=zone, consents=agreed, as_of=at.date().isoformat(), due=due(due_on=at.date() + timedelta(days=20)))
+    made = dict(
+        time_zone=zone, consents=agreed, as_of=at.date().isoformat(), due=due(due_on=at.date() + timedelta(days=20))
+    )
     assert channels("reminder", at, **made) == (["sms"] if allowed else [])
-    assert allowed or "quiet_hours" in {r.rule for r in policy.option_refusals(policy.ask(RULES, *everything_in_order(**made), at), RULES.actions["reminder"])[1]}
+    assert allowed or "quiet_hours" in {
+        r.rule
+        for r in policy.option_refusals(policy.ask(RULES, *everything_in_order(**made), at), RULES.actions["reminder"])[
+            1
+        ]
+    }
 
 
-def test_a_planned_hour_that_a_clock_change_skips_is_the_hour_after_it()->None:
-    assert policy.moment(date(2026, 3, 29), 1, "Europe/London") == datetime(2026, 3, 29, 1, tzinfo=UTC) # shows 2:00 there
+def test_a_planned_hour_that_a_clock_change_skips_is_the_hour_after_it() -> None:
+    assert policy.moment(date(2026, 3, 29), 1, "Europe/London") == datetime(
+        2026, 3, 29, 1, tzinfo=UTC
+    )  # shows 2:00 there
     assert policy.moment(date(2026, 7, 1), 11, "Asia/Kathmandu") == datetime(2026, 7, 1, 5, 15, tzinfo=UTC)
-    with pytest.raises(PolicyError, match="no time zone"): policy.ask(RULES, *everything_in_order(), datetime(2026, 3, 3, 11))
+    with pytest.raises(PolicyError, match="no time zone"):
+        policy.ask(RULES, *everything_in_order(), datetime(2026, 3, 3, 11))
 
 
-@pytest.mark.parametrize("consent", [None, Consent(False, AT), Consent(None, AT), Consent(True, None), Consent(True, ago(hours=-1)), Consent(NAN, AT), # type: ignore[arg-type]
-                                     Consent("yes", AT), Consent(True, datetime(2025, 1, 1))]) # type: ignore[arg-type]
-def test_only_a_plain_recorded_yes_is_consent(consent:Consent|None)->None:
-    agreed = {("email", "service"): Consent(True, ago(days=1)), ("app", "support"): Consent(True, ago(days=1))} | ({("app", "service"): consent} if consent else {})
-    assert channels("reminder", consents=agreed) == ["email"] and channels("due_date_change", consents=agreed) == ["app"]
+@pytest.mark.parametrize(
+    "consent",
+    [
+        None,
+        Consent(False, AT),
+        Consent(None, AT),
+        Consent(True, None),
+        Consent(True, ago(hours=-1)),
+        Consent(NAN, AT),  # type: ignore[arg-type]
+        Consent("yes", AT),
+        Consent(True, datetime(2025, 1, 1)),
+    ],
+)  # type: ignore[arg-type]
+def test_only_a_plain_recorded_yes_is_consent(consent: Consent | None) -> None:
+    agreed = {("email", "service"): Consent(True, ago(days=1)), ("app", "support"): Consent(True, ago(days=1))} | (
+        {("app", "service"): consent} if consent else {}
+    )
+    assert channels("reminder", consents=agreed) == ["email"] and channels("due_date_change", consents=agreed) == [
+        "app"
+    ]
     assert channels("reminder", consents=None) == []
 
 
-def test_nobody_leaves_the_control_group_by_another_spelling()->None:
+def test_nobody_leaves_the_control_group_by_another_spelling() -> None:
     mine = next(f"C-{n}" for n in range(99) if policy.arm(RULES, f"C-{n}") == "control")
-    assert {policy.arm(RULES, s) for s in (f" {mine}", f"{mine} ", f"{mine}\n", f"{mine}\u200b", f"\ufeff{mine}")} == {"unknown"}
+    assert {policy.arm(RULES, s) for s in (f" {mine}", f"{mine} ", f"{mine}\n", f"{mine}\u200b", f"\ufeff{mine}")} == {
+        "unknown"
+    }
     assert policy.permanent("C 1/ž-07") and policy.arm(RULES, mine) == "control"
 
 
-def test_an_offer_under_a_name_that_the_policy_does_not_know_may_have_been_any()->None:
-    def offered(action:str|None)->set[str]: return {a for a in RULES.actions if channels(a, contacts=(out(ago(days=40), action=action),))}
+def test_an_offer_under_a_name_that_the_policy_does_not_know_may_have_been_any() -> None:
+    def offered(action: str | None) -> set[str]:
+        return {a for a in RULES.actions if channels(a, contacts=(out(ago(days=40), action=action),))}
+
     everything = offered(None)
-    assert offered("help-offer") == offered("") == {a for a in everything if RULES.actions[a].cool_off_days <= 40} < everything, "a service message was part of none"
+    assert (
+        offered("help-offer")
+        == offered("")
+        == {a for a in everything if RULES.actions[a].cool_off_days <= 40}
+        < everything
+    ), "a service message was part of none"
     assert offered("due_date_change") == everything - {"due_date_change"}
 
 
-def test_whoever_prefers_a_channel_is_reached_by_no_other()->None:
-    assert channels("reminder", preferred=frozenset({"sms"})) == ["sms"] and channels("autopay_nudge", preferred=frozenset({"sms"})) == []
+def test_whoever_prefers_a_channel_is_reached_by_no_other() -> None:
+    assert (
+        channels("reminder", preferred=frozenset({"sms"})) == ["sms"]
+        and channels("autopay_nudge", preferred=frozenset({"sms"})) == []
+    )
 
 
-def test_a_vulnerable_customer_is_left_to_a_person()->None:
+def test_a_vulnerable_customer_is_left_to_a_person() -> None:
     careful = dict(circumstances=dict.fromkeys(LIFE, False) | {"vulnerable": True})
     assert not stops(**careful) and {a for a in RULES.actions if channels(a, **careful)} == {"hardship_call"}
 
@@ -175,29 +234,43 @@ def test_a_vulnerable_customer_is_left_to_a_person()->None:
     ("reminder", dict(contacts=(out(ago(days=20), action="reminder"),)), False),
     ("reminder", dict(contacts=(out(ago(days=21), action="reminder"),)), True),
     ("reminder", dict(contacts=(out(ago(days=20), action="autopay_nudge"),)), True),
-])
-def test_an_action_is_for_its_own_cases_only(action:str, changes:dict[str, Any], allowed:bool)->None:
+])  # fmt: skip
+def test_an_action_is_for_its_own_cases_only(action: str, changes: dict[str, Any], allowed: bool) -> None:
     assert bool(channels(action, **changes)) == allowed
 
 
-def test_the_control_group_is_a_tenth_for_ever_and_hangs_on_the_banks_own_id()->None:
+def test_the_control_group_is_a_tenth_for_ever_and_hangs_on_the_banks_own_id() -> None:
     arms = [policy.arm(RULES, f"C-{n:07d}") for n in range(50_000)]
-    assert abs(arms.count("control") / 50_000 - .1) < .005 # four standard errors
-    assert [n for n in range(100) if arms[n] == "control"] == [8, 19, 20, 26, 28, 52, 62, 69, 72, 73, 82] # a change here draws another group: see holdout_salt
+    assert abs(arms.count("control") / 50_000 - 0.1) < 0.005  # four standard errors
+    assert [n for n in range(100) if arms[n] == "control"] == [
+        8,
+        19,
+        20,
+        26,
+        28,
+        52,
+        62,
+        69,
+        72,
+        73,
+        82,
+    ]  # a change here draws another group: see holdout_salt
     assert "control" in stops(source_id=f"C-{arms.index('control'):07d}", customer_id=7)
 
 
 # ── the files ──
 
+
 @pytest.fixture
-def edited(tmp_path:Path)->Callable[[str, str, str], Path]:
-    def edit(file:str, old:str, new:str)->Path:
-        folder = tmp_path/"policy"
+def edited(tmp_path: Path) -> Callable[[str, str, str], Path]:
+    def edit(file: str, old: str, new: str) -> Path:
+        folder = tmp_path / "policy"
         shutil.copytree(policy.shipped(), folder, dirs_exist_ok=True)
-        text = (folder/file).read_text()
+        text = (folder / file).read_text()
         assert old in text
-        (folder/file).write_text(text.replace(old, new, 1))
+        (folder / file).write_text(text.replace(old, new, 1))
         return folder
+
     return edit
 
 
@@ -236,42 +309,67 @@ def edited(tmp_path:Path)->Callable[[str, str, str], Path]:
     ("actions.yaml", "label: A friendly", "label: 1 friendly", "actions.yaml, reminder, label: '1 friendly reminder of the date' holds"),
     ("caps.yaml", "label: emails a day", "label: 2000 emails a day", "caps.yaml, email_capacity, label: '2000 emails a day' holds"),
     ("bands.yaml", "label: clearly above", "label: 5 % above", "bands.yaml, raised, label: '5 % above the average' holds"),
-])
-def test_a_broken_policy_is_refused_by_name(edited:Callable[[str, str, str], Path], file:str, old:str, new:str, says:str)->None:
-    with pytest.raises(PolicyError) as e: policy.load(edited(file, old, new))
+])  # fmt: skip
+def test_a_broken_policy_is_refused_by_name(
+    edited: Callable[[str, str, str], Path], file: str, old: str, new: str, says: str
+) -> None:
+    with pytest.raises(PolicyError) as e:
+        policy.load(edited(file, old, new))
     assert says in str(e.value)
 
 
-def test_a_stricter_policy_is_welcome_and_has_another_fingerprint(edited:Callable[[str, str, str], Path])->None:
+def test_a_stricter_policy_is_welcome_and_has_another_fingerprint(edited: Callable[[str, str, str], Path]) -> None:
     stricter = policy.load(edited("caps.yaml", "value: 20, unit: local hour", "value: 19, unit: local hour"))
     assert stricter["weekday_to_hour"] == 19 and stricter.version != RULES.version
 
 
-@pytest.mark.parametrize(("old", "new", "rule", "says"), [
-    ("cap_week_days: {label: window of the short cap, value: 7", "cap_week_days: {label: window of the short cap, value: 14", "cap_week",
-     "The customer was already contacted in the last 14 days."),
-    ("cap_month_contacts: {label: contacts allowed in the long window, value: 2",
-     "cap_month_contacts: {label: contacts allowed in the long window, value: 1", "cap_month",
-     "The customer was already contacted once in the last 30 days."),
-    ("value: 30, unit: days", "value: 60, unit: days", "cap_month", "The customer was already contacted twice in the last 60 days."),
-])
-def test_a_sentence_speaks_of_the_number_that_is_in_force(edited:Callable[[str, str, str], Path], old:str, new:str, rule:str, says:str)->None:
+@pytest.mark.parametrize(
+    ("old", "new", "rule", "says"),
+    [
+        (
+            "cap_week_days: {label: window of the short cap, value: 7",
+            "cap_week_days: {label: window of the short cap, value: 14",
+            "cap_week",
+            "The customer was already contacted in the last 14 days.",
+        ),
+        (
+            "cap_month_contacts: {label: contacts allowed in the long window, value: 2",
+            "cap_month_contacts: {label: contacts allowed in the long window, value: 1",
+            "cap_month",
+            "The customer was already contacted once in the last 30 days.",
+        ),
+        (
+            "value: 30, unit: days",
+            "value: 60, unit: days",
+            "cap_month",
+            "The customer was already contacted twice in the last 60 days.",
+        ),
+    ],
+)
+def test_a_sentence_speaks_of_the_number_that_is_in_force(
+    edited: Callable[[str, str, str], Path], old: str, new: str, rule: str, says: str
+) -> None:
     assert policy.load(edited("caps.yaml", old, new)).refusal(rule).sentence == says
 
 
-def test_an_action_may_speak_of_its_own_numbers(edited:Callable[[str, str, str], Path])->None:
+def test_an_action_may_speak_of_its_own_numbers(edited: Callable[[str, str, str], Path]) -> None:
     told = "at most one in {cool_off_days} days, for {cost_minor}, {uplift_low} are helped"
     made = policy.load(edited("actions.yaml", "label: A friendly reminder of the date", f'label: "{told}"'))
     assert made.actions["reminder"].label == "at most one in 21 days, for £0.00, 4% are helped"
 
 
-def test_the_sentences_that_ship_are_these()->None:
+def test_the_sentences_that_ship_are_these() -> None:
     assert RULES.refusal("cap_week").sentence == "The customer was already contacted in the last 7 days."
     assert RULES.refusal("cap_month").sentence == "The customer was already contacted twice in the last 30 days."
     assert not [r.id for r in RULES.rules.values() if set("{}") & set(r.sentence)]
 
 
-def test_every_number_says_where_it_comes_from()->None:
+def test_every_number_says_where_it_comes_from() -> None:
     assert all(n.source and n.unit and n.label for n in RULES.numbers.values())
-    assert all("assumption" in s or s == "by definition" for a in RULES.actions.values() for s in a.sources.values()), "no measurement of our own exists yet"
-    assert RULES.actions["nothing"].intrusiveness == 0 and len({a.intrusiveness for a in RULES.actions.values()}) == len(RULES.actions) == 7
+    assert all("assumption" in s or s == "by definition" for a in RULES.actions.values() for s in a.sources.values()), (
+        "no measurement of our own exists yet"
+    )
+    assert (
+        RULES.actions["nothing"].intrusiveness == 0
+        and len({a.intrusiveness for a in RULES.actions.values()}) == len(RULES.actions) == 7
+    )

@@ -1,4 +1,5 @@
 """Databases for the tests of what is kept: a file of SQLite, and a real PostgreSQL server of each worker's own."""
+
 import os
 import pwd
 import shutil
@@ -13,75 +14,114 @@ from filelock import FileLock
 MISSING = "PostgreSQL is not here and cannot be installed: `apt-get install postgresql` (or put its initdb on PATH)"
 
 
-def _programs()->Path|None:
+def _programs() -> Path | None:
     "The folder of `initdb` and `pg_ctl`; Debian keeps them off PATH."
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
     path = shutil.which("initdb") or (found[-1] if found else None)
     return Path(path).resolve().parent if path else None
 
 
-def _install()->None:
+def _install() -> None:
     "Debian's package, where that is allowed; one worker does it, the others wait."
-    if os.geteuid() != 0 or not shutil.which("apt-get"): return
-    with FileLock(Path(tempfile.gettempdir())/"predelinquency-postgresql.lock"):
-        if _programs(): return
-        quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        return
+    with FileLock(Path(tempfile.gettempdir()) / "predelinquency-postgresql.lock"):
+        if _programs():
+            return
+        quiet = dict(
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        )
         subprocess.run(["apt-get", "update"], check=False, **quiet)
         subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", "postgresql"], check=False, **quiet)
 
 
 @pytest.fixture(scope="session")
-def postgres()->Iterator[str]:
+def postgres() -> Iterator[str]:
     "A PostgreSQL server behind a socket, as the URL of its first database; it refuses to run as root, so there it runs as its own user."
     pytest.importorskip("psycopg", reason="pip install 'predelinquency[postgres]'")
-    if not _programs(): _install()
-    if not (programs := _programs()): pytest.skip(MISSING)
-    folder = Path(tempfile.mkdtemp(prefix="pg")) # a socket's path must be short
+    if not _programs():
+        _install()
+    if not (programs := _programs()):
+        pytest.skip(MISSING)
+    folder = Path(tempfile.mkdtemp(prefix="pg"))  # a socket's path must be short
     user = "postgres" if os.geteuid() == 0 else None
-    if user: os.chown(folder, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
+    if user:
+        os.chown(folder, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
 
-    def run(program:str, *words:str)->None:
+    def run(program: str, *words: str) -> None:
         group = pwd.getpwnam(user).pw_gid if user else None
-        done = subprocess.run([programs/program, *words], cwd=folder, user=user, group=group, extra_groups=[] if user else None, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.DEVNULL, stderr=open(folder/f"{program}.err", "wb"), check=False)
-        assert done.returncode == 0, (folder/f"{program}.err").read_text()
+        done = subprocess.run(
+            [programs / program, *words],
+            cwd=folder,
+            user=user,
+            group=group,
+            extra_groups=[] if user else None,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=open(folder / f"{program}.err", "wb"),
+            check=False,
+        )
+        assert done.returncode == 0, (folder / f"{program}.err").read_text()
+
     try:
         run("initdb", "-D", f"{folder}/data", "-U", "keeper", "-A", "trust", "-E", "UTF8", "--no-sync")
-        run("pg_ctl", "-D", f"{folder}/data", "-w", "-l", f"{folder}/log", "-o", f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off", "start")
+        run(
+            "pg_ctl",
+            "-D",
+            f"{folder}/data",
+            "-w",
+            "-l",
+            f"{folder}/log",
+            "-o",
+            f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off",
+            "start",
+        )
         yield f"postgresql://keeper@/postgres?host={folder}"
     finally:
-        if (folder/"data/postmaster.pid").exists(): run("pg_ctl", "-D", f"{folder}/data", "-m", "immediate", "-w", "stop")
+        if (folder / "data/postmaster.pid").exists():
+            run("pg_ctl", "-D", f"{folder}/data", "-m", "immediate", "-w", "stop")
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
-def postgres_url(postgres:str)->str:
+def postgres_url(postgres: str) -> str:
     "The PostgreSQL database, emptied: much faster than a new one for every test."
     import psycopg
+
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
         connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     return postgres
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def ledger_url(request:pytest.FixtureRequest, tmp_path:Path)->str:
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     "A place for a new ledger, on either database."
     return f"sqlite:///{tmp_path}/ledger.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
 
 
 @pytest.fixture
-def raw()->Callable[[str, str], object]:
+def raw() -> Callable[[str, str], object]:
     "`raw(url, statement)`: past the software, straight to the database; the first value of the answer."
-    def ask(url:str, statement:str)->object:
+
+    def ask(url: str, statement: str) -> object:
         if url.startswith("sqlite"):
             import sqlite3
+
             connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
         else:
             import psycopg
+
             connection = psycopg.connect(url, autocommit=True)
         try:
             cursor = connection.execute(statement)
             return cursor.fetchone()[0] if cursor.description else None
-        finally: connection.close()
+        finally:
+            connection.close()
+
     return ask

@@ -1,4 +1,5 @@
 """A violation of a table's contract names table, column, row, value, expectation and remedy."""
+
 import pandas as pd
 import pytest
 
@@ -6,6 +7,7 @@ from predelinquency.ground import schema
 from predelinquency.ground.core import SchemaError
 
 DAY = pd.Timestamp("2025-03-03")
+# fmt: off
 GOOD = {
     "customers": dict(customer_id=[1, 2], source_id=["a", "b"], joined_on=DAY, segment=pd.Series([None, "plus"], dtype="str"), time_zone="Europe/London"),
     "accounts": dict(account_id=[10, 20], customer_id=[1, 2], kind="current", opened_on=DAY, currency="GBP", limit_minor=[0, 5]),
@@ -15,7 +17,9 @@ GOOD = {
     "payments": dict(customer_id=[1, 2], obligation_id=7, instalment=1, paid_at=DAY, arrived_at=DAY, due_on=DAY, amount_minor=[900, -900]),
     "moments": dict(customer_id=[1, 2], as_of=DAY, target=[0, 1], seen_before=False, reference="L-1"),
 }
+# fmt: on
 TABLES = schema.TABLES | {"moments": schema.MOMENTS}
+# fmt: off
 BAD = [ # table, column, values that break it, what must be said
     ("customers", "customer_id", [3, 3], ("column customer_id", "int64 >= 0 unique", "row 0: 3", "row 1: 3", "give every customer one row")),
     ("customers", "joined_on", [DAY, pd.NaT], ("column joined_on", "a time", "row 1: NaT")),
@@ -34,33 +38,42 @@ BAD = [ # table, column, values that break it, what must be said
     ("moments", "target", [0, 2], ("target is 0 or 1", "row 1: customer_id=2, target=2", "write the target as 0 or 1")),
     ("moments", "as_of", [DAY, DAY + pd.Timedelta(hours=1)], ("as_of is a midnight", "row 1", "take the midnight")),
 ]
+# fmt: on
 
 
-def rows(table:str, **changes:object)->pd.DataFrame:
+def rows(table: str, **changes: object) -> pd.DataFrame:
     "Two good rows, with the changes, in the types of the contract where the values allow it."
     frame = pd.DataFrame(GOOD[table] | changes, index=range(2))
     for c in TABLES[table].columns:
-        if c.kind == "time": frame[c.name] = frame[c.name].astype("datetime64[ms]")
-        elif c.words: frame[c.name] = pd.Categorical(frame[c.name], categories=list(dict.fromkeys([*c.words, *frame[c.name]])))
-        elif c.kind in ("int32", "int64") and frame[c.name].dtype.kind == "i": frame[c.name] = frame[c.name].astype(c.kind)
+        if c.kind == "time":
+            frame[c.name] = frame[c.name].astype("datetime64[ms]")
+        elif c.words:
+            frame[c.name] = pd.Categorical(frame[c.name], categories=list(dict.fromkeys([*c.words, *frame[c.name]])))
+        elif c.kind in ("int32", "int64") and frame[c.name].dtype.kind == "i":
+            frame[c.name] = frame[c.name].astype(c.kind)
     return frame
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_good_rows_pass_in_the_order_of_the_contract(table:str):
+def test_good_rows_pass_in_the_order_of_the_contract(table: str):
     frame = rows(table)
     assert list(schema.validate(TABLES[table], frame[frame.columns[::-1]])) == TABLES[table].names
 
 
 @pytest.mark.parametrize("table,column,values,words", BAD, ids=[f"{t}.{c}={v[1]}" for t, c, v, _ in BAD])
-def test_a_violation_is_named(table:str, column:str, values:list[object], words:tuple[str, ...]):
-    with pytest.raises(SchemaError) as told: schema.validate(TABLES[table], rows(table, **{column: values}), "part 7")
+def test_a_violation_is_named(table: str, column: str, values: list[object], words: tuple[str, ...]):
+    with pytest.raises(SchemaError) as told:
+        schema.validate(TABLES[table], rows(table, **{column: values}), "part 7")
     assert [w for w in ("part 7", f"table {table}", *words) if w not in str(told.value)] == []
     assert told.value.remedy and "np." not in str(told.value)
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_a_column_that_is_missing_or_unknown_is_named(table:str):
+def test_a_column_that_is_missing_or_unknown_is_named(table: str):
     frame = rows(table)
-    for broken, said in ((frame.drop(columns=frame.columns[1]), f"lacks column {frame.columns[1]}"), (frame.assign(age=40), "has column age, which its contract does not know")):
-        with pytest.raises(SchemaError, match=f"table {table} {said}"): schema.validate(TABLES[table], broken)
+    for broken, said in (
+        (frame.drop(columns=frame.columns[1]), f"lacks column {frame.columns[1]}"),
+        (frame.assign(age=40), "has column age, which its contract does not know"),
+    ):
+        with pytest.raises(SchemaError, match=f"table {table} {said}"):
+            schema.validate(TABLES[table], broken)

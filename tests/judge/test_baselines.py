@@ -1,4 +1,5 @@
 "Four simple scores beside the model."
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +16,7 @@ from predelinquency.model.rows import Rows
 NAMES = catalogue.names()
 
 
-def rows(n:int=600, seed:int=1)->Rows:
+def rows(n: int = 600, seed: int = 1) -> Rows:
     "Catalogue inputs in which the balance over what is due decides."
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n, len(NAMES))).astype(np.float32)
@@ -31,21 +32,26 @@ def test_the_calendar_sees_nothing_but_the_calendar():
     other.x[:] = 0
     other.labels["straight_roller"] = False
     fit = baselines.calendar(one, settings(), 1)
-    assert (learners.predict_margin(fit, baselines.calendar_inputs(one.labels)) == learners.predict_margin(fit, baselines.calendar_inputs(other.labels))).all()
+    assert (
+        learners.predict_margin(fit, baselines.calendar_inputs(one.labels))
+        == learners.predict_margin(fit, baselines.calendar_inputs(other.labels))
+    ).all()
 
 
 def test_the_calendar_learns_that_only_who_owes_can_miss():
     some = rows()
-    some.labels["target"] = pd.array(((some.labels.due_count_loan > 0) & (np.arange(600) % 3 == 0)).astype(int), dtype="Int32")
+    some.labels["target"] = pd.array(
+        ((some.labels.due_count_loan > 0) & (np.arange(600) % 3 == 0)).astype(int), dtype="Int32"
+    )
     fit = baselines.calendar(some, settings(), 1)
-    assert roc_auc_score(some.y, learners.predict_margin(fit, baselines.calendar_inputs(some.labels))) > .6
+    assert roc_auc_score(some.y, learners.predict_margin(fit, baselines.calendar_inputs(some.labels))) > 0.6
 
 
 @pytest.mark.parametrize("name", ["balance", "projected"])
 def test_less_cover_is_more_risk_nothing_due_is_safest_and_no_balance_is_unknown(name):
     some = rows(4)
-    some.x[:, NAMES.index(baselines.RULES[name])] = [2., .1, np.nan, np.nan]
-    some.x[:, NAMES.index("balance")] = [1., 1., 1., np.nan]
+    some.x[:, NAMES.index(baselines.RULES[name])] = [2.0, 0.1, np.nan, np.nan]
+    some.x[:, NAMES.index("balance")] = [1.0, 1.0, 1.0, np.nan]
     found = baselines.rule(some, NAMES, name)
     assert found[1] > found[0] > found[2] and np.isnan(found[3])
 
@@ -60,14 +66,20 @@ def test_a_source_gets_every_score_for_every_row_of_every_repeat(tmp_path):
     p = settings(folds=3, repeats=2)
     learned = baselines.learn_moments(some, seen, NAMES, base(), p, catalogue.monotone(), {})
     inside = learned.scored[learned.scored.split == "fold"]
-    assert len(inside) == 1200 and inside.groupby("repeat").size().tolist() == [600, 600] and inside[["calendar", "balance", "logistic", "challenger"]].notna().all().all()
+    assert (
+        len(inside) == 1200
+        and inside.groupby("repeat").size().tolist() == [600, 600]
+        and inside[["calendar", "balance", "logistic", "challenger"]].notna().all().all()
+    )
     assert (inside.seen_before.to_numpy(bool)[:600] == seen).all() and set(inside.fold) == {0, 1, 2}
-    assert roc_auc_score(inside.target[:600].astype(int), inside.probability[:600]) > .65
-    champion = model_champion.save(tmp_path/"model", learned.fits, learned.about, learned.scored)
+    assert roc_auc_score(inside.target[:600].astype(int), inside.probability[:600]) > 0.65
+    champion = model_champion.save(tmp_path / "model", learned.fits, learned.about, learned.scored)
     parts = champion.contributions(some.x[:40])
-    assert champion.manifest["champion"] == "committee" and np.allclose(parts.sum(1), champion.margin(some.x[:40]), atol=1e-5)
+    assert champion.manifest["champion"] == "committee" and np.allclose(
+        parts.sum(1), champion.margin(some.x[:40]), atol=1e-5
+    )
     later = learned.scored[learned.scored.split == "out_of_time"]
-    assert len(later) and set(later["repeat"]) == {-1} and later.as_of.min() > some.labels.as_of.quantile(.7)
+    assert len(later) and set(later["repeat"]) == {-1} and later.as_of.min() > some.labels.as_of.quantile(0.7)
 
 
 def test_a_source_s_predictions_do_not_depend_on_the_outcome_of_the_row():
@@ -75,7 +87,16 @@ def test_a_source_s_predictions_do_not_depend_on_the_outcome_of_the_row():
     p, signs = settings(folds=3, repeats=1), catalogue.monotone()
     some = rows(300)
     dealt = train.lb.folds(some.labels.customer_id.to_numpy(), some.y, 3, 1, 1)
-    turned = Rows(some.labels.assign(target=pd.array(np.where(np.arange(300) == 7, 1 - some.y, some.y).astype(int), dtype="Int32")), some.x)
-    one, other = (train.out_of_fold(r, dealt, lambda a, b: baselines.judge(a, b, NAMES, p, signs, 1)) for r in (some, turned))
+    turned = Rows(
+        some.labels.assign(
+            target=pd.array(np.where(np.arange(300) == 7, 1 - some.y, some.y).astype(int), dtype="Int32")
+        ),
+        some.x,
+    )
+    one, other = (
+        train.out_of_fold(r, dealt, lambda a, b: baselines.judge(a, b, NAMES, p, signs, 1)) for r in (some, turned)
+    )
     same_fold = dealt[0] == dealt[0][7]
-    assert (one.margin[same_fold] == other.margin[same_fold]).all() and (one.margin[~same_fold] != other.margin[~same_fold]).any()
+    assert (one.margin[same_fold] == other.margin[same_fold]).all() and (
+        one.margin[~same_fold] != other.margin[~same_fold]
+    ).any()

@@ -1,4 +1,5 @@
 """The champion changes only by the rule, on validation customers, and the same run always decides the same."""
+
 import json
 from dataclasses import replace
 
@@ -14,8 +15,8 @@ from predelinquency.model import calibrate, champion, learners, registry, train
 from predelinquency.model import rows as model_rows
 from predelinquency.model.rows import Rows
 
-RULE = replace(TRAIN, promote_min_gain_auc=.002, promote_max_ece=.05, promote_max_loss_to_logistic=.003)
-FINE = dict(auc=.9, ece=.001, gain=.02, gain_low=.01, gain_high=.03, behind_logistic=-.01)
+RULE = replace(TRAIN, promote_min_gain_auc=0.002, promote_max_ece=0.05, promote_max_loss_to_logistic=0.003)
+FINE = dict(auc=0.9, ece=0.001, gain=0.02, gain_low=0.01, gain_high=0.03, behind_logistic=-0.01)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,9 @@ def rows(tmp_path_factory):
 @pytest.fixture(scope="module")
 def fits(rows):
     teachers = rows["train"].usable()
-    return train.fit_boosters(rows, NAMES, TRAIN, SIGNS, 1) | {"scorecard": learners.fit("scorecard", teachers.x, teachers.y, NAMES, TRAIN, SIGNS, 1)}
+    return train.fit_boosters(rows, NAMES, TRAIN, SIGNS, 1) | {
+        "scorecard": learners.fit("scorecard", teachers.x, teachers.y, NAMES, TRAIN, SIGNS, 1)
+    }
 
 
 def numbers(fits, rows):
@@ -37,24 +40,40 @@ def numbers(fits, rows):
 
 
 def test_a_challenger_that_keeps_every_part_of_the_rule_is_promoted():
-    found = promotion.verdict({"xgboost": dict(auc=.88, ece=.001), "lightgbm": FINE}, "xgboost", RULE)
-    assert (found["champion"], found["incumbent"]) == ("lightgbm", "xgboost") and found["rule"]["min_gain_auc"] == .002
+    found = promotion.verdict({"xgboost": dict(auc=0.88, ece=0.001), "lightgbm": FINE}, "xgboost", RULE)
+    assert (found["champion"], found["incumbent"]) == ("lightgbm", "xgboost") and found["rule"]["min_gain_auc"] == 0.002
 
 
-@pytest.mark.parametrize("worse,says", [(dict(gain_low=.0019), "gain in AUC"), (dict(gain_low=None), "too few missed payments"), (dict(ece=.06), "calibration error"),
-                                        (dict(behind_logistic=.0031), "behind the scorecard"), (dict(ece=None), "calibration error")])
+@pytest.mark.parametrize(
+    "worse,says",
+    [
+        (dict(gain_low=0.0019), "gain in AUC"),
+        (dict(gain_low=None), "too few missed payments"),
+        (dict(ece=0.06), "calibration error"),
+        (dict(behind_logistic=0.0031), "behind the scorecard"),
+        (dict(ece=None), "calibration error"),
+    ],
+)
 def test_one_broken_part_is_enough_to_stay_a_challenger(worse, says):
-    found = promotion.verdict({"xgboost": dict(auc=.88, ece=.001), "lightgbm": FINE | worse}, "xgboost", RULE)
-    assert found["champion"] == "xgboost" and says in found["learners"]["lightgbm"]["refused"][0] and "none of lightgbm" in found["because"]
+    found = promotion.verdict({"xgboost": dict(auc=0.88, ece=0.001), "lightgbm": FINE | worse}, "xgboost", RULE)
+    assert (
+        found["champion"] == "xgboost"
+        and says in found["learners"]["lightgbm"]["refused"][0]
+        and "none of lightgbm" in found["because"]
+    )
 
 
 def test_the_edges_of_the_rule_are_within_it():
-    edge = FINE | dict(gain_low=.002, ece=.05, behind_logistic=.003)
+    edge = FINE | dict(gain_low=0.002, ece=0.05, behind_logistic=0.003)
     assert promotion.broken(edge, RULE) == []
 
 
 def test_of_two_that_keep_the_rule_the_surer_gain_wins():
-    found = promotion.verdict({"xgboost": dict(auc=.88, ece=.001), "lightgbm": FINE, "scorecard": FINE | dict(auc=.95, gain_low=.005)}, "xgboost", RULE)
+    found = promotion.verdict(
+        {"xgboost": dict(auc=0.88, ece=0.001), "lightgbm": FINE, "scorecard": FINE | dict(auc=0.95, gain_low=0.005)},
+        "xgboost",
+        RULE,
+    )
     assert found["champion"] == "lightgbm"
 
 
@@ -65,17 +84,23 @@ def test_the_comparison_is_paired_by_customer():
     y = (rng.random(n) < 1 / (1 + np.exp(-truth))).astype(int)
     held = Rows(pd.DataFrame(dict(customer_id=np.arange(n) // 8, target=pd.array(y, dtype="Int32"))), np.empty((n, 0)))
     margins = {"xgboost": truth + rng.normal(0, 1, n)}
-    margins["lightgbm"] = margins["xgboost"] + rng.normal(0, .05, n) # nearly the same: unpaired, the interval would be ten times as wide
+    margins["lightgbm"] = margins["xgboost"] + rng.normal(
+        0, 0.05, n
+    )  # nearly the same: unpaired, the interval would be ten times as wide
     chance = {k: calibrate.probability(m, calibrate.platt(m, y)) for k, m in margins.items()}
     one = promotion.compare(margins, chance, held, "xgboost", 1)["lightgbm"]
-    assert one["gain_high"] - one["gain_low"] < .004 and one["gain_low"] < one["gain"] < one["gain_high"]
+    assert one["gain_high"] - one["gain_low"] < 0.004 and one["gain_low"] < one["gain"] < one["gain_high"]
 
 
 def test_the_test_customers_have_no_say(rows, fits):
     held = promotion.validation(rows)
-    assert set(held.labels.split) == {"stop", "calibrate"} and not set(held.labels.customer_id) & set(rows["test"].labels.customer_id)
+    assert set(held.labels.split) == {"stop", "calibrate"} and not set(held.labels.customer_id) & set(
+        rows["test"].labels.customer_id
+    )
     other = {**rows, "test": rows["train"]}
-    assert promotion.choose(fits, numbers(fits, rows), rows, RULE, 1) == promotion.choose(fits, numbers(fits, rows), other, RULE, 1)
+    assert promotion.choose(fits, numbers(fits, rows), rows, RULE, 1) == promotion.choose(
+        fits, numbers(fits, rows), other, RULE, 1
+    )
 
 
 def test_the_same_run_decides_the_same_and_says_why_in_plain_json(rows, fits):
@@ -85,9 +110,14 @@ def test_the_same_run_decides_the_same_and_says_why_in_plain_json(rows, fits):
 
 
 def test_a_learner_that_sees_nothing_never_becomes_champion(rows, fits):
-    blind = {**fits, "lightgbm": learners.fit("lightgbm", rows["train"].usable().x * 0, rows["train"].usable().y, NAMES, TRAIN, {}, 1)}
+    blind = {
+        **fits,
+        "lightgbm": learners.fit(
+            "lightgbm", rows["train"].usable().x * 0, rows["train"].usable().y, NAMES, TRAIN, {}, 1
+        ),
+    }
     found = promotion.choose(blind, numbers(blind, rows), rows, replace(RULE, learner="lightgbm"), 1)
-    assert found["champion"] != "lightgbm" and found["incumbent"] == "lightgbm" # and a blind incumbent is replaced
+    assert found["champion"] != "lightgbm" and found["incumbent"] == "lightgbm"  # and a blind incumbent is replaced
 
 
 def test_the_budget_of_trials_is_kept_begins_with_the_settings_as_they_stand_and_repeats(rows):
@@ -101,61 +131,113 @@ def test_the_budget_of_trials_is_kept_begins_with_the_settings_as_they_stand_and
 def test_tuning_never_reads_a_test_row(rows):
     few = replace(RULE, trials=2, trees=20)
     poisoned = {**rows, "test": Rows(rows["test"].labels, rows["test"].x * np.nan)}
-    assert promotion.tune("lightgbm", rows, NAMES, few, SIGNS, 7) == promotion.tune("lightgbm", poisoned, NAMES, few, SIGNS, 7)
+    assert promotion.tune("lightgbm", rows, NAMES, few, SIGNS, 7) == promotion.tune(
+        "lightgbm", poisoned, NAMES, few, SIGNS, 7
+    )
 
 
-def test_without_trials_nothing_is_tuned(rows): assert promotion.tuned(rows, NAMES, RULE, SIGNS, 1) == ({}, {})
+def test_without_trials_nothing_is_tuned(rows):
+    assert promotion.tuned(rows, NAMES, RULE, SIGNS, 1) == ({}, {})
 
 
 def test_a_new_model_is_held_against_the_one_in_use(rows, fits, tmp_path):
-    write(tmp_path/"features", *book())
+    write(tmp_path / "features", *book())
     for name in ("old", "new"):
-        about = champion.manifest(fits, "xgboost", "lightgbm", numbers(fits, rows), .2, rows, base(), TRAIN, {"panel": "00"})
+        about = champion.manifest(
+            fits, "xgboost", "lightgbm", numbers(fits, rows), 0.2, rows, base(), TRAIN, {"panel": "00"}
+        )
         margin = learners.predict_margin(fits["xgboost"], rows["test"].x)
-        scores = pd.DataFrame(dict(probability=calibrate.probability(margin, about["calibrations"]["xgboost"]), margin=margin)).assign(**dict.fromkeys((*champion.BASELINES, "challenger"), np.nan))
-        champion.save(tmp_path/name, fits, about, champion.predictions(rows["test"].labels, scores, "test"))
-    found = promotion.against(tmp_path/"new", tmp_path/"old", tmp_path/"features", base(), RULE)
-    assert found["champion"] == "old" and found["learners"]["new"]["gain"] == 0 # the same model adds nothing
+        scores = pd.DataFrame(
+            dict(probability=calibrate.probability(margin, about["calibrations"]["xgboost"]), margin=margin)
+        ).assign(**dict.fromkeys((*champion.BASELINES, "challenger"), np.nan))
+        champion.save(tmp_path / name, fits, about, champion.predictions(rows["test"].labels, scores, "test"))
+    found = promotion.against(tmp_path / "new", tmp_path / "old", tmp_path / "features", base(), RULE)
+    assert found["champion"] == "old" and found["learners"]["new"]["gain"] == 0  # the same model adds nothing
     few = train.fit_boosters({k: Rows(r.labels, r.x[:, :3]) for k, r in rows.items()}, NAMES[:3], TRAIN, {}, 1)
-    champion.save(tmp_path/"fewer", few, {**about, "features": list(NAMES[:3])}, champion.predictions(rows["test"].labels, scores, "test"))
-    with pytest.raises(ParamsError, match="same inputs"): promotion.against(tmp_path/"new", tmp_path/"fewer", tmp_path/"features", base(), RULE)
+    champion.save(
+        tmp_path / "fewer",
+        few,
+        {**about, "features": list(NAMES[:3])},
+        champion.predictions(rows["test"].labels, scores, "test"),
+    )
+    with pytest.raises(ParamsError, match="same inputs"):
+        promotion.against(tmp_path / "new", tmp_path / "fewer", tmp_path / "features", base(), RULE)
 
 
 def trained(rows, fits, folder):
     "A model folder."
-    fewer = {k: Rows(r.labels, r.x[:, :len(fits["xgboost"].features)]) for k, r in rows.items()}
-    about = champion.manifest(fits, "xgboost", "lightgbm", numbers(fits, fewer), .2, rows, base(), TRAIN, {"panel": "00"})
-    scores = pd.DataFrame(dict.fromkeys(("probability", "margin", *champion.BASELINES, "challenger"), .5), index=range(len(rows["test"].labels)))
+    fewer = {k: Rows(r.labels, r.x[:, : len(fits["xgboost"].features)]) for k, r in rows.items()}
+    about = champion.manifest(
+        fits, "xgboost", "lightgbm", numbers(fits, fewer), 0.2, rows, base(), TRAIN, {"panel": "00"}
+    )
+    scores = pd.DataFrame(
+        dict.fromkeys(("probability", "margin", *champion.BASELINES, "challenger"), 0.5),
+        index=range(len(rows["test"].labels)),
+    )
     return champion.save(folder, fits, about, champion.predictions(rows["test"].labels, scores, "test"))
 
 
 def test_a_champion_is_made_by_the_rule_and_by_nothing_else(rows, fits, tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    write(tmp_path/"features", *book())
+    write(tmp_path / "features", *book())
     weak = train.fit_boosters(rows, NAMES, replace(TRAIN, trees=1, max_depth=1), SIGNS, 1)
-    versions = {name: trained(rows, made, tmp_path/name).version for name, made in (("weak", weak), ("good", fits))}
-    store, easy, hard = tmp_path/"mlflow", replace(RULE, promote_min_gain_auc=.001, promote_max_ece=1.), replace(RULE, promote_min_gain_auc=.9)
+    versions = {name: trained(rows, made, tmp_path / name).version for name, made in (("weak", weak), ("good", fits))}
+    store, easy, hard = (
+        tmp_path / "mlflow",
+        replace(RULE, promote_min_gain_auc=0.001, promote_max_ece=1.0),
+        replace(RULE, promote_min_gain_auc=0.9),
+    )
+
     def entered(name, rule):
-        registry.record(store, tmp_path/name)
-        return promotion.enter(store, tmp_path/name, tmp_path/"features", base(), rule)
-    def held(): return {h["version"]: h["aliases"] for h in registry.history(store)}
-    assert entered("weak", hard) == dict(champion=versions["weak"], because="nobody was champion") and held() == {versions["weak"]: ["champion"]}
-    assert entered("weak", hard)["because"] == "it is the champion already" and held() == {versions["weak"]: ["champion"]}
+        registry.record(store, tmp_path / name)
+        return promotion.enter(store, tmp_path / name, tmp_path / "features", base(), rule)
+
+    def held():
+        return {h["version"]: h["aliases"] for h in registry.history(store)}
+
+    assert entered("weak", hard) == dict(champion=versions["weak"], because="nobody was champion") and held() == {
+        versions["weak"]: ["champion"]
+    }
+    assert entered("weak", hard)["because"] == "it is the champion already" and held() == {
+        versions["weak"]: ["champion"]
+    }
     stays = entered("good", hard)
-    assert stays["champion"] == versions["weak"] and "its gain in AUC" in stays["because"] and held() == {versions["weak"]: ["champion"], versions["good"]: ["challenger"]}
-    assert entered("good", easy)["champion"] == versions["good"] and held() == {versions["weak"]: [], versions["good"]: ["champion"]}
-    assert entered("weak", easy)["champion"] == versions["good"] and held() == {versions["weak"]: ["challenger"], versions["good"]: ["champion"]}
+    assert (
+        stays["champion"] == versions["weak"]
+        and "its gain in AUC" in stays["because"]
+        and held() == {versions["weak"]: ["champion"], versions["good"]: ["challenger"]}
+    )
+    assert entered("good", easy)["champion"] == versions["good"] and held() == {
+        versions["weak"]: [],
+        versions["good"]: ["champion"],
+    }
+    assert entered("weak", easy)["champion"] == versions["good"] and held() == {
+        versions["weak"]: ["challenger"],
+        versions["good"]: ["champion"],
+    }
     few = train.fit_boosters({k: Rows(r.labels, r.x[:, :3]) for k, r in rows.items()}, NAMES[:3], TRAIN, {}, 1)
-    trained(rows, few, tmp_path/"fewer")
+    trained(rows, few, tmp_path / "fewer")
     said = entered("fewer", easy)
-    assert "cannot be compared" in said["because"] and "same inputs" in said["because"] and registry.champion(store).version == versions["good"]
+    assert (
+        "cannot be compared" in said["because"]
+        and "same inputs" in said["because"]
+        and registry.champion(store).version == versions["good"]
+    )
 
 
-@pytest.mark.parametrize("won,tuned", [("xgboost", False), ("lightgbm", False), ("lightgbm_tuned", True), ("scorecard", False)])
-def test_the_winner_is_the_model_that_is_kept_and_a_loser_leaves_no_trace_among_the_models(rows, fits, monkeypatch, won, tuned):
+@pytest.mark.parametrize(
+    "won,tuned", [("xgboost", False), ("lightgbm", False), ("lightgbm_tuned", True), ("scorecard", False)]
+)
+def test_the_winner_is_the_model_that_is_kept_and_a_loser_leaves_no_trace_among_the_models(
+    rows, fits, monkeypatch, won, tuned
+):
     monkeypatch.setattr(promotion, "choose", lambda found, counted, *rest: dict(champion=won, among=sorted(found)))
     few = replace(RULE, trials=1, trees=20)
     ruling, kept, numbered = baselines._promoted(fits, numbers(fits, rows), rows, NAMES, few, SIGNS, 1)
     name = won.removesuffix("_tuned")
-    assert ruling["champion"] == name and set(kept) == set(numbered) == set(fits) and ruling["among"] == sorted([*fits, "lightgbm_tuned", "xgboost_tuned"])
+    assert (
+        ruling["champion"] == name
+        and set(kept) == set(numbered) == set(fits)
+        and ruling["among"] == sorted([*fits, "lightgbm_tuned", "xgboost_tuned"])
+    )
     assert {n for n in kept if kept[n] is not fits[n]} == ({name} if tuned else set()) and ("tuned" in ruling) == tuned

@@ -1,4 +1,5 @@
 """Alerts, months, drift, help and refits, each against a slow count or a case made by hand."""
+
 from dataclasses import replace
 
 import numpy as np
@@ -14,24 +15,44 @@ from predelinquency.judge import drift, intervals, metrics, needs, statistics
 from predelinquency.judge import groups as judge_groups
 from predelinquency.model.rows import Rows
 
-PARAMS = params.load(project_folder()/"params.yaml")
+PARAMS = params.load(project_folder() / "params.yaml")
 BASE, FEW = replace(PARAMS.base, seed=11), replace(PARAMS.evaluate, bootstrap=60)
 MONDAY = pd.Timestamp("2025-03-03")
 
 
 def lists(*rows):
     "A customer a row, a week a digit: 1 on the list, 0 not, - not eligible."
-    return pd.DataFrame([dict(customer_id=c, as_of=MONDAY + pd.Timedelta(days=7 * k), on_list=word == "1") for c, row in enumerate(rows) for k, word in enumerate(row) if word != "-"])
+    return pd.DataFrame(
+        [
+            dict(customer_id=c, as_of=MONDAY + pd.Timedelta(days=7 * k), on_list=word == "1")
+            for c, row in enumerate(rows)
+            for k, word in enumerate(row)
+            if word != "-"
+        ]
+    )
 
 
 def watched(customers=300, weeks=14, seed=4):
     "Weekly rows with a miss that comes, and a score that knows something of it."
     rng = np.random.default_rng(seed)
     grid = np.datetime64("2025-03-03", "ms") + np.arange(weeks) * np.timedelta64(7, "D")
-    days = np.repeat(np.where(rng.random(customers) < .4, rng.integers(20, 120, customers), 10_000), weeks) - np.tile(np.arange(weeks) * 7, customers)
-    p = np.clip(.02 + .2 * (days < 50) * rng.random(len(days)) + .02 * rng.random(len(days)), 0, 1)
-    frame = pd.DataFrame(dict(customer_id=np.repeat(np.arange(customers), weeks), as_of=np.tile(grid, customers), repeat=0, split="test", onset_in_days=np.where((days >= 0) & (days <= 28), days, np.nan),
-                              eligible=True, imminent=(days > 0) & (days < 15), target=((days >= 15) & (days <= 28)).astype(int), probability=p))
+    days = np.repeat(np.where(rng.random(customers) < 0.4, rng.integers(20, 120, customers), 10_000), weeks) - np.tile(
+        np.arange(weeks) * 7, customers
+    )
+    p = np.clip(0.02 + 0.2 * (days < 50) * rng.random(len(days)) + 0.02 * rng.random(len(days)), 0, 1)
+    frame = pd.DataFrame(
+        dict(
+            customer_id=np.repeat(np.arange(customers), weeks),
+            as_of=np.tile(grid, customers),
+            repeat=0,
+            split="test",
+            onset_in_days=np.where((days >= 0) & (days <= 28), days, np.nan),
+            eligible=True,
+            imminent=(days > 0) & (days < 15),
+            target=((days >= 15) & (days <= 28)).astype(int),
+            probability=p,
+        )
+    )
     return statistics.judged(statistics.checked(frame[days > 0]), imminent=True)
 
 
@@ -41,14 +62,25 @@ def test_a_customer_on_the_list_week_after_week_is_alerted_once_in_four_weeks():
     assert weeks.to_dict() == {0: [0, 4, 8], 1: [1, 5], 2: [8]}
 
 
-@pytest.mark.parametrize(("row", "first", "in_time"), [("1000000", 40, True), ("0001000", 19, True), ("0000100", 12, False), ("0000000", None, False), ("1000100", 40, True)])
+@pytest.mark.parametrize(
+    ("row", "first", "in_time"),
+    [
+        ("1000000", 40, True),
+        ("0001000", 19, True),
+        ("0000100", 12, False),
+        ("0000000", None, False),
+        ("1000100", 40, True),
+    ],
+)
 def test_an_alert_counts_when_it_comes_15_to_42_days_before_the_due_date(row, first, in_time):
     missed = pd.DataFrame(dict(customer_id=[0], on=[MONDAY + pd.Timedelta(days=40)]))
     told = st.warned(missed, st.alerts(lists(row)))
     assert (told.in_time.iloc[0], None if pd.isna(told["first"].iloc[0]) else told["first"].iloc[0]) == (in_time, first)
 
 
-@pytest.mark.parametrize(("days", "fate"), [(14, "late"), (15, "in_time"), (42, "in_time"), (43, "false"), (0, "late"), (-1, "false")])
+@pytest.mark.parametrize(
+    ("days", "fate"), [(14, "late"), (15, "in_time"), (42, "in_time"), (43, "false"), (0, "late"), (-1, "false")]
+)
 def test_the_fate_of_an_alert_is_decided_by_the_days_to_the_next_miss(days, fate):
     missed = pd.DataFrame(dict(customer_id=[0], on=[MONDAY + pd.Timedelta(days=days)]))
     assert st.fates(st.alerts(lists("1000")), missed).tolist() == [fate]
@@ -61,22 +93,40 @@ def test_a_timely_miss_outweighs_a_late_one():
 
 def test_who_leaves_the_list_and_returns_within_four_weeks_flaps():
     found = st.flapping(lists("11000000", "10100000", "10000100", "1-100000", "00000011"), 7)
-    assert found.groupby("customer_id").stays.apply(list).to_dict() == {0: [True, False], 1: [False, False], 2: [False], 3: [False]}
-    assert found.groupby("customer_id").back.apply(list).to_dict() == {0: [False, False], 1: [True, False], 2: [False], 3: [False]}
+    assert found.groupby("customer_id").stays.apply(list).to_dict() == {
+        0: [True, False],
+        1: [False, False],
+        2: [False],
+        3: [False],
+    }
+    assert found.groupby("customer_id").back.apply(list).to_dict() == {
+        0: [False, False],
+        1: [True, False],
+        2: [False],
+        3: [False],
+    }
 
 
 def by_hand(everyone, share):
     "Recall in time, false per timely alert and median days, customer by customer, the slow way."
     weeks = sorted(everyone.as_of.unique())
-    on_list = {w: set(g.nlargest(round(share * len(g)), "probability").customer_id) for w, g in everyone.groupby("as_of")}
+    on_list = {
+        w: set(g.nlargest(round(share * len(g)), "probability").customer_id) for w, g in everyone.groupby("as_of")
+    }
     sent, misses = {}, {}
     for c, g in everyone.groupby("customer_id"):
         sent[c] = []
         for w in g.as_of:
-            if c in on_list[w] and (not sent[c] or (w - sent[c][-1]).days >= 28): sent[c].append(w)
+            if c in on_list[w] and (not sent[c] or (w - sent[c][-1]).days >= 28):
+                sent[c].append(w)
         misses[c] = {w + pd.Timedelta(days=int(d)) for w, d in zip(g.as_of, g.onset_in_days, strict=True) if d >= 0}
     day = pd.Timedelta(days=1)
-    counted = [(c, on) for c in misses for on in misses[c] if on - 42 * day > weeks[0] - 7 * day and on - 15 * day < weeks[-1] + 7 * day]
+    counted = [
+        (c, on)
+        for c in misses
+        for on in misses[c]
+        if on - 42 * day > weeks[0] - 7 * day and on - 15 * day < weeks[-1] + 7 * day
+    ]
     leads = [max([(on - w).days for w in sent[c] if 0 <= (on - w).days <= 42], default=None) for c, on in counted]
     recall = np.mean([any(15 <= (on - w).days <= 42 for w in sent[c]) for c, on in counted])
     judged = [(c, w) for c in sent for w in sent[c] if w <= weeks[-1] - 14 * day]
@@ -87,10 +137,10 @@ def by_hand(everyone, share):
 
 def test_recall_lead_and_false_alerts_equal_a_slow_count():
     everyone = watched()
-    plan = st.lead(everyone, np.arange(300), .1)
+    plan = st.lead(everyone, np.arange(300), 0.1)
     found = {k.removeprefix("lead."): f(np.ones(300)) for k, f in plan.statistics.items()}
     # a share of a week may end inside a customer: the list keeps those with more than half of a place, as rounding does
-    recall, median, false, misses = by_hand(everyone, .1)
+    recall, median, false, misses = by_hand(everyone, 0.1)
     assert found["recall_5pct_15_42d"] == pytest.approx(recall)
     assert abs(found["median_days"] - median) <= 1
     assert found["false_per_true"] == pytest.approx(false)
@@ -98,7 +148,7 @@ def test_recall_lead_and_false_alerts_equal_a_slow_count():
 
 
 def test_a_median_over_draws_is_the_median_of_the_drawn():
-    days, owner = np.array([5., 9., 20., 30., 31.]), np.array([0, 1, 2, 0, 1])
+    days, owner = np.array([5.0, 9.0, 20.0, 30.0, 31.0]), np.array([0, 1, 2, 0, 1])
     for weight in ([1, 1, 1], [3, 0, 0], [0, 5, 1]):
         drawn = np.repeat(days, np.array(weight)[owner])
         assert st.median_days(days, owner)(np.array(weight, float)) == np.sort(drawn)[(len(drawn) - 1) // 2]
@@ -114,7 +164,9 @@ def test_groups_are_judged_among_their_own():
     everyone = watched()
     rows = everyone[~everyone.imminent]
     side = np.where(rows.customer_id % 3 == 0, "a", "b")
-    found = needs.report([drift.grouped(statistics.Rows(rows, np.arange(300)), {"side": side}, "slices")], np.arange(300), BASE, FEW)["slices"]["side"]
+    found = needs.report(
+        [drift.grouped(statistics.Rows(rows, np.arange(300)), {"side": side}, "slices")], np.arange(300), BASE, FEW
+    )["slices"]["side"]
     for word in "ab":
         some = rows[side == word]
         assert found[word]["auc"] == pytest.approx(peer.roc_auc_score(some.y, some.probability), abs=1e-4)
@@ -123,22 +175,28 @@ def test_groups_are_judged_among_their_own():
 
 
 def test_the_worst_month_is_the_lowest_of_all_months_when_they_are_known():
-    every = {"2025-01": {"auc": .7, "low": .6, "high": .8}, "2025-02": {"auc": .8}, "why": "x"}
-    assert drift.worst_month({"by_month": {"2025-03": {"auc": .6}}, "every_month": every}) == dict(worst_month="2025-01", worst_month_auc=.7, worst_month_auc_low=.6, worst_month_auc_high=.8)
-    assert drift.worst_month({"by_month": {"2025-03": {"auc": .6}}}) == dict(worst_month="2025-03", worst_month_auc=.6, worst_month_auc_low=None, worst_month_auc_high=None)
-    assert drift.worst_month({"by_month": {"auc": None, "why": "none"}}) == dict(worst_month=None, worst_month_auc=None, worst_month_auc_low=None, worst_month_auc_high=None)
+    every = {"2025-01": {"auc": 0.7, "low": 0.6, "high": 0.8}, "2025-02": {"auc": 0.8}, "why": "x"}
+    assert drift.worst_month({"by_month": {"2025-03": {"auc": 0.6}}, "every_month": every}) == dict(
+        worst_month="2025-01", worst_month_auc=0.7, worst_month_auc_low=0.6, worst_month_auc_high=0.8
+    )
+    assert drift.worst_month({"by_month": {"2025-03": {"auc": 0.6}}}) == dict(
+        worst_month="2025-03", worst_month_auc=0.6, worst_month_auc_low=None, worst_month_auc_high=None
+    )
+    assert drift.worst_month({"by_month": {"auc": None, "why": "none"}}) == dict(
+        worst_month=None, worst_month_auc=None, worst_month_auc_low=None, worst_month_auc_high=None
+    )
 
 
 def test_the_stability_index_is_the_sum_over_bins():
-    before, after = np.arange(1000.), np.r_[np.arange(0., 500.), np.arange(0., 1000.)]
+    before, after = np.arange(1000.0), np.r_[np.arange(0.0, 500.0), np.arange(0.0, 1000.0)]
     value, bins = drift.psi(before, after)
     a = np.bincount(np.minimum((before // 100).astype(int), 9)) / 1000
     b = np.bincount(np.minimum((after // 100).astype(int), 9)) / 1500
-    assert bins == 10 and value == pytest.approx(((a - b) * np.log(a / b)).sum(), abs=.003)
+    assert bins == 10 and value == pytest.approx(((a - b) * np.log(a / b)).sum(), abs=0.003)
 
 
 def test_what_is_unknown_is_a_bin_of_its_own():
-    before, grown = np.r_[np.arange(500.), np.full(500, np.nan)], np.r_[np.arange(500.), np.full(500, 490.)]
+    before, grown = np.r_[np.arange(500.0), np.full(500, np.nan)], np.r_[np.arange(500.0), np.full(500, 490.0)]
     assert drift.psi(before, before)[0] == pytest.approx(0) and drift.psi(before, grown)[0] > 1
 
 
@@ -147,12 +205,14 @@ def test_when_nothing_moved_the_limit_is_exceeded_as_often_as_it_says(n, m):
     rng, over = np.random.default_rng(5), 0
     for _ in range(600):
         value, bins = drift.psi(rng.normal(size=n), rng.normal(size=m))
-        over += value > drift.psi_limit(n, m, bins, .95)
-    assert 12 <= over <= 52, over  # 30 of 600 expected; two standard deviations of chance, and the edges come from one of the samples
+        over += value > drift.psi_limit(n, m, bins, 0.95)
+    assert 12 <= over <= 52, (
+        over
+    )  # 30 of 600 expected; two standard deviations of chance, and the edges come from one of the samples
 
 
 def test_help_offered_is_counted_as_by_hand():
-    everyone = watched().assign(contacted=lambda d: (d.probability > .1) * 1.)
+    everyone = watched().assign(contacted=lambda d: (d.probability > 0.1) * 1.0)
     people = pd.DataFrame(dict(customer_id=np.arange(300), side=np.where(np.arange(300) < 100, "few", "many")))
     found = judge_groups.help_offered(everyone, people).set_index("group")
     plan = judge_groups.fairness(everyone, people, np.arange(300))
@@ -162,44 +222,73 @@ def test_help_offered_is_counted_as_by_hand():
         assert found.loc[word, "found"] == pytest.approx(some.contacted[some.y > 0].mean())
         assert found.loc[word, ["missed", "said"]].tolist() == pytest.approx([some.y.mean(), some.probability.mean()])
     for key, column in (("impact_ratio", "offered"), ("opportunity_ratio", "found")):
-        assert plan.statistics[f"fairness.side.{key}"](np.ones(300)) == pytest.approx(found[column].min() / found[column].max())
+        assert plan.statistics[f"fairness.side.{key}"](np.ones(300)) == pytest.approx(
+            found[column].min() / found[column].max()
+        )
 
 
 def test_a_ratio_of_groups_lies_in_its_own_interval():
     who = np.repeat(np.arange(300), 4)
-    everyone = pd.DataFrame(dict(customer_id=who, y=(who // 12 % 3 == 0) * 1., contacted=((who // 12 % 2 == 1) | (who == 0)) * 1.))
-    people = pd.DataFrame(dict(customer_id=np.arange(300), letter=[f"{i % 12}" for i in range(300)]))  # a dozen groups, all alike but for one customer
-    for key, found in intervals.estimate(judge_groups.fairness(everyone, people, np.arange(300)).statistics, 300, 200).items(): assert found.low < found.value < found.high, key
+    everyone = pd.DataFrame(
+        dict(customer_id=who, y=(who // 12 % 3 == 0) * 1.0, contacted=((who // 12 % 2 == 1) | (who == 0)) * 1.0)
+    )
+    people = pd.DataFrame(
+        dict(customer_id=np.arange(300), letter=[f"{i % 12}" for i in range(300)])
+    )  # a dozen groups, all alike but for one customer
+    for key, found in intervals.estimate(
+        judge_groups.fairness(everyone, people, np.arange(300)).statistics, 300, 200
+    ).items():
+        assert found.low < found.value < found.high, key
 
 
 def made(customers=400, weeks=10, seed=2):
     "Rows whose first input moves the risk, whose second copies it with noise, and whose third says nothing."
     rng, n = np.random.default_rng(seed), customers * weeks
     x = np.c_[rng.normal(size=n), np.zeros(n), rng.normal(size=n)].astype(np.float32)
-    x[:, 1] = x[:, 0] + rng.normal(size=n) * .05
+    x[:, 1] = x[:, 0] + rng.normal(size=n) * 0.05
     y = (rng.random(n) < 1 / (1 + np.exp(3 - 1.6 * x[:, 0]))).astype(int)
-    labels = pd.DataFrame(dict(customer_id=np.repeat(np.arange(customers), weeks), as_of=np.tile(MONDAY + pd.to_timedelta(np.arange(weeks) * 7, unit="D"), customers), target=y))
+    labels = pd.DataFrame(
+        dict(
+            customer_id=np.repeat(np.arange(customers), weeks),
+            as_of=np.tile(MONDAY + pd.to_timedelta(np.arange(weeks) * 7, unit="D"), customers),
+            target=y,
+        )
+    )
     return Rows(labels, x)
 
 
 def test_leaving_out_a_group_that_another_copies_costs_nothing_and_leaving_out_both_costs_much():
     teachers, test = made(), made(seed=3)
-    for groups, least, most in (({"a": "one", "b": "two", "c": "three"}, -.01, .02), ({"a": "one", "b": "one", "c": "three"}, .15, .5)):
+    for groups, least, most in (
+        ({"a": "one", "b": "two", "c": "three"}, -0.01, 0.02),
+        ({"a": "one", "b": "one", "c": "three"}, 0.15, 0.5),
+    ):
         margins = needs.ablation(teachers, test, groups, PARAMS.train, 1, {})
-        found = needs.report([needs.scored_by(margins, test, np.arange(400), "ablation", "all")], np.arange(400), BASE, FEW)["ablation"]
+        found = needs.report(
+            [needs.scored_by(margins, test, np.arange(400), "ablation", "all")], np.arange(400), BASE, FEW
+        )["ablation"]
         assert least < found["one"]["loss"] < most
         assert found["one"]["loss"] == pytest.approx(found["all"]["auc"] - found["one"]["auc"], abs=2e-4)
-        assert abs(found["three"]["loss"]) < .02
+        assert abs(found["three"]["loss"]) < 0.02
 
 
 def test_levels_alone_are_asked_beside_the_groups_and_hold_nothing_that_moves():
     margins = needs.ablation(made(), made(seed=3), {"a": "one", "mean_ever": "two", "c": "three"}, PARAMS.train, 1, {})
     assert margins.columns.tolist() == ["all", "one", "two", "three", "levels"]
-    alone = needs.refit(needs.thin(made(), 12_000, 1), ["a", "mean_ever", "c"], ["mean_ever"], PARAMS.train, 1, {}, made(seed=3).x)[0]
+    alone = needs.refit(
+        needs.thin(made(), 12_000, 1), ["a", "mean_ever", "c"], ["mean_ever"], PARAMS.train, 1, {}, made(seed=3).x
+    )[0]
     assert (margins.levels == alone).all()
     named = [catalogue.BY_NAME[f] for f in needs.LEVELS]
     assert not {f.name for f in named} & set(needs.late_family(catalogue.names()))
-    assert not [f.name for f in named if any(word in f.name for word in ("pace", "shift", "surprise", "trend", "days_late", "due_", "_30d", "_14d", "ago", "projected"))]
+    assert not [
+        f.name
+        for f in named
+        if any(
+            word in f.name
+            for word in ("pace", "shift", "surprise", "trend", "days_late", "due_", "_30d", "_14d", "ago", "projected")
+        )
+    ]
 
 
 def test_a_group_is_calibrated_by_its_own_line():
@@ -208,8 +297,12 @@ def test_a_group_is_calibrated_by_its_own_line():
     found = needs.report([drift.grouped(rows, {"kind": kind}, "slices")], np.arange(300), BASE, FEW)["slices"]["kind"]
     for word in ("low", "high"):
         some = frame[kind == word]
-        slope, level = metrics.slope_intercept(some.probability.to_numpy(), some.y.to_numpy(), some.customer_id.to_numpy())
-        assert found[word]["slope"] == pytest.approx(slope(np.ones(300)), abs=1e-3) and found[word]["intercept"] == pytest.approx(level(np.ones(300)), abs=1e-3)
+        slope, level = metrics.slope_intercept(
+            some.probability.to_numpy(), some.y.to_numpy(), some.customer_id.to_numpy()
+        )
+        assert found[word]["slope"] == pytest.approx(slope(np.ones(300)), abs=1e-3) and found[word][
+            "intercept"
+        ] == pytest.approx(level(np.ones(300)), abs=1e-3)
         assert found[word]["slope_low"] < found[word]["slope"] < found[word]["slope_high"]
     assert found["low"]["slope"] != found["high"]["slope"]
 
@@ -235,30 +328,44 @@ def test_one_row_a_customer_comes_from_every_week():
 
 def test_the_cohort_of_dues_is_read_as_it_was_written(trained):
     names = catalogue.names()
-    keys, x = needs.cohort(trained/"features", names)
-    whole = pd.concat([pd.read_parquet(p) for p in sorted((trained/"features/due_panel").glob("*.parquet"))], ignore_index=True)
-    assert len(keys) == len(whole) > 0 and (keys == whole[keys.columns]).all().all() and np.array_equal(x, whole[names].to_numpy(np.float32), equal_nan=True)
-    assert needs.cohort(trained/"raw", names) is None
+    keys, x = needs.cohort(trained / "features", names)
+    whole = pd.concat(
+        [pd.read_parquet(p) for p in sorted((trained / "features/due_panel").glob("*.parquet"))], ignore_index=True
+    )
+    assert (
+        len(keys) == len(whole) > 0
+        and (keys == whole[keys.columns]).all().all()
+        and np.array_equal(x, whole[names].to_numpy(np.float32), equal_nan=True)
+    )
+    assert needs.cohort(trained / "raw", names) is None
 
 
 def test_the_late_family_is_what_speaks_after_something_has_failed():
     from predelinquency.features import catalogue
+
     late = needs.late_family(catalogue.names())
-    assert {"failed_debits_30d", "failed_debits_90d", "failed_debits_180d", "overdue_days"} <= set(late) and len(late) < 12
+    assert {"failed_debits_30d", "failed_debits_90d", "failed_debits_180d", "overdue_days"} <= set(late) and len(
+        late
+    ) < 12
     assert not {"pay_late_days", "late_share"} & set(late)
 
 
 def test_every_week_of_those_who_never_trained_is_scored_as_in_training(trained):
     from predelinquency.model import champion as model_champion
     from predelinquency.model import labels as lb
-    champion = model_champion.load(trained/"model")
+
+    champion = model_champion.load(trained / "model")
     base = params.section(params.Base, champion.manifest["params"]["base"])
-    found = drift.year(trained/"features", champion, base, 10**6)
-    assert (lb.split(found.customer_id.to_numpy(), base) == 3).all() and found.eligible.all() and found.target.notna().all()
-    scored = pd.read_parquet(trained/"model/predictions.parquet")
+    found = drift.year(trained / "features", champion, base, 10**6)
+    assert (
+        (lb.split(found.customer_id.to_numpy(), base) == 3).all()
+        and found.eligible.all()
+        and found.target.notna().all()
+    )
+    scored = pd.read_parquet(trained / "model/predictions.parquet")
     both = found.merge(scored[scored.split == "test"], on=["customer_id", "as_of"], suffixes=("", "_then"))
     assert len(both) == (scored.eligible & scored.target.notna() & (scored.split == "test")).sum()
     assert (both.probability == both.probability_then).all() and found.as_of.nunique() > both.as_of.nunique()
-    fewer = drift.year(trained/"features", champion, base, len(found) // 3)
+    fewer = drift.year(trained / "features", champion, base, len(found) // 3)
     kept = found[found.customer_id.isin(fewer.customer_id)].reset_index(drop=True)
-    assert 0 < len(fewer) < .7 * len(found) and kept.equals(fewer) # whole customers
+    assert 0 < len(fewer) < 0.7 * len(found) and kept.equals(fewer)  # whole customers

@@ -1,37 +1,100 @@
 """Records to keep, made by hand; each takes what a test wants to be different."""
+
 from math import nan
 
 from predelinquency.ground.records import Contact, Decision, Outcome, Reason, Refusal, Reply, Score
 
 AT = "2026-03-02T10:00:00+00:00"
-REASONS = (Reason("balance_to_due_30d", "liquidity", .4, .9, "the balance covers 40 % of what is due", "Several payments are coming up"),
-           Reason("salary_gap_days", "income", nan, -.1, "no salary is known", None))
+REASONS = (
+    Reason(
+        "balance_to_due_30d",
+        "liquidity",
+        0.4,
+        0.9,
+        "the balance covers 40 % of what is due",
+        "Several payments are coming up",
+    ),
+    Reason("salary_gap_days", "income", nan, -0.1, "no salary is known", None),
+)
 REFUSALS = (Refusal("quiet_hours", "Nobody is written to at night.", "call", "phone"),)
 
 
-def score(**other)->Score: return Score(**dict(customer_id=7, as_of="2026-03-02", probability=.041, margin=-3.2, model_version="2026.1", reasons=REASONS, feature_hash="5a0f") | other)
+def score(**other) -> Score:
+    return Score(
+        **dict(
+            customer_id=7,
+            as_of="2026-03-02",
+            probability=0.041,
+            margin=-3.2,
+            model_version="2026.1",
+            reasons=REASONS,
+            feature_hash="5a0f",
+        )
+        | other
+    )
 
 
-def decision(**other)->Decision:
-    return Decision(**dict(customer_id=7, as_of="2026-03-02", decided_at=AT, arm="treated", propensity=.9, band="raised", action="due_date", channel="email", rule="cash_gap",
-                           because="The due falls before the payday.", value_minor=120.5, intended="due_date", approval="automatic", review=False, policy="3f9c", message="Müller & Søn ☂",
-                           refusals=REFUSALS) | other)
+def decision(**other) -> Decision:
+    return Decision(
+        **dict(
+            customer_id=7,
+            as_of="2026-03-02",
+            decided_at=AT,
+            arm="treated",
+            propensity=0.9,
+            band="raised",
+            action="due_date",
+            channel="email",
+            rule="cash_gap",
+            because="The due falls before the payday.",
+            value_minor=120.5,
+            intended="due_date",
+            approval="automatic",
+            review=False,
+            policy="3f9c",
+            message="Müller & Søn ☂",
+            refusals=REFUSALS,
+        )
+        | other
+    )
 
 
-def control(**other)->Decision: return decision(**dict(arm="control", action="nothing", channel="", message="") | other)
+def control(**other) -> Decision:
+    return decision(**dict(arm="control", action="nothing", channel="", message="") | other)
 
 
-def message(**other)->Contact:
-    return Contact(**dict(customer_id=7, contact_id="m1", state="queued", at=AT, channel="email", action="due_date", as_of="2026-03-02", decided_at=AT) | other)
+def message(**other) -> Contact:
+    return Contact(
+        **dict(
+            customer_id=7,
+            contact_id="m1",
+            state="queued",
+            at=AT,
+            channel="email",
+            action="due_date",
+            as_of="2026-03-02",
+            decided_at=AT,
+        )
+        | other
+    )
 
 
-def call(**other)->Contact: return message(**dict(contact_id="c1", state="sent", channel="phone", action="other", as_of=None, decided_at=None) | other)
+def call(**other) -> Contact:
+    return message(
+        **dict(contact_id="c1", state="sent", channel="phone", action="other", as_of=None, decided_at=None) | other
+    )
 
 
-def reply(**other)->Reply: return Reply(**dict(customer_id=7, contact_id="m1", received_at="2026-03-03T08:00:00+00:00", channel="email", kind="accepts") | other)
+def reply(**other) -> Reply:
+    return Reply(
+        **dict(customer_id=7, contact_id="m1", received_at="2026-03-03T08:00:00+00:00", channel="email", kind="accepts")
+        | other
+    )
 
 
-def outcome(**other)->Outcome: return Outcome(**dict(customer_id=7, as_of="2026-03-02", observed_on="2026-04-05", missed=None) | other)
+def outcome(**other) -> Outcome:
+    return Outcome(**dict(customer_id=7, as_of="2026-03-02", observed_on="2026-04-05", missed=None) | other)
 
 
-def one_of_each()->list: return [score(), decision(), message(), reply(), outcome()]
+def one_of_each() -> list:
+    return [score(), decision(), message(), reply(), outcome()]

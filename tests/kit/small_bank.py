@@ -1,4 +1,5 @@
 """A bank of three dues: a mapping and a file that the tests bend."""
+
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -35,10 +36,14 @@ BOOK = """number,name,due,paid,sum,kind,money
 """
 
 
-def bank(folder:Path, mapping:str=MAPPING, book:str|bytes=BOOK, encoding:str="utf-8")->sources_mapping.Mapping:
+def bank(
+    folder: Path, mapping: str = MAPPING, book: str | bytes = BOOK, encoding: str = "utf-8"
+) -> sources_mapping.Mapping:
     "Write the file (an empty text writes none) and read the mapping."
-    if book: (folder/"book.csv").write_bytes(book if isinstance(book, bytes) else book.encode(encoding))
+    if book:
+        (folder / "book.csv").write_bytes(book if isinstance(book, bytes) else book.encode(encoding))
     return sources_mapping.parse(mapping, "small.yaml")
+
 
 ACCOUNTS = """  accounts:
     from: (select name, min(due) as first from book group by name)
@@ -46,9 +51,18 @@ ACCOUNTS = """  accounts:
 """
 
 
-def extract(first:str, last:str, customers:int=28, unpaid_from:str="9999-12-31")->str:
+def extract(first: str, last: str, customers: int = 28, unpaid_from: str = "9999-12-31") -> str:
     "A book in which everybody pays a loan each month on the day it is due, as seen from `first` to `last`; the schedule runs on for a quarter. From `unpaid_from` on no payment is in the book."
-    due = [d for d in (date.fromisoformat(first) + timedelta(n) for n in range((date.fromisoformat(last) - date.fromisoformat(first)).days + 91)) if d.day <= 28]
+    due = [
+        d
+        for d in (
+            date.fromisoformat(first) + timedelta(n)
+            for n in range((date.fromisoformat(last) - date.fromisoformat(first)).days + 91)
+        )
+        if d.day <= 28
+    ]
     rows = [(d, who) for d in due for who in range(customers) if d.day == 1 + who % 28]
     paid = [f"{d} 10:00:00" if str(d) <= last and str(d) < unpaid_from else "" for d, _ in rows]
-    return "number,name,due,paid,sum,kind,money\n" + "".join(f"{n},C{who},{d},{at},250.00,KR,EUR\n" for n, ((d, who), at) in enumerate(zip(rows, paid, strict=True), 1))
+    return "number,name,due,paid,sum,kind,money\n" + "".join(
+        f"{n},C{who},{d},{at},250.00,KR,EUR\n" for n, ((d, who), at) in enumerate(zip(rows, paid, strict=True), 1)
+    )

@@ -1,4 +1,5 @@
 "The target, rule by rule."
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +17,20 @@ def one(as_of, obligations, paid=NOBODY_PAID, joined_on="2023-01-01", **changes)
     return lb.label(asked(as_of), people(0, joined_on=joined_on), obligations, paid, base(**changes)).iloc[0]
 
 
-@pytest.mark.parametrize(("day", "target", "imminent"), [(-6, None, False), (-5, 0, True), (-1, 0, True), (0, 0, True), (14, 0, True), (15, 1, False), (21, 1, False), (28, 1, False), (29, 0, False)])
+@pytest.mark.parametrize(
+    ("day", "target", "imminent"),
+    [
+        (-6, None, False),
+        (-5, 0, True),
+        (-1, 0, True),
+        (0, 0, True),
+        (14, 0, True),
+        (15, 1, False),
+        (21, 1, False),
+        (28, 1, False),
+        (29, 0, False),
+    ],
+)
 def test_only_a_first_miss_on_days_15_to_28_is_the_target(day, target, imminent):
     as_of = pd.Timestamp("2024-10-01")
     row = one(str(as_of.date()), dues(str((as_of + pd.Timedelta(days=day)).date())))
@@ -36,17 +50,27 @@ def test_a_due_inside_its_grace_leaves_the_customer_eligible_and_later_paid_is_n
 
 
 def test_paid_on_the_last_day_of_grace_is_paid_and_a_day_later_is_missed():
-    frame = outcomes(dues("2024-09-28", "2024-10-28"), payments((1, "2024-10-03 23:59", 100), (2, "2024-11-03 00:00", 100)), 5)
+    frame = outcomes(
+        dues("2024-09-28", "2024-10-28"), payments((1, "2024-10-03 23:59", 100), (2, "2024-11-03 00:00", 100)), 5
+    )
     assert frame.missed.tolist() == [False, True]
 
 
 def test_part_of_the_amount_is_not_paid_and_parts_that_add_up_are():
-    frame = outcomes(dues("2024-09-28", "2024-10-28"), payments((1, "2024-09-28", 99), (2, "2024-10-28", 60), (2, "2024-10-30", 40)), 5)
+    frame = outcomes(
+        dues("2024-09-28", "2024-10-28"),
+        payments((1, "2024-09-28", 99), (2, "2024-10-28", 60), (2, "2024-10-30", 40)),
+        5,
+    )
     assert frame.missed.tolist() == [True, False]
 
 
 def test_a_payment_taken_back_within_grace_was_never_made_and_one_taken_back_later_does_not_undo_it():
-    frame = outcomes(dues("2024-09-28", "2024-10-28"), payments((1, "2024-09-28", 100), (1, "2024-10-02", -100), (2, "2024-10-28", 100), (2, "2024-12-01", -100)), 5)
+    frame = outcomes(
+        dues("2024-09-28", "2024-10-28"),
+        payments((1, "2024-09-28", 100), (1, "2024-10-02", -100), (2, "2024-10-28", 100), (2, "2024-12-01", -100)),
+        5,
+    )
     assert frame.missed.tolist() == [True, False]
 
 
@@ -64,7 +88,9 @@ def test_a_payment_that_arrives_at_as_of_itself_is_not_known():
 
 def test_a_customer_in_arrears_is_not_eligible_until_the_debt_is_settled():
     settled = payments((1, "2024-11-20", 100))
-    rows = lb.label(asked("2024-10-03", "2024-10-04", "2024-11-20", "2024-11-21"), people(0), dues("2024-09-28"), settled, base())
+    rows = lb.label(
+        asked("2024-10-03", "2024-10-04", "2024-11-20", "2024-11-21"), people(0), dues("2024-09-28"), settled, base()
+    )
     assert rows.eligible.tolist() == [True, False, False, True]
 
 
@@ -109,63 +135,114 @@ def test_a_straight_roller_missed_nothing_in_180_days():
 
 def test_labels_do_not_depend_on_who_else_is_asked_about():
     obligations = pd.concat([dues("2024-10-20", customer=c) for c in range(5)], ignore_index=True)
-    whole = lb.label(pd.concat([asked("2024-10-01", customer=c) for c in range(5)], ignore_index=True), people(*range(5)), obligations, NOBODY_PAID, base())
+    whole = lb.label(
+        pd.concat([asked("2024-10-01", customer=c) for c in range(5)], ignore_index=True),
+        people(*range(5)),
+        obligations,
+        NOBODY_PAID,
+        base(),
+    )
     alone = lb.label(asked("2024-10-01", customer=3), people(3), dues("2024-10-20", customer=3), NOBODY_PAID, base())
     pd.testing.assert_frame_equal(whole[whole.customer_id == 3].reset_index(drop=True), alone)
 
 
 def test_what_happens_after_grace_changes_no_outcome():
     before, after = payments((1, "2024-10-20", 50)), payments((1, "2024-10-20", 50), (1, "2024-10-26", 50))
-    assert one("2024-10-01", dues("2024-10-20"), before).target == one("2024-10-01", dues("2024-10-20"), after).target == 1
+    assert (
+        one("2024-10-01", dues("2024-10-20"), before).target == one("2024-10-01", dues("2024-10-20"), after).target == 1
+    )
 
 
 def test_a_payment_towards_an_unknown_due_is_refused_by_name():
-    with pytest.raises(SchemaError, match="not in obligations.*'instalment': 7"): outcomes(dues("2024-10-20"), payments((7, "2024-10-20", 100)), 5)
+    with pytest.raises(SchemaError, match="not in obligations.*'instalment': 7"):
+        outcomes(dues("2024-10-20"), payments((7, "2024-10-20", 100)), 5)
 
 
 def test_onsets_are_the_missed_target_dues_in_order():
-    obligations = pd.concat([dues("2024-10-20", "2024-11-20"), dues("2024-10-25", kind="utility", obligation=2)], ignore_index=True)
+    obligations = pd.concat(
+        [dues("2024-10-20", "2024-11-20"), dues("2024-10-25", kind="utility", obligation=2)], ignore_index=True
+    )
     found = lb.onsets(obligations, payments((2, "2024-11-20", 100)), 5)
-    assert found[["obligation_id", "instalment"]].to_numpy().tolist() == [[1, 1]] and found.due_on.tolist() == [pd.Timestamp("2024-10-20")]
+    assert found[["obligation_id", "instalment"]].to_numpy().tolist() == [[1, 1]] and found.due_on.tolist() == [
+        pd.Timestamp("2024-10-20")
+    ]
 
 
 def test_moments_are_midnights_counted_back_from_the_visible_end():
     grid = lb.moments(base(), 7)
-    assert grid[-1] == np.datetime64("2025-07-01") and grid[0] == np.datetime64("2024-07-02") and set(np.diff(grid).astype("timedelta64[D]").astype(int)) == {7}
+    assert (
+        grid[-1] == np.datetime64("2025-07-01")
+        and grid[0] == np.datetime64("2024-07-02")
+        and set(np.diff(grid).astype("timedelta64[D]").astype(int)) == {7}
+    )
 
 
 def test_a_customer_has_rows_from_the_first_moment_after_joining_and_opening_an_account():
     accounts = pd.DataFrame(dict(customer_id=[0, 1], opened_on=times(["2023-01-01", "2025-06-17"])))
     rows = lb.spine(pd.concat([people(0, joined_on="2025-06-10"), people(1, 2)]), accounts, base(), 7)
     assert rows[rows.customer_id == 0].as_of.min() == pd.Timestamp("2025-06-17")
-    assert rows[rows.customer_id == 1].as_of.tolist() == [pd.Timestamp("2025-06-24"), pd.Timestamp("2025-07-01")] and 2 not in set(rows.customer_id)
+    assert rows[rows.customer_id == 1].as_of.tolist() == [
+        pd.Timestamp("2025-06-24"),
+        pd.Timestamp("2025-07-01"),
+    ] and 2 not in set(rows.customer_id)
 
 
 def test_counts_of_parts_add_up_to_the_counts_of_all():
     rng = np.random.default_rng(3)
-    frame = pd.DataFrame(dict(customer_id=np.repeat(np.arange(40), 6), as_of=np.tile(pd.date_range("2025-01-06", periods=6, freq="7D"), 40), eligible=rng.random(240) < .9, imminent=rng.random(240) < .1,
-                              target=pd.array(rng.integers(0, 2, 240), dtype="Int32"), split=pd.Categorical(rng.choice(["test", "train", "live"], 240), categories=lb.SPLIT_WORDS)))
+    frame = pd.DataFrame(
+        dict(
+            customer_id=np.repeat(np.arange(40), 6),
+            as_of=np.tile(pd.date_range("2025-01-06", periods=6, freq="7D"), 40),
+            eligible=rng.random(240) < 0.9,
+            imminent=rng.random(240) < 0.1,
+            target=pd.array(rng.integers(0, 2, 240), dtype="Int32"),
+            split=pd.Categorical(rng.choice(["test", "train", "live"], 240), categories=lb.SPLIT_WORDS),
+        )
+    )
     frame.loc[frame.split == "live", "target"] = pd.NA
-    whole, parts = lb.counted(frame), pd.concat([lb.counted(frame[frame.customer_id < 13]), lb.counted(frame[frame.customer_id >= 13])])
-    assert parts.groupby(level="split", sort=False).agg(lb.COUNTED).loc[whole.index].equals(whole) and whole.index.tolist() == ["train", "test", "live"]
+    whole, parts = (
+        lb.counted(frame),
+        pd.concat([lb.counted(frame[frame.customer_id < 13]), lb.counted(frame[frame.customer_id >= 13])]),
+    )
+    assert parts.groupby(level="split", sort=False).agg(lb.COUNTED).loc[whole.index].equals(
+        whole
+    ) and whole.index.tolist() == ["train", "test", "live"]
     usable = frame[frame.eligible & ~frame.imminent & frame.target.notna()]
-    assert whole.usable.sum() == len(usable) and whole.hits.sum() == usable.target.sum() and whole.loc["live", "usable"] == 0
+    assert (
+        whole.usable.sum() == len(usable)
+        and whole.hits.sum() == usable.target.sum()
+        and whole.loc["live", "usable"] == 0
+    )
 
 
 def test_a_source_s_own_moments_are_all_eligible_with_their_own_target():
     moments = asked("2024-10-01", "2024-12-01").assign(target=np.array([1, 0], np.int32))
     rows = lb.given(moments, dues("2024-10-20"), NOBODY_PAID, base())
-    assert rows.eligible.all() and not rows.imminent.any() and rows.target.tolist() == [1, 0] and rows.exposed.tolist() == [True, False] and set(rows.split) == {"test"}
+    assert (
+        rows.eligible.all()
+        and not rows.imminent.any()
+        and rows.target.tolist() == [1, 0]
+        and rows.exposed.tolist() == [True, False]
+        and set(rows.split) == {"test"}
+    )
 
 
 def test_the_cohort_of_dues_is_the_same_at_every_lead():
     tester = next(c for c in range(100) if lb.SPLITS[lb.split(np.array([c]), base())[0]] == "test")
-    obligations = pd.concat([dues("2025-05-05", "2025-06-05", customer=tester), dues("2025-05-20", customer=tester, obligation=2)], ignore_index=True)
+    obligations = pd.concat(
+        [dues("2025-05-05", "2025-06-05", customer=tester), dues("2025-05-20", customer=tester, obligation=2)],
+        ignore_index=True,
+    )
     paid = payments((1, "2025-05-05", 100)).assign(customer_id=tester)
     rows = lb.due_spine(people(tester), obligations, paid, base())
-    cohorts = {lead: set(map(tuple, part[["obligation_id", "instalment", "missed"]].to_numpy().tolist())) for lead, part in rows.groupby("lead_days")}
+    cohorts = {
+        lead: set(map(tuple, part[["obligation_id", "instalment", "missed"]].to_numpy().tolist()))
+        for lead, part in rows.groupby("lead_days")
+    }
     assert set(cohorts) == {28, 21, 14, 7} and len(set(map(frozenset, cohorts.values()))) == 1
-    assert cohorts[28] == {(1, 1, False), (2, 1, True)}, "the due of 5 June is left out: seven days before, the miss of 20 May is past its grace"
+    assert cohorts[28] == {(1, 1, False), (2, 1, True)}, (
+        "the due of 5 June is left out: seven days before, the miss of 20 May is past its grace"
+    )
 
 
 def test_only_test_customers_are_in_the_cohort():

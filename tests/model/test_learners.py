@@ -1,4 +1,5 @@
 "Both boosters, the scorecard and the committee behind one interface."
+
 import json
 
 import numpy as np
@@ -16,17 +17,19 @@ KINDS = ("xgboost", "lightgbm", "scorecard")
 
 
 def fitted(kind, threads=1, seed=1, signs=SIGNS, **changes):
-    if kind == "committee": return learners.committee([fitted(k) for k in KINDS])
+    if kind == "committee":
+        return learners.committee([fitted(k) for k in KINDS])
     return learners.fit(kind, X[:3000], Y[:3000], NAMES, settings(**changes), signs, seed, STOP, threads)
 
 
 @pytest.fixture(scope="module")
-def fits(): return {kind: fitted(kind) for kind in (*KINDS, "committee")}
+def fits():
+    return {kind: fitted(kind) for kind in (*KINDS, "committee")}
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "committee"])
 def test_a_learner_finds_a_signal_that_is_there(fits, kind):
-    assert roc_auc_score(Y[JUDGED], learners.predict_margin(fits[kind], X[JUDGED])) > .75
+    assert roc_auc_score(Y[JUDGED], learners.predict_margin(fits[kind], X[JUDGED])) > 0.75
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -34,7 +37,7 @@ def test_shuffled_outcomes_teach_nothing(kind):
     shuffled = np.random.default_rng(5).permutation(Y)
     fit = learners.fit(kind, X[:3000], shuffled[:3000], NAMES, settings(), {}, 1, (STOP[0], shuffled[3000:4000]), 1)
     found = roc_auc_score(shuffled[JUDGED], learners.predict_margin(fit, X[JUDGED]))
-    assert abs(found - .5) < .1, "seed 5, 1,000 rows: standard error .03"
+    assert abs(found - 0.5) < 0.1, "seed 5, 1,000 rows: standard error .03"
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "committee"])
@@ -56,8 +59,8 @@ def test_a_saved_model_predicts_exactly_what_it_did(fits, kind, tmp_path):
 def test_the_same_inputs_give_the_same_bytes_on_one_thread_and_on_two(kind, tmp_path):
     files = []
     for name, threads in (("a", 1), ("b", 2), ("c", 2)):
-        (tmp_path/name).mkdir()
-        files.append(learners.save(fitted(kind, threads), tmp_path/name).read_bytes())
+        (tmp_path / name).mkdir()
+        files.append(learners.save(fitted(kind, threads), tmp_path / name).read_bytes())
     assert files[0] == files[1] == files[2]
 
 
@@ -79,7 +82,7 @@ def test_the_risk_only_moves_the_way_the_catalogue_says(fits, kind, column, sign
 
 @pytest.mark.parametrize("kind", ["xgboost", "lightgbm"])
 def test_without_the_constraint_some_row_bends_the_other_way(kind):
-    free = fitted(kind, signs={}, trees=200, early_stopping_rounds=200, max_depth=5, min_child_weight=0.)
+    free = fitted(kind, signs={}, trees=200, early_stopping_rounds=200, max_depth=5, min_child_weight=0.0)
     sweep = np.repeat(X[JUDGED][:200], 15, axis=0)
     sweep[:, 0] = np.tile(np.linspace(-3, 3, 15), 200)
     assert (np.diff(learners.predict_margin(free, sweep).reshape(200, 15)) < -1e-6).any()
@@ -95,7 +98,7 @@ def test_training_stops_where_the_stop_rows_are_best(fits, kind):
 @pytest.mark.parametrize("kind", [*KINDS, "committee"])
 def test_a_row_alone_scores_as_among_others(fits, kind):
     whole = learners.predict_margin(fits[kind], X[JUDGED])
-    assert all(learners.predict_margin(fits[kind], X[4000 + i:4001 + i])[0] == whole[i] for i in range(0, 1000, 97))
+    assert all(learners.predict_margin(fits[kind], X[4000 + i : 4001 + i])[0] == whole[i] for i in range(0, 1000, 97))
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "committee"])
@@ -109,14 +112,17 @@ def test_the_scorecard_is_the_same_whatever_is_held_at_a_time(fits, monkeypatch)
     monkeypatch.setattr(learners, "SLICE", 333)
     monkeypatch.setattr(learners, "COLUMNS", 2)
     again = fitted("scorecard")
-    assert again.model.keys() == fits["scorecard"].model.keys() and all(np.array_equal(v, fits["scorecard"].model[k]) for k, v in again.model.items())
+    assert again.model.keys() == fits["scorecard"].model.keys() and all(
+        np.array_equal(v, fits["scorecard"].model[k]) for k, v in again.model.items()
+    )
 
 
 def test_unknown_is_not_zero_even_where_training_never_saw_it(fits):
     assert np.isfinite(X[:, 1]).all()
     unknown, zero = X[JUDGED][:50].copy(), X[JUDGED][:50].copy()
-    unknown[:, 1], zero[:, 1] = np.nan, 0.
-    for kind in KINDS: assert (learners.predict_margin(fits[kind], unknown) != learners.predict_margin(fits[kind], zero)).any(), kind
+    unknown[:, 1], zero[:, 1] = np.nan, 0.0
+    for kind in KINDS:
+        assert (learners.predict_margin(fits[kind], unknown) != learners.predict_margin(fits[kind], zero)).any(), kind
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -134,40 +140,53 @@ def test_a_committee_is_the_mean_of_its_members(fits):
 
 def test_members_with_other_inputs_are_refused(fits):
     other = learners.fit("scorecard", X[:3000, :2], Y[:3000], NAMES[:2], settings(), {}, 1)
-    with pytest.raises(ParamsError, match="share their features"): learners.committee([fits["scorecard"], other])
+    with pytest.raises(ParamsError, match="share their features"):
+        learners.committee([fits["scorecard"], other])
 
 
-@pytest.mark.parametrize(("kind", "outcome", "says"), [("forest", Y[:3000], "unknown learner 'forest'"), ("xgboost", np.zeros(3000), "0 positives of 3000"),
-                                                       ("lightgbm", np.ones(3000), "3000 positives of 3000"), ("scorecard", np.zeros(3000), "0 positives")])
+@pytest.mark.parametrize(
+    ("kind", "outcome", "says"),
+    [
+        ("forest", Y[:3000], "unknown learner 'forest'"),
+        ("xgboost", np.zeros(3000), "0 positives of 3000"),
+        ("lightgbm", np.ones(3000), "3000 positives of 3000"),
+        ("scorecard", np.zeros(3000), "0 positives"),
+    ],
+)
 def test_what_cannot_be_learned_is_refused(kind, outcome, says):
-    with pytest.raises(ParamsError, match=says): learners.fit(kind, X[:3000], outcome, NAMES, settings(), {}, 1)
+    with pytest.raises(ParamsError, match=says):
+        learners.fit(kind, X[:3000], outcome, NAMES, settings(), {}, 1)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_damaged_model_file_is_refused_by_name(fits, kind, tmp_path):
     path = learners.save(fits[kind], tmp_path)
     path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(SchemaError, match=path.name): learners.load(path)
+    with pytest.raises(SchemaError, match=path.name):
+        learners.load(path)
 
 
 def test_a_missing_model_is_refused_with_the_stage_that_makes_it(tmp_path):
-    with pytest.raises(SchemaError, match="run the train stage"): learners.load(tmp_path/"xgboost.ubj")
+    with pytest.raises(SchemaError, match="run the train stage"):
+        learners.load(tmp_path / "xgboost.ubj")
 
 
 def test_no_model_file_can_run_code(fits, tmp_path):
     "Pickles begin with 0x80; these are UBJ, text and JSON."
-    for kind in KINDS: assert learners.save(fits[kind], tmp_path).read_bytes()[:1] in (b"{", b"t")
+    for kind in KINDS:
+        assert learners.save(fits[kind], tmp_path).read_bytes()[:1] in (b"{", b"t")
 
 
 def test_the_scorecard_learns_that_not_knowing_is_a_sign():
     unknown = np.isnan(X[:, 3])
-    y = (np.random.default_rng(9).random(5000) < np.where(unknown, .1, .5)).astype(float)
+    y = (np.random.default_rng(9).random(5000) < np.where(unknown, 0.1, 0.5)).astype(float)
     margin = learners.predict_margin(learners.fit("scorecard", X[:4000], y[:4000], NAMES, settings(), {}, 1), X[JUDGED])
     assert margin[unknown[JUDGED]].mean() < margin[~unknown[JUDGED]].mean() - 1
 
 
 def test_the_margin_before_any_tree_is_the_one_that_xgboost_itself_begins_with():
     import xgboost as xgb
+
     two = xgb.DMatrix(np.zeros((2, 1)), label=[0, 1])
     for chance in np.random.default_rng(1).random(100):
         booster = xgb.train(dict(objective="binary:logistic", base_score=float(np.float32(chance))), two, 0)

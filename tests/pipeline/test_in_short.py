@@ -1,4 +1,5 @@
 """What a stage shows first are a few sentences made from its figures."""
+
 import ast
 import re
 
@@ -14,10 +15,10 @@ from predelinquency.world import calibration
 
 pytestmark = pytest.mark.fast
 STAGES = {n.name: n for n in stages()}
-SILENT = {"offline", "append", "check_belongs"} # last in a cell and calls, but they give nothing to see
+SILENT = {"offline", "append", "check_belongs"}  # last in a cell and calls, but they give nothing to see
 
 
-def shows(cell:str)->bool:
+def shows(cell: str) -> bool:
     "Whether something is seen below a cell."
     body = ast.parse(cell).body
     last = body[-1] if body else None
@@ -26,41 +27,52 @@ def shows(cell:str)->bool:
     return (isinstance(last, ast.Expr) and not silent) or bool(re.search(r"\b(display|print)\(", cell))
 
 
-def heads(notebook:Notebook)->list[str]:
+def heads(notebook: Notebook) -> list[str]:
     "The headings above each code cell that shows something."
     at, found = "", []
     for cell in notebook.cells:
         text = "".join(cell["source"])
-        if cell["cell_type"] == "markdown": at = text.split("\n")[0]
-        elif shows(text): found.append(at)
+        if cell["cell_type"] == "markdown":
+            at = text.split("\n")[0]
+        elif shows(text):
+            found.append(at)
     return found
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_a_stage_shows_in_short_before_anything_else(name:str)->None:
+def test_a_stage_shows_in_short_before_anything_else(name: str) -> None:
     assert heads(STAGES[name])[0] == "## In short" and heads(STAGES[name]).count("## In short") == 1
 
 
-BANDS = [dict(name=n, low=.01, high=.03, unit="share", source="assumption") for n in ("first_miss_28d", "card_past_due")]
+BANDS = [
+    dict(name=n, low=0.01, high=0.03, unit="share", source="assumption") for n in ("first_miss_28d", "card_past_due")
+]
 MADE = dict(customers=1_200, transactions=96_000, obligations=15_000, payments=13_600, episodes=350)
 
 
-def test_the_world_in_words_says_what_lies_outside_its_band()->None:
-    said = " ".join(calibration.world_in_words(MADE, calibration.compare(dict(first_miss_28d=.022, card_past_due=.07), BANDS)))
+def test_the_world_in_words_says_what_lies_outside_its_band() -> None:
+    said = " ".join(
+        calibration.world_in_words(MADE, calibration.compare(dict(first_miss_28d=0.022, card_past_due=0.07), BANDS))
+    )
     assert "1,200 customers" in said and "**2.2%**" in said
     assert "**1 of 2 marginals lie inside their band.** Outside: card_past_due." in said
-    calm = calibration.world_in_words(MADE, calibration.compare(dict(first_miss_28d=np.nan, card_past_due=.02), BANDS))
+    calm = calibration.world_in_words(MADE, calibration.compare(dict(first_miss_28d=np.nan, card_past_due=0.02), BANDS))
     assert len(calm) == 2 and "nan" not in " ".join(calm)
 
 
-def facts(name:str, rows:int, dropped:dict[str, int])->ingest.TableFacts:
+def facts(name: str, rows: int, dropped: dict[str, int]) -> ingest.TableFacts:
     empty = dict(first=None, last=None, words={}, unknown=[])
     return ingest.TableFacts(name=name, rows=rows, dropped=dropped, **empty)
 
 
-def test_a_source_in_words_counts_what_was_dropped_and_names_what_is_unknown()->None:
-    tables = {"payments": facts("payments", 40, {"amount > 0": 2, "its due is missing": 1}), "moments": facts("moments", 9, {})}
-    said = " ".join(ingest.source_in_words(ingest.Report("b", "", {"a.csv": {}}, tables, {"n.txt": "no"}, {"income": "no"}, .125)))
+def test_a_source_in_words_counts_what_was_dropped_and_names_what_is_unknown() -> None:
+    tables = {
+        "payments": facts("payments", 40, {"amount > 0": 2, "its due is missing": 1}),
+        "moments": facts("moments", 9, {}),
+    }
+    said = " ".join(
+        ingest.source_in_words(ingest.Report("b", "", {"a.csv": {}}, tables, {"n.txt": "no"}, {"income": "no"}, 0.125))
+    )
     assert "1 file of *b* gave 49 rows in 2 tables; 3 rows were dropped." in said
     assert "Left out: `n.txt`." in said and "cannot be known from it: income." in said
     assert "9 moments with a label of its own; **12.5%** went badly." in said
@@ -68,11 +80,19 @@ def test_a_source_in_words_counts_what_was_dropped_and_names_what_is_unknown()->
     assert "No moments of its own" in bare and "No group of features is unknown." in bare and "Left out" not in bare
 
 
-FIGURES = dict(customers=300, rows=15_308, features=2, eligible_rows=13_951, targets=103, target_rate=.00836,
-               missing_share={"movements_30d": .1, "next_due": .3}, empty_for_everybody=[])
+FIGURES = dict(
+    customers=300,
+    rows=15_308,
+    features=2,
+    eligible_rows=13_951,
+    targets=103,
+    target_rate=0.00836,
+    missing_share={"movements_30d": 0.1, "next_due": 0.3},
+    empty_for_everybody=[],
+)
 
 
-def test_a_panel_in_words_names_what_is_known_least_and_what_nobody_has()->None:
+def test_a_panel_in_words_names_what_is_known_least_and_what_nobody_has() -> None:
     said = " ".join(offline.panel_in_words(FIGURES))
     assert "15,308 moments of 300 customers" in said and "in 103 the target is met, **0.84%** of" in said
     assert "20.0% of the rows on average, `next_due` in 30.0%" in said and "Every feature is known of somebody." in said
@@ -80,22 +100,35 @@ def test_a_panel_in_words_names_what_is_known_least_and_what_nobody_has()->None:
     assert "None" not in none and "no learner finds anything in them: next_due." in none
 
 
-MANIFEST = dict(champion="xgboost", challenger="lightgbm", version="v1", threshold=.0181, contact_share=.05,
-                rows=dict(train=dict(usable=1_671, customers=117, onsets=9), test=dict(usable=2_000, customers=80, onsets=8)),
-                calibration=dict(kind="platt", onsets=1), promotion=dict(because="the rule holds for none"))
+MANIFEST = dict(
+    champion="xgboost",
+    challenger="lightgbm",
+    version="v1",
+    threshold=0.0181,
+    contact_share=0.05,
+    rows=dict(train=dict(usable=1_671, customers=117, onsets=9), test=dict(usable=2_000, customers=80, onsets=8)),
+    calibration=dict(kind="platt", onsets=1),
+    promotion=dict(because="the rule holds for none"),
+)
 
 
-def test_training_in_words_tells_the_ruling_and_the_evidence()->None:
+def test_training_in_words_tells_the_ruling_and_the_evidence() -> None:
     said = " ".join(promotion.training_in_words(MANIFEST))
-    assert "**xgboost** is champion" in said and "the rule holds for none" in said and "1,671 rows of 117 customers" in said
+    assert (
+        "**xgboost** is champion" in said
+        and "the rule holds for none" in said
+        and "1,671 rows of 117 customers" in said
+    )
     assert "(platt) on 1 missed payment of others" in said and "**1.81%**: 5% of the eligible" in said
-    folded = {k: v for k, v in MANIFEST.items() if k != "promotion"} | dict(rows=MANIFEST["rows"] | dict(train=dict(usable=0)))
+    folded = {k: v for k, v in MANIFEST.items() if k != "promotion"} | dict(
+        rows=MANIFEST["rows"] | dict(train=dict(usable=0))
+    )
     said = " ".join(promotion.training_in_words(folded | dict(calibration=dict(kind="isotonic"))))
     assert "a committee of all learners" in said and "2,000 rows of 80 customers" in said and "None" not in said
 
 
-BOUND = dict(share_of_latent=.78, share_of_latent_soft=.87, positives=4)
-CASES = dict(perturb_cases=4, perturb_hit_rate=.75, perturb_hit_rate_shuffled_high=.75)
+BOUND = dict(share_of_latent=0.78, share_of_latent_soft=0.87, positives=4)
+CASES = dict(perturb_cases=4, perturb_hit_rate=0.75, perturb_hit_rate_shuffled_high=0.75)
 
 
 @pytest.mark.parametrize(("bound", "reasons", "wires", "part"), [
@@ -103,6 +136,6 @@ CASES = dict(perturb_cases=4, perturb_hit_rate=.75, perturb_hit_rate_shuffled_hi
     (dict(share_of_latent=None), {}, {}, "too few misses"), (dict(share_of_latent_soft=None), {}, {}, "Nothing can be missed"),
     ({}, {}, {}, "no more than a habit earns"), ({}, dict(perturb_hit_rate=.8), {}, "**80%**: more than a habit earns"),
     ({}, dict(perturb_cases=0), {}, "no cases to judge"), ({}, {}, {}, "No tripwire was broken"),
-    ({}, {}, dict(money_conserved=False, no_latent_column=None), "**Broken: money conserved.**")])
-def test_a_proof_in_words_says_what_was_found(bound:dict, reasons:dict, wires:dict, part:str)->None:
+    ({}, {}, dict(money_conserved=False, no_latent_column=None), "**Broken: money conserved.**")])  # fmt: skip
+def test_a_proof_in_words_says_what_was_found(bound: dict, reasons: dict, wires: dict, part: str) -> None:
     assert part in " ".join(oracle.proof_in_words(BOUND | bound, CASES | reasons, wires))

@@ -1,4 +1,5 @@
 """What commands say on an output that is not UTF-8, and where nothing can be written."""
+
 import errno
 import json
 import os
@@ -12,14 +13,14 @@ from predelinquency.ops import cli, doctor
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_a_character_that_the_output_cannot_show_is_replaced(encoding:str, project:Path)->None:
-    command = [Path(sys.executable).parent/"predelinquency", "doctor"]
+def test_a_character_that_the_output_cannot_show_is_replaced(encoding: str, project: Path) -> None:
+    command = [Path(sys.executable).parent / "predelinquency", "doctor"]
     done = subprocess.run(command, cwd=project, env={**os.environ, "PYTHONIOENCODING": encoding}, capture_output=True)
     assert b"foresaw" not in done.stderr, done.stderr
     assert b"? Python" in done.stdout or b"?  Python" in done.stdout, done.stdout
 
 
-def test_a_folder_that_cannot_be_written_is_named_with_its_remedy()->None:
+def test_a_folder_that_cannot_be_written_is_named_with_its_remedy() -> None:
     said = str(cli._unwritten(OSError(errno.EROFS, "Read-only file system", "data/reports")))
     assert "data/reports: could not read or write" in said
     assert "--root" in said
@@ -42,22 +43,29 @@ for command in commands:
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 @pytest.mark.parametrize("place", ["outside", "read-only", "full"])
-def test_every_command_says_what_is_wrong_in_an_odd_place(place:str, encoding:str, toy, tmp_path_factory)->None:
+def test_every_command_says_what_is_wrong_in_an_odd_place(place: str, encoding: str, toy, tmp_path_factory) -> None:
     "Really read-only and really full: with mounts of this process's own."
     folder = tmp_path_factory.mktemp("elsewhere") if place == "outside" else toy.folder
-    mounts = {"outside": "true", "read-only": "mount --bind . . && mount -o remount,ro,bind .",
-              "full": "mkdir data && mount -t tmpfs -o size=4k none data && ! head -c 9999 /dev/zero > data/filled"}[place]
+    mounts = {
+        "outside": "true",
+        "read-only": "mount --bind . . && mount -o remount,ro,bind .",
+        "full": "mkdir data && mount -t tmpfs -o size=4k none data && ! head -c 9999 /dev/zero > data/filled",
+    }[place]
     own = [] if place == "outside" else ["unshare", "--mount"]
     if own and subprocess.run([*own, "sh", "-c", "mount -t tmpfs none /mnt"], capture_output=True).returncode:
         pytest.skip("mounts of one's own need rights that are not given here")
-    done = subprocess.run([*own, "sh", "-c", f'{mounts} 2>/dev/null; cd "$PWD" && exec "$0" -c "$1"', sys.executable, EVERYWHERE], cwd=folder,
-                          env={**os.environ, "PYTHONIOENCODING": encoding, "PWD": str(folder)}, capture_output=True)
+    done = subprocess.run(
+        [*own, "sh", "-c", f'{mounts} 2>/dev/null; cd "$PWD" && exec "$0" -c "$1"', sys.executable, EVERYWHERE],
+        cwd=folder,
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PWD": str(folder)},
+        capture_output=True,
+    )
     said = (done.stdout + done.stderr).decode(encoding)
     assert "foresaw" not in said and "Traceback" not in said, said
     assert done.returncode == 0 and said.count("to fix: ") > 8, said
 
 
-def test_a_refusal_is_json_where_json_was_asked_for(toy)->None:
+def test_a_refusal_is_json_where_json_was_asked_for(toy) -> None:
     done = toy.typed("report", "--root", "data/none", "--json")
     told = json.loads(done.stdout)["error"]
     assert done.returncode == 1
@@ -65,12 +73,14 @@ def test_a_refusal_is_json_where_json_was_asked_for(toy)->None:
     assert "make run" in told["remedy"]
 
 
-def test_doctor_names_the_notebook_and_the_cell_that_python_cannot_read(tmp_path:Path)->None:
-    (tmp_path/"predelinquency").mkdir()
-    (tmp_path/"nbs/00_ground").mkdir(parents=True)
-    cells = [dict(id="one", cell_type="code", source=["#| default_exp ground.bad\n"]),
-             dict(id="broken", cell_type="code", source=["#| export\n", "def half(:"])]
-    (tmp_path/"nbs/00_ground/00_bad.ipynb").write_text(json.dumps(dict(cells=cells)))
+def test_doctor_names_the_notebook_and_the_cell_that_python_cannot_read(tmp_path: Path) -> None:
+    (tmp_path / "predelinquency").mkdir()
+    (tmp_path / "nbs/00_ground").mkdir(parents=True)
+    cells = [
+        dict(id="one", cell_type="code", source=["#| default_exp ground.bad\n"]),
+        dict(id="broken", cell_type="code", source=["#| export\n", "def half(:"]),
+    ]
+    (tmp_path / "nbs/00_ground/00_bad.ipynb").write_text(json.dumps(dict(cells=cells)))
     found = doctor.check_export(tmp_path)
     assert found.fine is False
     assert "nbs/00_ground/00_bad.ipynb, cell broken" in found.found

@@ -1,4 +1,5 @@
 """The whole way on a small world."""
+
 import hashlib
 import json
 import subprocess
@@ -14,41 +15,71 @@ pytestmark = pytest.mark.slow
 STAGES = [s for s in stages.graph(Path(__file__).parent.parent.parent).values() if s.name not in stages.STAND_IN]
 
 
-def typed(project:Path, *words:str)->subprocess.CompletedProcess[str]:
-    return subprocess.run([Path(sys.executable).parent/"predelinquency", *words], cwd=project, capture_output=True, text=True, timeout=600)
+def typed(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [Path(sys.executable).parent / "predelinquency", *words],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
 
 
-def digests(folder:Path)->dict[str, str]:
+def digests(folder: Path) -> dict[str, str]:
     "File → hash, of everything below a folder."
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda s: s.name)
-def test_every_stage_leaves_all_its_products(trained:Path, stage:stages.Stage):
+def test_every_stage_leaves_all_its_products(trained: Path, stage: stages.Stage):
     assert [p for p in stages.place(stage, trained).values() if not Path(p).exists()] == []
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda s: s.name)
-def test_every_report_is_executed_and_free_of_errors_and_warnings(trained:Path, stage:stages.Stage):
+def test_every_report_is_executed_and_free_of_errors_and_warnings(trained: Path, stage: stages.Stage):
     cells = [c for c in nbformat.read(stages.place(stage, trained)["nb"], 4).cells if c.cell_type == "code"]
     assert all(c.execution_count for c in cells if c.source.strip())
     assert [o for c in cells for o in c.outputs if o.output_type == "error"] == []
-    assert [o.text for c in cells for o in c.outputs if o.output_type == "stream" and o.name == "stderr" and "Warning" in o.text] == []
+    assert [
+        o.text
+        for c in cells
+        for o in c.outputs
+        if o.output_type == "stream" and o.name == "stderr" and "Warning" in o.text
+    ] == []
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda s: s.name)
-def test_every_report_works_without_a_network(trained:Path, stage:stages.Stage):
+def test_every_report_works_without_a_network(trained: Path, stage: stages.Stage):
     text = Path(stages.place(stage, trained)["nb"]).read_text()
-    assert [host for host in ("cdn.plot.ly", "cdn.jsdelivr.net", "unpkg.com", "cdnjs.cloudflare.com") if f'src=\\"https://{host}' in text] == []
+    assert [
+        host
+        for host in ("cdn.plot.ly", "cdn.jsdelivr.net", "unpkg.com", "cdnjs.cloudflare.com")
+        if f'src=\\"https://{host}' in text
+    ] == []
 
 
-def test_nothing_is_left_beside_the_products(trained:Path):
+def test_nothing_is_left_beside_the_products(trained: Path):
     assert [str(p) for p in trained.rglob("*") if p.name.endswith((".draft", ".old", ".failed.ipynb"))] == []
 
 
-def test_the_metrics_hold_what_the_readme_and_the_pages_read(trained:Path):
-    metrics = json.loads((trained/"reports/metrics.json").read_text())
-    assert metrics["headline"].keys() >= {"auc", "auc_low", "auc_high", "pr_auc", "base_rate", "ks", "ece", "brier_skill", "recall_at_5pct", "onsets"}
+def test_the_metrics_hold_what_the_readme_and_the_pages_read(trained: Path):
+    metrics = json.loads((trained / "reports/metrics.json").read_text())
+    assert metrics["headline"].keys() >= {
+        "auc",
+        "auc_low",
+        "auc_high",
+        "pr_auc",
+        "base_rate",
+        "ks",
+        "ece",
+        "brier_skill",
+        "recall_at_5pct",
+        "onsets",
+    }
     assert metrics["baselines"].keys() >= {"calendar", "balance", "projected", "logistic"}
     assert metrics["gain_over_calendar"].keys() >= {"auc", "low"}
     assert metrics["due_date_auc"].keys() >= {"28", "14"}
@@ -56,17 +87,28 @@ def test_the_metrics_hold_what_the_readme_and_the_pages_read(trained:Path):
     assert {"exposed_only", "straight_rollers"} <= metrics.keys()
 
 
-def test_the_closing_table_names_what_was_made_and_where_to_look(trained:Path, project:Path):
+def test_the_closing_table_names_what_was_made_and_where_to_look(trained: Path, project: Path):
     done = typed(project, "report", "--root", str(trained))
     assert done.returncode == 0, done.stderr
-    for stage in STAGES: assert stage.name in done.stdout
+    for stage in STAGES:
+        assert stage.name in done.stdout
     assert "metrics.json" in done.stdout and "AUC" in done.stdout
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(project:Path, tmp_path:Path):
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(project: Path, tmp_path: Path):
     for name, seed in (("one", 5), ("two", 5), ("other", 6)):
-        done = typed(project, "stage", "simulate", "--root", str(tmp_path/name), "--set", "simulate.customers=60", "--set", f"base.seed={seed}")
+        done = typed(
+            project,
+            "stage",
+            "simulate",
+            "--root",
+            str(tmp_path / name),
+            "--set",
+            "simulate.customers=60",
+            "--set",
+            f"base.seed={seed}",
+        )
         assert done.returncode == 0, done.stderr
-    assert digests(tmp_path/"one/raw") == digests(tmp_path/"two/raw")
-    assert digests(tmp_path/"one/truth") == digests(tmp_path/"two/truth")
-    assert digests(tmp_path/"one/raw") != digests(tmp_path/"other/raw")
+    assert digests(tmp_path / "one/raw") == digests(tmp_path / "two/raw")
+    assert digests(tmp_path / "one/truth") == digests(tmp_path / "two/truth")
+    assert digests(tmp_path / "one/raw") != digests(tmp_path / "other/raw")

@@ -1,4 +1,5 @@
 """A server that starts slowly is waited for as long as it lives, and one that ends is not."""
+
 import subprocess
 import sys
 
@@ -19,20 +20,22 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Slow).serve_forever()
 """
 
 
-def started(code:str, port:int)->subprocess.Popen:
+def started(code: str, port: int) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", code, str(port)], start_new_session=True)
 
 
-def test_a_server_that_starts_slowly_is_waited_for_and_says_how_far_it_is()->None:
+def test_a_server_that_starts_slowly_is_waited_for_and_says_how_far_it_is() -> None:
     port, heard = free_port(), []
     process = started(SLOW, port)
-    try: assert bento.wait(f"http://127.0.0.1:{port}", process, heard.append, every=.1)
-    finally: bento.stop(process)
+    try:
+        assert bento.wait(f"http://127.0.0.1:{port}", process, heard.append, every=0.1)
+    finally:
+        bento.stop(process)
     assert len(heard) > 1, "said more than once: it took 20 questions until it was ready"
     assert f"waiting until http://127.0.0.1:{port} is ready" in heard[0]
     assert "kernels are compiled so far" in heard[0]
 
 
-def test_a_server_that_ends_before_it_is_ready_is_not_waited_for()->None:
+def test_a_server_that_ends_before_it_is_ready_is_not_waited_for() -> None:
     port = free_port()
     assert not bento.wait(f"http://127.0.0.1:{port}", started("raise SystemExit(3)", port))

@@ -1,4 +1,5 @@
 """Scores and decisions of a night are recorded together, or not at all."""
+
 from pathlib import Path
 
 import pandas as pd
@@ -12,25 +13,32 @@ from predelinquency.service import scoring
 
 
 @pytest.fixture
-def night(tmp_path:Path, monkeypatch:pytest.MonkeyPatch)->Path:
+def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     "A folder of results with one score and one decision."
-    (tmp_path/"reports").mkdir()
-    pd.DataFrame({"customer_id": [7]}).to_parquet(tmp_path/"reports/plan.parquet")
+    (tmp_path / "reports").mkdir()
+    pd.DataFrame({"customer_id": [7]}).to_parquet(tmp_path / "reports/plan.parquet")
     monkeypatch.setattr(scoring.model_champion, "check_belongs", lambda *_: None)
     monkeypatch.setattr(scoring.reasons_tables, "scores", lambda _: [score()])
     monkeypatch.setattr(scoring.engine, "decisions", lambda _: [decision()])
     return tmp_path
 
 
-def test_scores_are_not_kept_when_their_decisions_cannot_be_written(night:Path, monkeypatch:pytest.MonkeyPatch)->None:
+def test_scores_are_not_kept_when_their_decisions_cannot_be_written(
+    night: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url, append = f"sqlite:///{night}/ledger.db", ground_ledger._append
 
-    def fails(connection, kind, rows)->int:
-        if kind.record is Decision: raise OSError(28, "No space left on device")
+    def fails(connection, kind, rows) -> int:
+        if kind.record is Decision:
+            raise OSError(28, "No space left on device")
         return append(connection, kind, rows)
+
     monkeypatch.setattr(ground_ledger, "_append", fails)
-    with pytest.raises(OSError, match="No space left"): scoring.record(night, url, AT)
-    with Ledger.open(url) as book: assert book.of(Score) == []
+    with pytest.raises(OSError, match="No space left"):
+        scoring.record(night, url, AT)
+    with Ledger.open(url) as book:
+        assert book.of(Score) == []
     monkeypatch.setattr(ground_ledger, "_append", append)
     assert scoring.record(night, url, AT) == dict(as_of="2026-03-02", scores=1, decisions=1, of=1)
-    with Ledger.open(url) as book: assert len(book.of(Score)) == len(book.of(Decision)) == 1
+    with Ledger.open(url) as book:
+        assert len(book.of(Score)) == len(book.of(Decision)) == 1

@@ -1,4 +1,5 @@
 """Requests made from the description: schemathesis against the routes in this process."""
+
 import collections
 from pathlib import Path
 
@@ -14,18 +15,40 @@ pytestmark = pytest.mark.slow
 
 # A description can say neither that columns have one length nor that nothing comes from the future, so a request that fits it may still be refused, with 422; a generated body may be too large, 413;
 # and a generated customer is not in the ledger, 404.
-SETTINGS = {"seed": 7, "headers": {"Authorization": f"Bearer {KEY}"}, "continue-on-failure": True, "generation": {"max-examples": 60, "database": "none"}, "phases": {"stateful": {"enabled": False}},
-            "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", "404", "413", "422"]}, "negative_data_rejection": {"expected-statuses": ["401", "404", "405", "413", "415", "422"]}}}
+SETTINGS = {
+    "seed": 7,
+    "headers": {"Authorization": f"Bearer {KEY}"},
+    "continue-on-failure": True,
+    "generation": {"max-examples": 60, "database": "none"},
+    "phases": {"stateful": {"enabled": False}},
+    "checks": {
+        "positive_data_acceptance": {"expected-statuses": ["2xx", "404", "413", "422"]},
+        "negative_data_rejection": {"expected-statuses": ["401", "404", "405", "413", "415", "422"]},
+    },
+}
 
 
-def test_a_thousand_generated_requests_meet_the_description_and_break_nothing(trained:Path)->None:
-    desk = http.Desk(KEY, scoring.load(trained/"model"), ready=True)
-    schema = schemathesis.openapi.from_asgi("/openapi.json", http.app(desk), config=SchemathesisConfig.from_dict(SETTINGS))
+def test_a_thousand_generated_requests_meet_the_description_and_break_nothing(trained: Path) -> None:
+    desk = http.Desk(KEY, scoring.load(trained / "model"), ready=True)
+    schema = schemathesis.openapi.from_asgi(
+        "/openapi.json", http.app(desk), config=SchemathesisConfig.from_dict(SETTINGS)
+    )
     answers, failures, broken = collections.Counter[int](), [], []
     for event in from_schema(schema).execute():
-        if isinstance(event, events.NonFatalError | events.FatalError): broken.append(str(event))
-        if not isinstance(event, events.ScenarioFinished): continue
+        if isinstance(event, events.NonFatalError | events.FatalError):
+            broken.append(str(event))
+        if not isinstance(event, events.ScenarioFinished):
+            continue
         answers.update(i.response.status_code if i.response else 0 for i in event.recorder.interactions.values())
-        failures += [(event.label, check.name, check.failure_info.failure.message) for checks in event.recorder.checks.values() for check in checks if check.failure_info]
+        failures += [
+            (event.label, check.name, check.failure_info.failure.message)
+            for checks in event.recorder.checks.values()
+            for check in checks
+            if check.failure_info
+        ]
     assert not broken and not failures, (broken, len(failures), failures[:3])
-    assert sum(answers.values()) >= 1000 and answers[200] >= 100 and not any(status >= 500 or status == 0 for status in answers), answers
+    assert (
+        sum(answers.values()) >= 1000
+        and answers[200] >= 100
+        and not any(status >= 500 or status == 0 for status in answers)
+    ), answers

@@ -1,4 +1,5 @@
 """The packaged service as it really runs: BentoML, processes, sockets."""
+
 import concurrent.futures
 import hashlib
 import json
@@ -26,30 +27,33 @@ CANARY = "Xanthippe-31415926"
 
 
 @pytest.fixture(scope="module")
-def bank(trained:Path)->Bank: return Bank(trained)
+def bank(trained: Path) -> Bank:
+    return Bank(trained)
 
 
 @pytest.fixture(scope="module")
-def bento(trained:Path, tmp_path_factory:pytest.TempPathFactory)->Path:
+def bento(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     "A copy of what the stage packed: running leaves compiled files behind."
-    return Path(shutil.copytree(trained/"bento", tmp_path_factory.mktemp("packed")/"bento"))
+    return Path(shutil.copytree(trained / "bento", tmp_path_factory.mktemp("packed") / "bento"))
 
 
 @pytest.fixture(scope="module")
-def server(bento:Path, tmp_path_factory:pytest.TempPathFactory, trained:Path)->Iterator[tuple[str, Path]]:
+def server(bento: Path, tmp_path_factory: pytest.TempPathFactory, trained: Path) -> Iterator[tuple[str, Path]]:
     "The Bento with two workers and a ledger."
     folder = tmp_path_factory.mktemp("server")
     url = f"sqlite:///{folder}/ledger.db"
     scoring.record(trained, url)
-    with serving(bento, folder, **{service_http.WORKERS: "2", service_http.LEDGER: url}) as running: yield running
+    with serving(bento, folder, **{service_http.WORKERS: "2", service_http.LEDGER: url}) as running:
+        yield running
 
 
 @pytest.fixture
-def http(server:tuple[str, Path])->Iterator[httpx.Client]:
-    with httpx.Client(base_url=server[0], headers=HEADERS, timeout=30, trust_env=False) as client: yield client
+def http(server: tuple[str, Path]) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server[0], headers=HEADERS, timeout=30, trust_env=False) as client:
+        yield client
 
 
-def scores(ask:Callable[[bytes], dict], bank:Bank)->dict[int, tuple[float, ...]]:
+def scores(ask: Callable[[bytes], dict], bank: Bank) -> dict[int, tuple[float, ...]]:
     "Probability, margin and contributions of the customers whose history fits into one request."
     asked = {int(c): said(bank.request(int(c))) for c in bank.scored.index[:150]}
     answers = {c: ask(body) for c, body in asked.items() if len(body) <= wire.SINGLE_BYTES}
@@ -57,36 +61,56 @@ def scores(ask:Callable[[bytes], dict], bank:Bank)->dict[int, tuple[float, ...]]
     return {c: (a["probability"], a["margin"], *(r["contribution"] for r in a["reasons"])) for c, a in answers.items()}
 
 
-def test_served_scores_are_those_of_this_process_and_of_the_nightly_run(http:httpx.Client, bank:Bank, trained:Path)->None:
-    here = scoring.load(trained/"model")
+def test_served_scores_are_those_of_this_process_and_of_the_nightly_run(
+    http: httpx.Client, bank: Bank, trained: Path
+) -> None:
+    here = scoring.load(trained / "model")
     served = scores(lambda body: http.post("/v1/score", content=body).raise_for_status().json(), bank)
     assert served == scores(lambda body: here.score(wire.parse(body)).model_dump(), bank)
-    assert {c: s[:2] for c, s in served.items()} == {c: (bank.scored.probability[c], bank.scored.margin[c]) for c in served}
+    assert {c: s[:2] for c, s in served.items()} == {
+        c: (bank.scored.probability[c], bank.scored.margin[c]) for c in served
+    }
 
 
-def test_many_at_once_get_each_their_own_answer(server:tuple[str, Path], bank:Bank)->None:
+def test_many_at_once_get_each_their_own_answer(server: tuple[str, Path], bank: Bank) -> None:
     asked = [b for b in (said(bank.request(int(c))) for c in bank.scored.index[:40]) if len(b) <= wire.SINGLE_BYTES]
     known = [said({"customer_id": int(c)}) for c in bank.plan.index[:40]]
-    def ask(body:bytes)->dict:
-        with httpx.Client(timeout=60, trust_env=False) as client: return client.post(f"{server[0]}/v1/score", content=body, headers=HEADERS).raise_for_status().json()
+
+    def ask(body: bytes) -> dict:
+        with httpx.Client(timeout=60, trust_env=False) as client:
+            return client.post(f"{server[0]}/v1/score", content=body, headers=HEADERS).raise_for_status().json()
+
     alone = [ask(b) for b in asked + known]
-    with concurrent.futures.ThreadPoolExecutor(8) as pool: together = list(pool.map(ask, (asked + known) * 3))
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(ask, (asked + known) * 3))
     assert together == alone * 3
 
 
-def test_the_ledger_answers_for_known_customers(http:httpx.Client, bank:Bank)->None:
+def test_the_ledger_answers_for_known_customers(http: httpx.Client, bank: Bank) -> None:
     for customer in bank.plan.index[:20]:
         answer = http.post("/v1/score", json={"customer_id": int(customer)}).json()
-        assert (answer["source"], answer["probability"], answer["decision"]["rule"]) == ("ledger", bank.plan.probability[customer], bank.plan.rule[customer])
+        assert (answer["source"], answer["probability"], answer["decision"]["rule"]) == (
+            "ledger",
+            bank.plan.probability[customer],
+            bank.plan.rule[customer],
+        )
     assert http.post("/v1/score", json={"customer_id": 10**9}).status_code == 404
 
 
-def test_figures_of_both_workers_are_added_up(server:tuple[str, Path])->None:
-    def count()->float:
+def test_figures_of_both_workers_are_added_up(server: tuple[str, Path]) -> None:
+    def count() -> float:
         text = httpx.get(f"{server[0]}/metrics", trust_env=False).text
-        return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith('predelinquency_requests_total{route="/v1/score",status="200"}'))
+        return sum(
+            float(line.split()[-1])
+            for line in text.splitlines()
+            if line.startswith('predelinquency_requests_total{route="/v1/score",status="200"}')
+        )
+
     before = count()
-    for _ in range(40): httpx.post(f"{server[0]}/v1/score", content=said(example()), headers=HEADERS, trust_env=False).raise_for_status() # each on its own connection
+    for _ in range(40):
+        httpx.post(
+            f"{server[0]}/v1/score", content=said(example()), headers=HEADERS, trust_env=False
+        ).raise_for_status()  # each on its own connection
     assert count() == before + 40
 
 
@@ -95,130 +119,246 @@ def test_figures_of_both_workers_are_added_up(server:tuple[str, Path])->None:
     (401, "/v1/score", b"{}", {"Authorization": f"Bearer {CANARY}"}), (415, "/v1/score", CANARY.encode(), {"Content-Type": "text/plain"}),
     (422, "/v1/score", said({**example(), "time_zone": CANARY, "as_of": CANARY})[:-5], {}), (422, "/v1/score", said({**example(), CANARY: CANARY}), {}),
     (404, f"/v1/{CANARY}", b"{}", {}), (422, "/v1/score/batch", said({"requests": [{**example(), "currency": CANARY}]}), {}),
-])
-def test_refusals_reach_the_sender_and_nothing_of_them_is_written_down(http:httpx.Client, server:tuple[str, Path], status:int, path:str, body:bytes, headers:dict[str, str])->None:
+])  # fmt: skip
+def test_refusals_reach_the_sender_and_nothing_of_them_is_written_down(
+    http: httpx.Client, server: tuple[str, Path], status: int, path: str, body: bytes, headers: dict[str, str]
+) -> None:
     refused = http.post(path, content=body, headers=headers)
-    assert refused.status_code == status and refused.headers["content-type"] == "application/problem+json" and refused.json()["status"] == status
-    for seen in (refused.text, server[1].read_text(), http.get("/metrics").text): assert CANARY not in seen and "Traceback" not in seen
+    assert (
+        refused.status_code == status
+        and refused.headers["content-type"] == "application/problem+json"
+        and refused.json()["status"] == status
+    )
+    for seen in (refused.text, server[1].read_text(), http.get("/metrics").text):
+        assert CANARY not in seen and "Traceback" not in seen
 
 
-def test_names_of_customers_are_not_written_down(http:httpx.Client, server:tuple[str, Path])->None:
+def test_names_of_customers_are_not_written_down(http: httpx.Client, server: tuple[str, Path]) -> None:
     body = {**example(), "source_id": CANARY}
     assert http.post("/v1/score", json=body).status_code == 200 and CANARY not in server[1].read_text()
 
 
-def test_it_says_when_it_is_ready_and_what_it_offers(http:httpx.Client)->None:
-    assert [http.get(path, headers={"Authorization": ""}).status_code for path in ("/health", "/healthz", "/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/swagger-ui.css", "/")] == [200] * 9
-    assert [http.get(path).headers["content-type"] for path in ("/static_content/index.css", "/docs.json")] == ["application/problem+json"] * 2 # not BentoML's
+def test_it_says_when_it_is_ready_and_what_it_offers(http: httpx.Client) -> None:
+    assert [
+        http.get(path, headers={"Authorization": ""}).status_code
+        for path in (
+            "/health",
+            "/healthz",
+            "/livez",
+            "/readyz",
+            "/metrics",
+            "/openapi.json",
+            "/docs",
+            "/docs/swagger-ui.css",
+            "/",
+        )
+    ] == [200] * 9
+    assert [http.get(path).headers["content-type"] for path in ("/static_content/index.css", "/docs.json")] == [
+        "application/problem+json"
+    ] * 2  # not BentoML's
 
 
-def test_the_service_refuses_to_start_without_a_key(bento:Path, tmp_path:Path)->None:
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("PREDELINQUENCY")} | {"BENTOML_HOME": str(tmp_path), "BENTOML_DO_NOT_TRACK": "True"}
-    refused = subprocess.run(service_bento.command(bento, "127.0.0.1", 3999), env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+def test_the_service_refuses_to_start_without_a_key(bento: Path, tmp_path: Path) -> None:
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("PREDELINQUENCY")} | {
+        "BENTOML_HOME": str(tmp_path),
+        "BENTOML_DO_NOT_TRACK": "True",
+    }
+    refused = subprocess.run(
+        service_bento.command(bento, "127.0.0.1", 3999),
+        env=environ,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert refused.returncode and f"{service_http.KEY} is not set" in refused.stdout + refused.stderr
 
 
 BODY = said(example())
 
 
-def half_asked(url:str, body:bytes=BODY)->socket.socket:
+def half_asked(url: str, body: bytes = BODY) -> socket.socket:
     "A connection on which half of a request has been sent."
     line = socket.create_connection(("127.0.0.1", httpx.URL(url).port), timeout=60)
     head = {**HEADERS, "Host": "127.0.0.1", "Content-Length": str(len(body))}
-    line.sendall("".join(["POST /v1/score HTTP/1.1\r\n", *(f"{k}: {v}\r\n" for k, v in head.items()), "\r\n"]).encode() + body[:len(body) // 2])
+    line.sendall(
+        "".join(["POST /v1/score HTTP/1.1\r\n", *(f"{k}: {v}\r\n" for k, v in head.items()), "\r\n"]).encode()
+        + body[: len(body) // 2]
+    )
     return line
 
 
-def heard(line:socket.socket)->tuple[int, bytes]:
+def heard(line: socket.socket) -> tuple[int, bytes]:
     "Status and all of an answer; the connection is closed behind it."
     got = b""
-    while piece := line.recv(65536): got += piece
+    while piece := line.recv(65536):
+        got += piece
     return int(got[9:12]), got
 
 
-def until(true:Callable[[], bool], seconds:float=60.)->bool:
+def until(true: Callable[[], bool], seconds: float = 60.0) -> bool:
     "Ask until it is so, or until the time is up."
     end = time.monotonic() + seconds
-    while not (so := true()) and time.monotonic() < end: time.sleep(.05)
+    while not (so := true()) and time.monotonic() < end:
+        time.sleep(0.05)
     return so
 
 
-def test_who_hangs_up_leaves_one_quiet_line(server:tuple[str, Path])->None:
+def test_who_hangs_up_leaves_one_quiet_line(server: tuple[str, Path]) -> None:
     before = len(server[1].read_text())
     half_asked(server[0]).close()
-    def said_since()->str: return server[1].read_text()[before:]
+
+    def said_since() -> str:
+        return server[1].read_text()[before:]
+
     assert until(lambda: "hung up" in said_since()), said_since()
     assert "INFO POST /v1/score hung up" in said_since() and not re.search("Traceback|ERROR| 500 ", said_since())
 
 
-def test_a_body_that_stops_on_its_way_gets_a_problem_and_holds_nobody_up(server:tuple[str, Path], http:httpx.Client)->None:
+def test_a_body_that_stops_on_its_way_gets_a_problem_and_holds_nobody_up(
+    server: tuple[str, Path], http: httpx.Client
+) -> None:
     with half_asked(server[0]) as slow:
         assert http.post("/v1/score", content=BODY).status_code == 200
         status, answer = heard(slow)
     assert status == 408 and b"application/problem+json" in answer and b"Too slow" in answer, answer
 
 
-def test_asked_to_end_it_is_not_ready_then_finishes_what_it_has_then_ends(bento:Path, tmp_path:Path)->None:
+def test_asked_to_end_it_is_not_ready_then_finishes_what_it_has_then_ends(bento: Path, tmp_path: Path) -> None:
     with started(bento, tmp_path) as (url, log, process):
         with half_asked(url) as line:
             assert until(lambda: "POST" not in log.read_text())
             process.send_signal(signal.SIGTERM)
-            def ready()->int: return httpx.get(f"{url}/readyz", timeout=5, trust_env=False).status_code
+
+            def ready() -> int:
+                return httpx.get(f"{url}/readyz", timeout=5, trust_env=False).status_code
+
             assert until(lambda: ready() == 503, 5), log.read_text()
-            line.sendall(BODY[len(BODY) // 2:])
+            line.sendall(BODY[len(BODY) // 2 :])
             status, answer = heard(line)
         assert status == 200 and b'"probability"' in answer
         assert process.wait(30) == 0, log.read_text()
     assert "not ready from now on" in log.read_text() and "Traceback" not in log.read_text()
 
 
-def test_without_a_key_another_name_for_this_machine_is_not_answered(bento:Path, tmp_path:Path)->None:
+def test_without_a_key_another_name_for_this_machine_is_not_answered(bento: Path, tmp_path: Path) -> None:
     with serving(bento, tmp_path, key="", **{service_http.OPEN: "1"}) as (url, _):
         for path in ("/health", "/healthz", "/readyz", "/docs", "/v1/model", "/openapi.json", "/nothing"):
-            assert httpx.get(url + path, headers={"Host": "bank.example"}, trust_env=False, timeout=30).status_code == 421, path
+            assert (
+                httpx.get(url + path, headers={"Host": "bank.example"}, trust_env=False, timeout=30).status_code == 421
+            ), path
         assert httpx.get(f"{url}/v1/model", trust_env=False, timeout=30).status_code == 200
 
 
-def digests(folder:Path)->dict[str, str]: return {str(p.relative_to(folder)): hashlib.blake2b(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*")) if p.is_file() and "__pycache__" not in p.parts}
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        str(p.relative_to(folder)): hashlib.blake2b(p.read_bytes()).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and "__pycache__" not in p.parts
+    }
 
 
-def test_the_same_inputs_make_the_same_bento_wherever_they_lie(trained:Path, tmp_path:Path, project:Path)->None:
-    elsewhere = tmp_path/"elsewhere"
-    shutil.copytree(trained/"model", elsewhere/"model")
-    for file in (trained/"reports/metrics.json", project/"bentofile.yaml", project/"requirements.lock"): shutil.copy2(file, elsewhere)
-    service_bento.package(tmp_path/"again", elsewhere/"model", elsewhere/"metrics.json", elsewhere)
-    assert digests(tmp_path/"again") == digests(trained/"bento")
+def test_the_same_inputs_make_the_same_bento_wherever_they_lie(trained: Path, tmp_path: Path, project: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(trained / "model", elsewhere / "model")
+    for file in (trained / "reports/metrics.json", project / "bentofile.yaml", project / "requirements.lock"):
+        shutil.copy2(file, elsewhere)
+    service_bento.package(tmp_path / "again", elsewhere / "model", elsewhere / "metrics.json", elsewhere)
+    assert digests(tmp_path / "again") == digests(trained / "bento")
 
 
-def test_a_bento_holds_what_it_needs_and_nobody(trained:Path, project:Path)->None:
-    files = set(digests(trained/"bento"))
-    needed = {"bento.yaml", "env/docker/Dockerfile", "env/python/requirements.txt", "src/model/manifest.json", "src/model/metrics.json", "src/predelinquency/service/bento.py", "src/predelinquency/example.json",
-              "src/predelinquency/policy/rules.yaml", "src/predelinquency/messages/bank.yaml", "src/predelinquency/features/catalogue.py", "src/predelinquency/reasons/scorer.py"}
+def test_a_bento_holds_what_it_needs_and_nobody(trained: Path, project: Path) -> None:
+    files = set(digests(trained / "bento"))
+    needed = {
+        "bento.yaml",
+        "env/docker/Dockerfile",
+        "env/python/requirements.txt",
+        "src/model/manifest.json",
+        "src/model/metrics.json",
+        "src/predelinquency/service/bento.py",
+        "src/predelinquency/example.json",
+        "src/predelinquency/policy/rules.yaml",
+        "src/predelinquency/messages/bank.yaml",
+        "src/predelinquency/features/catalogue.py",
+        "src/predelinquency/reasons/scorer.py",
+    }
     assert needed <= files
-    assert not {f for f in files if f.endswith((".pkl", ".pickle", ".joblib", ".parquet", ".db")) or "simulate" in f or "dashboard" in f}
-    own = {f for f in files if not f.startswith("env/docker/")} # BentoML's templates name places in a container, where a project may lie too
+    assert not {
+        f
+        for f in files
+        if f.endswith((".pkl", ".pickle", ".joblib", ".parquet", ".db")) or "simulate" in f or "dashboard" in f
+    }
+    own = {
+        f for f in files if not f.startswith("env/docker/")
+    }  # BentoML's templates name places in a container, where a project may lie too
     places = re.compile("|".join(rf"(?<![\w.<-]){re.escape(str(p))}(?![\w.-])" for p in (project, trained, sys.prefix)))
-    assert [(f, m[0]) for f in sorted(own) if (m := places.search((trained/"bento"/f).read_text(errors="ignore")))] == []
+    assert [
+        (f, m[0]) for f in sorted(own) if (m := places.search((trained / "bento" / f).read_text(errors="ignore")))
+    ] == []
 
 
-def test_a_bentos_packages_are_those_of_the_lock_and_none_of_the_workshop(trained:Path, project:Path)->None:
-    wanted = (trained/"bento/env/python/requirements.txt").read_text().splitlines()
-    def plain(line:str)->str: return line.removesuffix(" \\").replace(" ", "").replace("'", '"')
-    assert len(wanted) > 30 and {plain(w) for w in wanted} <= {plain(line) for line in (project/"requirements.lock").read_text().splitlines() if line[:1].isalnum()}
+def test_a_bentos_packages_are_those_of_the_lock_and_none_of_the_workshop(trained: Path, project: Path) -> None:
+    wanted = (trained / "bento/env/python/requirements.txt").read_text().splitlines()
+
+    def plain(line: str) -> str:
+        return line.removesuffix(" \\").replace(" ", "").replace("'", '"')
+
+    assert len(wanted) > 30 and {plain(w) for w in wanted} <= {
+        plain(line) for line in (project / "requirements.lock").read_text().splitlines() if line[:1].isalnum()
+    }
     names = {w.split("==")[0] for w in wanted}
-    assert not names & {"mlflow", "ploomber", "jupyterlab", "ipykernel", "papermill", "dvc", "shap", "plotly", "nbdev", "voila", "optuna", "matplotlib", "duckdb", "pandera"}
+    assert not names & {
+        "mlflow",
+        "ploomber",
+        "jupyterlab",
+        "ipykernel",
+        "papermill",
+        "dvc",
+        "shap",
+        "plotly",
+        "nbdev",
+        "voila",
+        "optuna",
+        "matplotlib",
+        "duckdb",
+        "pandera",
+    }
     assert {"bentoml", "fastapi", "numba", "sqlalchemy", "xgboost-cpu"} <= names
 
 
-def test_a_bento_in_an_environment_of_its_own_gives_the_same_bits(bento:Path, bank:Bank, trained:Path, tmp_path:Path)->None:
+def test_a_bento_in_an_environment_of_its_own_gives_the_same_bits(
+    bento: Path, bank: Bank, trained: Path, tmp_path: Path
+) -> None:
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
-    if not uv: pytest.skip("uv is not here: pip install uv")
-    subprocess.run([uv, "venv", "-q", "--python", sys.executable, tmp_path/"own"], check=True)
-    got = subprocess.run([uv, "pip", "install", "-q", "--python", tmp_path/"own/bin/python", "-r", bento/"env/python/requirements.txt"], capture_output=True, text=True, timeout=600)
-    if got.returncode: pytest.skip(f"the packages cannot be had here: {got.stderr.strip().splitlines()[-1]}")
-    here = scoring.load(trained/"model")
-    with serving(bento, tmp_path, python=str(tmp_path/"own/bin/python")) as (url, _), httpx.Client(base_url=url, headers=HEADERS, timeout=30, trust_env=False) as http:
-        assert scores(lambda body: http.post("/v1/score", content=body).raise_for_status().json(), bank) == scores(lambda body: here.score(wire.parse(body)).model_dump(), bank)
+    if not uv:
+        pytest.skip("uv is not here: pip install uv")
+    subprocess.run([uv, "venv", "-q", "--python", sys.executable, tmp_path / "own"], check=True)
+    got = subprocess.run(
+        [
+            uv,
+            "pip",
+            "install",
+            "-q",
+            "--python",
+            tmp_path / "own/bin/python",
+            "-r",
+            bento / "env/python/requirements.txt",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    if got.returncode:
+        pytest.skip(f"the packages cannot be had here: {got.stderr.strip().splitlines()[-1]}")
+    here = scoring.load(trained / "model")
+    with (
+        serving(bento, tmp_path, python=str(tmp_path / "own/bin/python")) as (url, _),
+        httpx.Client(base_url=url, headers=HEADERS, timeout=30, trust_env=False) as http,
+    ):
+        assert scores(lambda body: http.post("/v1/score", content=body).raise_for_status().json(), bank) == scores(
+            lambda body: here.score(wire.parse(body)).model_dump(), bank
+        )
 
 
-def test_the_key_that_the_tests_use_is_a_key()->None: assert service_bento.allowed({service_http.KEY: KEY}) == KEY and json.loads(said({})) == {}
+def test_the_key_that_the_tests_use_is_a_key() -> None:
+    assert service_bento.allowed({service_http.KEY: KEY}) == KEY and json.loads(said({})) == {}

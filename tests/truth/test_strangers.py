@@ -1,4 +1,5 @@
 """Customers who never train: scored as everybody else, and nobody's neighbour."""
+
 import json
 
 import numpy as np
@@ -18,11 +19,13 @@ NAMES = catalogue.names()
 
 
 @pytest.fixture(scope="module")
-def base(trained)->params.Base: return params.section(params.Base, model_champion.load(trained/"model").manifest["params"]["base"])
+def base(trained) -> params.Base:
+    return params.section(params.Base, model_champion.load(trained / "model").manifest["params"]["base"])
 
 
 @pytest.fixture(scope="module")
-def make(trained, settings, base): return st.maker(wd.Settings(base, settings.simulate), wd.tables_of)
+def make(trained, settings, base):
+    return st.maker(wd.Settings(base, settings.simulate), wd.tables_of)
 
 
 def test_strangers_are_numbered_after_the_customers_and_never_more_than_twice_as_many():
@@ -32,21 +35,22 @@ def test_strangers_are_numbered_after_the_customers_and_never_more_than_twice_as
 
 
 def test_a_customer_met_as_a_stranger_has_the_rows_of_the_panel_bit_for_bit(trained, make, base):
-    part = disk.parts(trained/"features", "panel")[0]
+    part = disk.parts(trained / "features", "panel")[0]
     them = st.meet([part], make, NAMES, base, 7)
-    panel, labels = (disk.read(trained/"features", name, part) for name in ("panel", "labels"))
+    panel, labels = (disk.read(trained / "features", name, part) for name in ("panel", "labels"))
     asked = them.rows.labels[["customer_id", "as_of"]].merge(panel, how="left")
     assert (asked[NAMES].to_numpy(np.float32).view(np.int32) == them.rows.x.view(np.int32)).all()
     same = them.rows.labels.merge(labels, on=["customer_id", "as_of"], suffixes=("", "_stored"))
     tested = same[same.split_stored == "test"]
     assert len(same) == len(them.rows.labels) and len(tested) and (them.rows.labels.split == "test").all()
-    for name in ("target", "eligible", "imminent", "onset_in_days", "due_minor_rent"): assert tested[name].equals(tested[f"{name}_stored"]), name
+    for name in ("target", "eligible", "imminent", "onset_in_days", "due_minor_rent"):
+        assert tested[name].equals(tested[f"{name}_stored"]), name
     assert set(them.rows.labels.as_of) == set(labels.as_of[labels.split == "test"])
 
 
 def test_the_cohort_of_dues_holds_the_test_customers_dues_and_those_of_the_others(trained, make, base):
-    part = disk.parts(trained/"features", "due_panel")[0]
-    them, stored = st.meet([part], make, NAMES, base, 7), disk.read(trained/"features", "due_panel", part)
+    part = disk.parts(trained / "features", "due_panel")[0]
+    them, stored = st.meet([part], make, NAMES, base, 7), disk.read(trained / "features", "due_panel", part)
     keys = ["customer_id", "as_of", "obligation_id", "instalment", "lead_days"]
     both = them.due.merge(stored, on=keys, suffixes=("", "_stored"))
     assert len(both) == len(stored) < len(them.due) and (both.missed == both.missed_stored).all()
@@ -55,24 +59,50 @@ def test_the_cohort_of_dues_holds_the_test_customers_dues_and_those_of_the_other
 
 def test_a_stranger_is_scored_as_the_train_stage_scores(trained, make, base):
     part = Part(300, 400)
-    them, rows = st.meet([part], make, NAMES, base, 7), model_rows.gather(trained/"features", NAMES, base, 400_000)
-    manifest = model_champion.load(trained/"model").manifest
-    found, due = st.scored(them, np.arange(300), rows["train"].usable(), trained/"model", params.section(params.Train, manifest["params"]["train"]), base.seed)
-    assert (found.customer_id >= 300).all() and (due.customer_id >= 300).all() and len(due) and due.columns.tolist() == model_champion.DUE_PREDICTIONS.names
-    champion, stored = model_champion.load(trained/"model"), pd.read_parquet(trained/"model/predictions.parquet")
-    assert (found.probability == champion.probability(them.rows.x)).all() and found.columns.tolist() == stored.columns.tolist()
+    them, rows = st.meet([part], make, NAMES, base, 7), model_rows.gather(trained / "features", NAMES, base, 400_000)
+    manifest = model_champion.load(trained / "model").manifest
+    found, due = st.scored(
+        them,
+        np.arange(300),
+        rows["train"].usable(),
+        trained / "model",
+        params.section(params.Train, manifest["params"]["train"]),
+        base.seed,
+    )
+    assert (
+        (found.customer_id >= 300).all()
+        and (due.customer_id >= 300).all()
+        and len(due)
+        and due.columns.tolist() == model_champion.DUE_PREDICTIONS.names
+    )
+    champion, stored = model_champion.load(trained / "model"), pd.read_parquet(trained / "model/predictions.parquet")
+    assert (
+        found.probability == champion.probability(them.rows.x)
+    ).all() and found.columns.tolist() == stored.columns.tolist()
     known = st.Strangers(rows["test"], them.due, them.about)
-    again, _ = st.scored(known, np.arange(0), rows["train"].usable(), trained/"model", params.section(params.Train, manifest["params"]["train"]), base.seed)
+    again, _ = st.scored(
+        known,
+        np.arange(0),
+        rows["train"].usable(),
+        trained / "model",
+        params.section(params.Train, manifest["params"]["train"]),
+        base.seed,
+    )
     both = again.merge(stored, on=["customer_id", "as_of"], suffixes=("", "_stored"))
-    for name in ("probability", "margin", "calendar", "balance", "projected", "logistic", "challenger"): assert both[name].equals(both[f"{name}_stored"]), name
+    for name in ("probability", "margin", "calendar", "balance", "projected", "logistic", "challenger"):
+        assert both[name].equals(both[f"{name}_stored"]), name
 
 
 def test_a_stranger_who_is_a_customer_is_refused(trained, make, base):
-    them, rows = st.meet([Part(250, 320)], make, NAMES, base, 7), model_rows.gather(trained/"features", NAMES, base, 400_000)
-    with pytest.raises(LeakageError, match="who never train are also customers"): st.scored(them, np.arange(300), rows["train"].usable(), trained/"model", None, base.seed)
+    them, rows = (
+        st.meet([Part(250, 320)], make, NAMES, base, 7),
+        model_rows.gather(trained / "features", NAMES, base, 400_000),
+    )
+    with pytest.raises(LeakageError, match="who never train are also customers"):
+        st.scored(them, np.arange(300), rows["train"].usable(), trained / "model", None, base.seed)
 
 
 def test_strangers_are_judged_on_and_are_on_no_list_of_the_bank(trained):
-    metrics = json.loads((trained/"reports/metrics.json").read_text())
+    metrics = json.loads((trained / "reports/metrics.json").read_text())
     assert metrics["world"]["strangers"] == 600 and metrics["headline"]["customers"] > 600
-    assert pd.read_parquet(trained/"reports/scored.parquet").customer_id.max() < 300
+    assert pd.read_parquet(trained / "reports/scored.parquet").customer_id.max() < 300
