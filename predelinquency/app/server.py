@@ -17,64 +17,111 @@ from . import state
 from ..ground.core import ParamsError
 
 # %% ../../nbs/70_app/02_server.ipynb #c083
-ALLOWED = ("@voila-dashboards/widgets-manager8", "@jupyter-widgets/jupyterlab-manager", "anywidget") # what the page is made of; everything else in the environment is meant for JupyterLab
+ALLOWED = (
+    "@voila-dashboards/widgets-manager8",
+    "@jupyter-widgets/jupyterlab-manager",
+    "anywidget",
+)  # what the page is made of; everything else in the environment is meant for JupyterLab
 
 # %% ../../nbs/70_app/02_server.ipynb #c084
 @dataclass(frozen=True)
 class Server:
     "What to start, with which environment, and where the page then is."
+
     argv: tuple[str, ...]
     env: Mapping[str, str]
     url: str
 
 # %% ../../nbs/70_app/02_server.ipynb #c085
-OPTIONS = {"Voila.port_retries": 0, "Voila.log_level": "WARN", "template": "predelinquency", "theme": "light", "strip_sources": True, "show_tracebacks": False, "pool_size": 1,
-           "Voila.tornado_settings": {"disable_check_xsrf": True}, # of the page's farewell, see above
-           "VoilaExecutor.startup_timeout": 10**9, "VoilaExecutor.iopub_timeout": 10**9,
-           "MappingKernelManager.kernel_info_timeout": 10**9, # a kernel that dies is noticed without
-           "VoilaConfiguration.allow_template_override": "NO", "VoilaConfiguration.allow_theme_override": "NO",
-           "MappingKernelManager.cull_interval": 60, "MappingKernelManager.cull_idle_timeout": 600, "MappingKernelManager.cull_connected": False} # seconds
+OPTIONS = {
+    "Voila.port_retries": 0,
+    "Voila.log_level": "WARN",
+    "template": "predelinquency",
+    "theme": "light",
+    "strip_sources": True,
+    "show_tracebacks": False,
+    "pool_size": 1,
+    "Voila.tornado_settings": {"disable_check_xsrf": True},  # of the page's farewell, see above
+    "VoilaExecutor.startup_timeout": 10**9,
+    "VoilaExecutor.iopub_timeout": 10**9,
+    "MappingKernelManager.kernel_info_timeout": 10**9,  # a kernel that dies is noticed without
+    "VoilaConfiguration.allow_template_override": "NO",
+    "VoilaConfiguration.allow_theme_override": "NO",
+    "MappingKernelManager.cull_interval": 60,
+    "MappingKernelManager.cull_idle_timeout": 600,
+    "MappingKernelManager.cull_connected": False,
+}  # seconds
 
 # %% ../../nbs/70_app/02_server.ipynb #c086
-TOKEN_VARIABLE = "PREDELINQUENCY_TOKEN" # not an argument: those can be read by every user of the machine
+TOKEN_VARIABLE = "PREDELINQUENCY_TOKEN"  # not an argument: those can be read by every user of the machine
 _START = f"import os, sys; from voila.app import main; t = os.environ.pop('{TOKEN_VARIABLE}', ''); main([*sys.argv[1:], *([f'--Voila.token={{t}}'] if t else [])])"
 
 # %% ../../nbs/70_app/02_server.ipynb #c087
 def command(
-    root:Path|str="data",    # a folder of results
-    host:str="127.0.0.1", port:int=8866,
-    token:str="",            # asked of visitors; "" makes one where one is needed
-    notebook:Path|str="nbs/dashboards/risk.ipynb",
-    warm:bool=True,          # keep a kernel ready for the next visitor
-)->Server:
+    root: Path | str = "data",  # a folder of results
+    host: str = "127.0.0.1",
+    port: int = 8866,
+    token: str = "",  # asked of visitors; "" makes one where one is needed
+    notebook: Path | str = "nbs/dashboards/risk.ipynb",
+    warm: bool = True,  # keep a kernel ready for the next visitor
+) -> Server:
     "How to start the page; refused for a folder or a notebook that is not there."
     for path, what in ((Path(root), "folder of results"), (Path(notebook), "page")):
-        if not path.exists(): raise ParamsError(f"there is no {what} here", where=str(path), remedy="run it in the project's folder, after `make run` or `make try`")
+        if not path.exists():
+            raise ParamsError(
+                f"there is no {what} here",
+                where=str(path),
+                remedy="run it in the project's folder, after `make run` or `make try`",
+            )
     token = token or ("" if host in ("127.0.0.1", "localhost", "::1") else secrets.token_urlsafe(24))
     options = OPTIONS | {"Voila.ip": host, "port": port, "preheat_kernel": warm}
-    argv = (sys.executable, "-c", _START, str(notebook), "--no-browser", *(f"--{k}={v}" for k, v in options.items()), *(f"--VoilaConfiguration.extension_allowlist={e}" for e in ALLOWED))
-    templates = os.pathsep.join(filter(None, [str(files("predelinquency")/"app/jupyter"), os.environ.get("JUPYTER_PATH")]))
-    env = {**os.environ, state.ROOT_VARIABLE: str(Path(root).resolve()), "JUPYTER_PATH": templates, TOKEN_VARIABLE: token}
+    argv = (
+        sys.executable,
+        "-c",
+        _START,
+        str(notebook),
+        "--no-browser",
+        *(f"--{k}={v}" for k, v in options.items()),
+        *(f"--VoilaConfiguration.extension_allowlist={e}" for e in ALLOWED),
+    )
+    templates = os.pathsep.join(
+        filter(None, [str(files("predelinquency") / "app/jupyter"), os.environ.get("JUPYTER_PATH")])
+    )
+    env = {
+        **os.environ,
+        state.ROOT_VARIABLE: str(Path(root).resolve()),
+        "JUPYTER_PATH": templates,
+        TOKEN_VARIABLE: token,
+    }
     return Server(argv, env, f"http://{host}:{port}/" + (f"?token={token}" if token else ""))
 
 # %% ../../nbs/70_app/02_server.ipynb #c089
-def _pass_on(said:IO[str], ending:threading.Event)->None:
+def _pass_on(said: IO[str], ending: threading.Event) -> None:
     "What the server writes, until it is asked to end: a kernel that is stopped in the middle of its start complains, and nobody needs to know."
     for line in said:
-        if not ending.is_set(): sys.stderr.write(line)
+        if not ending.is_set():
+            sys.stderr.write(line)
 
 # %% ../../nbs/70_app/02_server.ipynb #c090
 def serve(
-    root:Path|str="data", host:str="127.0.0.1", port:int=8866, token:str="", # as in `command`
-    notebook:Path|str="nbs/dashboards/risk.ipynb",
-    say:Callable[[str], Any]|None=None, # told the address
-)->int:                                 # the server's exit code
+    root: Path | str = "data",
+    host: str = "127.0.0.1",
+    port: int = 8866,
+    token: str = "",  # as in `command`
+    notebook: Path | str = "nbs/dashboards/risk.ipynb",
+    say: Callable[[str], Any] | None = None,  # told the address
+) -> int:  # the server's exit code
     "Show the page until Ctrl-C."
     server = command(root, host, port, token, notebook)
-    if say: say(server.url)
-    running, ending = subprocess.Popen(server.argv, env=dict(server.env), stderr=subprocess.PIPE, text=True, errors="replace"), threading.Event()
+    if say:
+        say(server.url)
+    running, ending = (
+        subprocess.Popen(server.argv, env=dict(server.env), stderr=subprocess.PIPE, text=True, errors="replace"),
+        threading.Event(),
+    )
     threading.Thread(target=_pass_on, args=(running.stderr, ending), daemon=True).start()
-    try: return running.wait()
+    try:
+        return running.wait()
     except KeyboardInterrupt:
         ending.set()
         running.terminate()

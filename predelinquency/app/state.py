@@ -31,33 +31,42 @@ from ..ground.words import day
 from ..model import champion
 
 # %% ../../nbs/70_app/00_state.ipynb #c013
-ROOT_VARIABLE = "PREDELINQUENCY_ROOT" # how the server tells its pages where the results are
+ROOT_VARIABLE = "PREDELINQUENCY_ROOT"  # how the server tells its pages where the results are
 
 # %% ../../nbs/70_app/00_state.ipynb #c014
 @dataclass(frozen=True)
 class Results:
     "A folder of results, and what of it is there."
+
     root: Path
 
-    def has(self, path:str)->bool: return (self.root/path).exists()
+    def has(self, path: str) -> bool:
+        return (self.root / path).exists()
+
     @property
-    def simulated(self)->bool: return self.has("reports/simulate.json") and not self.has("reports/ingest.json")
+    def simulated(self) -> bool:
+        return self.has("reports/simulate.json") and not self.has("reports/ingest.json")
+
     @property
-    def stamp(self)->tuple[int, ...]:
+    def stamp(self) -> tuple[int, ...]:
         "Changes when a run has made newer results."
-        files = [self.root/"model/predictions.parquet", *(self.root/"reports"/n for n in ("scores.parquet", "reasons.parquet", "plan.parquet"))]
+        files = [
+            self.root / "model/predictions.parquet",
+            *(self.root / "reports" / n for n in ("scores.parquet", "reasons.parquet", "plan.parquet")),
+        ]
         return tuple(p.stat().st_mtime_ns if p.exists() else 0 for p in files)
 
 # %% ../../nbs/70_app/00_state.ipynb #c015
-def here()->Results:
+def here() -> Results:
     "The results this process was started for; `data` when nobody said."
     return Results(Path(os.environ.get(ROOT_VARIABLE) or "data"))
 
 # %% ../../nbs/70_app/00_state.ipynb #c016
-def _read(results:Results, path:str, columns:Sequence[str]|None=None, where:Any=None)->pd.DataFrame|None:
+def _read(results: Results, path: str, columns: Sequence[str] | None = None, where: Any = None) -> pd.DataFrame | None:
     "Columns of a file or folder of results; None when it is not there."
-    if not results.has(path): return None
-    return pq.read_table(results.root/path, columns=list(columns) if columns else None, filters=where).to_pandas()
+    if not results.has(path):
+        return None
+    return pq.read_table(results.root / path, columns=list(columns) if columns else None, filters=where).to_pandas()
 
 # %% ../../nbs/70_app/00_state.ipynb #c018
 _EXAMPLE = """
@@ -67,87 +76,166 @@ paid: 0 7 4 2025-05-01 | 0 7 5 2025-06-02 | 1 8 4 2025-05-10 | 1 8 5 2025-06-19
 """
 
 # %% ../../nbs/70_app/00_state.ipynb #c019
-def _rows(name:str, columns:str)->pd.DataFrame:
+def _rows(name: str, columns: str) -> pd.DataFrame:
     "One line of the example as a table."
     line = next(x for x in _EXAMPLE.splitlines() if x.startswith(name + ":")).removeprefix(name + ":")
     frame = pd.DataFrame([row.split() for row in line.split("|")], columns=columns.split())
-    whole = {c: "int64" for c in frame if c.endswith("_id") and c != "source_id"} | ({"instalment": "int32"} if "instalment" in frame else {})
+    whole = {c: "int64" for c in frame if c.endswith("_id") and c != "source_id"} | (
+        {"instalment": "int32"} if "instalment" in frame else {}
+    )
     return frame.astype(whole | {c: "datetime64[ms]" for c in frame if c.endswith(("_on", "_at"))})
 
 # %% ../../nbs/70_app/00_state.ipynb #c020
 def example(
-    folder:Path|str, # new
-)->Path:             # the folder, with all that the page reads
+    folder: Path | str,  # new
+) -> Path:  # the folder, with all that the page reads
     "Results of three invented customers on 1 July 2025."
     folder = Path(folder)
     people = _rows("customers", "customer_id source_id joined_on segment").assign(time_zone="Europe/London")
-    dues = _rows("dues", "customer_id obligation_id instalment kind due_on").assign(amount_minor=60_000, autopay=False, currency="GBP")
+    dues = _rows("dues", "customer_id obligation_id instalment kind due_on").assign(
+        amount_minor=60_000, autopay=False, currency="GBP"
+    )
     dues["announced_at"] = (dues.due_on - pd.Timedelta(days=40)).astype("datetime64[ms]")
-    paid = _rows("paid", "customer_id obligation_id instalment paid_at").assign(amount_minor=60_000).merge(dues[["obligation_id", "instalment", "due_on"]])
-    accounts = people[["customer_id"]].assign(account_id=people.customer_id * 10, kind="current", opened_on=people.joined_on, limit_minor=0, currency="GBP")
-    tables = dict(customers=people, obligations=dues, payments=paid.assign(arrived_at=paid.paid_at), accounts=accounts, transactions=_example_moves())
+    paid = (
+        _rows("paid", "customer_id obligation_id instalment paid_at")
+        .assign(amount_minor=60_000)
+        .merge(dues[["obligation_id", "instalment", "due_on"]])
+    )
+    accounts = people[["customer_id"]].assign(
+        account_id=people.customer_id * 10, kind="current", opened_on=people.joined_on, limit_minor=0, currency="GBP"
+    )
+    tables = dict(
+        customers=people,
+        obligations=dues,
+        payments=paid.assign(arrived_at=paid.paid_at),
+        accounts=accounts,
+        transactions=_example_moves(),
+    )
     for name, frame in tables.items():
         words = {c.name: pd.CategoricalDtype(list(c.words)) for c in schema.TABLES[name].columns if c.words}
-        disk.write(folder/"raw", schema.TABLES[name], frame.astype(words))
+        disk.write(folder / "raw", schema.TABLES[name], frame.astype(words))
     _example_results(folder)
     return folder
 
 # %% ../../nbs/70_app/00_state.ipynb #c021
-def _example_moves()->pd.DataFrame:
+def _example_moves() -> pd.DataFrame:
     "Pay until March for Ben, every month for Ada; shopping every week for both."
-    moves = [(who, on, 210_000, "salary") for who, last in ((0, "2025-06"), (1, "2025-03")) for on in pd.date_range("2025-01-01", f"{last}-25", freq="MS") + pd.Timedelta(days=24)]
-    moves += [(who, on, -30_000, "groceries") for who in (0, 1) for on in pd.date_range("2024-12-28", "2025-06-28", freq="W-SAT")]
-    frame = pd.DataFrame(moves, columns=["customer_id", "booked_at", "amount_minor", "category"]).sort_values(["customer_id", "booked_at"], ignore_index=True).astype({"booked_at": "datetime64[ms]"})
+    moves = [
+        (who, on, 210_000, "salary")
+        for who, last in ((0, "2025-06"), (1, "2025-03"))
+        for on in pd.date_range("2025-01-01", f"{last}-25", freq="MS") + pd.Timedelta(days=24)
+    ]
+    moves += [
+        (who, on, -30_000, "groceries")
+        for who in (0, 1)
+        for on in pd.date_range("2024-12-28", "2025-06-28", freq="W-SAT")
+    ]
+    frame = (
+        pd.DataFrame(moves, columns=["customer_id", "booked_at", "amount_minor", "category"])
+        .sort_values(["customer_id", "booked_at"], ignore_index=True)
+        .astype({"booked_at": "datetime64[ms]"})
+    )
     frame["seq"] = frame.groupby("customer_id").cumcount().astype("int32")
-    return frame.assign(transaction_id=frame.index, account_id=frame.customer_id * 10, arrived_at=frame.booked_at, currency="GBP", counterparty=pd.Series([None] * len(frame), dtype="str"), status="booked",
-                        balance_after_minor=150_000 + frame.groupby("customer_id").amount_minor.cumsum())
+    return frame.assign(
+        transaction_id=frame.index,
+        account_id=frame.customer_id * 10,
+        arrived_at=frame.booked_at,
+        currency="GBP",
+        counterparty=pd.Series([None] * len(frame), dtype="str"),
+        status="booked",
+        balance_after_minor=150_000 + frame.groupby("customer_id").amount_minor.cumsum(),
+    )
 
 # %% ../../nbs/70_app/00_state.ipynb #c022
-def _example_results(folder:Path)->None:
+def _example_results(folder: Path) -> None:
     "Scores, labels and reasons."
     weeks = pd.date_range("2025-05-20", "2025-07-01", freq="7D").astype("datetime64[ms]")
-    chances = [(who, on, start * (1 + .55 * who) ** n) for who, start in ((0, .004), (1, .012)) for n, on in enumerate(weeks)]
+    chances = [
+        (who, on, start * (1 + 0.55 * who) ** n)
+        for who, start in ((0, 0.004), (1, 0.012))
+        for n, on in enumerate(weeks)
+    ]
     scores = pd.DataFrame(chances, columns=["customer_id", "as_of", "probability"])
     live = scores[scores.as_of == weeks[-1]]
-    live = pd.concat([live, live.head(1).assign(customer_id=2)]).assign(repeat=0, split="live", eligible=[True, True, False])
+    live = pd.concat([live, live.head(1).assign(customer_id=2)]).assign(
+        repeat=0, split="live", eligible=[True, True, False]
+    )
     labels = scores.assign(split="live", **{f"due_{what}_{k}": 0 for what in ("count", "minor") for k in TARGET_KINDS})
-    for who, kind in ((0, "rent"), (1, "loan")): labels.loc[labels.customer_id == who, [f"due_count_{kind}", f"due_minor_{kind}"]] = [1, 60_000]
-    signs = [("payment", "50% of all dues were paid after their date", "When payments are made", .9), ("income", "98 days since the last payday", "When pay arrives", .6),
-             ("spending", "gambling is 0.04 of outgoings", None, .1)]
-    reasons = pd.DataFrame([(1, weeks[-1], n + 1, *sign) for n, sign in enumerate(signs)], columns=["customer_id", "as_of", "rank", "group", "analyst", "customer", "contribution"])
-    for path, frame in {"model/predictions": live, "reports/scores": scores, "reports/reasons": reasons, "features/labels/customers-000000000-000000002": labels}.items():
-        (folder/path).parent.mkdir(parents=True, exist_ok=True)
-        frame.to_parquet(folder/f"{path}.parquet", index=False)
-    (folder/"reports/simulate.json").write_text("{}\n")
+    for who, kind in ((0, "rent"), (1, "loan")):
+        labels.loc[labels.customer_id == who, [f"due_count_{kind}", f"due_minor_{kind}"]] = [1, 60_000]
+    signs = [
+        ("payment", "50% of all dues were paid after their date", "When payments are made", 0.9),
+        ("income", "98 days since the last payday", "When pay arrives", 0.6),
+        ("spending", "gambling is 0.04 of outgoings", None, 0.1),
+    ]
+    reasons = pd.DataFrame(
+        [(1, weeks[-1], n + 1, *sign) for n, sign in enumerate(signs)],
+        columns=["customer_id", "as_of", "rank", "group", "analyst", "customer", "contribution"],
+    )
+    for path, frame in {
+        "model/predictions": live,
+        "reports/scores": scores,
+        "reports/reasons": reasons,
+        "features/labels/customers-000000000-000000002": labels,
+    }.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        frame.to_parquet(folder / f"{path}.parquet", index=False)
+    (folder / "reports/simulate.json").write_text("{}\n")
 
 # %% ../../nbs/70_app/00_state.ipynb #c025
-def current(results:Results)->tuple[pd.DataFrame, bool]: # customer_id, as_of, eligible, probability: one row a customer; whether they stand on one day
+def current(
+    results: Results,
+) -> tuple[
+    pd.DataFrame, bool
+]:  # customer_id, as_of, eligible, probability: one row a customer; whether they stand on one day
     "The latest score of every customer."
     columns = ["customer_id", "as_of", "repeat", "split", "eligible", "probability"]
     rows = _read(results, "model/predictions.parquet", columns)
-    if rows is None: raise SchemaError("there are no scores here yet", where=str(results.root), remedy="`make run` makes them in a few minutes, `make try` a small set in one")
+    if rows is None:
+        raise SchemaError(
+            "there are no scores here yet",
+            where=str(results.root),
+            remedy="`make run` makes them in a few minutes, `make try` a small set in one",
+        )
     live = rows[(rows.split == "live")]
-    if len(live): return live[live.as_of == live.as_of.max()][["customer_id", "as_of", "eligible", "probability"]].reset_index(drop=True), True
-    own = rows[rows.repeat >= 0].groupby(["customer_id", "as_of"], as_index=False).agg(eligible=("eligible", "first"), probability=("probability", "mean"))
+    if len(live):
+        return live[live.as_of == live.as_of.max()][["customer_id", "as_of", "eligible", "probability"]].reset_index(
+            drop=True
+        ), True
+    own = (
+        rows[rows.repeat >= 0]
+        .groupby(["customer_id", "as_of"], as_index=False)
+        .agg(eligible=("eligible", "first"), probability=("probability", "mean"))
+    )
     return own.drop_duplicates("customer_id", keep="last", ignore_index=True), False
 
 # %% ../../nbs/70_app/00_state.ipynb #c027
 def tenure(
-    days:pd.Series, # since the customer joined
-)->pd.Series:       # ordered words
+    days: pd.Series,  # since the customer joined
+) -> pd.Series:  # ordered words
     "How long somebody has been with the bank."
     words = ["under 6 months", "6 to 12 months", "1 to 3 years", "3 to 10 years", "over 10 years"]
     return pd.cut(days, [-np.inf, 183, 365, 3 * 365.25, 10 * 365.25, np.inf], labels=words, right=False)
 
 # %% ../../nbs/70_app/00_state.ipynb #c029
-DUE_WORDS = {"loan": "a loan instalment", "card": "a card payment", "mortgage": "a mortgage payment", "rent": "the rent"}
+DUE_WORDS = {
+    "loan": "a loan instalment",
+    "card": "a card payment",
+    "mortgage": "a mortgage payment",
+    "rent": "the rent",
+}
 
 # %% ../../nbs/70_app/00_state.ipynb #c030
-def _dues(results:Results, now:pd.DataFrame)->pd.DataFrame:
+def _dues(results: Results, now: pd.DataFrame) -> pd.DataFrame:
     "What falls due in each customer's window, as a word, a count and an amount."
     counts, sums = [f"due_count_{k}" for k in TARGET_KINDS], [f"due_minor_{k}" for k in TARGET_KINDS]
-    found = _read(results, "features/labels", ["customer_id", "as_of", *counts, *sums], [("as_of", ">=", now.as_of.min())]) if len(now) else None
-    if found is None: return now.assign(due="not known", due_minor=pd.NA)
+    found = (
+        _read(results, "features/labels", ["customer_id", "as_of", *counts, *sums], [("as_of", ">=", now.as_of.min())])
+        if len(now)
+        else None
+    )
+    if found is None:
+        return now.assign(due="not known", due_minor=pd.NA)
     found = found.assign(kinds=(found[counts] > 0).sum(axis=1), due_minor=found[sums].sum(axis=1))
     single = np.array([*(k.capitalize() for k in TARGET_KINDS)])[(found[counts] > 0).to_numpy().argmax(axis=1)]
     found["due"] = np.select([found.kinds == 0, found.kinds == 1], ["Nothing", single], "Several")
@@ -157,33 +245,46 @@ def _dues(results:Results, now:pd.DataFrame)->pd.DataFrame:
 @dataclass(frozen=True)
 class Overview:
     "The whole book on one day, in memory: about 3 MB for 10,000 customers."
+
     results: Results
     rules: engine.Book
-    people: pd.DataFrame           # one row a customer, riskiest first
-    weeks: pd.DataFrame            # one row a week: `as_of`, `customers`, `expected`, and one count a band
-    plan: pd.DataFrame | None      # the day's decisions, without their words
-    as_of: pd.Timestamp | None     # of the latest snapshot; None: every customer has a day of their own
-    before: pd.Timestamp | None    # the snapshot before it
-    learnt_until: pd.Timestamp | None # the last moment that the model learnt from
-    settings: dict[str, Any]       # of the run: grace, horizon, history
-    stamp: tuple[int, ...]         # of the files, when they were read
+    people: pd.DataFrame  # one row a customer, riskiest first
+    weeks: pd.DataFrame  # one row a week: `as_of`, `customers`, `expected`, and one count a band
+    plan: pd.DataFrame | None  # the day's decisions, without their words
+    as_of: pd.Timestamp | None  # of the latest snapshot; None: every customer has a day of their own
+    before: pd.Timestamp | None  # the snapshot before it
+    learnt_until: pd.Timestamp | None  # the last moment that the model learnt from
+    settings: dict[str, Any]  # of the run: grace, horizon, history
+    stamp: tuple[int, ...]  # of the files, when they were read
 
     @property
-    def bands(self)->tuple[Any, ...]: return self.rules.policy.bands
+    def bands(self) -> tuple[Any, ...]:
+        return self.rules.policy.bands
+
     @property
-    def scored(self)->pd.DataFrame: return self.people[self.people.scored]
+    def scored(self) -> pd.DataFrame:
+        return self.people[self.people.scored]
+
     @property
-    def alert(self)->list[str]: return [b.id for b in self.bands[2:]] or [self.bands[-1].id] # the bands that a figure of their own is given for: raised and high, of the shipped four
+    def alert(self) -> list[str]:
+        return [b.id for b in self.bands[2:]] or [
+            self.bands[-1].id
+        ]  # the bands that a figure of their own is given for: raised and high, of the shipped four
+
     @cached_property
-    def currency(self)->str:
+    def currency(self) -> str:
         "The currency that most customers have."
-        return str(self.people.currency.mode().iloc[0]) if self.people.currency.notna().any() else str(self.rules.policy["currency"])
+        return (
+            str(self.people.currency.mode().iloc[0])
+            if self.people.currency.notna().any()
+            else str(self.rules.policy["currency"])
+        )
 
 # %% ../../nbs/70_app/00_state.ipynb #c032
 def load(
-    root:Path|str,                # a folder of results
-    rules:engine.Book|None=None,  # None: the shipped policy
-)->Overview:
+    root: Path | str,  # a folder of results
+    rules: engine.Book | None = None,  # None: the shipped policy
+) -> Overview:
     "Read what the page says about the whole book; `SchemaError` when there is nothing to say."
     results, rules = Results(Path(root)), rules or engine.load()
     stamp = results.stamp
@@ -192,88 +293,152 @@ def load(
     scores = _read(results, "reports/scores.parquet", ["customer_id", "as_of", "probability"]) if snapshot else None
     before = scores.as_of[scores.as_of < as_of].max() if scores is not None else None
     before = None if before is None or pd.isna(before) else pd.Timestamp(before)
-    last = scores[scores.as_of == before].set_index("customer_id").probability if scores is not None and before is not None else pd.Series(dtype=float)
+    last = (
+        scores[scores.as_of == before].set_index("customer_id").probability
+        if scores is not None and before is not None
+        else pd.Series(dtype=float)
+    )
     people = _people(results, rules, now.assign(before=now.customer_id.map(last).astype(float)))
     plan = _plan(results)
-    if plan is not None: people = people.merge(plan[["customer_id", "arm", "action", "channel", "rule"]], on="customer_id", how="left")
-    return Overview(results, rules, people, weekly(scores, rules), plan, as_of, before, _learnt(results), _settings(results), stamp)
+    if plan is not None:
+        people = people.merge(plan[["customer_id", "arm", "action", "channel", "rule"]], on="customer_id", how="left")
+    return Overview(
+        results, rules, people, weekly(scores, rules), plan, as_of, before, _learnt(results), _settings(results), stamp
+    )
 
 # %% ../../nbs/70_app/00_state.ipynb #c033
-def _codes(rules:engine.Book, probability:pd.Series)->np.ndarray:
+def _codes(rules: engine.Book, probability: pd.Series) -> np.ndarray:
     "Number of the band, 0 the lowest; -1 without a score."
-    return np.where(probability.isna(), -1, np.searchsorted([b.low for b in rules.policy.bands], probability, side="right") - 1)
+    return np.where(
+        probability.isna(), -1, np.searchsorted([b.low for b in rules.policy.bands], probability, side="right") - 1
+    )
 
 # %% ../../nbs/70_app/00_state.ipynb #c034
-def _people(results:Results, rules:engine.Book, now:pd.DataFrame)->pd.DataFrame:
+def _people(results: Results, rules: engine.Book, now: pd.DataFrame) -> pd.DataFrame:
     "Score, band, movement, segment, tenure, what is due and the first reason of everybody."
-    people = disk.read(results.root/"raw", "customers", columns=["customer_id", "source_id", "joined_on", "segment"])
-    accounts = disk.read(results.root/"raw", "accounts", columns=["customer_id", "currency"]).drop_duplicates("customer_id")
+    people = disk.read(results.root / "raw", "customers", columns=["customer_id", "source_id", "joined_on", "segment"])
+    accounts = disk.read(results.root / "raw", "accounts", columns=["customer_id", "currency"]).drop_duplicates(
+        "customer_id"
+    )
     rows = _dues(results, now).merge(people, on="customer_id").merge(accounts, on="customer_id", how="left")
     rows["scored"] = rows.eligible & rows.probability.notna()
     rows["probability"], rows["before"] = rows.probability.where(rows.scored), rows.before.where(rows.scored)
     names = np.array([*(b.id for b in rules.policy.bands), ""])
     code, code_before = _codes(rules, rows.probability), _codes(rules, rows.before)
     rows["source_id"] = rows.source_id.astype(str)
-    rows["tenure"], rows["segment"] = tenure((rows.as_of - rows.joined_on).dt.days), rows.segment.astype(object).where(rows.segment.notna(), "not given")
-    rows = rows.assign(band=names[code], band_before=names[code_before], steps=np.where((code >= 0) & (code_before >= 0), code - code_before, 0),
-                       change=rows.probability - rows.before, sign=rows.customer_id.map(_first_reasons(results, now)))
+    rows["tenure"], rows["segment"] = (
+        tenure((rows.as_of - rows.joined_on).dt.days),
+        rows.segment.astype(object).where(rows.segment.notna(), "not given"),
+    )
+    rows = rows.assign(
+        band=names[code],
+        band_before=names[code_before],
+        steps=np.where((code >= 0) & (code_before >= 0), code - code_before, 0),
+        change=rows.probability - rows.before,
+        sign=rows.customer_id.map(_first_reasons(results, now)),
+    )
     return rows.sort_values(["probability", "customer_id"], ascending=[False, True], ignore_index=True)
 
 # %% ../../nbs/70_app/00_state.ipynb #c035
-def _first_reasons(results:Results, now:pd.DataFrame)->pd.Series:
+def _first_reasons(results: Results, now: pd.DataFrame) -> pd.Series:
     "By customer: the strongest sign, in the words of staff."
-    if not len(now): return pd.Series(dtype=object)
-    found = _read(results, "reports/reasons.parquet", ["customer_id", "as_of", "analyst"], [("rank", "=", 1), ("as_of", ">=", now.as_of.min())])
-    if found is None: return pd.Series(dtype=object)
-    return found.merge(now[["customer_id", "as_of"]]).drop_duplicates("customer_id").set_index("customer_id").analyst.astype(object)
+    if not len(now):
+        return pd.Series(dtype=object)
+    found = _read(
+        results,
+        "reports/reasons.parquet",
+        ["customer_id", "as_of", "analyst"],
+        [("rank", "=", 1), ("as_of", ">=", now.as_of.min())],
+    )
+    if found is None:
+        return pd.Series(dtype=object)
+    return (
+        found.merge(now[["customer_id", "as_of"]])
+        .drop_duplicates("customer_id")
+        .set_index("customer_id")
+        .analyst.astype(object)
+    )
 
 # %% ../../nbs/70_app/00_state.ipynb #c036
-def _plan(results:Results)->pd.DataFrame|None:
-    columns = ["customer_id", "as_of", "arm", "band", "action", "channel", "rule", "because", "value_minor", "intended", "approval", "review"]
+def _plan(results: Results) -> pd.DataFrame | None:
+    columns = [
+        "customer_id",
+        "as_of",
+        "arm",
+        "band",
+        "action",
+        "channel",
+        "rule",
+        "because",
+        "value_minor",
+        "intended",
+        "approval",
+        "review",
+    ]
     return _read(results, "reports/plan.parquet", columns)
 
 # %% ../../nbs/70_app/00_state.ipynb #c037
-def _learnt(results:Results)->pd.Timestamp|None:
+def _learnt(results: Results) -> pd.Timestamp | None:
     "The last moment that taught the model or stopped its training."
     found = _read(results, "features/labels", ["as_of", "split"], [("split", "in", ["train", "stop"])])
     return None if found is None or not len(found) else pd.Timestamp(found.as_of.max())
 
 # %% ../../nbs/70_app/00_state.ipynb #c038
-def _settings(results:Results)->dict[str, Any]:
+def _settings(results: Results) -> dict[str, Any]:
     "What the run was told, from the model's own record."
     known = dict(grace_days=5, horizon_from_days=15, horizon_to_days=28, min_history_days=90)
-    if not results.has("model/manifest.json"): return known
-    manifest = champion.read_manifest(results.root/"model")
+    if not results.has("model/manifest.json"):
+        return known
+    manifest = champion.read_manifest(results.root / "model")
     return known | manifest.get("params", {}).get("base", {}) | dict(version=manifest.get("version", ""))
 
 # %% ../../nbs/70_app/00_state.ipynb #c040
 def weekly(
-    scores:pd.DataFrame|None, # customer_id, as_of, probability; None: there is no history
-    rules:engine.Book,
-    weeks:int=26,             # the latest so many
-)->pd.DataFrame:              # `as_of`, `customers`, `expected`, one count a band
+    scores: pd.DataFrame | None,  # customer_id, as_of, probability; None: there is no history
+    rules: engine.Book,
+    weeks: int = 26,  # the latest so many
+) -> pd.DataFrame:  # `as_of`, `customers`, `expected`, one count a band
     "The risk of the book, week by week."
     names = [b.id for b in rules.policy.bands]
-    if scores is None or not len(scores): return pd.DataFrame(columns=["as_of", "customers", "expected", *names])
+    if scores is None or not len(scores):
+        return pd.DataFrame(columns=["as_of", "customers", "expected", *names])
     days, at = np.unique(scores.as_of.to_numpy(), return_inverse=True)
-    counts = np.bincount(at * len(names) + _codes(rules, scores.probability), minlength=len(days) * len(names)).reshape(len(days), -1)
-    frame = pd.DataFrame(counts, columns=names).assign(as_of=days, customers=counts.sum(1), expected=np.bincount(at, scores.probability))
+    counts = np.bincount(at * len(names) + _codes(rules, scores.probability), minlength=len(days) * len(names)).reshape(
+        len(days), -1
+    )
+    frame = pd.DataFrame(counts, columns=names).assign(
+        as_of=days, customers=counts.sum(1), expected=np.bincount(at, scores.probability)
+    )
     return frame[["as_of", "customers", "expected", *names]].tail(weeks).reset_index(drop=True)
 
 # %% ../../nbs/70_app/00_state.ipynb #c043
-def band_counts(over:Overview)->pd.DataFrame: # `id`, `label`, `low`, `high`, `customers`, `expected`, `change` (nan: not known)
+def band_counts(
+    over: Overview,
+) -> pd.DataFrame:  # `id`, `label`, `low`, `high`, `customers`, `expected`, `change` (nan: not known)
     "How many stand in each band, and how that changed since the snapshot before."
     rows = over.scored
     both = rows[rows.before.notna()]
-    return pd.DataFrame([dict(id=b.id, label=b.label, low=b.low, high=b.high, customers=int((rows.band == b.id).sum()), expected=float(rows.probability[rows.band == b.id].sum()),
-                              change=float((both.band == b.id).sum() - (both.band_before == b.id).sum()) if len(both) else np.nan) for b in over.bands])
+    return pd.DataFrame(
+        [
+            dict(
+                id=b.id,
+                label=b.label,
+                low=b.low,
+                high=b.high,
+                customers=int((rows.band == b.id).sum()),
+                expected=float(rows.probability[rows.band == b.id].sum()),
+                change=float((both.band == b.id).sum() - (both.band_before == b.id).sum()) if len(both) else np.nan,
+            )
+            for b in over.bands
+        ]
+    )
 
 # %% ../../nbs/70_app/00_state.ipynb #c045
 def movers(
-    over:Overview,
-    most:int=5,
-    rising:bool=True,  # False: whose chance fell most
-)->pd.DataFrame:       # rows of `people`, the largest change first
+    over: Overview,
+    most: int = 5,
+    rising: bool = True,  # False: whose chance fell most
+) -> pd.DataFrame:  # rows of `people`, the largest change first
     "Whose chance moved most since the snapshot before."
     rows = over.scored[over.scored.change.notna()]
     rows = rows[rows.change > 0] if rising else rows[rows.change < 0]
@@ -284,273 +449,439 @@ SEGMENTS = {"segment": "The bank’s segment", "due": "What falls due", "tenure"
 
 # %% ../../nbs/70_app/00_state.ipynb #c048
 def segments(
-    over:Overview,
-    by:str, # one of `SEGMENTS`
-)->pd.DataFrame: # `name`, `customers`, `alert` (count), `share` (of them in one of `Overview.alert`), `expected` missed payments
+    over: Overview,
+    by: str,  # one of `SEGMENTS`
+) -> (
+    pd.DataFrame
+):  # `name`, `customers`, `alert` (count), `share` (of them in one of `Overview.alert`), `expected` missed payments
     "One line a group of customers."
     rows = over.scored.assign(alert=over.scored.band.isin(over.alert))
-    found = rows.groupby(by, observed=True).agg(customers=("customer_id", "size"), alert=("alert", "sum"), expected=("probability", "sum")).reset_index(names="name")
+    found = (
+        rows.groupby(by, observed=True)
+        .agg(customers=("customer_id", "size"), alert=("alert", "sum"), expected=("probability", "sum"))
+        .reset_index(names="name")
+    )
     found = found.assign(name=found["name"].astype(str), share=found.alert / found.customers)
     return found if by == "tenure" else found.sort_values("share", ascending=False, ignore_index=True)
 
 # %% ../../nbs/70_app/00_state.ipynb #c050
-def day_plan(over:Overview)->dict[str, Any]|None: # as `engine.summary`, with `doing` (what is done) and `left` (why not), as tables; None: there is no plan
+def day_plan(
+    over: Overview,
+) -> (
+    dict[str, Any] | None
+):  # as `engine.summary`, with `doing` (what is done) and `left` (why not), as tables; None: there is no plan
     "The plan of the day in numbers."
-    if over.plan is None or not len(over.plan): return None
+    if over.plan is None or not len(over.plan):
+        return None
     actions, sent = over.rules.policy.actions, over.plan[over.plan.channel != ""]
     label = lambda a: actions[a].label if a in actions else a.replace("_", " ")
-    doing = sent.groupby(["action", "channel"]).agg(customers=("customer_id", "size"), approval=("approval", "first")).reset_index()
-    doing = doing.assign(label=[label(a) for a in doing.action]).sort_values("customers", ascending=False, ignore_index=True)
-    left = over.plan[over.plan.action == "nothing"].groupby("because").agg(customers=("customer_id", "size"), rule=("rule", "first")).reset_index()
-    return engine.summary(over.rules, over.plan) | dict(doing=doing, left=left.sort_values("customers", ascending=False, ignore_index=True), as_of=str(over.plan.as_of.iloc[0]))
+    doing = (
+        sent.groupby(["action", "channel"])
+        .agg(customers=("customer_id", "size"), approval=("approval", "first"))
+        .reset_index()
+    )
+    doing = doing.assign(label=[label(a) for a in doing.action]).sort_values(
+        "customers", ascending=False, ignore_index=True
+    )
+    left = (
+        over.plan[over.plan.action == "nothing"]
+        .groupby("because")
+        .agg(customers=("customer_id", "size"), rule=("rule", "first"))
+        .reset_index()
+    )
+    return engine.summary(over.rules, over.plan) | dict(
+        doing=doing,
+        left=left.sort_values("customers", ascending=False, ignore_index=True),
+        as_of=str(over.plan.as_of.iloc[0]),
+    )
 
 # %% ../../nbs/70_app/00_state.ipynb #ident01
-SHOWN = ("reports/scores.parquet", "reports/reasons.parquet", "reports/plan.parquet") # beside the model's predictions
+SHOWN = ("reports/scores.parquet", "reports/reasons.parquet", "reports/plan.parquet")  # beside the model's predictions
 
 # %% ../../nbs/70_app/00_state.ipynb #c051
-def remarks(over:Overview)->list[tuple[str, str]]: # kind (simulated, sample, foreign, missing) and sentence
+def remarks(over: Overview) -> list[tuple[str, str]]:  # kind (simulated, sample, foreign, missing) and sentence
     "What a reader must know before believing a figure, and what is not there."
-    found = [("simulated", "These customers are simulated. Nobody on this page exists.")] if over.results.simulated else []
-    found += [("foreign", f"{str(one)[0].upper()}{str(one)[1:]}.") for one in champion.foreign(over.results.root, SHOWN)]
-    if over.as_of is None: found.append(("sample", "This source brings its own days to score, all in the past: each customer is shown on the last of them, scored by models that had not seen the customer."))
+    found = (
+        [("simulated", "These customers are simulated. Nobody on this page exists.")] if over.results.simulated else []
+    )
+    found += [
+        ("foreign", f"{str(one)[0].upper()}{str(one)[1:]}.") for one in champion.foreign(over.results.root, SHOWN)
+    ]
+    if over.as_of is None:
+        found.append(
+            (
+                "sample",
+                "This source brings its own days to score, all in the past: each customer is shown on the last of them, scored by models that had not seen the customer.",
+            )
+        )
     elif len(over.weeks) and over.learnt_until is not None and over.learnt_until >= over.weeks.as_of.min():
-        found.append(("sample", f"Up to {day(over.learnt_until)} the model learnt from some of these customers: scores of that time look surer than they were."))
-    if over.as_of is not None and over.before is None: found.append(("missing", "There is no earlier week to compare with, so nothing is said about movement."))
-    if not over.results.has("reports/reasons.parquet"): found.append(("missing", "The reasons behind the scores have not been worked out yet: run the stage explain."))
-    if over.as_of is not None and over.plan is None: found.append(("missing", "There is no plan for the day yet: run the stage decide."))
-    elif over.plan is not None and over.as_of is not None and len(over.plan) and str(over.plan.as_of.iloc[0]) != str(over.as_of.date()):
-        found.append(("missing", f"The plan is of {day(over.plan.as_of.iloc[0])}, the scores are of {day(over.as_of)}: run the stage decide again."))
+        found.append(
+            (
+                "sample",
+                f"Up to {day(over.learnt_until)} the model learnt from some of these customers: scores of that time look surer than they were.",
+            )
+        )
+    if over.as_of is not None and over.before is None:
+        found.append(("missing", "There is no earlier week to compare with, so nothing is said about movement."))
+    if not over.results.has("reports/reasons.parquet"):
+        found.append(("missing", "The reasons behind the scores have not been worked out yet: run the stage explain."))
+    if over.as_of is not None and over.plan is None:
+        found.append(("missing", "There is no plan for the day yet: run the stage decide."))
+    elif (
+        over.plan is not None
+        and over.as_of is not None
+        and len(over.plan)
+        and str(over.plan.as_of.iloc[0]) != str(over.as_of.date())
+    ):
+        found.append(
+            (
+                "missing",
+                f"The plan is of {day(over.plan.as_of.iloc[0])}, the scores are of {day(over.as_of)}: run the stage decide again.",
+            )
+        )
     return found
 
 # %% ../../nbs/70_app/00_state.ipynb #c054
 @dataclass(frozen=True)
 class Query:
     "What of the list is asked for; an empty filter lets everybody through."
+
     band: str = ""
     due: str = ""
     segment: str = ""
     action: str = ""
-    moved: str = ""           # up or down: into another band since the snapshot before
-    sort: str = "probability" # one of `SORTS`
+    moved: str = ""  # up or down: into another band since the snapshot before
+    sort: str = "probability"  # one of `SORTS`
     falling: bool = True
     page: int = 0
     size: int = 20
 
 # %% ../../nbs/70_app/00_state.ipynb #c055
-SORTS = ("source_id", "segment", "due_minor", "probability", "change") # columns that the list can be sorted by
+SORTS = ("source_id", "segment", "due_minor", "probability", "change")  # columns that the list can be sorted by
 
 # %% ../../nbs/70_app/00_state.ipynb #c056
 def listing(
-    over:Overview,
-    query:Query,
-)->tuple[pd.DataFrame, int]: # the rows of the page asked for; how many there are in all
+    over: Overview,
+    query: Query,
+) -> tuple[pd.DataFrame, int]:  # the rows of the page asked for; how many there are in all
     "One page of the list."
     rows = over.scored
     for column in ("band", "due", "segment", "action"):
-        if (wanted := getattr(query, column)) and column in rows: rows = rows[rows[column] == wanted]
-    if query.moved: rows = rows[rows.steps > 0] if query.moved == "up" else rows[rows.steps < 0]
+        if (wanted := getattr(query, column)) and column in rows:
+            rows = rows[rows[column] == wanted]
+    if query.moved:
+        rows = rows[rows.steps > 0] if query.moved == "up" else rows[rows.steps < 0]
     by = query.sort if query.sort in SORTS else "probability"
     rows = rows.sort_values([by, "customer_id"], ascending=[not query.falling, True], na_position="last")
     first = min(max(query.page, 0), max(len(rows) - 1, 0) // query.size) * query.size
-    return rows.iloc[first:first + query.size], len(rows)
+    return rows.iloc[first : first + query.size], len(rows)
 
 # %% ../../nbs/70_app/00_state.ipynb #c059
 @dataclass(frozen=True)
 class Found:
     "What a search came to."
+
     customer_id: int | None
-    sentence: str                     # "" when all is clear
-    others: tuple[str, ...] = ()      # bank's numbers that may have been meant
+    sentence: str  # "" when all is clear
+    others: tuple[str, ...] = ()  # bank's numbers that may have been meant
 
 # %% ../../nbs/70_app/00_state.ipynb #c060
 def find(
-    over:Overview,
-    text:str, # as typed
-)->Found:
+    over: Overview,
+    text: str,  # as typed
+) -> Found:
     "The customer meant by a number, the bank's or ours."
     asked, people = text.strip(), over.people
-    if not asked: return Found(None, "Type a customer's number and press Enter.")
+    if not asked:
+        return Found(None, "Type a customer's number and press Enter.")
     sources = people.source_id.astype(str).str.casefold()
     mine = people[sources == asked.casefold()]
-    if not len(mine) and asked.isascii() and asked.isdecimal() and len(asked) < 19: mine = people[people.customer_id == int(asked)]
-    if len(mine) == 1: return Found(int(mine.customer_id.iloc[0]), "")
-    near = people[sources.str.contains(asked.casefold(), regex=False) | sources.str.replace(r"^\D*0*", "", regex=True).eq(asked.casefold())]
-    if len(near) == 1: return Found(int(near.customer_id.iloc[0]), "")
-    if len(near): return Found(None, f"{len(near):,} customers have “{asked}” in their number. Type more of it.", tuple(near.source_id.head(5)))
-    return Found(None, f"There is no customer “{asked[:40]}” in this book. A number looks like {people.source_id.iloc[0]}." if len(people) else "There are no customers in this book.")
+    if not len(mine) and asked.isascii() and asked.isdecimal() and len(asked) < 19:
+        mine = people[people.customer_id == int(asked)]
+    if len(mine) == 1:
+        return Found(int(mine.customer_id.iloc[0]), "")
+    near = people[
+        sources.str.contains(asked.casefold(), regex=False)
+        | sources.str.replace(r"^\D*0*", "", regex=True).eq(asked.casefold())
+    ]
+    if len(near) == 1:
+        return Found(int(near.customer_id.iloc[0]), "")
+    if len(near):
+        return Found(
+            None,
+            f"{len(near):,} customers have “{asked}” in their number. Type more of it.",
+            tuple(near.source_id.head(5)),
+        )
+    return Found(
+        None,
+        f"There is no customer “{asked[:40]}” in this book. A number looks like {people.source_id.iloc[0]}."
+        if len(people)
+        else "There are no customers in this book.",
+    )
 
 # %% ../../nbs/70_app/00_state.ipynb #c063
 @dataclass(frozen=True)
 class Customer:
     "One customer at the moment of the score."
-    row: dict[str, Any]        # of `Overview.people`
-    accounts: pd.DataFrame     # `schema.ACCOUNTS`
-    balance: pd.DataFrame      # `on`, `balance_minor` (current accounts, end of day), `savings_minor` (nan: none)
-    flows: pd.DataFrame        # `week` (its Monday), `in_minor`, `out_minor` of current accounts, own transfers left out
-    dues: pd.DataFrame         # `obligation_id`, `instalment`, `kind`, `due_on`, `amount_minor`, `currency`, `autopay`, `paid_on`, `state`, one of `dues.STATES`
-    paydays: pd.DataFrame      # `on`, `amount_minor`
-    history: pd.DataFrame      # `as_of`, `probability`, `learnt`: the model learnt from this customer then
-    reasons: pd.DataFrame      # `group`, `analyst`, `customer` (a topic that may be named; None: not said), `contribution`; strongest first
-    decision: dict[str, Any] | None # of the plan; `refusals` as records
+
+    row: dict[str, Any]  # of `Overview.people`
+    accounts: pd.DataFrame  # `schema.ACCOUNTS`
+    balance: pd.DataFrame  # `on`, `balance_minor` (current accounts, end of day), `savings_minor` (nan: none)
+    flows: pd.DataFrame  # `week` (its Monday), `in_minor`, `out_minor` of current accounts, own transfers left out
+    dues: pd.DataFrame  # `obligation_id`, `instalment`, `kind`, `due_on`, `amount_minor`, `currency`, `autopay`, `paid_on`, `state`, one of `dues.STATES`
+    paydays: pd.DataFrame  # `on`, `amount_minor`
+    history: pd.DataFrame  # `as_of`, `probability`, `learnt`: the model learnt from this customer then
+    reasons: (
+        pd.DataFrame
+    )  # `group`, `analyst`, `customer` (a topic that may be named; None: not said), `contribution`; strongest first
+    decision: dict[str, Any] | None  # of the plan; `refusals` as records
     currency: str
 
     @property
-    def as_of(self)->pd.Timestamp: return pd.Timestamp(self.row["as_of"])
+    def as_of(self) -> pd.Timestamp:
+        return pd.Timestamp(self.row["as_of"])
+
     @property
-    def coming(self)->pd.DataFrame: return self.dues[self.dues.state == "open"].sort_values("due_on", ignore_index=True)
+    def coming(self) -> pd.DataFrame:
+        return self.dues[self.dues.state == "open"].sort_values("due_on", ignore_index=True)
+
     @property
-    def overdue(self)->pd.DataFrame: return self.dues[self.dues.state == "unpaid"]
+    def overdue(self) -> pd.DataFrame:
+        return self.dues[self.dues.state == "unpaid"]
 
 # %% ../../nbs/70_app/00_state.ipynb #c064
 def customer(
-    over:Overview,
-    customer_id:int, # of `Overview.people`
-)->Customer:
+    over: Overview,
+    customer_id: int,  # of `Overview.people`
+) -> Customer:
     "Read everything the page says about one customer; `SchemaError` for one who is not in the book."
     rows = over.people[over.people.customer_id == customer_id]
-    if not len(rows): raise SchemaError(f"customer {customer_id} is not in the book", where=str(over.results.root), remedy="search by the bank's own number")
+    if not len(rows):
+        raise SchemaError(
+            f"customer {customer_id} is not in the book",
+            where=str(over.results.root),
+            remedy="search by the bank's own number",
+        )
     row = rows.iloc[0].to_dict()
     as_of = pd.Timestamp(row["as_of"])
-    tables = {name: _mine(over.results, name, customer_id) for name in ("accounts", "transactions", "obligations", "payments")}
+    tables = {
+        name: _mine(over.results, name, customer_id) for name in ("accounts", "transactions", "obligations", "payments")
+    }
     moved = tables["transactions"]
     moved = moved[(moved.arrived_at < as_of) & (moved.status != "failed")]
     accounts = tables["accounts"]
-    currency = next((str(c) for t in (accounts, moved, tables["obligations"]) for c in t.currency.dropna().head(1)), over.currency)
+    currency = next(
+        (str(c) for t in (accounts, moved, tables["obligations"]) for c in t.currency.dropna().head(1)), over.currency
+    )
     dues = _became(tables, as_of, int(over.settings["grace_days"]), _paid_known(over.results, customer_id))
-    return Customer(row, accounts, balances(moved, accounts, as_of), flows(moved, accounts), dues, paydays(moved), _history(over, row), _reasons(over, row), _decision(over.results, customer_id), currency)
+    return Customer(
+        row,
+        accounts,
+        balances(moved, accounts, as_of),
+        flows(moved, accounts),
+        dues,
+        paydays(moved),
+        _history(over, row),
+        _reasons(over, row),
+        _decision(over.results, customer_id),
+        currency,
+    )
 
 # %% ../../nbs/70_app/00_state.ipynb #c065
-def _part(results:Results, name:str, customer_id:int)->Path|None:
+def _part(results: Results, name: str, customer_id: int) -> Path | None:
     "The part of a table that a customer is in."
-    folder = results.root/"raw"/name
+    folder = results.root / "raw" / name
     parts = [p for p in (disk.parts(folder.parent, name) if folder.is_dir() else []) if p.low <= customer_id < p.high]
-    return folder/parts[0].file if parts else None
+    return folder / parts[0].file if parts else None
 
 # %% ../../nbs/70_app/00_state.ipynb #c066
-def _mine(results:Results, name:str, customer_id:int)->pd.DataFrame:
+def _mine(results: Results, name: str, customer_id: int) -> pd.DataFrame:
     "One customer's rows of a table; without rows when there are none."
     path = _part(results, name, customer_id)
-    if path is None: return disk.arrow_schema(schema.TABLES[name]).empty_table().to_pandas()
-    unused = ("transaction_id", "counterparty", "seq", "source_id") # of a part of a thousand customers these are half the bytes
+    if path is None:
+        return disk.arrow_schema(schema.TABLES[name]).empty_table().to_pandas()
+    unused = (
+        "transaction_id",
+        "counterparty",
+        "seq",
+        "source_id",
+    )  # of a part of a thousand customers these are half the bytes
     columns = [c for c in schema.TABLES[name].names if c not in unused]
     frame = pq.read_table(path, columns=columns, filters=[("customer_id", "=", customer_id)]).to_pandas()
     pa.default_memory_pool().release_unused()
     return frame
 
 # %% ../../nbs/70_app/00_state.ipynb #c067
-def _paid_known(results:Results, customer_id:int)->bool:
+def _paid_known(results: Results, customer_id: int) -> bool:
     "Whether payments are recorded at all: a source without them cannot say what was missed."
     path = _part(results, "payments", customer_id)
     return path is not None and pq.read_metadata(path).num_rows > 0
 
 # %% ../../nbs/70_app/00_state.ipynb #c068
 def balances(
-    moved:pd.DataFrame,    # transactions that moved money, in order of booking
-    accounts:pd.DataFrame, # `schema.ACCOUNTS`
-    as_of:pd.Timestamp,    # the line ends the day before
-)->pd.DataFrame:           # `on`, `balance_minor`, `savings_minor`: end of day
+    moved: pd.DataFrame,  # transactions that moved money, in order of booking
+    accounts: pd.DataFrame,  # `schema.ACCOUNTS`
+    as_of: pd.Timestamp,  # the line ends the day before
+) -> pd.DataFrame:  # `on`, `balance_minor`, `savings_minor`: end of day
     "What was on the accounts, day by day."
     kinds = accounts.set_index("account_id").kind.astype(str)
     known = moved[moved.balance_after_minor.notna() & moved.account_id.isin(kinds.index)]
-    if not len(known): return pd.DataFrame(columns=["on", "balance_minor", "savings_minor"])
-    ends = known.groupby([known.booked_at.dt.normalize().rename("on"), "account_id"]).balance_after_minor.last().unstack()
+    if not len(known):
+        return pd.DataFrame(columns=["on", "balance_minor", "savings_minor"])
+    ends = (
+        known.groupby([known.booked_at.dt.normalize().rename("on"), "account_id"]).balance_after_minor.last().unstack()
+    )
     ends = ends.reindex(pd.date_range(ends.index.min(), as_of - pd.Timedelta(days=1), name="on")).ffill()
     total = lambda *which: ends[[a for a in ends if kinds[a] in which]].sum(axis=1, min_count=1)
-    return pd.DataFrame(dict(balance_minor=total("current"), savings_minor=total("savings", "term_deposit"))).reset_index()
+    return pd.DataFrame(
+        dict(balance_minor=total("current"), savings_minor=total("savings", "term_deposit"))
+    ).reset_index()
 
 # %% ../../nbs/70_app/00_state.ipynb #c069
 def flows(
-    moved:pd.DataFrame,    # transactions that moved money
-    accounts:pd.DataFrame, # `schema.ACCOUNTS`
-)->pd.DataFrame:           # `week` (its Monday), `in_minor`, `out_minor`, both >= 0
+    moved: pd.DataFrame,  # transactions that moved money
+    accounts: pd.DataFrame,  # `schema.ACCOUNTS`
+) -> pd.DataFrame:  # `week` (its Monday), `in_minor`, `out_minor`, both >= 0
     "Money in and out of the current accounts, week by week; transfers between own accounts are neither."
-    own = moved[moved.account_id.isin(accounts.account_id[accounts.kind == "current"]) & (moved.category.astype(str) != "own_transfer")]
+    own = moved[
+        moved.account_id.isin(accounts.account_id[accounts.kind == "current"])
+        & (moved.category.astype(str) != "own_transfer")
+    ]
     week = (own.booked_at - pd.to_timedelta(own.booked_at.dt.day_of_week, unit="D")).dt.normalize()
-    sums = pd.DataFrame(dict(week=week, in_minor=own.amount_minor.clip(lower=0), out_minor=-own.amount_minor.clip(upper=0)))
+    sums = pd.DataFrame(
+        dict(week=week, in_minor=own.amount_minor.clip(lower=0), out_minor=-own.amount_minor.clip(upper=0))
+    )
     return sums.groupby("week", as_index=False).sum()
 
 # %% ../../nbs/70_app/00_state.ipynb #c070
 def paydays(
-    moved:pd.DataFrame, # transactions that moved money
-)->pd.DataFrame:        # `on`, `amount_minor`
+    moved: pd.DataFrame,  # transactions that moved money
+) -> pd.DataFrame:  # `on`, `amount_minor`
     "Days on which income came in."
     pay = moved[(moved.category.astype(str).map(CATEGORY_GROUP) == "income") & (moved.amount_minor > 0)]
     return pay.groupby(pay.booked_at.dt.normalize().rename("on")).amount_minor.sum().reset_index()
 
 # %% ../../nbs/70_app/00_state.ipynb #c071
-def _became(tables:Mapping[str, pd.DataFrame], as_of:pd.Timestamp, grace_days:int, recorded:bool)->pd.DataFrame:
+def _became(tables: Mapping[str, pd.DataFrame], as_of: pd.Timestamp, grace_days: int, recorded: bool) -> pd.DataFrame:
     "What became of every due that was announced, as `Customer.dues` has it."
-    columns = ["obligation_id", "instalment", "kind", "due_on", "amount_minor", "currency", "autopay", "paid_on", "state"]
+    columns = [
+        "obligation_id",
+        "instalment",
+        "kind",
+        "due_on",
+        "amount_minor",
+        "currency",
+        "autopay",
+        "paid_on",
+        "state",
+    ]
     found = standings(tables["obligations"], tables["payments"], as_of, grace_days, recorded)[columns]
     return found.astype({"kind": str}).sort_values(["due_on", "amount_minor"], ignore_index=True)
 
 # %% ../../nbs/70_app/00_state.ipynb #c072
-def _history(over:Overview, row:dict[str, Any])->pd.DataFrame:
+def _history(over: Overview, row: dict[str, Any]) -> pd.DataFrame:
     "All weekly scores of a customer, and which of them the model had learnt from."
     mine = [("customer_id", "=", row["customer_id"])]
-    found = _read(over.results, "reports/scores.parquet", ["as_of", "probability"], mine) if over.as_of is not None else None
-    if found is None: found = pd.DataFrame(dict(as_of=[row["as_of"]], probability=[row["probability"]])).dropna()
-    words = _read(over.results, "features/labels", ["as_of", "split"], mine) if over.as_of is not None and len(found) else None
+    found = (
+        _read(over.results, "reports/scores.parquet", ["as_of", "probability"], mine)
+        if over.as_of is not None
+        else None
+    )
+    if found is None:
+        found = pd.DataFrame(dict(as_of=[row["as_of"]], probability=[row["probability"]])).dropna()
+    words = (
+        _read(over.results, "features/labels", ["as_of", "split"], mine)
+        if over.as_of is not None and len(found)
+        else None
+    )
     learnt = set(words.as_of[words.split.isin(["train", "stop"])]) if words is not None else set()
     return found.assign(learnt=found.as_of.isin(learnt))
 
 # %% ../../nbs/70_app/00_state.ipynb #c073
-LEAST_PUSH = .01 # log-odds: what raises the chance by less than a hundredth is no reason to anybody
+LEAST_PUSH = 0.01  # log-odds: what raises the chance by less than a hundredth is no reason to anybody
 
 # %% ../../nbs/70_app/00_state.ipynb #c074
-def _reasons(over:Overview, row:dict[str, Any])->pd.DataFrame:
+def _reasons(over: Overview, row: dict[str, Any]) -> pd.DataFrame:
     columns = ["rank", "group", "analyst", "customer", "contribution"]
-    found = _read(over.results, "reports/reasons.parquet", columns, [("customer_id", "=", row["customer_id"]), ("as_of", "=", pd.Timestamp(row["as_of"]))]) if row["scored"] else None
-    if found is None: return pd.DataFrame(columns=columns[1:])
+    found = (
+        _read(
+            over.results,
+            "reports/reasons.parquet",
+            columns,
+            [("customer_id", "=", row["customer_id"]), ("as_of", "=", pd.Timestamp(row["as_of"]))],
+        )
+        if row["scored"]
+        else None
+    )
+    if found is None:
+        return pd.DataFrame(columns=columns[1:])
     found = found[found.contribution >= LEAST_PUSH].sort_values("rank", ignore_index=True)
     return found.assign(customer=found.customer.astype(object).where(found.customer.notna(), None))[columns[1:]]
 
 # %% ../../nbs/70_app/00_state.ipynb #c075
-def _decision(results:Results, customer_id:int)->dict[str, Any]|None:
+def _decision(results: Results, customer_id: int) -> dict[str, Any] | None:
     found = _read(results, "reports/plan.parquet", None, [("customer_id", "=", customer_id)])
-    if found is None or not len(found): return None
-    row = {k: None if isinstance(v, float) and v != v or v is pd.NaT or v is pd.NA else v for k, v in found.iloc[0].to_dict().items()}
+    if found is None or not len(found):
+        return None
+    row = {
+        k: None if isinstance(v, float) and v != v or v is pd.NaT or v is pd.NA else v
+        for k, v in found.iloc[0].to_dict().items()
+    }
     return row | dict(refusals=tuple(engine.worth_reading(Refusal(**r) for r in json.loads(row["refusals"] or "[]"))))
 
 # %% ../../nbs/70_app/00_state.ipynb #c078
 def due_next(
-    coming:pd.DataFrame,           # `Customer.coming`
-    decision:dict[str, Any]|None,  # `Customer.decision`
-    most:int=8,                    # dues to list, >= 1
-)->pd.DataFrame:                   # rows of `coming` by date, and `decided` (bool): the decision was about it
+    coming: pd.DataFrame,  # `Customer.coming`
+    decision: dict[str, Any] | None,  # `Customer.decision`
+    most: int = 8,  # dues to list, >= 1
+) -> pd.DataFrame:  # rows of `coming` by date, and `decided` (bool): the decision was about it
     "The next dues, and among them always the one that the decision was about."
     d = decision or {}
-    due = coming.assign(decided=(coming.obligation_id == d.get("obligation_id")) & (coming.instalment == d.get("instalment")))
+    due = coming.assign(
+        decided=(coming.obligation_id == d.get("obligation_id")) & (coming.instalment == d.get("instalment"))
+    )
     return due.sort_values("decided", ascending=False, kind="stable").head(most).sort_index()
 
 # %% ../../nbs/70_app/00_state.ipynb #c081
 def with_gaps(
-    history:pd.DataFrame, # as `Customer.history`
-    every:pd.Timedelta,   # between two scores
-)->pd.DataFrame:          # the same with an empty row wherever scores are missing between two that the model had not learnt from
+    history: pd.DataFrame,  # as `Customer.history`
+    every: pd.Timedelta,  # between two scores
+) -> (
+    pd.DataFrame
+):  # the same with an empty row wherever scores are missing between two that the model had not learnt from
     "Weekly scores that a line can be drawn through: it breaks where there is none."
     line = history[~history.learnt.astype(bool)]
     after = line[line.as_of.diff() > every]
-    return pd.concat([history, after.assign(as_of=after.as_of - every, probability=np.nan)]).sort_values("as_of", kind="stable", ignore_index=True) if len(after) else history
+    return (
+        pd.concat([history, after.assign(as_of=after.as_of - every, probability=np.nan)]).sort_values(
+            "as_of", kind="stable", ignore_index=True
+        )
+        if len(after)
+        else history
+    )
 
 # %% ../../nbs/70_app/00_state.ipynb #c083
-def why_no_score(over:Overview, one:Customer)->str: # "" when there is one
+def why_no_score(over: Overview, one: Customer) -> str:  # "" when there is one
     "Why somebody has no score."
-    if one.row["scored"]: return ""
+    if one.row["scored"]:
+        return ""
     days = (one.as_of - pd.Timestamp(one.row["joined_on"])).days
-    if days < over.settings["min_history_days"]: return f"With the bank for {days} days: a score needs {over.settings['min_history_days']}."
+    if days < over.settings["min_history_days"]:
+        return f"With the bank for {days} days: a score needs {over.settings['min_history_days']}."
     return "A payment is already overdue. This page looks ahead; the colleagues who follow up overdue payments have the case."
 
 # %% ../../nbs/70_app/00_state.ipynb #c085
 def passed_over(
-    over:Overview,
-    refusals:Iterable[Refusal],
-)->list[tuple[str, tuple[str, ...]]]: # what was not done (or "" for everything) and why, each reason once
+    over: Overview,
+    refusals: Iterable[Refusal],
+) -> list[tuple[str, tuple[str, ...]]]:  # what was not done (or "" for everything) and why, each reason once
     "Why the other actions were not taken, action by action."
     found: dict[str, dict[str, None]] = {}
     for r in engine.worth_reading(refusals):
         action = over.rules.policy.actions[r.action].label if r.action in over.rules.policy.actions else ""
-        found.setdefault(action, {})[r.sentence + (f" ({CHANNEL_WORDS.get(r.channel, r.channel)})" if r.channel else "")] = None
+        found.setdefault(action, {})[
+            r.sentence + (f" ({CHANNEL_WORDS.get(r.channel, r.channel)})" if r.channel else "")
+        ] = None
     return [(action, tuple(sentences)) for action, sentences in found.items()]
 
 # %% ../../nbs/70_app/00_state.ipynb #c086

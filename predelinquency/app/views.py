@@ -29,447 +29,902 @@ from ..ground.schema import TARGET_KINDS
 from ..ground.words import SYMBOLS, chance, counted, day, money, one_in, sentence
 
 # %% ../../nbs/70_app/01_views.ipynb #c005
-def text(value:Any)->str:
+def text(value: Any) -> str:
     "A value as HTML text; nothing for what is not there."
-    return "" if value is None or value is pd.NA or value is pd.NaT or isinstance(value, float) and value != value else escape(str(value))
+    return (
+        ""
+        if value is None or value is pd.NA or value is pd.NaT or isinstance(value, float) and value != value
+        else escape(str(value))
+    )
 
 # %% ../../nbs/70_app/01_views.ipynb #c006
 def tag(
-    name:str, body:str="", # HTML
-    kind:str="",           # CSS classes
-    **more:Any,            # attributes; an underscore stands for a dash
-)->str:
+    name: str,
+    body: str = "",  # HTML
+    kind: str = "",  # CSS classes
+    **more: Any,  # attributes; an underscore stands for a dash
+) -> str:
     "An element."
     attributes = ({"class": kind} if kind else {}) | {k.replace("_", "-"): v for k, v in more.items()}
     return f"<{name}{''.join(f' {k}={chr(34)}{text(v)}{chr(34)}' for k, v in attributes.items())}>{body}</{name}>"
 
 # %% ../../nbs/70_app/01_views.ipynb #c007
-def soft(body:str, name:str="span")->str:
+def soft(body: str, name: str = "span") -> str:
     "Quieter words, HTML."
     return tag(name, body, "pd-soft")
 
 # %% ../../nbs/70_app/01_views.ipynb #c008
 def track(
-    share:float,      # 0–1
-    calm:bool=False,  # nothing to worry about
-)->str:
+    share: float,  # 0–1
+    calm: bool = False,  # nothing to worry about
+) -> str:
     "A bar beside a number that says the same."
     return f'<span class="pd-track{" calm" if calm else ""}" aria-hidden="true"><span style="width:{min(max(share, 0), 1):.1%}"></span></span>'
 
 # %% ../../nbs/70_app/01_views.ipynb #c009
 def table(
-    head:Sequence[str],            # HTML of the column heads; "#" before it: right-aligned; "~" before that: left out on a telephone
-    rows:Iterable[Iterable[str]],  # HTML of the cells
-    named:str,                     # what the table shows, for who cannot see it
-)->str:
+    head: Sequence[
+        str
+    ],  # HTML of the column heads; "#" before it: right-aligned; "~" before that: left out on a telephone
+    rows: Iterable[Iterable[str]],  # HTML of the cells
+    named: str,  # what the table shows, for who cannot see it
+) -> str:
     "A table."
-    kinds = [" ".join((["pd-narrow-off"] if h[:1] == "~" else []) + (["num"] if h.lstrip("~")[:1] == "#" else [])) for h in head]
-    heads = "".join(tag("th", h.lstrip("~").removeprefix("#"), k, scope="col") for h, k in zip(head, kinds, strict=True))
+    kinds = [
+        " ".join((["pd-narrow-off"] if h[:1] == "~" else []) + (["num"] if h.lstrip("~")[:1] == "#" else []))
+        for h in head
+    ]
+    heads = "".join(
+        tag("th", h.lstrip("~").removeprefix("#"), k, scope="col") for h, k in zip(head, kinds, strict=True)
+    )
     body = "".join(tag("tr", "".join(tag("td", v, k) for v, k in zip(row, kinds, strict=True))) for row in rows)
     return tag("div", tag("table", tag("thead", tag("tr", heads)) + tag("tbody", body), aria_label=named), "pd-scroll")
 
 # %% ../../nbs/70_app/01_views.ipynb #c010
 def card(
-    title:str,
-    body:str,          # HTML
-    wide:int=12,       # of 12 columns
-    under:str="",      # a line below the title
-)->str:
+    title: str,
+    body: str,  # HTML
+    wide: int = 12,  # of 12 columns
+    under: str = "",  # a line below the title
+) -> str:
     "One card of the page."
-    return tag("section", tag("h2", text(title)) + (soft(text(under), "p") if under else "") + tag("div", body), f"pd-card pd-{wide}")
+    return tag(
+        "section",
+        tag("h2", text(title)) + (soft(text(under), "p") if under else "") + tag("div", body),
+        f"pd-card pd-{wide}",
+    )
 
 # %% ../../nbs/70_app/01_views.ipynb #c011
-def chip(over:Overview, band:str)->str:
+def chip(over: Overview, band: str) -> str:
     "A risk band as a coloured word."
     number = next((i for i, b in enumerate(over.bands) if b.id == band), None)
-    return tag("span", "no score", "pd-chip none") if number is None else tag("span", text(band.capitalize()), f"pd-chip b{min(number, 3)}")
+    return (
+        tag("span", "no score", "pd-chip none")
+        if number is None
+        else tag("span", text(band.capitalize()), f"pd-chip b{min(number, 3)}")
+    )
 
 # %% ../../nbs/70_app/01_views.ipynb #c012
 def delta(
-    change:float,    # nan: not known
-    shown:str="",    # the number as text; made from `change` when empty
-    good:int=-1,     # -1: falling is good, 0: neither is
-)->str:
+    change: float,  # nan: not known
+    shown: str = "",  # the number as text; made from `change` when empty
+    good: int = -1,  # -1: falling is good, 0: neither is
+) -> str:
     "A change with its arrow."
-    if change != change: return ""
-    if not change or shown == "0": return tag("span", "no change", "pd-delta pd-same")
+    if change != change:
+        return ""
+    if not change or shown == "0":
+        return tag("span", "no change", "pd-delta pd-same")
     colour = "pd-same" if not good else "pd-down" if (change < 0) == (good < 0) else "pd-up"
     arrow, word = ("▲", "up") if change > 0 else ("▼", "down")
-    return tag("span", f"{tag('span', arrow, aria_hidden='true')} {word} {shown or f'{abs(change):,.0f}'}", f"pd-delta {colour}")
+    return tag(
+        "span",
+        f"{tag('span', arrow, aria_hidden='true')} {word} {shown or f'{abs(change):,.0f}'}",
+        f"pd-delta {colour}",
+    )
 
 # %% ../../nbs/70_app/01_views.ipynb #c013
-def points(change:float)->str:
+def points(change: float) -> str:
     "A change of a probability in percentage points."
-    return f"{abs(change) * 100:.1f} points" if abs(change) < .0995 else f"{abs(change) * 100:.0f} points"
+    return f"{abs(change) * 100:.1f} points" if abs(change) < 0.0995 else f"{abs(change) * 100:.0f} points"
 
 # %% ../../nbs/70_app/01_views.ipynb #c014
-def link(source_id:Any)->str:
+def link(source_id: Any) -> str:
     "A customer's number that opens the customer."
     return f'<a href="#{text(source_id)}">{text(source_id)}</a>'
 
 # %% ../../nbs/70_app/01_views.ipynb #c017
-_MARK = ('<svg width="34" height="34" viewBox="0 0 34 34" aria-hidden="true"><rect width="34" height="34" rx="9" fill="#CFE6F7"/>'
-         '<path d="M8 23 L14 17 L19 20 L26 10" fill="none" stroke="#12304F" stroke-width="3" stroke-linecap="round" stroke-linejoin="round"/>'
-         '<circle cx="26" cy="10" r="3" fill="#D55E00"/></svg>')
+_MARK = (
+    '<svg width="34" height="34" viewBox="0 0 34 34" aria-hidden="true"><rect width="34" height="34" rx="9" fill="#CFE6F7"/>'
+    '<path d="M8 23 L14 17 L19 20 L26 10" fill="none" stroke="#12304F" stroke-width="3" stroke-linecap="round" stroke-linejoin="round"/>'
+    '<circle cx="26" cy="10" r="3" fill="#D55E00"/></svg>'
+)
 
 # %% ../../nbs/70_app/01_views.ipynb #c018
-def header_html(over:Overview|None)->str:
+def header_html(over: Overview | None) -> str:
     "Name, day, and how many."
     many = f"{len(over.scored):,} customers" if over is not None else ""
-    said = "" if over is None else f"As of {day(over.as_of)} · {many} scored" if over.as_of is not None else f"{many}, each on the last day that was scored"
+    said = (
+        ""
+        if over is None
+        else f"As of {day(over.as_of)} · {many} scored"
+        if over.as_of is not None
+        else f"{many}, each on the last day that was scored"
+    )
     return tag("div", _MARK + tag("div", tag("a", "Predelinquency", href="#") + tag("p", said)), "pd-brand")
 
 # %% ../../nbs/70_app/01_views.ipynb #c019
-def remarks_html(over:Overview)->str:
+def remarks_html(over: Overview) -> str:
     "The banner: simulated, learnt from, missing."
     found = state.remarks(over)
     return tag("div", "".join(tag("p", text(s)) for _, s in found), "pd-remarks", role="note") if found else ""
 
 # %% ../../nbs/70_app/01_views.ipynb #c022
-def kpis_html(over:Overview)->str:
+def kpis_html(over: Overview) -> str:
     "Four figures to begin with."
-    rows, unscored, since = over.scored, len(over.people) - len(over.scored), f"since {day(over.before, year=False)}" if over.before is not None else ""
+    rows, unscored, since = (
+        over.scored,
+        len(over.people) - len(over.scored),
+        f"since {day(over.before, year=False)}" if over.before is not None else "",
+    )
     bands = state.band_counts(over)
     above = bands[bands.id.isin(over.alert)]
-    ups, downs = (f"{int(n):,} <small>{word}</small>" for n, word in (((rows.steps > 0).sum(), "up"), ((rows.steps < 0).sum(), "down")))
+    ups, downs = (
+        f"{int(n):,} <small>{word}</small>"
+        for n, word in (((rows.steps > 0).sum(), "up"), ((rows.steps < 0).sum(), "down"))
+    )
     small = f"<small>{above.customers.sum() / max(len(rows), 1):.1%}</small>"
-    cells = [("Customers scored", f"{len(rows):,}", f"{unscored:,} not scored: already overdue, or too new" if unscored else "everybody has a score"),
-             ("Missed payments to expect", f"{rows.probability.sum():,.0f}", _window(over) + " " + _expected_change(over)),
-             (f"Customers at {' or '.join(over.alert)} risk", f"{int(above.customers.sum()):,} {small}", f"{delta(float(above.change.sum(skipna=False))) or 'no earlier week'} {since}"),
-             ("Moved to another band", f"{ups} · {downs}" if since else "–", f"of those scored both times {since}" if since else "needs an earlier week")]
-    return "".join(tag("section", tag("h2", title) + tag("p", value, "pd-figure") + soft(said, "p"), "pd-card pd-3 pd-kpi") for title, value, said in cells)
+    cells = [
+        (
+            "Customers scored",
+            f"{len(rows):,}",
+            f"{unscored:,} not scored: already overdue, or too new" if unscored else "everybody has a score",
+        ),
+        ("Missed payments to expect", f"{rows.probability.sum():,.0f}", _window(over) + " " + _expected_change(over)),
+        (
+            f"Customers at {' or '.join(over.alert)} risk",
+            f"{int(above.customers.sum()):,} {small}",
+            f"{delta(float(above.change.sum(skipna=False))) or 'no earlier week'} {since}",
+        ),
+        (
+            "Moved to another band",
+            f"{ups} · {downs}" if since else "–",
+            f"of those scored both times {since}" if since else "needs an earlier week",
+        ),
+    ]
+    return "".join(
+        tag("section", tag("h2", title) + tag("p", value, "pd-figure") + soft(said, "p"), "pd-card pd-3 pd-kpi")
+        for title, value, said in cells
+    )
 
 # %% ../../nbs/70_app/01_views.ipynb #c023
-def _window(over:Overview)->str:
+def _window(over: Overview) -> str:
     "The days that the chance is about."
-    if over.as_of is None: return "two to four weeks after each score"
+    if over.as_of is None:
+        return "two to four weeks after each score"
     first, last = (over.as_of + pd.Timedelta(days=over.settings[k]) for k in ("horizon_from_days", "horizon_to_days"))
     return f"{day(first, year=False)} to {day(last, year=False)}"
 
 # %% ../../nbs/70_app/01_views.ipynb #c024
-def _expected_change(over:Overview)->str:
-    if len(over.weeks) < 2: return ""
+def _expected_change(over: Overview) -> str:
+    if len(over.weeks) < 2:
+        return ""
     now, earlier = over.weeks.expected.iloc[-1], over.weeks.expected.iloc[-2]
     return delta(now - earlier, f"{abs(now - earlier):,.0f}")
 
 # %% ../../nbs/70_app/01_views.ipynb #c026
-def bands_html(over:Overview)->str:
+def bands_html(over: Overview) -> str:
     "How the book is spread over the risk bands."
     rows = state.band_counts(over)
     every = max(int(rows.customers.sum()), 1)
-    stack = "".join(tag("span", "", f"f{min(i, 3)}", style=f"flex:{max(r.customers, .001)}", title=f"{r.id.capitalize()}: {r.customers:,}") for i, r in enumerate(rows.itertuples()))
+    stack = "".join(
+        tag(
+            "span",
+            "",
+            f"f{min(i, 3)}",
+            style=f"flex:{max(r.customers, 0.001)}",
+            title=f"{r.id.capitalize()}: {r.customers:,}",
+        )
+        for i, r in enumerate(rows.itertuples())
+    )
     lines = []
     for i, r in reversed(list(enumerate(rows.itertuples()))):
-        name = tag("span", "", f"pd-dot f{min(i, 3)}") + tag("b", text(r.id.capitalize())) + "<br>" + tag("span", text(r.label), "pd-soft pd-narrow-off")
+        name = (
+            tag("span", "", f"pd-dot f{min(i, 3)}")
+            + tag("b", text(r.id.capitalize()))
+            + "<br>"
+            + tag("span", text(r.label), "pd-soft pd-narrow-off")
+        )
         span = f"{f'{r.low:.0%}'} to {f'{r.high:.0%}'}"
-        lines.append([name, span, f"{r.customers:,}", f"{r.customers / every:.1%}", f"{r.expected:,.1f}", delta(r.change, good=-1 if i else 0)])
-    return tag("div", stack, "pd-stack", role="img", aria_label="Share of customers in each band") + \
-        table(["Band", "~Chance", "#Customers", "~#Share", "~#Misses expected", "#Since last week"], lines, "Customers in each risk band")
+        lines.append(
+            [
+                name,
+                span,
+                f"{r.customers:,}",
+                f"{r.customers / every:.1%}",
+                f"{r.expected:,.1f}",
+                delta(r.change, good=-1 if i else 0),
+            ]
+        )
+    return tag("div", stack, "pd-stack", role="img", aria_label="Share of customers in each band") + table(
+        ["Band", "~Chance", "#Customers", "~#Share", "~#Misses expected", "#Since last week"],
+        lines,
+        "Customers in each risk band",
+    )
 
 # %% ../../nbs/70_app/01_views.ipynb #c028
-def trend_html(over:Overview)->str:
+def trend_html(over: Overview) -> str:
     "Two pictures over the same weeks: customers above the lowest band, and the missed payments to expect."
     weeks = over.weeks
-    if len(weeks) < 2: return tag("p", "A curve needs at least two weeks of scores.", "pd-empty")
+    if len(weeks) < 2:
+        return tag("p", "A curve needs at least two weeks of scores.", "pd-empty")
     names = [b.id for b in over.bands][1:]
-    key = " ".join(soft(tag("span", "", f"pd-dot f{min(i + 1, 3)}") + text(n.capitalize())) for i, n in enumerate(names))
+    key = " ".join(
+        soft(tag("span", "", f"pd-dot f{min(i + 1, 3)}") + text(n.capitalize())) for i, n in enumerate(names)
+    )
     left = max(_room(weeks, names), _room(weeks, ["expected"]))
-    return tag("h3", "Customers above the lowest band") + _picture(weeks, names, 210, left) + tag("p", key, "pd-key") + \
-        tag("h3", "Missed payments to expect, two to four weeks ahead", "pd-gap") + _picture(weeks, ["expected"], 150, left)
+    return (
+        tag("h3", "Customers above the lowest band")
+        + _picture(weeks, names, 210, left)
+        + tag("p", key, "pd-key")
+        + tag("h3", "Missed payments to expect, two to four weeks ahead", "pd-gap")
+        + _picture(weeks, ["expected"], 150, left)
+    )
 
 # %% ../../nbs/70_app/01_views.ipynb #c029
-def _axis(weeks:pd.DataFrame, names:list[str])->tuple[float, np.ndarray]:
+def _axis(weeks: pd.DataFrame, names: list[str]) -> tuple[float, np.ndarray]:
     "The highest bar, and the values that get a line."
-    top = max(float(weeks[names].sum(axis=1).max()), 1.)
+    top = max(float(weeks[names].sum(axis=1).max()), 1.0)
     step = next(s for s in (10**e * m for e in range(9) for m in (1, 2, 5)) if top / s <= 4)
     return top, np.arange(0, top + 1e-9, step)
 
 # %% ../../nbs/70_app/01_views.ipynb #c030
-def _room(weeks:pd.DataFrame, names:list[str])->int:
+def _room(weeks: pd.DataFrame, names: list[str]) -> int:
     "How much the longest number beside a picture needs, in the large type of a telephone."
     return max(42, 12 + 11 * max(len(f"{v:,.0f}") for v in _axis(weeks, names)[1]))
 
 # %% ../../nbs/70_app/01_views.ipynb #c031
-def _picture(weeks:pd.DataFrame, names:list[str], tall:int, left:int, wide:int=660)->str:
+def _picture(weeks: pd.DataFrame, names: list[str], tall: int, left: int, wide: int = 660) -> str:
     "Stacked bars, one a week, as a drawing that scales with its card."
     (top, values), last = _axis(weeks, names), len(weeks) - 1
     slot = (wide - left) / len(weeks)
-    def y(value:float)->float: return 10 + (tall - 36) * (1 - value / top)
-    def line(v:float)->str: return tag("line", x1=left, x2=wide, y1=f"{y(v):.1f}", y2=f"{y(v):.1f}", stroke="#E4E8EC") + tag("text", f"{v:,.0f}", x=left - 8, y=f"{y(v) + 4:.1f}", text_anchor="end")
-    def mark(i:int)->str: return tag("text", day(weeks.as_of.iloc[i], year=False), x=f"{left + slot * (i + .5):.1f}", y=tall - 8, text_anchor="end" if i == last else "middle")
-    body = "".join([*map(line, values), *(_bar(i, w, names, left, slot, y) for i, w in enumerate(weeks.to_dict("records"))), *map(mark, sorted({last // 8, last // 2, last}))])
-    return tag("svg", body, "pd-svg", viewBox=f"0 0 {wide} {tall}", width="100%", role="img", aria_label=f"{' and '.join(names)}, week by week, up to {day(weeks.as_of.iloc[-1])}")
+
+    def y(value: float) -> float:
+        return 10 + (tall - 36) * (1 - value / top)
+
+    def line(v: float) -> str:
+        return tag("line", x1=left, x2=wide, y1=f"{y(v):.1f}", y2=f"{y(v):.1f}", stroke="#E4E8EC") + tag(
+            "text", f"{v:,.0f}", x=left - 8, y=f"{y(v) + 4:.1f}", text_anchor="end"
+        )
+
+    def mark(i: int) -> str:
+        return tag(
+            "text",
+            day(weeks.as_of.iloc[i], year=False),
+            x=f"{left + slot * (i + 0.5):.1f}",
+            y=tall - 8,
+            text_anchor="end" if i == last else "middle",
+        )
+
+    body = "".join(
+        [
+            *map(line, values),
+            *(_bar(i, w, names, left, slot, y) for i, w in enumerate(weeks.to_dict("records"))),
+            *map(mark, sorted({last // 8, last // 2, last})),
+        ]
+    )
+    return tag(
+        "svg",
+        body,
+        "pd-svg",
+        viewBox=f"0 0 {wide} {tall}",
+        width="100%",
+        role="img",
+        aria_label=f"{' and '.join(names)}, week by week, up to {day(weeks.as_of.iloc[-1])}",
+    )
 
 # %% ../../nbs/70_app/01_views.ipynb #c032
-def _bar(i:int, week:Mapping[str, Any], names:list[str], left:float, slot:float, y:Callable[[float], float])->str:
+def _bar(
+    i: int, week: Mapping[str, Any], names: list[str], left: float, slot: float, y: Callable[[float], float]
+) -> str:
     "One week of the picture."
     sums = np.cumsum([0, *(week[n] for n in names)])
     said = f"{day(week['as_of'])}: " + ", ".join(f"{week[n]:,.0f} {n}" for n in reversed(names))
     shades = ["f4"] if names == ["expected"] else [f"f{min(k + 1, 3)}" for k in range(len(names))]
-    x, width = f"{left + slot * (i + .14):.1f}", f"{slot * .72:.1f}"
-    parts = [tag("rect", "", c, x=x, width=width, y=f"{y(sums[k + 1]):.1f}", height=f"{max(y(sums[k]) - y(sums[k + 1]), 0):.1f}") for k, c in enumerate(shades)]
+    x, width = f"{left + slot * (i + 0.14):.1f}", f"{slot * 0.72:.1f}"
+    parts = [
+        tag(
+            "rect",
+            "",
+            c,
+            x=x,
+            width=width,
+            y=f"{y(sums[k + 1]):.1f}",
+            height=f"{max(y(sums[k]) - y(sums[k + 1]), 0):.1f}",
+        )
+        for k, c in enumerate(shades)
+    ]
     return tag("g", tag("title", text(said)) + "".join(parts))
 
 # %% ../../nbs/70_app/01_views.ipynb #c033
-def movers_html(over:Overview)->str:
+def movers_html(over: Overview) -> str:
     "Whose chance rose and fell most."
-    if over.before is None: return tag("p", "Nothing to compare with yet: movement shows from the second week on.", "pd-empty")
-    def half(title:str, rising:bool)->str:
-        lines = [[link(r.source_id), f"{chance(r.before)} → {tag('b', chance(r.probability))}", chip(over, r.band)] for r in state.movers(over, 5, rising).itertuples()]
-        return tag("div", tag("h3", title) + (table(["Customer", "Chance then and now", "Band now"], lines, title) if lines else tag("p", "Nobody.", "pd-empty")))
+    if over.before is None:
+        return tag("p", "Nothing to compare with yet: movement shows from the second week on.", "pd-empty")
+
+    def half(title: str, rising: bool) -> str:
+        lines = [
+            [link(r.source_id), f"{chance(r.before)} → {tag('b', chance(r.probability))}", chip(over, r.band)]
+            for r in state.movers(over, 5, rising).itertuples()
+        ]
+        return tag(
+            "div",
+            tag("h3", title)
+            + (
+                table(["Customer", "Chance then and now", "Band now"], lines, title)
+                if lines
+                else tag("p", "Nobody.", "pd-empty")
+            ),
+        )
+
     return tag("div", half("Rose most", True) + half("Fell most", False), "pd-twins")
 
 # %% ../../nbs/70_app/01_views.ipynb #c035
-def segments_html(over:Overview)->str:
+def segments_html(over: Overview) -> str:
     "Three ways to cut the book."
     found = {by: state.segments(over, by) for by in state.SEGMENTS}
-    top = max([float(f.share.max()) for f in found.values() if len(f)], default=0.) or 1.
-    def line(r:Any)->list[str]: return [text(r.name[:1].upper() + r.name[1:]), f"{r.customers:,}", f"{r.expected:,.1f}", tag("span", track(r.share / top) + f"{r.share:.1%}", "pd-share")]
+    top = max([float(f.share.max()) for f in found.values() if len(f)], default=0.0) or 1.0
+
+    def line(r: Any) -> list[str]:
+        return [
+            text(r.name[:1].upper() + r.name[1:]),
+            f"{r.customers:,}",
+            f"{r.expected:,.1f}",
+            tag("span", track(r.share / top) + f"{r.share:.1%}", "pd-share"),
+        ]
+
     heads = ["", "#Customers", "#Misses expected", "#" + text(" or ".join(over.alert).capitalize())]
-    return "".join(card(title, table(heads, [line(r) for r in found[by].itertuples(index=False)], title), 4) for by, title in state.SEGMENTS.items())
+    return "".join(
+        card(title, table(heads, [line(r) for r in found[by].itertuples(index=False)], title), 4)
+        for by, title in state.SEGMENTS.items()
+    )
 
 # %% ../../nbs/70_app/01_views.ipynb #c037
-LEFT_WORDS = {"band_allowed": "At this risk there is nothing that needs to be offered.", "value": "An offer would cost or disturb more than it is likely to help."} # of a whole customer, not of one action
+LEFT_WORDS = {
+    "band_allowed": "At this risk there is nothing that needs to be offered.",
+    "value": "An offer would cost or disturb more than it is likely to help.",
+}  # of a whole customer, not of one action
 
 # %% ../../nbs/70_app/01_views.ipynb #c038
-def plan_html(over:Overview)->str:
+def plan_html(over: Overview) -> str:
     "The plan of the day in numbers."
     found = state.day_plan(over)
-    if found is None: return tag("p", "No plan has been made for this book" + (": its days to score all lie in the past." if over.as_of is None else " yet."), "pd-empty")
+    if found is None:
+        return tag(
+            "p",
+            "No plan has been made for this book"
+            + (": its days to score all lie in the past." if over.as_of is None else " yet."),
+            "pd-empty",
+        )
     waits = sum(n for who, n in found["approvals"].items() if who != "automatic")
-    worth = f", worth about {money(found['value_minor'], found['currency'], whole=True)} at the least" if found["contacted"] else ""
-    facts = [(found["contacted"], f"of {found['customers']:,} customers are offered something{worth}"), (waits, "of these wait for a colleague’s approval"),
-             (found["reviews"], "more should be looked at by a person; nothing is sent to them"), (found["arms"].get("control", 0), "belong to the permanent control group and are never contacted")]
+    worth = (
+        f", worth about {money(found['value_minor'], found['currency'], whole=True)} at the least"
+        if found["contacted"]
+        else ""
+    )
+    facts = [
+        (found["contacted"], f"of {found['customers']:,} customers are offered something{worth}"),
+        (waits, "of these wait for a colleague’s approval"),
+        (found["reviews"], "more should be looked at by a person; nothing is sent to them"),
+        (found["arms"].get("control", 0), "belong to the permanent control group and are never contacted"),
+    ]
     lines = "".join(tag("p", f"{tag('b', f'{n:,}')} {words}") for i, (n, words) in enumerate(facts) if n or i in (0, 3))
-    ways = found["doing"].assign(how=[f"{r.customers:,} {state.CHANNEL_WORDS.get(r.channel, r.channel)}" for r in found["doing"].itertuples()])
-    doing = [[text(label), text(", ".join(group.how)), f"{group.customers.sum():,}"] for label, group in ways.groupby("label", sort=False)]
+    ways = found["doing"].assign(
+        how=[f"{r.customers:,} {state.CHANNEL_WORDS.get(r.channel, r.channel)}" for r in found["doing"].itertuples()]
+    )
+    doing = [
+        [text(label), text(", ".join(group.how)), f"{group.customers.sum():,}"]
+        for label, group in ways.groupby("label", sort=False)
+    ]
     most = max([*found["left"].customers], default=1)
-    left = [[text(LEFT_WORDS.get(r.rule, r.because)), track(r.customers / most, calm=True), f"{r.customers:,}"] for r in found["left"].head(8).itertuples()]
-    def part(title:str, heads:list[str], rows:list[list[str]])->str: return tag("h3", title, "pd-gap") + table(heads, rows, title) if rows else ""
-    return tag("div", lines, "pd-lines") + part("What is done", ["Action", "How", "#Customers"], doing) + part("Why the others are left in peace", ["", "", "#Customers"], left)
+    left = [
+        [text(LEFT_WORDS.get(r.rule, r.because)), track(r.customers / most, calm=True), f"{r.customers:,}"]
+        for r in found["left"].head(8).itertuples()
+    ]
+
+    def part(title: str, heads: list[str], rows: list[list[str]]) -> str:
+        return tag("h3", title, "pd-gap") + table(heads, rows, title) if rows else ""
+
+    return (
+        tag("div", lines, "pd-lines")
+        + part("What is done", ["Action", "How", "#Customers"], doing)
+        + part("Why the others are left in peace", ["", "", "#Customers"], left)
+    )
 
 # %% ../../nbs/70_app/01_views.ipynb #c040
-def book_html(over:Overview)->str:
+def book_html(over: Overview) -> str:
     "Everything above the list."
     since = f"Compared with {day(over.before)}" if over.before is not None else ""
-    left = card("Risk bands", bands_html(over), 12, "Each customer’s chance of missing a loan, card or housing payment two to four weeks from now") + card("Week by week", trend_html(over), 12, "The last half year")
+    left = card(
+        "Risk bands",
+        bands_html(over),
+        12,
+        "Each customer’s chance of missing a loan, card or housing payment two to four weeks from now",
+    ) + card("Week by week", trend_html(over), 12, "The last half year")
     right = card("The plan of the day", plan_html(over), 12, "What is proposed, and why most people hear nothing")
-    parts = [tag("div", kpis_html(over), "pd-grid"), tag("div", tag("div", left, "pd-column") + tag("div", right, "pd-column"), "pd-columns"),
-             card("Who moved", movers_html(over), 12, since), tag("div", segments_html(over), "pd-grid")]
+    parts = [
+        tag("div", kpis_html(over), "pd-grid"),
+        tag("div", tag("div", left, "pd-column") + tag("div", right, "pd-column"), "pd-columns"),
+        card("Who moved", movers_html(over), 12, since),
+        tag("div", segments_html(over), "pd-grid"),
+    ]
     return tag("h1", "The book", "pd-hidden-label", tabindex=-1) + tag("div", "".join(parts), "pd-column")
 
 # %% ../../nbs/70_app/01_views.ipynb #c042
-def _select(name:str, title:str, chosen:str, options:Iterable[tuple[str, str]])->str:
-    inside = "".join(tag("option", text(word), value=v, **({"selected": ""} if v == chosen else {})) for v, word in options)
+def _select(name: str, title: str, chosen: str, options: Iterable[tuple[str, str]]) -> str:
+    inside = "".join(
+        tag("option", text(word), value=v, **({"selected": ""} if v == chosen else {})) for v, word in options
+    )
     return tag("label", title + tag("select", inside, data_act=name))
 
 # %% ../../nbs/70_app/01_views.ipynb #c043
-def filters_html(over:Overview, q:Query)->str:
+def filters_html(over: Overview, q: Query) -> str:
     "The filters above the list."
     actions = over.rules.policy.actions
-    def words(column:str, say:Callable[[str], str]=str.capitalize)->list[tuple[str, str]]: return [("", "All"), *((str(v), say(str(v))) for v in sorted(over.scored[column].dropna().unique(), key=str))]
+
+    def words(column: str, say: Callable[[str], str] = str.capitalize) -> list[tuple[str, str]]:
+        return [("", "All"), *((str(v), say(str(v))) for v in sorted(over.scored[column].dropna().unique(), key=str))]
+
     bands = [("", "All"), *((b.id, b.id.capitalize()) for b in reversed(over.bands))]
-    parts = [_select("band", "Band", q.band, bands), _select("due", "What falls due", q.due, words("due")), _select("segment", "Segment", q.segment, words("segment"))]
-    if over.before is not None: parts.append(_select("moved", "Band since last week", q.moved, [("", "All"), ("up", "Moved up"), ("down", "Moved down")]))
-    if "action" in over.people: parts.append(_select("action", "Action", q.action, words("action", lambda a: actions[a].label if a in actions else a)))
-    return tag("div", "".join(parts) + tag("button", "Clear", "pd-button", type="button", data_act="clear"), "pd-filters")
+    parts = [
+        _select("band", "Band", q.band, bands),
+        _select("due", "What falls due", q.due, words("due")),
+        _select("segment", "Segment", q.segment, words("segment")),
+    ]
+    if over.before is not None:
+        parts.append(
+            _select("moved", "Band since last week", q.moved, [("", "All"), ("up", "Moved up"), ("down", "Moved down")])
+        )
+    if "action" in over.people:
+        parts.append(
+            _select("action", "Action", q.action, words("action", lambda a: actions[a].label if a in actions else a))
+        )
+    return tag(
+        "div", "".join(parts) + tag("button", "Clear", "pd-button", type="button", data_act="clear"), "pd-filters"
+    )
 
 # %% ../../nbs/70_app/01_views.ipynb #c044
-def list_html(over:Overview, q:Query)->str:
+def list_html(over: Overview, q: Query) -> str:
     "One page of customers, with its filters."
     rows, total = state.listing(over, q)
-    def head(name:str, title:str)->str:
+
+    def head(name: str, title: str) -> str:
         arrow = (" ▼" if q.falling else " ▲") if q.sort == name else ""
-        return tag("button", title + arrow, type="button", data_act="sort", data_value=name, aria_label=f"Sort by {title.lower()}{', sorted' if arrow else ''}")
-    heads = [head("source_id", "Customer"), "~" + head("segment", "Segment"), "~" + head("due_minor", "Falls due"), "#" + head("probability", "Chance"), "Band", "~" + head("change", "Since last week"), "~Main sign"]
+        return tag(
+            "button",
+            title + arrow,
+            type="button",
+            data_act="sort",
+            data_value=name,
+            aria_label=f"Sort by {title.lower()}{', sorted' if arrow else ''}",
+        )
+
+    heads = [
+        head("source_id", "Customer"),
+        "~" + head("segment", "Segment"),
+        "~" + head("due_minor", "Falls due"),
+        "#" + head("probability", "Chance"),
+        "Band",
+        "~" + head("change", "Since last week"),
+        "~Main sign",
+    ]
     pages, at = max(-(-total // q.size), 1), min(max(q.page, 0), max(total - 1, 0) // q.size)
-    def turn(to:int, word:str)->str: return tag("button", word, "pd-button", type="button", data_act="page", data_value=to, **({} if 0 <= to < pages else {"disabled": ""}))
-    foot = tag("div", soft(f"{total:,} customers, page {at + 1:,} of {pages:,}") + tag("span", turn(at - 1, "Previous") + " " + turn(at + 1, "Next")), "pd-pager")
-    body = table(heads, [_line(over, r) for r in rows.to_dict("records")], "Customers") if total else tag("p", "Nobody in this book fits these filters.", "pd-empty")
-    return tag("section", tag("h2", "Customers") + tag("div", filters_html(over, q) + body + foot, "pd-column"), "pd-card pd-list")
+
+    def turn(to: int, word: str) -> str:
+        return tag(
+            "button",
+            word,
+            "pd-button",
+            type="button",
+            data_act="page",
+            data_value=to,
+            **({} if 0 <= to < pages else {"disabled": ""}),
+        )
+
+    foot = tag(
+        "div",
+        soft(f"{total:,} customers, page {at + 1:,} of {pages:,}")
+        + tag("span", turn(at - 1, "Previous") + " " + turn(at + 1, "Next")),
+        "pd-pager",
+    )
+    body = (
+        table(heads, [_line(over, r) for r in rows.to_dict("records")], "Customers")
+        if total
+        else tag("p", "Nobody in this book fits these filters.", "pd-empty")
+    )
+    return tag(
+        "section",
+        tag("h2", "Customers") + tag("div", filters_html(over, q) + body + foot, "pd-column"),
+        "pd-card pd-list",
+    )
 
 # %% ../../nbs/70_app/01_views.ipynb #c045
-def _line(over:Overview, r:Mapping[str, Any])->list[str]:
+def _line(over: Overview, r: Mapping[str, Any]) -> list[str]:
     "One customer of the list."
-    amount = soft(money(r["due_minor"], r["currency"] if isinstance(r["currency"], str) else over.currency)) if pd.notna(r["due_minor"]) and r["due_minor"] else ""
-    moved = "" if pd.isna(r["change"]) else delta(r["change"], points(r["change"])) if abs(r["change"]) >= .0005 else soft("steady")
-    return [link(r["source_id"]), text(str(r["segment"]).capitalize()), f"{text(r['due'])} {amount}", tag("b", chance(r["probability"])), chip(over, r["band"]), moved, soft(text(sentence(r["sign"])))]
+    amount = (
+        soft(money(r["due_minor"], r["currency"] if isinstance(r["currency"], str) else over.currency))
+        if pd.notna(r["due_minor"]) and r["due_minor"]
+        else ""
+    )
+    moved = (
+        ""
+        if pd.isna(r["change"])
+        else delta(r["change"], points(r["change"]))
+        if abs(r["change"]) >= 0.0005
+        else soft("steady")
+    )
+    return [
+        link(r["source_id"]),
+        text(str(r["segment"]).capitalize()),
+        f"{text(r['due'])} {amount}",
+        tag("b", chance(r["probability"])),
+        chip(over, r["band"]),
+        moved,
+        soft(text(sentence(r["sign"]))),
+    ]
 
 # %% ../../nbs/70_app/01_views.ipynb #c048
-def who_html(over:Overview, one:Customer)->str:
+def who_html(over: Overview, one: Customer) -> str:
     "Who this is, and how likely."
     r, kinds = one.row, one.accounts.kind.astype(str).value_counts(sort=False)
     accounts = ", ".join(k.replace("_", " ") if n == 1 else f"{n} {k.replace('_', ' ')}" for k, n in kinds.items() if n)
-    facts = [("Segment", str(r["segment"]).capitalize()), ("With the bank", str(r["tenure"])), ("Accounts", accounts or "none that we can see"), ("Scored on", day(one.as_of))]
-    if len(one.balance) and pd.notna(one.balance.balance_minor.iloc[-1]): facts.insert(3, ("Balance", money(one.balance.balance_minor.iloc[-1], one.currency)))
-    left = tag("h1", f"Customer {text(r['source_id'])}", tabindex=-1) + tag("dl", "".join(tag("div", tag("dt", k) + tag("dd", text(v))) for k, v in facts), "pd-facts")
+    facts = [
+        ("Segment", str(r["segment"]).capitalize()),
+        ("With the bank", str(r["tenure"])),
+        ("Accounts", accounts or "none that we can see"),
+        ("Scored on", day(one.as_of)),
+    ]
+    if len(one.balance) and pd.notna(one.balance.balance_minor.iloc[-1]):
+        facts.insert(3, ("Balance", money(one.balance.balance_minor.iloc[-1], one.currency)))
+    left = tag("h1", f"Customer {text(r['source_id'])}", tabindex=-1) + tag(
+        "dl", "".join(tag("div", tag("dt", k) + tag("dd", text(v))) for k, v in facts), "pd-facts"
+    )
     who = tag("section", tag("div", left, "pd-column") + tag("div", _risk(over, one), "pd-risk"), "pd-card pd-who")
     return tag("p", tag("a", "← The book", href="#"), "pd-crumb") + who
 
 # %% ../../nbs/70_app/01_views.ipynb #c049
-def _risk(over:Overview, one:Customer)->str:
+def _risk(over: Overview, one: Customer) -> str:
     "The chance in large figures, or why there is none."
     r, first, last = one.row, over.settings["horizon_from_days"], over.settings["horizon_to_days"]
-    if not r["scored"]: return tag("div", chip(over, "") + tag("p", text(state.why_no_score(over, one)), "pd-measure"))
-    moved = f"{delta(r['change'], points(r['change']))} {soft('since ' + day(over.before, year=False))}" if pd.notna(r["change"]) and over.before is not None else ""
+    if not r["scored"]:
+        return tag("div", chip(over, "") + tag("p", text(state.why_no_score(over, one)), "pd-measure"))
+    moved = (
+        f"{delta(r['change'], points(r['change']))} {soft('since ' + day(over.before, year=False))}"
+        if pd.notna(r["change"]) and over.before is not None
+        else ""
+    )
     said = soft(f"chance of missing a loan, card or housing payment {first} to {last} days from the score", "p")
-    word, _, figure = chance(r["probability"]).rpartition(" ") # under, over
-    return tag("div", tag("p", (tag("span", word, "pd-word") + " " if word else "") + figure, "pd-big") + soft(one_in(r["probability"]), "p")) + tag("div", chip(over, r["band"]) + said + moved, "pd-measure")
+    word, _, figure = chance(r["probability"]).rpartition(" ")  # under, over
+    return tag(
+        "div",
+        tag("p", (tag("span", word, "pd-word") + " " if word else "") + figure, "pd-big")
+        + soft(one_in(r["probability"]), "p"),
+    ) + tag("div", chip(over, r["band"]) + said + moved, "pd-measure")
 
 # %% ../../nbs/70_app/01_views.ipynb #c051
-def reasons_html(one:Customer)->str:
+def reasons_html(one: Customer) -> str:
     "What raises the chance, in the words of staff, and the topic that may be named to the customer."
-    if not one.row["scored"]: return tag("p", "No score, so no reasons.", "pd-empty")
-    if not len(one.reasons): return tag("p", "Nothing stands out: no sign raises this customer’s chance above what is usual, or the reasons have not been worked out yet.", "pd-empty")
-    top = max(float(one.reasons.contribution.max()), .25)
-    def line(r:Any)->str:
+    if not one.row["scored"]:
+        return tag("p", "No score, so no reasons.", "pd-empty")
+    if not len(one.reasons):
+        return tag(
+            "p",
+            "Nothing stands out: no sign raises this customer’s chance above what is usual, or the reasons have not been worked out yet.",
+            "pd-empty",
+        )
+    top = max(float(one.reasons.contribution.max()), 0.25)
+
+    def line(r: Any) -> str:
         said = f"may be named: “{text(r.customer)}”" if r.customer else ""
         push = track(r.contribution / top) + f"odds ×{np.exp(r.contribution):.2f}"
-        return tag("div", tag("span", text(sentence(r.analyst)), "what") + tag("span", said, "said") * bool(said) + tag("span", push, "push"), "pd-reason")
+        return tag(
+            "div",
+            tag("span", text(sentence(r.analyst)), "what")
+            + tag("span", said, "said") * bool(said)
+            + tag("span", push, "push"),
+            "pd-reason",
+        )
+
     return "".join(line(r) for r in one.reasons.itertuples())
 
 # %% ../../nbs/70_app/01_views.ipynb #c053
-def action_html(over:Overview, one:Customer)->str:
+def action_html(over: Overview, one: Customer) -> str:
     "What is proposed, the message as the customer would read it, and why not something else."
     d, actions = one.decision, over.rules.policy.actions
-    if d is None: return tag("p", "No plan has been made yet." if one.row["scored"] else "Nothing is proposed for a customer without a score.", "pd-empty")
+    if d is None:
+        return tag(
+            "p",
+            "No plan has been made yet."
+            if one.row["scored"]
+            else "Nothing is proposed for a customer without a score.",
+            "pd-empty",
+        )
     how = f"{state.CHANNEL_WORDS.get(d['channel'], d['channel'])}, about {_due_words(d, one)}" if d["channel"] else ""
     needs = APPROVAL_WORDS.get(d["approval"], f"{d['approval']} must agree first.") if d["channel"] else ""
-    notes = [how[:1].upper() + how[1:], needs, "A person should look at this case; nothing is sent by itself." if d["review"] else "", f"Why: {d['because']}"]
+    notes = [
+        how[:1].upper() + how[1:],
+        needs,
+        "A person should look at this case; nothing is sent by itself." if d["review"] else "",
+        f"Why: {d['because']}",
+    ]
     label = actions[d["action"]].label if d["action"] in actions else d["action"]
-    message = tag("div", (tag("b", text(d["subject"])) if d["subject"] else "") + text(d["message"]), "pd-message") if d["message"] else ""
-    return tag("h3", text(label), "pd-action") + "".join(soft(text(n), "p") for n in notes if n) + tag("div", message + others_html(over, one), "pd-column pd-gap")
+    message = (
+        tag("div", (tag("b", text(d["subject"])) if d["subject"] else "") + text(d["message"]), "pd-message")
+        if d["message"]
+        else ""
+    )
+    return (
+        tag("h3", text(label), "pd-action")
+        + "".join(soft(text(n), "p") for n in notes if n)
+        + tag("div", message + others_html(over, one), "pd-column pd-gap")
+    )
 
 # %% ../../nbs/70_app/01_views.ipynb #c054
-APPROVAL_WORDS = {"automatic": "", "team_lead": "A team lead must agree first.", "specialist": "A specialist makes the contact."}
+APPROVAL_WORDS = {
+    "automatic": "",
+    "team_lead": "A team lead must agree first.",
+    "specialist": "A specialist makes the contact.",
+}
 
 # %% ../../nbs/70_app/01_views.ipynb #c055
-def _due_words(d:Mapping[str, Any], one:Customer)->str:
+def _due_words(d: Mapping[str, Any], one: Customer) -> str:
     "The due that a decision is about."
     what = state.DUE_WORDS.get(d["kind"], "a payment")
-    return f"{what} of {money(d['amount_minor'], d['currency'] or one.currency)} due on {day(d['due_on'])}" if d["amount_minor"] else what
+    return (
+        f"{what} of {money(d['amount_minor'], d['currency'] or one.currency)} due on {day(d['due_on'])}"
+        if d["amount_minor"]
+        else what
+    )
 
 # %% ../../nbs/70_app/01_views.ipynb #c056
-def others_html(over:Overview, one:Customer)->str:
+def others_html(over: Overview, one: Customer) -> str:
     "Why the other actions were not taken."
-    if one.decision is None: return ""
-    found = state.passed_over(over, [r for r in one.decision["refusals"] if r.sentence != one.decision["because"] or r.action])
-    lines = [tag("b", text(action) + ":") + " " + text(" ".join(why)) if action else " ".join(map(text, why)) for action, why in found]
+    if one.decision is None:
+        return ""
+    found = state.passed_over(
+        over, [r for r in one.decision["refusals"] if r.sentence != one.decision["because"] or r.action]
+    )
+    lines = [
+        tag("b", text(action) + ":") + " " + text(" ".join(why)) if action else " ".join(map(text, why))
+        for action, why in found
+    ]
     open_ = {} if one.decision["channel"] else {"open": ""}
-    return tag("details", tag("summary", "Why nothing else was chosen") + tag("ul", "".join(tag("li", x) for x in lines)), **open_) if lines else ""
+    return (
+        tag(
+            "details",
+            tag("summary", "Why nothing else was chosen") + tag("ul", "".join(tag("li", x) for x in lines)),
+            **open_,
+        )
+        if lines
+        else ""
+    )
 
 # %% ../../nbs/70_app/01_views.ipynb #c057
-def coming_html(over:Overview, one:Customer)->str:
+def coming_html(over: Overview, one: Customer) -> str:
     "What is due next, and which of it the proposal is about."
-    due, late, offered = state.due_next(one.coming, one.decision), one.overdue, bool(one.decision and one.decision["channel"])
+    due, late, offered = (
+        state.due_next(one.coming, one.decision),
+        one.overdue,
+        bool(one.decision and one.decision["channel"]),
+    )
     first, last = (one.as_of + pd.Timedelta(days=over.settings[k]) for k in ("horizon_from_days", "horizon_to_days"))
-    def line(r:Any)->list[str]:
+
+    def line(r: Any) -> list[str]:
         days = (r.due_on - one.as_of).days
-        when = "today" if days == 0 else f"in {days} days" if days > 1 else "tomorrow" if days == 1 else f"{counted(-days, 'day')} ago,"
-        signs = [("in the window", "b1", "what the chance is about")] * (r.kind in TARGET_KINDS and first <= r.due_on <= last) + [("in the proposal", "b0", "what the offer is about")] * (r.decided and offered)
+        when = (
+            "today"
+            if days == 0
+            else f"in {days} days"
+            if days > 1
+            else "tomorrow"
+            if days == 1
+            else f"{counted(-days, 'day')} ago,"
+        )
+        signs = [("in the window", "b1", "what the chance is about")] * (
+            r.kind in TARGET_KINDS and first <= r.due_on <= last
+        ) + [("in the proposal", "b0", "what the offer is about")] * (r.decided and offered)
         marks = "".join(" " + tag("span", words, f"pd-chip {colour}", title=title) for words, colour, title in signs)
         on, how = tag("span", day(r.due_on, year=False), "pd-nowrap"), "collected" if r.autopay else "customer pays"
-        return [on, tag("span", when, "pd-nowrap") + " within its grace" * (days < 0), text(r.kind.capitalize()) + marks, money(r.amount_minor, r.currency), how]
-    warn = tag("p", f"Overdue: {counted(len(late), 'due')}, {money(late.amount_minor.sum(), one.currency)}", "pd-warn") if len(late) else ""
-    if not len(due): return warn + tag("p", "Nothing has been announced for the weeks ahead.", "pd-empty")
+        return [
+            on,
+            tag("span", when, "pd-nowrap") + " within its grace" * (days < 0),
+            text(r.kind.capitalize()) + marks,
+            money(r.amount_minor, r.currency),
+            how,
+        ]
+
+    warn = (
+        tag("p", f"Overdue: {counted(len(late), 'due')}, {money(late.amount_minor.sum(), one.currency)}", "pd-warn")
+        if len(late)
+        else ""
+    )
+    if not len(due):
+        return warn + tag("p", "Nothing has been announced for the weeks ahead.", "pd-empty")
     more = len(one.coming) - len(due)
     rest = soft(f"{more} more {'is' if more == 1 else 'are'} announced and not listed.", "p") if more else ""
-    return warn + table(["Due", "~", "What", "#Amount", "~How"], [line(r) for r in due.itertuples()], "What is due next") + rest
+    return (
+        warn
+        + table(["Due", "~", "What", "#Amount", "~How"], [line(r) for r in due.itertuples()], "What is due next")
+        + rest
+    )
 
 # %% ../../nbs/70_app/01_views.ipynb #c059
-def gaps(one:Customer)->list[str]:
+def gaps(one: Customer) -> list[str]:
     "What is missing about a customer, in words."
     found = []
-    if not len(one.accounts): found.append("This customer has no accounts that we can see.")
-    if not len(one.balance): found.append("There are no transactions with a balance, so there is no curve to draw.")
-    if not len(one.dues): found.append("No dues have been announced.")
-    elif (one.dues.state == "unknown").any(): found.append("Payments towards the dues are not recorded in this source: whether they were paid is not known.")
+    if not len(one.accounts):
+        found.append("This customer has no accounts that we can see.")
+    if not len(one.balance):
+        found.append("There are no transactions with a balance, so there is no curve to draw.")
+    if not len(one.dues):
+        found.append("No dues have been announced.")
+    elif (one.dues.state == "unknown").any():
+        found.append("Payments towards the dues are not recorded in this source: whether they were paid is not known.")
     return found
 
 # %% ../../nbs/70_app/01_views.ipynb #c062
-def cash_figure(one:Customer)->Any: # a plotly figure
+def cash_figure(one: Customer) -> Any:  # a plotly figure
     "Balance, dues, paydays, money in and out."
     from predelinquency.ground import figures
-    dues = one.dues[one.dues.due_on < one.as_of + pd.Timedelta(days=figures.AHEAD_DAYS - 1)].assign(main=lambda d: d.kind.isin(TARGET_KINDS)) # a sign on the edge would be cut in half
-    return figures.cash_timeline(one.balance, one.flows, dues, one.paydays, one.as_of, CURRENCY_DIGITS.get(one.currency, 2), SYMBOLS.get(one.currency, f"{one.currency} "))
+
+    dues = one.dues[one.dues.due_on < one.as_of + pd.Timedelta(days=figures.AHEAD_DAYS - 1)].assign(
+        main=lambda d: d.kind.isin(TARGET_KINDS)
+    )  # a sign on the edge would be cut in half
+    return figures.cash_timeline(
+        one.balance,
+        one.flows,
+        dues,
+        one.paydays,
+        one.as_of,
+        CURRENCY_DIGITS.get(one.currency, 2),
+        SYMBOLS.get(one.currency, f"{one.currency} "),
+    )
 
 # %% ../../nbs/70_app/01_views.ipynb #c064
-def history_figure(over:Overview, one:Customer)->Any: # a plotly figure
+def history_figure(over: Overview, one: Customer) -> Any:  # a plotly figure
     "The score, week by week; the line breaks where there was none."
     from predelinquency.ground import figures
-    scores = one.history if over.as_of is None or over.before is None else state.with_gaps(one.history, over.as_of - over.before)
+
+    scores = (
+        one.history
+        if over.as_of is None or over.before is None
+        else state.with_gaps(one.history, over.as_of - over.before)
+    )
     return figures.score_history(scores, [(b.id.capitalize(), b.low) for b in over.bands])
 
 # %% ../../nbs/70_app/01_views.ipynb #c065
-def key_html(one:Customer)->str:
+def key_html(one: Customer) -> str:
     "What the signs in the first figure mean; only those that are in it."
     from predelinquency.ground import figures
+
     signs, curve = {"circle-open": "○", "circle": "●", "diamond": "◆", "x": "✕"}, len(one.balance) > 0
-    dues = [((one.dues.state == found).any(), signs[mark], colour, words) for found, (words, colour, mark) in figures.LANES.items()]
-    lines = [(curve, "▬", figures.BLUE, "current accounts"), (curve and one.balance.savings_minor.notna().any(), "┅", figures.GREEN, "savings"), (len(one.paydays), "▲", figures.GREEN, "payday"), *dues,
-             (len(one.flows), "■", figures.SKY, "money in, by week"), (len(one.flows), "■", "#B8C4CF", "money out")]
-    return tag("p", "".join(tag("span", tag("span", sign, aria_hidden="true", style=f"color:{colour}") + " " + text(words)) for there, sign, colour, words in lines if there), "pd-key pd-soft")
+    dues = [
+        ((one.dues.state == found).any(), signs[mark], colour, words)
+        for found, (words, colour, mark) in figures.LANES.items()
+    ]
+    lines = [
+        (curve, "▬", figures.BLUE, "current accounts"),
+        (curve and one.balance.savings_minor.notna().any(), "┅", figures.GREEN, "savings"),
+        (len(one.paydays), "▲", figures.GREEN, "payday"),
+        *dues,
+        (len(one.flows), "■", figures.SKY, "money in, by week"),
+        (len(one.flows), "■", "#B8C4CF", "money out"),
+    ]
+    return tag(
+        "p",
+        "".join(
+            tag("span", tag("span", sign, aria_hidden="true", style=f"color:{colour}") + " " + text(words))
+            for there, sign, colour, words in lines
+            if there
+        ),
+        "pd-key pd-soft",
+    )
 
 # %% ../../nbs/70_app/01_views.ipynb #c066
 @functools.cache
-def chart_class()->type: # an anywidget class with `figure` (JSON of a plotly figure) and `named` (what it shows)
+def chart_class() -> type:  # an anywidget class with `figure` (JSON of a plotly figure) and `named` (what it shows)
     "A place for a figure: another customer's figure is a few kilobytes, the drawing code travels once a page."
     import anywidget
     import traitlets
     from plotly.offline import get_plotlyjs
-    def given(chart:Any, message:Mapping[str, Any], _:Any)->None:
-        if message.get("need") == "plotly": chart.send(dict(kind="plotly"), buffers=[get_plotlyjs().encode()])
-    def made(self:Any, **traits:Any)->None:
+
+    def given(chart: Any, message: Mapping[str, Any], _: Any) -> None:
+        if message.get("need") == "plotly":
+            chart.send(dict(kind="plotly"), buffers=[get_plotlyjs().encode()])
+
+    def made(self: Any, **traits: Any) -> None:
         anywidget.AnyWidget.__init__(self, **traits)
         self.on_msg(given)
-    body = dict(_esm=_page_file("chart.js"), figure=traitlets.Unicode("").tag(sync=True), named=traitlets.Unicode("").tag(sync=True), __init__=made, __module__=__name__)
+
+    body = dict(
+        _esm=_page_file("chart.js"),
+        figure=traitlets.Unicode("").tag(sync=True),
+        named=traitlets.Unicode("").tag(sync=True),
+        __init__=made,
+        __module__=__name__,
+    )
     return type("Chart", (anywidget.AnyWidget,), body)
 
 # %% ../../nbs/70_app/01_views.ipynb #c067
-def _page_file(name:str)->str: return (files("predelinquency")/"app/page"/name).read_text()
+def _page_file(name: str) -> str:
+    return (files("predelinquency") / "app/page" / name).read_text()
 
 # %% ../../nbs/70_app/01_views.ipynb #c069
 class Page:
     "The page of one visitor."
-    def __init__(self,
-        root:Path|str, # a folder of results
+
+    def __init__(
+        self,
+        root: Path | str,  # a folder of results
     ):
         self.root, self.query, self.shown, self.w = Path(root), Query(), "", widgets()
         self.over: Overview | None = None
-        self.w.bridge.on_msg(lambda _, message, __: self.w.bridge.send(answered(self, str(message.get("act", "")), str(message.get("value", ""))[:200])))
+        self.w.bridge.on_msg(
+            lambda _, message, __: self.w.bridge.send(
+                answered(self, str(message.get("act", "")), str(message.get("value", ""))[:200])
+            )
+        )
         self.read()
 
-    def read(self)->None:
+    def read(self) -> None:
         "Read the results, or say why there are none."
         problem: Exception = ParamsError("")
-        try: self.over = state.load(self.root)
-        except (PredelinquencyError, OSError) as e: self.over, problem = None, e
+        try:
+            self.over = state.load(self.root)
+        except (PredelinquencyError, OSError) as e:
+            self.over, problem = None, e
         self.shown = ""
         draw_book(self.w, self.over, self.query, nothing_html(self.root, problem))
 
-    def act(self,
-        name:str, value:str="", # what was clicked, typed or chosen
-    )->dict[str, Any]:          # what the browser is told
+    def act(
+        self,
+        name: str,
+        value: str = "",  # what was clicked, typed or chosen
+    ) -> dict[str, Any]:  # what the browser is told
         "Do it."
-        if name == "hello" and (self.over is None or self.over.stamp != self.over.results.stamp): self.read()
-        if name == "there": return dict(newer=self.over is not None and self.over.stamp != self.over.results.stamp)
-        if name == "find": return _find(self, value)
-        if name in ("hello", "open"): return _open(self, value)
+        if name == "hello" and (self.over is None or self.over.stamp != self.over.results.stamp):
+            self.read()
+        if name == "there":
+            return dict(newer=self.over is not None and self.over.stamp != self.over.results.stamp)
+        if name == "find":
+            return _find(self, value)
+        if name in ("hello", "open"):
+            return _open(self, value)
         if self.over is not None:
             self.query = chosen(self.query, name, value)
             self.w.list.value = list_html(self.over, self.query)
         return dict(done=True, view="book")
 
 # %% ../../nbs/70_app/01_views.ipynb #c070
-def widgets()->Any: # a namespace of ipywidgets, empty; `all` holds them
+def widgets() -> Any:  # a namespace of ipywidgets, empty; `all` holds them
     "What the page is made of."
     import ipywidgets
-    w = SimpleNamespace(**{name: ipywidgets.HTML() for name in ("head", "remarks", "book", "list", "who", "why", "cash_head", "history_head", "next")})
+
+    w = SimpleNamespace(
+        **{
+            name: ipywidgets.HTML()
+            for name in ("head", "remarks", "book", "list", "who", "why", "cash_head", "history_head", "next")
+        }
+    )
     w.bridge, w.cash, w.history = bridge_class()(), chart_class()(), chart_class()()
-    column = lambda kind, *children: ipywidgets.VBox(children).add_class("pd-view" if kind.startswith("pd-view-") else kind).add_class(kind)
+    column = lambda kind, *children: (
+        ipywidgets.VBox(children).add_class("pd-view" if kind.startswith("pd-view-") else kind).add_class(kind)
+    )
     w.first = column("pd-view-book", w.book, w.list)
     pair = ipywidgets.HBox([column("pd-plot", w.history_head, w.history), w.next]).add_class("pd-pair")
-    w.second = column("pd-view-customer", w.who, w.why, column("pd-plot", w.cash_head, w.cash), pair).add_class("pd-hidden")
+    w.second = column("pd-view-customer", w.who, w.why, column("pd-plot", w.cash_head, w.cash), pair).add_class(
+        "pd-hidden"
+    )
     bar = ipywidgets.HBox([w.head, w.bridge.add_class("pd-finder")]).add_class("pd-bar")
     begin = ipywidgets.HTML(f'<style>{_page_file("page.css")}</style><span class="pd-ready"></span>')
     w.all = column("pd-page", begin, bar, w.remarks, w.first, w.second)
@@ -477,15 +932,17 @@ def widgets()->Any: # a namespace of ipywidgets, empty; `all` holds them
 
 # %% ../../nbs/70_app/01_views.ipynb #c071
 @functools.cache
-def bridge_class()->type: # an anywidget class
+def bridge_class() -> type:  # an anywidget class
     "The widget that carries clicks to the kernel."
     import anywidget
+
     return type("Bridge", (anywidget.AnyWidget,), dict(_esm=_page_file("bridge.js"), __module__=__name__))
 
 # %% ../../nbs/70_app/01_views.ipynb #c072
-def answered(page:Page, name:str, value:str)->dict[str, Any]:
+def answered(page: Page, name: str, value: str) -> dict[str, Any]:
     "As `Page.act`; a failure is told in words, and in one line to whoever runs the server."
-    try: return page.act(name, value)
+    try:
+        return page.act(name, value)
     except Exception as e:
         logging.getLogger("predelinquency").error("%s while showing the page: %s", type(e).__name__, e)
         said = "Something went wrong while reading the results. Reload the page; if it stays, tell whoever runs this server."
@@ -493,74 +950,116 @@ def answered(page:Page, name:str, value:str)->dict[str, Any]:
 
 # %% ../../nbs/70_app/01_views.ipynb #c073
 def nothing_html(
-    root:Path,
-    problem:Exception, # why there is nothing
-)->str:
+    root: Path,
+    problem: Exception,  # why there is nothing
+) -> str:
     "A page for a folder without results."
     said, remedy = getattr(problem, "problem", str(problem)), getattr(problem, "remedy", "")
-    words = tag("p", text(said[:1].upper() + said[1:] + ".")) + (tag("p", "To fix: " + text(remedy)) if remedy else "") + soft(f"Folder of results: {text(root.name)}. Reload this page afterwards.", "p")
-    return tag("section", tag("h1", "Nothing to show yet", tabindex=-1) + tag("div", words, "pd-lines pd-gap"), "pd-card")
+    words = (
+        tag("p", text(said[:1].upper() + said[1:] + "."))
+        + (tag("p", "To fix: " + text(remedy)) if remedy else "")
+        + soft(f"Folder of results: {text(root.name)}. Reload this page afterwards.", "p")
+    )
+    return tag(
+        "section", tag("h1", "Nothing to show yet", tabindex=-1) + tag("div", words, "pd-lines pd-gap"), "pd-card"
+    )
 
 # %% ../../nbs/70_app/01_views.ipynb #c074
 def draw_book(
-    w:Any,              # from `widgets`
-    over:Overview|None,
-    query:Query,
-    nothing:str,        # HTML to show when there is no book
-)->None:
+    w: Any,  # from `widgets`
+    over: Overview | None,
+    query: Query,
+    nothing: str,  # HTML to show when there is no book
+) -> None:
     "Fill the book's view."
     w.head.value = header_html(over)
-    w.remarks.value, w.book.value, w.list.value = ("", nothing, "") if over is None else (remarks_html(over), book_html(over), list_html(over, query))
+    w.remarks.value, w.book.value, w.list.value = (
+        ("", nothing, "") if over is None else (remarks_html(over), book_html(over), list_html(over, query))
+    )
 
 # %% ../../nbs/70_app/01_views.ipynb #c075
 def draw_customer(
-    w:Any, # from `widgets`
-    over:Overview, one:Customer,
-)->None:
+    w: Any,  # from `widgets`
+    over: Overview,
+    one: Customer,
+) -> None:
     "Fill the customer's view."
     number, missing = one.row["source_id"], gaps(one)
     w.who.value = who_html(over, one)
     under = "What raises the chance, strongest first; what has no topic that may be named is for staff only"
-    w.why.value = tag("div", card("Why", reasons_html(one), 7, under) + card("What is proposed", action_html(over, one), 5), "pd-grid")
-    for chart, fig, what in ((w.cash, cash_figure(one), "Balance, dues, paydays, money in and out"), (w.history, history_figure(over, one), "Chance, week by week")):
+    w.why.value = tag(
+        "div", card("Why", reasons_html(one), 7, under) + card("What is proposed", action_html(over, one), 5), "pd-grid"
+    )
+    for chart, fig, what in (
+        (w.cash, cash_figure(one), "Balance, dues, paydays, money in and out"),
+        (w.history, history_figure(over, one), "Chance, week by week"),
+    ):
         chart.named, chart.figure = f"{what}: customer {number}", fig.update_layout(showlegend=False).to_json()
-    w.cash_head.value = tag("h2", "Money and dues") + soft(" ".join(map(text, missing)) or "Half a year back, and what is ahead", "p") + key_html(one)
+    w.cash_head.value = (
+        tag("h2", "Money and dues")
+        + soft(" ".join(map(text, missing)) or "Half a year back, and what is ahead", "p")
+        + key_html(one)
+    )
     (w.cash.remove_class if len(one.balance) or len(one.dues) else w.cash.add_class)("pd-hidden")
     learnt, known = one.history.learnt.any(), len(one.history)
-    said = "Open circles: weeks the model learnt from, so they look surer than they were." if learnt else f"{known} weekly scores" if known > 1 else "Only one score is known." if known else "No score is known."
+    said = (
+        "Open circles: weeks the model learnt from, so they look surer than they were."
+        if learnt
+        else f"{known} weekly scores"
+        if known > 1
+        else "Only one score is known."
+        if known
+        else "No score is known."
+    )
     w.history_head.value = tag("h2", "Chance, week by week") + soft(said, "p")
     w.next.value = card("What is due next", coming_html(over, one))
 
 # %% ../../nbs/70_app/01_views.ipynb #c076
-def _find(page:Page, value:str)->dict[str, Any]:
+def _find(page: Page, value: str) -> dict[str, Any]:
     view = "customer" if page.shown else "book"
-    if page.over is None: return dict(done=True, view=view, said="There are no results to search in yet.")
+    if page.over is None:
+        return dict(done=True, view=view, said="There are no results to search in yet.")
     found = state.find(page.over, value)
-    if found.customer_id is None: return dict(done=True, view=view, said=found.sentence, others=list(found.others))
+    if found.customer_id is None:
+        return dict(done=True, view=view, said=found.sentence, others=list(found.others))
     return dict(go=str(page.over.people.source_id[page.over.people.customer_id == found.customer_id].iloc[0]), said="")
 
 # %% ../../nbs/70_app/01_views.ipynb #c077
-def _open(page:Page, value:str)->dict[str, Any]:
+def _open(page: Page, value: str) -> dict[str, Any]:
     "Show the customer that the address names, or the book when it names none."
     found, was = state.find(page.over, value) if page.over is not None and value else None, page.shown
     known = found is not None and found.customer_id is not None
-    if page.over is not None and found is not None and found.customer_id is not None and value != was: draw_customer(page.w, page.over, state.customer(page.over, found.customer_id))
+    if page.over is not None and found is not None and found.customer_id is not None and value != was:
+        draw_customer(page.w, page.over, state.customer(page.over, found.customer_id))
     page.shown = value if known else ""
-    for view, off in ((page.w.first, known), (page.w.second, not known)): (view.add_class if off else view.remove_class)("pd-hidden")
-    return dict(done=True, view="customer" if known else "book", customer=page.shown, said="" if found is None or known else found.sentence, opened=bool(value or was))
+    for view, off in ((page.w.first, known), (page.w.second, not known)):
+        (view.add_class if off else view.remove_class)("pd-hidden")
+    return dict(
+        done=True,
+        view="customer" if known else "book",
+        customer=page.shown,
+        said="" if found is None or known else found.sentence,
+        opened=bool(value or was),
+    )
 
 # %% ../../nbs/70_app/01_views.ipynb #c078
-def chosen(q:Query, name:str, value:str)->Query:
+def chosen(q: Query, name: str, value: str) -> Query:
     "Another filter, order or page of the list; what is not known changes nothing."
-    if name in ("band", "due", "segment", "action", "moved"): return replace(q, **{name: value, "page": 0}) # type: ignore[arg-type]
-    if name == "sort" and value in state.SORTS: return replace(q, sort=value, falling=not q.falling if q.sort == value else value not in ("source_id", "segment"), page=0)
-    if name == "page" and value.isdecimal(): return replace(q, page=int(value))
+    if name in ("band", "due", "segment", "action", "moved"):
+        return replace(q, **{name: value, "page": 0})  # type: ignore[arg-type]
+    if name == "sort" and value in state.SORTS:
+        return replace(
+            q, sort=value, falling=not q.falling if q.sort == value else value not in ("source_id", "segment"), page=0
+        )
+    if name == "page" and value.isdecimal():
+        return replace(q, page=int(value))
     return Query() if name == "clear" else q
 
 # %% ../../nbs/70_app/01_views.ipynb #c080
-def show()->Any: # the widget
+def show() -> Any:  # the widget
     "The page on the results this process was started for; a kernel kept warm for the next visitor reads one customer ahead."
     page = Page(state.here().root)
     if os.environ.get("VOILA_PREHEAT") and page.over is not None and len(page.over.people):
-        for value in (str(page.over.people.source_id.iloc[0]), ""): page.act("open", value)
+        for value in (str(page.over.people.source_id.iloc[0]), ""):
+            page.act("open", value)
     return page.w.all

@@ -31,288 +31,431 @@ from ..ground.schema import TARGET_KINDS, Column, Table
 @dataclass(frozen=True)
 class Book:
     "What is allowed, and how it is said."
+
     policy: Policy
     words: Words
 
     @property
-    def version(self)->str: return f"{self.policy.version}-{self.words.version}"
+    def version(self) -> str:
+        return f"{self.policy.version}-{self.words.version}"
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c006
 def load(
-    rules:Path|str|None=None, # folder of the policy; None: the shipped one
-    words:Path|str|None=None, # folder of the templates; None: the shipped ones
-)->Book:
+    rules: Path | str | None = None,  # folder of the policy; None: the shipped one
+    words: Path | str | None = None,  # folder of the templates; None: the shipped ones
+) -> Book:
     "Read rules and words; a fault in either refuses both."
     read = policy.load(rules)
-    return Book(read, messages.load(read, words, Path(rules)/"tone.yaml" if rules else None))
+    return Book(read, messages.load(read, words, Path(rules) / "tone.yaml" if rules else None))
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c008
 def loss_minor(
-    rules:Policy,
-    due:Due,
-)->float: # minor units
+    rules: Policy,
+    due: Due,
+) -> float:  # minor units
     "What missing that payment costs on average."
     instalments = rules["loss_card_instalments" if due.kind == "card" else "loss_instalments"]
-    return float(rules["loss_handling_minor"] + due.amount_minor * (1 - rules["loss_cured_share"]) * instalments * rules["loss_lost_share"])
+    return float(
+        rules["loss_handling_minor"]
+        + due.amount_minor * (1 - rules["loss_cured_share"]) * instalments * rules["loss_lost_share"]
+    )
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c009
 def value_minor(
-    rules:Policy, action:Action, channel:str,
-    probability:float, # of a missed payment, 0–1
-    due:Due,
-)->float:              # minor units, to the hundredth; doing nothing is 0
+    rules: Policy,
+    action: Action,
+    channel: str,
+    probability: float,  # of a missed payment, 0–1
+    due: Due,
+) -> float:  # minor units, to the hundredth; doing nothing is 0
     "What an action is worth above doing nothing, on its lower bound."
     helps = probability * loss_minor(rules, due) * action.uplift_low
-    return round(helps - action.cost_minor - action.harm_minor - rules[f"{channel}_cost_minor"] - rules[f"{channel}_annoyance_minor"], 2)
+    return round(
+        helps
+        - action.cost_minor
+        - action.harm_minor
+        - rules[f"{channel}_cost_minor"]
+        - rules[f"{channel}_annoyance_minor"],
+        2,
+    )
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c012
 @dataclass(frozen=True)
 class Option:
     "Something allowed, worthwhile and sayable."
+
     action: str
     channel: str
-    value: float              # minor units, > 0
-    disturbs: tuple[int, int] # intrusiveness of the action, disturbance by the channel: ties go to the lower
+    value: float  # minor units, > 0
+    disturbs: tuple[int, int]  # intrusiveness of the action, disturbance by the channel: ties go to the lower
 
     @property
-    def rank(self)->tuple[float, tuple[int, int]]: return (-self.value, self.disturbs)
+    def rank(self) -> tuple[float, tuple[int, int]]:
+        return (-self.value, self.disturbs)
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c013
 def ready(
-    book:Book, action:Action, channel:str, due:Due,
-)->Message|None: # None: there is nothing that passes every rule of tone
+    book: Book,
+    action: Action,
+    channel: str,
+    due: Due,
+) -> Message | None:  # None: there is nothing that passes every rule of tone
     "The words for one option."
     try:
         message = messages.fill(book.words.templates[action.id, channel], messages.facts(due, action, book.words.bank))
         return None if messages.broken(book.words, message, action) else message
-    except Exception: return None # odd facts end here: no message
+    except Exception:
+        return None  # odd facts end here: no message
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c014
-def _sayable(book:Book, action:Action, channels:list[str], due:Due)->set[str]: # of the channels
-    if not channels: return set()
+def _sayable(book: Book, action: Action, channels: list[str], due: Due) -> set[str]:  # of the channels
+    if not channels:
+        return set()
     try:
         facts = messages.facts(due, action, book.words.bank)
         return {c for c in channels if messages.sayable(book.words, book.words.templates[action.id, c], facts, action)}
-    except Exception: return set() # odd facts end here: no message
+    except Exception:
+        return set()  # odd facts end here: no message
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c015
 def weigh(
-    book:Book, q:Question,
-)->tuple[list[Option], list[Refusal]]: # best first; and why the others are not there
+    book: Book,
+    q: Question,
+) -> tuple[list[Option], list[Refusal]]:  # best first; and why the others are not there
     "Everything worthwhile that the rules allow for a customer whom they allow to contact."
     options, refusals, due = [], [], q.case.due
-    assert due is not None # the rule `due_known`
+    assert due is not None  # the rule `due_known`
     for action in book.policy.actions.values():
-        if not action.channels: continue
+        if not action.channels:
+            continue
         allowed, stopped = policy.option_refusals(q, action)
         refusals += stopped
         worth = {c: value_minor(book.policy, action, c, q.score.probability, due) for c in allowed}
         words = _sayable(book, action, [c for c, value in worth.items() if value > 0], due)
         for channel, value in worth.items():
-            if channel in words: options.append(Option(action.id, channel, value, (action.intrusiveness, book.policy[f"{channel}_annoyance_minor"])))
-            else: refusals.append(book.policy.refusal("message_ready" if value > 0 else "value", action.id, channel))
+            if channel in words:
+                options.append(
+                    Option(action.id, channel, value, (action.intrusiveness, book.policy[f"{channel}_annoyance_minor"]))
+                )
+            else:
+                refusals.append(book.policy.refusal("message_ready" if value > 0 else "value", action.id, channel))
     return sorted(options, key=lambda o: o.rank), refusals
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c017
 def capacities(
-    rules:Policy,
-)->dict[str, int]: # "action:…" and "channel:…" → contacts a day
+    rules: Policy,
+) -> dict[str, int]:  # "action:…" and "channel:…" → contacts a day
     "What the policy's day has room for."
     actions = {f"action:{a.id}": int(a.capacity) for a in rules.actions.values() if a.channels}
     return actions | {f"channel:{c}": int(rules[f"{c}_capacity"]) for c in schema.CHANNELS}
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c018
 def allot(
-    options:Sequence[Sequence[Option]], # one list a customer
-    room:Mapping[str, int],             # as `capacities`
-)->list[Option|None]:                   # one a customer; None: nothing was left, or nothing was allowed
+    options: Sequence[Sequence[Option]],  # one list a customer
+    room: Mapping[str, int],  # as `capacities`
+) -> list[Option | None]:  # one a customer; None: nothing was left, or nothing was allowed
     "Share out the day: most valuable first, each customer once; ties to the least intrusive, then to the first customer."
     left = dict(room)
-    chosen: list[Option|None] = [None] * len(options)
+    chosen: list[Option | None] = [None] * len(options)
     for _, n, o in sorted(((o.rank, n, o) for n, row in enumerate(options) for o in row), key=lambda t: t[:2]):
         needs = (f"action:{o.action}", f"channel:{o.channel}")
         if chosen[n] is None and all(left.get(k, 0) > 0 for k in needs):
             chosen[n] = o
-            for k in needs: left[k] -= 1
+            for k in needs:
+                left[k] -= 1
     return chosen
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c020
 def plan(
-    book:Book,
-    questions:Iterable[Question],          # one a customer
-    room:Mapping[str, int]|None=None,      # what is left of the day; None: a whole day
-)->list[Decision]:                         # one a question, in its order
+    book: Book,
+    questions: Iterable[Question],  # one a customer
+    room: Mapping[str, int] | None = None,  # what is left of the day; None: a whole day
+) -> list[Decision]:  # one a question, in its order
     "Decide for everybody at once, for they share the day's capacity."
     questions = list(questions)
     if len({q.case.customer_id for q in questions}) != len(questions):
-        raise PolicyError("a customer is asked about twice", where="plan", remedy="ask once a customer and day: the caps look at what was sent, not at what is planned")
+        raise PolicyError(
+            "a customer is asked about twice",
+            where="plan",
+            remedy="ask once a customer and day: the caps look at what was sent, not at what is planned",
+        )
     stops = [policy.case_refusals(q) for q in questions]
-    weighed = [weigh(book, q) if {r.rule for r in s} <= {"control"} else ([], []) for q, s in zip(questions, stops, strict=True)]
+    weighed = [
+        weigh(book, q) if {r.rule for r in s} <= {"control"} else ([], [])
+        for q, s in zip(questions, stops, strict=True)
+    ]
     free = [options if not s else [] for (options, _), s in zip(weighed, stops, strict=True)]
     chosen = share_out(book, questions, weighed, free, capacities(book.policy) if room is None else room)
     return [_decision(book, q, s, *w, *c) for q, s, w, c in zip(questions, stops, weighed, chosen, strict=True)]
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c021
 def share_out(
-    book:Book, questions:Sequence[Question],
-    weighed:Sequence[tuple[list[Option], list[Refusal]]], # from `weigh`; what turns out to be unsayable moves from the options to the refusals
-    free:Sequence[list[Option]],                          # the options that may be taken: the same lists, or empty ones
-    room:Mapping[str, int],
-)->list[tuple[Option|None, Message|None]]:                # one a question: both or neither
+    book: Book,
+    questions: Sequence[Question],
+    weighed: Sequence[
+        tuple[list[Option], list[Refusal]]
+    ],  # from `weigh`; what turns out to be unsayable moves from the options to the refusals
+    free: Sequence[list[Option]],  # the options that may be taken: the same lists, or empty ones
+    room: Mapping[str, int],
+) -> list[tuple[Option | None, Message | None]]:  # one a question: both or neither
     "Share out the day and write the words; whatever fails the rules of tone as it stands is taken back, and the day shared out anew."
-    words: dict[tuple[int, str, str], Message|None] = {}
+    words: dict[tuple[int, str, str], Message | None] = {}
     while True:
         chosen = [(n, o) for n, o in enumerate(allot(free, room)) if o]
         for n, o in chosen:
             due = questions[n].case.due
-            if due and (n, o.action, o.channel) not in words: words[n, o.action, o.channel] = ready(book, book.policy.actions[o.action], o.channel, due)
-        if not (unsaid := [(n, o) for n, o in chosen if not words[n, o.action, o.channel]]): break
+            if due and (n, o.action, o.channel) not in words:
+                words[n, o.action, o.channel] = ready(book, book.policy.actions[o.action], o.channel, due)
+        if not (unsaid := [(n, o) for n, o in chosen if not words[n, o.action, o.channel]]):
+            break
         for n, o in unsaid:
             weighed[n][0].remove(o)
             weighed[n][1].append(book.policy.refusal("message_ready", o.action, o.channel))
-    found: list[tuple[Option|None, Message|None]] = [(None, None)] * len(questions)
-    for n, o in chosen: found[n] = (o, words[n, o.action, o.channel])
+    found: list[tuple[Option | None, Message | None]] = [(None, None)] * len(questions)
+    for n, o in chosen:
+        found[n] = (o, words[n, o.action, o.channel])
     return found
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c022
 def decide(
-    book:Book, case:Case, score:Score,
-    at:datetime,                      # aware: the moment to send
-    room:Mapping[str, int]|None=None, # what is left of the day's capacity; None: a whole day
-)->Decision:
+    book: Book,
+    case: Case,
+    score: Score,
+    at: datetime,  # aware: the moment to send
+    room: Mapping[str, int] | None = None,  # what is left of the day's capacity; None: a whole day
+) -> Decision:
     "Decide for one customer."
     return plan(book, [policy.ask(book.policy, case, score, at)], room)[0]
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c023
-def _decision(book:Book, q:Question, stops:list[Refusal], options:list[Option], refusals:list[Refusal], chosen:Option|None, message:Message|None)->Decision:
+def _decision(
+    book: Book,
+    q: Question,
+    stops: list[Refusal],
+    options: list[Option],
+    refusals: list[Refusal],
+    chosen: Option | None,
+    message: Message | None,
+) -> Decision:
     rules, due = book.policy, q.case.due
-    if stops: refused = stops
-    else: refused = refusals + [rules.refusal("outranked" if chosen else "capacity", o.action, o.channel) for o in options if o is not chosen]
+    if stops:
+        refused = stops
+    else:
+        refused = refusals + [
+            rules.refusal("outranked" if chosen else "capacity", o.action, o.channel)
+            for o in options
+            if o is not chosen
+        ]
     rule = rules.rules["best" if chosen else _deciding(rules, stops, refused)]
     action = rules.actions[chosen.action if chosen else "nothing"]
     share = rules["holdout_share"]
     propensity = {"treated": 1 - share, "control": share}.get(q.arm, float("nan"))
     said = (message.id, message.subject, message.text) if message else ("", "", "")
-    return Decision(q.case.customer_id, q.score.as_of, q.at.isoformat(timespec="seconds"), q.arm, propensity, q.band, action.id, chosen.channel if chosen else "",
-                    rule.id, rule.sentence, chosen.value if chosen else 0.0, options[0].action if options else "nothing", action.approval, _review(q, action, rule.id),
-                    book.version, due.obligation_id if due else None, due.instalment if due else None, *said, tuple(refused))
+    return Decision(
+        q.case.customer_id,
+        q.score.as_of,
+        q.at.isoformat(timespec="seconds"),
+        q.arm,
+        propensity,
+        q.band,
+        action.id,
+        chosen.channel if chosen else "",
+        rule.id,
+        rule.sentence,
+        chosen.value if chosen else 0.0,
+        options[0].action if options else "nothing",
+        action.approval,
+        _review(q, action, rule.id),
+        book.version,
+        due.obligation_id if due else None,
+        due.instalment if due else None,
+        *said,
+        tuple(refused),
+    )
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c024
-def _deciding(rules:Policy, stops:list[Refusal], refused:list[Refusal])->str:
+def _deciding(rules: Policy, stops: list[Refusal], refused: list[Refusal]) -> str:
     "The first rule about the customer, or the rule that stopped what came furthest."
-    if stops: return stops[0].rule
+    if stops:
+        return stops[0].rule
     return max((r.rule for r in refused), key=lambda r: rules.rules[r].order, default="value")
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c025
-def _review(q:Question, action:Action, rule:str)->bool:
+def _review(q: Question, action: Action, rule: str) -> bool:
     "Somebody should look: a vulnerable customer above the lowest band whom no person will contact, or an amount too large for this system. Never for the control group: a look leads to a contact."
     above = q.band not in ("", q.policy.bands[0].id)
-    return q.arm == "treated" and above and (rule == "amount_plausible" or (q.known("vulnerable") is True and not action.person))
+    return (
+        q.arm == "treated"
+        and above
+        and (rule == "amount_plausible" or (q.known("vulnerable") is True and not action.person))
+    )
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c027
 def coming(
-    obligations:pd.DataFrame, # `schema.OBLIGATIONS`
-    payments:pd.DataFrame,    # `schema.PAYMENTS`
-    as_of:pd.Timestamp,       # midnight: only what was announced and arrived before it is known
-    from_days:int, to_days:int, # the score's horizon, both days included
-)->pd.DataFrame:              # one row a customer: the due to speak about
+    obligations: pd.DataFrame,  # `schema.OBLIGATIONS`
+    payments: pd.DataFrame,  # `schema.PAYMENTS`
+    as_of: pd.Timestamp,  # midnight: only what was announced and arrived before it is known
+    from_days: int,
+    to_days: int,  # the score's horizon, both days included
+) -> pd.DataFrame:  # one row a customer: the due to speak about
     "Each customer's first target due inside the horizon that is not paid yet; of several on one day, the largest."
     day = pd.to_timedelta(1, "D")
-    dues = obligations[obligations.kind.isin(TARGET_KINDS) & (obligations.announced_at < as_of) & obligations.due_on.between(as_of + from_days * day, as_of + to_days * day)]
+    dues = obligations[
+        obligations.kind.isin(TARGET_KINDS)
+        & (obligations.announced_at < as_of)
+        & obligations.due_on.between(as_of + from_days * day, as_of + to_days * day)
+    ]
     open_ = dues[unpaid(dues, payments, as_of)].assign(size=lambda d: -d.amount_minor)
-    return open_.sort_values(["customer_id", "due_on", "size", "obligation_id"]).drop_duplicates("customer_id").drop(columns="size")
+    return (
+        open_.sort_values(["customer_id", "due_on", "size", "obligation_id"])
+        .drop_duplicates("customer_id")
+        .drop(columns="size")
+    )
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c028
-MONTHLY_DAYS = 20 # who is paid more often than that is never far from a payday, so moving a date does not help; assumption
+MONTHLY_DAYS = (
+    20  # who is paid more often than that is never far from a payday, so moving a date does not help; assumption
+)
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c029
 def payday_after_days(
-    lead_days:float,   # from today to the due date
-    days_to_pay:float, # from today to the next expected payday; nan: not known
-    rhythm_days:float, # between paydays; nan: not known
-)->float:              # from the due date to the first payday on or after it; nan: not known, or paid often
+    lead_days: float,  # from today to the due date
+    days_to_pay: float,  # from today to the next expected payday; nan: not known
+    rhythm_days: float,  # between paydays; nan: not known
+) -> float:  # from the due date to the first payday on or after it; nan: not known, or paid often
     "How soon after a due date the next pay comes."
-    if not rhythm_days >= MONTHLY_DAYS or not days_to_pay >= 0: return float("nan")
+    if not rhythm_days >= MONTHLY_DAYS or not days_to_pay >= 0:
+        return float("nan")
     return float(days_to_pay + max(0, np.ceil((lead_days - days_to_pay) / rhythm_days)) * rhythm_days - lead_days)
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c031
 def consents(
-    preferences:pd.DataFrame|None, # `schema.PREFERENCES`; None: nothing is recorded
-)->tuple[dict[int, dict[tuple[str, str], Consent]], dict[int, frozenset[str]]]: # by customer: (channel, purpose) → consent; preferred channels
+    preferences: pd.DataFrame | None,  # `schema.PREFERENCES`; None: nothing is recorded
+) -> tuple[
+    dict[int, dict[tuple[str, str], Consent]], dict[int, frozenset[str]]
+]:  # by customer: (channel, purpose) → consent; preferred channels
     "What each customer agreed to, and how they like to be reached."
     given: dict[int, dict[tuple[str, str], Consent]] = {}
     liked: dict[int, frozenset[str]] = {}
     for r in preferences.itertuples(index=False) if preferences is not None else ():
         said = Consent(None if pd.isna(r.consent) else bool(r.consent), _aware(r.recorded_at))
         mine, key = given.setdefault(r.customer_id, {}), (r.channel, r.purpose)
-        if key not in mine or _outdates(said, mine[key]): mine[key] = said
-        if r.preferred: liked[r.customer_id] = liked.get(r.customer_id, frozenset()) | {r.channel}
+        if key not in mine or _outdates(said, mine[key]):
+            mine[key] = said
+        if r.preferred:
+            liked[r.customer_id] = liked.get(r.customer_id, frozenset()) | {r.channel}
     return given, liked
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c032
-def _outdates(said:Consent, known:Consent)->bool:
+def _outdates(said: Consent, known: Consent) -> bool:
     "The later of two words about one channel and purpose counts; without a date it may be the latest, and of two at one moment the one that is no yes counts."
     never = datetime.max.replace(tzinfo=UTC)
     return (said.recorded_at or never, said.given is not True) > (known.recorded_at or never, known.given is not True)
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c033
-def _aware(time:Any)->datetime|None: return None if pd.isna(time) else pd.Timestamp(time).to_pydatetime().replace(tzinfo=UTC)
+def _aware(time: Any) -> datetime | None:
+    return None if pd.isna(time) else pd.Timestamp(time).to_pydatetime().replace(tzinfo=UTC)
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c034
 def histories(
-    contacts:pd.DataFrame|None, # `schema.CONTACTS`; None: not known
-    customers:Iterable[int],    # whom it covers: without a row, nothing was said
-)->dict[int, tuple[PastContact, ...]]: # empty when not known
+    contacts: pd.DataFrame | None,  # `schema.CONTACTS`; None: not known
+    customers: Iterable[int],  # whom it covers: without a row, nothing was said
+) -> dict[int, tuple[PastContact, ...]]:  # empty when not known
     "What was said to and by each customer."
-    if contacts is None: return {}
+    if contacts is None:
+        return {}
     past: dict[int, list[PastContact]] = {c: [] for c in customers}
     for r in contacts.itertuples(index=False):
-        at = _aware(r.contacted_at) or datetime.max.replace(tzinfo=UTC) # a contact at no known time is a doubt: the rules see it in the future
-        past.setdefault(r.customer_id, []).append(PastContact(at, r.direction, r.channel, None if pd.isna(r.action) else r.action, bool(r.answered)))
+        at = _aware(r.contacted_at) or datetime.max.replace(
+            tzinfo=UTC
+        )  # a contact at no known time is a doubt: the rules see it in the future
+        past.setdefault(r.customer_id, []).append(
+            PastContact(at, r.direction, r.channel, None if pd.isna(r.action) else r.action, bool(r.answered))
+        )
     return {c: tuple(rows) for c, rows in past.items()}
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c035
 def circumstances(
-    table:pd.DataFrame|None, # `schema.CIRCUMSTANCES`; None: not known
-)->dict[int, dict[str, bool|None]]: # by customer
+    table: pd.DataFrame | None,  # `schema.CIRCUMSTANCES`; None: not known
+) -> dict[int, dict[str, bool | None]]:  # by customer
     "What the bank was told about each customer."
     names = ("vulnerable", *CIRCUMSTANCES)
-    if table is None: return {}
+    if table is None:
+        return {}
     rows = table[["customer_id", *names]].itertuples(index=False, name=None)
-    return {int(row[0]): {n: None if pd.isna(v) else bool(v) for n, v in zip(names, row[1:], strict=True)} for row in rows}
+    return {
+        int(row[0]): {n: None if pd.isna(v) else bool(v) for n, v in zip(names, row[1:], strict=True)} for row in rows
+    }
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c036
 def cases(
-    people:pd.DataFrame,             # `schema.CUSTOMERS`
-    dues:pd.DataFrame,               # from `coming`
-    preferences:pd.DataFrame|None=None, told:pd.DataFrame|None=None, contacts:pd.DataFrame|None=None, # `schema.PREFERENCES`, `CIRCUMSTANCES`, `CONTACTS`
-    paydays:pd.DataFrame|None=None,  # customer_id, days_to_pay, pay_rhythm_days
-    as_of:pd.Timestamp|None=None,    # the day that `paydays` counts from
-)->Iterator[Case]:                   # one a customer
+    people: pd.DataFrame,  # `schema.CUSTOMERS`
+    dues: pd.DataFrame,  # from `coming`
+    preferences: pd.DataFrame | None = None,
+    told: pd.DataFrame | None = None,
+    contacts: pd.DataFrame | None = None,  # `schema.PREFERENCES`, `CIRCUMSTANCES`, `CONTACTS`
+    paydays: pd.DataFrame | None = None,  # customer_id, days_to_pay, pay_rhythm_days
+    as_of: pd.Timestamp | None = None,  # the day that `paydays` counts from
+) -> Iterator[Case]:  # one a customer
     "What is on record about each customer."
     (given, liked), life, past = consents(preferences), circumstances(told), histories(contacts, people.customer_id)
-    pays = {} if paydays is None else {r[0]: r[1:] for r in paydays[["customer_id", "days_to_pay", "pay_rhythm_days"]].itertuples(index=False, name=None)}
+    pays = (
+        {}
+        if paydays is None
+        else {
+            r[0]: r[1:]
+            for r in paydays[["customer_id", "days_to_pay", "pay_rhythm_days"]].itertuples(index=False, name=None)
+        }
+    )
     coming = {d.customer_id: d for d in dues.itertuples(index=False)}
     for p in people.itertuples(index=False):
         d, due = coming.get(p.customer_id), None
         if d is not None:
-            after = payday_after_days((d.due_on - as_of).days, *pays[p.customer_id]) if as_of is not None and p.customer_id in pays else float("nan")
+            after = (
+                payday_after_days((d.due_on - as_of).days, *pays[p.customer_id])
+                if as_of is not None and p.customer_id in pays
+                else float("nan")
+            )
             autopay = None if pd.isna(d.autopay) else bool(d.autopay)
-            due = Due(int(d.obligation_id), int(d.instalment), d.kind, d.due_on.date(), int(d.amount_minor), d.currency, autopay, after)
+            due = Due(
+                int(d.obligation_id),
+                int(d.instalment),
+                d.kind,
+                d.due_on.date(),
+                int(d.amount_minor),
+                d.currency,
+                autopay,
+                after,
+            )
         who = p.customer_id
-        yield Case(int(who), p.source_id, p.time_zone, due, given.get(who), liked.get(who, frozenset()), life.get(who), past.get(who))
+        yield Case(
+            int(who),
+            p.source_id,
+            p.time_zone,
+            due,
+            given.get(who),
+            liked.get(who, frozenset()),
+            life.get(who),
+            past.get(who),
+        )
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c037
 def questions(
-    book:Book, cases:Iterable[Case],
-    scores:Mapping[int, Score], # by customer; whoever has none is not asked about
-    on:date,                    # the day, on each customer's own calendar
-)->Iterator[Question]:
+    book: Book,
+    cases: Iterable[Case],
+    scores: Mapping[int, Score],  # by customer; whoever has none is not asked about
+    on: date,  # the day, on each customer's own calendar
+) -> Iterator[Question]:
     "The day's questions, each at the planned hour of the customer's own clock."
     hour = book.policy["planned_hour"]
-    return (policy.ask(book.policy, c, scores[c.customer_id], policy.moment(on, hour, c.time_zone)) for c in cases if c.customer_id in scores)
+    return (
+        policy.ask(book.policy, c, scores[c.customer_id], policy.moment(on, hour, c.time_zone))
+        for c in cases
+        if c.customer_id in scores
+    )
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c039
+# fmt: off
 PLAN = Table("plan", "the day's decisions: one row a scored customer", (
     Column("customer_id", "int64", "the customer", low=0, unique=True),
     *(Column(n, "text", doc) for n, doc in (("as_of", "of the score, YYYY-MM-DD"), ("decided_at", "also the moment to send: ISO 8601, UTC"), ("arm", "treated, control or unknown"))),
@@ -327,64 +470,110 @@ PLAN = Table("plan", "the day's decisions: one row a scored customer", (
     *(Column(n, "text", doc) for n, doc in (("message_id", "template and fingerprint"), ("subject", "of an email"), ("message", "what the customer reads or hears"),
                                             ("refusals", "every rule that said no, as JSON"))),
 ))
+# fmt: on
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c040
 def frame(
-    decisions:Sequence[Decision], questions:Sequence[Question], # in one order
-)->pd.DataFrame: # `PLAN`, by customer
+    decisions: Sequence[Decision],
+    questions: Sequence[Question],  # in one order
+) -> pd.DataFrame:  # `PLAN`, by customer
     "The decisions as rows, with the due they are about."
     dues, names = [q.case.due for q in questions], [n for n in Decision.__dataclass_fields__ if n != "refusals"]
     rows = pd.DataFrame([[getattr(d, n) for n in names] for d in decisions], columns=names)
-    rows = rows.assign(probability=np.array([q.score.probability for q in questions], float), due_on=np.array([d.due_on if d else None for d in dues], "datetime64[ms]"),
-                       **{n: [getattr(d, n) if d else None for d in dues] for n in ("kind", "currency", "amount_minor")},
-                       refusals=[json.dumps([vars(r) for r in d.refusals]) for d in decisions])
-    whole = {"customer_id": "int64"} | dict.fromkeys(["obligation_id", "instalment", "amount_minor"], "Int64") | dict.fromkeys(["propensity", "value_minor"], "float64") | {"review": "bool"}
-    return schema.validate(PLAN, rows.astype(whole | {c.name: "str" for c in PLAN.columns if c.kind == "text"}).sort_values("customer_id", ignore_index=True))
+    rows = rows.assign(
+        probability=np.array([q.score.probability for q in questions], float),
+        due_on=np.array([d.due_on if d else None for d in dues], "datetime64[ms]"),
+        **{n: [getattr(d, n) if d else None for d in dues] for n in ("kind", "currency", "amount_minor")},
+        refusals=[json.dumps([vars(r) for r in d.refusals]) for d in decisions],
+    )
+    whole = (
+        {"customer_id": "int64"}
+        | dict.fromkeys(["obligation_id", "instalment", "amount_minor"], "Int64")
+        | dict.fromkeys(["propensity", "value_minor"], "float64")
+        | {"review": "bool"}
+    )
+    return schema.validate(
+        PLAN,
+        rows.astype(whole | {c.name: "str" for c in PLAN.columns if c.kind == "text"}).sort_values(
+            "customer_id", ignore_index=True
+        ),
+    )
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c042
 def decisions(
-    plan:pd.DataFrame, # `PLAN`, fresh or read from a file
-)->list[Decision]:     # one a row, in its order
+    plan: pd.DataFrame,  # `PLAN`, fresh or read from a file
+) -> list[Decision]:  # one a row, in its order
     "The plan as the records it was made from."
     columns = {c.name: c.kind for c in PLAN.columns if c.name in Decision.__dataclass_fields__}
     nan_is_none = {name for name in columns if name in ("obligation_id", "instalment")}
     kinds = {"int64": int, "float64": float, "bool": bool, "text": str}
-    values = {name: [None if name in nan_is_none and pd.isna(v) else kinds[kind](v) for v in plan[name].tolist()] for name, kind in columns.items()}
+    values = {
+        name: [None if name in nan_is_none and pd.isna(v) else kinds[kind](v) for v in plan[name].tolist()]
+        for name, kind in columns.items()
+    }
     values["refusals"] = [tuple(Refusal(**r) for r in json.loads(rows)) for rows in plan["refusals"].tolist()]
     return [Decision(**dict(zip(values, row, strict=True))) for row in zip(*values.values(), strict=True)]
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c044
-FOLLOWS: dict[str, tuple[str, ...]] = { # what is not known → the rules that can only repeat it
-    "score_known": ("band_known",), "due_known": ("due_ahead", "amount_plausible", "same_currency"),
-    "circumstances_known": CIRCUMSTANCES, "contact_history_known": ("reply_open", "recent_contact", "cap_week", "cap_month"),
+FOLLOWS: dict[str, tuple[str, ...]] = {  # what is not known → the rules that can only repeat it
+    "score_known": ("band_known",),
+    "due_known": ("due_ahead", "amount_plausible", "same_currency"),
+    "circumstances_known": CIRCUMSTANCES,
+    "contact_history_known": ("reply_open", "recent_contact", "cap_week", "cap_month"),
 }
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c045
 def worth_reading(
-    refusals:Iterable[Refusal],
-)->list[Refusal]: # in their order
+    refusals: Iterable[Refusal],
+) -> list[Refusal]:  # in their order
     "The refusals without those that only follow from something that is not known."
     refusals = list(refusals)
     said = {r.rule for r in refusals}
-    implied = {rule for why, others in FOLLOWS.items() if why in said and said.issuperset(others) for rule in others} # a bereavement on record is told, whatever else is not
+    implied = {
+        rule for why, others in FOLLOWS.items() if why in said and said.issuperset(others) for rule in others
+    }  # a bereavement on record is told, whatever else is not
     return [r for r in refusals if r.rule not in implied]
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c046
 def why_not(
-    book:Book, plan:pd.DataFrame, # `PLAN`
-)->pd.DataFrame: # rule, customers, sentence, source; most frequent first
+    book: Book,
+    plan: pd.DataFrame,  # `PLAN`
+) -> pd.DataFrame:  # rule, customers, sentence, source; most frequent first
     "For how many customers each rule had the last word."
     counts = plan[plan.action == "nothing"].rule.value_counts().rename("customers").rename_axis("rule").reset_index()
-    return counts.assign(sentence=[book.policy.rules[r].sentence for r in counts.rule], source=[book.policy.rules[r].source for r in counts.rule])
+    return counts.assign(
+        sentence=[book.policy.rules[r].sentence for r in counts.rule],
+        source=[book.policy.rules[r].source for r in counts.rule],
+    )
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c047
 def summary(
-    book:Book, plan:pd.DataFrame, # `PLAN`
-)->dict[str, Any]: # JSON: counts and sums
+    book: Book,
+    plan: pd.DataFrame,  # `PLAN`
+) -> dict[str, Any]:  # JSON: counts and sums
     "The day in numbers."
-    def counts(values:pd.Series)->dict[str, int]: return {str(k): int(v) for k, v in values.value_counts().sort_index().items()}
+
+    def counts(values: pd.Series) -> dict[str, int]:
+        return {str(k): int(v) for k, v in values.value_counts().sort_index().items()}
+
     sent, room = plan[plan.channel != ""], capacities(book.policy)
     used = {k: int(((sent.action if k.startswith("action:") else sent.channel) == k.split(":")[1]).sum()) for k in room}
-    tables = dict(arms=plan.arm, bands=plan.band, actions=plan.action, channels=sent.channel, approvals=sent.approval, intended=plan.intended, rules=plan.rule)
-    return dict(customers=len(plan), contacted=len(sent), value_minor=round(float(sent.value_minor.sum()), 2), currency=book.policy["currency"], reviews=int(plan.review.sum()),
-                **{k: counts(v) for k, v in tables.items()}, capacity={k: dict(room=room[k], used=used[k]) for k in room}, policy=book.version)
+    tables = dict(
+        arms=plan.arm,
+        bands=plan.band,
+        actions=plan.action,
+        channels=sent.channel,
+        approvals=sent.approval,
+        intended=plan.intended,
+        rules=plan.rule,
+    )
+    return dict(
+        customers=len(plan),
+        contacted=len(sent),
+        value_minor=round(float(sent.value_minor.sum()), 2),
+        currency=book.policy["currency"],
+        reviews=int(plan.review.sum()),
+        **{k: counts(v) for k, v in tables.items()},
+        capacity={k: dict(room=room[k], used=used[k]) for k in room},
+        policy=book.version,
+    )

@@ -27,28 +27,37 @@ PARTS = ("subject", *REQUIRED, "cost", "credit_file")
 @dataclass(frozen=True)
 class Template:
     "The words for one action on one channel."
+
     action: str
     channel: str
-    parts: tuple[tuple[str, str], ...] # (name, text with {facts}), in reading order
+    parts: tuple[tuple[str, str], ...]  # (name, text with {facts}), in reading order
 
     @cached_property
-    def id(self)->str: # e.g. reminder.sms@1f3a9c02: names the words exactly
+    def id(self) -> str:  # e.g. reminder.sms@1f3a9c02: names the words exactly
         return f"{self.action}.{self.channel}@{hashlib.blake2b(repr(self.parts).encode(), digest_size=4).hexdigest()}"
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c007
 def template(
-    text:str,              # lines `part: words`
-    action:str, channel:str,
-)->Template:
+    text: str,  # lines `part: words`
+    action: str,
+    channel: str,
+) -> Template:
     "Read one template; an unknown, empty or repeated part is refused."
     where, parts = f"{action}.{channel}.txt", []
     for line in filter(str.strip, text.splitlines()):
         name, colon, words = line.partition(":")
         if name not in PARTS or not colon or not words.strip():
-            raise PolicyError(f"{line!r} is no part of a message", where=where, remedy=f"start each line with one of {', '.join(PARTS)}, and a colon")
+            raise PolicyError(
+                f"{line!r} is no part of a message",
+                where=where,
+                remedy=f"start each line with one of {', '.join(PARTS)}, and a colon",
+            )
         parts.append((name, words.strip()))
     names = [n for n, _ in parts]
-    if len(names) != len(set(names)): raise PolicyError("a part stands there twice", where=where, remedy="one line a part: a message has one offer and one action")
+    if len(names) != len(set(names)):
+        raise PolicyError(
+            "a part stands there twice", where=where, remedy="one line a part: a message has one offer and one action"
+        )
     return Template(action, channel, tuple(parts))
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c010
@@ -58,119 +67,167 @@ FORMS: dict[str, str] = {
     "kind": "|".join(TARGET_KINDS),
     "due_on": rf"([1-9]|[12]\d|3[01]) ({'|'.join(MONTHS)}) 20\d\d",
     "amount": r"[£€$]?\d{1,3}(,\d{3})*(\.\d{2,3})?( [A-Z]{3})?",
-    "total_cost": r"[A-Z][a-z, -]+\.", # sentences of the policy
+    "total_cost": r"[A-Z][a-z, -]+\.",  # sentences of the policy
     "credit_file": r"[A-Z][a-z, -]+\.",
 }
-SHOWN = {c: SYMBOLS[c] for c in ("GBP", "EUR", "USD")} # every telephone shows these
+SHOWN = {c: SYMBOLS[c] for c in ("GBP", "EUR", "USD")}  # every telephone shows these
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c012
 def facts(
-    due:Due, action:Action,
-    bank:Mapping[str, str], # `bank` and `phone`
-)->dict[str, str]:
+    due: Due,
+    action: Action,
+    bank: Mapping[str, str],  # `bank` and `phone`
+) -> dict[str, str]:
     "Everything a template may be filled with."
     amount = money(due.amount_minor, due.currency, symbols=SHOWN)
-    return dict(bank) | dict(kind=due.kind, due_on=day(due.due_on), amount=amount,
-                             total_cost=action.total_cost or "", credit_file=action.credit_file or "")
+    return dict(bank) | dict(
+        kind=due.kind,
+        due_on=day(due.due_on),
+        amount=amount,
+        total_cost=action.total_cost or "",
+        credit_file=action.credit_file or "",
+    )
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c015
 @dataclass(frozen=True)
 class Message:
     "Words ready to be read or heard."
-    id: str                                # of the template
+
+    id: str  # of the template
     action: str
     channel: str
-    parts: tuple[tuple[str, str], ...]     # (name, filled words)
-    facts: Mapping[str, str]               # what was filled in
+    parts: tuple[tuple[str, str], ...]  # (name, filled words)
+    facts: Mapping[str, str]  # what was filled in
 
     @property
-    def subject(self)->str: return dict(self.parts).get("subject", "")
+    def subject(self) -> str:
+        return dict(self.parts).get("subject", "")
 
     @property
-    def text(self)->str: # all but the subject
-        return (" " if self.channel in ("sms", "call") else "\n\n").join(words for name, words in self.parts if name != "subject")
+    def text(self) -> str:  # all but the subject
+        return (" " if self.channel in ("sms", "call") else "\n\n").join(
+            words for name, words in self.parts if name != "subject"
+        )
 
     @property
-    def whole(self)->str: return f"{self.subject}\n{self.text}" # all that the rules look at
+    def whole(self) -> str:
+        return f"{self.subject}\n{self.text}"  # all that the rules look at
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c016
 _PLACE = re.compile(r"\{(\w+)\}")
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c017
 def fill(
-    words:Template,
-    facts:Mapping[str, str], # name → text
-)->Message: # a place without a fact stays as it is, for the rule `known_facts` to find
+    words: Template,
+    facts: Mapping[str, str],  # name → text
+) -> Message:  # a place without a fact stays as it is, for the rule `known_facts` to find
     "Put the facts into a template."
     used = {n for _, text in words.parts for n in _PLACE.findall(text)}
-    parts = tuple((name, _PLACE.sub(lambda m: facts[m[1]] if m[1] in FORMS and facts.get(m[1]) else m[0], text)) for name, text in words.parts)
+    parts = tuple(
+        (name, _PLACE.sub(lambda m: facts[m[1]] if m[1] in FORMS and facts.get(m[1]) else m[0], text))
+        for name, text in words.parts
+    )
     return Message(words.id, words.action, words.channel, parts, {k: v for k, v in facts.items() if k in used})
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c019
-def plain(text:str)->str:
+def plain(text: str) -> str:
     "The text as patterns see it: one kind of letter, apostrophe, dash and space; small."
-    text = unicodedata.normalize("NFKC", text).casefold().translate({0x2019: "'", 0x2018: "'", 0x2013: "-", 0x2014: "-"})
+    text = (
+        unicodedata.normalize("NFKC", text).casefold().translate({0x2019: "'", 0x2018: "'", 0x2013: "-", 0x2014: "-"})
+    )
     return " ".join(text.split())
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c020
-def _without_facts(m:Message)->str:
+def _without_facts(m: Message) -> str:
     text = m.whole
-    for fact in sorted(m.facts.values(), key=len, reverse=True): text = text.replace(fact, " ") if fact else text
+    for fact in sorted(m.facts.values(), key=len, reverse=True):
+        text = text.replace(fact, " ") if fact else text
     return text
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c021
-LIMITS = {"app": 800, "email": 1200, "sms": 306, "call": 800} # characters; 306 is two segments of a text message
+LIMITS = {"app": 800, "email": 1200, "sms": 306, "call": 800}  # characters; 306 is two segments of a text message
 SENTENCE_WORDS = 32
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _SHOUT = re.compile(r"!|\b(?!YES\b|STOP\b)[A-Z]{2,}\b|(?:\b[A-Z]\b ?){3,}")
 _READABLE = re.compile(r"[^ -~£€\n‘’“”–é]|(?:\b\w\b[ .-]){4,}")
-_ASK = re.compile(r"(?:^|[.!?:;,] |please |just |\bor |\band )(reply|tap|click|choose|call|ring|phone|visit|open|press|log in|sign|pay|send|fill|confirm|go to|"
-                  r"text|write|answer|tell|contact|add|transfer|take|look|read|check)\b")
+_ASK = re.compile(
+    r"(?:^|[.!?:;,] |please |just |\bor |\band )(reply|tap|click|choose|call|ring|phone|visit|open|press|log in|sign|pay|send|fill|confirm|go to|"
+    r"text|write|answer|tell|contact|add|transfer|take|look|read|check)\b"
+)
 _OFFER = re.compile(r"\b(can|could|if you like|if it helps|would you like)\b")
 _CHOICE = re.compile(r"\bno need to do anything\b(?!,? (if|unless|but|except|provided|as long|once|until|when))")
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c022
-def _offer_first(m:Message)->str:
+def _offer_first(m: Message) -> str:
     names = [n for n, _ in m.parts if n != "subject"]
     offer = dict(m.parts).get("offer", "")
-    if names[:1] != ["offer"]: return f"it starts with {names[:1]}"
-    if not (found := _OFFER.search(plain(offer))): return "nothing is offered"
+    if names[:1] != ["offer"]:
+        return f"it starts with {names[:1]}"
+    if not (found := _OFFER.search(plain(offer))):
+        return "nothing is offered"
     asked = _ASK.search(plain(offer))
     return asked[1] if asked and asked.start() < found.start() else ""
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c023
-def _one_action(m:Message)->str:
+def _one_action(m: Message) -> str:
     "One sentence that asks, and no other part that does."
     parts = dict(m.parts)
     sentences = _SENTENCE.split(parts.get("action", "").strip())
-    if not parts.get("action") or len(sentences) != 1: return f"{len(sentences) if parts.get('action') else 0} actions"
-    if len(_ASK.findall(plain(sentences[0]))) > 1: return sentences[0]
-    return next((f"{name}: {found[1]}" for name, text in m.parts if name in ("subject", "offer", "choice", "cost", "credit_file") and (found := _ASK.search(plain(text)))), "")
+    if not parts.get("action") or len(sentences) != 1:
+        return f"{len(sentences) if parts.get('action') else 0} actions"
+    if len(_ASK.findall(plain(sentences[0]))) > 1:
+        return sentences[0]
+    return next(
+        (
+            f"{name}: {found[1]}"
+            for name, text in m.parts
+            if name in ("subject", "offer", "choice", "cost", "credit_file") and (found := _ASK.search(plain(text)))
+        ),
+        "",
+    )
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c024
-def _known_facts(m:Message)->str:
+def _known_facts(m: Message) -> str:
     odd = [f"{k} is {v!r}" for k, v in m.facts.items() if k not in FORMS or not re.fullmatch(FORMS[k], v)]
-    return ", ".join([*odd, *re.findall(r"[{}]\w*", m.whole), *([] if {"kind", "amount", "due_on"} & set(m.facts) else ["says nothing about which payment"])])
+    return ", ".join(
+        [
+            *odd,
+            *re.findall(r"[{}]\w*", m.whole),
+            *([] if {"kind", "amount", "due_on"} & set(m.facts) else ["says nothing about which payment"]),
+        ]
+    )
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c025
-def _short_enough(m:Message)->str:
-    if len(m.text) > LIMITS.get(m.channel, 0): return f"{len(m.text)} characters"
-    if len(m.subject) > 60 or bool(m.subject) != (m.channel == "email"): return f"subject {m.subject!r}"
+def _short_enough(m: Message) -> str:
+    if len(m.text) > LIMITS.get(m.channel, 0):
+        return f"{len(m.text)} characters"
+    if len(m.subject) > 60 or bool(m.subject) != (m.channel == "email"):
+        return f"subject {m.subject!r}"
     return next((s for s in _SENTENCE.split(m.text) if len(s.split()) > SENTENCE_WORDS), "")
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c026
-STRUCTURE: dict[str, Callable[[Message, Action], str]] = { # rule → what is wrong
+STRUCTURE: dict[str, Callable[[Message, Action], str]] = {  # rule → what is wrong
     "no_shouting": lambda m, a: (_SHOUT.search(unicodedata.normalize("NFKC", _without_facts(m))) or [""])[0],
     "plain_characters": lambda m, a: (_READABLE.search(m.whole) or [""])[0],
     "known_facts": lambda m, a: _known_facts(m),
     "no_other_numbers": lambda m, a: (re.search(r"\d+", _without_facts(m)) or [""])[0],
     "offer_first": lambda m, a: _offer_first(m),
     "one_action": lambda m, a: _one_action(m),
-    "real_choice": lambda m, a: "" if _CHOICE.search(plain(dict(m.parts).get("choice", ""))) else "doing nothing is no choice",
-    "effects_stated": lambda m, a: "; ".join(f"not said: {effect}" for effect in (a.total_cost, a.credit_file) if effect and effect not in m.text),
-    "person_reachable": lambda m, a: "" if m.facts.get("phone") and m.facts["phone"] in dict(m.parts).get("person", "") else "no number of a person",
-    "way_to_stop": lambda m, a: "" if re.search(r"\bstop\b", plain(dict(m.parts).get("stop", ""))) else "no way to stop",
-    "sender_named": lambda m, a: "" if m.facts.get("bank") and m.facts["bank"] in dict(m.parts).get("offer", "") else "no sender in the offer",
+    "real_choice": lambda m, a: (
+        "" if _CHOICE.search(plain(dict(m.parts).get("choice", ""))) else "doing nothing is no choice"
+    ),
+    "effects_stated": lambda m, a: "; ".join(
+        f"not said: {effect}" for effect in (a.total_cost, a.credit_file) if effect and effect not in m.text
+    ),
+    "person_reachable": lambda m, a: (
+        "" if m.facts.get("phone") and m.facts["phone"] in dict(m.parts).get("person", "") else "no number of a person"
+    ),
+    "way_to_stop": lambda m, a: (
+        "" if re.search(r"\bstop\b", plain(dict(m.parts).get("stop", ""))) else "no way to stop"
+    ),
+    "sender_named": lambda m, a: (
+        "" if m.facts.get("bank") and m.facts["bank"] in dict(m.parts).get("offer", "") else "no sender in the offer"
+    ),
     "short_enough": lambda m, a: _short_enough(m),
 }
 
@@ -178,34 +235,40 @@ STRUCTURE: dict[str, Callable[[Message, Action], str]] = { # rule → what is wr
 @dataclass(frozen=True)
 class Tone:
     "One rule of tone."
+
     id: str
     sentence: str
     source: str
-    never: re.Pattern[str] | None # patterns over the plain text; None: a function of STRUCTURE
+    never: re.Pattern[str] | None  # patterns over the plain text; None: a function of STRUCTURE
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c028
 @dataclass(frozen=True)
 class Broken:
     "A rule of tone that a message breaks."
+
     rule: str
     sentence: str
-    found: str # the words, or what is missing
+    found: str  # the words, or what is missing
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c029
 @dataclass(frozen=True)
 class Words:
     "Everything that can be said, and its fingerprint."
-    templates: Mapping[tuple[str, str], Template] # (action, channel) → words
+
+    templates: Mapping[tuple[str, str], Template]  # (action, channel) → words
     tone: tuple[Tone, ...]
     bank: Mapping[str, str]
-    version: str # 8 hex digits
-    judged: dict[tuple[str, ...], bool] = field(default_factory=dict, init=False, compare=False, repr=False) # what `sayable` has found
+    version: str  # 8 hex digits
+    judged: dict[tuple[str, ...], bool] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )  # what `sayable` has found
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c030
 def broken(
-    words:Words, m:Message,
-    action:Action, # the policy's action that it offers
-)->list[Broken]:   # empty: it may be sent
+    words: Words,
+    m: Message,
+    action: Action,  # the policy's action that it offers
+) -> list[Broken]:  # empty: it may be sent
     "Run every rule of tone over a message."
     text = plain(m.whole)
     found = [(t, (t.never.search(text) or [""])[0] if t.never else STRUCTURE[t.id](m, action)) for t in words.tone]
@@ -216,68 +279,110 @@ _NO_DIGITS = str.maketrans("123456789", "000000000")
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c034
 @lru_cache(maxsize=4096)
-def _usual(name:str, fact:str)->bool: return bool(re.fullmatch(FORMS[name], fact))
+def _usual(name: str, fact: str) -> bool:
+    return bool(re.fullmatch(FORMS[name], fact))
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c035
 @lru_cache(maxsize=4096)
-def _form(kind:str, due_on:str, amount:str)->tuple[str, ...]|None: # without digits; None: not in the usual form
+def _form(kind: str, due_on: str, amount: str) -> tuple[str, ...] | None:  # without digits; None: not in the usual form
     facts = dict(kind=kind, due_on=due_on, amount=amount)
-    return tuple(fact.translate(_NO_DIGITS) for fact in facts.values()) if all(_usual(n, fact) for n, fact in facts.items()) else None
+    return (
+        tuple(fact.translate(_NO_DIGITS) for fact in facts.values())
+        if all(_usual(n, fact) for n, fact in facts.items())
+        else None
+    )
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c036
 def sayable(
-    words:Words, template:Template,
-    facts:Mapping[str, str], # from `facts`
-    action:Action,
-)->bool:
+    words: Words,
+    template: Template,
+    facts: Mapping[str, str],  # from `facts`
+    action: Action,
+) -> bool:
     "Whether a template can be said with such facts: the same answer for facts that differ in digits only."
-    if not (form := _form(facts["kind"], facts["due_on"], facts["amount"])): return not broken(words, fill(template, facts), action)
+    if not (form := _form(facts["kind"], facts["due_on"], facts["amount"])):
+        return not broken(words, fill(template, facts), action)
     form = (template.id, action.total_cost or "", action.credit_file or "", *form)
-    if form not in words.judged: words.judged[form] = not broken(words, fill(template, facts), action)
+    if form not in words.judged:
+        words.judged[form] = not broken(words, fill(template, facts), action)
     return words.judged[form]
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c037
 def load(
-    policy:Policy,
-    folder:Path|str|None=None, # of the templates; None: the shipped ones
-    tone:Path|str|None=None,   # the file of the rules; None: the shipped one
-)->Words:
+    policy: Policy,
+    folder: Path | str | None = None,  # of the templates; None: the shipped ones
+    tone: Path | str | None = None,  # the file of the rules; None: the shipped one
+) -> Words:
     "Read templates, tone and the bank's own name, and check them all."
-    folder = Path(folder) if folder else package_folder()/"messages"
-    digest, (bank, content) = hashlib.blake2b(digest_size=4), read_yaml(folder/"bank.yaml")
-    rules, rule_bytes = read_yaml(Path(tone) if tone else shipped()/"tone.yaml")
-    templates = {(a.id, c): template(_text(folder/f"{a.id}.{c}.txt"), a.id, c) for a in policy.actions.values() for c in a.channels}
+    folder = Path(folder) if folder else package_folder() / "messages"
+    digest, (bank, content) = hashlib.blake2b(digest_size=4), read_yaml(folder / "bank.yaml")
+    rules, rule_bytes = read_yaml(Path(tone) if tone else shipped() / "tone.yaml")
+    templates = {
+        (a.id, c): template(_text(folder / f"{a.id}.{c}.txt"), a.id, c)
+        for a in policy.actions.values()
+        for c in a.channels
+    }
     if extra := sorted({p.name for p in folder.glob("*.txt")} - {f"{a}.{c}.txt" for a, c in templates}):
-        raise PolicyError(f"belongs to no action and channel of the policy: {', '.join(extra)}", where=folder.name, remedy="correct the file's name, or actions.yaml")
-    for piece in (content, rule_bytes, *(t.id.encode() for t in templates.values())): digest.update(piece)
+        raise PolicyError(
+            f"belongs to no action and channel of the policy: {', '.join(extra)}",
+            where=folder.name,
+            remedy="correct the file's name, or actions.yaml",
+        )
+    for piece in (content, rule_bytes, *(t.id.encode() for t in templates.values())):
+        digest.update(piece)
     words = Words(templates, _tones(rules), bank, digest.hexdigest())
     _check(policy, words)
     return words
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c038
-def _text(path:Path)->str:
-    try: return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as e: raise PolicyError(f"cannot be read: {e}", where=path.name, remedy="every action needs its words for each of its channels, in UTF-8") from None
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise PolicyError(
+            f"cannot be read: {e}",
+            where=path.name,
+            remedy="every action needs its words for each of its channels, in UTF-8",
+        ) from None
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c039
-def _tones(rows:list[dict[str, Any]])->tuple[Tone, ...]:
-    try: rules = tuple(Tone(r["id"], r["sentence"], r["source"], _pattern(r["never"]) if "never" in r else None) for r in rows)
+def _tones(rows: list[dict[str, Any]]) -> tuple[Tone, ...]:
+    try:
+        rules = tuple(
+            Tone(r["id"], r["sentence"], r["source"], _pattern(r["never"]) if "never" in r else None) for r in rows
+        )
     except (KeyError, TypeError, AttributeError, re.error) as e:
-        raise PolicyError(f"cannot be understood: {e!r}", where="tone.yaml", remedy="a rule has id, sentence, source and perhaps `never`: patterns parted by semicolons") from e
+        raise PolicyError(
+            f"cannot be understood: {e!r}",
+            where="tone.yaml",
+            remedy="a rule has id, sentence, source and perhaps `never`: patterns parted by semicolons",
+        ) from e
     if wrong := sorted({t.id for t in rules if not t.never} ^ set(STRUCTURE)):
-        raise PolicyError(f"rules and functions differ: {', '.join(wrong)}", where="tone.yaml", remedy="give every rule without `never` its function")
+        raise PolicyError(
+            f"rules and functions differ: {', '.join(wrong)}",
+            where="tone.yaml",
+            remedy="give every rule without `never` its function",
+        )
     return rules
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c040
-def _pattern(never:str)->re.Pattern[str]: # patterns parted by semicolons → any of them, as whole words
+def _pattern(never: str) -> re.Pattern[str]:  # patterns parted by semicolons → any of them, as whole words
     return re.compile(rf"(?<!\w)(?:{'|'.join(filter(None, map(str.strip, never.split(';'))))})(?!\w)")
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c041
-def _check(policy:Policy, words:Words)->None:
+def _check(policy: Policy, words: Words) -> None:
     from datetime import date
+
     for (name, _), text in words.templates.items():
         action = policy.actions[name]
         for kind in action.kinds:
-            m = fill(text, facts(Due(0, 1, kind, date(2030, 9, 28), 1_234_500, policy["currency"], False), action, words.bank))
+            m = fill(
+                text,
+                facts(Due(0, 1, kind, date(2030, 9, 28), 1_234_500, policy["currency"], False), action, words.bank),
+            )
             if wrong := broken(words, m, action):
-                raise PolicyError("; ".join(f"{b.rule} ({b.sentence}) {b.found!r}" for b in wrong), where=f"messages, {text.id}", remedy="change the words, not the rule")
+                raise PolicyError(
+                    "; ".join(f"{b.rule} ({b.sentence}) {b.found!r}" for b in wrong),
+                    where=f"messages, {text.id}",
+                    remedy="change the words, not the rule",
+                )

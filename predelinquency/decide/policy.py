@@ -31,6 +31,7 @@ from ..ground.words import money, percent
 @dataclass(frozen=True)
 class Number:
     "One number, or word, of the policy."
+
     label: str
     value: Any
     unit: str
@@ -40,6 +41,7 @@ class Number:
 @dataclass(frozen=True)
 class Band:
     "A range of risk: from `low` (included) to `high` (excluded, but 1 belongs to the last)."
+
     id: str
     label: str
     low: float
@@ -50,9 +52,10 @@ class Band:
 @dataclass(frozen=True)
 class Rule:
     "A sentence that can say no; its function has the same name."
+
     id: str
-    order: int    # in which it is asked
-    scope: str    # case, action, channel or plan
+    order: int  # in which it is asked
+    scope: str  # case, action, channel or plan
     sentence: str
     source: str
 
@@ -60,42 +63,44 @@ class Rule:
 @dataclass(frozen=True)
 class Action:
     "Something that can be done for a customer, with all that must be known before doing it."
+
     id: str
     label: str
-    intrusiveness: int                 # 0 is nothing; ties go to the lower
+    intrusiveness: int  # 0 is nothing; ties go to the lower
     purpose: str | None
     channels: tuple[str, ...]
     bands: tuple[str, ...]
-    kinds: tuple[str, ...]             # of obligation
-    autopay: str                       # any, or `without`: only where it is not collected automatically
-    lead_days: tuple[int, int]         # to the due date, both included
-    payday_after_days: tuple[int, int] | None # payday falls so many days after the due date; None: of no matter
-    person: bool                       # a person does it
-    uplift_low: float                  # share of misses prevented, lower bound
+    kinds: tuple[str, ...]  # of obligation
+    autopay: str  # any, or `without`: only where it is not collected automatically
+    lead_days: tuple[int, int]  # to the due date, both included
+    payday_after_days: tuple[int, int] | None  # payday falls so many days after the due date; None: of no matter
+    person: bool  # a person does it
+    uplift_low: float  # share of misses prevented, lower bound
     cost_minor: int
     harm_minor: int
-    capacity: int                      # a day
+    capacity: int  # a day
     cool_off_days: int
     reversible: str
-    total_cost: str | None             # what it does to the total cost, as the customer is told; None: nothing
-    credit_file: str | None            # what it does to the credit file
-    approval: str                      # automatic, or who must agree first
+    total_cost: str | None  # what it does to the total cost, as the customer is told; None: nothing
+    credit_file: str | None  # what it does to the credit file
+    approval: str  # automatic, or who must agree first
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c009
 @dataclass(frozen=True)
 class Policy:
     "Everything that was read, and its fingerprint."
+
     bands: tuple[Band, ...]
     actions: Mapping[str, Action]
     rules: Mapping[str, Rule]
     numbers: Mapping[str, Number]
-    version: str # 8 hex digits of the files' bytes
+    version: str  # 8 hex digits of the files' bytes
 
-    def __getitem__(self, name:str)->Any: # the value of a number
+    def __getitem__(self, name: str) -> Any:  # the value of a number
         return self.numbers[name].value
 
-    def refusal(self, rule:str, action:str="", channel:str="")->Refusal:
+    def refusal(self, rule: str, action: str = "", channel: str = "") -> Refusal:
         "The rule's no, in words."
         return Refusal(rule, self.rules[rule].sentence, action, channel)
 
@@ -103,6 +108,7 @@ class Policy:
 @dataclass(frozen=True)
 class Due:
     "The coming payment that a message would be about."
+
     obligation_id: int
     instalment: int
     kind: str
@@ -110,24 +116,26 @@ class Due:
     amount_minor: int
     currency: str
     autopay: bool | None
-    payday_after_days: float = float("nan") # days from the due date to the next payday on record; nan: not known
+    payday_after_days: float = float("nan")  # days from the due date to the next payday on record; nan: not known
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c012
 @dataclass(frozen=True)
 class PastContact:
     "One contact, either way."
-    at: datetime          # aware
-    direction: str        # out, in
+
+    at: datetime  # aware
+    direction: str  # out, in
     channel: str
     action: str | None = None
-    answered: bool = True # for `in`: a person has dealt with it
+    answered: bool = True  # for `in`: a person has dealt with it
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c013
 @dataclass(frozen=True)
 class Consent:
     "What a customer said about one channel and purpose."
+
     given: bool | None
-    recorded_at: datetime | None # aware
+    recorded_at: datetime | None  # aware
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c014
 CIRCUMSTANCES = ("bereavement", "dispute", "complaint", "fraud", "bankruptcy", "legal_representative", "already_acting")
@@ -136,113 +144,142 @@ CIRCUMSTANCES = ("bereavement", "dispute", "complaint", "fraud", "bankruptcy", "
 @dataclass(frozen=True)
 class Case:
     "What is on record about one customer."
+
     customer_id: int
-    source_id: str | None                                # the bank's own, permanent id
-    time_zone: str | None                                # IANA
+    source_id: str | None  # the bank's own, permanent id
+    time_zone: str | None  # IANA
     due: Due | None
-    consents: Mapping[tuple[str, str], Consent] | None   # (channel, purpose) → consent
-    preferred: frozenset[str] = frozenset()              # channels asked for; empty: no wish
-    circumstances: Mapping[str, bool | None] | None = None # CIRCUMSTANCES and `vulnerable`
-    contacts: tuple[PastContact, ...] | None = None          # both ways, any order
+    consents: Mapping[tuple[str, str], Consent] | None  # (channel, purpose) → consent
+    preferred: frozenset[str] = frozenset()  # channels asked for; empty: no wish
+    circumstances: Mapping[str, bool | None] | None = None  # CIRCUMSTANCES and `vulnerable`
+    contacts: tuple[PastContact, ...] | None = None  # both ways, any order
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c017
 @lru_cache(maxsize=4096)
 def zone(
-    name:str|None, # IANA name, e.g. Europe/London
-)->ZoneInfo|None:  # None: not known
+    name: str | None,  # IANA name, e.g. Europe/London
+) -> ZoneInfo | None:  # None: not known
     "The time zone of that name."
     return ZoneInfo(name) if isinstance(name, str) and name in _zones() else None
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c018
 @lru_cache(maxsize=1)
-def _zones()->frozenset[str]: return frozenset(available_timezones() - {"localtime", "Factory", "posixrules"})
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones() - {"localtime", "Factory", "posixrules"})
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c019
 def moment(
-    on:date,       # a day of the customer's calendar
-    hour:int,      # local hour, 0–23
-    name:str|None, # IANA time zone; when it is not known, UTC stands in and the rule `time_zone_known` refuses
-)->datetime:       # aware, UTC
+    on: date,  # a day of the customer's calendar
+    hour: int,  # local hour, 0–23
+    name: str | None,  # IANA time zone; when it is not known, UTC stands in and the rule `time_zone_known` refuses
+) -> datetime:  # aware, UTC
     "The instant at which the customer's clock shows that hour; an hour that a clock change skips becomes the one after it."
     return datetime(on.year, on.month, on.day, hour, tzinfo=zone(name) or UTC).astimezone(UTC)
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c022
 def permanent(
-    source_id:Any, # what came as the bank's own id
-)->bool:           # False: nothing, only blanks, blanks around it, or characters that cannot be seen
+    source_id: Any,  # what came as the bank's own id
+) -> bool:  # False: nothing, only blanks, blanks around it, or characters that cannot be seen
     "Whether an id can be one: as it is written everywhere."
     return isinstance(source_id, str) and bool(source_id) and source_id.isprintable() and source_id == source_id.strip()
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c024
 def arm(
-    policy:Policy,
-    source_id:str|None, # the bank's own, permanent id
-)->str:                 # treated, control, or unknown
+    policy: Policy,
+    source_id: str | None,  # the bank's own, permanent id
+) -> str:  # treated, control, or unknown
     "Which group a customer belongs to, today and always."
-    if not permanent(source_id): return "unknown"
+    if not permanent(source_id):
+        return "unknown"
     digest = hashlib.blake2b(f"{policy['holdout_salt']}:{source_id}".encode(), digest_size=8).digest()
     return "control" if int.from_bytes(digest, "big") / 2**64 < policy["holdout_share"] else "treated"
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c025
 def band(
-    policy:Policy,
-    probability:float, # 0–1
-)->str:                # id; "" when it is in none
+    policy: Policy,
+    probability: float,  # 0–1
+) -> str:  # id; "" when it is in none
     "The risk band of a probability."
-    return next((b.id for b in reversed(policy.bands) if b.low <= probability <= 1), "") if _is_share(probability) else ""
+    return (
+        next((b.id for b in reversed(policy.bands) if b.low <= probability <= 1), "") if _is_share(probability) else ""
+    )
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c026
-def _is_share(value:Any)->bool: return isinstance(value, (float, int, np.floating)) and not isinstance(value, bool) and bool(0 <= value <= 1)
+def _is_share(value: Any) -> bool:
+    return isinstance(value, (float, int, np.floating)) and not isinstance(value, bool) and bool(0 <= value <= 1)
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c028
 @dataclass(frozen=True)
 class Question:
     "May this customer be contacted at this instant?"
+
     policy: Policy
     case: Case
     score: Score
-    at: datetime          # aware, UTC
+    at: datetime  # aware, UTC
     arm: str
-    band: str             # "" when there is none
-    local: datetime | None # `at` on the customer's clock
-    age_days: float       # of the score; nan: not known
-    lead_days: float      # to the due date; nan: not known
+    band: str  # "" when there is none
+    local: datetime | None  # `at` on the customer's clock
+    age_days: float  # of the score; nan: not known
+    lead_days: float  # to the due date; nan: not known
 
-    def contacts(self, direction:str, days:float)->list[PastContact]:
+    def contacts(self, direction: str, days: float) -> list[PastContact]:
         "The contacts of the last so many days."
-        return [c for c in self.case.contacts or () if c.direction == direction and self.at - c.at < timedelta(days=days)]
+        return [
+            c for c in self.case.contacts or () if c.direction == direction and self.at - c.at < timedelta(days=days)
+        ]
 
-    def known(self, name:str)->bool|None:
+    def known(self, name: str) -> bool | None:
         "A circumstance, as a plain yes, no or not known."
         value = (self.case.circumstances or {}).get(name)
         return bool(value) if isinstance(value, (bool, np.bool_)) else None
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c029
 def ask(
-    policy:Policy, case:Case, score:Score,
-    at:datetime,  # aware
-)->Question:
+    policy: Policy,
+    case: Case,
+    score: Score,
+    at: datetime,  # aware
+) -> Question:
     "Put the question, with what follows from it."
-    if at.tzinfo is None: raise PolicyError(f"the moment {at} has no time zone", remedy="pass an aware datetime, e.g. moment(day, 11, 'Europe/London')")
+    if at.tzinfo is None:
+        raise PolicyError(
+            f"the moment {at} has no time zone", remedy="pass an aware datetime, e.g. moment(day, 11, 'Europe/London')"
+        )
     place = zone(case.time_zone)
     local = at.astimezone(place) if place else None
     today = local.date() if local else None
     age = _days(date.fromisoformat(score.as_of), today) if _is_date(score.as_of) else float("nan")
     lead = _days(today, case.due.due_on) if case.due else float("nan")
-    return Question(policy, case, score, at.astimezone(UTC), arm(policy, case.source_id), band(policy, score.probability), local, age, lead)
+    return Question(
+        policy,
+        case,
+        score,
+        at.astimezone(UTC),
+        arm(policy, case.source_id),
+        band(policy, score.probability),
+        local,
+        age,
+        lead,
+    )
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c030
-def _days(start:Any, end:Any)->float:
-    try: return float((end - start).days)
-    except (TypeError, AttributeError): return float("nan") # a date is missing, or is no date
+def _days(start: Any, end: Any) -> float:
+    try:
+        return float((end - start).days)
+    except (TypeError, AttributeError):
+        return float("nan")  # a date is missing, or is no date
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c031
-def _is_date(text:Any)->bool:
-    try: return isinstance(text, str) and bool(date.fromisoformat(text))
-    except ValueError: return False
+def _is_date(text: Any) -> bool:
+    try:
+        return isinstance(text, str) and bool(date.fromisoformat(text))
+    except ValueError:
+        return False
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c033
-def _free_of(circumstance:str)->Callable[[Question], bool]: return lambda q: q.known(circumstance) is not True
+def _free_of(circumstance: str) -> Callable[[Question], bool]:
+    return lambda q: q.known(circumstance) is not True
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c034
 CASE_RULES: dict[str, Callable[[Question], bool]] = {
@@ -258,7 +295,9 @@ CASE_RULES: dict[str, Callable[[Question], bool]] = {
     "same_currency": lambda q: q.case.due is not None and q.case.due.currency == q.policy["currency"],
     "circumstances_known": lambda q: all(q.known(name) is not None for name in ("vulnerable", *CIRCUMSTANCES)),
     **{name: _free_of(name) for name in CIRCUMSTANCES},
-    "contact_history_known": lambda q: q.case.contacts is not None and all(c.at <= q.at and c.direction in ("in", "out") for c in q.case.contacts),
+    "contact_history_known": lambda q: (
+        q.case.contacts is not None and all(c.at <= q.at and c.direction in ("in", "out") for c in q.case.contacts)
+    ),
     "reply_open": lambda q: all(c.answered is True for c in q.case.contacts or () if c.direction == "in"),
     "recent_contact": lambda q: not q.contacts("in", q.policy["recent_contact_days"]),
     "cap_week": lambda q: len(q.contacts("out", q.policy["cap_week_days"])) < q.policy["cap_week_contacts"],
@@ -272,12 +311,20 @@ ACTION_RULES: dict[str, Callable[[Question, Action], bool]] = {
     "kind_allowed": lambda q, a: q.case.due is not None and q.case.due.kind in a.kinds,
     "lead_allowed": lambda q, a: a.lead_days[0] <= q.lead_days <= a.lead_days[1],
     "autopay_fits": lambda q, a: a.autopay == "any" or (q.case.due is not None and q.case.due.autopay is False),
-    "payday_fits": lambda q, a: a.payday_after_days is None or (q.case.due is not None and a.payday_after_days[0] <= q.case.due.payday_after_days <= a.payday_after_days[1]),
-    "cool_off": lambda q, a: not any(c.action == a.id or (c.action is not None and c.action not in q.policy.actions) for c in q.contacts("out", a.cool_off_days)),
+    "payday_fits": lambda q, a: (
+        a.payday_after_days is None
+        or (q.case.due is not None and a.payday_after_days[0] <= q.case.due.payday_after_days <= a.payday_after_days[1])
+    ),
+    "cool_off": lambda q, a: (
+        not any(
+            c.action == a.id or (c.action is not None and c.action not in q.policy.actions)
+            for c in q.contacts("out", a.cool_off_days)
+        )
+    ),
 }
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c037
-CHANNEL_RULES: dict[str, Callable[[Question, str, str], bool]] = { # question, channel, purpose
+CHANNEL_RULES: dict[str, Callable[[Question, str, str], bool]] = {  # question, channel, purpose
     "consent": lambda q, channel, purpose: _agreed((q.case.consents or {}).get((channel, purpose)), q.at),
     "preference": lambda q, channel, purpose: not q.case.preferred or channel in q.case.preferred,
     "quiet_hours": lambda q, channel, purpose: q.local is not None and _awake(q.policy, q.local),
@@ -285,87 +332,111 @@ CHANNEL_RULES: dict[str, Callable[[Question, str, str], bool]] = { # question, c
 PLAN_RULES = ("value", "message_ready", "capacity", "best", "outranked")
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c038
-def _agreed(consent:Consent|None, at:datetime)->bool:
-    return consent is not None and isinstance(consent.given, (bool, np.bool_)) and bool(consent.given) and consent.recorded_at is not None and consent.recorded_at <= at
+def _agreed(consent: Consent | None, at: datetime) -> bool:
+    return (
+        consent is not None
+        and isinstance(consent.given, (bool, np.bool_))
+        and bool(consent.given)
+        and consent.recorded_at is not None
+        and consent.recorded_at <= at
+    )
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c039
-def _awake(policy:Policy, local:datetime)->bool:
+def _awake(policy: Policy, local: datetime) -> bool:
     kind = "weekend" if local.weekday() >= 5 else "weekday"
     return bool(policy[f"{kind}_from_hour"] <= local.hour < policy[f"{kind}_to_hour"])
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c041
 def agrees(
-    test:Callable[..., bool], *question:Any, # a rule's function and what it is asked
-)->bool: # True only for a plain yes
+    test: Callable[..., bool],
+    *question: Any,  # a rule's function and what it is asked
+) -> bool:  # True only for a plain yes
     "Ask one rule; anything but a plain yes is a no."
-    try: answer = test(*question)
-    except Exception: return False
+    try:
+        answer = test(*question)
+    except Exception:
+        return False
     return isinstance(answer, (bool, np.bool_)) and bool(answer)
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c042
 def case_refusals(
-    q:Question,
-)->list[Refusal]: # empty when the customer may be contacted at all
+    q: Question,
+) -> list[Refusal]:  # empty when the customer may be contacted at all
     "Every rule about the customer that says no."
     return [q.policy.refusal(name) for name, test in CASE_RULES.items() if not agrees(test, q)]
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c043
 def option_refusals(
-    q:Question, action:Action,
-)->tuple[list[str], list[Refusal]]: # the channels that are allowed; the first no of each of the others
+    q: Question,
+    action: Action,
+) -> tuple[list[str], list[Refusal]]:  # the channels that are allowed; the first no of each of the others
     "Which channels an action may use, and which rule stops the others."
     for name, test in ACTION_RULES.items():
-        if not agrees(test, q, action): return [], [q.policy.refusal(name, action.id)]
-    stopped = {c: next((n for n, test in CHANNEL_RULES.items() if not agrees(test, q, c, action.purpose)), "") for c in action.channels}
-    return [c for c, rule in stopped.items() if not rule], [q.policy.refusal(rule, action.id, c) for c, rule in stopped.items() if rule]
+        if not agrees(test, q, action):
+            return [], [q.policy.refusal(name, action.id)]
+    stopped = {
+        c: next((n for n, test in CHANNEL_RULES.items() if not agrees(test, q, c, action.purpose)), "")
+        for c in action.channels
+    }
+    return [c for c, rule in stopped.items() if not rule], [
+        q.policy.refusal(rule, action.id, c) for c, rule in stopped.items() if rule
+    ]
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c045
 FILES = ("bands", "caps", "actions", "rules")
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c046
-def shipped()->Path:
+def shipped() -> Path:
     "The folder of the policy that comes with the package."
-    return package_folder()/"policy"
+    return package_folder() / "policy"
 
 # %% ../../nbs/40_decide/00_policy.ipynb #rules02
-PLACE = re.compile(r"\{(\w+)(:times)?\}") # in a sentence: where a value goes
+PLACE = re.compile(r"\{(\w+)(:times)?\}")  # in a sentence: where a value goes
 NUMERAL = re.compile(r"\d|\b(twice|thrice|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b", re.I)
 
 # %% ../../nbs/40_decide/00_policy.ipynb #rules03
 def filled(
-    text:str,                   # a sentence or a label of the policy
-    values:Mapping[str, Any],   # what it may speak of: name → value; `currency` is that of the amounts
-    where:str,                  # file and rule, for the message
-)->str:                         # the words that people read
+    text: str,  # a sentence or a label of the policy
+    values: Mapping[str, Any],  # what it may speak of: name → value; `currency` is that of the amounts
+    where: str,  # file and rule, for the message
+) -> str:  # the words that people read
     "A sentence with its numbers; `PolicyError` where one is written by hand, or nothing fills a place."
     if not isinstance(text, str) or not text.strip():
         raise PolicyError(f"expected words, got {text!r}", where=where, remedy="write what people shall read")
     left = PLACE.sub("", text)
     if bare := NUMERAL.search(left):
-        raise PolicyError(f"{text!r} holds the bare number {bare[0]!r}", where=where,
-                          remedy="name the value it speaks of, in braces, e.g. {cap_week_days}, or say it without a number")
+        raise PolicyError(
+            f"{text!r} holds the bare number {bare[0]!r}",
+            where=where,
+            remedy="name the value it speaks of, in braces, e.g. {cap_week_days}, or say it without a number",
+        )
     if unknown := sorted({name for name, _ in PLACE.findall(text) if name not in values}) or re.findall(r"[{}]", left):
-        raise PolicyError(f"{text!r} has a place that nothing fills: {unknown[0]}", where=where,
-                          remedy=f"write one of these in braces: {', '.join(sorted(values))}")
+        raise PolicyError(
+            f"{text!r} has a place that nothing fills: {unknown[0]}",
+            where=where,
+            remedy=f"write one of these in braces: {', '.join(sorted(values))}",
+        )
     return PLACE.sub(lambda place: _said(place[1], values, bool(place[2])), text)
 
 # %% ../../nbs/40_decide/00_policy.ipynb #rules04
-def _said(name:str, values:Mapping[str, Any], times:bool)->str:
+def _said(name: str, values: Mapping[str, Any], times: bool) -> str:
     "One value as it is said: by the unit its name ends in."
     value = values[name]
-    if times: return {1: "once", 2: "twice"}.get(value, f"{value} times")
-    if name.endswith("_minor"): return money(value, values.get("currency", ""))
+    if times:
+        return {1: "once", 2: "twice"}.get(value, f"{value} times")
+    if name.endswith("_minor"):
+        return money(value, values.get("currency", ""))
     return percent(value) if name.endswith(("_share", "uplift_low")) else f"{value}"
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c047
 def load(
-    folder:Path|str|None=None, # with the four files; None: the shipped ones
-)->Policy:
+    folder: Path | str | None = None,  # with the four files; None: the shipped ones
+) -> Policy:
     "Read and check a policy."
     folder = Path(folder) if folder else shipped()
     raw, digest = {}, hashlib.blake2b(digest_size=4)
     for name in FILES:
-        raw[name], content = read_yaml(folder/f"{name}.yaml")
+        raw[name], content = read_yaml(folder / f"{name}.yaml")
         digest.update(content)
     numbers = {k: _record(Number, v, f"caps.yaml, {k}") for k, v in raw["caps"].items()}
     actions = {a.id: a for a in map(_action, raw["actions"])}
@@ -375,18 +446,30 @@ def load(
 
 # %% ../../nbs/40_decide/00_policy.ipynb #rules07
 def spoken(
-    policy:Policy, # as written
-)->Policy:         # the same with every sentence and label filled in
+    policy: Policy,  # as written
+) -> Policy:  # the same with every sentence and label filled in
     "The policy in the words that people read."
     values = {name: number.value for name, number in policy.numbers.items()}
-    def tell(record:Any, file:str, name:str, *keys:str, **own:Any)->Any:
-        texts = {k: text for k in keys if (text := getattr(record, k)) is not None or k not in ("total_cost", "credit_file")}
-        return replace(record, **{k: filled(text, values | own, f"{file}.yaml, {name}, {k}") for k, text in texts.items()})
-    acts = {a.id: tell(a, "actions", a.id, *ACTION_WORDS, **{k: getattr(a, k) for k in ACTION_NUMBERS})
-            for a in policy.actions.values()}
-    return replace(policy, bands=tuple(tell(b, "bands", b.id, "label") for b in policy.bands), actions=acts,
-                   rules={r.id: tell(r, "rules", r.id, "sentence") for r in policy.rules.values()},
-                   numbers={k: tell(n, "caps", k, "label") for k, n in policy.numbers.items()})
+
+    def tell(record: Any, file: str, name: str, *keys: str, **own: Any) -> Any:
+        texts = {
+            k: text for k in keys if (text := getattr(record, k)) is not None or k not in ("total_cost", "credit_file")
+        }
+        return replace(
+            record, **{k: filled(text, values | own, f"{file}.yaml, {name}, {k}") for k, text in texts.items()}
+        )
+
+    acts = {
+        a.id: tell(a, "actions", a.id, *ACTION_WORDS, **{k: getattr(a, k) for k in ACTION_NUMBERS})
+        for a in policy.actions.values()
+    }
+    return replace(
+        policy,
+        bands=tuple(tell(b, "bands", b.id, "label") for b in policy.bands),
+        actions=acts,
+        rules={r.id: tell(r, "rules", r.id, "sentence") for r in policy.rules.values()},
+        numbers={k: tell(n, "caps", k, "label") for k, n in policy.numbers.items()},
+    )
 
 # %% ../../nbs/40_decide/00_policy.ipynb #rules08
 ACTION_WORDS = ("label", "reversible", "total_cost", "credit_file")
@@ -394,84 +477,179 @@ ACTION_NUMBERS = ("uplift_low", "cost_minor", "harm_minor", "capacity", "cool_of
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c048
 def read_yaml(
-    path:Path,
-)->tuple[Any, bytes]: # what it says, and its bytes with plain line ends
+    path: Path,
+) -> tuple[Any, bytes]:  # what it says, and its bytes with plain line ends
     "One policy file."
-    try: content = path.read_bytes().replace(b"\r\n", b"\n")
-    except OSError as e: raise PolicyError(f"cannot be read: {e.strerror}", where=path.name, remedy="a policy folder holds bands, caps, actions, rules and tone.yaml") from e
-    try: return yaml.load(content, Strict), content
-    except yaml.YAMLError as e: raise PolicyError(f"is not valid YAML: {e}", where=path.name) from e
+    try:
+        content = path.read_bytes().replace(b"\r\n", b"\n")
+    except OSError as e:
+        raise PolicyError(
+            f"cannot be read: {e.strerror}",
+            where=path.name,
+            remedy="a policy folder holds bands, caps, actions, rules and tone.yaml",
+        ) from e
+    try:
+        return yaml.load(content, Strict), content
+    except yaml.YAMLError as e:
+        raise PolicyError(f"is not valid YAML: {e}", where=path.name) from e
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c050
-def _record(kind:type[Any], values:Any, where:str, **more:Any)->Any:
+def _record(kind: type[Any], values: Any, where: str, **more: Any) -> Any:
     "A record from a mapping; the fields with a default may be missing, `source` may not be empty."
-    if not isinstance(values, dict): raise PolicyError(f"expected keys and values, got {values!r}", where=where)
+    if not isinstance(values, dict):
+        raise PolicyError(f"expected keys and values, got {values!r}", where=where)
     values = {**values, **more}
     known = [f.name for f in fields(kind)]
-    wrong = [f"unknown key {k}" for k in values if k not in known] + [f"missing key {k}" for k in known if k not in values and k != "sources"]
-    if wrong: raise PolicyError("; ".join(wrong), where=where, remedy=f"the keys are {', '.join(k for k in known if k != 'sources')}")
-    if "source" in known and not str(values["source"] or "").strip(): raise PolicyError("has no source", where=where, remedy="name the source, or write: assumption")
+    wrong = [f"unknown key {k}" for k in values if k not in known] + [
+        f"missing key {k}" for k in known if k not in values and k != "sources"
+    ]
+    if wrong:
+        raise PolicyError(
+            "; ".join(wrong), where=where, remedy=f"the keys are {', '.join(k for k in known if k != 'sources')}"
+        )
+    if "source" in known and not str(values["source"] or "").strip():
+        raise PolicyError("has no source", where=where, remedy="name the source, or write: assumption")
     return kind(**values)
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c051
-def _bands(rows:list[dict[str, Any]])->tuple[Band, ...]:
+def _bands(rows: list[dict[str, Any]]) -> tuple[Band, ...]:
     starts: list[Any] = [r.get("from") for r in rows]
-    if any(type(s) not in (int, float) for s in starts) or starts[0] != 0 or any(not a < b < 1 for a, b in zip(starts, starts[1:], strict=False)):
+    if (
+        any(type(s) not in (int, float) for s in starts)
+        or starts[0] != 0
+        or any(not a < b < 1 for a, b in zip(starts, starts[1:], strict=False))
+    ):
         raise PolicyError(f"bands start at {starts}", where="bands.yaml", remedy="start at 0, rise, stay below 1")
     ends = [*starts[1:], 1.0]
-    return tuple(_record(Band, {k: v for k, v in r.items() if k not in ("from", "unit")}, f"bands.yaml, {r.get('id')}", low=r["from"], high=end) for r, end in zip(rows, ends, strict=True))
+    return tuple(
+        _record(
+            Band,
+            {k: v for k, v in r.items() if k not in ("from", "unit")},
+            f"bands.yaml, {r.get('id')}",
+            low=r["from"],
+            high=end,
+        )
+        for r, end in zip(rows, ends, strict=True)
+    )
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c052
-def _rules(rows:list[dict[str, Any]])->dict[str, Rule]:
+def _rules(rows: list[dict[str, Any]]) -> dict[str, Rule]:
     rules = [_record(Rule, r, f"rules.yaml, {r.get('id')}", order=n) for n, r in enumerate(rows)]
-    coded = {**dict.fromkeys(CASE_RULES, "case"), **dict.fromkeys(ACTION_RULES, "action"), **dict.fromkeys(CHANNEL_RULES, "channel"), **dict.fromkeys(PLAN_RULES, "plan")}
+    coded = {
+        **dict.fromkeys(CASE_RULES, "case"),
+        **dict.fromkeys(ACTION_RULES, "action"),
+        **dict.fromkeys(CHANNEL_RULES, "channel"),
+        **dict.fromkeys(PLAN_RULES, "plan"),
+    }
     written = {r.id: r.scope for r in rules}
     if wrong := sorted(set(coded.items()) ^ set(written.items())) or len(rules) != len(written):
-        raise PolicyError(f"rules and functions differ: {wrong}", where="rules.yaml", remedy="give every rule one entry and one function, in the same scope")
+        raise PolicyError(
+            f"rules and functions differ: {wrong}",
+            where="rules.yaml",
+            remedy="give every rule one entry and one function, in the same scope",
+        )
     return {r.id: r for r in rules}
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c053
-def _action(raw:dict[str, Any])->Action:
+def _action(raw: dict[str, Any]) -> Action:
     "An action; its numbers are {value, source}."
     where, values, sources = f"actions.yaml, {raw.get('id')}", dict(raw), {}
     for key in ACTION_NUMBERS:
-        if key not in values: continue
+        if key not in values:
+            continue
         number = values[key]
-        if not isinstance(number, dict) or set(number) != {"value", "source"} or type(number["value"]) not in (int, float) or not number["value"] >= 0 or not number["source"]:
-            raise PolicyError(f"{key} is {number!r}", where=where, remedy="write {value: a number >= 0, source: where it comes from, or assumption}")
+        if (
+            not isinstance(number, dict)
+            or set(number) != {"value", "source"}
+            or type(number["value"]) not in (int, float)
+            or not number["value"] >= 0
+            or not number["source"]
+        ):
+            raise PolicyError(
+                f"{key} is {number!r}",
+                where=where,
+                remedy="write {value: a number >= 0, source: where it comes from, or assumption}",
+            )
         values[key], sources[key] = number["value"], number["source"]
-    return _record(Action, {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}, where, sources=sources)
+    return _record(
+        Action, {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}, where, sources=sources
+    )
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c054
-def _check(policy:Policy)->None:
+def _check(policy: Policy) -> None:
     "What must hold between the files."
     nothing, bands = policy.actions.get("nothing"), {b.id for b in policy.bands}
-    wrong = [] if nothing and not nothing.channels and nothing.intrusiveness == 0 else ["there is no action `nothing` without channels"]
+    wrong = (
+        []
+        if nothing and not nothing.channels and nothing.intrusiveness == 0
+        else ["there is no action `nothing` without channels"]
+    )
     for a in policy.actions.values():
         words: list[tuple[str, Any, Any]] = [
-            ("channels", a.channels, CHANNELS), ("bands", a.bands, bands), ("kinds", a.kinds, TARGET_KINDS), ("purpose", [a.purpose] if a.channels else [], PURPOSES),
-            ("autopay", [a.autopay], ("any", "without")), ("approval", [a.approval], APPROVALS)]
-        wrong += [f"{a.id}: {key} has {sorted(set(found) - set(known))}" for key, found, known in words if set(found) - set(known)]
-        if a.uplift_low > 1: wrong.append(f"{a.id}: uplift_low is a share, not {a.uplift_low}")
-        if type(a.person) is not bool: wrong.append(f"{a.id}: person is yes or no")
+            ("channels", a.channels, CHANNELS),
+            ("bands", a.bands, bands),
+            ("kinds", a.kinds, TARGET_KINDS),
+            ("purpose", [a.purpose] if a.channels else [], PURPOSES),
+            ("autopay", [a.autopay], ("any", "without")),
+            ("approval", [a.approval], APPROVALS),
+        ]
+        wrong += [
+            f"{a.id}: {key} has {sorted(set(found) - set(known))}"
+            for key, found, known in words
+            if set(found) - set(known)
+        ]
+        if a.uplift_low > 1:
+            wrong.append(f"{a.id}: uplift_low is a share, not {a.uplift_low}")
+        if type(a.person) is not bool:
+            wrong.append(f"{a.id}: person is yes or no")
     needed = {f"{c}_{k}" for c in CHANNELS for k in ("cost_minor", "annoyance_minor", "capacity")} | NEEDED
-    wrong += [f"caps.yaml lacks {k}" for k in sorted(needed - set(policy.numbers))] + [f"caps.yaml has unknown {k}" for k in sorted(set(policy.numbers) - needed)]
-    wrong += [f"{k} is {n.value!r}" for k, n in policy.numbers.items() if k not in ("holdout_salt", "currency") and (type(n.value) not in (int, float) or not n.value >= 0)]
-    if not wrong: wrong += _limits(policy)
-    if wrong: raise PolicyError("; ".join(wrong), where="policy", remedy="correct the files; nothing is decided with a broken policy")
+    wrong += [f"caps.yaml lacks {k}" for k in sorted(needed - set(policy.numbers))] + [
+        f"caps.yaml has unknown {k}" for k in sorted(set(policy.numbers) - needed)
+    ]
+    wrong += [
+        f"{k} is {n.value!r}"
+        for k, n in policy.numbers.items()
+        if k not in ("holdout_salt", "currency") and (type(n.value) not in (int, float) or not n.value >= 0)
+    ]
+    if not wrong:
+        wrong += _limits(policy)
+    if wrong:
+        raise PolicyError(
+            "; ".join(wrong), where="policy", remedy="correct the files; nothing is decided with a broken policy"
+        )
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c055
 APPROVALS = ("automatic", "team_lead", "specialist")
-NEEDED = set("holdout_share holdout_salt score_age_days cap_week_days cap_week_contacts cap_month_days cap_month_contacts recent_contact_days weekday_from_hour weekday_to_hour weekend_from_hour "
-             "weekend_to_hour planned_hour max_amount_minor currency loss_handling_minor loss_cured_share loss_instalments loss_card_instalments loss_lost_share".split())
+NEEDED = set(
+    "holdout_share holdout_salt score_age_days cap_week_days cap_week_contacts cap_month_days cap_month_contacts recent_contact_days weekday_from_hour weekday_to_hour weekend_from_hour "
+    "weekend_to_hour planned_hour max_amount_minor currency loss_handling_minor loss_cured_share loss_instalments loss_card_instalments loss_lost_share".split()
+)
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c056
-def _limits(policy:Policy)->list[str]:
+def _limits(policy: Policy) -> list[str]:
     "The house's own limits: a file may be stricter, not laxer."
-    limits = {"holdout_share": (.05, .5), "score_age_days": (0, 14), "cap_week_days": (7, 28), "cap_week_contacts": (0, 1), "cap_month_days": (30, 90), "cap_month_contacts": (0, 2),
-              "weekday_from_hour": (8, 24), "weekday_to_hour": (0, 21), "weekend_from_hour": (8, 24), "weekend_to_hour": (0, 21), "planned_hour": (0, 23),
-              "loss_cured_share": (0, 1), "loss_lost_share": (0, 1)}
-    wrong = [f"{k} is {policy[k]}, the house allows {low}–{high}" for k, (low, high) in limits.items() if not low <= policy[k] <= high]
-    if not isinstance(policy["holdout_salt"], str) or not policy["holdout_salt"]: wrong.append("holdout_salt is empty")
-    if policy["currency"] not in CURRENCIES: wrong.append(f"currency is {policy['currency']!r}")
+    limits = {
+        "holdout_share": (0.05, 0.5),
+        "score_age_days": (0, 14),
+        "cap_week_days": (7, 28),
+        "cap_week_contacts": (0, 1),
+        "cap_month_days": (30, 90),
+        "cap_month_contacts": (0, 2),
+        "weekday_from_hour": (8, 24),
+        "weekday_to_hour": (0, 21),
+        "weekend_from_hour": (8, 24),
+        "weekend_to_hour": (0, 21),
+        "planned_hour": (0, 23),
+        "loss_cured_share": (0, 1),
+        "loss_lost_share": (0, 1),
+    }
+    wrong = [
+        f"{k} is {policy[k]}, the house allows {low}–{high}"
+        for k, (low, high) in limits.items()
+        if not low <= policy[k] <= high
+    ]
+    if not isinstance(policy["holdout_salt"], str) or not policy["holdout_salt"]:
+        wrong.append("holdout_salt is empty")
+    if policy["currency"] not in CURRENCIES:
+        wrong.append(f"currency is {policy['currency']!r}")
     return wrong

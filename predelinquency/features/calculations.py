@@ -18,124 +18,293 @@ from ..ground.core import ParamsError
 # %% ../../nbs/20_features/02_calculations.ipynb #c027
 class Op(IntEnum):
     "The operations the kernel knows."
-    total, ratio, pace, per, since, trend, variation, surprise, entropy, entropy_shift, share_shift, tracked, over, windowed = range(14)
+
+    (
+        total,
+        ratio,
+        pace,
+        per,
+        since,
+        trend,
+        variation,
+        surprise,
+        entropy,
+        entropy_shift,
+        share_shift,
+        tracked,
+        over,
+        windowed,
+    ) = range(14)
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c028
 SOURCES = ("none", "transactions", "obligations", "payments")
 EVER = 0
 NEVER_DAYS = 365
-LONGEST_DAYS = 180 # of a window: the state keeps no more
+LONGEST_DAYS = 180  # of a window: the state keeps no more
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c029
 @dataclass(frozen=True)
 class Calculation:
     "What the kernel does, and what that is called."
+
     name: str
     formula: str
-    unit: str                # money count days share ratio score
-    window_days: int         # the longest window it looks at; 0 is all of history or no window
-    row: tuple[int, ...]     # op, a, b, window, longer window, source, least history in days
-    empty: str               # when the value is missing
+    unit: str  # money count days share ratio score
+    window_days: int  # the longest window it looks at; 0 is all of history or no window
+    row: tuple[int, ...]  # op, a, b, window, longer window, source, least history in days
+    empty: str  # when the value is missing
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c030
-def _calc(op:Op, name:str, formula:str, unit:str, a:int, b:int=0, days:int=0, longer:int=0, source:str="none", history:int=0, empty:str="never", looks:int=0)->Calculation:
+def _calc(
+    op: Op,
+    name: str,
+    formula: str,
+    unit: str,
+    a: int,
+    b: int = 0,
+    days: int = 0,
+    longer: int = 0,
+    source: str = "none",
+    history: int = 0,
+    empty: str = "never",
+    looks: int = 0,
+) -> Calculation:
     if not all(0 <= window <= LONGEST_DAYS for window in (days, longer)):
-        raise ParamsError(f"{name} looks back over {max(days, longer)} days", remedy=f"a window has 1 to {LONGEST_DAYS} days, or is EVER")
-    return Calculation(name, formula, unit, max(days, longer, looks), (int(op), int(a), int(b), days, longer, SOURCES.index(source), history), empty)
+        raise ParamsError(
+            f"{name} looks back over {max(days, longer)} days",
+            remedy=f"a window has 1 to {LONGEST_DAYS} days, or is EVER",
+        )
+    return Calculation(
+        name,
+        formula,
+        unit,
+        max(days, longer, looks),
+        (int(op), int(a), int(b), days, longer, SOURCES.index(source), history),
+        empty,
+    )
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c031
-def _measure(name:str)->Measure:
+def _measure(name: str) -> Measure:
     return MEASURES[MEASURE[name]]
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c032
-def total(measure:str, days:int)->Calculation:
+def total(measure: str, days: int) -> Calculation:
     "What a measure adds up to over a window; `EVER` is all of history."
     m, span = _measure(measure), "ever" if days == EVER else f"{days}d"
-    return _calc(Op.total, f"{measure}_{span}", f"sum of {measure} over {'all history' if days == EVER else f'{days} days'}", m.unit, MEASURE[measure], days=days,
-                 source=m.source, empty=f"no {m.source} ever seen")
+    return _calc(
+        Op.total,
+        f"{measure}_{span}",
+        f"sum of {measure} over {'all history' if days == EVER else f'{days} days'}",
+        m.unit,
+        MEASURE[measure],
+        days=days,
+        source=m.source,
+        empty=f"no {m.source} ever seen",
+    )
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c033
-def share(measure:str, whole:str, days:int)->Calculation:
+def share(measure: str, whole: str, days: int) -> Calculation:
     "One measure as a share of another over the same window."
     unit = "share" if _measure(measure).unit == _measure(whole).unit else "money"
     name = f"{measure}_of_{whole}_{'ever' if days == EVER else f'{days}d'}"
-    return _calc(Op.ratio, name, f"sum of {measure} / sum of {whole}, {days or 'all'} days", unit, MEASURE[measure], MEASURE[whole], days,
-                 source=_measure(measure).source, empty=f"no {whole} in the window")
+    return _calc(
+        Op.ratio,
+        name,
+        f"sum of {measure} / sum of {whole}, {days or 'all'} days",
+        unit,
+        MEASURE[measure],
+        MEASURE[whole],
+        days,
+        source=_measure(measure).source,
+        empty=f"no {whole} in the window",
+    )
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c034
-def pace(measure:str, days:int, longer:int)->Calculation:
+def pace(measure: str, days: int, longer: int) -> Calculation:
     "The daily rate of a short window against that of a longer one; 1 is business as usual."
-    return _calc(Op.pace, f"{measure}_pace_{days}d_{longer}d", f"daily {measure} over {days} days / over {longer} days", "ratio", MEASURE[measure], 0, days, longer,
-                 _measure(measure).source, 2*days, f"less than {2*days} days of history, or no {measure} in {longer} days")
+    return _calc(
+        Op.pace,
+        f"{measure}_pace_{days}d_{longer}d",
+        f"daily {measure} over {days} days / over {longer} days",
+        "ratio",
+        MEASURE[measure],
+        0,
+        days,
+        longer,
+        _measure(measure).source,
+        2 * days,
+        f"less than {2 * days} days of history, or no {measure} in {longer} days",
+    )
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c035
-def per(measure:str, base:Q, days:int)->Calculation:
+def per(measure: str, base: Q, days: int) -> Calculation:
     "A measure per month, as a share of a monthly quantity."
-    return _calc(Op.per, f"{measure}_per_{base.name}_{days}d", f"sum of {measure} over {days} days, per 30 days, / {base.name}", "ratio", MEASURE[measure], base, days,
-                 source=_measure(measure).source, empty=f"no {base.name}")
+    return _calc(
+        Op.per,
+        f"{measure}_per_{base.name}_{days}d",
+        f"sum of {measure} over {days} days, per 30 days, / {base.name}",
+        "ratio",
+        MEASURE[measure],
+        base,
+        days,
+        source=_measure(measure).source,
+        empty=f"no {base.name}",
+    )
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c036
-def since(measure:str)->Calculation:
+def since(measure: str) -> Calculation:
     "Days since the last event of a measure, at most a year; never counts as a year."
-    return _calc(Op.since, f"days_since_{measure}", f"days since the last event of {measure}, at most {NEVER_DAYS}; never is {NEVER_DAYS}", "days", MEASURE[measure],
-                 source=_measure(measure).source, empty=f"no {_measure(measure).source} ever seen")
+    return _calc(
+        Op.since,
+        f"days_since_{measure}",
+        f"days since the last event of {measure}, at most {NEVER_DAYS}; never is {NEVER_DAYS}",
+        "days",
+        MEASURE[measure],
+        source=_measure(measure).source,
+        empty=f"no {_measure(measure).source} ever seen",
+    )
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c038
-def _blocks(op:Op, word:str, text:str, unit:str, measure:str, days:int, least:int)->Calculation:
-    if days % 30: raise ParamsError(f"{measure}_{word}_{days}d does not end with a block", remedy="a window of blocks is a multiple of 30 days")
-    return _calc(op, f"{measure}_{word}_{days}d", f"{text} of {measure} over blocks of 30 days, {days} days", unit, MEASURE[measure], 0, days, 0, _measure(measure).source, 30*least,
-                 f"less than {30*least} days of history, or no {measure}")
+def _blocks(op: Op, word: str, text: str, unit: str, measure: str, days: int, least: int) -> Calculation:
+    if days % 30:
+        raise ParamsError(
+            f"{measure}_{word}_{days}d does not end with a block", remedy="a window of blocks is a multiple of 30 days"
+        )
+    return _calc(
+        op,
+        f"{measure}_{word}_{days}d",
+        f"{text} of {measure} over blocks of 30 days, {days} days",
+        unit,
+        MEASURE[measure],
+        0,
+        days,
+        0,
+        _measure(measure).source,
+        30 * least,
+        f"less than {30 * least} days of history, or no {measure}",
+    )
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c039
-def trend(measure:str, days:int)->Calculation:
+def trend(measure: str, days: int) -> Calculation:
     "Slope a month over the mean."
     return _blocks(Op.trend, "trend", "least-squares slope a block / mean", "ratio", measure, days, 3)
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c040
-def variation(measure:str, days:int)->Calculation:
+def variation(measure: str, days: int) -> Calculation:
     "Standard deviation over the mean."
     return _blocks(Op.variation, "variation", "standard deviation / mean", "ratio", measure, days, 3)
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c041
-def surprise(measure:str, days:int)->Calculation:
+def surprise(measure: str, days: int) -> Calculation:
     "The last month against the months before, in standard deviations."
-    return _blocks(Op.surprise, "surprise", "latest block less the mean of the earlier ones, in their standard deviations,", "score", measure, days, 4)
+    return _blocks(
+        Op.surprise,
+        "surprise",
+        "latest block less the mean of the earlier ones, in their standard deviations,",
+        "score",
+        measure,
+        days,
+        4,
+    )
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c042
-def entropy(days:int)->Calculation:
+def entropy(days: int) -> Calculation:
     "How varied the purchases are: entropy of their number over categories, in nats."
-    return _calc(Op.entropy, f"category_entropy_{days}d", f"entropy of the number of purchases over {len(VARIETY)} categories, {days} days", "score",
-                 MEASURE[f"{VARIETY[0]}_count"], len(VARIETY), days, source="transactions", empty="no transactions ever seen")
+    return _calc(
+        Op.entropy,
+        f"category_entropy_{days}d",
+        f"entropy of the number of purchases over {len(VARIETY)} categories, {days} days",
+        "score",
+        MEASURE[f"{VARIETY[0]}_count"],
+        len(VARIETY),
+        days,
+        source="transactions",
+        empty="no transactions ever seen",
+    )
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c043
-def entropy_shift(days:int, longer:int)->Calculation:
+def entropy_shift(days: int, longer: int) -> Calculation:
     "How much less or more varied purchases have become."
-    return _calc(Op.entropy_shift, f"category_entropy_shift_{days}d_{longer}d", f"category entropy of {days} days − of {longer} days", "score",
-                 MEASURE[f"{VARIETY[0]}_count"], len(VARIETY), days, longer, "transactions", 2*days, f"less than {2*days} days of history")
+    return _calc(
+        Op.entropy_shift,
+        f"category_entropy_shift_{days}d_{longer}d",
+        f"category entropy of {days} days − of {longer} days",
+        "score",
+        MEASURE[f"{VARIETY[0]}_count"],
+        len(VARIETY),
+        days,
+        longer,
+        "transactions",
+        2 * days,
+        f"less than {2 * days} days of history",
+    )
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c044
-def share_shift(measure:str, whole:str, days:int, longer:int)->Calculation:
+def share_shift(measure: str, whole: str, days: int, longer: int) -> Calculation:
     "How a share has moved between a long and a short window."
-    return _calc(Op.share_shift, f"{measure}_of_{whole}_shift_{days}d_{longer}d", f"{measure} / {whole} over {days} days − over {longer} days", "share", MEASURE[measure], MEASURE[whole], days, longer,
-                 _measure(measure).source, 2*days, f"less than {2*days} days of history, or no {whole}")
+    return _calc(
+        Op.share_shift,
+        f"{measure}_of_{whole}_shift_{days}d_{longer}d",
+        f"{measure} / {whole} over {days} days − over {longer} days",
+        "share",
+        MEASURE[measure],
+        MEASURE[whole],
+        days,
+        longer,
+        _measure(measure).source,
+        2 * days,
+        f"less than {2 * days} days of history, or no {whole}",
+    )
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c045
-def tracked(quantity:Q)->Calculation:
+def tracked(quantity: Q) -> Calculation:
     "A quantity as it is."
     q = QUANTITIES[quantity]
-    return _calc(Op.tracked, quantity.name, q.text, q.unit, quantity, looks=q.days, empty="not yet known: the tables or the events it needs have not been seen")
+    return _calc(
+        Op.tracked,
+        quantity.name,
+        q.text,
+        q.unit,
+        quantity,
+        looks=q.days,
+        empty="not yet known: the tables or the events it needs have not been seen",
+    )
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c046
-def over(quantity:Q, base:Q)->Calculation:
+def over(quantity: Q, base: Q) -> Calculation:
     "One quantity over another: free of currency and scale."
     back = max(QUANTITIES[quantity].days, QUANTITIES[base].days)
-    return _calc(Op.over, f"{quantity.name}_over_{base.name}", f"{QUANTITIES[quantity].text} / {QUANTITIES[base].text}", "ratio", quantity, base, looks=back,
-                 empty=f"either is not known, or {base.name} is not above 0")
+    return _calc(
+        Op.over,
+        f"{quantity.name}_over_{base.name}",
+        f"{QUANTITIES[quantity].text} / {QUANTITIES[base].text}",
+        "ratio",
+        quantity,
+        base,
+        looks=back,
+        empty=f"either is not known, or {base.name} is not above 0",
+    )
 
 # %% ../../nbs/20_features/02_calculations.ipynb #minute81
 class Daily(IntEnum):
     "What a window of any length can be asked of."
-    low, mean, spread, peak, overdrawn, thin_days, largest_debit, largest_credit, payers, due, any_due, due_count, sign_days_late, sign_late_share = range(14)
+
+    (
+        low,
+        mean,
+        spread,
+        peak,
+        overdrawn,
+        thin_days,
+        largest_debit,
+        largest_credit,
+        payers,
+        due,
+        any_due,
+        due_count,
+        sign_days_late,
+        sign_late_share,
+    ) = range(14)
 
 # %% ../../nbs/20_features/02_calculations.ipynb #minute82
 DAILY = {
@@ -151,28 +320,46 @@ DAILY = {
     Daily.due: Quantity("money", "loan, card and housing dues still to pay on days 0–{}"),
     Daily.any_due: Quantity("money", "dues of every kind still to pay on days 0–{}"),
     Daily.due_count: Quantity("count", "loan, card and housing dues still to pay on days 0–{}"),
-    Daily.sign_days_late: Quantity("days", "mean days late of the last {} days' utility, insurance, subscription and tax dues", 90),
-    Daily.sign_late_share: Quantity("share", "share of the last {} days' utility, insurance, subscription and tax dues paid late, or not at all", 90),
-} # `days` here is the longest window that is kept, where it is less than `LONGEST_DAYS`
+    Daily.sign_days_late: Quantity(
+        "days", "mean days late of the last {} days' utility, insurance, subscription and tax dues", 90
+    ),
+    Daily.sign_late_share: Quantity(
+        "share", "share of the last {} days' utility, insurance, subscription and tax dues paid late, or not at all", 90
+    ),
+}  # `days` here is the longest window that is kept, where it is less than `LONGEST_DAYS`
 
 # %% ../../nbs/20_features/02_calculations.ipynb #minute83
-def _asked_daily(kind:Daily, days:int, base:Q|None)->Calculation:
+def _asked_daily(kind: Daily, days: int, base: Q | None) -> Calculation:
     q, ahead = DAILY[kind], kind in (Daily.due, Daily.any_due, Daily.due_count)
     text, longest = q.text.format(days), q.days or LONGEST_DAYS
-    if not 1 <= days <= longest: raise ParamsError(f"{kind.name} is asked over {days} days", remedy=f"a window of it has 1 to {longest} days")
+    if not 1 <= days <= longest:
+        raise ParamsError(f"{kind.name} is asked over {days} days", remedy=f"a window of it has 1 to {longest} days")
     name, unknown = f"{kind.name}_{days}d", "not yet known: the tables or the events it needs have not been seen"
-    if base is None: made = _calc(Op.windowed, name, text, q.unit, kind, -1, days, empty=unknown)
-    else: made = _calc(Op.windowed, f"{name}_over_{base.name}", f"{text} / {QUANTITIES[base].text}", "ratio", kind, base, days,
-                       looks=QUANTITIES[base].days, empty=f"either is not known, or {base.name} is not above 0")
+    if base is None:
+        made = _calc(Op.windowed, name, text, q.unit, kind, -1, days, empty=unknown)
+    else:
+        made = _calc(
+            Op.windowed,
+            f"{name}_over_{base.name}",
+            f"{text} / {QUANTITIES[base].text}",
+            "ratio",
+            kind,
+            base,
+            days,
+            looks=QUANTITIES[base].days,
+            empty=f"either is not known, or {base.name} is not above 0",
+        )
     return replace(made, window_days=QUANTITIES[base].days if base is not None else 0) if ahead else made
 
 # %% ../../nbs/20_features/02_calculations.ipynb #minute84
 def windowed(
-    kind:str,         # a word of `Daily`
-    days:int,         # 1 to 180, of bills to 90; of coming dues how far ahead
-    base:Q|None=None, # over this quantity; None: as it is
-)->Calculation:
+    kind: str,  # a word of `Daily`
+    days: int,  # 1 to 180, of bills to 90; of coming dues how far ahead
+    base: Q | None = None,  # over this quantity; None: as it is
+) -> Calculation:
     "Something that is tracked day by day, over a window of any length."
-    if kind not in Daily.__members__: raise ParamsError(f"{kind!r} is not tracked day by day", remedy=f"use one of {', '.join(Daily.__members__)}")
-    if (known := f"{kind}_{days}d") not in Q.__members__: return _asked_daily(Daily[kind], days, base)
+    if kind not in Daily.__members__:
+        raise ParamsError(f"{kind!r} is not tracked day by day", remedy=f"use one of {', '.join(Daily.__members__)}")
+    if (known := f"{kind}_{days}d") not in Q.__members__:
+        return _asked_daily(Daily[kind], days, base)
     return tracked(Q[known]) if base is None else over(Q[known], base)

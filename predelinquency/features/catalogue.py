@@ -13,8 +13,21 @@ from dataclasses import dataclass
 import pandas as pd
 
 from predelinquency.features.calculations import (
-    EVER, Calculation, entropy, entropy_shift, over, pace, per, share, share_shift, since, surprise, total, tracked,
-    trend, variation
+    EVER,
+    Calculation,
+    entropy,
+    entropy_shift,
+    over,
+    pace,
+    per,
+    share,
+    share_shift,
+    since,
+    surprise,
+    total,
+    tracked,
+    trend,
+    variation,
 )
 from .measures import GROUPS
 from .phrases import _CASES, Phrase, phrase, say
@@ -25,60 +38,92 @@ from ..ground.core import ParamsError, content_hash
 @dataclass(frozen=True)
 class Feature:
     "One row of the catalogue."
-    group: str                 # one of GROUPS
+
+    group: str  # one of GROUPS
     calculation: Calculation
-    sign: int                  # +1 raises the risk, -1 lowers it, 0 depends
-    analyst: Phrase            # wording for staff
-    customer: str | None       # names the topic to a customer, asserts nothing; None when it must not be said
-    monotone: int = 0          # enforced direction: `sign` where theory is firm, else 0
+    sign: int  # +1 raises the risk, -1 lowers it, 0 depends
+    analyst: Phrase  # wording for staff
+    customer: str | None  # names the topic to a customer, asserts nothing; None when it must not be said
+    monotone: int = 0  # enforced direction: `sign` where theory is firm, else 0
     sensitive: bool = False
 
     @property
-    def name(self)->str: return self.calculation.name
-    @property
-    def formula(self)->str: return self.calculation.formula
-    @property
-    def window_days(self)->int: return self.calculation.window_days
-    @property
-    def unit(self)->str: return self.calculation.unit
-    @property
-    def empty(self)->str: return self.calculation.empty
+    def name(self) -> str:
+        return self.calculation.name
 
-    def says(self, value:float, currency:str="")->str:
+    @property
+    def formula(self) -> str:
+        return self.calculation.formula
+
+    @property
+    def window_days(self) -> int:
+        return self.calculation.window_days
+
+    @property
+    def unit(self) -> str:
+        return self.calculation.unit
+
+    @property
+    def empty(self) -> str:
+        return self.calculation.empty
+
+    def says(self, value: float, currency: str = "") -> str:
         "The analyst's phrase with the value in it."
         return say(self.analyst, value, currency)
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c068
-_MARKS = {"+": (1, 0), "-": (-1, 0), "0": (0, 0), "++": (1, 1), "--": (-1, -1)} # sign, and whether it is enforced
+_MARKS = {"+": (1, 0), "-": (-1, 0), "0": (0, 0), "++": (1, 1), "--": (-1, -1)}  # sign, and whether it is enforced
 _CELLS = ("calculation", "sign", "words for staff", "topic for customers")
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #minute86
-def _row(group:str, number:int, cells:tuple)->Feature:
+def _row(group: str, number: int, cells: tuple) -> Feature:
     "One row of a group; a bad cell is refused by its place."
-    def bad(cell:int, said:str, remedy:str)->ParamsError:
+
+    def bad(cell: int, said: str, remedy: str) -> ParamsError:
         name = cells[0].name if cells and isinstance(cells[0], Calculation) else "no name yet"
-        return ParamsError(said, where=f"catalogue, {group}, row {number} ({name}), cell {_CELLS[cell]!r}", remedy=remedy)
-    if len(cells) != 4: raise bad(min(len(cells), 3), f"the row has {len(cells)} cells", f"a row has {len(_CELLS)}: {', '.join(_CELLS)}")
+        return ParamsError(
+            said, where=f"catalogue, {group}, row {number} ({name}), cell {_CELLS[cell]!r}", remedy=remedy
+        )
+
+    if len(cells) != 4:
+        raise bad(
+            min(len(cells), 3), f"the row has {len(cells)} cells", f"a row has {len(_CELLS)}: {', '.join(_CELLS)}"
+        )
     calculation, mark, analyst, customer = cells
-    if not isinstance(calculation, Calculation): raise bad(0, f"{calculation!r} is no calculation", "call total, share, pace, tracked, windowed …")
-    if mark not in _MARKS: raise bad(1, f"the sign is {mark!r}", f"use one of {' '.join(_MARKS)}")
-    if not isinstance(analyst, str) or not analyst.strip(): raise bad(2, "there are no words", "say in a phrase what a value of it means")
+    if not isinstance(calculation, Calculation):
+        raise bad(0, f"{calculation!r} is no calculation", "call total, share, pace, tracked, windowed …")
+    if mark not in _MARKS:
+        raise bad(1, f"the sign is {mark!r}", f"use one of {' '.join(_MARKS)}")
+    if not isinstance(analyst, str) or not analyst.strip():
+        raise bad(2, "there are no words", "say in a phrase what a value of it means")
     if customer is not None and not (isinstance(customer, str) and customer.strip()):
         raise bad(3, "there is no topic", "name what it is about; None where it must never be said")
-    try: words = phrase(analyst)
+    try:
+        words = phrase(analyst)
     except (KeyError, ValueError) as e:
-        raise bad(2, f"{analyst!r} cannot be read", f"other words follow after ` / ` and one of {' '.join(_CASES)}, such as ` / 0: no pay`") from e
+        raise bad(
+            2,
+            f"{analyst!r} cannot be read",
+            f"other words follow after ` / ` and one of {' '.join(_CASES)}, such as ` / 0: no pay`",
+        ) from e
     return Feature(group, calculation, _MARKS[mark][0], words, customer, _MARKS[mark][1], customer is None)
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #minute87
-def _rows(group:str, *rows:tuple)->tuple[Feature, ...]:
+def _rows(group: str, *rows: tuple) -> tuple[Feature, ...]:
     "Rows of one group: calculation, sign mark, staff phrase, topic for customers; a doubled mark is enforced."
-    if group not in GROUPS: raise ParamsError(f"there is no group {group!r}", where="catalogue", remedy=f"use one of {', '.join(GROUPS)}")
+    if group not in GROUPS:
+        raise ParamsError(f"there is no group {group!r}", where="catalogue", remedy=f"use one of {', '.join(GROUPS)}")
     return tuple(_row(group, number, cells) for number, cells in enumerate(rows, 1))
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c070
-_PAY, _INCOME, _MONTHLY, _FROM = "When pay arrives", "Money coming in", "Income from month to month", "Where income comes from"
+_PAY, _INCOME, _MONTHLY, _FROM = (
+    "When pay arrives",
+    "Money coming in",
+    "Income from month to month",
+    "Where income comes from",
+)
 _NO_PAYDAY, _NO_COMPARISON = "?: no usual payday is known", "?: too little is known of its history to compare"
+# fmt: off
 _PAYS = (
     (tracked(Q.pay_late_days), "+", f"pay is {{day}} later than usual / 0: pay is not late / {_NO_PAYDAY}", _PAY),
     (tracked(Q.pay_delay_3), "+", "the last three pays came {day} after the usual day on average / 0: the last three pays came on the usual day"
@@ -100,8 +145,10 @@ _PAYS = (
     (surprise("income", 180), "-", "income of the last 30 days is {deviations} above the months before / 0: income of the last 30 days is that of the months before"
      " / -: income of the last 30 days is {deviations} below the months before / ?: too little income is known to compare the last 30 days with", _INCOME),
 )
+# fmt: on
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c071
+# fmt: off
 INCOME = _rows("income", *_PAYS,
     (over(Q.outside_money, Q.monthly_inflow), "0", "{of} inflow comes from own accounts elsewhere / 0: no inflow from own accounts elsewhere / ?: no inflow is known", _FROM),
     (pace("own_money_in", 30, 180), "0", "own money moved in over the last 30 days is {of} the 180-day average / 0: no own money was moved in over the last 30 days"
@@ -118,16 +165,24 @@ INCOME = _rows("income", *_PAYS,
     (share("cash_deposits", "inflow", 90), "0", "{of} inflow of the last 90 days is cash paid in / 0: no cash was paid in over the last 90 days / ?: no inflow in the last 90 days", _FROM),
     (tracked(Q.monthly_inflow), "-", "monthly inflow is {} / ?: no inflow is known", "How much comes in each month"),
 )
+# fmt: on
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c073
 _LEVEL, _OVERDRAFT, _COMPARED = "The level of the balance", "Use of an overdraft", "The balance now and before"
-_NO_DUE, _NO_OUTGOINGS, _NO_INFLOW = "?: no coming payment is known", "?: no outgoings are known to compare with", "?: no inflow is known to compare with"
+_NO_DUE, _NO_OUTGOINGS, _NO_INFLOW = (
+    "?: no coming payment is known",
+    "?: no outgoings are known to compare with",
+    "?: no inflow is known to compare with",
+)
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c074
-def _worth(what:str, overdrawn:str, share:str="{months} of outgoings", unknown:str=_NO_OUTGOINGS)->str: # a balance: what it is worth, how far it is below zero
+def _worth(
+    what: str, overdrawn: str, share: str = "{months} of outgoings", unknown: str = _NO_OUTGOINGS
+) -> str:  # a balance: what it is worth, how far it is below zero
     return f"{what} {share} / -: {overdrawn} {share} / {unknown}"
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c075
+# fmt: off
 _COVER = (
     (over(Q.balance, Q.due_30d), "--", _worth("the balance covers", "the account is overdrawn by", "{of} what is due in 30 days", "?: nothing is known to be due in 30 days"), "What falls due over the coming month"),
     (over(Q.headroom, Q.due_30d), "--", _worth("balance and overdraft cover", "the account is beyond its overdraft limit by", "{of} what is due in 30 days", "?: nothing is known to be due in 30 days"),
@@ -149,8 +204,10 @@ _COVER = (
     (over(Q.peak_30d, Q.monthly_outgoings), "-", _worth("the highest balance of 30 days would cover", "even the highest balance of 30 days is below zero by"), _LEVEL),
     (tracked(Q.usual_half), "+", "{of} the last 30 days ended below the usual balance / 0: none of the last 30 days ended below the usual balance / ?: no usual balance is known", _COMPARED),
 )
+# fmt: on
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c076
+# fmt: off
 LIQUIDITY = _rows("liquidity", *_COVER,
     *((tracked(q), "+", f"overdrawn on {{day}} of the last {d} / 0: not overdrawn in the last {d} days / ?: no balance is known", _OVERDRAFT)
       for q, d in ((Q.overdrawn_30d, 30), (Q.overdrawn_90d, 90), (Q.overdrawn_180d, 180))),
@@ -175,9 +232,11 @@ LIQUIDITY = _rows("liquidity", *_COVER,
     (total("interest_charges", EVER), "+", "interest was charged {times} so far / 0: no interest was charged so far", "Interest charges"),
     (per("interest_earned", Q.monthly_inflow, 180), "-", f"interest earned is {{of}} monthly inflow / 0: no interest was earned in the last 180 days / {_NO_INFLOW}", "Interest earned"),
 )
+# fmt: on
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c078
 _SAVINGS = "Savings now and before"
+# fmt: off
 SAVINGS = _rows("savings",
     (over(Q.savings, Q.monthly_outgoings), "--", "savings cover {months} of outgoings / 0: there are no savings with us / -: savings are overdrawn by {months} of outgoings"
      f" / {_NO_OUTGOINGS}", "Savings with us"),
@@ -189,23 +248,59 @@ SAVINGS = _rows("savings",
     (pace("put_to_savings", 30, 180), "-", "savings put aside in the last 30 days are {of} the 180-day average / 0: nothing was put into savings in the last 30 days"
      " / ?: nothing was put into savings for long enough to compare", "Money put aside, now and before"),
 )
+# fmt: on
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c080
 _DUE, _TIMING, _AUTO = "Coming payments", "The days between pay and payments", "How payments are collected"
-_SIZE, _WEEKS, _HOUSING = "The size of the next payment", "The balance over the coming weeks", "Payments on loans, cards and housing"
+_SIZE, _WEEKS, _HOUSING = (
+    "The size of the next payment",
+    "The balance over the coming weeks",
+    "Payments on loans, cards and housing",
+)
 _NO_PROJECTION = "?: too little is known to project the balance"
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c081
 _PROJECTED = (
-    (over(Q.projected_next_due, Q.next_due), "--", _worth("the balance projected for the next due date covers", "the balance projected for the next due date is below zero by", "{of} the payment", _NO_PROJECTION),
-     "The balance when the next payment is due"),
-    *((over(q, Q.monthly_inflow), "-", _worth(f"the lowest balance projected for {days} is", f"the balance projected for {days} falls below zero by", "{of} monthly inflow", _NO_PROJECTION), _WEEKS)
-      for q, days in ((Q.projected_low_14d, "the next 14 days"), (Q.projected_low_15_28d, "15–28 days ahead"))),
-    (over(Q.projected_low_28d, Q.any_due_30d), "-", _worth("the lowest balance projected for the next 28 days is", "the balance projected for the next 28 days falls below zero by",
-     "{of} all that is due in 30 days", _NO_PROJECTION), _WEEKS),
+    (
+        over(Q.projected_next_due, Q.next_due),
+        "--",
+        _worth(
+            "the balance projected for the next due date covers",
+            "the balance projected for the next due date is below zero by",
+            "{of} the payment",
+            _NO_PROJECTION,
+        ),
+        "The balance when the next payment is due",
+    ),
+    *(
+        (
+            over(q, Q.monthly_inflow),
+            "-",
+            _worth(
+                f"the lowest balance projected for {days} is",
+                f"the balance projected for {days} falls below zero by",
+                "{of} monthly inflow",
+                _NO_PROJECTION,
+            ),
+            _WEEKS,
+        )
+        for q, days in ((Q.projected_low_14d, "the next 14 days"), (Q.projected_low_15_28d, "15–28 days ahead"))
+    ),
+    (
+        over(Q.projected_low_28d, Q.any_due_30d),
+        "-",
+        _worth(
+            "the lowest balance projected for the next 28 days is",
+            "the balance projected for the next 28 days falls below zero by",
+            "{of} all that is due in 30 days",
+            _NO_PROJECTION,
+        ),
+        _WEEKS,
+    ),
 )
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c082
+# fmt: off
 _COMING = (
     (tracked(Q.due_days_after_pay), "+", "the next payment falls {day} after payday / 0: the next payment falls on payday / ?: no coming payment or no usual payday is known", _TIMING),
     (tracked(Q.days_to_next_due), "0", f"{{day}} until the next payment / 0: the next payment is due today / {_NO_DUE}", _DUE),
@@ -228,8 +323,10 @@ _COMING = (
     (tracked(Q.due_count_14d), "+", "{payment} due in the next 14 days", _DUE),
     (tracked(Q.due_count_15_28d), "+", "{payment} due in 15–28 days", _DUE),
 )
+# fmt: on
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c083
+# fmt: off
 OBLIGATIONS = _rows("obligations", *_PROJECTED, *_COMING,
     (over(Q.any_due_30d, Q.monthly_inflow), "+", f"all payments and bills of the next 30 days are {{of}} monthly inflow / {_NO_INFLOW}", "What falls due over the coming month"),
     (over(Q.due_before_pay, Q.headroom), "+", "payments before the next payday are {of} balance and overdraft / 0: no payment falls before the next payday"
@@ -246,15 +343,19 @@ OBLIGATIONS = _rows("obligations", *_PROJECTED, *_COMING,
     (since("contract_target"), "0", "{day} since the last new loan, card or lease / 0: a new loan, card or lease today / !: no new loan, card or lease in the last year / ?: no loan, card or lease is known",
      "When loans, cards and leases began"),
 )
+# fmt: on
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c085
 _FAILED, _MADE, _BILLS = "Whether payments go through", "When payments are made", "When bills are paid"
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c086
-def _dated(what:str, average:str="", unknown:str="no earlier payment is known")->str: # how many days after a date something was paid
+def _dated(
+    what: str, average: str = "", unknown: str = "no earlier payment is known"
+) -> str:  # how many days after a date something was paid
     return f"{what} {{day}} after its date{average} / 0: {what} on its date / -: {what} {{day}} before its date{average} / ?: {unknown}"
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c087
+# fmt: off
 _FAILURES = (
     *((total("failed_debits", d), "++", f"{{failed debit}} in the last {d} days", _FAILED) for d in (30, 90, 180)),
     (since("failed_debits"), "-", "{day} since a debit failed / 0: a debit has just failed / !: no debit failed in the last year / ?: no transactions are known", _FAILED),
@@ -267,8 +368,10 @@ _FAILURES = (
     (tracked(Q.sign_days_late_90d), "+", _dated("on average, a bill of the last 90 days was paid", unknown="no bills of the last 90 days are known"), _BILLS),
     (tracked(Q.sign_late_share_90d), "+", "{of} the bills of the last 90 days were paid late / 0: no bill of the last 90 days was paid late / ?: no bills of the last 90 days are known", _BILLS),
 )
+# fmt: on
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c088
+# fmt: off
 PAYMENT = _rows("payment", *_FAILURES,
     (tracked(Q.days_late_last), "+", _dated("the latest payment was made"), _MADE),
     (tracked(Q.days_late_3), "+", _dated("on average, each of the latest three payments was made"), _MADE),
@@ -290,9 +393,11 @@ PAYMENT = _rows("payment", *_FAILURES,
     (total("part_paid", 90), "+", "{part payment} in the last 90 days", "Whether payments are made in full"),
     (tracked(Q.autopay_lost), "+", "{automatic collection} ended / -: {automatic collection} newly set up", "Changes in how payments are collected"),
 )
+# fmt: on
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c090
 _SPEND, _CASH = "Money spent", "Use of cash"
+# fmt: off
 SPENDING = _rows("spending",
     *((pace(measure, 30, 180), "0", f"{words} spending of the last 30 days is {{of}} the 180-day average / 0: no {words} spending in the last 30 days"
        f" / -: refunds outweighed {words} spending in the last 30 days / ?: too little spending is known to compare", _SPEND)
@@ -319,9 +424,11 @@ SPENDING = _rows("spending",
     (share("new_merchant", "outgoing_count", 30), "0", "{of} payments out in the last 30 days went to new merchants / 0: no payments out to new merchants in the last 30 days"
      " / ?: no payments out in the last 30 days", _SPEND),
 )
+# fmt: on
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c092
 _BORROW, _HELP = "Loans, advances and instalments", "Money from others"
+# fmt: off
 CREDIT = _rows("credit",
     (total("dear_credits", 60), "+", "{payday loan or cash advance|payday loans or cash advances} in the last 60 days", _BORROW),
     (per("dear_credit", Q.monthly_inflow, 60), "+", f"payday loans and cash advances are {{of}} monthly inflow / 0: no payday loans or cash advances in the last 60 days / {_NO_INFLOW}", _BORROW),
@@ -336,8 +443,10 @@ CREDIT = _rows("credit",
     (share("gambling", "outgoings", 30), "+", "gambling is {of} outgoings of the last 30 days / 0: no gambling in the last 30 days / ?: no outgoings in the last 30 days", None),
     (total("gambling_count", 60), "+", "{gambling payment} in the last 60 days", None),
 )
+# fmt: on
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c094
+# fmt: off
 SHOCKS = _rows("shocks",
     (over(Q.largest_debit_30d, Q.monthly_inflow), "+", f"the largest single outgoing of 30 days is {{of}} monthly inflow / {_NO_INFLOW}", "The size of payments out"),
     (over(Q.largest_debit_30d, Q.largest_debit_180d), "0", "the largest single outgoing of 30 days is {of} that of 180 days / ?: no outgoings are known to compare with", "The size of payments out"),
@@ -351,19 +460,24 @@ SHOCKS = _rows("shocks",
     (tracked(Q.relationship_days), "-", "{day} since the customer was first seen / ?: nothing is known of the customer", "Time with us"),
     (tracked(Q.account_age_days), "-", "the oldest account is {day} old / ?: no account is known", "Time with us"),
 )
+# fmt: on
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c096
 CATALOGUE: tuple[Feature, ...] = (*INCOME, *LIQUIDITY, *SAVINGS, *OBLIGATIONS, *PAYMENT, *SPENDING, *CREDIT, *SHOCKS)
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #minute90
 def by_name(
-    features:Sequence[Feature], # in their order
-)->dict[str, Feature]:          # name → row
+    features: Sequence[Feature],  # in their order
+) -> dict[str, Feature]:  # name → row
     "The rows by name; two rows with one name are refused, with the place of both."
     seen: dict[str, Feature] = {}
     for f in features:
         if other := seen.get(f.name):
-            raise ParamsError(f"two rows have the name {f.name!r}: one in {other.group} ({other.analyst}), one in {f.group} ({f.analyst})", where="catalogue, cell 'calculation'", remedy="remove one of them")
+            raise ParamsError(
+                f"two rows have the name {f.name!r}: one in {other.group} ({other.analyst}), one in {f.group} ({f.analyst})",
+                where="catalogue, cell 'calculation'",
+                remedy="remove one of them",
+            )
         seen[f.name] = f
     return seen
 
@@ -371,39 +485,57 @@ def by_name(
 BY_NAME: dict[str, Feature] = by_name(CATALOGUE)
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c097
-def names()->list[str]: # in the catalogue's order
+def names() -> list[str]:  # in the catalogue's order
     "The names of all features."
     return [f.name for f in CATALOGUE]
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c098
-def monotone()->dict[str, int]: # name → +1 or -1
+def monotone() -> dict[str, int]:  # name → +1 or -1
     "The features in which a learner must be monotone, and which way."
     return {f.name: f.monotone for f in CATALOGUE if f.monotone}
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #ident01
-def version()->str: # 12 hex digits
+def version() -> str:  # 12 hex digits
     "The name of this catalogue: a hash of every row, its words included."
     return content_hash([repr(f) for f in CATALOGUE])
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c099
 def dictionary(
-    features:Mapping[str, Feature]=BY_NAME, # what to list
-)->pd.DataFrame: # (n_features, 10), one row a feature
+    features: Mapping[str, Feature] = BY_NAME,  # what to list
+) -> pd.DataFrame:  # (n_features, 10), one row a feature
     "The catalogue as a table that a person can read, sort and search."
-    columns = ("name", "group", "formula", "window_days", "unit", "empty", "sign", "monotone", "sensitive", "customer", "analyst")
-    return pd.DataFrame([{c: getattr(f, c) for c in columns} for f in features.values()]).assign(analyst=[str(f.analyst) for f in features.values()])
+    columns = (
+        "name",
+        "group",
+        "formula",
+        "window_days",
+        "unit",
+        "empty",
+        "sign",
+        "monotone",
+        "sensitive",
+        "customer",
+        "analyst",
+    )
+    return pd.DataFrame([{c: getattr(f, c) for c in columns} for f in features.values()]).assign(
+        analyst=[str(f.analyst) for f in features.values()]
+    )
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #minute104
-ENOUGH_ROWS = 1_000 # in fewer, of a few customers, chance may empty a column
+ENOUGH_ROWS = 1_000  # in fewer, of a few customers, chance may empty a column
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #minute101
 def empty_for_all(
-    missing:Mapping[str, int], # name → rows in which it is not known
-    rows:int,                  # of the panel
-    simulated:bool=True,       # False: a bank's own files, which may lack what it needs
-)->dict[str, str]:             # name → when it is empty; without entries where nothing is asked
+    missing: Mapping[str, int],  # name → rows in which it is not known
+    rows: int,  # of the panel
+    simulated: bool = True,  # False: a bank's own files, which may lack what it needs
+) -> dict[str, str]:  # name → when it is empty; without entries where nothing is asked
     "The features that are known of nobody; refused in a simulated world of more than a few customers."
     found = {name: BY_NAME[name].empty for name, n in missing.items() if rows and n >= rows}
     if found and simulated and rows >= ENOUGH_ROWS:
-        raise ParamsError(f"known of nobody in {rows:,} rows: {', '.join(found)}", where="catalogue", remedy="correct the row or remove it; it is empty when: " + "; ".join(dict.fromkeys(found.values())))
+        raise ParamsError(
+            f"known of nobody in {rows:,} rows: {', '.join(found)}",
+            where="catalogue",
+            remedy="correct the row or remove it; it is empty when: " + "; ".join(dict.fromkeys(found.values())),
+        )
     return found

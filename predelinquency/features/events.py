@@ -18,168 +18,288 @@ from .fold import MS, Events
 from .state import ACCOUNT_CLASS, Plan, plan
 from ..ground.core import SchemaError, stable_id
 from predelinquency.ground.schema import (
-    ACCOUNTS, ACCOUNT_KINDS, CATEGORIES, OBLIGATIONS, OBLIGATION_KINDS, PAYMENTS, STATUSES, TRANSACTIONS
+    ACCOUNTS,
+    ACCOUNT_KINDS,
+    CATEGORIES,
+    OBLIGATIONS,
+    OBLIGATION_KINDS,
+    PAYMENTS,
+    STATUSES,
+    TRANSACTIONS,
 )
 
 # %% ../../nbs/20_features/09_events.ipynb #c005
+# fmt: off
 NEEDS: dict[str, list[str]] = {
     "accounts": ["customer_id", "opened_on", "account_id", "kind", "limit_minor"],
     "obligations": ["customer_id", "announced_at", "obligation_id", "instalment", "kind", "autopay", "due_on", "amount_minor"],
     "transactions": ["customer_id", "arrived_at", "booked_at", "seq", "account_id", "amount_minor", "category", "status", "counterparty", "balance_after_minor"],
     "payments": ["customer_id", "arrived_at", "paid_at", "obligation_id", "instalment", "amount_minor"],
 }
+# fmt: on
 
 # %% ../../nbs/20_features/09_events.ipynb #c006
 class Positions(NamedTuple):
     "A column of few different values: a position for each row, -1 for the last, and the number that each position stands for."
+
     at: np.ndarray
     numbers: np.ndarray
 
 # %% ../../nbs/20_features/09_events.ipynb #c007
-def _word_positions(column:pd.Series, vocabulary:tuple[str, ...])->Positions:
+def _word_positions(column: pd.Series, vocabulary: tuple[str, ...]) -> Positions:
     "Words by their positions in the vocabulary."
     column = column.astype("category")
     positions = pd.Index(vocabulary).get_indexer(column.cat.categories)
     if (positions < 0).any() and (codes := set(column.dropna().unique()) - set(vocabulary)):
-        raise SchemaError(f"column {column.name} holds {sorted(map(str, codes))[:3]}", remedy=f"use one of {', '.join(vocabulary[:12])} …")
+        raise SchemaError(
+            f"column {column.name} holds {sorted(map(str, codes))[:3]}",
+            remedy=f"use one of {', '.join(vocabulary[:12])} …",
+        )
     return Positions(column.cat.codes.to_numpy(), np.append(positions, -1).astype(np.int64))
 
 # %% ../../nbs/20_features/09_events.ipynb #c008
 @lru_cache(100_000)
 def one_name(
-    name:Any, # a counterparty as text; `None` or `nan` when unknown
-)->int:       # its stable number; 0 is unknown
+    name: Any,  # a counterparty as text; `None` or `nan` when unknown
+) -> int:  # its stable number; 0 is unknown
     "The number of one name."
     return 0 if name is None or name != name else stable_id(str(name)) or 1
 
 # %% ../../nbs/20_features/09_events.ipynb #c009
-def _names(column:pd.Series)->Positions:
+def _names(column: pd.Series) -> Positions:
     "A stable number for each name, 0 where there is none."
     column = column.astype("category")
-    return Positions(column.cat.codes.to_numpy(), np.array([*(one_name(c) for c in column.cat.categories), 0], np.int64))
+    return Positions(
+        column.cat.codes.to_numpy(), np.array([*(one_name(c) for c in column.cat.categories), 0], np.int64)
+    )
 
 # %% ../../nbs/20_features/09_events.ipynb #c010
-def _numbers(column:pd.Series)->np.ndarray:
+def _numbers(column: pd.Series) -> np.ndarray:
     "Whole numbers or times as they lie, to be read only; what is missing is 0."
-    if column.dtype.kind == "M": return column.to_numpy().astype("datetime64[ms]", copy=False).view(np.int64)
-    whole = column if column.dtype.kind in "iub" and isinstance(column.dtype, np.dtype) else column.fillna(0).astype(np.int64)
+    if column.dtype.kind == "M":
+        return column.to_numpy().astype("datetime64[ms]", copy=False).view(np.int64)
+    whole = (
+        column
+        if column.dtype.kind in "iub" and isinstance(column.dtype, np.dtype)
+        else column.fillna(0).astype(np.int64)
+    )
     return whole.to_numpy()
 
 # %% ../../nbs/20_features/09_events.ipynb #c011
-def _slices(table:str, frame:pd.DataFrame, customers:np.ndarray)->np.ndarray:
+def _slices(table: str, frame: pd.DataFrame, customers: np.ndarray) -> np.ndarray:
     "Where each customer's rows begin in a table sorted by customer; the end of one is the beginning of the next."
     ids = frame["customer_id"].to_numpy()
-    if (ids[1:] < ids[:-1]).any(): raise SchemaError(f"table {table} is not sorted by customer_id", remedy=f"sort {table} by customer_id")
+    if (ids[1:] < ids[:-1]).any():
+        raise SchemaError(f"table {table} is not sorted by customer_id", remedy=f"sort {table} by customer_id")
     starts = np.searchsorted(ids, np.append(customers, np.iinfo(np.int64).max))
-    if (np.searchsorted(ids, customers, side="right") - starts[:-1]).sum() < len(ids): raise SchemaError("rows of customers nobody asked about", where=table)
+    if (np.searchsorted(ids, customers, side="right") - starts[:-1]).sum() < len(ids):
+        raise SchemaError("rows of customers nobody asked about", where=table)
     return starts
 
 # %% ../../nbs/20_features/09_events.ipynb #c012
-def _columns(t:pd.DataFrame)->list[np.ndarray|Positions]:
+def _columns(t: pd.DataFrame) -> list[np.ndarray | Positions]:
     "The columns of transactions in the order in which the fold reads them."
     words = [_word_positions(t.category, CATEGORIES), _word_positions(t.status, STATUSES), _names(t.counterparty)]
-    return [*(_numbers(t[c]) for c in NEEDS["transactions"][1:6]), *words, _numbers(t.balance_after_minor), t.balance_after_minor.notna().to_numpy()]
+    return [
+        *(_numbers(t[c]) for c in NEEDS["transactions"][1:6]),
+        *words,
+        _numbers(t.balance_after_minor),
+        t.balance_after_minor.notna().to_numpy(),
+    ]
 
 # %% ../../nbs/20_features/09_events.ipynb #c013
-def _fill(columns:Sequence[np.ndarray|Positions], low:int, high:int, moves:np.ndarray)->np.ndarray:
+def _fill(columns: Sequence[np.ndarray | Positions], low: int, high: int, moves: np.ndarray) -> np.ndarray:
     "Rows `low` to `high - 1` of the columns, side by side as (10, n)."
-    for to, c in zip(moves, columns, strict=True): to[:] = c.numbers[c.at[low:high]] if isinstance(c, Positions) else c[low:high]
+    for to, c in zip(moves, columns, strict=True):
+        to[:] = c.numbers[c.at[low:high]] if isinstance(c, Positions) else c[low:high]
     return moves
 
 # %% ../../nbs/20_features/09_events.ipynb #c014
-def _tables(tables:Mapping[str, pd.DataFrame], customers:np.ndarray)->tuple[Events, list[np.ndarray|Positions]]:
+def _tables(tables: Mapping[str, pd.DataFrame], customers: np.ndarray) -> tuple[Events, list[np.ndarray | Positions]]:
     "The tables as the fold reads them, the transactions still as columns: they are the bulk, and one copy of them is enough."
     frames = {name: _rows_of(tables.get(name), columns, customers) for name, columns in NEEDS.items()}
     a, d, t, y = frames.values()
     starts = {name: _slices(name, frame, customers) for name, frame in frames.items()}
     kinds, sorts = _word_positions(a.kind, ACCOUNT_KINDS), _word_positions(d.kind, OBLIGATION_KINDS)
-    accounts = np.column_stack([_numbers(a.opened_on), _numbers(a.account_id), ACCOUNT_CLASS[kinds.numbers[kinds.at]], _numbers(a.limit_minor)])
-    dues = np.column_stack([_numbers(d.announced_at), _numbers(d.obligation_id), _numbers(d.instalment), sorts.numbers[sorts.at], _numbers(d.autopay),
-                            _numbers(d.due_on)//86_400_000, _numbers(d.amount_minor)])
+    accounts = np.column_stack(
+        [_numbers(a.opened_on), _numbers(a.account_id), ACCOUNT_CLASS[kinds.numbers[kinds.at]], _numbers(a.limit_minor)]
+    )
+    dues = np.column_stack(
+        [
+            _numbers(d.announced_at),
+            _numbers(d.obligation_id),
+            _numbers(d.instalment),
+            sorts.numbers[sorts.at],
+            _numbers(d.autopay),
+            _numbers(d.due_on) // 86_400_000,
+            _numbers(d.amount_minor),
+        ]
+    )
     payments = np.column_stack([_numbers(y[c]) for c in NEEDS["payments"][1:]])
     none = np.empty((10, 0), np.int64)
-    return Events(starts["accounts"], accounts, starts["obligations"], dues, starts["transactions"], none, starts["payments"], payments), _columns(t)
+    return Events(
+        starts["accounts"],
+        accounts,
+        starts["obligations"],
+        dues,
+        starts["transactions"],
+        none,
+        starts["payments"],
+        payments,
+    ), _columns(t)
 
 # %% ../../nbs/20_features/09_events.ipynb #c015
 def events(
-    tables:Mapping[str, pd.DataFrame], # canonical tables; one that is missing counts as empty
-    customers:np.ndarray,              # (n,) ascending ids
-)->Events:
+    tables: Mapping[str, pd.DataFrame],  # canonical tables; one that is missing counts as empty
+    customers: np.ndarray,  # (n,) ascending ids
+) -> Events:
     "The tables as the fold reads them, with the rows of these customers only."
     rest, columns = _tables(tables, customers)
     n = int(rest.move_from[-1])
     return rest._replace(moves=_fill(columns, 0, n, np.empty((10, n), np.int64)))
 
 # %% ../../nbs/20_features/09_events.ipynb #c016
-_EMPTY = {"int64": "int64", "int32": "int32", "bool": "bool", "text": "object", "word": "object", "time": "datetime64[ms]"}
+_EMPTY = {
+    "int64": "int64",
+    "int32": "int32",
+    "bool": "bool",
+    "text": "object",
+    "word": "object",
+    "time": "datetime64[ms]",
+}
 
 # %% ../../nbs/20_features/09_events.ipynb #c017
-def _rows_of(frame:pd.DataFrame|None, columns:list[str], customers:np.ndarray)->pd.DataFrame:
+def _rows_of(frame: pd.DataFrame | None, columns: list[str], customers: np.ndarray) -> pd.DataFrame:
     "The needed columns of the customers asked about; an empty frame for a table that is not there."
     kinds = {c.name: c.kind for t in (ACCOUNTS, OBLIGATIONS, TRANSACTIONS, PAYMENTS) for c in t.columns}
-    if frame is None: return pd.DataFrame({c: pd.Series(dtype=_EMPTY[kinds[c]]) for c in columns})
-    if missing := [c for c in columns if c not in frame]: raise SchemaError(f"column {', '.join(missing)} is missing", remedy="hand in a canonical table")
+    if frame is None:
+        return pd.DataFrame({c: pd.Series(dtype=_EMPTY[kinds[c]]) for c in columns})
+    if missing := [c for c in columns if c not in frame]:
+        raise SchemaError(f"column {', '.join(missing)} is missing", remedy="hand in a canonical table")
     ids = frame["customer_id"].to_numpy()
-    if len(ids) and ids[0] >= customers[0] and ids[-1] <= customers[-1] and len(customers) == customers[-1] - customers[0] + 1: return frame[columns]
+    if (
+        len(ids)
+        and ids[0] >= customers[0]
+        and ids[-1] <= customers[-1]
+        and len(customers) == customers[-1] - customers[0] + 1
+    ):
+        return frame[columns]
     return frame.loc[np.isin(ids, customers), columns]
 
 # %% ../../nbs/20_features/09_events.ipynb #c004017
-PLAN:Plan = plan()
-_POSITION = {"kind": {k: i for i, k in enumerate(ACCOUNT_KINDS)}, "due": {k: i for i, k in enumerate(OBLIGATION_KINDS)}, "category": {k: i for i, k in enumerate(CATEGORIES)},
-             "status": {k: i for i, k in enumerate(STATUSES)}}
+PLAN: Plan = plan()
+_POSITION = {
+    "kind": {k: i for i, k in enumerate(ACCOUNT_KINDS)},
+    "due": {k: i for i, k in enumerate(OBLIGATION_KINDS)},
+    "category": {k: i for i, k in enumerate(CATEGORIES)},
+    "status": {k: i for i, k in enumerate(STATUSES)},
+}
 
 # %% ../../nbs/20_features/09_events.ipynb #c009018
 @dataclass(frozen=True)
 class Coded:
     "A column of words, each written once, and where they stand."
-    words: Sequence[Any]
-    at: np.ndarray # (n,) positions in `words`
 
-    def __len__(self)->int: return len(self.at)
-    def __getitem__(self, row:int)->Any: return self.words[self.at[row]]
-    def tolist(self)->list[Any]: return [self.words[i] for i in self.at.tolist()]
+    words: Sequence[Any]
+    at: np.ndarray  # (n,) positions in `words`
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def __getitem__(self, row: int) -> Any:
+        return self.words[self.at[row]]
+
+    def tolist(self) -> list[Any]:
+        return [self.words[i] for i in self.at.tolist()]
 
 # %% ../../nbs/20_features/09_events.ipynb #c010019
 def history(
-    tables:Mapping[str, Mapping[str, Any]], # table → column → values, plain, `Coded` or an array; times as milliseconds, ISO text or `datetime64`; one customer; a table may be missing
-)->Events:
+    tables: Mapping[
+        str, Mapping[str, Any]
+    ],  # table → column → values, plain, `Coded` or an array; times as milliseconds, ISO text or `datetime64`; one customer; a table may be missing
+) -> Events:
     "One customer's raw columns as the fold reads them."
     t, d, y, a = (tables.get(name) or {} for name in ("transactions", "obligations", "payments", "accounts"))
-    moves = np.array([_times(t, "arrived_at"), _times(t, "booked_at"), *(t.get(c, ()) for c in ("seq", "account_id", "amount_minor")), _places(t, "category", "category"),
-                      _places(t, "status", "status"),
-                      _numbered(t.get("counterparty", ()), one_name), *_known(t, "balance_after_minor")], np.int64)
-    dues = np.array([_times(d, "announced_at"), d.get("obligation_id", ()), d.get("instalment", ()), _places(d, "kind", "due"),
-                     d.get("autopay", ()), _times(d, "due_on")//MS, d.get("amount_minor", ())], np.int64).T.copy()
-    payments = np.array([_times(y, "arrived_at"), _times(y, "paid_at"), *(y.get(c, ()) for c in ("obligation_id", "instalment", "amount_minor"))], np.int64).T.copy()
-    accounts = np.array([_times(a, "opened_on"), a.get("account_id", ()), ACCOUNT_CLASS[_places(a, "kind", "kind")], _known(a, "limit_minor")[0]], np.int64).T.copy()
+    moves = np.array(
+        [
+            _times(t, "arrived_at"),
+            _times(t, "booked_at"),
+            *(t.get(c, ()) for c in ("seq", "account_id", "amount_minor")),
+            _places(t, "category", "category"),
+            _places(t, "status", "status"),
+            _numbered(t.get("counterparty", ()), one_name),
+            *_known(t, "balance_after_minor"),
+        ],
+        np.int64,
+    )
+    dues = np.array(
+        [
+            _times(d, "announced_at"),
+            d.get("obligation_id", ()),
+            d.get("instalment", ()),
+            _places(d, "kind", "due"),
+            d.get("autopay", ()),
+            _times(d, "due_on") // MS,
+            d.get("amount_minor", ()),
+        ],
+        np.int64,
+    ).T.copy()
+    payments = np.array(
+        [
+            _times(y, "arrived_at"),
+            _times(y, "paid_at"),
+            *(y.get(c, ()) for c in ("obligation_id", "instalment", "amount_minor")),
+        ],
+        np.int64,
+    ).T.copy()
+    accounts = np.array(
+        [
+            _times(a, "opened_on"),
+            a.get("account_id", ()),
+            ACCOUNT_CLASS[_places(a, "kind", "kind")],
+            _known(a, "limit_minor")[0],
+        ],
+        np.int64,
+    ).T.copy()
     return Events(_span(accounts), accounts, _span(dues), dues, _span(moves.T), moves, _span(payments), payments)
 
 # %% ../../nbs/20_features/09_events.ipynb #c011020
-def _span(rows:np.ndarray)->np.ndarray: return np.array([0, len(rows)])
+def _span(rows: np.ndarray) -> np.ndarray:
+    return np.array([0, len(rows)])
 
 # %% ../../nbs/20_features/09_events.ipynb #c012021
-def _times(columns:Mapping[str, Any], name:str)->np.ndarray:
+def _times(columns: Mapping[str, Any], name: str) -> np.ndarray:
     "Milliseconds of a column of times."
-    try: return np.asarray(columns.get(name, ()), "datetime64[ms]").astype(np.int64)
-    except ValueError as e: raise SchemaError(f"column {name} holds something that is no time: {e}", remedy="write times as YYYY-MM-DDTHH:MM:SS") from None
+    try:
+        return np.asarray(columns.get(name, ()), "datetime64[ms]").astype(np.int64)
+    except ValueError as e:
+        raise SchemaError(
+            f"column {name} holds something that is no time: {e}", remedy="write times as YYYY-MM-DDTHH:MM:SS"
+        ) from None
 
 # %% ../../nbs/20_features/09_events.ipynb #c013022
-def _numbered(column:Any, number:Callable[[Any], int])->np.ndarray:
+def _numbered(column: Any, number: Callable[[Any], int]) -> np.ndarray:
     "The number of each word of a column, plain or `Coded`."
-    if isinstance(column, Coded): return np.array([number(w) for w in column.words], np.int64)[column.at]
+    if isinstance(column, Coded):
+        return np.array([number(w) for w in column.words], np.int64)[column.at]
     return np.array([number(w) for w in column], np.int64)
 
 # %% ../../nbs/20_features/09_events.ipynb #c014023
-def _known(columns:Mapping[str, Any], name:str)->tuple[Any, Any]: # whole numbers, 0 where not known; whether known
+def _known(columns: Mapping[str, Any], name: str) -> tuple[Any, Any]:  # whole numbers, 0 where not known; whether known
     "A column of numbers of which some may be `None`, or `nan` in an array."
     column = columns.get(name, ())
-    if not isinstance(column, np.ndarray): return [v or 0 for v in column], [v is not None for v in column]
+    if not isinstance(column, np.ndarray):
+        return [v or 0 for v in column], [v is not None for v in column]
     known = ~np.isnan(column)
     return np.where(known, column, 0).astype(np.int64), known
 
 # %% ../../nbs/20_features/09_events.ipynb #c015024
-def _places(columns:Mapping[str, Any], name:str, vocabulary:str)->np.ndarray:
+def _places(columns: Mapping[str, Any], name: str, vocabulary: str) -> np.ndarray:
     "Positions of a column of words in their vocabulary."
     place = _POSITION[vocabulary]
-    try: return _numbered(columns.get(name, ()), place.__getitem__)
-    except KeyError as e: raise SchemaError(f"column {name} holds {e.args[0]!r}", remedy=f"use one of {', '.join(list(place)[:12])} …") from None
+    try:
+        return _numbered(columns.get(name, ()), place.__getitem__)
+    except KeyError as e:
+        raise SchemaError(
+            f"column {name} holds {e.args[0]!r}", remedy=f"use one of {', '.join(list(place)[:12])} …"
+        ) from None

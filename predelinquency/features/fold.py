@@ -13,187 +13,296 @@ import numpy as np
 
 from .calculations import NEVER_DAYS, Daily, Op
 from predelinquency.features.midnight import (
-    ENDS, LOWS, NOW, ROWS, WORK, _ahead, _behind, _bills, _find_rows, _flows, _highest, _largest, _late_days,
-    _outlook, _paydays, _purse, _spread, _sum
+    ENDS,
+    LOWS,
+    NOW,
+    ROWS,
+    WORK,
+    _ahead,
+    _behind,
+    _bills,
+    _find_rows,
+    _flows,
+    _highest,
+    _largest,
+    _late_days,
+    _outlook,
+    _paydays,
+    _purse,
+    _spread,
+    _sum,
 )
 from .quantities import Q
 from predelinquency.features.state import (
-    BALANCE, BALANCES, BUCKETED, CREDIT_AT, DEBIT_AT, DRAWN_M, DUE, DUE_AT, FIRST_BALANCE, FIRST_MOVE, FIRST_SIGN,
-    HEAD, INFLOW_M, LARGEST, LAST_AT, LEDGER, NEVER, N_DUES, N_PAYERS, N_QUANTITIES, OPEN_FROM, OUTLOOK, OWN_IN_M,
-    PAID_SIGN, PAID_TARGET, PAYDAY, PAYER_AT, PURSE, SEEN_DUE, Plan, reset
+    BALANCE,
+    BALANCES,
+    BUCKETED,
+    CREDIT_AT,
+    DEBIT_AT,
+    DRAWN_M,
+    DUE,
+    DUE_AT,
+    FIRST_BALANCE,
+    FIRST_MOVE,
+    FIRST_SIGN,
+    HEAD,
+    INFLOW_M,
+    LARGEST,
+    LAST_AT,
+    LEDGER,
+    NEVER,
+    N_DUES,
+    N_PAYERS,
+    N_QUANTITIES,
+    OPEN_FROM,
+    OUTLOOK,
+    OWN_IN_M,
+    PAID_SIGN,
+    PAID_TARGET,
+    PAYDAY,
+    PAYER_AT,
+    PURSE,
+    SEEN_DUE,
+    Plan,
+    reset,
 )
 from .trackers import _quantiles, take_account, take_due, take_payment, take_transaction
 from ..ground.core import kernel, lean
 
 # %% ../../nbs/20_features/08_fold.ipynb #c080
 @lean
-def _block(s:np.ndarray, w:np.ndarray, m:int, i:int)->float:
+def _block(s: np.ndarray, w: np.ndarray, m: int, i: int) -> float:
     "What a measure added up to in the `i`-th block of 30 days back."
-    return float(s[np.uint64((w[NOW] if i == 0 else w[np.uint64(ROWS + i)]) + m)] - s[np.uint64(w[np.uint64(ROWS + i + 1)] + m)])
+    return float(
+        s[np.uint64((w[NOW] if i == 0 else w[np.uint64(ROWS + i)]) + m)] - s[np.uint64(w[np.uint64(ROWS + i + 1)] + m)]
+    )
 
 # %% ../../nbs/20_features/08_fold.ipynb #c081
 @lean
-def _over_blocks(s:np.ndarray, w:np.ndarray, op:int, m:int, n:int)->float:
+def _over_blocks(s: np.ndarray, w: np.ndarray, op: int, m: int, n: int) -> float:
     "Trend, variation or surprise over the last `n` blocks of 30 days; block 0 is the latest."
     mean = 0.0
-    for i in range(n): mean += _block(s, w, m, i)/n
-    if op == Op.surprise: mean = (mean*n - _block(s, w, m, 0))/(n - 1)
+    for i in range(n):
+        mean += _block(s, w, m, i) / n
+    if op == Op.surprise:
+        mean = (mean * n - _block(s, w, m, 0)) / (n - 1)
     spread, slope, lever = 0.0, 0.0, 0.0
     for i in range(1 if op == Op.surprise else 0, n):
-        at, x = (n - 1)/2 - i, _block(s, w, m, i)
-        spread, slope, lever = spread + (x - mean)**2, slope + at*x, lever + at*at
-    if mean <= 0: return np.nan
-    if op == Op.trend: return slope/lever/mean
-    if op == Op.variation: return np.sqrt(spread/n)/mean
-    return (_block(s, w, m, 0) - mean)/max(np.sqrt(spread/(n - 1)), mean/20)
+        at, x = (n - 1) / 2 - i, _block(s, w, m, i)
+        spread, slope, lever = spread + (x - mean) ** 2, slope + at * x, lever + at * at
+    if mean <= 0:
+        return np.nan
+    if op == Op.trend:
+        return slope / lever / mean
+    if op == Op.variation:
+        return np.sqrt(spread / n) / mean
+    return (_block(s, w, m, 0) - mean) / max(np.sqrt(spread / (n - 1)), mean / 20)
 
 # %% ../../nbs/20_features/08_fold.ipynb #c082
-WEIGHED = np.array([0.0, *(c*math.log(c) for c in range(1, 512))]) # a logarithm costs more than all else that an entropy needs
+WEIGHED = np.array(
+    [0.0, *(c * math.log(c) for c in range(1, 512))]
+)  # a logarithm costs more than all else that an entropy needs
 
 # %% ../../nbs/20_features/08_fold.ipynb #c083
 @lean
-def _variety(s:np.ndarray, w:np.ndarray, first:int, n:int, window:int)->float:
+def _variety(s: np.ndarray, w: np.ndarray, first: int, n: int, window: int) -> float:
     "Entropy, in nats, of `n` neighbouring counts over a window; 0 when all are 0."
     total, weighted = 0, 0.0
     for m in range(first, first + n):
         c = _sum(s, w, m, window)
-        if c > 0: total, weighted = total + c, weighted + (WEIGHED[c] if c < len(WEIGHED) else c*np.log(float(c)))
-    return np.log(float(total)) - weighted/total if total > 0 else 0.0
+        if c > 0:
+            total, weighted = total + c, weighted + (WEIGHED[c] if c < len(WEIGHED) else c * np.log(float(c)))
+    return np.log(float(total)) - weighted / total if total > 0 else 0.0
 
 # %% ../../nbs/20_features/08_fold.ipynb #c084
 @lean
-def _divide(over:float, under:float)->float:
+def _divide(over: float, under: float) -> float:
     "A ratio; `nan` when there is nothing to divide by."
-    return over/under if under > 0 else np.nan
+    return over / under if under > 0 else np.nan
 
 # %% ../../nbs/20_features/08_fold.ipynb #c085
 @lean
-def _over_time(s:np.ndarray, w:np.ndarray, op:int, x:int, y:int, short:int, longer:int, n:int)->float:
+def _over_time(s: np.ndarray, w: np.ndarray, op: int, x: int, y: int, short: int, longer: int, n: int) -> float:
     "The calculations that look at several windows; `n` is how many blocks of 30 days are known."
-    if op == Op.entropy: return _variety(s, w, x, y, short)
-    if op == Op.entropy_shift: return _variety(s, w, x, y, short) - _variety(s, w, x, y, longer)
-    if op == Op.share_shift: return _divide(_sum(s, w, x, short), _sum(s, w, y, short)) - _divide(_sum(s, w, x, longer), _sum(s, w, y, longer))
+    if op == Op.entropy:
+        return _variety(s, w, x, y, short)
+    if op == Op.entropy_shift:
+        return _variety(s, w, x, y, short) - _variety(s, w, x, y, longer)
+    if op == Op.share_shift:
+        return _divide(_sum(s, w, x, short), _sum(s, w, y, short)) - _divide(
+            _sum(s, w, x, longer), _sum(s, w, y, longer)
+        )
     return _over_blocks(s, w, op, x, n)
 
 # %% ../../nbs/20_features/08_fold.ipynb #minute94
 @lean
-def _balances_of(s:np.ndarray, a:int, w:np.ndarray, kind:int, days:int)->float:
+def _balances_of(s: np.ndarray, a: int, w: np.ndarray, kind: int, days: int) -> float:
     "Of the balances of the last days; `_purse` has unrolled them."
-    if s[FIRST_BALANCE] == NEVER: return np.nan
+    if s[FIRST_BALANCE] == NEVER:
+        return np.nan
     n, low, peak, total, below, thin = min(days, 180, a - s[FIRST_BALANCE]), s[BALANCE], s[BALANCE], 0, 0, 0
-    rate, usual = min(a - s[FIRST_MOVE], 90), 30*(_sum(s, w, INFLOW_M, 3) + max(_sum(s, w, OWN_IN_M, 3) - _sum(s, w, DRAWN_M, 3), 0))
-    if kind == Daily.spread: return _spread(w, n, s[BALANCE])
-    for v in w[LOWS + 180 - n:LOWS + 180]: low, below = min(low, v), below + (1 if v < 0 else 0)
-    for v in w[ENDS + 180 - n:ENDS + 180]: total, peak, thin = total + v, max(peak, v), thin + (1 if v*10*rate < usual else 0)
-    if kind == Daily.mean: return total/n
-    return float(low if kind == Daily.low else peak if kind == Daily.peak else below if kind == Daily.overdrawn else thin)
+    rate, usual = (
+        min(a - s[FIRST_MOVE], 90),
+        30 * (_sum(s, w, INFLOW_M, 3) + max(_sum(s, w, OWN_IN_M, 3) - _sum(s, w, DRAWN_M, 3), 0)),
+    )
+    if kind == Daily.spread:
+        return _spread(w, n, s[BALANCE])
+    for v in w[LOWS + 180 - n : LOWS + 180]:
+        low, below = min(low, v), below + (1 if v < 0 else 0)
+    for v in w[ENDS + 180 - n : ENDS + 180]:
+        total, peak, thin = total + v, max(peak, v), thin + (1 if v * 10 * rate < usual else 0)
+    if kind == Daily.mean:
+        return total / n
+    return float(
+        low if kind == Daily.low else peak if kind == Daily.peak else below if kind == Daily.overdrawn else thin
+    )
 
 # %% ../../nbs/20_features/08_fold.ipynb #minute95
 @lean
-def _dues_of(s:np.ndarray, a:int, kind:int, days:int)->float:
+def _dues_of(s: np.ndarray, a: int, kind: int, days: int) -> float:
     "Of the dues of the coming days."
-    if s[SEEN_DUE] == 0: return np.nan
+    if s[SEEN_DUE] == 0:
+        return np.nan
     money, count = 0, 0
-    for at in range(s[OPEN_FROM], DUE_AT + DUE*s[N_DUES], DUE):
+    for at in range(s[OPEN_FROM], DUE_AT + DUE * s[N_DUES], DUE):
         rest, ahead = s[at + 4] - s[at + 5], s[at + 3] - a
-        if rest > 0 and 0 <= ahead <= days and (kind == Daily.any_due or s[at + 2] < FIRST_SIGN): money, count = money + rest, count + 1
+        if rest > 0 and 0 <= ahead <= days and (kind == Daily.any_due or s[at + 2] < FIRST_SIGN):
+            money, count = money + rest, count + 1
     return float(count if kind == Daily.due_count else money)
 
 # %% ../../nbs/20_features/08_fold.ipynb #minute96
 @lean
-def _bills_of(s:np.ndarray, a:int, kind:int, days:int)->float:
+def _bills_of(s: np.ndarray, a: int, kind: int, days: int) -> float:
     "Of the bills of the last days."
     closed, late, days_sum = 0, 0, 0
-    for at in range(s[OPEN_FROM], DUE_AT + DUE*s[N_DUES], DUE):
-        if s[at + 2] < FIRST_SIGN or s[at + 3] < a - days: continue
+    for at in range(s[OPEN_FROM], DUE_AT + DUE * s[N_DUES], DUE):
+        if s[at + 2] < FIRST_SIGN or s[at + 3] < a - days:
+            continue
         past = _late_days(s, at, a)
-        if past != NEVER: closed, late, days_sum = closed + 1, late + (1 if past > 0 else 0), days_sum + past
-    if s[PAID_SIGN] == 0 or closed == 0: return np.nan
-    return days_sum/closed if kind == Daily.sign_days_late else late/closed
+        if past != NEVER:
+            closed, late, days_sum = closed + 1, late + (1 if past > 0 else 0), days_sum + past
+    if s[PAID_SIGN] == 0 or closed == 0:
+        return np.nan
+    return days_sum / closed if kind == Daily.sign_days_late else late / closed
 
 # %% ../../nbs/20_features/08_fold.ipynb #minute97
 @lean
-def _windowed(s:np.ndarray, a:int, w:np.ndarray, kind:int, days:int)->float:
+def _windowed(s: np.ndarray, a: int, w: np.ndarray, kind: int, days: int) -> float:
     "What is tracked day by day, over so many days."
-    if kind <= Daily.thin_days: return _balances_of(s, a, w, kind, days)
-    if kind >= Daily.sign_days_late: return _bills_of(s, a, kind, days)
-    if kind >= Daily.due: return _dues_of(s, a, kind, days)
+    if kind <= Daily.thin_days:
+        return _balances_of(s, a, w, kind, days)
+    if kind >= Daily.sign_days_late:
+        return _bills_of(s, a, kind, days)
+    if kind >= Daily.due:
+        return _dues_of(s, a, kind, days)
     if kind == Daily.payers:
         paying = 0
-        for i in range(s[N_PAYERS]): paying += 1 if s[PAYER_AT + 3*i + 1] >= a - days else 0
+        for i in range(s[N_PAYERS]):
+            paying += 1 if s[PAYER_AT + 3 * i + 1] >= a - days else 0
         return float(paying) if s[N_PAYERS] > 0 else np.nan
-    if s[FIRST_MOVE] == NEVER: return np.nan
+    if s[FIRST_MOVE] == NEVER:
+        return np.nan
     ring = DEBIT_AT if kind == Daily.largest_debit else CREDIT_AT
     return float(_highest(s, ring, max(a - days, s[FIRST_MOVE]), min(a - 1, s[HEAD])))
 
 # %% ../../nbs/20_features/08_fold.ipynb #c087
 @lean
-def _calculate(s:np.ndarray, p:Plan, a:int, q:np.ndarray, w:np.ndarray, row:np.ndarray)->None:
+def _calculate(s: np.ndarray, p: Plan, a: int, q: np.ndarray, w: np.ndarray, row: np.ndarray) -> None:
     "Every row of the table, in turn."
     table, history, announced, paid = p.features, q[Q.history_days], s[SEEN_DUE] == 1, s[PAID_TARGET] + s[PAID_SIGN] > 0
     for f in range(len(table)):
-        op, x, y, short, longer, source, to = table[f, 0], table[f, 1], table[f, 2], table[f, 3], table[f, 4], table[f, 5], np.uint64(table[f, 7])
-        if op == Op.tracked: row[to] = q[np.uint64(x)]
-        elif op == Op.over: row[to] = q[np.uint64(x)]/q[np.uint64(y)] if q[np.uint64(y)] > 0 else np.nan
-        elif source == 1 and not history >= table[f, 6] or source == 2 and not announced or source == 3 and not paid: row[to] = np.nan
-        elif op == Op.since: row[to] = min(a - s[LAST_AT + x], NEVER_DAYS)
+        op, x, y, short, longer, source, to = (
+            table[f, 0],
+            table[f, 1],
+            table[f, 2],
+            table[f, 3],
+            table[f, 4],
+            table[f, 5],
+            np.uint64(table[f, 7]),
+        )
+        if op == Op.tracked:
+            row[to] = q[np.uint64(x)]
+        elif op == Op.over:
+            row[to] = q[np.uint64(x)] / q[np.uint64(y)] if q[np.uint64(y)] > 0 else np.nan
+        elif source == 1 and not history >= table[f, 6] or source == 2 and not announced or source == 3 and not paid:
+            row[to] = np.nan
+        elif op == Op.since:
+            row[to] = min(a - s[LAST_AT + x], NEVER_DAYS)
         elif op <= Op.per:
             recent, days = _sum(s, w, x, short), p.windows[np.uint64(short)]
-            if op == Op.total: row[to] = recent
-            elif op == Op.per: row[to] = _divide(recent*30/days, q[y])
-            elif op == Op.ratio: row[to] = _divide(recent, _sum(s, w, y, short))
-            else: row[to] = _divide(recent/min(float(days), history), _sum(s, w, x, longer)/min(float(p.windows[longer]), history))
-        elif op < Op.tracked: row[to] = _over_time(s, w, op, x, y, short, longer, int(min(history, float(p.windows[short])))//30)
+            if op == Op.total:
+                row[to] = recent
+            elif op == Op.per:
+                row[to] = _divide(recent * 30 / days, q[y])
+            elif op == Op.ratio:
+                row[to] = _divide(recent, _sum(s, w, y, short))
+            else:
+                row[to] = _divide(
+                    recent / min(float(days), history), _sum(s, w, x, longer) / min(float(p.windows[longer]), history)
+                )
+        elif op < Op.tracked:
+            row[to] = _over_time(s, w, op, x, y, short, longer, int(min(history, float(p.windows[short]))) // 30)
         else:
             found = _windowed(s, a, w, x, p.windows[np.uint64(short)])
-            row[to] = found if y < 0 else found/q[y] if q[y] > 0 else np.nan
+            row[to] = found if y < 0 else found / q[y] if q[y] > 0 else np.nan
 
 # %% ../../nbs/20_features/08_fold.ipynb #c088
 @kernel
 def emit(
-    s:np.ndarray,   # the state; unchanged
-    p:Plan,         # the plan
-    as_of:int,      # day number; every event the state has taken arrived before this midnight
-    row:np.ndarray, # (n_features,) float64, is filled
-)->None:
+    s: np.ndarray,  # the state; unchanged
+    p: Plan,  # the plan
+    as_of: int,  # day number; every event the state has taken arrived before this midnight
+    row: np.ndarray,  # (n_features,) float64, is filled
+) -> None:
     "The row of features at a midnight."
     emit_into(s, p, as_of, row, np.empty(N_QUANTITIES), np.empty(WORK, np.int64))
 
 # %% ../../nbs/20_features/08_fold.ipynb #c089
 @lean
 def emit_into(
-    s:np.ndarray, p:Plan, as_of:int, row:np.ndarray, # as in `emit`
-    q:np.ndarray, # (N_QUANTITIES,) float64 and
-    w:np.ndarray, # (WORK,) int64: scratch paper, so that a replay makes none of its own
-)->None:
+    s: np.ndarray,
+    p: Plan,
+    as_of: int,
+    row: np.ndarray,  # as in `emit`
+    q: np.ndarray,  # (N_QUANTITIES,) float64 and
+    w: np.ndarray,  # (WORK,) int64: scratch paper, so that a replay makes none of its own
+) -> None:
     "`emit` on given scratch paper."
     q[:] = np.nan
     _find_rows(s, p.windows, as_of, w)
     _flows(s, as_of, q, w)
-    if p.needs & LARGEST: _largest(s, as_of, q)
-    if p.needs & PURSE: _purse(s, as_of, q, w)
-    if p.needs & BUCKETED and s[BALANCES] > 0: _quantiles(s, q)
+    if p.needs & LARGEST:
+        _largest(s, as_of, q)
+    if p.needs & PURSE:
+        _purse(s, as_of, q, w)
+    if p.needs & BUCKETED and s[BALANCES] > 0:
+        _quantiles(s, q)
     due, pay = NEVER, NEVER
     if p.needs & LEDGER:
         next_at = _ahead(s, as_of, q, w)
         due = s[next_at + 3] if next_at >= 0 else NEVER
         _behind(s, as_of, q, w, next_at)
         _bills(s, as_of, q)
-    if p.needs & PAYDAY: pay = _paydays(s, as_of, q, w)
-    if p.needs & OUTLOOK: _outlook(s, as_of, q, w, due, pay)
+    if p.needs & PAYDAY:
+        pay = _paydays(s, as_of, q, w)
+    if p.needs & OUTLOOK:
+        _outlook(s, as_of, q, w, due, pay)
     _calculate(s, p, as_of, q, w, row)
 
 # %% ../../nbs/20_features/08_fold.ipynb #c091
 class Events(NamedTuple):
     "The tables as arrays, sorted by customer; `_from` arrays say where each customer's rows begin."
+
     account_from: np.ndarray
-    accounts: np.ndarray      # (n, 4) opened ms, id, class, limit
+    accounts: np.ndarray  # (n, 4) opened ms, id, class, limit
     due_from: np.ndarray
-    dues: np.ndarray          # (n, 7) announced ms, obligation, instalment, kind, autopay, due day, amount
+    dues: np.ndarray  # (n, 7) announced ms, obligation, instalment, kind, autopay, due day, amount
     move_from: np.ndarray
-    moves: np.ndarray         # (10, n) arrived ms, booked ms, seq, account, amount, category, status, name, balance, balance known
+    moves: (
+        np.ndarray
+    )  # (10, n) arrived ms, booked ms, seq, account, amount, category, status, name, balance, balance known
     payment_from: np.ndarray
-    payments: np.ndarray      # (n, 5) arrived ms, paid ms, obligation, instalment, amount
+    payments: np.ndarray  # (n, 5) arrived ms, paid ms, obligation, instalment, amount
 
 # %% ../../nbs/20_features/08_fold.ipynb #c092
 MS = 86_400_000
@@ -201,7 +310,7 @@ FAR = 1 << 62
 
 # %% ../../nbs/20_features/08_fold.ipynb #c093
 @kernel
-def _order(times:np.ndarray)->np.ndarray:
+def _order(times: np.ndarray) -> np.ndarray:
     "The stable order of nearly sorted times: insertion while it is cheap, a merge sort when it is not."
     n, moves = len(times), 0
     order = np.arange(n)
@@ -212,50 +321,81 @@ def _order(times:np.ndarray)->np.ndarray:
             j -= 1
         order[j + 1] = v
         moves += i - 1 - j
-        if moves > 64*n: return np.argsort(times, kind="mergesort")
+        if moves > 64 * n:
+            return np.argsort(times, kind="mergesort")
     return order
 
 # %% ../../nbs/20_features/08_fold.ipynb #c094
 @lean
-def _when(table:np.ndarray, start:int, order:np.ndarray, k:int)->int:
+def _when(table: np.ndarray, start: int, order: np.ndarray, k: int) -> int:
     "When the `k`-th of a customer's rows arrived; never once there are no more."
     return table[start + order[k], 0] if k < len(order) else FAR
 
 # %% ../../nbs/20_features/08_fold.ipynb #c095
 @kernel
 def _replay_one(
-    s:np.ndarray, p:Plan, e:Events, c:int, # a state, the plan, the events, which customer
-    as_of:np.ndarray,                      # (n,) day numbers, ascending
-    rows:np.ndarray,                       # (n, n_features) is filled
-)->None:
+    s: np.ndarray,
+    p: Plan,
+    e: Events,
+    c: int,  # a state, the plan, the events, which customer
+    as_of: np.ndarray,  # (n,) day numbers, ascending
+    rows: np.ndarray,  # (n, n_features) is filled
+) -> None:
     "One customer's life in order of arrival."
     a0, d0, m0, y0 = e.account_from[c], e.due_from[c], e.move_from[c], e.payment_from[c]
-    accounts, dues, moves, payments, effects, q, w = e.accounts, e.dues, e.moves, e.payments, p.effects, np.empty(N_QUANTITIES), np.empty(WORK, np.int64)
-    accounts_in, dues_in = _order(accounts[a0:e.account_from[c + 1], 0]), _order(dues[d0:e.due_from[c + 1], 0])
-    moves_in, payments_in = _order(moves[0, m0:e.move_from[c + 1]]), _order(payments[y0:e.payment_from[c + 1], 0])
+    accounts, dues, moves, payments, effects, q, w = (
+        e.accounts,
+        e.dues,
+        e.moves,
+        e.payments,
+        p.effects,
+        np.empty(N_QUANTITIES),
+        np.empty(WORK, np.int64),
+    )
+    accounts_in, dues_in = _order(accounts[a0 : e.account_from[c + 1], 0]), _order(dues[d0 : e.due_from[c + 1], 0])
+    moves_in, payments_in = _order(moves[0, m0 : e.move_from[c + 1]]), _order(payments[y0 : e.payment_from[c + 1], 0])
     a, d, m, y = 0, 0, 0, 0
-    at, dt, mt, yt = _when(accounts, a0, accounts_in, 0), _when(dues, d0, dues_in, 0), moves[0, m0 + moves_in[0]] if len(moves_in) else FAR, _when(payments, y0, payments_in, 0)
+    at, dt, mt, yt = (
+        _when(accounts, a0, accounts_in, 0),
+        _when(dues, d0, dues_in, 0),
+        moves[0, m0 + moves_in[0]] if len(moves_in) else FAR,
+        _when(payments, y0, payments_in, 0),
+    )
     for k in range(len(as_of)):
-        now = as_of[k]*MS
+        now = as_of[k] * MS
         while min(at, dt, mt, yt) < now:
             if mt < at and mt < dt and mt <= yt:
                 i = m0 + moves_in[m]
-                take_transaction(s, effects, moves[1, i]//MS, moves[2, i], moves[3, i], moves[4, i], moves[5, i], moves[6, i], moves[7, i], moves[8, i], moves[9, i] != 0)
+                take_transaction(
+                    s,
+                    effects,
+                    moves[1, i] // MS,
+                    moves[2, i],
+                    moves[3, i],
+                    moves[4, i],
+                    moves[5, i],
+                    moves[6, i],
+                    moves[7, i],
+                    moves[8, i],
+                    moves[9, i] != 0,
+                )
                 m += 1
                 mt = moves[0, m0 + moves_in[m]] if m < len(moves_in) else FAR
             elif at <= dt and at <= yt:
                 i = a0 + accounts_in[a]
-                take_account(s, at//MS, accounts[i, 1], accounts[i, 2], accounts[i, 3])
+                take_account(s, at // MS, accounts[i, 1], accounts[i, 2], accounts[i, 3])
                 a += 1
                 at = _when(accounts, a0, accounts_in, a)
             elif dt <= yt:
                 i = d0 + dues_in[d]
-                take_due(s, effects, dt//MS, dues[i, 1], dues[i, 2], dues[i, 3], dues[i, 4], dues[i, 5], dues[i, 6])
+                take_due(s, effects, dt // MS, dues[i, 1], dues[i, 2], dues[i, 3], dues[i, 4], dues[i, 5], dues[i, 6])
                 d += 1
                 dt = _when(dues, d0, dues_in, d)
             else:
                 i = y0 + payments_in[y]
-                take_payment(s, effects, payments[i, 1]//MS, payments[i, 1], payments[i, 2], payments[i, 3], payments[i, 4])
+                take_payment(
+                    s, effects, payments[i, 1] // MS, payments[i, 1], payments[i, 2], payments[i, 3], payments[i, 4]
+                )
                 y += 1
                 yt = _when(payments, y0, payments_in, y)
         emit_into(s, p, as_of[k], rows[k], q, w)
@@ -263,16 +403,19 @@ def _replay_one(
 # %% ../../nbs/20_features/08_fold.ipynb #c096
 @kernel
 def replay(
-    p:Plan, e:Events,         # the plan, the events
-    asked_from:np.ndarray,    # (n_customers + 1,) where each customer's questions begin
-    as_of:np.ndarray,         # (n_rows,) day numbers, ascending within a customer
-    low:int, high:int,        # which customers
-    capacity:int,             # most dues of any of them
-    rows:np.ndarray,          # (n_rows, n_features) floats, is filled
-)->None:
+    p: Plan,
+    e: Events,  # the plan, the events
+    asked_from: np.ndarray,  # (n_customers + 1,) where each customer's questions begin
+    as_of: np.ndarray,  # (n_rows,) day numbers, ascending within a customer
+    low: int,
+    high: int,  # which customers
+    capacity: int,  # most dues of any of them
+    rows: np.ndarray,  # (n_rows, n_features) floats, is filled
+) -> None:
     "The rows of customers `low` to `high - 1`; holds no lock, so that threads can share the work."
-    s = np.empty(DUE_AT + DUE*capacity, np.int64)
+    s = np.empty(DUE_AT + DUE * capacity, np.int64)
     for c in range(low, high):
-        if asked_from[c] == asked_from[c + 1]: continue
+        if asked_from[c] == asked_from[c + 1]:
+            continue
         reset(s)
-        _replay_one(s, p, e, c, as_of[asked_from[c]:asked_from[c + 1]], rows[asked_from[c]:asked_from[c + 1]])
+        _replay_one(s, p, e, c, as_of[asked_from[c] : asked_from[c + 1]], rows[asked_from[c] : asked_from[c + 1]])

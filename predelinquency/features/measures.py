@@ -14,42 +14,60 @@ from ..ground.schema import CATEGORIES, CATEGORY_GROUP
 # %% ../../nbs/20_features/00_measures.ipynb #c005
 GROUPS = ("income", "liquidity", "savings", "obligations", "payment", "spending", "credit", "shocks")
 ACCOUNT_CLASSES = ("current", "savings", "card")
-NOTES = ("paid_target", "paid_sign", "late_target", "late_sign", "part_paid", "contract_target", "contract_sign", "new_merchant")
+NOTES = (
+    "paid_target",
+    "paid_sign",
+    "late_target",
+    "late_sign",
+    "part_paid",
+    "contract_target",
+    "contract_sign",
+    "new_merchant",
+)
 
 # %% ../../nbs/20_features/00_measures.ipynb #c006
 @dataclass(frozen=True)
 class Measure:
     "Which events count, and what is added up."
+
     name: str
-    unit: str                            # "money" in minor units, or "count"
-    direction: str                       # "in", "out", or "note"
-    categories: tuple[str, ...]          # transaction categories, or one of `NOTES`
-    status: str = "moved"                # "moved" (booked, less reversed), "failed" or "reversed"
+    unit: str  # "money" in minor units, or "count"
+    direction: str  # "in", "out", or "note"
+    categories: tuple[str, ...]  # transaction categories, or one of `NOTES`
+    status: str = "moved"  # "moved" (booked, less reversed), "failed" or "reversed"
     accounts: tuple[str, ...] = ACCOUNT_CLASSES
 
     @property
-    def source(self)->str:
+    def source(self) -> str:
         "The table that must have been seen before this can be known."
-        if self.direction != "note" or self.categories == ("new_merchant",): return "transactions"
+        if self.direction != "note" or self.categories == ("new_merchant",):
+            return "transactions"
         return "obligations" if self.categories[0].startswith("contract") else "payments"
 
 # %% ../../nbs/20_features/00_measures.ipynb #c007
-def _categories(words:tuple[str, ...])->tuple[str, ...]:
+def _categories(words: tuple[str, ...]) -> tuple[str, ...]:
     "Group names stand for their categories; a leading minus takes a category or group away."
-    def expand(word:str)->set[str]:
+
+    def expand(word: str) -> set[str]:
         found = {c for c in CATEGORIES if word in (c, CATEGORY_GROUP[c], "all")}
-        if not found: raise ParamsError(f"{word!r} is neither a category nor a group of categories")
+        if not found:
+            raise ParamsError(f"{word!r} is neither a category nor a group of categories")
         return found
+
     kept = set().union(*[expand(w) for w in words if w[0] != "-"])
     return tuple(c for c in CATEGORIES if c in kept.difference(*[expand(w[1:]) for w in words if w[0] == "-"]))
 
 # %% ../../nbs/20_features/00_measures.ipynb #c008
-def money(name:str, direction:str, *words:str, status:str="moved", accounts:tuple[str, ...]=ACCOUNT_CLASSES)->Measure:
+def money(
+    name: str, direction: str, *words: str, status: str = "moved", accounts: tuple[str, ...] = ACCOUNT_CLASSES
+) -> Measure:
     "A measure that adds up minor units."
     return Measure(name, "money", direction, _categories(words), status, accounts)
 
 # %% ../../nbs/20_features/00_measures.ipynb #c009
-def count(name:str, direction:str, *words:str, status:str="moved", accounts:tuple[str, ...]=ACCOUNT_CLASSES)->Measure:
+def count(
+    name: str, direction: str, *words: str, status: str = "moved", accounts: tuple[str, ...] = ACCOUNT_CLASSES
+) -> Measure:
     "A measure that counts events."
     return Measure(name, "count", direction, _categories(words), status, accounts)
 
@@ -58,6 +76,7 @@ VARIETY = tuple(c for c in CATEGORIES if CATEGORY_GROUP[c] in ("essential", "dis
 _CASH_VIEW = ("current",)
 
 # %% ../../nbs/20_features/00_measures.ipynb #c011
+# fmt: off
 MEASURES: tuple[Measure, ...] = (
     money("inflow", "in", "income", "transfer_in", "cash_deposit", "interest", "other", accounts=_CASH_VIEW),
     money("income", "in", "income"), count("incomes", "in", "income"),
@@ -87,8 +106,12 @@ MEASURES: tuple[Measure, ...] = (
     *(Measure(note, "count", "note", (note,)) for note in NOTES),
     *(count(f"{c}_count", "out", c) for c in VARIETY),
 )
+# fmt: on
 class _Places(dict[str, int]):
     "Name → position; a name that nobody declared is refused."
-    def __missing__(self, name:str)->int: raise ParamsError(f"there is no measure {name!r}", remedy="declare it in MEASURES")
+
+    def __missing__(self, name: str) -> int:
+        raise ParamsError(f"there is no measure {name!r}", remedy="declare it in MEASURES")
+
 
 MEASURE: dict[str, int] = _Places({m.name: i for i, m in enumerate(MEASURES)})

@@ -10,302 +10,487 @@ import numpy as np
 
 from .quantities import Q
 from predelinquency.features.state import (
-    AUTOPAY_LOST, BALANCE, BALANCE_DAYS, CARD, CLOSED, CLOSED_MONEY, CREDIT_AT, DAYS_LATE, DEBIT_AT, DRAWN_M, DUE,
-    DUE_AT, END_AT, FIRST_ACCOUNT, FIRST_BALANCE, FIRST_EVENT, FIRST_MOVE, FIRST_SIGN, HEAD, INCOME_M, INFLOW_M,
-    LARGEST_DUE, LAST_DUE, LAST_PAYMENT, LATE, LATE_5, LEAST_AT, LIMIT, LOW_EVER, MOST_LATE, MOST_WINDOWS, NEVER,
-    NOTHING_AT, N_DUES, N_PAYDAYS, N_PAYERS, OPEN_FROM, OUTGOINGS_M, OWN_IN_M, PAID_SIGN, PAID_TARGET, PAYDAYS,
-    PAYDAY_AT, PAYER_AT, PAY_DATE, PAY_GAP, PAY_NEXT, RING_DAYS, SAVED_AT, SAVINGS, SECOND_DUE, SEEN_DUE,
-    SPENDING_M, THIRD_DUE
+    AUTOPAY_LOST,
+    BALANCE,
+    BALANCE_DAYS,
+    CARD,
+    CLOSED,
+    CLOSED_MONEY,
+    CREDIT_AT,
+    DAYS_LATE,
+    DEBIT_AT,
+    DRAWN_M,
+    DUE,
+    DUE_AT,
+    END_AT,
+    FIRST_ACCOUNT,
+    FIRST_BALANCE,
+    FIRST_EVENT,
+    FIRST_MOVE,
+    FIRST_SIGN,
+    HEAD,
+    INCOME_M,
+    INFLOW_M,
+    LARGEST_DUE,
+    LAST_DUE,
+    LAST_PAYMENT,
+    LATE,
+    LATE_5,
+    LEAST_AT,
+    LIMIT,
+    LOW_EVER,
+    MOST_LATE,
+    MOST_WINDOWS,
+    NEVER,
+    NOTHING_AT,
+    N_DUES,
+    N_PAYDAYS,
+    N_PAYERS,
+    OPEN_FROM,
+    OUTGOINGS_M,
+    OWN_IN_M,
+    PAID_SIGN,
+    PAID_TARGET,
+    PAYDAYS,
+    PAYDAY_AT,
+    PAYER_AT,
+    PAY_DATE,
+    PAY_GAP,
+    PAY_NEXT,
+    RING_DAYS,
+    SAVED_AT,
+    SAVINGS,
+    SECOND_DUE,
+    SEEN_DUE,
+    SPENDING_M,
+    THIRD_DUE,
 )
 from .trackers import _copy, _median, _newest, _next_payday, _row
 from ..ground.core import lean
 from ..ground.dues import is_full, is_over
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c057
-WAIT, PATH, WINDOW = 2, 64, 16           # days a payment may be on its way, days looked ahead, dues of days 15–28 remembered
-KINDS, N_IDS, IDS = PATH, PATH + 4, PATH + 5 # the scratch paper: money due a day, dues by kind, the first rows of obligations of days 15–28,
-NOW = IDS + WINDOW                       # the row of running totals now, and
-ROWS = NOW + 1                           # the one before each window; pays in order of size;
+WAIT, PATH, WINDOW = 2, 64, 16  # days a payment may be on its way, days looked ahead, dues of days 15–28 remembered
+KINDS, N_IDS, IDS = (
+    PATH,
+    PATH + 4,
+    PATH + 5,
+)  # the scratch paper: money due a day, dues by kind, the first rows of obligations of days 15–28,
+NOW = IDS + WINDOW  # the row of running totals now, and
+ROWS = NOW + 1  # the one before each window; pays in order of size;
 PAYS = ROWS + MOST_WINDOWS
-ENDS = PAYS + PAYDAYS                    # balances at the end of each of the last 180 days, and
-LOWS = ENDS + 180                        # the lowest of each
+ENDS = PAYS + PAYDAYS  # balances at the end of each of the last 180 days, and
+LOWS = ENDS + 180  # the lowest of each
 WORK = LOWS + 180
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c058
 @lean
-def _find_rows(s:np.ndarray, windows:np.ndarray, as_of:int, w:np.ndarray)->None:
+def _find_rows(s: np.ndarray, windows: np.ndarray, as_of: int, w: np.ndarray) -> None:
     "The rows whose differences are the windows."
     w[NOW], w[ROWS] = _row(s, as_of - 1), NOTHING_AT
-    for k in range(1, len(windows)): w[ROWS + k] = _row(s, as_of - 1 - windows[k])
+    for k in range(1, len(windows)):
+        w[ROWS + k] = _row(s, as_of - 1 - windows[k])
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c059
 @lean
-def _sum(s:np.ndarray, w:np.ndarray, m:int, window:int)->int:
+def _sum(s: np.ndarray, w: np.ndarray, m: int, window: int) -> int:
     "What a measure added up to over a window."
-    return s[np.uint64(w[NOW] + m)] - s[np.uint64(w[np.uint64(ROWS + window)] + m)] # what is unsigned cannot count from the end, so nothing is checked
+    return (
+        s[np.uint64(w[NOW] + m)] - s[np.uint64(w[np.uint64(ROWS + window)] + m)]
+    )  # what is unsigned cannot count from the end, so nothing is checked
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c060
 @lean
-def _flows(s:np.ndarray, a:int, q:np.ndarray, w:np.ndarray)->None:
+def _flows(s: np.ndarray, a: int, q: np.ndarray, w: np.ndarray) -> None:
     "Ages and monthly rates."
-    if s[FIRST_EVENT] != NEVER: q[Q.relationship_days] = a - s[FIRST_EVENT]
-    if s[FIRST_ACCOUNT] != NEVER: q[Q.account_age_days] = a - s[FIRST_ACCOUNT]
-    if s[FIRST_MOVE] == NEVER: return
+    if s[FIRST_EVENT] != NEVER:
+        q[Q.relationship_days] = a - s[FIRST_EVENT]
+    if s[FIRST_ACCOUNT] != NEVER:
+        q[Q.account_age_days] = a - s[FIRST_ACCOUNT]
+    if s[FIRST_MOVE] == NEVER:
+        return
     history = a - s[FIRST_MOVE]
     q[Q.history_days] = history
-    if history < 14: return
+    if history < 14:
+        return
     outside = max(_sum(s, w, OWN_IN_M, 3) - _sum(s, w, DRAWN_M, 3), 0)
-    q[Q.outside_money] = outside*30/min(history, 90)
-    q[Q.monthly_inflow] = (_sum(s, w, INFLOW_M, 3) + outside)*30/min(history, 90)
-    q[Q.monthly_outgoings] = _sum(s, w, OUTGOINGS_M, 3)*30/min(history, 90)
-    q[Q.monthly_income] = _sum(s, w, INCOME_M, 3)*30/min(history, 90)
-    q[Q.daily_spending] = max(_sum(s, w, SPENDING_M, 2), 0)/min(history, 60)
+    q[Q.outside_money] = outside * 30 / min(history, 90)
+    q[Q.monthly_inflow] = (_sum(s, w, INFLOW_M, 3) + outside) * 30 / min(history, 90)
+    q[Q.monthly_outgoings] = _sum(s, w, OUTGOINGS_M, 3) * 30 / min(history, 90)
+    q[Q.monthly_income] = _sum(s, w, INCOME_M, 3) * 30 / min(history, 90)
+    q[Q.daily_spending] = max(_sum(s, w, SPENDING_M, 2), 0) / min(history, 60)
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c061
 @lean
-def _highest(s:np.ndarray, ring:int, first:int, last:int)->int:
+def _highest(s: np.ndarray, ring: int, first: int, last: int) -> int:
     "The largest value of a ring of days over `first … last`; 0 at least. A ring is read in two straight runs."
     n, k, most = last - first + 1, first & (RING_DAYS - 1), 0
     run = min(n, RING_DAYS - k)
-    for v in s[ring + k:ring + k + max(run, 0)]: most = max(most, v)
-    for v in s[ring:ring + max(n - run, 0)]: most = max(most, v)
+    for v in s[ring + k : ring + k + max(run, 0)]:
+        most = max(most, v)
+    for v in s[ring : ring + max(n - run, 0)]:
+        most = max(most, v)
     return most
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c062
 @lean
-def _largest(s:np.ndarray, a:int, q:np.ndarray)->None:
+def _largest(s: np.ndarray, a: int, q: np.ndarray) -> None:
     "The largest single movements."
-    if s[FIRST_MOVE] == NEVER: return
+    if s[FIRST_MOVE] == NEVER:
+        return
     month, last = max(a - 30, s[FIRST_MOVE]), min(a - 1, s[HEAD])
-    q[Q.largest_debit_30d], q[Q.largest_credit_30d] = _highest(s, DEBIT_AT, month, last), _highest(s, CREDIT_AT, month, last)
-    q[Q.largest_debit_180d] = max(_highest(s, DEBIT_AT, max(a - 180, s[FIRST_MOVE]), min(a - 31, last)), q[Q.largest_debit_30d])
+    q[Q.largest_debit_30d], q[Q.largest_credit_30d] = (
+        _highest(s, DEBIT_AT, month, last),
+        _highest(s, CREDIT_AT, month, last),
+    )
+    q[Q.largest_debit_180d] = max(
+        _highest(s, DEBIT_AT, max(a - 180, s[FIRST_MOVE]), min(a - 31, last)), q[Q.largest_debit_30d]
+    )
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c063
 @lean
-def _unroll(s:np.ndarray, ring:int, a:int, known:int, w:np.ndarray, to:int)->None:
+def _unroll(s: np.ndarray, ring: int, a: int, known: int, w: np.ndarray, to: int) -> None:
     "The last `known` days of a ring of balances, the latest last, in the 180 places from `to` on; after the newest day the balance stays."
     last, first = min(a - 1, s[HEAD]), a - known
     n, k, at = max(last - first + 1, 0), first & (RING_DAYS - 1), to + 180 - known
     run = min(n, RING_DAYS - k)
-    _copy(s[ring + k:], w[at:], run)
-    _copy(s[ring:], w[at + run:], n - run)
-    w[at + n:to + 180] = s[BALANCE]
+    _copy(s[ring + k :], w[at:], run)
+    _copy(s[ring:], w[at + run :], n - run)
+    w[at + n : to + 180] = s[BALANCE]
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c064
 @lean
-def _spread(w:np.ndarray, n:int, balance:int)->float:
+def _spread(w: np.ndarray, n: int, balance: int) -> float:
     "Standard deviation of the last `n` end-of-day balances."
     shifted, squares = 0.0, 0.0
     for i in range(ENDS + 179, ENDS + 179 - n, -1):
         gap = float(w[i] - balance)
-        shifted, squares = shifted + gap, squares + gap*gap
-    return np.sqrt(max(squares/n - (shifted/n)**2, 0.0))
+        shifted, squares = shifted + gap, squares + gap * gap
+    return np.sqrt(max(squares / n - (shifted / n) ** 2, 0.0))
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c065
 @lean
-def _purse(s:np.ndarray, a:int, q:np.ndarray, w:np.ndarray)->None:
+def _purse(s: np.ndarray, a: int, q: np.ndarray, w: np.ndarray) -> None:
     "Balances of the last 180 days, in pieces from the latest back."
     first, balance, n = s[FIRST_BALANCE], s[BALANCE], 0
-    if first == NEVER: return
+    if first == NEVER:
+        return
     known, low, total, below, rate = min(180, a - first), balance, 0, 0, min(a - s[FIRST_MOVE], 90)
-    thin = 30*(_sum(s, w, INFLOW_M, 3) + max(_sum(s, w, OWN_IN_M, 3) - _sum(s, w, DRAWN_M, 3), 0))
+    thin = 30 * (_sum(s, w, INFLOW_M, 3) + max(_sum(s, w, OWN_IN_M, 3) - _sum(s, w, DRAWN_M, 3), 0))
     _unroll(s, END_AT, a, known, w, ENDS)
     _unroll(s, LEAST_AT, a, known, w, LOWS)
     for k, days in enumerate((7, 30, 60, 90, 180)):
         old, new = 180 - min(days, known), 180 - n
-        for v in w[LOWS + old:LOWS + max(new, old)]: low, below = min(low, v), below + (1 if v < 0 else 0)
-        for v in w[ENDS + old:ENDS + max(new, old)]: total += v
+        for v in w[LOWS + old : LOWS + max(new, old)]:
+            low, below = min(low, v), below + (1 if v < 0 else 0)
+        for v in w[ENDS + old : ENDS + max(new, old)]:
+            total += v
         n = min(days, known)
-        if k == 0: q[Q.low_7d], q[Q.mean_7d] = low, total/n
-        elif k == 1: q[Q.low_30d], q[Q.mean_30d], q[Q.overdrawn_30d] = low, total/n, below
-        elif k == 2: q[Q.mean_60d] = total/n
-        elif k == 3: q[Q.low_90d], q[Q.overdrawn_90d], q[Q.spread_90d] = low, below, _spread(w, n, balance)
-        else: q[Q.low_180d], q[Q.mean_180d], q[Q.overdrawn_180d] = low, total/n, below
-    peak, poor, half, month = balance, 0, 0, w[ENDS + 180 - min(30, known):ENDS + 180]
-    for v in month: peak, poor, half = max(peak, v), poor + (1 if v*10*rate < thin else 0), half + (1 if v*n < total else 0)
-    q[Q.peak_30d], q[Q.thin_days_30d], q[Q.usual_half] = peak, poor, half/len(month)
+        if k == 0:
+            q[Q.low_7d], q[Q.mean_7d] = low, total / n
+        elif k == 1:
+            q[Q.low_30d], q[Q.mean_30d], q[Q.overdrawn_30d] = low, total / n, below
+        elif k == 2:
+            q[Q.mean_60d] = total / n
+        elif k == 3:
+            q[Q.low_90d], q[Q.overdrawn_90d], q[Q.spread_90d] = low, below, _spread(w, n, balance)
+        else:
+            q[Q.low_180d], q[Q.mean_180d], q[Q.overdrawn_180d] = low, total / n, below
+    peak, poor, half, month = balance, 0, 0, w[ENDS + 180 - min(30, known) : ENDS + 180]
+    for v in month:
+        peak, poor, half = max(peak, v), poor + (1 if v * 10 * rate < thin else 0), half + (1 if v * n < total else 0)
+    q[Q.peak_30d], q[Q.thin_days_30d], q[Q.usual_half] = peak, poor, half / len(month)
     _standing(s, a, q, w, n)
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c066
 @lean
-def _standing(s:np.ndarray, a:int, q:np.ndarray, w:np.ndarray, n:int)->None:
+def _standing(s: np.ndarray, a: int, q: np.ndarray, w: np.ndarray, n: int) -> None:
     "Balances now, ever, and compared with earlier; `n` is how many of the last 180 days are known."
     first, head, balance = s[FIRST_BALANCE], s[HEAD], s[BALANCE]
-    q[Q.balance], q[Q.savings], q[Q.visible_money], q[Q.low_ever], q[Q.card_debt] = balance, s[SAVINGS], balance + s[SAVINGS], s[LOW_EVER], max(-s[CARD], 0)
-    q[Q.mean_ever] = (s[BALANCE_DAYS] + balance*(a - head))/(a - first)
+    q[Q.balance], q[Q.savings], q[Q.visible_money], q[Q.low_ever], q[Q.card_debt] = (
+        balance,
+        s[SAVINGS],
+        balance + s[SAVINGS],
+        s[LOW_EVER],
+        max(-s[CARD], 0),
+    )
+    q[Q.mean_ever] = (s[BALANCE_DAYS] + balance * (a - head)) / (a - first)
     q[Q.limit], q[Q.headroom], q[Q.overdraft] = s[LIMIT], balance + s[LIMIT], max(-balance, 0)
-    if n <= 30: return
+    if n <= 30:
+        return
     q[Q.savings_30d_ago] = s[SAVED_AT + (min(a - 31, head) & (RING_DAYS - 1))]
     earlier = w[LOWS + 149]
-    for v in w[LOWS + 180 - min(n, 90):LOWS + 150]: earlier = min(earlier, v)
+    for v in w[LOWS + 180 - min(n, 90) : LOWS + 150]:
+        earlier = min(earlier, v)
     q[Q.trough_change] = q[Q.low_30d] - earlier
-    if n > 90: q[Q.savings_90d_ago] = s[SAVED_AT + (min(a - 91, head) & (RING_DAYS - 1))]
+    if n > 90:
+        q[Q.savings_90d_ago] = s[SAVED_AT + (min(a - 91, head) & (RING_DAYS - 1))]
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c067
 @lean
-def _paydays(s:np.ndarray, a:int, q:np.ndarray, w:np.ndarray)->int:
+def _paydays(s: np.ndarray, a: int, q: np.ndarray, w: np.ndarray) -> int:
     "The rhythm of pay; returns the next expected payday at or after `a`, NEVER when unknown."
     n = s[N_PAYDAYS]
-    if n == 0: return NEVER
-    last, k = PAYDAY_AT + 3*((n - 1) & (PAYDAYS - 1)), min(n, 6)
+    if n == 0:
+        return NEVER
+    last, k = PAYDAY_AT + 3 * ((n - 1) & (PAYDAYS - 1)), min(n, 6)
     q[Q.days_since_pay] = a - s[last]
-    for i in range(k): w[PAYS + i] = s[PAYDAY_AT + 3*((n - 1 - i) & (PAYDAYS - 1)) + 1]
-    if k >= 3: q[Q.pay_step] = s[last + 1]/_median(w, PAYS + 1, k - 1)
+    for i in range(k):
+        w[PAYS + i] = s[PAYDAY_AT + 3 * ((n - 1 - i) & (PAYDAYS - 1)) + 1]
+    if k >= 3:
+        q[Q.pay_step] = s[last + 1] / _median(w, PAYS + 1, k - 1)
     q[Q.usual_pay] = _median(w, PAYS, k)
     _payers(s, a, q)
     gap, date, expected = s[PAY_GAP], s[PAY_DATE], s[PAY_NEXT]
-    if gap == 0: return NEVER
+    if gap == 0:
+        return NEVER
     q[Q.pay_rhythm_days], q[Q.pay_late_days], q[Q.days_to_pay] = gap, max(a - expected, 0), max(expected - a, 0)
     delays, total = 0, 0
     for i in range(min(n, 3)):
-        delay = s[PAYDAY_AT + 3*((n - 1 - i) & (PAYDAYS - 1)) + 2]
-        if delay != NEVER: delays, total = delays + 1, total + delay
-    if delays > 0: q[Q.pay_delay_3] = total/delays
-    while expected < a: expected = _next_payday(expected, gap, date)
+        delay = s[PAYDAY_AT + 3 * ((n - 1 - i) & (PAYDAYS - 1)) + 2]
+        if delay != NEVER:
+            delays, total = delays + 1, total + delay
+    if delays > 0:
+        q[Q.pay_delay_3] = total / delays
+    while expected < a:
+        expected = _next_payday(expected, gap, date)
     return expected
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c068
 @lean
-def _payers(s:np.ndarray, a:int, q:np.ndarray)->None:
+def _payers(s: np.ndarray, a: int, q: np.ndarray) -> None:
     "How many pay, and how long the one who paid most has been silent."
     paying, main = 0, PAYER_AT
     for i in range(s[N_PAYERS]):
-        at = PAYER_AT + 3*i
-        if s[at + 1] >= a - 90: paying += 1
-        if s[at + 2] > s[main + 2]: main = at
-    if s[N_PAYERS] > 0: q[Q.payers_90d], q[Q.main_payer_silent_days] = paying, a - s[main + 1]
+        at = PAYER_AT + 3 * i
+        if s[at + 1] >= a - 90:
+            paying += 1
+        if s[at + 2] > s[main + 2]:
+            main = at
+    if s[N_PAYERS] > 0:
+        q[Q.payers_90d], q[Q.main_payer_silent_days] = paying, a - s[main + 1]
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c070
 @lean
-def _ahead(s:np.ndarray, a:int, q:np.ndarray, w:np.ndarray)->int:
+def _ahead(s: np.ndarray, a: int, q: np.ndarray, w: np.ndarray) -> int:
     "What is due: fills the path (money due on each coming day) and the obligations of days 15–28; returns the row of the next target due, -1 when there is none."
-    w[:PATH + 5] = 0
-    if s[SEEN_DUE] == 0: return -1
+    w[: PATH + 5] = 0
+    if s[SEEN_DUE] == 0:
+        return -1
     next_at, left, owed, auto, any_14, any_30, count_14, n = -1, 0, 0, 0, 0, 0, 0, 0
     target_7, target_14, target_28, target_30, manual, manual_n = 0, 0, 0, 0, 0, 0
-    for at in range(s[OPEN_FROM], DUE_AT + DUE*s[N_DUES], DUE):
+    for at in range(s[OPEN_FROM], DUE_AT + DUE * s[N_DUES], DUE):
         rest, ahead = s[at + 4] - s[at + 5], s[at + 3] - a
-        if ahead < 0 or is_full(s[at + 4], s[at + 5]): continue
-        if ahead < PATH: w[ahead] += rest
-        if ahead <= 30: any_30, auto = any_30 + rest, auto + rest*(s[at + 2] & 1)
-        if ahead <= 14: any_14 += rest
-        if s[at + 2] >= FIRST_SIGN: continue
+        if ahead < 0 or is_full(s[at + 4], s[at + 5]):
+            continue
+        if ahead < PATH:
+            w[ahead] += rest
+        if ahead <= 30:
+            any_30, auto = any_30 + rest, auto + rest * (s[at + 2] & 1)
+        if ahead <= 14:
+            any_14 += rest
+        if s[at + 2] >= FIRST_SIGN:
+            continue
         left, owed = left + 1, owed + rest
-        if next_at < 0 or s[at + 3] < s[next_at + 3]: next_at = at
-        if ahead <= 7: target_7 += rest
-        if ahead <= 30: target_30 += rest
-        if ahead <= 14: target_14, count_14 = target_14 + rest, count_14 + 1
+        if next_at < 0 or s[at + 3] < s[next_at + 3]:
+            next_at = at
+        if ahead <= 7:
+            target_7 += rest
+        if ahead <= 30:
+            target_30 += rest
+        if ahead <= 14:
+            target_14, count_14 = target_14 + rest, count_14 + 1
         elif ahead <= 28:
             target_28 += rest
             w[KINDS + (s[at + 2] >> 1)] += 1
             if n < WINDOW:
                 w[IDS + n] = s[at + 8]
                 n += 1
-            if s[at + 2] & 1 == 0: manual, manual_n = manual + rest, manual_n + 1
-    q[Q.due_7d], q[Q.due_14d], q[Q.due_15_28d], q[Q.due_30d], q[Q.due_count_14d] = target_7, target_14, target_28, target_30, count_14
+            if s[at + 2] & 1 == 0:
+                manual, manual_n = manual + rest, manual_n + 1
+    q[Q.due_7d], q[Q.due_14d], q[Q.due_15_28d], q[Q.due_30d], q[Q.due_count_14d] = (
+        target_7,
+        target_14,
+        target_28,
+        target_30,
+        count_14,
+    )
     q[Q.due_count_15_28d] = w[KINDS] + w[KINDS + 1] + w[KINDS + 2] + w[KINDS + 3]
-    q[Q.due_loan_15_28d], q[Q.due_card_15_28d], q[Q.due_mortgage_15_28d], q[Q.due_rent_15_28d] = w[KINDS], w[KINDS + 1], w[KINDS + 2], w[KINDS + 3]
-    q[Q.any_due_14d], q[Q.any_due_30d], q[Q.instalments_left], q[Q.owed_ahead], q[Q.manual_due_15_28d], q[Q.manual_count_15_28d] = any_14, any_30, left, owed, manual, manual_n
+    q[Q.due_loan_15_28d], q[Q.due_card_15_28d], q[Q.due_mortgage_15_28d], q[Q.due_rent_15_28d] = (
+        w[KINDS],
+        w[KINDS + 1],
+        w[KINDS + 2],
+        w[KINDS + 3],
+    )
+    (
+        q[Q.any_due_14d],
+        q[Q.any_due_30d],
+        q[Q.instalments_left],
+        q[Q.owed_ahead],
+        q[Q.manual_due_15_28d],
+        q[Q.manual_count_15_28d],
+    ) = any_14, any_30, left, owed, manual, manual_n
     w[N_IDS] = n
-    if any_30 > 0: q[Q.autopay_share_30d] = auto/any_30
+    if any_30 > 0:
+        q[Q.autopay_share_30d] = auto / any_30
     if next_at >= 0:
-        q[Q.days_to_next_due], q[Q.next_due], q[Q.next_due_lead_days] = s[next_at + 3] - a, s[next_at + 4] - s[next_at + 5], s[next_at + 3] - s[next_at + 6]
+        q[Q.days_to_next_due], q[Q.next_due], q[Q.next_due_lead_days] = (
+            s[next_at + 3] - a,
+            s[next_at + 4] - s[next_at + 5],
+            s[next_at + 3] - s[next_at + 6],
+        )
         q[Q.next_due_autopay] = s[next_at + 2] & 1
     return next_at
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c071
 @lean
-def _late_days(s:np.ndarray, at:int, a:int)->int:
+def _late_days(s: np.ndarray, at: int, a: int) -> int:
     "Days late of a closed due (negative is early), or NEVER while it is open."
-    if s[at + 7] != NEVER: return s[at + 7] - s[at + 3]
+    if s[at + 7] != NEVER:
+        return s[at + 7] - s[at + 3]
     return a - s[at + 3] if is_over(s[at + 3], WAIT, a) else NEVER
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c072
 @lean
-def _put_away_of(s:np.ndarray, w:np.ndarray)->tuple[int, int, int]:
+def _put_away_of(s: np.ndarray, w: np.ndarray) -> tuple[int, int, int]:
     "How many dues of the obligations of days 15–28 are put away, their days late, and how many of them were late."
     n, days, late = 0, 0, 0
     for i in range(w[N_IDS]):
         root, again = w[IDS + i], False
-        for j in range(i): again |= w[IDS + j] == root
-        if not again: n, days, late = n + s[root + 12], days + s[root + 13], late + s[root + 14]
+        for j in range(i):
+            again |= w[IDS + j] == root
+        if not again:
+            n, days, late = n + s[root + 12], days + s[root + 13], late + s[root + 14]
     return n, days, late
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c073
 @lean
-def _behind(s:np.ndarray, a:int, q:np.ndarray, w:np.ndarray, next_at:int)->None:
+def _behind(s: np.ndarray, a: int, q: np.ndarray, w: np.ndarray, next_at: int) -> None:
     "What became of the target dues so far: of all of them, and of the obligations that come up."
-    closed, late, late_5, days_sum, days_max, amounts, largest = s[CLOSED], s[LATE], s[LATE_5], s[DAYS_LATE], s[MOST_LATE], s[CLOSED_MONEY], s[LARGEST_DUE]
+    closed, late, late_5, days_sum, days_max, amounts, largest = (
+        s[CLOSED],
+        s[LATE],
+        s[LATE_5],
+        s[DAYS_LATE],
+        s[MOST_LATE],
+        s[CLOSED_MONEY],
+        s[LARGEST_DUE],
+    )
     first, second, third, overdue, overdue_n, oldest = s[LAST_DUE], s[SECOND_DUE], s[THIRD_DUE], 0, 0, a
     root = s[next_at + 8] if next_at >= 0 else -1
     its, its_days = (s[root + 12], s[root + 13]) if root >= 0 else (0, 0)
     mine, mine_days, mine_late = _put_away_of(s, w)
-    for at in range(s[OPEN_FROM], DUE_AT + DUE*s[N_DUES], DUE):
+    for at in range(s[OPEN_FROM], DUE_AT + DUE * s[N_DUES], DUE):
         days = _late_days(s, at, a) if s[at + 2] < FIRST_SIGN else NEVER
-        if days == NEVER: continue
+        if days == NEVER:
+            continue
         was_late, amount = 1 if days > 0 else 0, s[at + 4]
-        closed, late, late_5, days_sum, days_max = closed + 1, late + was_late, late_5 + (1 if days > 5 else 0), days_sum + days, max(days_max, days)
+        closed, late, late_5, days_sum, days_max = (
+            closed + 1,
+            late + was_late,
+            late_5 + (1 if days > 5 else 0),
+            days_sum + days,
+            max(days_max, days),
+        )
         amounts, largest = amounts + amount, max(largest, amount)
-        if s[at + 7] == NEVER: overdue, overdue_n, oldest = overdue + amount - s[at + 5], overdue_n + 1, min(oldest, s[at + 3])
+        if s[at + 7] == NEVER:
+            overdue, overdue_n, oldest = overdue + amount - s[at + 5], overdue_n + 1, min(oldest, s[at + 3])
         first, second, third = _newest(s, at, first, second, third)
-        if s[at + 8] == root: its, its_days = its + 1, its_days + days
+        if s[at + 8] == root:
+            its, its_days = its + 1, its_days + days
         for i in range(IDS, IDS + w[N_IDS]):
             if w[i] == s[at + 8]:
                 mine, mine_late, mine_days = mine + 1, mine_late + was_late, mine_days + days
                 break
-    if s[PAID_TARGET] == 0: return
+    if s[PAID_TARGET] == 0:
+        return
     q[Q.overdue], q[Q.overdue_count], q[Q.overdue_days], q[Q.dues_closed] = overdue, overdue_n, a - oldest, closed
-    if its > 0: q[Q.next_due_days_late] = its_days/its
-    if mine > 0: q[Q.window_days_late], q[Q.window_late_share] = mine_days/mine, mine_late/mine
-    if closed == 0: return
-    q[Q.late_share], q[Q.late_5_share], q[Q.days_late_mean], q[Q.days_late_max] = late/closed, late_5/closed, days_sum/closed, days_max
-    q[Q.days_late_last], q[Q.previous_due], q[Q.usual_due], q[Q.largest_due] = _late_days(s, first, a), s[first + 4], amounts/closed, largest
-    recent = _late_days(s, first, a) + (_late_days(s, second, a) if second >= 0 else 0) + (_late_days(s, third, a) if third >= 0 else 0)
-    q[Q.days_late_3] = recent/min(closed, 3)
+    if its > 0:
+        q[Q.next_due_days_late] = its_days / its
+    if mine > 0:
+        q[Q.window_days_late], q[Q.window_late_share] = mine_days / mine, mine_late / mine
+    if closed == 0:
+        return
+    q[Q.late_share], q[Q.late_5_share], q[Q.days_late_mean], q[Q.days_late_max] = (
+        late / closed,
+        late_5 / closed,
+        days_sum / closed,
+        days_max,
+    )
+    q[Q.days_late_last], q[Q.previous_due], q[Q.usual_due], q[Q.largest_due] = (
+        _late_days(s, first, a),
+        s[first + 4],
+        amounts / closed,
+        largest,
+    )
+    recent = (
+        _late_days(s, first, a)
+        + (_late_days(s, second, a) if second >= 0 else 0)
+        + (_late_days(s, third, a) if third >= 0 else 0)
+    )
+    q[Q.days_late_3] = recent / min(closed, 3)
     q[Q.days_late_drift] = q[Q.days_late_3] - q[Q.days_late_mean]
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c075
 @lean
-def _bills(s:np.ndarray, a:int, q:np.ndarray)->None:
+def _bills(s: np.ndarray, a: int, q: np.ndarray) -> None:
     "What became of the bills, and when anything was last paid."
-    if s[SEEN_DUE] == 1: q[Q.autopay_lost] = max(s[AUTOPAY_LOST], 0)
-    if s[LAST_PAYMENT] != NEVER: q[Q.days_since_payment] = a - s[LAST_PAYMENT]
-    if s[PAID_SIGN] == 0: return
+    if s[SEEN_DUE] == 1:
+        q[Q.autopay_lost] = max(s[AUTOPAY_LOST], 0)
+    if s[LAST_PAYMENT] != NEVER:
+        q[Q.days_since_payment] = a - s[LAST_PAYMENT]
+    if s[PAID_SIGN] == 0:
+        return
     closed, late, days_sum, overdue = 0, 0, 0, 0
-    for at in range(s[OPEN_FROM], DUE_AT + DUE*s[N_DUES], DUE):
-        if s[at + 2] < FIRST_SIGN or s[at + 7] != NEVER and s[at + 3] < a - 90: continue
+    for at in range(s[OPEN_FROM], DUE_AT + DUE * s[N_DUES], DUE):
+        if s[at + 2] < FIRST_SIGN or s[at + 7] != NEVER and s[at + 3] < a - 90:
+            continue
         days = _late_days(s, at, a)
-        if days == NEVER: continue
-        if s[at + 7] == NEVER: overdue += 1
-        if s[at + 3] >= a - 90: closed, late, days_sum = closed + 1, late + (1 if days > 0 else 0), days_sum + days
+        if days == NEVER:
+            continue
+        if s[at + 7] == NEVER:
+            overdue += 1
+        if s[at + 3] >= a - 90:
+            closed, late, days_sum = closed + 1, late + (1 if days > 0 else 0), days_sum + days
     q[Q.sign_overdue_count] = overdue
-    if closed > 0: q[Q.sign_days_late_90d], q[Q.sign_late_share_90d] = days_sum/closed, late/closed
+    if closed > 0:
+        q[Q.sign_days_late_90d], q[Q.sign_late_share_90d] = days_sum / closed, late / closed
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c077
 @lean
-def _outlook(s:np.ndarray, a:int, q:np.ndarray, path:np.ndarray, due:int, pay:int)->None:
+def _outlook(s: np.ndarray, a: int, q: np.ndarray, path: np.ndarray, due: int, pay: int) -> None:
     "Projected balances, and dues against paydays."
-    if pay != NEVER: _against_payday(s, a, q, path, due, pay)
-    if s[FIRST_BALANCE] == NEVER or s[SEEN_DUE] == 0 or np.isnan(q[Q.monthly_inflow]): return
-    drain = q[Q.daily_spending] - (q[Q.monthly_inflow]/30 if pay == NEVER else 0.0)
+    if pay != NEVER:
+        _against_payday(s, a, q, path, due, pay)
+    if s[FIRST_BALANCE] == NEVER or s[SEEN_DUE] == 0 or np.isnan(q[Q.monthly_inflow]):
+        return
+    drain = q[Q.daily_spending] - (q[Q.monthly_inflow] / 30 if pay == NEVER else 0.0)
     cash, usual, low_14, low_28 = s[BALANCE], np.int64(0) if pay == NEVER else np.int64(q[Q.usual_pay]), np.inf, np.inf
     for d in range(max(29, min(due - a + 1, PATH))):
-        if a + d == pay: cash, pay = cash + usual, _next_payday(pay, s[PAY_GAP], s[PAY_DATE])
+        if a + d == pay:
+            cash, pay = cash + usual, _next_payday(pay, s[PAY_GAP], s[PAY_DATE])
         cash -= path[d]
-        left = cash - drain*(d + 1)
-        if d <= 14: low_14 = min(low_14, left)
-        elif d <= 28: low_28 = min(low_28, left)
-        if a + d == due: q[Q.projected_next_due] = left
+        left = cash - drain * (d + 1)
+        if d <= 14:
+            low_14 = min(low_14, left)
+        elif d <= 28:
+            low_28 = min(low_28, left)
+        if a + d == due:
+            q[Q.projected_next_due] = left
     q[Q.projected_low_14d], q[Q.projected_low_15_28d], q[Q.projected_low_28d] = low_14, low_28, min(low_14, low_28)
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c078
 @lean
-def _against_payday(s:np.ndarray, a:int, q:np.ndarray, path:np.ndarray, due:int, pay:int)->None:
+def _against_payday(s: np.ndarray, a: int, q: np.ndarray, path: np.ndarray, due: int, pay: int) -> None:
     "Dues that come before the next pay, and how long after a pay the next target due falls."
     before = 0
-    for d in range(min(pay - a, PATH)): before += path[d]
-    if s[SEEN_DUE] == 1: q[Q.due_before_pay] = before
-    if due == NEVER or due - a > 366: return
-    last = s[PAYDAY_AT + 3*((s[N_PAYDAYS] - 1) & (PAYDAYS - 1))]
-    while pay <= due: last, pay = pay, _next_payday(pay, s[PAY_GAP], s[PAY_DATE])
+    for d in range(min(pay - a, PATH)):
+        before += path[d]
+    if s[SEEN_DUE] == 1:
+        q[Q.due_before_pay] = before
+    if due == NEVER or due - a > 366:
+        return
+    last = s[PAYDAY_AT + 3 * ((s[N_PAYDAYS] - 1) & (PAYDAYS - 1))]
+    while pay <= due:
+        last, pay = pay, _next_payday(pay, s[PAY_GAP], s[PAY_DATE])
     q[Q.due_days_after_pay] = due - last

@@ -27,14 +27,18 @@ from ..ground.schema import TABLES, Column, Table
 
 # %% ../../nbs/20_features/10_offline.ipynb #c019
 def features(
-    tables:Mapping[str, pd.DataFrame],      # canonical tables: accounts, obligations, transactions, payments; any may be missing
-    spine:pd.DataFrame,                     # (n, >=2) `customer_id`, `as_of` (midnights), any order
-    catalogue:Iterable[Feature]=CATALOGUE,  # which features
-    threads:int=0,                          # how many to use; 0 is one a core
-)->pd.DataFrame:                            # (n, spine + features) float64, in the spine's order and index
+    tables: Mapping[
+        str, pd.DataFrame
+    ],  # canonical tables: accounts, obligations, transactions, payments; any may be missing
+    spine: pd.DataFrame,  # (n, >=2) `customer_id`, `as_of` (midnights), any order
+    catalogue: Iterable[Feature] = CATALOGUE,  # which features
+    threads: int = 0,  # how many to use; 0 is one a core
+) -> pd.DataFrame:  # (n, spine + features) float64, in the spine's order and index
     "A row of features for every row of the spine."
     catalogue = tuple(catalogue)
-    values = pd.DataFrame(matrix(tables, spine, catalogue, threads), index=spine.index, columns=[f.name for f in catalogue], copy=False)
+    values = pd.DataFrame(
+        matrix(tables, spine, catalogue, threads), index=spine.index, columns=[f.name for f in catalogue], copy=False
+    )
     return pd.concat([spine, values], axis=1)
 
 # %% ../../nbs/20_features/10_offline.ipynb #c020
@@ -42,109 +46,156 @@ _plan = lru_cache(8)(plan)
 
 # %% ../../nbs/20_features/10_offline.ipynb #c021
 def matrix(
-    tables:Mapping[str, pd.DataFrame],      # canonical tables; any may be missing
-    spine:pd.DataFrame,                     # (n, >=2) `customer_id`, `as_of` (midnights), any order
-    catalogue:Iterable[Feature]=CATALOGUE,  # which features
-    threads:int=0,                          # how many to use; 0 is one a core
-    dtype:type=np.float64,                  # or float32, as panels are stored
-)->np.ndarray:                              # (n, n_features), in the spine's order
+    tables: Mapping[str, pd.DataFrame],  # canonical tables; any may be missing
+    spine: pd.DataFrame,  # (n, >=2) `customer_id`, `as_of` (midnights), any order
+    catalogue: Iterable[Feature] = CATALOGUE,  # which features
+    threads: int = 0,  # how many to use; 0 is one a core
+    dtype: type = np.float64,  # or float32, as panels are stored
+) -> np.ndarray:  # (n, n_features), in the spine's order
     "The same rows as plain numbers."
     p = _plan(tuple(catalogue))
     order, customers, asked, days = _questions(spine)
-    rows:np.ndarray = np.empty((len(spine), len(p.features)), dtype)
-    if len(spine): _replay(p, *_tables(tables, customers), asked, days, rows, threads or os.cpu_count() or 1)
-    if (order == np.arange(len(order))).all(): return rows
+    rows: np.ndarray = np.empty((len(spine), len(p.features)), dtype)
+    if len(spine):
+        _replay(p, *_tables(tables, customers), asked, days, rows, threads or os.cpu_count() or 1)
+    if (order == np.arange(len(order))).all():
+        return rows
     values = np.empty_like(rows)
     values[order] = rows
     return values
 
 # %% ../../nbs/20_features/10_offline.ipynb #c022
-def _questions(spine:pd.DataFrame)->tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _questions(spine: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     "The order that sorts a spine, its customers, where each one's questions begin, and the day numbers."
     when = spine["as_of"].to_numpy().astype("datetime64[ms]").astype(np.int64)
-    if (when % 86_400_000).any(): raise SchemaError("an as_of is not a midnight", where="spine", remedy="ask at the beginning of a day")
+    if (when % 86_400_000).any():
+        raise SchemaError("an as_of is not a midnight", where="spine", remedy="ask at the beginning of a day")
     order = np.lexsort((when, spine["customer_id"].to_numpy()))
     customers, starts = np.unique(spine["customer_id"].to_numpy()[order], return_index=True)
-    return order, customers, np.append(starts, len(spine)), when[order]//86_400_000
+    return order, customers, np.append(starts, len(spine)), when[order] // 86_400_000
 
 # %% ../../nbs/20_features/10_offline.ipynb #c023
-def _replay(p:Plan, e:Events, columns:Sequence[np.ndarray|Positions], asked:np.ndarray, days:np.ndarray, rows:np.ndarray, threads:int)->None:
+def _replay(
+    p: Plan,
+    e: Events,
+    columns: Sequence[np.ndarray | Positions],
+    asked: np.ndarray,
+    days: np.ndarray,
+    rows: np.ndarray,
+    threads: int,
+) -> None:
     "Share the customers among threads by the number of their transactions."
     n, capacity = len(asked) - 1, max(int(np.diff(e.due_from).max(initial=0)), 1)
     work = np.cumsum(np.diff(e.move_from) + 1)
-    cuts = [0, *np.searchsorted(work, work[-1]*np.arange(1, threads)/threads), n]
+    cuts = [0, *np.searchsorted(work, work[-1] * np.arange(1, threads) / threads), n]
     with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(_some, p, e, columns, asked, days, int(low), int(high), capacity, rows) for low, high in zip(cuts, cuts[1:], strict=False)]: done.result()
+        for done in [
+            pool.submit(_some, p, e, columns, asked, days, int(low), int(high), capacity, rows)
+            for low, high in zip(cuts, cuts[1:], strict=False)
+        ]:
+            done.result()
 
 # %% ../../nbs/20_features/10_offline.ipynb #c024
-TOGETHER = 16 # customers whose transactions and rows fit into a processor's cache
+TOGETHER = 16  # customers whose transactions and rows fit into a processor's cache
 
 # %% ../../nbs/20_features/10_offline.ipynb #c025
-def _some(p:Plan, e:Events, columns:Sequence[np.ndarray|Positions], asked:np.ndarray, days:np.ndarray, low:int, high:int, capacity:int, rows:np.ndarray)->None:
+def _some(
+    p: Plan,
+    e: Events,
+    columns: Sequence[np.ndarray | Positions],
+    asked: np.ndarray,
+    days: np.ndarray,
+    low: int,
+    high: int,
+    capacity: int,
+    rows: np.ndarray,
+) -> None:
     "Replay a few customers at a time on two small sheets, one of transactions and one of rows, and store these in the precision asked for."
     ends = np.minimum(np.arange(low, high, TOGETHER) + TOGETHER, high)
     most = int((e.move_from[ends] - e.move_from[low:high:TOGETHER]).max(initial=0))
-    room, sheet = np.empty(10*most, np.int64), np.empty((TOGETHER*int(np.diff(asked).max()), rows.shape[1]))
+    room, sheet = np.empty(10 * most, np.int64), np.empty((TOGETHER * int(np.diff(asked).max()), rows.shape[1]))
     for start, stop in zip(range(low, high, TOGETHER), ends, strict=True):
         m, n, first, last = e.move_from[start], e.move_from[stop], asked[start], asked[stop]
-        few = e._replace(move_from=e.move_from - m, moves=_fill(columns, m, n, room[:10*(n - m)].reshape(10, n - m)))
+        few = e._replace(move_from=e.move_from - m, moves=_fill(columns, m, n, room[: 10 * (n - m)].reshape(10, n - m)))
         replay(p, few, asked - first, days[first:last], start, stop, capacity, sheet)
-        rows[first:last] = sheet[:last - first]
+        rows[first:last] = sheet[: last - first]
 
 # %% ../../nbs/20_features/10_offline.ipynb #c031
 def panel_contract(
-    name:str,                              # table name
-    keys:tuple[Column, ...]=(),            # further columns between the keys and the features
-    catalogue:Iterable[Feature]=CATALOGUE, # which features
-)->Table:
+    name: str,  # table name
+    keys: tuple[Column, ...] = (),  # further columns between the keys and the features
+    catalogue: Iterable[Feature] = CATALOGUE,  # which features
+) -> Table:
     "The contract of a table of features."
-    whom = (Column("customer_id", "int64", "the customer", low=0), Column("as_of", "time", "the moment of knowledge, a midnight"))
-    return Table(name, "features as known at `as_of`", (*whom, *keys, *(Column(f.name, "float32", f.formula, nullable=True) for f in catalogue)))
+    whom = (
+        Column("customer_id", "int64", "the customer", low=0),
+        Column("as_of", "time", "the moment of knowledge, a midnight"),
+    )
+    return Table(
+        name,
+        "features as known at `as_of`",
+        (*whom, *keys, *(Column(f.name, "float32", f.formula, nullable=True) for f in catalogue)),
+    )
 
 # %% ../../nbs/20_features/10_offline.ipynb #c032
 def read_tables(
-    raw:Path|str,    # folder of canonical tables
-    part:Part|None=None, # one part, or everything
-)->dict[str, pd.DataFrame]:
+    raw: Path | str,  # folder of canonical tables
+    part: Part | None = None,  # one part, or everything
+) -> dict[str, pd.DataFrame]:
     "The columns the fold needs, of every table that is there; they lie where Arrow has put them and are to be read only."
     nullable = {"int64": pd.Int64Dtype(), "int32": pd.Int32Dtype()}
-    found = {name: read_arrow(raw, name, part, columns) for name, columns in NEEDS.items() if (Path(raw)/name).is_dir()}
-    def column(c:Any)->pd.Series: return c.to_pandas(types_mapper=(lambda kind: nullable.get(str(kind))) if c.null_count else None)
-    return {name: pd.DataFrame({c: column(table[c]) for c in table.column_names}, copy=False) for name, table in found.items()}
+    found = {
+        name: read_arrow(raw, name, part, columns) for name, columns in NEEDS.items() if (Path(raw) / name).is_dir()
+    }
+
+    def column(c: Any) -> pd.Series:
+        return c.to_pandas(types_mapper=(lambda kind: nullable.get(str(kind))) if c.null_count else None)
+
+    return {
+        name: pd.DataFrame({c: column(table[c]) for c in table.column_names}, copy=False)
+        for name, table in found.items()
+    }
 
 # %% ../../nbs/20_features/10_offline.ipynb #c033
 def read_whole(
-    raw:Path|str, name:str, # folder of canonical tables, and which table
-    part:Part|None=None,    # one part, or everything
-)->pd.DataFrame:            # all columns of its contract; no rows when the source has no such table
+    raw: Path | str,
+    name: str,  # folder of canonical tables, and which table
+    part: Part | None = None,  # one part, or everything
+) -> pd.DataFrame:  # all columns of its contract; no rows when the source has no such table
     "A table that may not be there."
-    if (Path(raw)/name).is_dir(): return read(raw, name, part)
+    if (Path(raw) / name).is_dir():
+        return read(raw, name, part)
     return pd.DataFrame({c.name: pd.Series(dtype=_EMPTY[c.kind]) for c in TABLES[name].columns})
 
 # %% ../../nbs/20_features/10_offline.ipynb #c034
 def panel(
-    tables:Mapping[str, pd.DataFrame],     # canonical tables
-    spine:pd.DataFrame,                    # (n, >=2) `customer_id`, `as_of` and the `keys`
-    keys:tuple[Column, ...]=(),            # further columns of the spine to keep
-    catalogue:Iterable[Feature]=CATALOGUE, # which features
-)->pd.DataFrame:                           # (n, …) as `panel_contract` has it, sorted by customer and moment
+    tables: Mapping[str, pd.DataFrame],  # canonical tables
+    spine: pd.DataFrame,  # (n, >=2) `customer_id`, `as_of` and the `keys`
+    keys: tuple[Column, ...] = (),  # further columns of the spine to keep
+    catalogue: Iterable[Feature] = CATALOGUE,  # which features
+) -> pd.DataFrame:  # (n, …) as `panel_contract` has it, sorted by customer and moment
     "The features of a spine as they are stored: in single precision."
-    spine = spine[["customer_id", "as_of", *(k.name for k in keys)]].sort_values(["customer_id", "as_of"], kind="stable", ignore_index=True)
+    spine = spine[["customer_id", "as_of", *(k.name for k in keys)]].sort_values(
+        ["customer_id", "as_of"], kind="stable", ignore_index=True
+    )
     catalogue = tuple(catalogue)
-    values = pd.DataFrame(matrix(tables, spine, catalogue, dtype=np.float32), columns=[f.name for f in catalogue], copy=False)
+    values = pd.DataFrame(
+        matrix(tables, spine, catalogue, dtype=np.float32), columns=[f.name for f in catalogue], copy=False
+    )
     return pd.concat([spine.astype({"as_of": "datetime64[ms]"}), values], axis=1)
 
 # %% ../../nbs/20_features/10_offline.ipynb #c035
 def write_panel(
-    raw:Path|str,                                      # folder of canonical tables
-    folder:Path|str,                                   # the panel becomes a folder below it
-    spine:Callable[[Part], pd.DataFrame]|pd.DataFrame, # the questions, or what gives those of a part
-    name:str="panel",                                  # the table's name
-    keys:tuple[Column, ...]=(),                        # further columns of the spine to keep
-    progress:bool=True,                                # show a bar
-)->int:                                                # rows written
+    raw: Path | str,  # folder of canonical tables
+    folder: Path | str,  # the panel becomes a folder below it
+    spine: Callable[[Part], pd.DataFrame] | pd.DataFrame,  # the questions, or what gives those of a part
+    name: str = "panel",  # the table's name
+    keys: tuple[Column, ...] = (),  # further columns of the spine to keep
+    progress: bool = True,  # show a bar
+) -> int:  # rows written
     "Features of all parts, written as one table that is whole or absent."
     from tqdm import tqdm
+
     contract, written = panel_contract(name, keys), 0
     with writing(folder, [contract]) as w:
         for part in tqdm(parts(raw, "customers"), desc=name, unit="part", disable=not progress):
@@ -156,16 +207,29 @@ def write_panel(
 
 # %% ../../nbs/20_features/10_offline.ipynb #bench321
 def panel_in_words(
-    figures:Mapping[str, Any], # of the stage: customers, rows, eligible_rows, targets, target_rate, missing_share, empty_for_everybody
-)->list[str]:                  # sentences of markdown
+    figures: Mapping[
+        str, Any
+    ],  # of the stage: customers, rows, eligible_rows, targets, target_rate, missing_share, empty_for_everybody
+) -> list[str]:  # sentences of markdown
     "Who was asked about, how often the target was met, and what cannot be known."
     size = "{rows:,} moments of {customers:,} customers, each with {features} features".format(**figures)
-    rate = f", **{figures['target_rate']:.2%}** of those that can be judged" if figures["target_rate"] is not None else ""
-    said = [f"{size}.", f"{figures['eligible_rows']:,} of them are eligible; in {figures['targets']:,} the target is met{rate}."]
+    rate = (
+        f", **{figures['target_rate']:.2%}** of those that can be judged" if figures["target_rate"] is not None else ""
+    )
+    said = [
+        f"{size}.",
+        f"{figures['eligible_rows']:,} of them are eligible; in {figures['targets']:,} the target is met{rate}.",
+    ]
     shares, nobody = figures["missing_share"], figures["empty_for_everybody"]
     if shares:
         least = max(shares, key=shares.__getitem__)
-        said.append(f"A feature is unknown in {sum(shares.values()) / len(shares):.1%} of the rows on average, "
-                    f"`{least}` in {shares[least]:.1%}.")
-    return [*said, f"Known of nobody here, so no learner finds anything in them: {', '.join(nobody)}." if nobody else
-            "Every feature is known of somebody."]
+        said.append(
+            f"A feature is unknown in {sum(shares.values()) / len(shares):.1%} of the rows on average, "
+            f"`{least}` in {shares[least]:.1%}."
+        )
+    return [
+        *said,
+        f"Known of nobody here, so no learner finds anything in them: {', '.join(nobody)}."
+        if nobody
+        else "Every feature is known of somebody.",
+    ]

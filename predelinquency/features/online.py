@@ -21,23 +21,28 @@ from ..ground.core import LeakageError, SchemaError, StoreError, to_date, to_day
 
 # %% ../../nbs/20_features/11_online.ipynb #c006
 def vector(
-    transactions:pd.DataFrame, # (n, …) `schema.TRANSACTIONS` of one customer; may be empty
-    obligations:pd.DataFrame,  # (n, …) `schema.OBLIGATIONS` of the same customer; may be empty
-    payments:pd.DataFrame,     # (n, …) `schema.PAYMENTS`; may be empty
-    accounts:pd.DataFrame,     # (n, …) `schema.ACCOUNTS`; may be empty
-    as_of:Any,                 # a date: the moment of knowledge, its midnight
-)->np.ndarray:                 # (n_features,) float64 in the catalogue's order
+    transactions: pd.DataFrame,  # (n, …) `schema.TRANSACTIONS` of one customer; may be empty
+    obligations: pd.DataFrame,  # (n, …) `schema.OBLIGATIONS` of the same customer; may be empty
+    payments: pd.DataFrame,  # (n, …) `schema.PAYMENTS`; may be empty
+    accounts: pd.DataFrame,  # (n, …) `schema.ACCOUNTS`; may be empty
+    as_of: Any,  # a date: the moment of knowledge, its midnight
+) -> np.ndarray:  # (n_features,) float64 in the catalogue's order
     "One customer's row from the raw tables."
     tables = {"transactions": transactions, "obligations": obligations, "payments": payments, "accounts": accounts}
     ids = {int(i) for frame in tables.values() for i in frame["customer_id"].unique()}
-    if len(ids) > 1: raise SchemaError(f"expected the rows of one customer, got {len(ids)}", where="vector", remedy="ask for one customer at a time, or use offline.features")
+    if len(ids) > 1:
+        raise SchemaError(
+            f"expected the rows of one customer, got {len(ids)}",
+            where="vector",
+            remedy="ask for one customer at a time, or use offline.features",
+        )
     return rows(events(tables, np.array(sorted(ids) or [0])), np.array([to_day(as_of)]))[0]
 
 # %% ../../nbs/20_features/11_online.ipynb #c007
 def rows(
-    history:Any,       # `fold.Events` of one customer: arrays, as a service holds or parses them
-    days:np.ndarray,   # (n,) day numbers, ascending
-)->np.ndarray:         # (n, n_features) float64
+    history: Any,  # `fold.Events` of one customer: arrays, as a service holds or parses them
+    days: np.ndarray,  # (n,) day numbers, ascending
+) -> np.ndarray:  # (n, n_features) float64
     "One customer's rows from arrays: what a request costs without its parsing."
     out = np.empty((len(days), len(PLAN.features)))
     replay(PLAN, history, np.array([0, len(days)]), days, 0, 1, max(len(history.dues), 1), out)
@@ -46,81 +51,129 @@ def rows(
 # %% ../../nbs/20_features/11_online.ipynb #c020
 class Customer:
     "One customer's state, kept warm."
-    def __init__(self, state:np.ndarray|None=None): self.state = new() if state is None else state
 
-    def update(self,
-        table:str,               # accounts, obligations, transactions or payments
-        row:Mapping[str, Any],   # the columns of its contract; times as `numpy.datetime64`, ISO text or milliseconds
-    )->None:
+    def __init__(self, state: np.ndarray | None = None):
+        self.state = new() if state is None else state
+
+    def update(
+        self,
+        table: str,  # accounts, obligations, transactions or payments
+        row: Mapping[str, Any],  # the columns of its contract; times as `numpy.datetime64`, ISO text or milliseconds
+    ) -> None:
         "Take one event."
-        if table not in _TAKES: raise SchemaError(f"there are no events in table {table!r}", remedy=f"use one of {', '.join(_TAKES)}")
+        if table not in _TAKES:
+            raise SchemaError(f"there are no events in table {table!r}", remedy=f"use one of {', '.join(_TAKES)}")
         arrival, take = _TAKES[table]
         self.state[CLOCK] = max(self.state[CLOCK], _ms(row[arrival]))
         self.state = _with_room(self.state)
         take(self.state, row)
 
-    def emit(self,
-        as_of:Any,     # a date: the moment of knowledge, its midnight
-    )->np.ndarray:     # (n_features,) float64 in the catalogue's order
+    def emit(
+        self,
+        as_of: Any,  # a date: the moment of knowledge, its midnight
+    ) -> np.ndarray:  # (n_features,) float64 in the catalogue's order
         "The row of features at a midnight."
         day = to_day(as_of)
-        if day*MS <= self.state[CLOCK]:
-            raise LeakageError(f"events have arrived after {to_date(day)}", where="Customer.emit", remedy=f"ask for {to_date(int(self.state[CLOCK])//MS + 1)} or later, or replay the history")
+        if day * MS <= self.state[CLOCK]:
+            raise LeakageError(
+                f"events have arrived after {to_date(day)}",
+                where="Customer.emit",
+                remedy=f"ask for {to_date(int(self.state[CLOCK]) // MS + 1)} or later, or replay the history",
+            )
         row = np.empty(len(PLAN.features))
         emit(self.state, PLAN, day, row)
         return row
 
-    def save(self)->bytes:
+    def save(self) -> bytes:
         "The state as a few kilobytes, with the catalogue's shape in front."
-        return _HEAD + zlib.compress(self.state[:DUE_AT + DUE*self.state[N_DUES]].tobytes(), 1)
+        return _HEAD + zlib.compress(self.state[: DUE_AT + DUE * self.state[N_DUES]].tobytes(), 1)
 
     @classmethod
-    def load(cls, saved:bytes)->"Customer":
+    def load(cls, saved: bytes) -> "Customer":
         "A customer as saved; a state made by another catalogue is refused."
-        if not saved.startswith(_HEAD): raise StoreError("the state was saved by another version of the catalogue", where="Customer.load", remedy="replay the customer's history")
-        kept = np.frombuffer(zlib.decompress(saved[len(_HEAD):]), np.int64)
-        state = np.zeros(DUE_AT + DUE*int(kept[CAPACITY]), np.int64)
-        state[:len(kept)] = kept
+        if not saved.startswith(_HEAD):
+            raise StoreError(
+                "the state was saved by another version of the catalogue",
+                where="Customer.load",
+                remedy="replay the customer's history",
+            )
+        kept = np.frombuffer(zlib.decompress(saved[len(_HEAD) :]), np.int64)
+        state = np.zeros(DUE_AT + DUE * int(kept[CAPACITY]), np.int64)
+        state[: len(kept)] = kept
         return cls(state)
 
 # %% ../../nbs/20_features/11_online.ipynb #c021
 _HEAD = f"predelinquency state 2, {DUE_AT} numbers, plan {zlib.crc32(PLAN.effects.tobytes()):08x}\n".encode()
 
 # %% ../../nbs/20_features/11_online.ipynb #c022
-def _with_room(state:np.ndarray)->np.ndarray:
+def _with_room(state: np.ndarray) -> np.ndarray:
     "The same state with room for at least one more due."
-    if state[N_DUES] < state[CAPACITY]: return state
-    grown = np.zeros(DUE_AT + 2*DUE*int(state[CAPACITY]), np.int64)
-    grown[:len(state)] = state
+    if state[N_DUES] < state[CAPACITY]:
+        return state
+    grown = np.zeros(DUE_AT + 2 * DUE * int(state[CAPACITY]), np.int64)
+    grown[: len(state)] = state
     grown[CAPACITY] *= 2
     return grown
 
 # %% ../../nbs/20_features/11_online.ipynb #c023
-def _ms(when:Any)->int:
+def _ms(when: Any) -> int:
     "Milliseconds since 1970."
     return int(when) if isinstance(when, (int, np.integer)) else int(np.datetime64(when, "ms").astype(np.int64))
 
 # %% ../../nbs/20_features/11_online.ipynb #c024
-def _account(s:np.ndarray, row:Mapping[str, Any])->None:
+def _account(s: np.ndarray, row: Mapping[str, Any]) -> None:
     limit = row["limit_minor"]
-    take_account(s, _ms(row["opened_on"])//MS, int(row["account_id"]), int(ACCOUNT_CLASS[_POSITION["kind"][row["kind"]]]), 0 if pd.isna(limit) else int(limit))
+    take_account(
+        s,
+        _ms(row["opened_on"]) // MS,
+        int(row["account_id"]),
+        int(ACCOUNT_CLASS[_POSITION["kind"][row["kind"]]]),
+        0 if pd.isna(limit) else int(limit),
+    )
 
 # %% ../../nbs/20_features/11_online.ipynb #c025
-def _due(s:np.ndarray, row:Mapping[str, Any])->None:
-    take_due(s, PLAN.effects, _ms(row["announced_at"])//MS, int(row["obligation_id"]), int(row["instalment"]), _POSITION["due"][row["kind"]],
-             int(row["autopay"]), _ms(row["due_on"])//MS, int(row["amount_minor"]))
+def _due(s: np.ndarray, row: Mapping[str, Any]) -> None:
+    take_due(
+        s,
+        PLAN.effects,
+        _ms(row["announced_at"]) // MS,
+        int(row["obligation_id"]),
+        int(row["instalment"]),
+        _POSITION["due"][row["kind"]],
+        int(row["autopay"]),
+        _ms(row["due_on"]) // MS,
+        int(row["amount_minor"]),
+    )
 
 # %% ../../nbs/20_features/11_online.ipynb #c026
-def _move(s:np.ndarray, row:Mapping[str, Any])->None:
+def _move(s: np.ndarray, row: Mapping[str, Any]) -> None:
     balance = row["balance_after_minor"]
     known = not pd.isna(balance)
-    take_transaction(s, PLAN.effects, _ms(row["booked_at"])//MS, int(row["seq"]), int(row["account_id"]), int(row["amount_minor"]), _POSITION["category"][row["category"]],
-                     _POSITION["status"][row["status"]], one_name(row["counterparty"]), int(balance) if known else 0, known)
+    take_transaction(
+        s,
+        PLAN.effects,
+        _ms(row["booked_at"]) // MS,
+        int(row["seq"]),
+        int(row["account_id"]),
+        int(row["amount_minor"]),
+        _POSITION["category"][row["category"]],
+        _POSITION["status"][row["status"]],
+        one_name(row["counterparty"]),
+        int(balance) if known else 0,
+        known,
+    )
 
 # %% ../../nbs/20_features/11_online.ipynb #c027
-def _payment(s:np.ndarray, row:Mapping[str, Any])->None:
+def _payment(s: np.ndarray, row: Mapping[str, Any]) -> None:
     paid = _ms(row["paid_at"])
-    take_payment(s, PLAN.effects, paid//MS, paid, int(row["obligation_id"]), int(row["instalment"]), int(row["amount_minor"]))
+    take_payment(
+        s, PLAN.effects, paid // MS, paid, int(row["obligation_id"]), int(row["instalment"]), int(row["amount_minor"])
+    )
 
 # %% ../../nbs/20_features/11_online.ipynb #c028
-_TAKES = {"accounts": ("opened_on", _account), "obligations": ("announced_at", _due), "transactions": ("arrived_at", _move), "payments": ("arrived_at", _payment)}
+_TAKES = {
+    "accounts": ("opened_on", _account),
+    "obligations": ("announced_at", _due),
+    "transactions": ("arrived_at", _move),
+    "payments": ("arrived_at", _payment),
+}

@@ -15,65 +15,97 @@ from ..ground.words import counted, money as amount, months, part_of, percent, s
 
 # %% ../../nbs/20_features/03_phrases.ipynb #c049
 _PLACE = re.compile(r"\{([^}]*)\}")
-_OPEN = {"": "…", "of": "… of", "%": "…%", "months": "… months", "points": "… percentage points", "times": "… times", "kinds": "… kinds", "deviations": "… standard deviations"}
+_OPEN = {
+    "": "…",
+    "of": "… of",
+    "%": "…%",
+    "months": "… months",
+    "points": "… percentage points",
+    "times": "… times",
+    "kinds": "… kinds",
+    "deviations": "… standard deviations",
+}
 
 # %% ../../nbs/20_features/03_phrases.ipynb #c050
 @dataclass(frozen=True)
 class Phrase:
     "A staff phrase, and what it becomes when the value is no ordinary one; empty: no other words are needed."
-    usual: str        # with at most one place
-    zero: str = ""    # when the value reads as nought
-    below: str = ""   # when it is negative; the place then takes its size
-    never: str = ""   # when days since something have reached `NEVER_DAYS`
-    unknown: str = "" # when it is missing
 
-    def __str__(self)->str: return _PLACE.sub(lambda m: _OPEN.get(m[1], f"… {m[1].rpartition('|')[2] if '|' in m[1] else m[1] + 's'}"), self.usual)
+    usual: str  # with at most one place
+    zero: str = ""  # when the value reads as nought
+    below: str = ""  # when it is negative; the place then takes its size
+    never: str = ""  # when days since something have reached `NEVER_DAYS`
+    unknown: str = ""  # when it is missing
+
+    def __str__(self) -> str:
+        return _PLACE.sub(
+            lambda m: _OPEN.get(m[1], f"… {m[1].rpartition('|')[2] if '|' in m[1] else m[1] + 's'}"), self.usual
+        )
 
 # %% ../../nbs/20_features/03_phrases.ipynb #c051
 _CASES = {"0": "zero", "-": "below", "!": "never", "?": "unknown"}
 
 # %% ../../nbs/20_features/03_phrases.ipynb #c052
 def phrase(
-    text:str, # usual words, then perhaps ` / 0: …`, ` / -: …`, ` / !: …`, ` / ?: …`
-)->Phrase:
+    text: str,  # usual words, then perhaps ` / 0: …`, ` / -: …`, ` / !: …`, ` / ?: …`
+) -> Phrase:
     "Read the words of one row."
     usual, *others = text.split(" / ")
     return Phrase(usual, **{_CASES[case]: words for case, words in (other.split(": ", 1) for other in others)})
 
 # %% ../../nbs/20_features/03_phrases.ipynb #c060
 _PLACES: dict[str, Callable[[float], str]] = {
-    "of": part_of, "months": months, "%": percent,
+    "of": part_of,
+    "months": months,
+    "%": percent,
     "day": lambda v: counted(v, "day", "0"),
     "points": lambda v: counted(100 * v, "percentage point", "0"),
     "times": lambda v: {"1": "once", "2": "twice"}.get(signed(v, 0), f"{signed(v, 0)} times"),
-    "kinds": lambda v: counted(math.exp(min(v, 20.)), "kind"), # from entropy, in nats
-    "deviations": lambda v: "1 standard deviation" if (number := signed(v, 1)) == "1" else f"{number} standard deviations",
+    "kinds": lambda v: counted(math.exp(min(v, 20.0)), "kind"),  # from entropy, in nats
+    "deviations": lambda v: (
+        "1 standard deviation" if (number := signed(v, 1)) == "1" else f"{number} standard deviations"
+    ),
 }
-_UNKNOWN = {"of": "an unknown share of", "months": "an unknown number of months", "day": "an unknown number of days", "%": "an unknown share", "points": "an unknown number of points",
-            "times": "an unknown number of times", "kinds": "an unknown number of kinds", "deviations": "an unknown number of standard deviations", "": "an unknown amount"}
+_UNKNOWN = {
+    "of": "an unknown share of",
+    "months": "an unknown number of months",
+    "day": "an unknown number of days",
+    "%": "an unknown share",
+    "points": "an unknown number of points",
+    "times": "an unknown number of times",
+    "kinds": "an unknown number of kinds",
+    "deviations": "an unknown number of standard deviations",
+    "": "an unknown amount",
+}
 
 # %% ../../nbs/20_features/03_phrases.ipynb #c061
 def show(
-    value:float,       # in the unit
-    place:str,         # what stands between the braces: a key of `_PLACES`, nothing for an amount, or what is counted
-    currency:str="",   # of amounts, ISO 4217; empty: not known
-)->str:
+    value: float,  # in the unit
+    place: str,  # what stands between the braces: a key of `_PLACES`, nothing for an amount, or what is counted
+    currency: str = "",  # of amounts, ISO 4217; empty: not known
+) -> str:
     "A value as people read it."
-    if not math.isfinite(value): return _UNKNOWN.get(place, f"an unknown number of {place.rpartition('|')[2] if '|' in place else place + 's'}")
-    if place == "": return amount(value, currency, whole=True)
+    if not math.isfinite(value):
+        return _UNKNOWN.get(place, f"an unknown number of {place.rpartition('|')[2] if '|' in place else place + 's'}")
+    if place == "":
+        return amount(value, currency, whole=True)
     return _PLACES[place](value) if place in _PLACES else counted(value, place)
 
 # %% ../../nbs/20_features/03_phrases.ipynb #c063
 def say(
-    p:Phrase,
-    value:float,      # in the feature's unit; nan is unknown
-    currency:str="",  # of amounts, ISO 4217; empty: not known
-)->str:
+    p: Phrase,
+    value: float,  # in the feature's unit; nan is unknown
+    currency: str = "",  # of amounts, ISO 4217; empty: not known
+) -> str:
     "The words for one value."
     place = found[1] if (found := _PLACE.search(p.usual)) else "count"
     words = p.usual
-    if not math.isfinite(value): words = p.unknown or words
-    elif p.never and value >= NEVER_DAYS: words = p.never
-    elif p.zero and (value == 0 or place in ("day", "months") and abs(value) < (.5 if place == "day" else 1e-9)): words = p.zero
-    elif p.below and value < 0: words, value = p.below, -value
+    if not math.isfinite(value):
+        words = p.unknown or words
+    elif p.never and value >= NEVER_DAYS:
+        words = p.never
+    elif p.zero and (value == 0 or place in ("day", "months") and abs(value) < (0.5 if place == "day" else 1e-9)):
+        words = p.zero
+    elif p.below and value < 0:
+        words, value = p.below, -value
     return _PLACE.sub(lambda m: show(value, m[1], currency), words)

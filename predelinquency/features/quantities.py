@@ -15,35 +15,137 @@ from ..ground.core import ParamsError
 # %% ../../nbs/20_features/01_quantities.ipynb #c015
 class Q(IntEnum):
     "Slots of what the trackers know at `as_of`."
-    history_days, relationship_days, account_age_days, monthly_inflow, monthly_outgoings, monthly_income, daily_spending = range(7)
-    balance, savings, visible_money, low_7d, low_30d, low_90d, low_180d, low_ever, mean_7d, mean_30d, mean_60d, mean_180d, mean_ever = range(7, 20)
-    spread_90d, peak_30d, overdrawn_30d, overdrawn_90d, overdrawn_180d, thin_days_30d, limit, headroom, overdraft, trough_change = range(20, 30)
-    savings_30d_ago, savings_90d_ago, card_debt, largest_debit_30d, largest_debit_180d, largest_credit_30d, usual_half = range(30, 37)
-    days_since_pay, days_to_pay, pay_late_days, pay_delay_3, pay_rhythm_days, usual_pay, pay_step, payers_90d, main_payer_silent_days = range(37, 46)
-    days_to_next_due, next_due, next_due_lead_days, due_7d, due_14d, due_15_28d, due_30d, due_count_14d, due_count_15_28d = range(46, 55)
-    any_due_14d, any_due_30d, autopay_share_30d, due_before_pay, instalments_left, owed_ahead, due_days_after_pay = range(55, 62)
-    overdue, overdue_count, overdue_days, sign_overdue_count, dues_closed, late_share, late_5_share, days_late_last, days_late_mean, days_late_max = range(62, 72)
-    days_late_3, sign_days_late_90d, sign_late_share_90d, previous_due, usual_due, largest_due, days_since_payment, autopay_lost = range(72, 80)
+
+    (
+        history_days,
+        relationship_days,
+        account_age_days,
+        monthly_inflow,
+        monthly_outgoings,
+        monthly_income,
+        daily_spending,
+    ) = range(7)
+    (
+        balance,
+        savings,
+        visible_money,
+        low_7d,
+        low_30d,
+        low_90d,
+        low_180d,
+        low_ever,
+        mean_7d,
+        mean_30d,
+        mean_60d,
+        mean_180d,
+        mean_ever,
+    ) = range(7, 20)
+    (
+        spread_90d,
+        peak_30d,
+        overdrawn_30d,
+        overdrawn_90d,
+        overdrawn_180d,
+        thin_days_30d,
+        limit,
+        headroom,
+        overdraft,
+        trough_change,
+    ) = range(20, 30)
+    (
+        savings_30d_ago,
+        savings_90d_ago,
+        card_debt,
+        largest_debit_30d,
+        largest_debit_180d,
+        largest_credit_30d,
+        usual_half,
+    ) = range(30, 37)
+    (
+        days_since_pay,
+        days_to_pay,
+        pay_late_days,
+        pay_delay_3,
+        pay_rhythm_days,
+        usual_pay,
+        pay_step,
+        payers_90d,
+        main_payer_silent_days,
+    ) = range(37, 46)
+    (
+        days_to_next_due,
+        next_due,
+        next_due_lead_days,
+        due_7d,
+        due_14d,
+        due_15_28d,
+        due_30d,
+        due_count_14d,
+        due_count_15_28d,
+    ) = range(46, 55)
+    any_due_14d, any_due_30d, autopay_share_30d, due_before_pay, instalments_left, owed_ahead, due_days_after_pay = (
+        range(55, 62)
+    )
+    (
+        overdue,
+        overdue_count,
+        overdue_days,
+        sign_overdue_count,
+        dues_closed,
+        late_share,
+        late_5_share,
+        days_late_last,
+        days_late_mean,
+        days_late_max,
+    ) = range(62, 72)
+    (
+        days_late_3,
+        sign_days_late_90d,
+        sign_late_share_90d,
+        previous_due,
+        usual_due,
+        largest_due,
+        days_since_payment,
+        autopay_lost,
+    ) = range(72, 80)
     projected_next_due, projected_low_14d, projected_low_15_28d, projected_low_28d = range(80, 84)
-    due_loan_15_28d, due_card_15_28d, due_mortgage_15_28d, due_rent_15_28d, manual_due_15_28d, manual_count_15_28d = range(84, 90)
-    window_days_late, window_late_share, next_due_days_late, next_due_autopay, days_late_drift, outside_money = range(90, 96)
-    low_2pct_ever, low_5pct_ever, low_10pct_ever, low_25pct_ever, median_ever, below_zero_ever, below_zero_share_ever = range(96, 103)
+    due_loan_15_28d, due_card_15_28d, due_mortgage_15_28d, due_rent_15_28d, manual_due_15_28d, manual_count_15_28d = (
+        range(84, 90)
+    )
+    window_days_late, window_late_share, next_due_days_late, next_due_autopay, days_late_drift, outside_money = range(
+        90, 96
+    )
+    (
+        low_2pct_ever,
+        low_5pct_ever,
+        low_10pct_ever,
+        low_25pct_ever,
+        median_ever,
+        below_zero_ever,
+        below_zero_share_ever,
+    ) = range(96, 103)
 
 # %% ../../nbs/20_features/01_quantities.ipynb #c017
 @dataclass(frozen=True)
 class Quantity:
     "What a tracked slot means."
+
     unit: str  # days, money, count, share, ratio
     text: str  # formula in words
-    days: int = 0 # how far back it looks; 0 is all of history, or what is true now
+    days: int = 0  # how far back it looks; 0 is all of history, or what is true now
 
 # %% ../../nbs/20_features/01_quantities.ipynb #c018
 _GENERAL = {
     Q.history_days: Quantity("days", "days since the first transaction"),
     Q.relationship_days: Quantity("days", "days since the first event of any kind"),
     Q.account_age_days: Quantity("days", "days since the oldest account was opened"),
-    Q.monthly_inflow: Quantity("money", "inflow of the last 90 days and outside money, per 30 days of them that are known"),
-    Q.outside_money: Quantity("money", "own transfers into current accounts of the last 90 days that did not leave visible savings, per 30 days of them that are known"),
+    Q.monthly_inflow: Quantity(
+        "money", "inflow of the last 90 days and outside money, per 30 days of them that are known"
+    ),
+    Q.outside_money: Quantity(
+        "money",
+        "own transfers into current accounts of the last 90 days that did not leave visible savings, per 30 days of them that are known",
+    ),
     Q.monthly_outgoings: Quantity("money", "outgoings of the last 90 days, per 30 days of them that are known"),
     Q.monthly_income: Quantity("money", "income of the last 90 days, per 30 days of them that are known"),
     Q.daily_spending: Quantity("money", "spending other than dues, a day, over the last 60 days"),
@@ -57,17 +159,37 @@ _PURSE = {
     Q.balance: Quantity("money", "sum of the current accounts' latest balances"),
     Q.savings: Quantity("money", "sum of the savings and term accounts' latest balances; 0 without such an account"),
     Q.visible_money: Quantity("money", "balance + savings"),
-    **{q: Quantity("money", f"lowest balance of the last {days} days") for q, days in ((Q.low_7d, 7), (Q.low_30d, 30), (Q.low_90d, 90), (Q.low_180d, 180))},
+    **{
+        q: Quantity("money", f"lowest balance of the last {days} days")
+        for q, days in ((Q.low_7d, 7), (Q.low_30d, 30), (Q.low_90d, 90), (Q.low_180d, 180))
+    },
     Q.low_ever: Quantity("money", "lowest balance ever seen"),
-    **{q: Quantity("money", f"mean end-of-day balance of the last {days} days") for q, days in ((Q.mean_7d, 7), (Q.mean_30d, 30), (Q.mean_60d, 60), (Q.mean_180d, 180))},
-    **{q: Quantity("money", f"the balance that {words} of all movements fell short of (interpolated in buckets of a quarter octave)") for q, words in
-       ((Q.low_2pct_ever, "one in fifty"), (Q.low_5pct_ever, "one in twenty"), (Q.low_10pct_ever, "one in ten"), (Q.low_25pct_ever, "one in four"), (Q.median_ever, "one in two"))},
+    **{
+        q: Quantity("money", f"mean end-of-day balance of the last {days} days")
+        for q, days in ((Q.mean_7d, 7), (Q.mean_30d, 30), (Q.mean_60d, 60), (Q.mean_180d, 180))
+    },
+    **{
+        q: Quantity(
+            "money",
+            f"the balance that {words} of all movements fell short of (interpolated in buckets of a quarter octave)",
+        )
+        for q, words in (
+            (Q.low_2pct_ever, "one in fifty"),
+            (Q.low_5pct_ever, "one in twenty"),
+            (Q.low_10pct_ever, "one in ten"),
+            (Q.low_25pct_ever, "one in four"),
+            (Q.median_ever, "one in two"),
+        )
+    },
     Q.below_zero_ever: Quantity("count", "movements ever that left the balance below zero"),
     Q.below_zero_share_ever: Quantity("share", "share of all movements that left the balance below zero"),
     Q.mean_ever: Quantity("money", "mean end-of-day balance since the first one seen"),
     Q.spread_90d: Quantity("money", "standard deviation of the end-of-day balance, last 90 days"),
     Q.peak_30d: Quantity("money", "highest end-of-day balance of the last 30 days"),
-    **{q: Quantity("days", f"days of the last {days} with a balance below zero") for q, days in ((Q.overdrawn_30d, 30), (Q.overdrawn_90d, 90), (Q.overdrawn_180d, 180))},
+    **{
+        q: Quantity("days", f"days of the last {days} with a balance below zero")
+        for q, days in ((Q.overdrawn_30d, 30), (Q.overdrawn_90d, 90), (Q.overdrawn_180d, 180))
+    },
     Q.thin_days_30d: Quantity("days", "days of the last 30 that ended below a tenth of a month's inflow"),
     Q.limit: Quantity("money", "overdraft limits of the current accounts"),
     Q.headroom: Quantity("money", "balance + overdraft limit"),
@@ -82,9 +204,13 @@ _PURSE = {
 # %% ../../nbs/20_features/01_quantities.ipynb #c020
 _RHYTHM = {
     Q.days_since_pay: Quantity("days", "days since the last payday"),
-    Q.days_to_pay: Quantity("days", "days until the next payday expected from the last six; 0 when it should have come"),
+    Q.days_to_pay: Quantity(
+        "days", "days until the next payday expected from the last six; 0 when it should have come"
+    ),
     Q.pay_late_days: Quantity("days", "days past the expected payday; 0 when it is not yet due"),
-    Q.pay_delay_3: Quantity("days", "mean delay of the last three paydays against the customer's own rhythm; negative is early"),
+    Q.pay_delay_3: Quantity(
+        "days", "mean delay of the last three paydays against the customer's own rhythm; negative is early"
+    ),
     Q.pay_rhythm_days: Quantity("days", "median days between the last six paydays"),
     Q.usual_pay: Quantity("money", "median of the last six pays"),
     Q.pay_step: Quantity("ratio", "last pay / median of the pays before it"),
@@ -97,23 +223,45 @@ _AHEAD = {
     Q.days_to_next_due: Quantity("days", "days until the next loan, card or housing due that is not yet paid"),
     Q.next_due: Quantity("money", "what is still to pay of the next loan, card or housing due"),
     Q.next_due_lead_days: Quantity("days", "days from the announcement of the next due to its date"),
-    **{q: Quantity("money", f"loan, card and housing dues still to pay on {when}") for q, when in
-       ((Q.due_7d, "days 0–7"), (Q.due_14d, "days 0–14"), (Q.due_15_28d, "days 15–28"), (Q.due_30d, "days 0–30"))},
+    **{
+        q: Quantity("money", f"loan, card and housing dues still to pay on {when}")
+        for q, when in (
+            (Q.due_7d, "days 0–7"),
+            (Q.due_14d, "days 0–14"),
+            (Q.due_15_28d, "days 15–28"),
+            (Q.due_30d, "days 0–30"),
+        )
+    },
     Q.due_count_14d: Quantity("count", "loan, card and housing dues still to pay on days 0–14"),
     Q.due_count_15_28d: Quantity("count", "loan, card and housing dues still to pay on days 15–28"),
-    **{q: Quantity("count", f"{kind} dues still to pay on days 15–28") for q, kind in
-       ((Q.due_loan_15_28d, "loan"), (Q.due_card_15_28d, "card"), (Q.due_mortgage_15_28d, "mortgage"), (Q.due_rent_15_28d, "rent"))},
-    Q.manual_due_15_28d: Quantity("money", "loan, card and housing dues on days 15–28 that the customer has to pay actively"),
-    Q.manual_count_15_28d: Quantity("count", "number of loan, card and housing dues on days 15–28 that the customer has to pay actively"),
+    **{
+        q: Quantity("count", f"{kind} dues still to pay on days 15–28")
+        for q, kind in (
+            (Q.due_loan_15_28d, "loan"),
+            (Q.due_card_15_28d, "card"),
+            (Q.due_mortgage_15_28d, "mortgage"),
+            (Q.due_rent_15_28d, "rent"),
+        )
+    },
+    Q.manual_due_15_28d: Quantity(
+        "money", "loan, card and housing dues on days 15–28 that the customer has to pay actively"
+    ),
+    Q.manual_count_15_28d: Quantity(
+        "count", "number of loan, card and housing dues on days 15–28 that the customer has to pay actively"
+    ),
     Q.next_due_autopay: Quantity("share", "1 when the bank collects the next due itself, 0 when not"),
     Q.any_due_14d: Quantity("money", "dues of every kind still to pay on days 0–14"),
     Q.any_due_30d: Quantity("money", "dues of every kind still to pay on days 0–30"),
-    Q.autopay_share_30d: Quantity("share", "share of the dues of the next 30 days that the bank collects itself, by amount"),
+    Q.autopay_share_30d: Quantity(
+        "share", "share of the dues of the next 30 days that the bank collects itself, by amount"
+    ),
     Q.due_before_pay: Quantity("money", "dues of every kind before the next expected payday"),
     Q.instalments_left: Quantity("count", "loan, card and housing instalments announced and not yet paid"),
     Q.owed_ahead: Quantity("money", "sum of the loan, card and housing instalments announced and not yet paid"),
     Q.due_days_after_pay: Quantity("days", "days from the last expected payday before the next due to that due"),
-    Q.projected_next_due: Quantity("money", "balance on the next due date: balance + pay expected − dues and usual spending until then"),
+    Q.projected_next_due: Quantity(
+        "money", "balance on the next due date: balance + pay expected − dues and usual spending until then"
+    ),
     Q.projected_low_14d: Quantity("money", "lowest projected balance on days 0–14"),
     Q.projected_low_15_28d: Quantity("money", "lowest projected balance on days 15–28"),
     Q.projected_low_28d: Quantity("money", "lowest projected balance on days 0–28"),
@@ -121,39 +269,69 @@ _AHEAD = {
 
 # %% ../../nbs/20_features/01_quantities.ipynb #c022
 _BEHIND = {
-    Q.overdue: Quantity("money", "loan, card and housing dues more than two days past their date and not yet paid (a payment may be on its way)"),
-    Q.overdue_count: Quantity("count", "number of loan, card and housing dues more than two days past their date and not yet paid"),
-    Q.overdue_days: Quantity("days", "days since the oldest unpaid loan, card or housing due past its date was due; 0 when there is none"),
-    Q.sign_overdue_count: Quantity("count", "utility, insurance, subscription and tax dues more than two days past their date and not yet paid"),
-    Q.dues_closed: Quantity("count", "loan, card and housing dues that are paid in full or more than two days past their date"),
+    Q.overdue: Quantity(
+        "money",
+        "loan, card and housing dues more than two days past their date and not yet paid (a payment may be on its way)",
+    ),
+    Q.overdue_count: Quantity(
+        "count", "number of loan, card and housing dues more than two days past their date and not yet paid"
+    ),
+    Q.overdue_days: Quantity(
+        "days", "days since the oldest unpaid loan, card or housing due past its date was due; 0 when there is none"
+    ),
+    Q.sign_overdue_count: Quantity(
+        "count", "utility, insurance, subscription and tax dues more than two days past their date and not yet paid"
+    ),
+    Q.dues_closed: Quantity(
+        "count", "loan, card and housing dues that are paid in full or more than two days past their date"
+    ),
     Q.late_share: Quantity("share", "share of closed dues paid after their date, or not at all"),
     Q.late_5_share: Quantity("share", "share of closed dues paid more than five days late, or not at all"),
     Q.days_late_last: Quantity("days", "days late of the latest closed due; negative is early"),
     Q.days_late_mean: Quantity("days", "mean days late of all closed dues; negative is early"),
     Q.days_late_max: Quantity("days", "most days late of any closed due"),
     Q.window_days_late: Quantity("days", "mean days late so far of the obligations with a due on days 15–28"),
-    Q.window_late_share: Quantity("share", "share of the closed dues of the obligations with a due on days 15–28 that were paid late, or not at all"),
+    Q.window_late_share: Quantity(
+        "share",
+        "share of the closed dues of the obligations with a due on days 15–28 that were paid late, or not at all",
+    ),
     Q.next_due_days_late: Quantity("days", "mean days late so far of the obligation of the next due"),
     Q.days_late_drift: Quantity("days", "mean days late of the latest three closed dues less that of all"),
     Q.days_late_3: Quantity("days", "mean days late of the latest three closed dues"),
-    Q.sign_days_late_90d: Quantity("days", "mean days late of the last 90 days' utility, insurance, subscription and tax dues"),
-    Q.sign_late_share_90d: Quantity("share", "share of the last 90 days' utility, insurance, subscription and tax dues paid late, or not at all"),
+    Q.sign_days_late_90d: Quantity(
+        "days", "mean days late of the last 90 days' utility, insurance, subscription and tax dues"
+    ),
+    Q.sign_late_share_90d: Quantity(
+        "share", "share of the last 90 days' utility, insurance, subscription and tax dues paid late, or not at all"
+    ),
     Q.previous_due: Quantity("money", "amount of the latest closed due"),
     Q.usual_due: Quantity("money", "mean amount of closed dues"),
     Q.largest_due: Quantity("money", "largest closed due"),
     Q.days_since_payment: Quantity("days", "days since the last payment towards a due"),
     Q.autopay_lost: Quantity("count", "automatic collections that ended, less those taken up again"),
 }
-_BACK = {Q.monthly_inflow: 90, Q.monthly_outgoings: 90, Q.monthly_income: 90, Q.outside_money: 90, Q.daily_spending: 60, Q.trough_change: 90, Q.usual_half: 180}
+_BACK = {
+    Q.monthly_inflow: 90,
+    Q.monthly_outgoings: 90,
+    Q.monthly_income: 90,
+    Q.outside_money: 90,
+    Q.daily_spending: 60,
+    Q.trough_change: 90,
+    Q.usual_half: 180,
+}
 
 # %% ../../nbs/20_features/01_quantities.ipynb #c023
-def _looks_back(q:Q)->int:
+def _looks_back(q: Q) -> int:
     "The days in a quantity's name; dues of coming days look ahead, not back."
     found = re.search(r"_(\d+)d(_ago)?$", q.name)
     return _BACK.get(q, int(found.group(1)) if found and q not in _AHEAD else 0)
 
 # %% ../../nbs/20_features/01_quantities.ipynb #c024
-QUANTITIES: dict[Q, Quantity] = {q: replace(known, days=_looks_back(q)) for q, known in {**_GENERAL, **_PURSE, **_RHYTHM, **_AHEAD, **_BEHIND}.items()}
+QUANTITIES: dict[Q, Quantity] = {
+    q: replace(known, days=_looks_back(q))
+    for q, known in {**_GENERAL, **_PURSE, **_RHYTHM, **_AHEAD, **_BEHIND}.items()
+}
 
 # %% ../../nbs/20_features/01_quantities.ipynb #c025
-if set(QUANTITIES) != set(Q): raise ParamsError(f"quantities without a meaning: {sorted(set(Q) - set(QUANTITIES))}")
+if set(QUANTITIES) != set(Q):
+    raise ParamsError(f"quantities without a meaning: {sorted(set(Q) - set(QUANTITIES))}")

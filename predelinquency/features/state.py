@@ -33,88 +33,133 @@ from ..ground.schema import ACCOUNT_KINDS, CATEGORIES, STATUSES, TARGET_KINDS
 # %% ../../nbs/20_features/05_state.ipynb #c005
 class Plan(NamedTuple):
     "The catalogue as arrays."
-    effects: np.ndarray   # flat: where each code's entry begins, how many measures are kept, and the entries (below)
-    features: np.ndarray  # (n_features, 8) by operation: operation, a, b, window, longer window, source, least history in days, column
-    windows: np.ndarray   # days of each window
-    needs: int            # the trackers that are asked for
+
+    effects: np.ndarray  # flat: where each code's entry begins, how many measures are kept, and the entries (below)
+    features: (
+        np.ndarray
+    )  # (n_features, 8) by operation: operation, a, b, window, longer window, source, least history in days, column
+    windows: np.ndarray  # days of each window
+    needs: int  # the trackers that are asked for
 
 # %% ../../nbs/20_features/05_state.ipynb #c006
 ONE_OFF, PAY, SHOP, INFLOW = 1, 2, 4, 8
-PURSE, BUCKETED, LARGEST, PAYDAY, LEDGER, OUTLOOK = 1, 2, 4, 8, 16, 32 # trackers
+PURSE, BUCKETED, LARGEST, PAYDAY, LEDGER, OUTLOOK = 1, 2, 4, 8, 16, 32  # trackers
 N_CODES = len(CATEGORIES) * len(STATUSES) * 2 * len(ACCOUNT_CLASSES)
-WIDTH = N_CODES + len(NOTES) # where the effects say how many measures are kept
+WIDTH = N_CODES + len(NOTES)  # where the effects say how many measures are kept
 N_MEASURES, N_QUANTITIES = len(MEASURES), len(Q)
 ACCOUNT_CLASS = np.array([{"current": 0, "savings": 1, "term_deposit": 1}.get(k, 2) for k in ACCOUNT_KINDS])
-FIRST_SIGN = 2*len(TARGET_KINDS) # target kinds come first, so a kind*2 + autopay below this is a target
+FIRST_SIGN = 2 * len(TARGET_KINDS)  # target kinds come first, so a kind*2 + autopay below this is a target
 BOOKED, FAILED, REVERSED = range(3)
-FIXED = ("inflow", "outgoings", "income", "spending", "own_money_in", "drawn_from_savings") # the trackers read these
+FIXED = ("inflow", "outgoings", "income", "spending", "own_money_in", "drawn_from_savings")  # the trackers read these
 INFLOW_M, OUTGOINGS_M, INCOME_M, SPENDING_M, OWN_IN_M, DRAWN_M = range(len(FIXED))
 MOST_WINDOWS = 32
-MONTHS = tuple(range(0, 181, 30)) # windows that are always at hand: number k is 30*k days, number 0 all of history
+MONTHS = tuple(range(0, 181, 30))  # windows that are always at hand: number k is 30*k days, number 0 all of history
 
 # %% ../../nbs/20_features/05_state.ipynb #c007
 @lean
 def code_of(
-    category:int, status:int, # positions in `CATEGORIES` and `STATUSES`
-    amount:int,               # signed minor units
-    account:int,              # position in `ACCOUNT_CLASSES`
-)->int:                       # 0 … N_CODES - 1
+    category: int,
+    status: int,  # positions in `CATEGORIES` and `STATUSES`
+    amount: int,  # signed minor units
+    account: int,  # position in `ACCOUNT_CLASSES`
+) -> int:  # 0 … N_CODES - 1
     "The code of a transaction."
-    return ((category*3 + status)*2 + (1 if amount > 0 else 0))*3 + account
+    return ((category * 3 + status) * 2 + (1 if amount > 0 else 0)) * 3 + account
 
 # %% ../../nbs/20_features/05_state.ipynb #c008
-def _adds(m:Measure, status:str, incoming:bool)->tuple[int, int]:
+def _adds(m: Measure, status: str, incoming: bool) -> tuple[int, int]:
     "What a code adds to a measure: (times the amount, plus); (0, 0) is nothing."
-    if m.status == "moved" and status == "booked": hit = m.direction == "any" or (m.direction == "in") == incoming
-    elif m.status == "moved" and status == "reversed": hit = m.unit == "money" and (m.direction == "out") == incoming
-    else: hit = m.status == status and (m.direction == "out") == (incoming == (status == "reversed"))
-    if not hit: return 0, 0
+    if m.status == "moved" and status == "booked":
+        hit = m.direction == "any" or (m.direction == "in") == incoming
+    elif m.status == "moved" and status == "reversed":
+        hit = m.unit == "money" and (m.direction == "out") == incoming
+    else:
+        hit = m.status == status and (m.direction == "out") == (incoming == (status == "reversed"))
+    if not hit:
+        return 0, 0
     return (0, 1) if m.unit == "count" else (1 if m.direction == "in" else -1, 0)
 
 # %% ../../nbs/20_features/05_state.ipynb #c009
-def _traits(name:str, status:str, incoming:bool, needs:int, places:Mapping[str, int])->int:
-    if status != "booked": return 0
-    def of(measure:str)->bool: return name in MEASURES[MEASURE[measure]].categories
+def _traits(name: str, status: str, incoming: bool, needs: int, places: Mapping[str, int]) -> int:
+    if status != "booked":
+        return 0
+
+    def of(measure: str) -> bool:
+        return name in MEASURES[MEASURE[measure]].categories
+
     largest, paid = needs & LARGEST > 0, needs & PAYDAY > 0
-    if incoming: return PAY * (paid and of("income")) + INFLOW * (largest and of("inflow"))
+    if incoming:
+        return PAY * (paid and of("income")) + INFLOW * (largest and of("inflow"))
     return ONE_OFF * (largest and of("spending")) + SHOP * ("new_merchant" in places and name in VARIETY)
 
 # %% ../../nbs/20_features/05_state.ipynb #c011
-def _read(calculation:Calculation)->list[int]: # positions in `MEASURES`
+def _read(calculation: Calculation) -> list[int]:  # positions in `MEASURES`
     "The measures that a calculation reads."
     op, a, b = calculation.row[:3]
-    if op in (Op.tracked, Op.over, Op.windowed): return []
-    if op in (Op.entropy, Op.entropy_shift): return list(range(a, a + b))
+    if op in (Op.tracked, Op.over, Op.windowed):
+        return []
+    if op in (Op.entropy, Op.entropy_shift):
+        return list(range(a, a + b))
     return [a, b] if op in (Op.ratio, Op.share_shift) else [a]
 
 # %% ../../nbs/20_features/05_state.ipynb #c012
-def _needs(calculations:Sequence[Calculation])->int:
+def _needs(calculations: Sequence[Calculation]) -> int:
     "The trackers behind the quantities that are read."
-    read = {c.row[1] for c in calculations if c.row[0] in (Op.tracked, Op.over)} | {c.row[2] for c in calculations if c.row[0] in (Op.per, Op.over, Op.windowed)}
-    spans = ((PURSE, Q.balance, Q.usual_half), (LARGEST, Q.largest_debit_30d, Q.largest_credit_30d), (PURSE, Q.usual_half, Q.usual_half), (PAYDAY, Q.days_since_pay, Q.main_payer_silent_days),
-             (LEDGER, Q.days_to_next_due, Q.autopay_lost), (OUTLOOK, Q.due_before_pay, Q.due_before_pay), (OUTLOOK, Q.due_days_after_pay, Q.due_days_after_pay),
-             (OUTLOOK, Q.projected_next_due, Q.projected_low_28d), (LEDGER, Q.due_loan_15_28d, Q.days_late_drift), (BUCKETED, Q.low_2pct_ever, Q.below_zero_share_ever))
+    read = {c.row[1] for c in calculations if c.row[0] in (Op.tracked, Op.over)} | {
+        c.row[2] for c in calculations if c.row[0] in (Op.per, Op.over, Op.windowed)
+    }
+    spans = (
+        (PURSE, Q.balance, Q.usual_half),
+        (LARGEST, Q.largest_debit_30d, Q.largest_credit_30d),
+        (PURSE, Q.usual_half, Q.usual_half),
+        (PAYDAY, Q.days_since_pay, Q.main_payer_silent_days),
+        (LEDGER, Q.days_to_next_due, Q.autopay_lost),
+        (OUTLOOK, Q.due_before_pay, Q.due_before_pay),
+        (OUTLOOK, Q.due_days_after_pay, Q.due_days_after_pay),
+        (OUTLOOK, Q.projected_next_due, Q.projected_low_28d),
+        (LEDGER, Q.due_loan_15_28d, Q.days_late_drift),
+        (BUCKETED, Q.low_2pct_ever, Q.below_zero_share_ever),
+    )
     asked = 0
     for bit, first, last in spans:
-        if any(first <= q <= last for q in read): asked |= bit
-    daily = ((PURSE, Daily.low, Daily.thin_days), (LARGEST, Daily.largest_debit, Daily.largest_credit), (PAYDAY, Daily.payers, Daily.payers), (LEDGER, Daily.due, Daily.sign_late_share))
+        if any(first <= q <= last for q in read):
+            asked |= bit
+    daily = (
+        (PURSE, Daily.low, Daily.thin_days),
+        (LARGEST, Daily.largest_debit, Daily.largest_credit),
+        (PAYDAY, Daily.payers, Daily.payers),
+        (LEDGER, Daily.due, Daily.sign_late_share),
+    )
     for bit, low, high in daily:
-        if any(c.row[0] == Op.windowed and low <= c.row[1] <= high for c in calculations): asked |= bit
+        if any(c.row[0] == Op.windowed and low <= c.row[1] <= high for c in calculations):
+            asked |= bit
     return asked | (PURSE if asked & BUCKETED else 0) | (PAYDAY | LEDGER if asked & OUTLOOK else 0)
 
 # %% ../../nbs/20_features/05_state.ipynb #c013
-def _effects(places:Mapping[str, int], lasting:set[str], needs:int)->np.ndarray:
+def _effects(places: Mapping[str, int], lasting: set[str], needs: int) -> np.ndarray:
     "The flat array of all codes' entries, for measures with a place; `lasting` ones keep their last day."
-    def entry(traits:int, sign:int, found:list[tuple[str, int, int]])->list[int]:
+
+    def entry(traits: int, sign: int, found: list[tuple[str, int, int]]) -> list[int]:
         found = [f for f in found if f[0] in places and f[1:] != (0, 0)]
-        days = [places[name] for name, times, plus in found if name in lasting and times*sign + plus > 0]
-        return [traits, len(found), *(x for name, times, plus in found for x in (places[name], times, plus)), len(days), *days]
-    entries:list[list[int]] = [entry(0, 0, [])] * N_CODES
+        days = [places[name] for name, times, plus in found if name in lasting and times * sign + plus > 0]
+        return [
+            traits,
+            len(found),
+            *(x for name, times, plus in found for x in (places[name], times, plus)),
+            len(days),
+            *days,
+        ]
+
+    entries: list[list[int]] = [entry(0, 0, [])] * N_CODES
     for c, name in enumerate(CATEGORIES):
         for s, status in enumerate(STATUSES):
             for sign in (-1, 1):
                 for a, account in enumerate(ACCOUNT_CLASSES):
-                    found = [(m.name, *_adds(m, status, sign > 0)) for m in MEASURES if name in m.categories and account in m.accounts]
+                    found = [
+                        (m.name, *_adds(m, status, sign > 0))
+                        for m in MEASURES
+                        if name in m.categories and account in m.accounts
+                    ]
                     entries[code_of(c, s, sign, a)] = entry(_traits(name, status, sign > 0, needs, places), sign, found)
     entries += [entry(0, 0, [(note, 0, 1)]) for note in NOTES]
     starts = np.cumsum([len(entries) + 1, *map(len, entries)])[:-1]
@@ -122,63 +167,137 @@ def _effects(places:Mapping[str, int], lasting:set[str], needs:int)->np.ndarray:
 
 # %% ../../nbs/20_features/05_state.ipynb #c014
 def plan(
-    features:Sequence[Feature]=CATALOGUE, # which features, in which order
-)->Plan:
+    features: Sequence[Feature] = CATALOGUE,  # which features, in which order
+) -> Plan:
     "Compile the catalogue into arrays."
     asked = [f.calculation for f in features]
     read, needs = {m for c in asked for m in _read(c)}, _needs(asked)
-    places = {name: k for k, name in enumerate(dict.fromkeys((*FIXED, *(m.name for i, m in enumerate(MEASURES) if i in read))))}
+    places = {
+        name: k
+        for k, name in enumerate(dict.fromkeys((*FIXED, *(m.name for i, m in enumerate(MEASURES) if i in read))))
+    }
     windows = tuple(dict.fromkeys((*MONTHS, *(days for c in asked for days in c.row[3:5]))))
-    if len(windows) > MOST_WINDOWS: raise ParamsError(f"{len(windows)} different windows", remedy=f"use at most {MOST_WINDOWS}")
-    def place(i:int)->int: return places[MEASURES[i].name]
-    rows = [(op, place(a) if _read(c) else a, place(b) if len(_read(c)) == 2 and op in (Op.ratio, Op.share_shift) else b, windows.index(short), windows.index(longer), source, least, k)
-            for k, c in enumerate(asked) for op, a, b, short, longer, source, least in [c.row]]
+    if len(windows) > MOST_WINDOWS:
+        raise ParamsError(f"{len(windows)} different windows", remedy=f"use at most {MOST_WINDOWS}")
+
+    def place(i: int) -> int:
+        return places[MEASURES[i].name]
+
+    rows = [
+        (
+            op,
+            place(a) if _read(c) else a,
+            place(b) if len(_read(c)) == 2 and op in (Op.ratio, Op.share_shift) else b,
+            windows.index(short),
+            windows.index(longer),
+            source,
+            least,
+            k,
+        )
+        for k, c in enumerate(asked)
+        for op, a, b, short, longer, source, least in [c.row]
+    ]
     lasting = {MEASURES[c.row[1]].name for c in asked if c.row[0] == Op.since}
-    return Plan(_effects(places, lasting, needs), np.array(sorted(rows), np.int64).reshape(-1, 8), np.array(windows, np.int64), needs)
+    return Plan(
+        _effects(places, lasting, needs),
+        np.array(sorted(rows), np.int64).reshape(-1, 8),
+        np.array(windows, np.int64),
+        needs,
+    )
 
 # %% ../../nbs/20_features/05_state.ipynb #c017
-EDGES = np.array([round(128*2**(k/4)) for k in range(125)], np.int64) # minor units: a quarter octave each, up to 2.7e11
+EDGES = np.array(
+    [round(128 * 2 ** (k / 4)) for k in range(125)], np.int64
+)  # minor units: a quarter octave each, up to 2.7e11
 BUCKETS = len(EDGES) - 1
 RING_DAYS, SEEN, SLOTS, MERCHANTS, PAYERS, PAYDAYS, PRINTS, CHAINS = 256, 2048, 16, 1024, 8, 8, 32, 64
 NEVER, UNUSED = -(1 << 40), -2
-(HEAD, FIRST_MOVE, FIRST_EVENT, FIRST_ACCOUNT, STALE, REPEATED, UNMATCHED, SEQ_HIGH, FIRST_BALANCE, BALANCE, SAVINGS, CARD, LIMIT, LOW_EVER, BALANCE_DAYS,
- N_PAYDAYS, N_PAYERS, N_SLOTS, N_DUES, N_MERCHANTS, SEEN_DUE, PAID_TARGET, PAID_SIGN, LAST_PAYMENT, N_PRINTS, AUTOPAY_LOST, CAPACITY, CLOCK, BALANCES, BELOW_ZERO,
- RING_FROM, PAY_GAP, PAY_DATE, PAY_NEXT, OPEN_FROM, CLOSED, LATE, LATE_5, DAYS_LATE, MOST_LATE, CLOSED_MONEY, LARGEST_DUE, LAST_DUE, SECOND_DUE, THIRD_DUE) = range(45)
+(
+    HEAD,
+    FIRST_MOVE,
+    FIRST_EVENT,
+    FIRST_ACCOUNT,
+    STALE,
+    REPEATED,
+    UNMATCHED,
+    SEQ_HIGH,
+    FIRST_BALANCE,
+    BALANCE,
+    SAVINGS,
+    CARD,
+    LIMIT,
+    LOW_EVER,
+    BALANCE_DAYS,
+    N_PAYDAYS,
+    N_PAYERS,
+    N_SLOTS,
+    N_DUES,
+    N_MERCHANTS,
+    SEEN_DUE,
+    PAID_TARGET,
+    PAID_SIGN,
+    LAST_PAYMENT,
+    N_PRINTS,
+    AUTOPAY_LOST,
+    CAPACITY,
+    CLOCK,
+    BALANCES,
+    BELOW_ZERO,
+    RING_FROM,
+    PAY_GAP,
+    PAY_DATE,
+    PAY_NEXT,
+    OPEN_FROM,
+    CLOSED,
+    LATE,
+    LATE_5,
+    DAYS_LATE,
+    MOST_LATE,
+    CLOSED_MONEY,
+    LARGEST_DUE,
+    LAST_DUE,
+    SECOND_DUE,
+    THIRD_DUE,
+) = range(45)
 SEEN_AT = 48
-SLOT_AT = SEEN_AT + SEEN//64        # account id, class, seq of its balance, balance, opened
-PAYDAY_AT = SLOT_AT + 5*SLOTS       # day, amount, delay
-GAP_AT = PAYDAY_AT + 3*PAYDAYS      # the latest gaps between paydays, in order of size, then the latest days of the month
-PAYER_AT = GAP_AT + 2*PAYDAYS       # name, last day, total
-PRINT_AT = PAYER_AT + 3*PAYERS
-CHAIN_AT = PRINT_AT + PRINTS        # obligation, row of its first due
-LAST_AT = CHAIN_AT + 2*CHAINS       # last day of each measure
+SLOT_AT = SEEN_AT + SEEN // 64  # account id, class, seq of its balance, balance, opened
+PAYDAY_AT = SLOT_AT + 5 * SLOTS  # day, amount, delay
+GAP_AT = PAYDAY_AT + 3 * PAYDAYS  # the latest gaps between paydays, in order of size, then the latest days of the month
+PAYER_AT = GAP_AT + 2 * PAYDAYS  # name, last day, total
+PRINT_AT = PAYER_AT + 3 * PAYERS
+CHAIN_AT = PRINT_AT + PRINTS  # obligation, row of its first due
+LAST_AT = CHAIN_AT + 2 * CHAINS  # last day of each measure
 MERCHANT_AT = LAST_AT + N_MEASURES
-BUCKET_AT = MERCHANT_AT + MERCHANTS # how many balances fell into each bucket
-NOTHING_AT = BUCKET_AT + 2*BUCKETS + 1 # a row of zeros: the running totals before all history
-END_AT = NOTHING_AT + N_MEASURES    # five rings of days: balance at the end, lowest balance, savings, largest outgoing, largest inflow
-LEAST_AT, SAVED_AT, DEBIT_AT, CREDIT_AT, RING_AT = (END_AT + k*RING_DAYS for k in range(1, 6))
-DUE_AT = RING_AT + N_MEASURES*RING_DAYS
-DUE = 15 # obligation, instalment, kind*2 + autopay, due day, amount, paid, day announced, day settled, the obligation's first row, its row announced before this one;
-         # in an obligation's first row also: its row announced last, its highest instalment's row, and how many of its dues are put away, their days late, how many of them were late
+BUCKET_AT = MERCHANT_AT + MERCHANTS  # how many balances fell into each bucket
+NOTHING_AT = BUCKET_AT + 2 * BUCKETS + 1  # a row of zeros: the running totals before all history
+END_AT = (
+    NOTHING_AT + N_MEASURES
+)  # five rings of days: balance at the end, lowest balance, savings, largest outgoing, largest inflow
+LEAST_AT, SAVED_AT, DEBIT_AT, CREDIT_AT, RING_AT = (END_AT + k * RING_DAYS for k in range(1, 6))
+DUE_AT = RING_AT + N_MEASURES * RING_DAYS
+DUE = 15  # obligation, instalment, kind*2 + autopay, due day, amount, paid, day announced, day settled, the obligation's first row, its row announced before this one;
+# in an obligation's first row also: its row announced last, its highest instalment's row, and how many of its dues are put away, their days late, how many of them were late
 
 # %% ../../nbs/20_features/05_state.ipynb #c018
 def new(
-    capacity:int=256, # dues the ledger has room for
-)->np.ndarray:        # (DUE_AT + 15 × capacity,) int64
+    capacity: int = 256,  # dues the ledger has room for
+) -> np.ndarray:  # (DUE_AT + 15 × capacity,) int64
     "The state of a customer of whom nothing is known."
-    state = np.zeros(DUE_AT + DUE*capacity, np.int64)
+    state = np.zeros(DUE_AT + DUE * capacity, np.int64)
     reset(state)
     return state
 
 # %% ../../nbs/20_features/05_state.ipynb #c019
 @lean
 def reset(
-    s:np.ndarray, # a state; only its length is kept
-)->None:
+    s: np.ndarray,  # a state; only its length is kept
+) -> None:
     "Forget everything; rings and ledger are written before they are read."
     s[:END_AT] = 0
-    for at in (HEAD, FIRST_MOVE, FIRST_EVENT, FIRST_ACCOUNT, FIRST_BALANCE, LAST_PAYMENT, CLOCK, MOST_LATE): s[at] = NEVER
-    for at in (SEQ_HIGH, LAST_DUE, SECOND_DUE, THIRD_DUE): s[at] = -1
+    for at in (HEAD, FIRST_MOVE, FIRST_EVENT, FIRST_ACCOUNT, FIRST_BALANCE, LAST_PAYMENT, CLOCK, MOST_LATE):
+        s[at] = NEVER
+    for at in (SEQ_HIGH, LAST_DUE, SECOND_DUE, THIRD_DUE):
+        s[at] = -1
     s[RING_FROM], s[OPEN_FROM] = -NEVER, DUE_AT
-    s[LAST_AT:LAST_AT + N_MEASURES] = NEVER
-    s[CAPACITY] = (len(s) - DUE_AT)//DUE
+    s[LAST_AT : LAST_AT + N_MEASURES] = NEVER
+    s[CAPACITY] = (len(s) - DUE_AT) // DUE

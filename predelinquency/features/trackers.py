@@ -10,87 +10,174 @@ import numpy as np
 
 from .quantities import Q
 from predelinquency.features.state import (
-    AUTOPAY_LOST, BALANCE, BALANCES, BALANCE_DAYS, BELOW_ZERO, BUCKETS, BUCKET_AT, CHAINS, CHAIN_AT, CLOSED,
-    CLOSED_MONEY, CREDIT_AT, DAYS_LATE, DEBIT_AT, DUE, DUE_AT, EDGES, END_AT, FIRST_ACCOUNT, FIRST_BALANCE,
-    FIRST_EVENT, FIRST_MOVE, FIRST_SIGN, GAP_AT, HEAD, INFLOW, LARGEST_DUE, LAST_AT, LAST_DUE, LAST_PAYMENT, LATE,
-    LATE_5, LEAST_AT, LIMIT, LOW_EVER, MERCHANTS, MERCHANT_AT, MOST_LATE, NEVER, NOTHING_AT, N_CODES, N_DUES,
-    N_MEASURES, N_MERCHANTS, N_PAYDAYS, N_PAYERS, N_PRINTS, N_SLOTS, ONE_OFF, OPEN_FROM, PAID_TARGET, PAY, PAYDAYS,
-    PAYDAY_AT, PAYERS, PAYER_AT, PAY_DATE, PAY_GAP, PAY_NEXT, PRINTS, PRINT_AT, REPEATED, RING_AT, RING_DAYS,
-    RING_FROM, SAVED_AT, SAVINGS, SECOND_DUE, SEEN, SEEN_AT, SEEN_DUE, SEQ_HIGH, SHOP, SLOTS, SLOT_AT, STALE,
-    THIRD_DUE, UNMATCHED, UNUSED, WIDTH, code_of
+    AUTOPAY_LOST,
+    BALANCE,
+    BALANCES,
+    BALANCE_DAYS,
+    BELOW_ZERO,
+    BUCKETS,
+    BUCKET_AT,
+    CHAINS,
+    CHAIN_AT,
+    CLOSED,
+    CLOSED_MONEY,
+    CREDIT_AT,
+    DAYS_LATE,
+    DEBIT_AT,
+    DUE,
+    DUE_AT,
+    EDGES,
+    END_AT,
+    FIRST_ACCOUNT,
+    FIRST_BALANCE,
+    FIRST_EVENT,
+    FIRST_MOVE,
+    FIRST_SIGN,
+    GAP_AT,
+    HEAD,
+    INFLOW,
+    LARGEST_DUE,
+    LAST_AT,
+    LAST_DUE,
+    LAST_PAYMENT,
+    LATE,
+    LATE_5,
+    LEAST_AT,
+    LIMIT,
+    LOW_EVER,
+    MERCHANTS,
+    MERCHANT_AT,
+    MOST_LATE,
+    NEVER,
+    NOTHING_AT,
+    N_CODES,
+    N_DUES,
+    N_MEASURES,
+    N_MERCHANTS,
+    N_PAYDAYS,
+    N_PAYERS,
+    N_PRINTS,
+    N_SLOTS,
+    ONE_OFF,
+    OPEN_FROM,
+    PAID_TARGET,
+    PAY,
+    PAYDAYS,
+    PAYDAY_AT,
+    PAYERS,
+    PAYER_AT,
+    PAY_DATE,
+    PAY_GAP,
+    PAY_NEXT,
+    PRINTS,
+    PRINT_AT,
+    REPEATED,
+    RING_AT,
+    RING_DAYS,
+    RING_FROM,
+    SAVED_AT,
+    SAVINGS,
+    SECOND_DUE,
+    SEEN,
+    SEEN_AT,
+    SEEN_DUE,
+    SEQ_HIGH,
+    SHOP,
+    SLOTS,
+    SLOT_AT,
+    STALE,
+    THIRD_DUE,
+    UNMATCHED,
+    UNUSED,
+    WIDTH,
+    code_of,
 )
 from ..ground.core import civil, day_number, lean, month_length, weekday
 from ..ground.dues import is_full
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c022
 @lean
-def _row(s:np.ndarray, day:int)->int:
+def _row(s: np.ndarray, day: int) -> int:
     "Where the running totals at the end of `day` begin."
-    return RING_AT + (min(day, s[HEAD]) & (RING_DAYS - 1))*N_MEASURES if day >= s[RING_FROM] else NOTHING_AT
+    return RING_AT + (min(day, s[HEAD]) & (RING_DAYS - 1)) * N_MEASURES if day >= s[RING_FROM] else NOTHING_AT
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c023
 @lean
-def _copy(old:np.ndarray, new:np.ndarray, n:int)->None:
+def _copy(old: np.ndarray, new: np.ndarray, n: int) -> None:
     "Copy `n` numbers; on views, so that the loop becomes a few wide moves."
-    for k in range(n): new[k] = old[k]
+    for k in range(n):
+        new[k] = old[k]
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c024
 @lean
-def _begin(s:np.ndarray, width:int, day:int, before:int)->None:
+def _begin(s: np.ndarray, width: int, day: int, before: int) -> None:
     "A day on which nothing has happened yet: the totals of the row at `before`, today's balances."
     k = day & (RING_DAYS - 1)
-    _copy(s[before:], s[RING_AT + k*N_MEASURES:], width)
+    _copy(s[before:], s[RING_AT + k * N_MEASURES :], width)
     s[END_AT + k] = s[LEAST_AT + k] = s[BALANCE]
     s[SAVED_AT + k], s[DEBIT_AT + k], s[CREDIT_AT + k] = s[SAVINGS], 0, 0
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c025
 @lean
-def _advance(s:np.ndarray, width:int, day:int)->None:
+def _advance(s: np.ndarray, width: int, day: int) -> None:
     "Carry both rings forward to `day`, or back to it when it lies before all that is known."
     head = s[HEAD]
     if day > head:
         s[HEAD] = day
-        if head == NEVER: s[RING_FROM], head = day, day - 1
-        if s[FIRST_BALANCE] != NEVER: s[BALANCE_DAYS] += s[BALANCE]*(day - head)
-        for d in range(max(day - RING_DAYS, head) + 1, day + 1): _begin(s, width, d, _row(s, min(d - 1, head)))
+        if head == NEVER:
+            s[RING_FROM], head = day, day - 1
+        if s[FIRST_BALANCE] != NEVER:
+            s[BALANCE_DAYS] += s[BALANCE] * (day - head)
+        for d in range(max(day - RING_DAYS, head) + 1, day + 1):
+            _begin(s, width, d, _row(s, min(d - 1, head)))
     elif day < s[RING_FROM]:
-        for d in range(day, s[RING_FROM]): _begin(s, width, d, NOTHING_AT)
+        for d in range(day, s[RING_FROM]):
+            _begin(s, width, d, NOTHING_AT)
         s[RING_FROM] = day
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c026
 @lean
-def _note(s:np.ndarray, effects:np.ndarray, day:int, code:int, amount:int)->None:
+def _note(s: np.ndarray, effects: np.ndarray, day: int, code: int, amount: int) -> None:
     "Add an event to its measures, on its day and all later ones, which may be a few when it comes late."
-    if day > s[HEAD] or day < s[RING_FROM]: _advance(s, effects[WIDTH], day)
+    if day > s[HEAD] or day < s[RING_FROM]:
+        _advance(s, effects[WIDTH], day)
     head, at = s[HEAD], effects[code]
-    end = at + 2 + 3*effects[at + 1]
+    end = at + 2 + 3 * effects[at + 1]
     for d in range(day, head + 1):
-        row = RING_AT + (d & (RING_DAYS - 1))*N_MEASURES
-        for k in range(at + 2, end, 3): s[np.uint64(row + effects[np.uint64(k)])] += effects[np.uint64(k + 1)]*amount + effects[np.uint64(k + 2)]
-    for k in range(end + 1, end + 1 + effects[end]): s[LAST_AT + effects[k]] = max(s[LAST_AT + effects[k]], day)
+        row = RING_AT + (d & (RING_DAYS - 1)) * N_MEASURES
+        for k in range(at + 2, end, 3):
+            s[np.uint64(row + effects[np.uint64(k)])] += effects[np.uint64(k + 1)] * amount + effects[np.uint64(k + 2)]
+    for k in range(end + 1, end + 1 + effects[end]):
+        s[LAST_AT + effects[k]] = max(s[LAST_AT + effects[k]], day)
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c028
 @lean
-def _fresh(s:np.ndarray, seq:int)->bool:
+def _fresh(s: np.ndarray, seq: int) -> bool:
     "True the first time a sequence number is seen."
     high = s[SEQ_HIGH]
-    if seq <= high - SEEN: return False
-    for k in range(max(high, seq - SEEN) + 1, seq + 1): s[SEEN_AT + ((k & (SEEN - 1)) >> 6)] &= ~(np.int64(1) << np.int64(k & 63))
-    if seq > high: s[SEQ_HIGH] = seq
+    if seq <= high - SEEN:
+        return False
+    for k in range(max(high, seq - SEEN) + 1, seq + 1):
+        s[SEEN_AT + ((k & (SEEN - 1)) >> 6)] &= ~(np.int64(1) << np.int64(k & 63))
+    if seq > high:
+        s[SEQ_HIGH] = seq
     word, bit = SEEN_AT + ((seq & (SEEN - 1)) >> 6), np.int64(1) << np.int64(seq & 63)
-    if s[word] & bit: return False
+    if s[word] & bit:
+        return False
     s[word] |= bit
     return True
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c029
 @lean
-def _slot(s:np.ndarray, account:int)->int:
+def _slot(s: np.ndarray, account: int) -> int:
     "Where an account's slot begins; a new one is a current account; -1 when all are taken."
     n = s[N_SLOTS]
     for i in range(n):
-        if s[SLOT_AT + 5*i] == account: return SLOT_AT + 5*i
-    if n == SLOTS: return -1
-    at = SLOT_AT + 5*n
+        if s[SLOT_AT + 5 * i] == account:
+            return SLOT_AT + 5 * i
+    if n == SLOTS:
+        return -1
+    at = SLOT_AT + 5 * n
     s[N_SLOTS] = n + 1
     s[at], s[at + 1], s[at + 2], s[at + 3], s[at + 4] = account, 0, UNUSED, 0, 0
     return at
@@ -98,34 +185,43 @@ def _slot(s:np.ndarray, account:int)->int:
 # %% ../../nbs/20_features/06_trackers.ipynb #c030
 @lean
 def take_account(
-    s:np.ndarray,  # the state
-    day:int,       # opened on
-    account:int,   # its id
-    kind:int,      # position in `ACCOUNT_CLASSES`
-    limit:int,     # minor units; 0 is none
-)->None:
+    s: np.ndarray,  # the state
+    day: int,  # opened on
+    account: int,  # its id
+    kind: int,  # position in `ACCOUNT_CLASSES`
+    limit: int,  # minor units; 0 is none
+) -> None:
     "An account is opened."
-    if s[FIRST_ACCOUNT] == NEVER or day < s[FIRST_ACCOUNT]: s[FIRST_ACCOUNT] = day
+    if s[FIRST_ACCOUNT] == NEVER or day < s[FIRST_ACCOUNT]:
+        s[FIRST_ACCOUNT] = day
     at = _slot(s, account)
-    if at < 0 or s[at + 4] == 1: return
-    if s[at + 2] == UNUSED: s[at + 1], s[at + 2] = kind, -1
+    if at < 0 or s[at + 4] == 1:
+        return
+    if s[at + 2] == UNUSED:
+        s[at + 1], s[at + 2] = kind, -1
     s[at + 4] = 1
-    if kind == 0: s[LIMIT] += limit
+    if kind == 0:
+        s[LIMIT] += limit
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c032
 @lean
-def _bucket(balance:int)->int:
+def _bucket(balance: int) -> int:
     "Position of a balance among the buckets: 0 the most negative, `BUCKETS` around zero, 2 × `BUCKETS` the largest."
     size, low = abs(balance), -1
-    if size >= EDGES[BUCKETS - 1]: low = BUCKETS - 1
+    if size >= EDGES[BUCKETS - 1]:
+        low = BUCKETS - 1
     elif size >= EDGES[0]:
-        low = 4*(int(np.float64(size).view(np.int64) >> 52) - 1023 - 7) # the exponent of a float is the octave
-        low += (1 if size >= EDGES[low + 1] else 0) + (1 if size >= EDGES[low + 2] else 0) + (1 if size >= EDGES[low + 3] else 0)
+        low = 4 * (int(np.float64(size).view(np.int64) >> 52) - 1023 - 7)  # the exponent of a float is the octave
+        low += (
+            (1 if size >= EDGES[low + 1] else 0)
+            + (1 if size >= EDGES[low + 2] else 0)
+            + (1 if size >= EDGES[low + 3] else 0)
+        )
     return BUCKETS + low + 1 if balance > 0 else BUCKETS - low - 1
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c033
 @lean
-def _ranked(s:np.ndarray, rank:int, seen:int, k:int)->tuple[int, int, int]:
+def _ranked(s: np.ndarray, rank: int, seen: int, k: int) -> tuple[int, int, int]:
     "The balance of a rank (0 is the lowest), spread evenly over its bucket; starts from bucket `k`, before which `seen` balances lie, and returns where it came to."
     while seen + s[BUCKET_AT + k] <= rank:
         seen += s[BUCKET_AT + k]
@@ -133,39 +229,42 @@ def _ranked(s:np.ndarray, rank:int, seen:int, k:int)->tuple[int, int, int]:
     j = k - BUCKETS
     low = EDGES[j - 1] if j > 0 else -EDGES[-j]
     high = EDGES[j] if j >= 0 else -EDGES[-j - 1]
-    return low + (high - low)*(2*(rank - seen) + 1)//(2*s[BUCKET_AT + k]), seen, k
+    return low + (high - low) * (2 * (rank - seen) + 1) // (2 * s[BUCKET_AT + k]), seen, k
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c034
 @lean
-def _quantiles(s:np.ndarray, q:np.ndarray)->None:
+def _quantiles(s: np.ndarray, q: np.ndarray) -> None:
     "How low the balance usually falls: between the two ranks nearest to 2, 5, 10, 25 and 50 % of the way up."
     n, seen, k = s[BALANCES], 0, _bucket(s[LOW_EVER])
     for i, percent in enumerate((2, 5, 10, 25, 50)):
-        rank, part = (n - 1)*percent//100, (n - 1)*percent%100
+        rank, part = (n - 1) * percent // 100, (n - 1) * percent % 100
         lower, seen, k = _ranked(s, rank, seen, k)
         upper = _ranked(s, rank + 1, seen, k)[0] if part > 0 else lower
-        q[Q.low_2pct_ever + i] = (lower*(100 - part) + upper*part)//100
-    q[Q.below_zero_ever], q[Q.below_zero_share_ever] = s[BELOW_ZERO], s[BELOW_ZERO]/n
+        q[Q.low_2pct_ever + i] = (lower * (100 - part) + upper * part) // 100
+    q[Q.below_zero_ever], q[Q.below_zero_share_ever] = s[BELOW_ZERO], s[BELOW_ZERO] / n
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c035
 @lean
-def _take_balance(s:np.ndarray, at:int, seq:int, balance:int)->None:
+def _take_balance(s: np.ndarray, at: int, seq: int, balance: int) -> None:
     "The latest balance of an account, from the newest day on."
     kind, k = s[at + 1], s[HEAD] & (RING_DAYS - 1)
     s[BALANCE + kind] += balance - s[at + 3]
     s[at + 2], s[at + 3] = seq, balance
     s[SAVED_AT + k] = s[SAVINGS]
-    if kind != 0: return
+    if kind != 0:
+        return
     now = s[BALANCE]
-    if s[FIRST_BALANCE] == NEVER: s[FIRST_BALANCE], s[LEAST_AT + k], s[LOW_EVER] = s[HEAD], now, now
+    if s[FIRST_BALANCE] == NEVER:
+        s[FIRST_BALANCE], s[LEAST_AT + k], s[LOW_EVER] = s[HEAD], now, now
     s[END_AT + k], s[LEAST_AT + k], s[LOW_EVER] = now, min(s[LEAST_AT + k], now), min(s[LOW_EVER], now)
     s[BUCKET_AT + _bucket(now)] += 1
     s[BALANCES] += 1
-    if now < 0: s[BELOW_ZERO] += 1
+    if now < 0:
+        s[BELOW_ZERO] += 1
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c037
 @lean
-def _median(values:np.ndarray, at:int, n:int)->int:
+def _median(values: np.ndarray, at: int, n: int) -> int:
     "The upper median of `n` values from `at` on, which it sorts."
     for i in range(at + 1, at + n):
         v, j = values[i], i - 1
@@ -173,79 +272,90 @@ def _median(values:np.ndarray, at:int, n:int)->int:
             values[j + 1] = values[j]
             j -= 1
         values[j + 1] = v
-    return values[at + n//2]
+    return values[at + n // 2]
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c038
 @lean
-def _next_payday(day:int, gap:int, date:int)->int:
+def _next_payday(day: int, gap: int, date: int) -> int:
     "The payday that follows the one on `day`."
-    if date == 0: return day + gap
+    if date == 0:
+        return day + gap
     year, month, _ = civil(day + 18)
     for _ in range(3):
         expected = day_number(year, month, min(date, month_length(year, month)))
-        if expected >= day + 18: return expected - max(weekday(expected) - 4, 0)
+        if expected >= day + 18:
+            return expected - max(weekday(expected) - 4, 0)
         year, month = (year + 1, 1) if month == 12 else (year, month + 1)
     return day + gap
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c039
 @lean
-def _rhythm(s:np.ndarray)->None:
+def _rhythm(s: np.ndarray) -> None:
     "Median gap in days and, where it is about a month, the usual day of the month; 0 where unknown or not monthly. And the payday that is expected next."
     n = s[N_PAYDAYS]
-    if n < 3: return
+    if n < 3:
+        return
     k = min(n, 6)
     for i in range(k):
-        at = PAYDAY_AT + 3*((n - 1 - i) & (PAYDAYS - 1))
+        at = PAYDAY_AT + 3 * ((n - 1 - i) & (PAYDAYS - 1))
         s[GAP_AT + PAYDAYS + i] = civil(s[at])[2]
-        if i < k - 1: s[GAP_AT + i] = s[at] - s[PAYDAY_AT + 3*((n - 2 - i) & (PAYDAYS - 1))]
+        if i < k - 1:
+            s[GAP_AT + i] = s[at] - s[PAYDAY_AT + 3 * ((n - 2 - i) & (PAYDAYS - 1))]
     s[PAY_GAP] = _median(s, GAP_AT, k - 1)
     s[PAY_DATE] = _median(s, GAP_AT + PAYDAYS, k) if 26 <= s[PAY_GAP] <= 35 else 0
-    s[PAY_NEXT] = _next_payday(s[PAYDAY_AT + 3*((n - 1) & (PAYDAYS - 1))], s[PAY_GAP], s[PAY_DATE]) if s[PAY_GAP] > 0 else NEVER
+    s[PAY_NEXT] = (
+        _next_payday(s[PAYDAY_AT + 3 * ((n - 1) & (PAYDAYS - 1))], s[PAY_GAP], s[PAY_DATE]) if s[PAY_GAP] > 0 else NEVER
+    )
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c040
 @lean
-def _take_pay(s:np.ndarray, day:int, amount:int)->None:
+def _take_pay(s: np.ndarray, day: int, amount: int) -> None:
     "Income: a new payday, part of the last one, or too small to be one."
     n = s[N_PAYDAYS]
-    last = PAYDAY_AT + 3*((n - 1) & (PAYDAYS - 1))
+    last = PAYDAY_AT + 3 * ((n - 1) & (PAYDAYS - 1))
     if n > 0 and day <= s[last]:
         s[last + 1] += amount
         return
     if n > 0 and day - s[last] <= 45:
         k, total = min(n, 3), 0
-        for i in range(k): total += s[PAYDAY_AT + 3*((n - 1 - i) & (PAYDAYS - 1)) + 1]
-        if 2*k*amount < total: return
-    at = PAYDAY_AT + 3*(n & (PAYDAYS - 1))
+        for i in range(k):
+            total += s[PAYDAY_AT + 3 * ((n - 1 - i) & (PAYDAYS - 1)) + 1]
+        if 2 * k * amount < total:
+            return
+    at = PAYDAY_AT + 3 * (n & (PAYDAYS - 1))
     s[at], s[at + 1], s[at + 2] = day, amount, day - s[PAY_NEXT] if s[PAY_GAP] > 0 else NEVER
     s[N_PAYDAYS] = n + 1
     _rhythm(s)
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c041
 @lean
-def _take_payer(s:np.ndarray, day:int, name:int, amount:int)->None:
+def _take_payer(s: np.ndarray, day: int, name: int, amount: int) -> None:
     "Who paid: eight payers are remembered, the one silent longest makes room."
     n, oldest = s[N_PAYERS], PAYER_AT
     for i in range(n):
-        at = PAYER_AT + 3*i
+        at = PAYER_AT + 3 * i
         if s[at] == name:
             s[at + 1] = max(s[at + 1], day)
             s[at + 2] += amount
             return
-        if s[at + 1] < s[oldest + 1]: oldest = at
+        if s[at + 1] < s[oldest + 1]:
+            oldest = at
     if n < PAYERS:
-        oldest = PAYER_AT + 3*n
+        oldest = PAYER_AT + 3 * n
         s[N_PAYERS] = n + 1
     s[oldest], s[oldest + 1], s[oldest + 2] = name, day, amount
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c043
 @lean
-def _is_new(s:np.ndarray, name:int)->bool:
+def _is_new(s: np.ndarray, name: int) -> bool:
     "True the first time a merchant is met; names are not 0."
     k = name & (MERCHANTS - 1)
     while s[MERCHANT_AT + k] != 0:
-        if s[MERCHANT_AT + k] == name: return False
+        if s[MERCHANT_AT + k] == name:
+            return False
         k = (k + 1) & (MERCHANTS - 1)
-    if s[N_MERCHANTS] >= 768: return False
+    if s[N_MERCHANTS] >= 768:
+        return False
     s[N_MERCHANTS] += 1
     s[MERCHANT_AT + k] = name
     return True
@@ -253,56 +363,74 @@ def _is_new(s:np.ndarray, name:int)->bool:
 # %% ../../nbs/20_features/06_trackers.ipynb #c044
 @lean
 def take_transaction(
-    s:np.ndarray, effects:np.ndarray,       # the state, and the plan's effects
-    day:int, seq:int,           # booked on; number in the customer's sequence
-    account:int, amount:int,    # account id; signed minor units
-    category:int, status:int,   # positions in `CATEGORIES` and `STATUSES`
-    name:int,                   # counterparty as a number, 0 when unknown
-    balance:int, known:bool,    # the account's balance afterwards, and whether it is known
-)->None:
+    s: np.ndarray,
+    effects: np.ndarray,  # the state, and the plan's effects
+    day: int,
+    seq: int,  # booked on; number in the customer's sequence
+    account: int,
+    amount: int,  # account id; signed minor units
+    category: int,
+    status: int,  # positions in `CATEGORIES` and `STATUSES`
+    name: int,  # counterparty as a number, 0 when unknown
+    balance: int,
+    known: bool,  # the account's balance afterwards, and whether it is known
+) -> None:
     "A transaction arrives."
-    if not _fresh(s, seq): s[REPEATED] += 1
-    elif day <= s[HEAD] - RING_DAYS: s[STALE] += 1
+    if not _fresh(s, seq):
+        s[REPEATED] += 1
+    elif day <= s[HEAD] - RING_DAYS:
+        s[STALE] += 1
     else:
         at = _slot(s, account)
-        if at >= 0 and s[at + 2] == UNUSED: s[at + 2] = -1
+        if at >= 0 and s[at + 2] == UNUSED:
+            s[at + 2] = -1
         code = code_of(category, status, amount, s[at + 1] if at >= 0 else 0)
         _note(s, effects, day, code, amount)
-        if s[FIRST_MOVE] == NEVER or day < s[FIRST_MOVE]: s[FIRST_MOVE] = day
-        if s[FIRST_EVENT] == NEVER or day < s[FIRST_EVENT]: s[FIRST_EVENT] = day
-        if known and at >= 0 and seq > s[at + 2]: _take_balance(s, at, seq, balance)
+        if s[FIRST_MOVE] == NEVER or day < s[FIRST_MOVE]:
+            s[FIRST_MOVE] = day
+        if s[FIRST_EVENT] == NEVER or day < s[FIRST_EVENT]:
+            s[FIRST_EVENT] = day
+        if known and at >= 0 and seq > s[at + 2]:
+            _take_balance(s, at, seq, balance)
         traits = effects[effects[code]]
-        if traits != 0: _take_traits(s, effects, day, amount, name, traits)
+        if traits != 0:
+            _take_traits(s, effects, day, amount, name, traits)
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c045
 @lean
-def _take_traits(s:np.ndarray, effects:np.ndarray, day:int, amount:int, name:int, traits:int)->None:
+def _take_traits(s: np.ndarray, effects: np.ndarray, day: int, amount: int, name: int, traits: int) -> None:
     "What a transaction means beyond its measures."
     k = day & (RING_DAYS - 1)
-    if traits & ONE_OFF: s[DEBIT_AT + k] = max(s[DEBIT_AT + k], -amount)
-    if traits & INFLOW: s[CREDIT_AT + k] = max(s[CREDIT_AT + k], amount)
-    if traits & SHOP and name != 0 and _is_new(s, name): _note(s, effects, day, N_CODES + 7, 0)
+    if traits & ONE_OFF:
+        s[DEBIT_AT + k] = max(s[DEBIT_AT + k], -amount)
+    if traits & INFLOW:
+        s[CREDIT_AT + k] = max(s[CREDIT_AT + k], amount)
+    if traits & SHOP and name != 0 and _is_new(s, name):
+        _note(s, effects, day, N_CODES + 7, 0)
     if traits & PAY:
         _take_pay(s, day, amount)
-        if name != 0: _take_payer(s, day, name, amount)
+        if name != 0:
+            _take_payer(s, day, name, amount)
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c047
 @lean
-def _find(s:np.ndarray, root:int, instalment:int)->int:
+def _find(s: np.ndarray, root: int, instalment: int) -> int:
     "The row of a due of the obligation whose first row is `root`, from its latest back; -1 when it was never announced."
     at = s[root + 10]
     while at > 0:
-        if s[at + 1] == instalment: return at
+        if s[at + 1] == instalment:
+            return at
         at = s[at + 9]
     return -1
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c048
 @lean
-def _root(s:np.ndarray, obligation:int)->int:
+def _root(s: np.ndarray, obligation: int) -> int:
     "The first row of an obligation; -1 when it is new."
-    chain = CHAIN_AT + 2*(obligation & (CHAINS - 1))
-    if s[chain + 1] > 0 and s[chain] == obligation: return s[chain + 1]
-    for at in range(DUE_AT, DUE_AT + DUE*s[N_DUES], DUE):
+    chain = CHAIN_AT + 2 * (obligation & (CHAINS - 1))
+    if s[chain + 1] > 0 and s[chain] == obligation:
+        return s[chain + 1]
+    for at in range(DUE_AT, DUE_AT + DUE * s[N_DUES], DUE):
         if s[at] == obligation:
             s[chain], s[chain + 1] = obligation, at
             return at
@@ -310,15 +438,24 @@ def _root(s:np.ndarray, obligation:int)->int:
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c050
 @lean
-def _put_away(s:np.ndarray, day:int)->None:
+def _put_away(s: np.ndarray, day: int) -> None:
     "Add up the dues at the front that are paid and more than 90 days older than `day`."
-    at, end = s[OPEN_FROM], DUE_AT + DUE*s[N_DUES]
+    at, end = s[OPEN_FROM], DUE_AT + DUE * s[N_DUES]
     while at < end and s[at + 7] != NEVER and s[at + 3] < day - 90:
         if s[at + 2] < FIRST_SIGN:
             days, root = s[at + 7] - s[at + 3], s[at + 8]
             late = 1 if days > 0 else 0
-            s[CLOSED], s[LATE], s[LATE_5], s[DAYS_LATE] = s[CLOSED] + 1, s[LATE] + late, s[LATE_5] + (1 if days > 5 else 0), s[DAYS_LATE] + days
-            s[MOST_LATE], s[CLOSED_MONEY], s[LARGEST_DUE] = max(s[MOST_LATE], days), s[CLOSED_MONEY] + s[at + 4], max(s[LARGEST_DUE], s[at + 4])
+            s[CLOSED], s[LATE], s[LATE_5], s[DAYS_LATE] = (
+                s[CLOSED] + 1,
+                s[LATE] + late,
+                s[LATE_5] + (1 if days > 5 else 0),
+                s[DAYS_LATE] + days,
+            )
+            s[MOST_LATE], s[CLOSED_MONEY], s[LARGEST_DUE] = (
+                max(s[MOST_LATE], days),
+                s[CLOSED_MONEY] + s[at + 4],
+                max(s[LARGEST_DUE], s[at + 4]),
+            )
             s[LAST_DUE], s[SECOND_DUE], s[THIRD_DUE] = _newest(s, at, s[LAST_DUE], s[SECOND_DUE], s[THIRD_DUE])
             s[root + 12], s[root + 13], s[root + 14] = s[root + 12] + 1, s[root + 13] + days, s[root + 14] + late
         at += DUE
@@ -326,67 +463,86 @@ def _put_away(s:np.ndarray, day:int)->None:
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c051
 @lean
-def _newest(s:np.ndarray, at:int, first:int, second:int, third:int)->tuple[int, int, int]:
+def _newest(s: np.ndarray, at: int, first: int, second: int, third: int) -> tuple[int, int, int]:
     "The three latest dues once `at` is among them; of two due on one day, the one announced later."
-    if first < 0 or s[at + 3] >= s[first + 3]: return at, first, second
-    if second < 0 or s[at + 3] >= s[second + 3]: return first, at, second
+    if first < 0 or s[at + 3] >= s[first + 3]:
+        return at, first, second
+    if second < 0 or s[at + 3] >= s[second + 3]:
+        return first, at, second
     return (first, second, at) if third < 0 or s[at + 3] >= s[third + 3] else (first, second, third)
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c052
 @lean
-def _take_out(s:np.ndarray)->None:
+def _take_out(s: np.ndarray) -> None:
     "Forget what was put away."
-    for at in range(DUE_AT, s[OPEN_FROM], DUE): s[s[at + 8] + 12:s[at + 8] + 15] = 0
-    for k in (CLOSED, LATE, LATE_5, DAYS_LATE, CLOSED_MONEY, LARGEST_DUE): s[k] = 0
+    for at in range(DUE_AT, s[OPEN_FROM], DUE):
+        s[s[at + 8] + 12 : s[at + 8] + 15] = 0
+    for k in (CLOSED, LATE, LATE_5, DAYS_LATE, CLOSED_MONEY, LARGEST_DUE):
+        s[k] = 0
     s[MOST_LATE], s[LAST_DUE], s[SECOND_DUE], s[THIRD_DUE], s[OPEN_FROM] = NEVER, -1, -1, -1, DUE_AT
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c053
 @lean
 def take_due(
-    s:np.ndarray, effects:np.ndarray, # the state, and the plan's effects
-    day:int,                          # announced on
-    obligation:int, instalment:int,   # which due
-    kind:int, autopay:int,            # position in `OBLIGATION_KINDS`; 1 when the bank collects it
-    due_day:int, amount:int,          # when, and how much
-)->None:
+    s: np.ndarray,
+    effects: np.ndarray,  # the state, and the plan's effects
+    day: int,  # announced on
+    obligation: int,
+    instalment: int,  # which due
+    kind: int,
+    autopay: int,  # position in `OBLIGATION_KINDS`; 1 when the bank collects it
+    due_day: int,
+    amount: int,  # when, and how much
+) -> None:
     "A due is announced; there must be room for it."
-    root, at = _root(s, obligation), DUE_AT + DUE*s[N_DUES]
+    root, at = _root(s, obligation), DUE_AT + DUE * s[N_DUES]
     highest = s[root + 11] if root > 0 else 0
     if root > 0 and instalment <= s[highest + 1] and _find(s, root, instalment) > 0:
         s[REPEATED] += 1
         return
-    s[at], s[at + 1], s[at + 2], s[at + 3], s[at + 4] = obligation, instalment, kind*2 + autopay, due_day, amount
+    s[at], s[at + 1], s[at + 2], s[at + 3], s[at + 4] = obligation, instalment, kind * 2 + autopay, due_day, amount
     s[at + 5], s[at + 6], s[at + 7], s[at + 8], s[at + 9] = 0, day, NEVER, root, 0
     s[N_DUES], s[SEEN_DUE] = s[N_DUES] + 1, 1
-    if s[FIRST_EVENT] == NEVER or day < s[FIRST_EVENT]: s[FIRST_EVENT] = day
+    if s[FIRST_EVENT] == NEVER or day < s[FIRST_EVENT]:
+        s[FIRST_EVENT] = day
     if root < 0:
         s[at + 8], s[at + 11], s[at + 12], s[at + 13], s[at + 14] = at, at, 0, 0, 0
-        s[CHAIN_AT + 2*(obligation & (CHAINS - 1))], s[CHAIN_AT + 2*(obligation & (CHAINS - 1)) + 1], root = obligation, at, at
-        _note(s, effects, day, N_CODES + (5 if 2*kind < FIRST_SIGN else 6), 0)
+        s[CHAIN_AT + 2 * (obligation & (CHAINS - 1))], s[CHAIN_AT + 2 * (obligation & (CHAINS - 1)) + 1], root = (
+            obligation,
+            at,
+            at,
+        )
+        _note(s, effects, day, N_CODES + (5 if 2 * kind < FIRST_SIGN else 6), 0)
     else:
         s[at + 9] = s[root + 10]
-        if instalment > s[highest + 1]: s[AUTOPAY_LOST], s[root + 11] = s[AUTOPAY_LOST] + (s[highest + 2] & 1) - autopay, at
+        if instalment > s[highest + 1]:
+            s[AUTOPAY_LOST], s[root + 11] = s[AUTOPAY_LOST] + (s[highest + 2] & 1) - autopay, at
     s[root + 10] = at
     _put_away(s, day)
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c054
 @lean
-def _repeats(s:np.ndarray, when:int, obligation:int, instalment:int, amount:int)->bool:
+def _repeats(s: np.ndarray, when: int, obligation: int, instalment: int, amount: int) -> bool:
     "True when the same payment is among the last 32."
-    n, mark, found = s[N_PRINTS], ((when*1_000_003 + obligation)*1_000_003 + instalment)*1_000_003 + amount, False
-    for known in s[PRINT_AT:PRINT_AT + min(n, PRINTS)]: found |= known == mark # no early end: it compares several at a time
-    if found: return True
+    n, mark, found = s[N_PRINTS], ((when * 1_000_003 + obligation) * 1_000_003 + instalment) * 1_000_003 + amount, False
+    for known in s[PRINT_AT : PRINT_AT + min(n, PRINTS)]:
+        found |= known == mark  # no early end: it compares several at a time
+    if found:
+        return True
     s[PRINT_AT + (n & (PRINTS - 1))], s[N_PRINTS] = mark, n + 1
     return False
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c055
 @lean
 def take_payment(
-    s:np.ndarray, effects:np.ndarray,             # the state, and the plan's effects
-    day:int, when:int,                # paid on, and the same in milliseconds
-    obligation:int, instalment:int,   # towards which due
-    amount:int,                       # minor units; negative when taken back
-)->None:
+    s: np.ndarray,
+    effects: np.ndarray,  # the state, and the plan's effects
+    day: int,
+    when: int,  # paid on, and the same in milliseconds
+    obligation: int,
+    instalment: int,  # towards which due
+    amount: int,  # minor units; negative when taken back
+) -> None:
     "A payment arrives."
     if _repeats(s, when, obligation, instalment, amount):
         s[REPEATED] += 1
@@ -399,14 +555,21 @@ def take_payment(
         return
     s[at + 5] += amount
     paid = is_full(s[at + 4], s[at + 5])
-    if paid and s[at + 7] == NEVER: s[at + 7] = day
-    if not paid: s[at + 7] = NEVER
-    if not paid and at < s[OPEN_FROM]: _take_out(s)
+    if paid and s[at + 7] == NEVER:
+        s[at + 7] = day
+    if not paid:
+        s[at + 7] = NEVER
+    if not paid and at < s[OPEN_FROM]:
+        _take_out(s)
     sign = 0 if s[at + 2] < FIRST_SIGN else 1
     s[PAID_TARGET + sign] = 1
-    if s[FIRST_EVENT] == NEVER or day < s[FIRST_EVENT]: s[FIRST_EVENT] = day
-    if day <= s[HEAD] - RING_DAYS: s[STALE] += 1
+    if s[FIRST_EVENT] == NEVER or day < s[FIRST_EVENT]:
+        s[FIRST_EVENT] = day
+    if day <= s[HEAD] - RING_DAYS:
+        s[STALE] += 1
     elif amount > 0:
         _note(s, effects, day, N_CODES + sign, 0)
-        if day > s[at + 3]: _note(s, effects, day, N_CODES + 2 + sign, 0)
-        if not paid: _note(s, effects, day, N_CODES + 4, 0)
+        if day > s[at + 3]:
+            _note(s, effects, day, N_CODES + 2 + sign, 0)
+        if not paid:
+            _note(s, effects, day, N_CODES + 4, 0)

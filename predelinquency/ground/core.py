@@ -32,12 +32,13 @@ import predelinquency
 # %% ../../nbs/00_ground/00_core.ipynb #c005
 class PredelinquencyError(Exception):
     "What was expected, what came, where, and what to do: the family of every refusal."
+
     def __init__(
         self,
-        problem:str,          # what is wrong, in one sentence
+        problem: str,  # what is wrong, in one sentence
         *,
-        where:str="",         # file, table, row or key
-        remedy:str="",        # what the reader can do about it
+        where: str = "",  # file, table, row or key
+        remedy: str = "",  # what the reader can do about it
     ):
         self.problem, self.where, self.remedy = problem, where, remedy
         super().__init__("".join([f"{where}: " if where else "", problem, f"\n  to fix: {remedy}" if remedy else ""]))
@@ -65,90 +66,102 @@ class StoreError(PredelinquencyError):
 # %% ../../nbs/00_ground/00_core.ipynb #c013
 @contextmanager
 def without(
-    *names:str, # optional modules of a library that is imported inside
-)->Iterator[None]:
+    *names: str,  # optional modules of a library that is imported inside
+) -> Iterator[None]:
     "Import something as if these were not installed; what is loaded already stays."
     hidden = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden)) # type: ignore[arg-type]
-    try: yield
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        yield
     finally:
-        for name in hidden: del sys.modules[name]
+        for name in hidden:
+            del sys.modules[name]
 
 # %% ../../nbs/00_ground/00_core.ipynb #fold1
-def package_folder()->Path:
+def package_folder() -> Path:
     "The folder of the package; `policy`, `messages`, `mappings` and `pack` lie in it."
     return Path(predelinquency.__file__).parent
 
 # %% ../../nbs/00_ground/00_core.ipynb #fold2
-def project_folder()->Path:
+def project_folder() -> Path:
     "The folder of the project in a checkout; `params.yaml`, `nbs` and `data` lie in it."
     return package_folder().parent
 
 # %% ../../nbs/00_ground/00_core.ipynb #c016
 def package_hash(
-    names:Iterable[str]=(), # source files below the package, such as "model/train.py"; none: all of them
-)->str:                     # 16 hex digits
+    names: Iterable[str] = (),  # source files below the package, such as "model/train.py"; none: all of them
+) -> str:  # 16 hex digits
     "Fingerprint of the package's source files, or of some; the same sources give the same hash on every machine."
     root, digest = package_folder(), hashlib.blake2b(digest_size=8)
-    for path in sorted(root/n for n in names) or sorted(root.rglob("*.py")):
+    for path in sorted(root / n for n in names) or sorted(root.rglob("*.py")):
         digest.update(path.relative_to(root).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 # %% ../../nbs/00_ground/00_core.ipynb #c017
-def _numba_cache_dir()->Path:
-    base = os.environ.get("PREDELINQUENCY_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home()/".cache"
-    return Path(base)/"predelinquency"/package_hash()
+def _numba_cache_dir() -> Path:
+    base = os.environ.get("PREDELINQUENCY_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "predelinquency" / package_hash()
 
 # %% ../../nbs/00_ground/00_core.ipynb #c018
-if "__file__" in globals() and "NUMBA_CACHE_DIR" not in os.environ: setattr(numba_config, "CACHE_DIR", str(_numba_cache_dir()))
+if "__file__" in globals() and "NUMBA_CACHE_DIR" not in os.environ:
+    setattr(numba_config, "CACHE_DIR", str(_numba_cache_dir()))
 _njit: Callable[..., Any] = numba.njit
 
 # %% ../../nbs/00_ground/00_core.ipynb #core91
-def _options(function:Callable[..., Any])->dict[str, Any]:
+def _options(function: Callable[..., Any]) -> dict[str, Any]:
     "What Numba is told; nobody hands a kernel to C."
     kept = os.path.isfile(function.__code__.co_filename)
     return dict(cache=kept, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
 
 # %% ../../nbs/00_ground/00_core.ipynb #c020
-def _widened(compiled:Callable[..., Any])->Callable[..., Any]:
-    template = getattr(compiled, "get_call_template", None) # None when NUMBA_DISABLE_JIT leaves it plain Python
-    if template is None: return compiled
-    def widened(args:tuple[Any, ...], kws:dict[str, Any])->Any: return template(tuple(map(numba.types.unliteral, args)), {k: numba.types.unliteral(v) for k, v in kws.items()})
+def _widened(compiled: Callable[..., Any]) -> Callable[..., Any]:
+    template = getattr(compiled, "get_call_template", None)  # None when NUMBA_DISABLE_JIT leaves it plain Python
+    if template is None:
+        return compiled
+
+    def widened(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
+        return template(tuple(map(numba.types.unliteral, args)), {k: numba.types.unliteral(v) for k, v in kws.items()})
+
     setattr(compiled, "get_call_template", widened)
     return compiled
 
 # %% ../../nbs/00_ground/00_core.ipynb #c021
-def _one_writer(compiled:Callable[..., Any])->Callable[..., Any]:
+def _one_writer(compiled: Callable[..., Any]) -> Callable[..., Any]:
     "Two processes that compile at once write their results to disk one after the other: numba would number two versions of a function alike."
     cache: Any = getattr(compiled, "_cache", None)
-    if not hasattr(cache, "_save_overload"): return compiled # nothing is kept on disk
+    if not hasattr(cache, "_save_overload"):
+        return compiled  # nothing is kept on disk
     save = cache._save_overload
-    def alone(*args:Any)->None:
+
+    def alone(*args: Any) -> None:
         folder = Path(cache.cache_path)
         folder.mkdir(parents=True, exist_ok=True)
-        with open(folder/".writing", "w") as lock:
+        with open(folder / ".writing", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             save(*args)
+
     setattr(cache, "_save_overload", alone)
     return compiled
 
 # %% ../../nbs/00_ground/00_core.ipynb #c022
 def kernel(
-    function:Callable[..., Any], # numbers, arrays and records in and out
-)->Callable[..., Any]:           # the same, compiled when first called
+    function: Callable[..., Any],  # numbers, arrays and records in and out
+) -> Callable[..., Any]:  # the same, compiled when first called
     "A compiled function: kept on disk, free of the interpreter lock, one version for all constants."
     return _one_writer(_widened(_njit(**_options(function))(function)))
 
 # %% ../../nbs/00_ground/00_core.ipynb #c024
 def lean(
-    function:Callable[..., Any], # as in `kernel`, but it makes no arrays, calls only such functions and returns no array
-)->Callable[..., Any]:           # the same, compiled when first called
+    function: Callable[
+        ..., Any
+    ],  # as in `kernel`, but it makes no arrays, calls only such functions and returns no array
+) -> Callable[..., Any]:  # the same, compiled when first called
     "A kernel that counts no references: for small functions called millions of times."
     return _one_writer(_widened(_njit(_nrt=False, **_options(function))(function)))
 
 # %% ../../nbs/00_ground/00_core.ipynb #runner02
-def compiled()->int: # functions
+def compiled() -> int:  # functions
     "How many kernels of this version are kept on disk."
     folder = getattr(numba_config, "CACHE_DIR", "")
     return sum(1 for _ in Path(folder).rglob("*.nbi")) if folder else 0
@@ -156,24 +169,28 @@ def compiled()->int: # functions
 # %% ../../nbs/00_ground/00_core.ipynb #runner03
 @contextmanager
 def telling(
-    say:Callable[[str], Any], # hears it
-    doing:str,                # what takes its time
-    every:float=10.,          # seconds
-)->Iterator[None]:
+    say: Callable[[str], Any],  # hears it
+    doing: str,  # what takes its time
+    every: float = 10.0,  # seconds
+) -> Iterator[None]:
     "Say again and again, until the block ends, what is going on and for how long."
     ended, began = threading.Event(), time.monotonic()
-    def tell()->None:
+
+    def tell() -> None:
         while not ended.wait(every):
             say(f"… {doing}, {time.monotonic() - began:.0f} s; {compiled()} kernels are compiled so far")
+
     threading.Thread(target=tell, daemon=True).start()
-    try: yield
-    finally: ended.set()
+    try:
+        yield
+    finally:
+        ended.set()
 
 # %% ../../nbs/00_ground/00_core.ipynb #c028
 @kernel
 def mix(
-    x:np.uint64, # any 64 bits
-)->np.uint64:    # 64 well-mixed bits
+    x: np.uint64,  # any 64 bits
+) -> np.uint64:  # 64 well-mixed bits
     "The SplitMix64 finaliser."
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -182,12 +199,12 @@ def mix(
 # %% ../../nbs/00_ground/00_core.ipynb #c029
 @kernel
 def bits(
-    seed:int,     # of the world
-    customer:int, # >= 0
-    day:int,      # days since 1970-01-01, or any other counter
-    purpose:int,  # a constant per kind of draw
-    index:int,    # which one of several
-)->np.uint64:     # 64 bits
+    seed: int,  # of the world
+    customer: int,  # >= 0
+    day: int,  # days since 1970-01-01, or any other counter
+    purpose: int,  # a constant per kind of draw
+    index: int,  # which one of several
+) -> np.uint64:  # 64 bits
     "64 random bits that depend on nothing but the five numbers."
     golden = np.uint64(0x9E3779B97F4A7C15)
     h = mix(np.uint64(seed) + golden)
@@ -198,16 +215,24 @@ def bits(
 # %% ../../nbs/00_ground/00_core.ipynb #c030
 @kernel
 def uniform(
-    seed:int, customer:int, day:int, purpose:int, index:int, # as in `bits`
-)->float: # in [0, 1), 53 bits
+    seed: int,
+    customer: int,
+    day: int,
+    purpose: int,
+    index: int,  # as in `bits`
+) -> float:  # in [0, 1), 53 bits
     "One uniform draw."
     return float(bits(seed, customer, day, purpose, index) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 # %% ../../nbs/00_ground/00_core.ipynb #c031
 @kernel
 def normal(
-    seed:int, customer:int, day:int, purpose:int, index:int, # as in `bits`
-)->float: # mean 0, standard deviation 1
+    seed: int,
+    customer: int,
+    day: int,
+    purpose: int,
+    index: int,  # as in `bits`
+) -> float:  # mean 0, standard deviation 1
     "One standard normal draw (Box and Muller, from two halves of one hash chain)."
     b = bits(seed, customer, day, purpose, index)
     u = (float(b >> np.uint64(11)) + 1.0) * (1.0 / 9007199254740992.0)
@@ -215,21 +240,21 @@ def normal(
     return np.sqrt(-2.0 * np.log(u)) * np.cos(2.0 * np.pi * v)
 
 # %% ../../nbs/00_ground/00_core.ipynb #c036
-DAY_MS = 86_400_000 # milliseconds in a day
+DAY_MS = 86_400_000  # milliseconds in a day
 
 # %% ../../nbs/00_ground/00_core.ipynb #c037
 @kernel
 def weekday(
-    day:int, # days since 1970-01-01
-)->int:      # 0 Monday … 6 Sunday
+    day: int,  # days since 1970-01-01
+) -> int:  # 0 Monday … 6 Sunday
     "The day of the week."
     return (day + 3) % 7
 
 # %% ../../nbs/00_ground/00_core.ipynb #c038
 @kernel
 def civil(
-    day:int, # days since 1970-01-01
-)->tuple[int, int, int]: # year, month 1–12, day of month 1–31
+    day: int,  # days since 1970-01-01
+) -> tuple[int, int, int]:  # year, month 1–12, day of month 1–31
     "The calendar date of a day number."
     z = day + 719_468
     era = z // 146_097
@@ -243,8 +268,10 @@ def civil(
 # %% ../../nbs/00_ground/00_core.ipynb #c039
 @kernel
 def day_number(
-    year:int, month:int, day:int, # a calendar date
-)->int: # days since 1970-01-01
+    year: int,
+    month: int,
+    day: int,  # a calendar date
+) -> int:  # days since 1970-01-01
     "The day number of a calendar date; a day past the month's end runs on into the next month."
     y = year - 1 if month <= 2 else year
     era = y // 400
@@ -256,83 +283,117 @@ def day_number(
 # %% ../../nbs/00_ground/00_core.ipynb #c040
 @kernel
 def month_length(
-    year:int, month:int, # 1–12
-)->int: # 28–31
+    year: int,
+    month: int,  # 1–12
+) -> int:  # 28–31
     "How many days a month has."
     return day_number(year + month // 12, month % 12 + 1, 1) - day_number(year, month, 1)
 
 # %% ../../nbs/00_ground/00_core.ipynb #c042
 def to_day(
-    date:Any, # a date, a datetime, `numpy.datetime64`, `pandas.Timestamp` or ISO text
-)->int:       # days since 1970-01-01
+    date: Any,  # a date, a datetime, `numpy.datetime64`, `pandas.Timestamp` or ISO text
+) -> int:  # days since 1970-01-01
     "The day number of anything that names a date."
-    try: day = np.datetime64(str(date), "D") if not isinstance(date, np.datetime64) else date.astype("datetime64[D]")
-    except ValueError as e: raise ParamsError(f"{date!r} is not a date", remedy="write it as YYYY-MM-DD") from e
+    try:
+        day = np.datetime64(str(date), "D") if not isinstance(date, np.datetime64) else date.astype("datetime64[D]")
+    except ValueError as e:
+        raise ParamsError(f"{date!r} is not a date", remedy="write it as YYYY-MM-DD") from e
     return int(day.astype(np.int64))
 
 # %% ../../nbs/00_ground/00_core.ipynb #c043
 def to_date(
-    day:int, # days since 1970-01-01
-)->str:      # YYYY-MM-DD
+    day: int,  # days since 1970-01-01
+) -> str:  # YYYY-MM-DD
     "The ISO text of a day number."
     return str(np.datetime64(int(day), "D"))
 
 # %% ../../nbs/00_ground/00_core.ipynb #c046
-CURRENCY_DIGITS = dict(GBP=2, EUR=2, USD=2, CZK=2, NGN=2, CHF=2, PLN=2, SEK=2, NOK=2, DKK=2, CAD=2, AUD=2, NZD=2, INR=2, ZAR=2, KES=2, BRL=2,
-                       MXN=2, JPY=0, KRW=0, VND=0, CLP=0, BHD=3, KWD=3, TND=3)
+CURRENCY_DIGITS = dict(
+    GBP=2,
+    EUR=2,
+    USD=2,
+    CZK=2,
+    NGN=2,
+    CHF=2,
+    PLN=2,
+    SEK=2,
+    NOK=2,
+    DKK=2,
+    CAD=2,
+    AUD=2,
+    NZD=2,
+    INR=2,
+    ZAR=2,
+    KES=2,
+    BRL=2,
+    MXN=2,
+    JPY=0,
+    KRW=0,
+    VND=0,
+    CLP=0,
+    BHD=3,
+    KWD=3,
+    TND=3,
+)
 
 # %% ../../nbs/00_ground/00_core.ipynb #c050
 def stable_id(
-    text:str, # any name
-)->int:       # 0 … 2**63 - 1
+    text: str,  # any name
+) -> int:  # 0 … 2**63 - 1
     "A number for a name, the same everywhere and for ever."
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 # %% ../../nbs/00_ground/00_core.ipynb #ident02
-KEPT_DIGITS = 10 # significant digits of a number that is kept
+KEPT_DIGITS = 10  # significant digits of a number that is kept
 
 # %% ../../nbs/00_ground/00_core.ipynb #ident03
 def kept(
-    value:Any,              # a number, or numbers inside arrays, lists, tuples and mappings; all else stays as it is
-    digits:int=KEPT_DIGITS, # significant
-)->Any:                     # the same, with plain Python floats
+    value: Any,  # a number, or numbers inside arrays, lists, tuples and mappings; all else stays as it is
+    digits: int = KEPT_DIGITS,  # significant
+) -> Any:  # the same, with plain Python floats
     "Numbers as they are kept: without the digits that depend on the processor."
-    if isinstance(value, Mapping): return {key: kept(one, digits) for key, one in value.items()}
-    if isinstance(value, list | tuple): return type(value)(kept(one, digits) for one in value)
-    if isinstance(value, np.ndarray): return np.array(kept(value.tolist(), digits), value.dtype)
-    if isinstance(value, float | np.floating): return float(f"{float(value):.{digits}g}")
+    if isinstance(value, Mapping):
+        return {key: kept(one, digits) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(kept(one, digits) for one in value)
+    if isinstance(value, np.ndarray):
+        return np.array(kept(value.tolist(), digits), value.dtype)
+    if isinstance(value, float | np.floating):
+        return float(f"{float(value):.{digits}g}")
     return value
 
 # %% ../../nbs/00_ground/00_core.ipynb #ident06
-_LN2 = (0.6931471803691238, 1.9082149292705877e-10) # their sum is ln 2; 2,000 times the first is still exact
+_LN2 = (0.6931471803691238, 1.9082149292705877e-10)  # their sum is ln 2; 2,000 times the first is still exact
 _LOG2_E = 1.4426950408889634
 
 # %% ../../nbs/00_ground/00_core.ipynb #ident07
 def exponential(
-    x:np.ndarray, # any shape, -700 … 700
-)->np.ndarray:    # the same shape, float64
+    x: np.ndarray,  # any shape, -700 … 700
+) -> np.ndarray:  # the same shape, float64
     "`exp(x)`, with the same bits on every processor."
     x = np.asarray(x, np.float64)
     power = np.rint(x * _LOG2_E)
     rest = (x - power * _LN2[0]) - power * _LN2[1]
     series = np.ones_like(rest)
-    for n in range(13, 0, -1): series = 1. + series * rest / n
+    for n in range(13, 0, -1):
+        series = 1.0 + series * rest / n
     return np.ldexp(series, power.astype(np.int64))
 
 # %% ../../nbs/00_ground/00_core.ipynb #ident10
 def file_hash(
-    path:Path|str, # a file
-)->str:            # 16 hex digits
+    path: Path | str,  # a file
+) -> str:  # 16 hex digits
     "Fingerprint of a file's bytes."
     digest = hashlib.blake2b(digest_size=8)
     with Path(path).open("rb") as file:
-        while block := file.read(1 << 22): digest.update(block)
+        while block := file.read(1 << 22):
+            digest.update(block)
     return digest.hexdigest()
 
 # %% ../../nbs/00_ground/00_core.ipynb #ident11
 def content_hash(
-    values:Any, # whatever JSON can hold
-)->str:         # 12 hex digits
+    values: Any,  # whatever JSON can hold
+) -> str:  # 12 hex digits
     "Fingerprint of values, however they lie in a file: keys sorted, no space."
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
@@ -340,8 +401,8 @@ def content_hash(
 # %% ../../nbs/00_ground/00_core.ipynb #c053
 @contextmanager
 def replacing(
-    path:Path|str, # the file or folder to make or replace
-)->Iterator[Path]: # where to write in the meantime, beside it
+    path: Path | str,  # the file or folder to make or replace
+) -> Iterator[Path]:  # where to write in the meantime, beside it
     "Write to a path beside `path`; on success it takes its place, on failure nothing has changed."
     path = Path(path)
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
@@ -350,34 +411,47 @@ def replacing(
         yield draft
         _take_place(draft, path)
     except OSError as e:
-        raise StoreError(f"could not write: {e.strerror or e}", where=str(path), remedy="free disk space or check permissions, then run it again") from e
+        raise StoreError(
+            f"could not write: {e.strerror or e}",
+            where=str(path),
+            remedy="free disk space or check permissions, then run it again",
+        ) from e
     finally:
         shutil.rmtree(draft, ignore_errors=True) if draft.is_dir() else draft.unlink(missing_ok=True)
 
 # %% ../../nbs/00_ground/00_core.ipynb #c054
-def _take_place(draft:Path, path:Path)->None:
+def _take_place(draft: Path, path: Path) -> None:
     "Rename `draft` to `path`; a folder that stands there is moved aside first and removed last."
-    if not path.is_dir(): return os.replace(draft, path)
+    if not path.is_dir():
+        return os.replace(draft, path)
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
     os.replace(path, old)
     os.replace(draft, path)
     shutil.rmtree(old)
 
 # %% ../../nbs/00_ground/00_core.ipynb #core950
-DEFAULT_ROOT = "data" # where DVC tracks results; all else lies below data/runs
+DEFAULT_ROOT = "data"  # where DVC tracks results; all else lies below data/runs
 
 # %% ../../nbs/00_ground/00_core.ipynb #core951
 @contextmanager
 def holding(
-    root:Path|str, # the folder of results
-)->Iterator[None]:
+    root: Path | str,  # the folder of results
+) -> Iterator[None]:
     "Keep other runs out of a folder of results; `StoreError` when one is at work there or nothing can be written."
     try:
         Path(root).mkdir(parents=True, exist_ok=True)
-        file = open(Path(root)/".lock", "a")
-    except OSError as e: raise StoreError(f"could not write: {e.strerror}", where=str(root),
-                                           remedy="give another --root, on a disk that can be written and has room") from e
+        file = open(Path(root) / ".lock", "a")
+    except OSError as e:
+        raise StoreError(
+            f"could not write: {e.strerror}",
+            where=str(root),
+            remedy="give another --root, on a disk that can be written and has room",
+        ) from e
     with file:
-        try: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as e: raise StoreError("another stage is running here", where=str(root), remedy="wait for it, or give another --root") from e
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as e:
+            raise StoreError(
+                "another stage is running here", where=str(root), remedy="wait for it, or give another --root"
+            ) from e
         yield

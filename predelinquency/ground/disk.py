@@ -23,114 +23,159 @@ from .schema import TABLES, Table, validate
 @dataclass(frozen=True, order=True)
 class Part:
     "A range of customers, `low <= customer_id < high`, and the file name that says so."
+
     low: int
     high: int
 
     @property
-    def file(self)->str: return f"customers-{self.low:09d}-{self.high - 1:09d}.parquet"
+    def file(self) -> str:
+        return f"customers-{self.low:09d}-{self.high - 1:09d}.parquet"
 
     @classmethod
-    def of(cls, path:Path)->"Part":
+    def of(cls, path: Path) -> "Part":
         low, high = path.stem.split("-")[1:]
         return cls(int(low), int(high) + 1)
 
 # %% ../../nbs/00_ground/02_disk.ipynb #c043
 def ranges(
-    customers:int, # how many customers, numbered from 0
-    size:int,      # customers in a part, >= 1
-)->list[Part]:     # in order; the last may be short
+    customers: int,  # how many customers, numbered from 0
+    size: int,  # customers in a part, >= 1
+) -> list[Part]:  # in order; the last may be short
     "Cut a population into parts."
     return [Part(low, min(low + size, customers)) for low in range(0, customers, size)]
 
 # %% ../../nbs/00_ground/02_disk.ipynb #c044
-_ARROW: dict[str, pa.DataType] = {"int64": pa.int64(), "int32": pa.int32(), "float32": pa.float32(), "float64": pa.float64(), "bool": pa.bool_(),
-          "text": pa.dictionary(pa.int32(), pa.string()), "time": pa.timestamp("ms"), "word": pa.dictionary(pa.int8(), pa.string())}
+_ARROW: dict[str, pa.DataType] = {
+    "int64": pa.int64(),
+    "int32": pa.int32(),
+    "float32": pa.float32(),
+    "float64": pa.float64(),
+    "bool": pa.bool_(),
+    "text": pa.dictionary(pa.int32(), pa.string()),
+    "time": pa.timestamp("ms"),
+    "word": pa.dictionary(pa.int8(), pa.string()),
+}
 
 # %% ../../nbs/00_ground/02_disk.ipynb #c045
-def arrow_schema(table:Table)->pa.Schema:
+def arrow_schema(table: Table) -> pa.Schema:
     "The Arrow schema of a table."
     return pa.schema([pa.field(c.name, _ARROW[c.kind], nullable=c.nullable) for c in table.columns])
 
 # %% ../../nbs/00_ground/02_disk.ipynb #c046
-def _write_file(table:Table, frame:pd.DataFrame, path:Path)->None:
+def _write_file(table: Table, frame: pd.DataFrame, path: Path) -> None:
     words = [c.name for c in table.columns if c.kind in ("text", "word")]
     delta = {c.name: "DELTA_BINARY_PACKED" for c in table.columns if c.kind in ("int64", "int32", "time")}
     arrow = pa.Table.from_pandas(frame, schema=arrow_schema(table), preserve_index=False).replace_schema_metadata(None)
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(arrow, path, compression="zstd", compression_level=1, use_dictionary=words, column_encoding=delta, write_statistics=["customer_id"])
+    pq.write_table(
+        arrow,
+        path,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=words,
+        column_encoding=delta,
+        write_statistics=["customer_id"],
+    )
 
 # %% ../../nbs/00_ground/02_disk.ipynb #c047
 class Writer:
     "Takes validated parts; made by `writing`."
-    def __init__(self, tables:Mapping[str, Table], drafts:Mapping[str, Path]): self.tables, self.drafts = tables, drafts
 
-    def add(self,
-        part:Part,                         # the customers these rows belong to
-        frames:Mapping[str, pd.DataFrame], # table name → rows; every table must be there
-    )->None:
+    def __init__(self, tables: Mapping[str, Table], drafts: Mapping[str, Path]):
+        self.tables, self.drafts = tables, drafts
+
+    def add(
+        self,
+        part: Part,  # the customers these rows belong to
+        frames: Mapping[str, pd.DataFrame],  # table name → rows; every table must be there
+    ) -> None:
         "Validate and write one part of every table."
-        if set(frames) != set(self.tables): raise SchemaError(f"expected tables {sorted(self.tables)}, got {sorted(frames)}")
+        if set(frames) != set(self.tables):
+            raise SchemaError(f"expected tables {sorted(self.tables)}, got {sorted(frames)}")
         for name, table in self.tables.items():
             frame = validate(table, frames[name], where=part.file)
             ids = frame["customer_id"]
             if len(ids) and not (ids.min() >= part.low and ids.max() < part.high):
-                raise SchemaError(f"table {name} holds customers {ids.min()}–{ids.max()}, outside {part.low}–{part.high - 1}", where=part.file)
-            _write_file(table, frame, self.drafts[name]/part.file)
+                raise SchemaError(
+                    f"table {name} holds customers {ids.min()}–{ids.max()}, outside {part.low}–{part.high - 1}",
+                    where=part.file,
+                )
+            _write_file(table, frame, self.drafts[name] / part.file)
 
 # %% ../../nbs/00_ground/02_disk.ipynb #c048
 @contextmanager
 def writing(
-    folder:Path|str,                        # each table becomes a folder below it
-    tables:Iterable[Table]=TABLES.values(), # what will be written
-)->Iterator[Writer]:
+    folder: Path | str,  # each table becomes a folder below it
+    tables: Iterable[Table] = TABLES.values(),  # what will be written
+) -> Iterator[Writer]:
     "Write several tables part by part; they appear together when the block ends well, and not at all otherwise."
     with ExitStack() as stack:
-        drafts = {t.name: stack.enter_context(replacing(Path(folder)/t.name)) for t in tables}
-        for draft in drafts.values(): draft.mkdir()
+        drafts = {t.name: stack.enter_context(replacing(Path(folder) / t.name)) for t in tables}
+        for draft in drafts.values():
+            draft.mkdir()
         yield Writer({t.name: t for t in tables}, drafts)
 
 # %% ../../nbs/00_ground/02_disk.ipynb #c049
 def write(
-    folder:Path|str,    # the table becomes a folder below it
-    table:Table,        # its contract
-    frame:pd.DataFrame, # all its rows, sorted by customer
-)->None:
+    folder: Path | str,  # the table becomes a folder below it
+    table: Table,  # its contract
+    frame: pd.DataFrame,  # all its rows, sorted by customer
+) -> None:
     "Write a table that fits in memory as a single part."
     high = int(frame["customer_id"].max()) + 1 if len(frame) else 0
-    with writing(folder, [table]) as w: w.add(Part(0, max(high, 1)), {table.name: frame})
+    with writing(folder, [table]) as w:
+        w.add(Part(0, max(high, 1)), {table.name: frame})
 
 # %% ../../nbs/00_ground/02_disk.ipynb #c050
 def parts(
-    folder:Path|str, # where the tables are
-    name:str,        # table name
-)->list[Part]:       # in order
+    folder: Path | str,  # where the tables are
+    name: str,  # table name
+) -> list[Part]:  # in order
     "The parts of a table."
-    found = sorted(Part.of(p) for p in (Path(folder)/name).glob("customers-*.parquet"))
-    if not found: raise SchemaError(f"there is no table {name!r}", where=str(folder), remedy="run the stage that writes it: `predelinquency stage --help` lists them")
+    found = sorted(Part.of(p) for p in (Path(folder) / name).glob("customers-*.parquet"))
+    if not found:
+        raise SchemaError(
+            f"there is no table {name!r}",
+            where=str(folder),
+            remedy="run the stage that writes it: `predelinquency stage --help` lists them",
+        )
     return found
 
 # %% ../../nbs/00_ground/02_disk.ipynb #c051
 def read_arrow(
-    folder:Path|str, name:str,       # where, and which table
-    part:Part|None=None,             # one part, or all of them
-    columns:list[str]|None=None,     # all when None
-)->pa.Table:
+    folder: Path | str,
+    name: str,  # where, and which table
+    part: Part | None = None,  # one part, or all of them
+    columns: list[str] | None = None,  # all when None
+) -> pa.Table:
     "Read a table as Arrow: dictionaries stay dictionaries, nothing is copied twice."
-    files = [Path(folder)/name/p.file for p in ([part] if part else parts(folder, name))]
-    try: return pa.concat_tables([pq.read_table(f, columns=columns) for f in files]).unify_dictionaries()
-    except (OSError, pa.ArrowInvalid) as e: raise SchemaError(f"cannot be read as Parquet ({str(e).splitlines()[0]})", where=str(files[0]), remedy="run the stage that writes it again") from e
+    files = [Path(folder) / name / p.file for p in ([part] if part else parts(folder, name))]
+    try:
+        return pa.concat_tables([pq.read_table(f, columns=columns) for f in files]).unify_dictionaries()
+    except (OSError, pa.ArrowInvalid) as e:
+        raise SchemaError(
+            f"cannot be read as Parquet ({str(e).splitlines()[0]})",
+            where=str(files[0]),
+            remedy="run the stage that writes it again",
+        ) from e
 
 # %% ../../nbs/00_ground/02_disk.ipynb #c052
 def read(
-    folder:Path|str, name:str,   # where, and which table
-    part:Part|None=None,         # one part, or all of them
-    columns:list[str]|None=None, # all when None
-)->pd.DataFrame:
+    folder: Path | str,
+    name: str,  # where, and which table
+    part: Part | None = None,  # one part, or all of them
+    columns: list[str] | None = None,  # all when None
+) -> pd.DataFrame:
     "Read a table as pandas; integers stay integers where values are missing."
     nullable = {pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype()}
     table = read_arrow(folder, name, part, columns)
     has_null = {f.name for f in table.schema if table[f.name].null_count}
-    frame = pd.DataFrame({f.name: table[f.name].to_pandas(types_mapper=nullable.get if f.name in has_null else None) for f in table.schema})
+    frame = pd.DataFrame(
+        {
+            f.name: table[f.name].to_pandas(types_mapper=nullable.get if f.name in has_null else None)
+            for f in table.schema
+        }
+    )
     return frame
 
 # %% ../../nbs/00_ground/02_disk.ipynb #ident02
@@ -138,21 +183,22 @@ _VERSIONS = b"predelinquency.versions"
 
 # %% ../../nbs/00_ground/02_disk.ipynb #ident03
 def stamped(
-    arrow:pa.Schema,             # of a table
-    versions:Mapping[str, str],  # what it is made from, such as `model` → its version
-)->pa.Schema:
+    arrow: pa.Schema,  # of a table
+    versions: Mapping[str, str],  # what it is made from, such as `model` → its version
+) -> pa.Schema:
     "The same schema, which says what the table was made from."
     said = json.dumps(dict(versions), sort_keys=True).encode()
     return arrow.with_metadata({**(arrow.metadata or {}), _VERSIONS: said})
 
 # %% ../../nbs/00_ground/02_disk.ipynb #ident04
 def versions(
-    path:Path|str,     # a Parquet file or a report in JSON
-)->dict[str, str]:     # empty where it says nothing
+    path: Path | str,  # a Parquet file or a report in JSON
+) -> dict[str, str]:  # empty where it says nothing
     "What a file says it was made from."
     path = Path(path)
     try:
-        if path.suffix != ".json": return dict(json.loads((pq.read_schema(path).metadata or {}).get(_VERSIONS, "{}")))
+        if path.suffix != ".json":
+            return dict(json.loads((pq.read_schema(path).metadata or {}).get(_VERSIONS, "{}")))
         said = json.loads(path.read_text())
     except (ValueError, pa.ArrowInvalid) as e:
         raise SchemaError(f"cannot be read ({e})", where=str(path), remedy="run the stage that makes it again") from e

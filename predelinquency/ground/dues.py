@@ -15,94 +15,105 @@ from .core import DAY_MS, SchemaError, kernel, lean
 # %% ../../nbs/00_ground/06_dues.ipynb #dues05
 @lean
 def last_day(
-    due_day:int,    # days since 1970-01-01
-    grace_days:int, # whole days after it, >= 0
-)->int:             # days since 1970-01-01
+    due_day: int,  # days since 1970-01-01
+    grace_days: int,  # whole days after it, >= 0
+) -> int:  # days since 1970-01-01
     "The last day on which a payment is in time."
     return due_day + grace_days
 
 # %% ../../nbs/00_ground/06_dues.ipynb #dues06
 @lean
 def is_over(
-    due_day:int, grace_days:int, # as in `last_day`
-    day:int,                     # a midnight, days since 1970-01-01
-)->bool:
+    due_day: int,
+    grace_days: int,  # as in `last_day`
+    day: int,  # a midnight, days since 1970-01-01
+) -> bool:
     "Whether the grace has ended when a day begins."
     return day > last_day(due_day, grace_days)
 
 # %% ../../nbs/00_ground/06_dues.ipynb #dues07
 @lean
 def in_time(
-    due_day:int, grace_days:int, # as in `last_day`
-    paid_ms:int,                 # when the money moved, milliseconds since 1970-01-01
-)->bool:
+    due_day: int,
+    grace_days: int,  # as in `last_day`
+    paid_ms: int,  # when the money moved, milliseconds since 1970-01-01
+) -> bool:
     "Whether a payment counts before the grace is over."
     return not is_over(due_day, grace_days, paid_ms // DAY_MS)
 
 # %% ../../nbs/00_ground/06_dues.ipynb #dues10
 @lean
 def is_full(
-    amount_minor:int, # what is due, minor units, >= 1
-    paid_minor:int,   # what was paid towards it; what was taken back is taken off
-)->bool:
+    amount_minor: int,  # what is due, minor units, >= 1
+    paid_minor: int,  # what was paid towards it; what was taken back is taken off
+) -> bool:
     "Whether a due is paid in full: to the last minor unit."
     return paid_minor >= amount_minor
 
 # %% ../../nbs/00_ground/06_dues.ipynb #dues13
 @lean
 def is_missed(
-    due_day:int, grace_days:int,       # as in `last_day`
-    amount_minor:int, timely_minor:int, # what is due; what was paid in time
-    day:int,                            # the midnight at which one looks
-)->bool:
+    due_day: int,
+    grace_days: int,  # as in `last_day`
+    amount_minor: int,
+    timely_minor: int,  # what is due; what was paid in time
+    day: int,  # the midnight at which one looks
+) -> bool:
     "Whether a due was missed, as far as a day can know."
     return is_over(due_day, grace_days, day) and not is_full(amount_minor, timely_minor)
 
 # %% ../../nbs/00_ground/06_dues.ipynb #dues16
 UNKNOWN, OPEN, PAID, LATE, UNPAID = range(5)
-STATES = ("unknown", "open", "paid", "late", "unpaid") # in words: position by number
+STATES = ("unknown", "open", "paid", "late", "unpaid")  # in words: position by number
 
 # %% ../../nbs/00_ground/06_dues.ipynb #dues17
 @lean
 def state_of(
-    due_day:int, grace_days:int,         # as in `last_day`
-    amount_minor:int,                    # what is due
-    paid_minor:int, timely_minor:int,    # what was paid until now, and that part of it which was paid in time
-    day:int,                             # the midnight at which one looks
-    recorded:bool,                       # whether payments towards it are recorded at all
-)->int:                                  # position in `STATES`
+    due_day: int,
+    grace_days: int,  # as in `last_day`
+    amount_minor: int,  # what is due
+    paid_minor: int,
+    timely_minor: int,  # what was paid until now, and that part of it which was paid in time
+    day: int,  # the midnight at which one looks
+    recorded: bool,  # whether payments towards it are recorded at all
+) -> int:  # position in `STATES`
     "How a due stands when a day begins."
-    if is_full(amount_minor, paid_minor): return PAID if is_full(amount_minor, timely_minor) else LATE
-    if not is_over(due_day, grace_days, day) and (recorded or due_day >= day): return OPEN
+    if is_full(amount_minor, paid_minor):
+        return PAID if is_full(amount_minor, timely_minor) else LATE
+    if not is_over(due_day, grace_days, day) and (recorded or due_day >= day):
+        return OPEN
     return UNPAID if recorded else UNKNOWN
 
 # %% ../../nbs/00_ground/06_dues.ipynb #dues20
 @lean
 def paid_until(
-    times:np.ndarray, amounts:np.ndarray, # (n,) milliseconds and minor units of payments, in any order
-    low:int, high:int,                    # which of them: the payments towards one due
-    until_ms:int,                         # only what came before
-)->int:                                   # minor units; 0 when nothing came
+    times: np.ndarray,
+    amounts: np.ndarray,  # (n,) milliseconds and minor units of payments, in any order
+    low: int,
+    high: int,  # which of them: the payments towards one due
+    until_ms: int,  # only what came before
+) -> int:  # minor units; 0 when nothing came
     "What payments come to before a moment."
     total = 0
     for p in range(low, high):
-        if times[p] < until_ms: total += amounts[p]
+        if times[p] < until_ms:
+            total += amounts[p]
     return total
 
 # %% ../../nbs/00_ground/06_dues.ipynb #dues23
-KEY = ("customer_id", "obligation_id", "instalment") # what names a due
+KEY = ("customer_id", "obligation_id", "instalment")  # what names a due
 
 # %% ../../nbs/00_ground/06_dues.ipynb #dues24
 def towards(
-    obligations:pd.DataFrame, # (n, …) `schema.OBLIGATIONS`
-    payments:pd.DataFrame,    # (m, …) `schema.PAYMENTS`
-)->np.ndarray:                # (m,) row number in `obligations`; -1: not there
+    obligations: pd.DataFrame,  # (n, …) `schema.OBLIGATIONS`
+    payments: pd.DataFrame,  # (m, …) `schema.PAYMENTS`
+) -> np.ndarray:  # (m,) row number in `obligations`; -1: not there
     "The due that each payment counts towards."
     keys = list(KEY)
     return pd.MultiIndex.from_frame(obligations[keys]).get_indexer(pd.MultiIndex.from_frame(payments[keys]))
 
 # %% ../../nbs/00_ground/06_dues.ipynb #dues25
-NOT_YET = np.iinfo(np.int64).min # what numpy keeps for a time that is none
+NOT_YET = np.iinfo(np.int64).min  # what numpy keeps for a time that is none
 
 # %% ../../nbs/00_ground/06_dues.ipynb #dues26
 @kernel
@@ -110,18 +121,25 @@ def _follow(row, paid_ms, minor, due_day, amount, grace, paid, timely, since):
     "Add payments, in order of time, to their dues: all of them, those in time, and since when the due is paid in full for good."
     for p in range(len(row)):
         d = row[p]
-        if d < 0: continue
+        if d < 0:
+            continue
         was = is_full(amount[d], paid[d])
         paid[d] += minor[p]
-        if in_time(due_day[d], grace, paid_ms[p]): timely[d] += minor[p]
-        if not is_full(amount[d], paid[d]): since[d] = NOT_YET
-        elif not was: since[d] = paid_ms[p]
+        if in_time(due_day[d], grace, paid_ms[p]):
+            timely[d] += minor[p]
+        if not is_full(amount[d], paid[d]):
+            since[d] = NOT_YET
+        elif not was:
+            since[d] = paid_ms[p]
 
 # %% ../../nbs/00_ground/06_dues.ipynb #dues27
-def _ms(times:pd.Series)->np.ndarray: return times.to_numpy("datetime64[ms]").astype(np.int64)
+def _ms(times: pd.Series) -> np.ndarray:
+    return times.to_numpy("datetime64[ms]").astype(np.int64)
 
 # %% ../../nbs/00_ground/06_dues.ipynb #dues28
-def _sums(obligations:pd.DataFrame, payments:pd.DataFrame, row:np.ndarray, grace_days:int)->tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _sums(
+    obligations: pd.DataFrame, payments: pd.DataFrame, row: np.ndarray, grace_days: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     "By due: what was paid, what of it in time, and the time since when it is paid in full for good."
     paid, timely = np.zeros((2, len(obligations)), np.int64)
     since, when = np.full(len(obligations), NOT_YET), _ms(payments["paid_at"])
@@ -132,36 +150,43 @@ def _sums(obligations:pd.DataFrame, payments:pd.DataFrame, row:np.ndarray, grace
 
 # %% ../../nbs/00_ground/06_dues.ipynb #dues32
 def outcomes(
-    obligations:pd.DataFrame, # (n, …) `schema.OBLIGATIONS`
-    payments:pd.DataFrame,    # (m, …) `schema.PAYMENTS`, all that are known today
-    grace_days:int,           # whole days after the due date
-)->pd.DataFrame:              # (n, … + 1) `missed`; a due whose grace is not over yet is for the caller to leave out
+    obligations: pd.DataFrame,  # (n, …) `schema.OBLIGATIONS`
+    payments: pd.DataFrame,  # (m, …) `schema.PAYMENTS`, all that are known today
+    grace_days: int,  # whole days after the due date
+) -> pd.DataFrame:  # (n, … + 1) `missed`; a due whose grace is not over yet is for the caller to leave out
     "Obligations with their outcome."
     row = towards(obligations, payments)
     _check_known(payments, row)
     _, timely, _ = _sums(obligations, payments, row, grace_days)
     missed = np.zeros(len(obligations), bool)
-    _judge(_ms(obligations["due_on"]) // DAY_MS, obligations["amount_minor"].to_numpy(np.int64), timely, grace_days, missed)
+    _judge(
+        _ms(obligations["due_on"]) // DAY_MS, obligations["amount_minor"].to_numpy(np.int64), timely, grace_days, missed
+    )
     return obligations.assign(missed=missed)
 
 # %% ../../nbs/00_ground/06_dues.ipynb #dues33
 @kernel
 def _judge(due_day, amount, timely, grace, missed):
-    for d in range(len(missed)): missed[d] = is_missed(due_day[d], grace, amount[d], timely[d], last_day(due_day[d], grace) + 1)
+    for d in range(len(missed)):
+        missed[d] = is_missed(due_day[d], grace, amount[d], timely[d], last_day(due_day[d], grace) + 1)
 
 # %% ../../nbs/00_ground/06_dues.ipynb #dues34
-def _check_known(payments:pd.DataFrame, row:np.ndarray)->None:
-    if not (row < 0).any(): return
+def _check_known(payments: pd.DataFrame, row: np.ndarray) -> None:
+    if not (row < 0).any():
+        return
     bad = payments.loc[row < 0, list(KEY)]
-    raise SchemaError(f"{len(bad)} payments count towards a due that is not in obligations, first: {bad.iloc[0].to_dict()}",
-                      where="payments", remedy="add the instalment to obligations, or leave the payment out")
+    raise SchemaError(
+        f"{len(bad)} payments count towards a due that is not in obligations, first: {bad.iloc[0].to_dict()}",
+        where="payments",
+        remedy="add the instalment to obligations, or leave the payment out",
+    )
 
 # %% ../../nbs/00_ground/06_dues.ipynb #dues37
 def over(
-    obligations:pd.DataFrame, # (n, …) `schema.OBLIGATIONS`
-    grace_days:int,           # whole days after the due date
-    at:pd.Timestamp,          # a midnight; of another time its day counts
-)->np.ndarray:                # (n,) bool
+    obligations: pd.DataFrame,  # (n, …) `schema.OBLIGATIONS`
+    grace_days: int,  # whole days after the due date
+    at: pd.Timestamp,  # a midnight; of another time its day counts
+) -> np.ndarray:  # (n,) bool
     "Whether each grace has ended."
     ended, day = np.zeros(len(obligations), bool), int(at.to_datetime64().astype("datetime64[D]").astype(np.int64))
     _over_each(_ms(obligations["due_on"]) // DAY_MS, grace_days, day, ended)
@@ -170,38 +195,49 @@ def over(
 # %% ../../nbs/00_ground/06_dues.ipynb #dues38
 @kernel
 def _over_each(due_day, grace, day, ended):
-    for d in range(len(ended)): ended[d] = is_over(due_day[d], grace, day)
+    for d in range(len(ended)):
+        ended[d] = is_over(due_day[d], grace, day)
 
 # %% ../../nbs/00_ground/06_dues.ipynb #dues41
 def standings(
-    obligations:pd.DataFrame, # (n, …) `schema.OBLIGATIONS`
-    payments:pd.DataFrame,    # `schema.PAYMENTS` of the same customers
-    as_of:pd.Timestamp,       # midnight: what had been announced and had arrived before
-    grace_days:int,           # whole days after the due date
-    recorded:bool=True,       # False: payments are not recorded
-)->pd.DataFrame:              # the announced rows, with `paid_on` (paid in full for good; NaT: not) and `state`, one of `STATES`
+    obligations: pd.DataFrame,  # (n, …) `schema.OBLIGATIONS`
+    payments: pd.DataFrame,  # `schema.PAYMENTS` of the same customers
+    as_of: pd.Timestamp,  # midnight: what had been announced and had arrived before
+    grace_days: int,  # whole days after the due date
+    recorded: bool = True,  # False: payments are not recorded
+) -> pd.DataFrame:  # the announced rows, with `paid_on` (paid in full for good; NaT: not) and `state`, one of `STATES`
     "How every due stood that had been announced."
     known = obligations[obligations["announced_at"] < as_of]
     arrived = payments[payments["arrived_at"] < as_of]
     paid, timely, since = _sums(known, arrived, towards(known, arrived), grace_days)
     state, day = np.zeros(len(known), np.int64), int(as_of.to_datetime64().astype("datetime64[D]").astype(np.int64))
-    _stand(_ms(known["due_on"]) // DAY_MS, known["amount_minor"].to_numpy(np.int64), paid, timely, grace_days, day, recorded, state)
+    _stand(
+        _ms(known["due_on"]) // DAY_MS,
+        known["amount_minor"].to_numpy(np.int64),
+        paid,
+        timely,
+        grace_days,
+        day,
+        recorded,
+        state,
+    )
     return known.assign(paid_on=since.astype("datetime64[ms]"), state=np.array(STATES, object)[state])
 
 # %% ../../nbs/00_ground/06_dues.ipynb #dues42
 @kernel
 def _stand(due_day, amount, paid, timely, grace, day, recorded, state):
-    for d in range(len(state)): state[d] = state_of(due_day[d], grace, amount[d], paid[d], timely[d], day, recorded)
+    for d in range(len(state)):
+        state[d] = state_of(due_day[d], grace, amount[d], paid[d], timely[d], day, recorded)
 
 # %% ../../nbs/00_ground/06_dues.ipynb #dues45
 def unpaid(
-    obligations:pd.DataFrame, # (n, …) `schema.OBLIGATIONS`
-    payments:pd.DataFrame,    # `schema.PAYMENTS` of the same customers
-    as_of:pd.Timestamp,       # midnight: what had arrived before
-)->np.ndarray:                # (n,) bool
+    obligations: pd.DataFrame,  # (n, …) `schema.OBLIGATIONS`
+    payments: pd.DataFrame,  # `schema.PAYMENTS` of the same customers
+    as_of: pd.Timestamp,  # midnight: what had arrived before
+) -> np.ndarray:  # (n,) bool
     "Whether each due was not yet paid in full."
     arrived = payments[payments["arrived_at"] < as_of]
-    paid, _, _ = _sums(obligations, arrived, towards(obligations, arrived), 0) # the grace plays no part
+    paid, _, _ = _sums(obligations, arrived, towards(obligations, arrived), 0)  # the grace plays no part
     short = np.zeros(len(obligations), bool)
     _short(obligations["amount_minor"].to_numpy(np.int64), paid, short)
     return short
@@ -209,14 +245,15 @@ def unpaid(
 # %% ../../nbs/00_ground/06_dues.ipynb #dues46
 @kernel
 def _short(amount, paid, short):
-    for d in range(len(short)): short[d] = not is_full(amount[d], paid[d])
+    for d in range(len(short)):
+        short[d] = not is_full(amount[d], paid[d])
 
 # %% ../../nbs/00_ground/06_dues.ipynb #dues49
 def settlements(
-    obligations:pd.DataFrame, # (n, …) `schema.OBLIGATIONS`
-    payments:pd.DataFrame,    # `schema.PAYMENTS` of the same customers
-    grace_days:int,           # whole days after the due date
-)->pd.DataFrame:              # (n, 2) `settled_at` (NaT never), `in_time` (by the end of the grace), on `obligations.index`
+    obligations: pd.DataFrame,  # (n, …) `schema.OBLIGATIONS`
+    payments: pd.DataFrame,  # `schema.PAYMENTS` of the same customers
+    grace_days: int,  # whole days after the due date
+) -> pd.DataFrame:  # (n, 2) `settled_at` (NaT never), `in_time` (by the end of the grace), on `obligations.index`
     "When each due was paid in full for good."
     _, _, since = _sums(obligations, payments, towards(obligations, payments), grace_days)
     timely = np.zeros(len(obligations), bool)
@@ -226,4 +263,5 @@ def settlements(
 # %% ../../nbs/00_ground/06_dues.ipynb #dues50
 @kernel
 def _timely(due_day, since, grace, timely):
-    for d in range(len(timely)): timely[d] = since[d] != NOT_YET and in_time(due_day[d], grace, since[d])
+    for d in range(len(timely)):
+        timely[d] = since[d] != NOT_YET and in_time(due_day[d], grace, since[d])

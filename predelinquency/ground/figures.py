@@ -21,7 +21,7 @@ import pandas as pd
 from .core import without
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c004
-with without("rfc3987_syntax"): # a grammar of web addresses that a figure does not need
+with without("rfc3987_syntax"):  # a grammar of web addresses that a figure does not need
     import plotly.graph_objects as go
     import plotly.io as pio
     from plotly.io import renderers  # not at hand before it is asked for
@@ -31,19 +31,53 @@ with without("rfc3987_syntax"): # a grammar of web addresses that a figure does 
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c006
 INK, MUTED, GRID, PAPER = "#1F2933", "#6B7785", "#E4E8EC", "#FFFFFF"
-BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE, YELLOW = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#F0E442"
+BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE, YELLOW = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#E69F00",
+    "#56B4E9",
+    "#CC79A7",
+    "#F0E442",
+)
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, MUTED)
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c007
-def theme()->go.layout.Template:
+def theme() -> go.layout.Template:
     "Quiet axes, readable type, colours that survive a colour-vision deficiency."
-    axis = dict(gridcolor=GRID, linecolor=MUTED, zeroline=False, ticks="outside", ticklen=4, tickcolor=GRID, title=dict(font=dict(size=13, color=MUTED)),
-                automargin=True)
-    title = dict(x=.012, xref="container", xanchor="left", y=.97, yanchor="top", font=dict(size=17), subtitle=dict(font=dict(size=13, color=MUTED)))
-    layout = go.Layout(font=dict(family="Inter, Segoe UI, Helvetica, Arial, sans-serif", size=13, color=INK), colorway=COLOURS, paper_bgcolor=PAPER,
-                       plot_bgcolor=PAPER,
-                       title=title, xaxis=axis | dict(showgrid=False), yaxis=axis, margin=dict(l=60, r=24, t=76, b=52), height=380,
-                       legend=dict(orientation="h", x=0, y=-.2, yanchor="top", title_text=""), hoverlabel=dict(bgcolor=PAPER, font_size=13), bargap=.25)
+    axis = dict(
+        gridcolor=GRID,
+        linecolor=MUTED,
+        zeroline=False,
+        ticks="outside",
+        ticklen=4,
+        tickcolor=GRID,
+        title=dict(font=dict(size=13, color=MUTED)),
+        automargin=True,
+    )
+    title = dict(
+        x=0.012,
+        xref="container",
+        xanchor="left",
+        y=0.97,
+        yanchor="top",
+        font=dict(size=17),
+        subtitle=dict(font=dict(size=13, color=MUTED)),
+    )
+    layout = go.Layout(
+        font=dict(family="Inter, Segoe UI, Helvetica, Arial, sans-serif", size=13, color=INK),
+        colorway=COLOURS,
+        paper_bgcolor=PAPER,
+        plot_bgcolor=PAPER,
+        title=title,
+        xaxis=axis | dict(showgrid=False),
+        yaxis=axis,
+        margin=dict(l=60, r=24, t=76, b=52),
+        height=380,
+        legend=dict(orientation="h", x=0, y=-0.2, yanchor="top", title_text=""),
+        hoverlabel=dict(bgcolor=PAPER, font_size=13),
+        bargap=0.25,
+    )
     return go.layout.Template(layout=layout)
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c008
@@ -52,11 +86,12 @@ pio.templates.default = "predelinquency"
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c009
 def figure(
-    title:str,          # what the picture shows
-    reads:str="",       # how to read it, one sentence
-    x:str="", y:str="", # axis titles, with units
-    **layout:Any,       # any other layout attribute, e.g. `height=300`
-)->go.Figure:
+    title: str,  # what the picture shows
+    reads: str = "",  # how to read it, one sentence
+    x: str = "",
+    y: str = "",  # axis titles, with units
+    **layout: Any,  # any other layout attribute, e.g. `height=300`
+) -> go.Figure:
     "An empty figure in the theme."
     fig = go.Figure(layout=go.Layout(template=pio.templates["predelinquency"], **layout))
     return fig.update_layout(title=dict(text=title, subtitle=dict(text=reads)), xaxis_title=x, yaxis_title=y)
@@ -64,31 +99,46 @@ def figure(
 # %% ../../nbs/00_ground/08_figures.ipynb #c012
 class Renderer(MimetypeRenderer):
     "Figures as data for JupyterLab and, in a report, as HTML that needs no network."
-    def __init__(self, html:bool=False): self.html = html
 
-    def to_mimebundle(self, fig_dict:dict[str, Any])->dict[str, Any]:
+    def __init__(self, html: bool = False):
+        self.html = html
+
+    def to_mimebundle(self, fig_dict: dict[str, Any]) -> dict[str, Any]:
         "The figure as the notebook stores it."
-        plain = json.loads(pio.to_json(fig_dict, validate=False)) # times and arrays as JSON knows them
-        bundle: dict[str, Any] = {"application/vnd.plotly.v1+json": dict(data=plain["data"], layout=plain["layout"], config=dict(displayModeBar=False))}
-        if self.html: bundle["text/html"] = to_html(fig_dict)
+        plain = json.loads(pio.to_json(fig_dict, validate=False))  # times and arrays as JSON knows them
+        bundle: dict[str, Any] = {
+            "application/vnd.plotly.v1+json": dict(
+                data=plain["data"], layout=plain["layout"], config=dict(displayModeBar=False)
+            )
+        }
+        if self.html:
+            bundle["text/html"] = to_html(fig_dict)
         return bundle
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c013
 def to_html(
-    fig:Any, # a figure, or its dictionary
-)->str:      # a `<div>` with its script; plotly.js must be on the page
+    fig: Any,  # a figure, or its dictionary
+) -> str:  # a `<div>` with its script; plotly.js must be on the page
     "A figure as an HTML fragment with an id made from its content."
     name = hashlib.blake2b(pio.to_json(fig, validate=False).encode(), digest_size=8).hexdigest()
-    return pio.to_html(fig, include_plotlyjs=False, include_mathjax=False, full_html=False, validate=False, div_id=f"figure-{name}",
-                       config=dict(displayModeBar=False, responsive=True))
+    return pio.to_html(
+        fig,
+        include_plotlyjs=False,
+        include_mathjax=False,
+        full_html=False,
+        validate=False,
+        div_id=f"figure-{name}",
+        config=dict(displayModeBar=False, responsive=True),
+    )
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c014
-def offline()->Any: # an object that a notebook shows: plotly.js itself, 4.5 MB, nothing to see
+def offline() -> Any:  # an object that a notebook shows: plotly.js itself, 4.5 MB, nothing to see
     "Put plotly.js into this notebook and draw the following figures with it; call it in the first cell of a report."
     from IPython.display import HTML
+
     renderers["predelinquency"] = Renderer(html=True)
     renderers.default = "predelinquency"
-    hide = "var define, module, exports;" # where RequireJS is on the page plotly.js would hide inside it
+    hide = "var define, module, exports;"  # where RequireJS is on the page plotly.js would hide inside it
     return HTML(f"<script>(function() {{ {hide}\n{get_plotlyjs()}\n}}).call(window);</script>")
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c015
@@ -97,129 +147,279 @@ renderers.default = "predelinquency"
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c018
 def roc(
-    curves:pd.DataFrame, # `name`, `false_positive_rate`, `true_positive_rate`, ascending within a name; the first name is the model
-    title:str="How well the score separates",
-)->go.Figure:
+    curves: pd.DataFrame,  # `name`, `false_positive_rate`, `true_positive_rate`, ascending within a name; the first name is the model
+    title: str = "How well the score separates",
+) -> go.Figure:
     "ROC curves on one square; the first in blue, the others quieter."
-    fig = figure(title, "further up and to the left is better; the dotted diagonal is chance", "customers falsely alerted, share", "misses found, share",
-                 height=440)
-    fig.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=dict(color=MUTED, dash="dot", width=1), hoverinfo="skip", showlegend=False)
+    fig = figure(
+        title,
+        "further up and to the left is better; the dotted diagonal is chance",
+        "customers falsely alerted, share",
+        "misses found, share",
+        height=440,
+    )
+    fig.add_scatter(
+        x=[0, 1],
+        y=[0, 1],
+        mode="lines",
+        line=dict(color=MUTED, dash="dot", width=1),
+        hoverinfo="skip",
+        showlegend=False,
+    )
     for i, (name, c) in enumerate(curves.groupby("name", sort=False)):
-        fig.add_scatter(x=c.false_positive_rate, y=c.true_positive_rate, mode="lines", name=str(name),
-                        line=dict(color=COLOURS[i % len(COLOURS)], width=3 if i == 0 else 1.5))
+        fig.add_scatter(
+            x=c.false_positive_rate,
+            y=c.true_positive_rate,
+            mode="lines",
+            name=str(name),
+            line=dict(color=COLOURS[i % len(COLOURS)], width=3 if i == 0 else 1.5),
+        )
     return fig.update_xaxes(range=[0, 1], constrain="domain").update_yaxes(range=[0, 1.005])
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c019
 def precision_recall(
-    curves:pd.DataFrame, # `name`, `recall`, `precision`
-    base_rate:float,     # share of positives: what a blind choice would give
-    title:str="What an alert is worth",
-)->go.Figure:
+    curves: pd.DataFrame,  # `name`, `recall`, `precision`
+    base_rate: float,  # share of positives: what a blind choice would give
+    title: str = "What an alert is worth",
+) -> go.Figure:
     "Precision against recall, with the base rate as the floor."
-    fig = figure(title, "each point is one cut-off; the dotted line is what a blind choice would give", "misses found, share", "alerts that are right, share",
-                 height=440)
+    fig = figure(
+        title,
+        "each point is one cut-off; the dotted line is what a blind choice would give",
+        "misses found, share",
+        "alerts that are right, share",
+        height=440,
+    )
     for i, (name, c) in enumerate(curves.groupby("name", sort=False)):
-        fig.add_scatter(x=c.recall, y=c.precision, mode="lines", name=str(name), line=dict(color=COLOURS[i % len(COLOURS)], width=3 if i == 0 else 1.5))
-    fig.add_scatter(x=[0, 1], y=[base_rate, base_rate], mode="lines", name=f"blind choice ({base_rate:.1%})", line=dict(color=MUTED, dash="dot", width=1),
-                    hoverinfo="skip")
+        fig.add_scatter(
+            x=c.recall,
+            y=c.precision,
+            mode="lines",
+            name=str(name),
+            line=dict(color=COLOURS[i % len(COLOURS)], width=3 if i == 0 else 1.5),
+        )
+    fig.add_scatter(
+        x=[0, 1],
+        y=[base_rate, base_rate],
+        mode="lines",
+        name=f"blind choice ({base_rate:.1%})",
+        line=dict(color=MUTED, dash="dot", width=1),
+        hoverinfo="skip",
+    )
     return fig.update_xaxes(range=[0, 1]).update_yaxes(rangemode="tozero", tickformat=".0%")
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c022
 def calibration(
-    bins:pd.DataFrame, # `predicted`, `observed`, `low`, `high` in 0–1 and `rows`: equal-mass bins, ascending
-    title:str="Predicted and observed",
-)->go.Figure:
+    bins: pd.DataFrame,  # `predicted`, `observed`, `low`, `high` in 0–1 and `rows`: equal-mass bins, ascending
+    title: str = "Predicted and observed",
+) -> go.Figure:
     "Observed against predicted share, with intervals, on logarithmic axes because risks are small."
     floor = max(min([*bins.predicted, *bins.observed[bins.observed > 0]]) / 2, 1e-5)
-    top = min(1., max(*bins.predicted, *bins.high) * 1.3)
-    fig = figure(title, "points on the line: what was predicted is what happened; bars are 95% intervals", "predicted probability", "observed share",
-                 height=440)
-    fig.add_scatter(x=[floor, top], y=[floor, top], mode="lines", line=dict(color=MUTED, dash="dot", width=1), hoverinfo="skip", showlegend=False)
+    top = min(1.0, max(*bins.predicted, *bins.high) * 1.3)
+    fig = figure(
+        title,
+        "points on the line: what was predicted is what happened; bars are 95% intervals",
+        "predicted probability",
+        "observed share",
+        height=440,
+    )
+    fig.add_scatter(
+        x=[floor, top],
+        y=[floor, top],
+        mode="lines",
+        line=dict(color=MUTED, dash="dot", width=1),
+        hoverinfo="skip",
+        showlegend=False,
+    )
     y = bins.observed.clip(lower=floor)
-    bars = dict(type="data", symmetric=False, array=bins.high - y, arrayminus=(y - bins.low.clip(lower=floor)).clip(lower=0), color=BLUE, thickness=1.2,
-                width=3)
-    fig.add_scatter(x=bins.predicted, y=y, error_y=bars, mode="markers", marker=dict(size=9, color=BLUE), showlegend=False,
-                    customdata=bins[["observed", "rows"]],
-                    hovertemplate="predicted %{x:.2%}<br>observed %{customdata[0]:.2%}<br>%{customdata[1]:,} rows<extra></extra>")
+    bars = dict(
+        type="data",
+        symmetric=False,
+        array=bins.high - y,
+        arrayminus=(y - bins.low.clip(lower=floor)).clip(lower=0),
+        color=BLUE,
+        thickness=1.2,
+        width=3,
+    )
+    fig.add_scatter(
+        x=bins.predicted,
+        y=y,
+        error_y=bars,
+        mode="markers",
+        marker=dict(size=9, color=BLUE),
+        showlegend=False,
+        customdata=bins[["observed", "rows"]],
+        hovertemplate="predicted %{x:.2%}<br>observed %{customdata[0]:.2%}<br>%{customdata[1]:,} rows<extra></extra>",
+    )
     axis = dict(type="log", range=np.log10([floor, top])) | _log_ticks(floor, top)
     return fig.update_xaxes(**axis).update_yaxes(**axis)
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c023
-def _log_ticks(low:float, high:float)->dict[str, Any]:
+def _log_ticks(low: float, high: float) -> dict[str, Any]:
     "A few round shares between two bounds."
-    ticks = [t for t in (1e-5, 3e-5, 1e-4, 3e-4, .001, .003, .01, .03, .1, .3, 1) if low <= t <= high]
-    return dict(tickvals=ticks, ticktext=[f"{t:.3%}" if t < 1e-3 else f"{t:.1%}" if t < .01 else f"{t:.0%}" for t in ticks])
+    ticks = [t for t in (1e-5, 3e-5, 1e-4, 3e-4, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1) if low <= t <= high]
+    return dict(
+        tickvals=ticks, ticktext=[f"{t:.3%}" if t < 1e-3 else f"{t:.1%}" if t < 0.01 else f"{t:.0%}" for t in ticks]
+    )
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c025
 def score_distribution(
-    probability:np.ndarray, # (n,) in (0, 1]
-    target:np.ndarray,      # (n,) 0/1
-    bins:int=40,            # on a logarithmic scale
-)->go.Figure:
+    probability: np.ndarray,  # (n,) in (0, 1]
+    target: np.ndarray,  # (n,) 0/1
+    bins: int = 40,  # on a logarithmic scale
+) -> go.Figure:
     "Where those who later missed stood, and where everybody else stood."
-    edges = np.linspace(np.log10(max(float(np.min(probability)), 1e-5)), np.log10(float(np.max(probability)) + 1e-9), bins + 1)
-    fig = figure("How the scores are spread", "each group sums to 1: the less the two overlap, the better", "predicted probability", "share of the group")
+    edges = np.linspace(
+        np.log10(max(float(np.min(probability)), 1e-5)), np.log10(float(np.max(probability)) + 1e-9), bins + 1
+    )
+    fig = figure(
+        "How the scores are spread",
+        "each group sums to 1: the less the two overlap, the better",
+        "predicted probability",
+        "share of the group",
+    )
     for name, rows, colour in (("paid", target == 0, SKY), ("missed", target == 1, VERMILLION)):
-        share = np.histogram(np.log10(np.clip(probability[rows], 10**edges[0], None)), edges)[0] / max(int(rows.sum()), 1)
-        fig.add_scatter(x=10**edges, y=[*share, 0], name=f"{name} ({int(rows.sum()):,})", mode="lines", line=dict(shape="hv", color=colour, width=1.5),
-                        fill="tozeroy", opacity=.65)
-    return fig.update_xaxes(type="log", **_log_ticks(10**edges[0], 10**edges[-1])).update_yaxes(rangemode="tozero")
+        share = np.histogram(np.log10(np.clip(probability[rows], 10 ** edges[0], None)), edges)[0] / max(
+            int(rows.sum()), 1
+        )
+        fig.add_scatter(
+            x=10**edges,
+            y=[*share, 0],
+            name=f"{name} ({int(rows.sum()):,})",
+            mode="lines",
+            line=dict(shape="hv", color=colour, width=1.5),
+            fill="tozeroy",
+            opacity=0.65,
+        )
+    return fig.update_xaxes(type="log", **_log_ticks(10 ** edges[0], 10 ** edges[-1])).update_yaxes(rangemode="tozero")
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c027
 def recall_at_capacity(
-    curve:pd.DataFrame,      # `contacted`, `recall`, `low`, `high`, `precision`: shares, ascending by `contacted`
-    capacity:float|None=None, # the share that can be contacted: marked
-)->go.Figure:
+    curve: pd.DataFrame,  # `contacted`, `recall`, `low`, `high`, `precision`: shares, ascending by `contacted`
+    capacity: float | None = None,  # the share that can be contacted: marked
+) -> go.Figure:
     "Misses found against the share of customers contacted, with its interval."
-    fig = figure("What is found for how many contacts", "the share of coming misses that are among those contacted; the dotted line is a blind choice",
-                 "customers contacted each time, share", "misses found, share")
-    fig.add_scatter(x=[*curve.contacted, *curve.contacted[::-1]], y=[*curve.high, *curve.low[::-1]], mode="lines", fill="toself",
-                    fillcolor="rgba(0,114,178,.15)", line_width=0, hoverinfo="skip", showlegend=False)
-    fig.add_scatter(x=curve.contacted, y=curve.recall, mode="lines", line=dict(color=BLUE, width=3), showlegend=False, customdata=curve[["precision"]],
-                    hovertemplate="contacted %{x:.1%}<br>found %{y:.0%}<br>of alerts right %{customdata[0]:.1%}<extra></extra>")
-    fig.add_scatter(x=[0, curve.contacted.max()], y=[0, curve.contacted.max()], mode="lines", line=dict(color=MUTED, dash="dot", width=1), hoverinfo="skip",
-                    showlegend=False)
-    if capacity is not None: fig.add_vline(x=capacity, line=dict(color=VERMILLION, width=1), annotation_text=f"capacity {capacity:.0%}")
+    fig = figure(
+        "What is found for how many contacts",
+        "the share of coming misses that are among those contacted; the dotted line is a blind choice",
+        "customers contacted each time, share",
+        "misses found, share",
+    )
+    fig.add_scatter(
+        x=[*curve.contacted, *curve.contacted[::-1]],
+        y=[*curve.high, *curve.low[::-1]],
+        mode="lines",
+        fill="toself",
+        fillcolor="rgba(0,114,178,.15)",
+        line_width=0,
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    fig.add_scatter(
+        x=curve.contacted,
+        y=curve.recall,
+        mode="lines",
+        line=dict(color=BLUE, width=3),
+        showlegend=False,
+        customdata=curve[["precision"]],
+        hovertemplate="contacted %{x:.1%}<br>found %{y:.0%}<br>of alerts right %{customdata[0]:.1%}<extra></extra>",
+    )
+    fig.add_scatter(
+        x=[0, curve.contacted.max()],
+        y=[0, curve.contacted.max()],
+        mode="lines",
+        line=dict(color=MUTED, dash="dot", width=1),
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    if capacity is not None:
+        fig.add_vline(x=capacity, line=dict(color=VERMILLION, width=1), annotation_text=f"capacity {capacity:.0%}")
     return fig.update_xaxes(tickformat=".0%").update_yaxes(tickformat=".0%", rangemode="tozero")
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c028
 def lift(
-    curve:pd.DataFrame, # `contacted` and `lift`, ascending
-)->go.Figure:
+    curve: pd.DataFrame,  # `contacted` and `lift`, ascending
+) -> go.Figure:
     "How many times more misses among those chosen than in a blind choice of the same size."
     fig = figure("Lift", "1 is a blind choice", "customers chosen, share", "times as many misses as by chance")
-    fig.add_scatter(x=curve.contacted, y=curve.lift, mode="lines+markers", line=dict(color=BLUE, width=3), showlegend=False)
+    fig.add_scatter(
+        x=curve.contacted, y=curve.lift, mode="lines+markers", line=dict(color=BLUE, width=3), showlegend=False
+    )
     fig.add_hline(y=1, line=dict(color=MUTED, dash="dot", width=1))
     return fig.update_xaxes(type="log", tickformat=".1%").update_yaxes(rangemode="tozero")
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c031
 def intervals(
-    rows:pd.DataFrame,            # `name`, `value`, `low`, `high`; drawn from top to bottom, nan rows are left out
-    title:str, reads:str="points are estimates, bars 95% intervals",
-    x:str="", reference:float|None=None, # axis title; a vertical line to compare with
-    first:bool=True,              # the first row stands out
-)->go.Figure:
+    rows: pd.DataFrame,  # `name`, `value`, `low`, `high`; drawn from top to bottom, nan rows are left out
+    title: str,
+    reads: str = "points are estimates, bars 95% intervals",
+    x: str = "",
+    reference: float | None = None,  # axis title; a vertical line to compare with
+    first: bool = True,  # the first row stands out
+) -> go.Figure:
     "One point with its interval a row: models beside baselines, groups, months."
     rows = rows.dropna(subset=["value"])
     fig = figure(title, reads, x, height=130 + 34 * max(len(rows), 1), margin=dict(l=10, r=60, t=76, b=46))
     colours = [BLUE] + [MUTED if first else BLUE] * (len(rows) - 1)
-    bars = dict(type="data", symmetric=False, array=rows.high - rows.value, arrayminus=rows.value - rows.low, thickness=2, width=0, color=MUTED)
-    fig.add_scatter(x=rows.value, y=rows["name"], error_x=bars, mode="markers+text", marker=dict(size=11, color=colours),
-                    text=[f"{v:.3f}" for v in rows.value], textposition="top center", textfont_size=11, cliponaxis=False, showlegend=False)
-    if reference is not None: fig.add_vline(x=reference, line=dict(color=MUTED, dash="dot", width=1))
+    bars = dict(
+        type="data",
+        symmetric=False,
+        array=rows.high - rows.value,
+        arrayminus=rows.value - rows.low,
+        thickness=2,
+        width=0,
+        color=MUTED,
+    )
+    fig.add_scatter(
+        x=rows.value,
+        y=rows["name"],
+        error_x=bars,
+        mode="markers+text",
+        marker=dict(size=11, color=colours),
+        text=[f"{v:.3f}" for v in rows.value],
+        textposition="top center",
+        textfont_size=11,
+        cliponaxis=False,
+        showlegend=False,
+    )
+    if reference is not None:
+        fig.add_vline(x=reference, line=dict(color=MUTED, dash="dot", width=1))
     return fig.update_yaxes(autorange="reversed", showgrid=False, ticks="")
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c032
 def over_time(
-    rows:pd.DataFrame, # `month` (text or time), `value`, `low`, `high`
-    title:str="Month by month", y:str="AUC",
-    reference:float|None=None, # a horizontal line to compare with
-)->go.Figure:
+    rows: pd.DataFrame,  # `month` (text or time), `value`, `low`, `high`
+    title: str = "Month by month",
+    y: str = "AUC",
+    reference: float | None = None,  # a horizontal line to compare with
+) -> go.Figure:
     "One value with its interval a month."
-    fig = figure(title, "bars are 95% intervals" + ("" if reference is None else f"; the dotted line is at {reference:.3g}"), "", y)
-    bars = dict(type="data", symmetric=False, array=rows.high - rows.value, arrayminus=rows.value - rows.low, thickness=1.5, width=4, color=MUTED)
-    fig.add_scatter(x=rows.month, y=rows.value, error_y=bars, mode="markers+lines", line=dict(color=BLUE, width=1.5), marker_size=9, showlegend=False)
-    if reference is not None: fig.add_hline(y=reference, line=dict(color=MUTED, dash="dot", width=1))
+    fig = figure(
+        title,
+        "bars are 95% intervals" + ("" if reference is None else f"; the dotted line is at {reference:.3g}"),
+        "",
+        y,
+    )
+    bars = dict(
+        type="data",
+        symmetric=False,
+        array=rows.high - rows.value,
+        arrayminus=rows.value - rows.low,
+        thickness=1.5,
+        width=4,
+        color=MUTED,
+    )
+    fig.add_scatter(
+        x=rows.month,
+        y=rows.value,
+        error_y=bars,
+        mode="markers+lines",
+        line=dict(color=BLUE, width=1.5),
+        marker_size=9,
+        showlegend=False,
+    )
+    if reference is not None:
+        fig.add_hline(y=reference, line=dict(color=MUTED, dash="dot", width=1))
     return fig.update_xaxes(type="category")
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c035
@@ -227,266 +427,569 @@ SPLIT_COLOURS = dict(train=BLUE, stop=SKY, calibrate=ORANGE, test=VERMILLION, li
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c036
 def split_picture(
-    blocks:pd.DataFrame, # `split`, `customers` (how many), `from_on`, `to_on` (first and last `as_of`)
-)->go.Figure:
+    blocks: pd.DataFrame,  # `split`, `customers` (how many), `from_on`, `to_on` (first and last `as_of`)
+) -> go.Figure:
     "Customers by dates: no rectangle shares a row or a column of time with another."
-    fig = figure("Who was used for what, and when", "customers of one block are never in another, and the blocks' outcomes do not overlap in time",
-                 "scoring moment", "customers", height=340)
+    fig = figure(
+        "Who was used for what, and when",
+        "customers of one block are never in another, and the blocks' outcomes do not overlap in time",
+        "scoring moment",
+        "customers",
+        height=340,
+    )
     low = 0
     for row in blocks.itertuples():
         colour = SPLIT_COLOURS.get(str(row.split), MUTED)
-        fig.add_shape(type="rect", x0=row.from_on, x1=pd.Timestamp(row.to_on) + pd.Timedelta(days=1), y0=low, y1=low + row.customers, fillcolor=colour,
-                      opacity=.75, line_width=0)
-        fig.add_scatter(x=[pd.Timestamp(row.from_on)], y=[low + row.customers / 2], text=f" {row.split}: {row.customers:,}", mode="text",
-                        textposition="middle right", showlegend=False, hoverinfo="skip")
+        fig.add_shape(
+            type="rect",
+            x0=row.from_on,
+            x1=pd.Timestamp(row.to_on) + pd.Timedelta(days=1),
+            y0=low,
+            y1=low + row.customers,
+            fillcolor=colour,
+            opacity=0.75,
+            line_width=0,
+        )
+        fig.add_scatter(
+            x=[pd.Timestamp(row.from_on)],
+            y=[low + row.customers / 2],
+            text=f" {row.split}: {row.customers:,}",
+            mode="text",
+            textposition="middle right",
+            showlegend=False,
+            hoverinfo="skip",
+        )
         low += row.customers
     first, last = pd.to_datetime(blocks.from_on).min(), pd.to_datetime(blocks.to_on).max()
-    return fig.update_yaxes(range=[0, low]).update_xaxes(type="date", range=[first, last + (last - first) * .12])
+    return fig.update_yaxes(range=[0, low]).update_xaxes(type="date", range=[first, last + (last - first) * 0.12])
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c039
 def timeline(
-    balance:pd.DataFrame,           # `on` (time), `balance_minor`: end of day, ascending
-    dues:pd.DataFrame,              # `due_on`, `amount_minor`, `kind`, `missed` (bool)
-    paydays:Sequence[Any]=(),       # times
-    digits:int=2,                   # of the currency
-    moments:Mapping[str, Any]|None=None, # name → time, drawn as vertical lines, e.g. an `as_of`
-    title:str="One customer",
-)->go.Figure:
+    balance: pd.DataFrame,  # `on` (time), `balance_minor`: end of day, ascending
+    dues: pd.DataFrame,  # `due_on`, `amount_minor`, `kind`, `missed` (bool)
+    paydays: Sequence[Any] = (),  # times
+    digits: int = 2,  # of the currency
+    moments: Mapping[str, Any] | None = None,  # name → time, drawn as vertical lines, e.g. an `as_of`
+    title: str = "One customer",
+) -> go.Figure:
     "A customer's balance with paydays, dues and missed payments."
     scale = 10**digits
-    fig = figure(title, "the line is the visible balance; below it what falls due, a cross where it was missed", "", "balance", height=420)
-    fig.add_scatter(x=balance.on, y=balance.balance_minor / scale, mode="lines", line=dict(color=BLUE, width=1.6, shape="hv"), name="balance")
+    fig = figure(
+        title,
+        "the line is the visible balance; below it what falls due, a cross where it was missed",
+        "",
+        "balance",
+        height=420,
+    )
+    fig.add_scatter(
+        x=balance.on,
+        y=balance.balance_minor / scale,
+        mode="lines",
+        line=dict(color=BLUE, width=1.6, shape="hv"),
+        name="balance",
+    )
     fig.add_hline(y=0, line=dict(color=MUTED, width=1))
-    for name, rows, colour, symbol in (("due, paid", dues[~dues.missed], MUTED, "line-ns-open"), ("due, missed", dues[dues.missed], VERMILLION, "x")):
-        fig.add_scatter(x=rows.due_on, y=-rows.amount_minor / scale, mode="markers", name=name, marker=dict(color=colour, symbol=symbol, size=10),
-                        text=rows.kind, hovertemplate="%{text} %{y:,.2f}<br>%{x|%d %b %Y}<extra></extra>")
-    fig.add_scatter(x=list(paydays), y=[0] * len(paydays), mode="markers", name="payday", marker=dict(color=GREEN, symbol="triangle-up", size=9))
-    for name, when in (moments or {}).items(): _moment(fig, name, when)
+    for name, rows, colour, symbol in (
+        ("due, paid", dues[~dues.missed], MUTED, "line-ns-open"),
+        ("due, missed", dues[dues.missed], VERMILLION, "x"),
+    ):
+        fig.add_scatter(
+            x=rows.due_on,
+            y=-rows.amount_minor / scale,
+            mode="markers",
+            name=name,
+            marker=dict(color=colour, symbol=symbol, size=10),
+            text=rows.kind,
+            hovertemplate="%{text} %{y:,.2f}<br>%{x|%d %b %Y}<extra></extra>",
+        )
+    fig.add_scatter(
+        x=list(paydays),
+        y=[0] * len(paydays),
+        mode="markers",
+        name="payday",
+        marker=dict(color=GREEN, symbol="triangle-up", size=9),
+    )
+    for name, when in (moments or {}).items():
+        _moment(fig, name, when)
     return fig
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c040
-def _moment(fig:go.Figure, name:str, when:Any)->None:
-    fig.add_shape(type="line", x0=when, x1=when, yref="paper", y0=0, y1=1, line=dict(color=PURPLE, width=1.5, dash="dash"))
+def _moment(fig: go.Figure, name: str, when: Any) -> None:
+    fig.add_shape(
+        type="line", x0=when, x1=when, yref="paper", y0=0, y1=1, line=dict(color=PURPLE, width=1.5, dash="dash")
+    )
     fig.add_annotation(x=when, yref="paper", y=1.02, text=name, showarrow=False, font=dict(size=12, color=PURPLE))
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c043
 def importance(
-    rows:pd.DataFrame, # `name`, `value` (>= 0) and optionally `group`; drawn in the order given
-    title:str="What moves the score most", x:str="mean absolute push, log-odds",
-)->go.Figure:
+    rows: pd.DataFrame,  # `name`, `value` (>= 0) and optionally `group`; drawn in the order given
+    title: str = "What moves the score most",
+    x: str = "mean absolute push, log-odds",
+) -> go.Figure:
     "Horizontal bars, coloured by group."
-    fig = figure(title, "the average size of each feature's push on the score, whichever way it goes", x, height=130 + 22 * len(rows),
-                 margin=dict(l=10, r=24, t=76, b=60))
+    fig = figure(
+        title,
+        "the average size of each feature's push on the score, whichever way it goes",
+        x,
+        height=130 + 22 * len(rows),
+        margin=dict(l=10, r=24, t=76, b=60),
+    )
     groups = rows["group"] if "group" in rows else pd.Series("", index=rows.index)
     for i, (name, part) in enumerate(rows.groupby(groups, sort=False)):
-        fig.add_bar(y=part["name"], x=part["value"], orientation="h", name=str(name), marker_color=COLOURS[i % len(COLOURS)], showlegend="group" in rows)
-    return fig.update_yaxes(autorange="reversed", showgrid=False, ticks="", categoryorder="array", categoryarray=list(rows["name"]))
+        fig.add_bar(
+            y=part["name"],
+            x=part["value"],
+            orientation="h",
+            name=str(name),
+            marker_color=COLOURS[i % len(COLOURS)],
+            showlegend="group" in rows,
+        )
+    return fig.update_yaxes(
+        autorange="reversed", showgrid=False, ticks="", categoryorder="array", categoryarray=list(rows["name"])
+    )
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c044
 def waterfall(
-    pushes:pd.DataFrame, # `name`, `contribution` (log-odds), the strongest first
-    base:float,          # the margin nobody's features have touched
-    margin:float,        # this customer's: base + all contributions
-    title:str="Why this score",
-)->go.Figure:
+    pushes: pd.DataFrame,  # `name`, `contribution` (log-odds), the strongest first
+    base: float,  # the margin nobody's features have touched
+    margin: float,  # this customer's: base + all contributions
+    title: str = "Why this score",
+) -> go.Figure:
     "From the average customer to this one, push by push; what is not shown is one step."
     rest = margin - base - float(pushes.contribution.sum())
     steps = np.array([*pushes.contribution, rest])
     after = base + np.cumsum(steps)
     names = ["average customer", *pushes["name"], "everything else", "this customer"]
-    fig = figure(title, "to the right raises the risk, to the left lowers it", "log-odds of a first miss in two to four weeks", height=150 + 34 * len(names),
-                 margin=dict(l=10, r=50, t=76, b=50))
-    fig.add_bar(orientation="h", y=names[1:-1], x=steps, base=after - steps, marker_color=np.where(steps > 0, VERMILLION, BLUE), showlegend=False,
-                hoverinfo="skip", width=.55)
-    fig.add_scatter(x=np.r_[base, np.maximum(after, after - steps), margin], y=names, mode="markers+text", cliponaxis=False, showlegend=False,
-                    hoverinfo="skip", textposition="middle right",
-                    text=[f"  {base:.2f}", *(f" {s:+.2f}" for s in steps), f"  {margin:.2f}"],
-                    marker=dict(symbol="diamond", color=INK, size=[11] + [0] * len(steps) + [11]))
+    fig = figure(
+        title,
+        "to the right raises the risk, to the left lowers it",
+        "log-odds of a first miss in two to four weeks",
+        height=150 + 34 * len(names),
+        margin=dict(l=10, r=50, t=76, b=50),
+    )
+    fig.add_bar(
+        orientation="h",
+        y=names[1:-1],
+        x=steps,
+        base=after - steps,
+        marker_color=np.where(steps > 0, VERMILLION, BLUE),
+        showlegend=False,
+        hoverinfo="skip",
+        width=0.55,
+    )
+    fig.add_scatter(
+        x=np.r_[base, np.maximum(after, after - steps), margin],
+        y=names,
+        mode="markers+text",
+        cliponaxis=False,
+        showlegend=False,
+        hoverinfo="skip",
+        textposition="middle right",
+        text=[f"  {base:.2f}", *(f" {s:+.2f}" for s in steps), f"  {margin:.2f}"],
+        marker=dict(symbol="diamond", color=INK, size=[11] + [0] * len(steps) + [11]),
+    )
     low, high = min(base, margin, *after), max(base, margin, *after)
     fig.update_yaxes(autorange="reversed", showgrid=False, ticks="", categoryorder="array", categoryarray=names)
-    return fig.update_xaxes(range=[low - .08 * (high - low + .1), high + .14 * (high - low + .1)])
+    return fig.update_xaxes(range=[low - 0.08 * (high - low + 0.1), high + 0.14 * (high - low + 0.1)])
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c046
 def beeswarm(
-    contributions:pd.DataFrame, # (n, k) pushes, log-odds; the columns are drawn from top to bottom
-    values:pd.DataFrame,        # (n, k) what was observed, same columns; nan is unknown
-    title:str="Which way each feature pushes",
-)->go.Figure:
+    contributions: pd.DataFrame,  # (n, k) pushes, log-odds; the columns are drawn from top to bottom
+    values: pd.DataFrame,  # (n, k) what was observed, same columns; nan is unknown
+    title: str = "Which way each feature pushes",
+) -> go.Figure:
     "One dot a row and feature: place is the push, colour the observed value's rank from low (sky) to high (vermillion)."
-    fig = figure(title, "sky: low values, vermillion: high, grey: unknown; to the right raises the risk", "push on the log-odds",
-                 height=130 + 34 * contributions.shape[1], margin=dict(l=10, r=24, t=76, b=50))
+    fig = figure(
+        title,
+        "sky: low values, vermillion: high, grey: unknown; to the right raises the risk",
+        "push on the log-odds",
+        height=130 + 34 * contributions.shape[1],
+        margin=dict(l=10, r=24, t=76, b=50),
+    )
     for i, name in enumerate(contributions.columns):
         push, rank = contributions[name].to_numpy(), values[name].rank(pct=True)
         order = np.argsort(push, kind="stable")
         heap = np.empty(len(push))
-        heap[order] = (np.arange(len(push)) * .618034 % 1 - .5) * .7 # a golden-ratio jitter: spread without randomness
-        fig.add_scatter(x=push, y=i + heap, mode="markers", showlegend=False, hoverinfo="skip",
-                        marker=dict(size=4, opacity=.7, color=rank.fillna(-.2), cmin=-.2, cmax=1,
-                                    colorscale=[[0, "#B8C0C8"], [.16, "#B8C0C8"], [.161, SKY], [1, VERMILLION]]))
+        heap[order] = (
+            np.arange(len(push)) * 0.618034 % 1 - 0.5
+        ) * 0.7  # a golden-ratio jitter: spread without randomness
+        fig.add_scatter(
+            x=push,
+            y=i + heap,
+            mode="markers",
+            showlegend=False,
+            hoverinfo="skip",
+            marker=dict(
+                size=4,
+                opacity=0.7,
+                color=rank.fillna(-0.2),
+                cmin=-0.2,
+                cmax=1,
+                colorscale=[[0, "#B8C0C8"], [0.16, "#B8C0C8"], [0.161, SKY], [1, VERMILLION]],
+            ),
+        )
     fig.add_vline(x=0, line=dict(color=MUTED, width=1))
-    return fig.update_yaxes(tickvals=list(range(contributions.shape[1])), ticktext=list(contributions.columns), autorange="reversed", showgrid=False, ticks="")
+    return fig.update_yaxes(
+        tickvals=list(range(contributions.shape[1])),
+        ticktext=list(contributions.columns),
+        autorange="reversed",
+        showgrid=False,
+        ticks="",
+    )
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c048
 def dependence(
-    contributions:pd.DataFrame, # (n, k) pushes, log-odds; one square a column
-    values:pd.DataFrame,        # (n, k) what was observed, same columns; nan is unknown and left out
-    title:str="How far each value pushes",
-    columns:int=3,              # squares in a row, >= 1
-)->go.Figure:
+    contributions: pd.DataFrame,  # (n, k) pushes, log-odds; one square a column
+    values: pd.DataFrame,  # (n, k) what was observed, same columns; nan is unknown and left out
+    title: str = "How far each value pushes",
+    columns: int = 3,  # squares in a row, >= 1
+) -> go.Figure:
     "One dot a row: across is the observed value, up the push; the outermost hundredth on each side is left out."
     rows = -(-contributions.shape[1] // columns)
-    fig = make_subplots(rows, columns, subplot_titles=list(contributions.columns), vertical_spacing=.5 / max(2 * rows, 2), horizontal_spacing=.07)
+    fig = make_subplots(
+        rows,
+        columns,
+        subplot_titles=list(contributions.columns),
+        vertical_spacing=0.5 / max(2 * rows, 2),
+        horizontal_spacing=0.07,
+    )
     for i, name in enumerate(contributions.columns):
         x, y = values[name].to_numpy(float), contributions[name].to_numpy(float)
-        low, high = np.nanquantile(x, [.01, .99]) if np.isfinite(x).any() else (0., 0.)
+        low, high = np.nanquantile(x, [0.01, 0.99]) if np.isfinite(x).any() else (0.0, 0.0)
         seen = (x >= low) & (x <= high)
-        fig.add_scatter(x=x[seen], y=y[seen], mode="markers", marker=dict(size=4, opacity=.5, color=BLUE), showlegend=False, hoverinfo="skip", row=i // columns + 1, col=i % columns + 1)
+        fig.add_scatter(
+            x=x[seen],
+            y=y[seen],
+            mode="markers",
+            marker=dict(size=4, opacity=0.5, color=BLUE),
+            showlegend=False,
+            hoverinfo="skip",
+            row=i // columns + 1,
+            col=i % columns + 1,
+        )
         fig.add_hline(y=0, line=dict(color=MUTED, width=1), row=i // columns + 1, col=i % columns + 1)
     fig.update_annotations(font=dict(size=11, color=MUTED))
-    return fig.update_layout(template=pio.templates["predelinquency"], title=dict(text=title, subtitle=dict(text="across: the value; up: its push on the log-odds; above the line it raises the risk")),
-                             height=110 + 210 * rows, margin=dict(l=40, r=24, t=110, b=40))
+    return fig.update_layout(
+        template=pio.templates["predelinquency"],
+        title=dict(
+            text=title,
+            subtitle=dict(text="across: the value; up: its push on the log-odds; above the line it raises the risk"),
+        ),
+        height=110 + 210 * rows,
+        margin=dict(l=40, r=24, t=110, b=40),
+    )
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c051
 def heat(
-    frame:pd.DataFrame, # (rows, columns) shares in 0–1; nan stays white
-    title:str, reads:str="", x:str="", y:str="",
-)->go.Figure:
+    frame: pd.DataFrame,  # (rows, columns) shares in 0–1; nan stays white
+    title: str,
+    reads: str = "",
+    x: str = "",
+    y: str = "",
+) -> go.Figure:
     "Shares as shades, with the figure in each square."
     text = [["" if np.isnan(v) else f"{v:.0%}" for v in row] for row in frame.to_numpy(float)]
     fig = figure(title, reads, x, y, height=150 + 34 * len(frame), margin=dict(l=10, r=24, t=76, b=60))
-    fig.add_heatmap(z=frame.to_numpy(float), x=[str(c) for c in frame.columns], y=[str(i) for i in frame.index], text=text, texttemplate="%{text}", zmin=0, zmax=1,
-                    colorscale=[[0, PAPER], [1, BLUE]], showscale=False, xgap=2, ygap=2, hoverinfo="skip")
+    fig.add_heatmap(
+        z=frame.to_numpy(float),
+        x=[str(c) for c in frame.columns],
+        y=[str(i) for i in frame.index],
+        text=text,
+        texttemplate="%{text}",
+        zmin=0,
+        zmax=1,
+        colorscale=[[0, PAPER], [1, BLUE]],
+        showscale=False,
+        xgap=2,
+        ygap=2,
+        hoverinfo="skip",
+    )
     return fig.update_yaxes(autorange="reversed", showgrid=False, ticks="").update_xaxes(ticks="")
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c054
 def lines(
-    frame:pd.DataFrame,   # one line a column, over the index
-    title:str, reads:str="", x:str="", y:str="",
-)->go.Figure:
+    frame: pd.DataFrame,  # one line a column, over the index
+    title: str,
+    reads: str = "",
+    x: str = "",
+    y: str = "",
+) -> go.Figure:
     "Lines over a common axis."
     fig = figure(title, reads, x, y)
-    for column in frame.columns: fig.add_scatter(x=frame.index, y=frame[column], mode="lines", name=str(column))
+    for column in frame.columns:
+        fig.add_scatter(x=frame.index, y=frame[column], mode="lines", name=str(column))
     return fig.update_layout(showlegend=frame.shape[1] > 1)
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c055
 def bars(
-    values:pd.Series,     # one bar an entry
-    title:str, reads:str="", x:str="", y:str="",
-)->go.Figure:
+    values: pd.Series,  # one bar an entry
+    title: str,
+    reads: str = "",
+    x: str = "",
+    y: str = "",
+) -> go.Figure:
     "Plain bars."
     return figure(title, reads, x, y).add_bar(x=[str(i) for i in values.index], y=values.to_numpy(), marker_color=BLUE)
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c056
 def histogram(
-    values:np.ndarray,    # (n,), nan left out
-    title:str, reads:str="", x:str="", y:str="share", bins:int=40,
-)->go.Figure:
+    values: np.ndarray,  # (n,), nan left out
+    title: str,
+    reads: str = "",
+    x: str = "",
+    y: str = "share",
+    bins: int = 40,
+) -> go.Figure:
     "A histogram of shares, counted here so that the report carries the bins and not the rows."
     share, edges = np.histogram(np.asarray(values, float)[np.isfinite(values)], bins)
-    return figure(title, reads, x, y, bargap=.02).add_bar(x=(edges[1:] + edges[:-1]) / 2, y=share / max(share.sum(), 1), marker_color=BLUE)
+    return figure(title, reads, x, y, bargap=0.02).add_bar(
+        x=(edges[1:] + edges[:-1]) / 2, y=share / max(share.sum(), 1), marker_color=BLUE
+    )
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c057
 def bands(
-    rows:pd.DataFrame, # `name`, `value`, `low`, `high`: what was obtained, and the band it should lie in (all > 0)
-    title:str="Calibration of the world", reads:str="grey: the band; dot: what the world gives; each row on its own scale",
-)->go.Figure:
+    rows: pd.DataFrame,  # `name`, `value`, `low`, `high`: what was obtained, and the band it should lie in (all > 0)
+    title: str = "Calibration of the world",
+    reads: str = "grey: the band; dot: what the world gives; each row on its own scale",
+) -> go.Figure:
     "Measured values against their target bands, one row each, scaled so that every band has the same width."
     width = (rows.high - rows.low).where(lambda w: w > 0, rows.high.abs() + 1e-12)
     place = ((rows.value - rows.low) / width).clip(-1, 2)
     fig = figure(title, reads, height=120 + 28 * len(rows), margin=dict(l=10, r=80, t=76, b=30))
-    fig.add_bar(y=rows["name"], x=[1] * len(rows), orientation="h", marker_color=GRID, hoverinfo="skip", showlegend=False)
-    fig.add_scatter(y=rows["name"], x=place, mode="markers+text", text=[f" {v:.3g}" for v in rows.value], textposition="middle right", cliponaxis=False,
-                    showlegend=False,
-                    marker=dict(size=11, color=np.where((rows.value >= rows.low) & (rows.value <= rows.high), GREEN, VERMILLION)))
-    return fig.update_xaxes(visible=False, range=[-1.1, 2.4]).update_yaxes(autorange="reversed", showgrid=False, ticks="")
+    fig.add_bar(
+        y=rows["name"], x=[1] * len(rows), orientation="h", marker_color=GRID, hoverinfo="skip", showlegend=False
+    )
+    fig.add_scatter(
+        y=rows["name"],
+        x=place,
+        mode="markers+text",
+        text=[f" {v:.3g}" for v in rows.value],
+        textposition="middle right",
+        cliponaxis=False,
+        showlegend=False,
+        marker=dict(size=11, color=np.where((rows.value >= rows.low) & (rows.value <= rows.high), GREEN, VERMILLION)),
+    )
+    return fig.update_xaxes(visible=False, range=[-1.1, 2.4]).update_yaxes(
+        autorange="reversed", showgrid=False, ticks=""
+    )
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c060
-BAND_COLOURS = ("#8FA3B5", SKY, ORANGE, VERMILLION) # risk bands, rising; a fifth would be vermillion too
+BAND_COLOURS = ("#8FA3B5", SKY, ORANGE, VERMILLION)  # risk bands, rising; a fifth would be vermillion too
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c061
 def bare(
-    fig:go.Figure,
-    height:int, # pixels
-)->go.Figure:
+    fig: go.Figure,
+    height: int,  # pixels
+) -> go.Figure:
     "A figure for a card: no title, narrow margins, as wide as its place."
-    return fig.update_layout(title=None, height=height, autosize=True, margin=dict(l=8, r=12, t=14, b=8), legend=dict(y=1.02, yanchor="bottom", x=0, font_size=12), hovermode="closest")
+    return fig.update_layout(
+        title=None,
+        height=height,
+        autosize=True,
+        margin=dict(l=8, r=12, t=14, b=8),
+        legend=dict(y=1.02, yanchor="bottom", x=0, font_size=12),
+        hovermode="closest",
+    )
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c062
-LANES = {"open": ("due ahead", INK, "circle-open"), "paid": ("due, paid", "#8FA3B5", "circle"), "late": ("due, paid late", ORANGE, "diamond"),
-         "unpaid": ("due, not paid", VERMILLION, "x"), "unknown": ("due", MUTED, "circle-open")} # state of a due → words, colour, symbol
+LANES = {
+    "open": ("due ahead", INK, "circle-open"),
+    "paid": ("due, paid", "#8FA3B5", "circle"),
+    "late": ("due, paid late", ORANGE, "diamond"),
+    "unpaid": ("due, not paid", VERMILLION, "x"),
+    "unknown": ("due", MUTED, "circle-open"),
+}  # state of a due → words, colour, symbol
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c063
-BACK_DAYS, AHEAD_DAYS = 180, 40 # what a timeline shows of the past and of what is announced
+BACK_DAYS, AHEAD_DAYS = 180, 40  # what a timeline shows of the past and of what is announced
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c064
 def cash_timeline(
-    balance:pd.DataFrame,  # `on`, `balance_minor`, `savings_minor` (nan: none), ascending
-    flows:pd.DataFrame,    # `week`, `in_minor`, `out_minor`
-    dues:pd.DataFrame,     # `kind`, `due_on`, `amount_minor`, `state` (one of `LANES`), `main` (bool: loan, card or housing)
-    paydays:pd.DataFrame,  # `on`, `amount_minor`
-    as_of:Any,             # a time: what lies after it is ahead
-    digits:int=2, symbol:str="", # of the currency
-)->go.Figure:
+    balance: pd.DataFrame,  # `on`, `balance_minor`, `savings_minor` (nan: none), ascending
+    flows: pd.DataFrame,  # `week`, `in_minor`, `out_minor`
+    dues: pd.DataFrame,  # `kind`, `due_on`, `amount_minor`, `state` (one of `LANES`), `main` (bool: loan, card or housing)
+    paydays: pd.DataFrame,  # `on`, `amount_minor`
+    as_of: Any,  # a time: what lies after it is ahead
+    digits: int = 2,
+    symbol: str = "",  # of the currency
+) -> go.Figure:
     "Balance, dues and paydays, money in and out, over one calendar."
     fig = bare(figure(""), 460)
     scale, hover = 10**digits, f"%{{x|%-d %b %Y}}: {symbol}%{{y:,.0f}}"
-    for name, column, colour, dash in (("current accounts", "balance_minor", BLUE, "solid"), ("savings", "savings_minor", GREEN, "dot")):
-        fig.add_scatter(x=balance.on, y=balance[column].astype(float) / scale, mode="lines", name=name, showlegend=bool(balance[column].notna().any()),
-                        line=dict(color=colour, dash=dash, width=2, shape="hv"), hovertemplate=hover + f"<extra>{name}</extra>")
-    fig.add_scatter(x=paydays.on, y=[2] * len(paydays), yaxis="y2", mode="markers", name="payday", marker=dict(color=GREEN, symbol="triangle-up", size=11), customdata=paydays.amount_minor / scale,
-                    hovertemplate=f"%{{x|%-d %b %Y}}: {symbol}%{{customdata:,.0f}}<extra>pay</extra>")
-    for state, (name, colour, mark) in LANES.items(): _lane(fig, dues[dues.state == state], name, colour, mark, scale, symbol)
+    for name, column, colour, dash in (
+        ("current accounts", "balance_minor", BLUE, "solid"),
+        ("savings", "savings_minor", GREEN, "dot"),
+    ):
+        fig.add_scatter(
+            x=balance.on,
+            y=balance[column].astype(float) / scale,
+            mode="lines",
+            name=name,
+            showlegend=bool(balance[column].notna().any()),
+            line=dict(color=colour, dash=dash, width=2, shape="hv"),
+            hovertemplate=hover + f"<extra>{name}</extra>",
+        )
+    fig.add_scatter(
+        x=paydays.on,
+        y=[2] * len(paydays),
+        yaxis="y2",
+        mode="markers",
+        name="payday",
+        marker=dict(color=GREEN, symbol="triangle-up", size=11),
+        customdata=paydays.amount_minor / scale,
+        hovertemplate=f"%{{x|%-d %b %Y}}: {symbol}%{{customdata:,.0f}}<extra>pay</extra>",
+    )
+    for state, (name, colour, mark) in LANES.items():
+        _lane(fig, dues[dues.state == state], name, colour, mark, scale, symbol)
     for name, column, sign, colour in (("money in", "in_minor", 1, SKY), ("money out", "out_minor", -1, "#B8C4CF")):
-        fig.add_bar(x=flows.week, y=sign * flows[column] / scale, yaxis="y3", name=name, marker_color=colour, width=5.6 * 86_400_000, offset=.7 * 86_400_000,
-                    hovertemplate=f"week of %{{x|%-d %b %Y}}: {symbol}%{{y:,.0f}}<extra>{name}</extra>")
-    seen = balance[pd.to_datetime(balance.on) >= pd.Timestamp(as_of) - pd.Timedelta(days=BACK_DAYS)] if len(balance) else balance
-    near = flows[pd.to_datetime(flows.week) >= pd.Timestamp(as_of) - pd.Timedelta(days=BACK_DAYS + 7)] if len(flows) else flows
+        fig.add_bar(
+            x=flows.week,
+            y=sign * flows[column] / scale,
+            yaxis="y3",
+            name=name,
+            marker_color=colour,
+            width=5.6 * 86_400_000,
+            offset=0.7 * 86_400_000,
+            hovertemplate=f"week of %{{x|%-d %b %Y}}: {symbol}%{{y:,.0f}}<extra>{name}</extra>",
+        )
+    seen = (
+        balance[pd.to_datetime(balance.on) >= pd.Timestamp(as_of) - pd.Timedelta(days=BACK_DAYS)]
+        if len(balance)
+        else balance
+    )
+    near = (
+        flows[pd.to_datetime(flows.week) >= pd.Timestamp(as_of) - pd.Timedelta(days=BACK_DAYS + 7)]
+        if len(flows)
+        else flows
+    )
     axis = dict(gridcolor=GRID, automargin=True, zeroline=True, zerolinecolor=MUTED, anchor="x")
-    fig.update_layout(barmode="relative", yaxis=dict(domain=[.52, 1], **axis, **_money_axis([*seen.balance_minor, *seen.savings_minor], scale, symbol)),
-                      yaxis3=dict(domain=[0, .25], **axis, **_money_axis([*near.in_minor, *-near.out_minor], scale, symbol, 3)),
-                      yaxis2=dict(domain=[.3, .47], anchor="x", showgrid=False, zeroline=False, fixedrange=True, range=[-.6, 2.6], automargin=True,
-                                  tickvals=[0, 1, 2], ticktext=["other bills", "loan, card, home", "pay"]))
+    fig.update_layout(
+        barmode="relative",
+        yaxis=dict(domain=[0.52, 1], **axis, **_money_axis([*seen.balance_minor, *seen.savings_minor], scale, symbol)),
+        yaxis3=dict(domain=[0, 0.25], **axis, **_money_axis([*near.in_minor, *-near.out_minor], scale, symbol, 3)),
+        yaxis2=dict(
+            domain=[0.3, 0.47],
+            anchor="x",
+            showgrid=False,
+            zeroline=False,
+            fixedrange=True,
+            range=[-0.6, 2.6],
+            automargin=True,
+            tickvals=[0, 1, 2],
+            ticktext=["other bills", "loan, card, home", "pay"],
+        ),
+    )
     return _ahead(fig, as_of)
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c065
-def _money_axis(minor:Sequence[Any], scale:int, symbol:str, ticks:int=5)->dict[str, Any]:
+def _money_axis(minor: Sequence[Any], scale: int, symbol: str, ticks: int = 5) -> dict[str, Any]:
     "Range and round ticks of an axis of amounts, with the sign before the currency."
     values = pd.to_numeric(pd.Series(list(minor), dtype=object), errors="coerce").dropna().to_numpy(float) / scale
-    low, high = min(values.min(initial=0.), 0.), max(values.max(initial=0.), 1.)
+    low, high = min(values.min(initial=0.0), 0.0), max(values.max(initial=0.0), 1.0)
     step = next(m * 10**e for e in range(15) for m in (1, 2, 5) if (high - low) / (m * 10**e) <= ticks)
     at = np.arange(np.floor(low / step), np.ceil(high / step) + 1) * step
-    return dict(range=[low - .04 * (high - low), high + .06 * (high - low)], tickvals=at, ticktext=[f"{'−' if v < 0 else ''}{symbol}{abs(v):,.0f}" for v in at])
+    return dict(
+        range=[low - 0.04 * (high - low), high + 0.06 * (high - low)],
+        tickvals=at,
+        ticktext=[f"{'−' if v < 0 else ''}{symbol}{abs(v):,.0f}" for v in at],
+    )
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c066
-def _lane(fig:go.Figure, rows:pd.DataFrame, name:str, colour:str, mark:str, scale:int, symbol:str)->None:
+def _lane(fig: go.Figure, rows: pd.DataFrame, name: str, colour: str, mark: str, scale: int, symbol: str) -> None:
     "The dues of one state on their lane."
-    fig.add_scatter(x=rows.due_on, y=np.where(rows.main, 1, 0), yaxis="y2", mode="markers", name=name, text=rows.kind, customdata=rows.amount_minor / scale,
-                    marker=dict(color=colour, symbol=mark, size=np.where(rows.main, 10, 7)), showlegend=len(rows) > 0, hovertemplate=f"%{{x|%-d %b %Y}}: %{{text}}, {symbol}%{{customdata:,.2f}}<extra>{name}</extra>")
+    fig.add_scatter(
+        x=rows.due_on,
+        y=np.where(rows.main, 1, 0),
+        yaxis="y2",
+        mode="markers",
+        name=name,
+        text=rows.kind,
+        customdata=rows.amount_minor / scale,
+        marker=dict(color=colour, symbol=mark, size=np.where(rows.main, 10, 7)),
+        showlegend=len(rows) > 0,
+        hovertemplate=f"%{{x|%-d %b %Y}}: %{{text}}, {symbol}%{{customdata:,.2f}}<extra>{name}</extra>",
+    )
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c067
-def _ahead(fig:go.Figure, as_of:Any)->go.Figure:
+def _ahead(fig: go.Figure, as_of: Any) -> go.Figure:
     "What is ahead on a tint."
     at, day = pd.Timestamp(as_of), pd.Timedelta(days=1)
-    fig.update_xaxes(range=[at - BACK_DAYS * day, at + AHEAD_DAYS * day], type="date", anchor="y3", showgrid=False, fixedrange=False)
-    return fig.update_layout(shapes=[dict(type="rect", xref="x", yref="paper", x0=at, x1=at + 400 * day, y0=0, y1=1, fillcolor="#EEF4FA", line_width=0, layer="below")],
-                             annotations=[dict(x=at, xref="x", y=1, yref="paper", text="ahead", showarrow=False, xanchor="left", yanchor="top", xshift=4, font=dict(size=12, color="#52606D"))])
+    fig.update_xaxes(
+        range=[at - BACK_DAYS * day, at + AHEAD_DAYS * day], type="date", anchor="y3", showgrid=False, fixedrange=False
+    )
+    return fig.update_layout(
+        shapes=[
+            dict(
+                type="rect",
+                xref="x",
+                yref="paper",
+                x0=at,
+                x1=at + 400 * day,
+                y0=0,
+                y1=1,
+                fillcolor="#EEF4FA",
+                line_width=0,
+                layer="below",
+            )
+        ],
+        annotations=[
+            dict(
+                x=at,
+                xref="x",
+                y=1,
+                yref="paper",
+                text="ahead",
+                showarrow=False,
+                xanchor="left",
+                yanchor="top",
+                xshift=4,
+                font=dict(size=12, color="#52606D"),
+            )
+        ],
+    )
 
 # %% ../../nbs/00_ground/08_figures.ipynb #c068
 def score_history(
-    history:pd.DataFrame,         # `as_of`, `probability`, `learnt` (bool: the model learnt from that row)
-    bands:Sequence[tuple[str, float]], # name and lower bound of each band, rising
-)->go.Figure:
+    history: pd.DataFrame,  # `as_of`, `probability`, `learnt` (bool: the model learnt from that row)
+    bands: Sequence[tuple[str, float]],  # name and lower bound of each band, rising
+) -> go.Figure:
     "One customer's chance week by week, on the bands."
     fig = bare(figure(""), 340).update_layout(margin_r=62)
-    top = float(max([*history.probability, *(low for _, low in bands)], default=.1)) * 1.15 + .01
+    top = float(max([*history.probability, *(low for _, low in bands)], default=0.1)) * 1.15 + 0.01
     for learnt, name, colour in ((False, "chance", BLUE), (True, "the model learnt from these weeks", MUTED)):
         rows = history[history.learnt == learnt]
-        fig.add_scatter(x=rows.as_of, y=rows.probability, mode="lines+markers" if not learnt else "markers", name=name, marker=dict(size=5, color=colour, symbol="circle" if not learnt else "circle-open"),
-                        line=dict(width=2, color=colour), connectgaps=False, showlegend=learnt and len(rows) > 0, hovertemplate="%{x|%-d %b %Y}: %{y:.1%}<extra></extra>")
-    highs = [*(low for _, low in bands[1:]), 1.]
-    place = dict(type="rect", xref="paper", yref="y", x0=0, x1=1, opacity=.13, line_width=0, layer="below")
-    fig.update_layout(shapes=[place | dict(y0=low, y1=min(high, top), fillcolor=BAND_COLOURS[min(i, 3)])
-                              for i, ((_, low), high) in enumerate(zip(bands, highs, strict=True))],
-                      annotations=[dict(xref="paper", x=1, yref="y", y=(low + min(high, top)) / 2, text=name, showarrow=False, xanchor="left", xshift=6, font=dict(size=12, color="#52606D"))
-                                   for (name, low), high in zip(bands, highs, strict=True) if low < top])
+        fig.add_scatter(
+            x=rows.as_of,
+            y=rows.probability,
+            mode="lines+markers" if not learnt else "markers",
+            name=name,
+            marker=dict(size=5, color=colour, symbol="circle" if not learnt else "circle-open"),
+            line=dict(width=2, color=colour),
+            connectgaps=False,
+            showlegend=learnt and len(rows) > 0,
+            hovertemplate="%{x|%-d %b %Y}: %{y:.1%}<extra></extra>",
+        )
+    highs = [*(low for _, low in bands[1:]), 1.0]
+    place = dict(type="rect", xref="paper", yref="y", x0=0, x1=1, opacity=0.13, line_width=0, layer="below")
+    fig.update_layout(
+        shapes=[
+            place | dict(y0=low, y1=min(high, top), fillcolor=BAND_COLOURS[min(i, 3)])
+            for i, ((_, low), high) in enumerate(zip(bands, highs, strict=True))
+        ],
+        annotations=[
+            dict(
+                xref="paper",
+                x=1,
+                yref="y",
+                y=(low + min(high, top)) / 2,
+                text=name,
+                showarrow=False,
+                xanchor="left",
+                xshift=6,
+                font=dict(size=12, color="#52606D"),
+            )
+            for (name, low), high in zip(bands, highs, strict=True)
+            if low < top
+        ],
+    )
     return fig.update_yaxes(range=[0, top], tickformat=".0%").update_xaxes(showgrid=False, type="date")

@@ -31,75 +31,111 @@ from .core import StoreError
 from .records import CONTACT_STATES, REPLY_KINDS, Contact, Decision, Outcome, Reply, Score
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c007
-def _moment(value:Any)->str:
+def _moment(value: Any) -> str:
     "UTC, as ISO 8601; a time without a zone could be any of 38 moments and is refused."
     moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-    if not isinstance(moment, datetime) or moment.tzinfo is None: raise ValueError("is not a moment with a time zone, such as 2026-03-02T09:00:00+00:00")
+    if not isinstance(moment, datetime) or moment.tzinfo is None:
+        raise ValueError("is not a moment with a time zone, such as 2026-03-02T09:00:00+00:00")
     return moment.astimezone(UTC).isoformat()
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c008
-def _day(value:Any)->str:
-    try: return date.fromisoformat(value if isinstance(value, str) else f"{value:%Y-%m-%d}").isoformat()
-    except (TypeError, ValueError): raise ValueError("is not a day, such as 2026-03-02") from None
+def _day(value: Any) -> str:
+    try:
+        return date.fromisoformat(value if isinstance(value, str) else f"{value:%Y-%m-%d}").isoformat()
+    except (TypeError, ValueError):
+        raise ValueError("is not a day, such as 2026-03-02") from None
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c009
-def _integer(value:Any)->int:
-    if isinstance(value, bool | np.bool_): raise ValueError("is not a whole number")
-    try: number = operator.index(value)
-    except TypeError: raise ValueError("is not a whole number") from None
-    if not -2**63 <= number < 2**63: raise ValueError("has more than 64 bits")
+def _integer(value: Any) -> int:
+    if isinstance(value, bool | np.bool_):
+        raise ValueError("is not a whole number")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ValueError("is not a whole number") from None
+    if not -(2**63) <= number < 2**63:
+        raise ValueError("has more than 64 bits")
     return number
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c010
-def _real(value:Any)->float | None:
-    if isinstance(value, bool | str | NoneType): raise ValueError("is not a number")
+def _real(value: Any) -> float | None:
+    if isinstance(value, bool | str | NoneType):
+        raise ValueError("is not a number")
     number = float(value)
-    if math.isinf(number): raise ValueError("is infinite")
+    if math.isinf(number):
+        raise ValueError("is infinite")
     return None if math.isnan(number) else number
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c011
-def _truth(value:Any)->bool:
-    if not isinstance(value, bool | np.bool_): raise ValueError("is neither True nor False")
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError("is neither True nor False")
     return bool(value)
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c012
-def _text(value:Any)->str:
-    if not isinstance(value, str): raise ValueError("is not text")
-    if "\0" in value: raise ValueError("holds a NUL character, which no database keeps")
-    try: value.encode()
-    except UnicodeEncodeError: raise ValueError("is not valid Unicode") from None
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("is not text")
+    if "\0" in value:
+        raise ValueError("holds a NUL character, which no database keeps")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("is not valid Unicode") from None
     return str(value)
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c013
 @cache
 def _shape(
-    record:type, # a record
-)->dict[str, tuple[Any, bool]]: # field → what it is (int, float, bool, str, "day", "moment" or a record), and whether it may be absent
+    record: type,  # a record
+) -> dict[
+    str, tuple[Any, bool]
+]:  # field → what it is (int, float, bool, str, "day", "moment" or a record), and whether it may be absent
     "The fields of a record, in its order."
     shape = {}
     for name, hint in get_type_hints(record).items():
         kinds = [k for k in get_args(hint) or (hint,) if k is not NoneType and k is not Ellipsis]
-        kind = "day" if name == "as_of" or name.endswith("_on") else "moment" if name == "at" or name.endswith("_at") else kinds[0]
+        kind = (
+            "day"
+            if name == "as_of" or name.endswith("_on")
+            else "moment"
+            if name == "at" or name.endswith("_at")
+            else kinds[0]
+        )
         shape[name] = (kind, NoneType in get_args(hint))
     return shape
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c014
-_CONVERT: dict[Any, Callable[[Any], Any]] = {int: _integer, float: _real, bool: _truth, str: _text, "day": _day, "moment": _moment}
+_CONVERT: dict[Any, Callable[[Any], Any]] = {
+    int: _integer,
+    float: _real,
+    bool: _truth,
+    str: _text,
+    "day": _day,
+    "moment": _moment,
+}
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c015
 def plain(
-    record:Any, # one of the records of `01_schema`
-)->dict[str, Any]: # field → text, number, truth, list or None
+    record: Any,  # one of the records of `01_schema`
+) -> dict[str, Any]:  # field → text, number, truth, list or None
     "A record as JSON says it."
     values: dict[str, Any] = {}
-    for name, (kind, optional) in _shape(type(record)).items(): # type: ignore[arg-type]
+    for name, (kind, optional) in _shape(type(record)).items():  # type: ignore[arg-type]
         value = getattr(record, name)
         try:
-            if optional and value is None: values[name] = None
-            elif kind in _CONVERT: values[name] = _CONVERT[kind](value)
-            else: values[name] = [plain(v) for v in value]
+            if optional and value is None:
+                values[name] = None
+            elif kind in _CONVERT:
+                values[name] = _CONVERT[kind](value)
+            else:
+                values[name] = [plain(v) for v in value]
         except (TypeError, ValueError) as e:
-            raise StoreError(f"{name} {e}: {str(value)[:80]!r}", where=type(record).__name__, remedy="correct it where the record is made") from None
+            raise StoreError(
+                f"{name} {e}: {str(value)[:80]!r}",
+                where=type(record).__name__,
+                remedy="correct it where the record is made",
+            ) from None
     return values
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c016
@@ -107,26 +143,31 @@ Record = TypeVar("Record")
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c017
 def restore(
-    record:type[Record],        # which record it was
-    values:Mapping[str, Any],   # field → plain value, from `plain`; a field that is not there takes its default
-)->Record:
+    record: type[Record],  # which record it was
+    values: Mapping[str, Any],  # field → plain value, from `plain`; a field that is not there takes its default
+) -> Record:
     "The record that `plain` was given."
-    def back(name:str, kind:Any, value:Any)->Any:
-        if kind is float and value is None: return math.nan
+
+    def back(name: str, kind: Any, value: Any) -> Any:
+        if kind is float and value is None:
+            return math.nan
         return value if kind in _CONVERT or value is None else tuple(restore(kind, v) for v in value)
-    return record(**{name: back(name, kind, values[name]) for name, (kind, _) in _shape(record).items() if name in values}) # type: ignore[arg-type]
+
+    return record(
+        **{name: back(name, kind, values[name]) for name, (kind, _) in _shape(record).items() if name in values}
+    )  # type: ignore[arg-type]
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c023
 @cache
-def _defaults(record:type)->dict[str, Any]:
-    made = {f.name: f.default for f in fields(record) if f.default is not MISSING} # type: ignore[arg-type]
+def _defaults(record: type) -> dict[str, Any]:
+    made = {f.name: f.default for f in fields(record) if f.default is not MISSING}  # type: ignore[arg-type]
     return {name: list(value) if isinstance(value, tuple) else value for name, value in made.items()}
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c024
 def fingerprint(
-    record:type,              # which record
-    values:Mapping[str, Any], # its plain form
-)->str:                       # 32 hex digits
+    record: type,  # which record
+    values: Mapping[str, Any],  # its plain form
+) -> str:  # 32 hex digits
     "What decides whether two rows are the same."
     default = _defaults(record)
     said = {name: value for name, value in values.items() if name not in default or default[name] != value}
@@ -134,12 +175,13 @@ def fingerprint(
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c027
 def feature_hash(
-    names:Sequence[str], # (n_features,) in the order of the values
-    values:Any,          # (n_features,) numbers; nan is unknown
-)->str:                  # 32 hex digits
+    names: Sequence[str],  # (n_features,) in the order of the values
+    values: Any,  # (n_features,) numbers; nan is unknown
+) -> str:  # 32 hex digits
     "Fingerprint of one feature row."
-    row = np.asarray(values, dtype="<f4") + np.float32(0) # -0 is 0
-    if row.shape != (len(names),): raise StoreError(f"expected {len(names)} features, got {row.shape}", where="feature_hash")
+    row = np.asarray(values, dtype="<f4") + np.float32(0)  # -0 is 0
+    if row.shape != (len(names),):
+        raise StoreError(f"expected {len(names)} features, got {row.shape}", where="feature_hash")
     row[np.isnan(row)] = np.nan
     return hashlib.blake2b("\n".join(names).encode() + b"\0" + row.tobytes(), digest_size=16).hexdigest()
 
@@ -147,17 +189,20 @@ def feature_hash(
 @dataclass(frozen=True)
 class Kind:
     "One kind of entry in the ledger."
-    record: type              # of `01_schema`: its fields are the columns
+
+    record: type  # of `01_schema`: its fields are the columns
     table: str
-    key: tuple[str, ...]      # what makes it one of a kind; the customer first, so that one customer's rows lie together
-    when: str                 # the column that orders a customer's rows
-    known: tuple[str, ...] = ()             # numbers that may not be nan
-    rules: tuple[tuple[str, str], ...] = () # name and SQL of what must hold for every row
+    key: tuple[str, ...]  # what makes it one of a kind; the customer first, so that one customer's rows lie together
+    when: str  # the column that orders a customer's rows
+    known: tuple[str, ...] = ()  # numbers that may not be nan
+    rules: tuple[tuple[str, str], ...] = ()  # name and SQL of what must hold for every row
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c031
-def _one_of(column:str, words:Sequence[str])->str: return f"{column} IN ({', '.join(repr(w) for w in words)})"
+def _one_of(column: str, words: Sequence[str]) -> str:
+    return f"{column} IN ({', '.join(repr(w) for w in words)})"
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c032
+# fmt: off
 KINDS: dict[type, Kind] = {kind.record: kind for kind in (
     Kind(Score, "scores", ("customer_id", "as_of", "model_version", "feature_hash"), "as_of", ("probability", "margin"), (("probability", "probability BETWEEN 0 AND 1"),)),
     Kind(Decision, "decisions", ("customer_id", "as_of", "decided_at"), "decided_at"),
@@ -166,40 +211,75 @@ KINDS: dict[type, Kind] = {kind.record: kind for kind in (
     Kind(Reply, "replies", ("customer_id", "contact_id", "received_at"), "received_at", rules=(("kind", _one_of("kind", REPLY_KINDS)),)),
     Kind(Outcome, "outcomes", ("customer_id", "as_of", "observed_on"), "observed_on"),
 )}
+# fmt: on
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c034
 class Moment(sa.types.TypeDecorator[str]):
     "A moment in UTC: ISO text outside, `timestamptz` or text of fixed width inside."
+
     impl, cache_ok = sa.Text, True
-    def load_dialect_impl(self, dialect:Any)->Any:
+
+    def load_dialect_impl(self, dialect: Any) -> Any:
         return dialect.type_descriptor(sa.TIMESTAMP(timezone=True) if dialect.name == "postgresql" else sa.Text())
-    def process_bind_param(self, value:Any, dialect:Any)->Any:
-        if value is None: return None
+
+    def process_bind_param(self, value: Any, dialect: Any) -> Any:
+        if value is None:
+            return None
         moment = datetime.fromisoformat(_moment(value))
         return moment if dialect.name == "postgresql" else moment.isoformat(timespec="microseconds")
-    def process_result_value(self, value:Any, dialect:Any)->Any: return None if value is None else _moment(value)
+
+    def process_result_value(self, value: Any, dialect: Any) -> Any:
+        return None if value is None else _moment(value)
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c035
 class Day(sa.types.TypeDecorator[str]):
     "A calendar day: ISO text outside, `date` or text inside."
+
     impl, cache_ok = sa.Text, True
-    def load_dialect_impl(self, dialect:Any)->Any: return dialect.type_descriptor(sa.Date() if dialect.name == "postgresql" else sa.Text())
-    def process_bind_param(self, value:Any, dialect:Any)->Any:
+
+    def load_dialect_impl(self, dialect: Any) -> Any:
+        return dialect.type_descriptor(sa.Date() if dialect.name == "postgresql" else sa.Text())
+
+    def process_bind_param(self, value: Any, dialect: Any) -> Any:
         return value if value is None or dialect.name != "postgresql" else date.fromisoformat(value)
-    def process_result_value(self, value:Any, dialect:Any)->Any: return None if value is None else str(value)
+
+    def process_result_value(self, value: Any, dialect: Any) -> Any:
+        return None if value is None else str(value)
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c036
-_TYPES: dict[Any, Any] = {int: sa.BigInteger(), float: sa.Double(), bool: sa.Boolean(), str: sa.Text(), "day": Day(), "moment": Moment()}
+_TYPES: dict[Any, Any] = {
+    int: sa.BigInteger(),
+    float: sa.Double(),
+    bool: sa.Boolean(),
+    str: sa.Text(),
+    "day": Day(),
+    "moment": Moment(),
+}
 _JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
-METADATA = sa.MetaData(naming_convention={"pk": "pk_%(table_name)s", "ck": "ck_%(table_name)s_%(constraint_name)s", "ix": "ix_%(table_name)s_%(column_0_name)s",
-                                          "uq": "uq_%(table_name)s_%(column_0_name)s", "fk": "fk_%(table_name)s_%(referred_table_name)s"})
+METADATA = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+    }
+)
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c037
-def _table(kind:Kind)->sa.Table:
+def _table(kind: Kind) -> sa.Table:
     "The table of a kind: the fields of its record, when it was recorded, and the fingerprint of what it says."
-    def column(name:str, what:Any, optional:bool)->sa.Column[Any]:
+
+    def column(name: str, what: Any, optional: bool) -> sa.Column[Any]:
         may_miss = optional or (what is float and name not in kind.known)
-        return sa.Column(name, _TYPES.get(what, _JSON), primary_key=name in kind.key, autoincrement=False, nullable=may_miss and name not in kind.key)
+        return sa.Column(
+            name,
+            _TYPES.get(what, _JSON),
+            primary_key=name in kind.key,
+            autoincrement=False,
+            nullable=may_miss and name not in kind.key,
+        )
+
     made = [column(name, what, optional) for name, (what, optional) in _shape(kind.record).items()]
     own = [sa.Column("recorded_at", Moment(), nullable=False), sa.Column("fingerprint", sa.Text(), nullable=False)]
     rules = [sa.CheckConstraint(rule, name=name) for name, rule in kind.rules]
@@ -215,295 +295,428 @@ TABLES[Contact].append_constraint(sa.ForeignKeyConstraint(_CARRIES_OUT, [f"decis
 _DRIVER = "PostgreSQL needs a driver that is not installed: pip install 'predelinquency[postgres]'"
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c043
-def _address(url:str)->sa.URL:
+def _address(url: str) -> sa.URL:
     "The checked URL; a password never comes back in a message."
-    try: address = sa.make_url(url)
-    except sa.exc.ArgumentError: raise StoreError("the ledger's address is not a URL", remedy="write sqlite:///data/ledger.db or postgresql://user@host/name") from None
+    try:
+        address = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise StoreError(
+            "the ledger's address is not a URL", remedy="write sqlite:///data/ledger.db or postgresql://user@host/name"
+        ) from None
     name = address.get_backend_name()
-    if name not in ("sqlite", "postgresql", "postgres"): raise StoreError(f"a ledger cannot be kept in {name!r}", remedy="use sqlite:/// or postgresql://")
-    if name != "sqlite": return address.set(drivername="postgresql+psycopg")
-    if address.database in (None, "", ":memory:"): raise StoreError("a ledger in memory keeps nothing", remedy="name a file: sqlite:///data/ledger.db")
+    if name not in ("sqlite", "postgresql", "postgres"):
+        raise StoreError(f"a ledger cannot be kept in {name!r}", remedy="use sqlite:/// or postgresql://")
+    if name != "sqlite":
+        return address.set(drivername="postgresql+psycopg")
+    if address.database in (None, "", ":memory:"):
+        raise StoreError("a ledger in memory keeps nothing", remedy="name a file: sqlite:///data/ledger.db")
     return address.set(drivername="sqlite")
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c044
-def _prepare_sqlite(connection:Any, _:Any)->None:
+def _prepare_sqlite(connection: Any, _: Any) -> None:
     "Pragmas belong to a connection: wait for other writers, keep references, survive a power cut."
-    connection.isolation_level = None # transactions are begun by `_begin`, not by the driver
+    connection.isolation_level = None  # transactions are begun by `_begin`, not by the driver
     # pages of 16 KiB: of the usual 4 KiB, each row with its reasons would fill one and waste most of it
-    for pragma in ("busy_timeout=60000", "page_size=16384"): connection.execute(f"PRAGMA {pragma}").close()
+    for pragma in ("busy_timeout=60000", "page_size=16384"):
+        connection.execute(f"PRAGMA {pragma}").close()
     _to_wal(connection)
-    for pragma in ("synchronous=FULL", "foreign_keys=ON"): connection.execute(f"PRAGMA {pragma}").close()
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}").close()
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c045
-def _to_wal(connection:Any)->None:
+def _to_wal(connection: Any) -> None:
     "Turn a new file to a write-ahead log. Of several who open it at once SQLite lets one do so and tells the others `locked` without waiting, whatever the timeout: they ask again, for a minute."
     for left in range(3_000, -1, -1):
-        try: return connection.execute("PRAGMA journal_mode=WAL").close()
+        try:
+            return connection.execute("PRAGMA journal_mode=WAL").close()
         except sqlite3.OperationalError as e:
-            if "locked" not in str(e) or not left: raise
-        time.sleep(.02)
+            if "locked" not in str(e) or not left:
+                raise
+        time.sleep(0.02)
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c046
-def _begin(connection:Any)->None:
+def _begin(connection: Any) -> None:
     "A writer takes the lock at once: two that both read first could otherwise not both go on."
     connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writing") else "BEGIN")
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c047
-def _engine(url:str)->sa.Engine:
+def _engine(url: str) -> sa.Engine:
     address = _address(url)
     if address.get_backend_name() == "postgresql":
-        try: return sa.create_engine(address, hide_parameters=True, pool_pre_ping=True)
-        except ModuleNotFoundError: raise StoreError(_DRIVER) from None
-    try: Path(str(address.database)).parent.mkdir(parents=True, exist_ok=True)
-    except OSError as e: raise StoreError(f"its folder cannot be made: {e.strerror}", where=str(address.database), remedy="name a place that can be written") from None
+        try:
+            return sa.create_engine(address, hide_parameters=True, pool_pre_ping=True)
+        except ModuleNotFoundError:
+            raise StoreError(_DRIVER) from None
+    try:
+        Path(str(address.database)).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise StoreError(
+            f"its folder cannot be made: {e.strerror}",
+            where=str(address.database),
+            remedy="name a place that can be written",
+        ) from None
     engine = sa.create_engine(address, hide_parameters=True)
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin)
     return engine
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c050
-def _said(error:Exception)->tuple[str, str]: # the problem, and the remedy
+def _said(error: Exception) -> tuple[str, str]:  # the problem, and the remedy
     "What a database's complaint means."
     cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-    known = {"foreign key": ("a contact carries out no decision of the ledger on that channel with that action",
-                             "append the decision first; a customer of the control group has nothing that could be sent"),
-             "locked": ("another program has held the ledger for a minute",
-                        "end what writes to it, then do this again (`predelinquency ledger state` says when it is free): nothing was written"),
-             "not a database": ("this file is not a database",
-                                "name another file with --ledger, or move this one away: a new ledger is then made"),
-             "malformed": ("this database is damaged", "get it back from the last copy; `predelinquency ledger state` reads it"),
-             "is full": ("no space left on the disk", "free disk space, then do this again: nothing was written"),
-             "no space left": ("no space left on the disk", "free disk space, then do this again: nothing was written"),
-             "readonly": ("its file or its folder is read-only", "get permission to write there, or name another ledger: --ledger URL"),
-             "unable to open": ("its file cannot be opened", "get permission to write in its folder, or name another ledger: --ledger URL"),
-             "disk i/o": ("its disk cannot be read or written", "free disk space and look at the disk, then do this again"),
-             "no such table": (f"it is no whole ledger ({cause})", "`predelinquency ledger migrate` brings its tables up to this version"),
-             "append-only": (cause.removeprefix("RaiseException: "), "append a new row that says what is true now"),
-             "check constraint": (f"a value is out of its range ({cause})", "correct the record; nothing was written"),
-             "not null": (f"a number is unknown that must be known ({cause})", "correct the record; nothing was written"),
-             "not-null": (f"a number is unknown that must be known ({cause})", "correct the record; nothing was written")}
+    known = {
+        "foreign key": (
+            "a contact carries out no decision of the ledger on that channel with that action",
+            "append the decision first; a customer of the control group has nothing that could be sent",
+        ),
+        "locked": (
+            "another program has held the ledger for a minute",
+            "end what writes to it, then do this again (`predelinquency ledger state` says when it is free): nothing was written",
+        ),
+        "not a database": (
+            "this file is not a database",
+            "name another file with --ledger, or move this one away: a new ledger is then made",
+        ),
+        "malformed": (
+            "this database is damaged",
+            "get it back from the last copy; `predelinquency ledger state` reads it",
+        ),
+        "is full": ("no space left on the disk", "free disk space, then do this again: nothing was written"),
+        "no space left": ("no space left on the disk", "free disk space, then do this again: nothing was written"),
+        "readonly": (
+            "its file or its folder is read-only",
+            "get permission to write there, or name another ledger: --ledger URL",
+        ),
+        "unable to open": (
+            "its file cannot be opened",
+            "get permission to write in its folder, or name another ledger: --ledger URL",
+        ),
+        "disk i/o": ("its disk cannot be read or written", "free disk space and look at the disk, then do this again"),
+        "no such table": (
+            f"it is no whole ledger ({cause})",
+            "`predelinquency ledger migrate` brings its tables up to this version",
+        ),
+        "append-only": (cause.removeprefix("RaiseException: "), "append a new row that says what is true now"),
+        "check constraint": (f"a value is out of its range ({cause})", "correct the record; nothing was written"),
+        "not null": (f"a number is unknown that must be known ({cause})", "correct the record; nothing was written"),
+        "not-null": (f"a number is unknown that must be known ({cause})", "correct the record; nothing was written"),
+    }
     found = next((answer for sign, answer in known.items() if sign in cause.lower()), None)
-    return found or (f"the database refused: {cause}", "check the address, that it can be reached, and the rights on it: `predelinquency ledger state`")
+    return found or (
+        f"the database refused: {cause}",
+        "check the address, that it can be reached, and the rights on it: `predelinquency ledger state`",
+    )
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c051
 @contextmanager
-def _refusing(engine:sa.Engine)->Iterator[None]:
+def _refusing(engine: sa.Engine) -> Iterator[None]:
     "Complaints of the database as a `StoreError`."
-    try: yield
+    try:
+        yield
     except sa.exc.SQLAlchemyError as e:
         problem, remedy = _said(e)
         raise StoreError(problem, where=engine.url.render_as_string(hide_password=True), remedy=remedy) from None
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c052
 @contextmanager
-def _writing(engine:sa.Engine)->Iterator[sa.Connection]:
+def _writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     "One transaction: all of it or nothing."
-    with _refusing(engine), engine.execution_options(writing=True).begin() as connection: yield connection
+    with _refusing(engine), engine.execution_options(writing=True).begin() as connection:
+        yield connection
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c054
-REVISION = "0001"                 # the newest migration: what this version reads and writes
-VERSION_TABLE = "ledger_version"  # of its own name, because MLflow keeps an `alembic_version` where both share a database
+REVISION = "0001"  # the newest migration: what this version reads and writes
+VERSION_TABLE = (
+    "ledger_version"  # of its own name, because MLflow keeps an `alembic_version` where both share a database
+)
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c055
 def revision(
-    engine:sa.Engine, # of any ledger, also an empty one
-)->str | None:        # None before the first migration
+    engine: sa.Engine,  # of any ledger, also an empty one
+) -> str | None:  # None before the first migration
     "The migration that a ledger stands at."
     with _refusing(engine), engine.connect() as connection:
-        if not sa.inspect(connection).has_table(VERSION_TABLE): return None
+        if not sa.inspect(connection).has_table(VERSION_TABLE):
+            return None
         return connection.execute(sa.select(sa.column("version_num")).select_from(sa.table(VERSION_TABLE))).scalar()
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c056
 def migrate(
-    engine:sa.Engine,     # of the ledger
-    to:str="head",        # a revision, "head" or "base"; going back refuses to drop a table that holds rows
-)->None:
+    engine: sa.Engine,  # of the ledger
+    to: str = "head",  # a revision, "head" or "base"; going back refuses to drop a table that holds rows
+) -> None:
     "Bring a ledger's tables to a revision."
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
+
     config = Config()
     config.set_main_option("script_location", "predelinquency.ground:migrations")
     with _writing(engine) as connection:
-        if connection.dialect.name == "postgresql": connection.exec_driver_sql("SELECT pg_advisory_xact_lock(742001)") # one at a time
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(742001)")  # one at a time
         config.attributes["connection"] = connection
-        try: (command.downgrade if to == "base" or (to != "head" and to < (revision(engine) or "")) else command.upgrade)(config, to)
-        except CommandError as e: raise StoreError(f"there is no way to revision {to}: {e}", remedy="install the version that made this ledger") from None
+        try:
+            (
+                command.downgrade
+                if to == "base" or (to != "head" and to < (revision(engine) or ""))
+                else command.upgrade
+            )(config, to)
+        except CommandError as e:
+            raise StoreError(
+                f"there is no way to revision {to}: {e}", remedy="install the version that made this ledger"
+            ) from None
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c057
 def differences(
-    engine:sa.Engine, # of a ledger
-)->list[Any]:         # empty when tables and records agree
+    engine: sa.Engine,  # of a ledger
+) -> list[Any]:  # empty when tables and records agree
     "What the next migration would have to do."
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
+
     with _refusing(engine), engine.connect() as connection:
-        return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True, "version_table": VERSION_TABLE}), METADATA))
+        return list(
+            compare_metadata(
+                MigrationContext.configure(connection, opts={"compare_type": True, "version_table": VERSION_TABLE}),
+                METADATA,
+            )
+        )
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c059
-_CHUNK = 500 # keys in one question; SQLite takes 32,766 values
+_CHUNK = 500  # keys in one question; SQLite takes 32,766 values
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c060
-Rows = dict[tuple[Any, ...], dict[str, Any]] # natural key → row
+Rows = dict[tuple[Any, ...], dict[str, Any]]  # natural key → row
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c061
-def _rows(kind:Kind, records:Iterable[Any], recorded_at:str)->Rows:
+def _rows(kind: Kind, records: Iterable[Any], recorded_at: str) -> Rows:
     "Plain rows by natural key, in the order of the keys."
     rows: Rows = {}
     for values in map(plain, records):
         row = {**values, "recorded_at": recorded_at, "fingerprint": fingerprint(kind.record, values)}
         key = tuple(values[c] for c in kind.key)
-        if rows.setdefault(key, row)["fingerprint"] != row["fingerprint"]: raise _contradiction(kind, [key], "the batch")
+        if rows.setdefault(key, row)["fingerprint"] != row["fingerprint"]:
+            raise _contradiction(kind, [key], "the batch")
     return dict(sorted(rows.items()))
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c062
-def _contradiction(kind:Kind, keys:Sequence[tuple[Any, ...]], where:str)->StoreError:
+def _contradiction(kind: Kind, keys: Sequence[tuple[Any, ...]], where: str) -> StoreError:
     first = "; ".join(", ".join(f"{c}={v}" for c, v in zip(kind.key, key, strict=True)) for key in keys[:3])
-    return StoreError(f"{len(keys)} of the rows differ from one that {where} already holds under the same key: {first}", where=kind.table,
-                      remedy="a ledger is never corrected: append what is true now under its own moment")
+    return StoreError(
+        f"{len(keys)} of the rows differ from one that {where} already holds under the same key: {first}",
+        where=kind.table,
+        remedy="a ledger is never corrected: append what is true now under its own moment",
+    )
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c063
-def _held(connection:sa.Connection, kind:Kind, keys:Sequence[tuple[Any, ...]])->dict[tuple[Any, ...], str]: # key → fingerprint
+def _held(
+    connection: sa.Connection, kind: Kind, keys: Sequence[tuple[Any, ...]]
+) -> dict[tuple[Any, ...], str]:  # key → fingerprint
     "Which of these keys are there already."
     table, held = TABLES[kind.record], {}
     key = sa.tuple_(*[table.c[c] for c in kind.key])
     for i in range(0, len(keys), _CHUNK):
-        found = connection.execute(sa.select(*[table.c[c] for c in kind.key], table.c.fingerprint).where(key.in_(keys[i:i + _CHUNK])))
+        found = connection.execute(
+            sa.select(*[table.c[c] for c in kind.key], table.c.fingerprint).where(key.in_(keys[i : i + _CHUNK]))
+        )
         held.update({tuple(row[:-1]): row[-1] for row in found})
     return held
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c064
-def _append(connection:sa.Connection, kind:Kind, rows:Rows)->int: # rows added
+def _append(connection: sa.Connection, kind: Kind, rows: Rows) -> int:  # rows added
     "Add what is new, pass over what is there, refuse what contradicts."
-    def check()->set[tuple[Any, ...]]:
+
+    def check() -> set[tuple[Any, ...]]:
         held = _held(connection, kind, list(rows))
-        if wrong := [key for key, said in held.items() if said != rows[key]["fingerprint"]]: raise _contradiction(kind, wrong, "the ledger")
+        if wrong := [key for key, said in held.items() if said != rows[key]["fingerprint"]]:
+            raise _contradiction(kind, wrong, "the ledger")
         return set(held)
+
     there = check()
-    if not (fresh := [row for key, row in rows.items() if key not in there]): return 0
-    insert = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(TABLES[kind.record]).on_conflict_do_nothing()
+    if not (fresh := [row for key, row in rows.items() if key not in there]):
+        return 0
+    insert = (
+        (postgresql if connection.dialect.name == "postgresql" else sqlite)
+        .insert(TABLES[kind.record])
+        .on_conflict_do_nothing()
+    )
     added = int(connection.execute(insert, fresh, execution_options={"preserve_rowcount": True}).rowcount)
-    if added < len(fresh): check() # another writer came in between: what it wrote must say the same
+    if added < len(fresh):
+        check()  # another writer came in between: what it wrote must say the same
     return added
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c066
-def _bound(kind:Kind, value:Any)->str:
+def _bound(kind: Kind, value: Any) -> str:
     "A bound on the column that orders a kind; a day stands for its first moment in UTC."
     moment = _shape(kind.record)[kind.when][0] == "moment"
     try:
-        if moment and not isinstance(value, datetime) and len(str(value)) == 10: return f"{_day(value)}T00:00:00+00:00"
+        if moment and not isinstance(value, datetime) and len(str(value)) == 10:
+            return f"{_day(value)}T00:00:00+00:00"
         return (_moment if moment else _day)(value)
-    except ValueError as e: raise StoreError(f"{value!r} {e}", where=kind.table) from None
+    except ValueError as e:
+        raise StoreError(f"{value!r} {e}", where=kind.table) from None
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c067
-def _ask(kind:Kind, customer:int|None, since:Any, until:Any, *columns:str)->sa.Select[Any]:
+def _ask(kind: Kind, customer: int | None, since: Any, until: Any, *columns: str) -> sa.Select[Any]:
     "Some rows of a kind, in the order of time."
     table = TABLES[kind.record]
-    ask = sa.select(*[table.c[c] for c in columns or _shape(kind.record)]).order_by(table.c[kind.when], table.c.recorded_at, *[table.c[c] for c in kind.key])
-    if customer is not None: ask = ask.where(table.c.customer_id == _integer(customer))
-    if since is not None: ask = ask.where(table.c[kind.when] >= _bound(kind, since))
-    if until is not None: ask = ask.where(table.c[kind.when] < _bound(kind, until))
+    ask = sa.select(*[table.c[c] for c in columns or _shape(kind.record)]).order_by(
+        table.c[kind.when], table.c.recorded_at, *[table.c[c] for c in kind.key]
+    )
+    if customer is not None:
+        ask = ask.where(table.c.customer_id == _integer(customer))
+    if since is not None:
+        ask = ask.where(table.c[kind.when] >= _bound(kind, since))
+    if until is not None:
+        ask = ask.where(table.c[kind.when] < _bound(kind, until))
     return ask
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c068
-def _reaching(ask:sa.Select[Any])->sa.Select[Any]:
+def _reaching(ask: sa.Select[Any]) -> sa.Select[Any]:
     "Of contacts: those that reached the customer or still will, each by its last step."
     now, later = TABLES[Contact], TABLES[Contact].alias("later")
-    def step(table:Any)->Any: return sa.case({state: i for i, state in enumerate(CONTACT_STATES)}, value=table.c.state)
-    overtaken = sa.exists().where(later.c.customer_id == now.c.customer_id, later.c.contact_id == now.c.contact_id, step(later) > step(now))
+
+    def step(table: Any) -> Any:
+        return sa.case({state: i for i, state in enumerate(CONTACT_STATES)}, value=table.c.state)
+
+    overtaken = sa.exists().where(
+        later.c.customer_id == now.c.customer_id, later.c.contact_id == now.c.contact_id, step(later) > step(now)
+    )
     return ask.where(now.c.state.in_(("queued", "sent")), ~overtaken)
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #runner31
-def _other_version(where:str, found:str)->StoreError:
+def _other_version(where: str, found: str) -> StoreError:
     "A ledger that an older version made, or a newer one."
     newer = "it was made by a newer version of this program: install that one, or name another ledger"
-    return StoreError(f"this ledger stands at revision {found}, this version needs {REVISION}", where=where,
-                      remedy="back it up, then `predelinquency ledger migrate`" if found < REVISION else newer)
+    return StoreError(
+        f"this ledger stands at revision {found}, this version needs {REVISION}",
+        where=where,
+        remedy="back it up, then `predelinquency ledger migrate`" if found < REVISION else newer,
+    )
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c069
-def _kind(record:type)->Kind:
-    if record not in KINDS: raise StoreError(f"the ledger keeps no {getattr(record, '__name__', record)!s}", remedy=f"it keeps {', '.join(r.__name__ for r in KINDS)}")
+def _kind(record: type) -> Kind:
+    if record not in KINDS:
+        raise StoreError(
+            f"the ledger keeps no {getattr(record, '__name__', record)!s}",
+            remedy=f"it keeps {', '.join(r.__name__ for r in KINDS)}",
+        )
     return KINDS[record]
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c071
 class Ledger:
     "Everything that was said, done and learnt about customers; it only grows."
-    def __init__(self, engine:sa.Engine): self.engine = engine
-    def __enter__(self)->"Ledger": return self
-    def __exit__(self, *_:Any)->None: self.close()
+
+    def __init__(self, engine: sa.Engine):
+        self.engine = engine
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
 
     @classmethod
-    def open(cls,
-        url:str="sqlite:///data/ledger.db", # or postgresql://user@host/name
-        upgrade:bool=False,                 # bring an older ledger up to this version
-    )->"Ledger":
+    def open(
+        cls,
+        url: str = "sqlite:///data/ledger.db",  # or postgresql://user@host/name
+        upgrade: bool = False,  # bring an older ledger up to this version
+    ) -> "Ledger":
         "Open a ledger; a new one is made."
         engine = _engine(url)
         found = revision(engine)
-        if found is None or (upgrade and found != REVISION): migrate(engine)
-        elif found != REVISION: raise _other_version(engine.url.render_as_string(hide_password=True), found)
+        if found is None or (upgrade and found != REVISION):
+            migrate(engine)
+        elif found != REVISION:
+            raise _other_version(engine.url.render_as_string(hide_password=True), found)
         return cls(engine)
 
-    def close(self)->None:
+    def close(self) -> None:
         "Let go of the database."
         self.engine.dispose()
 
-    def append(self, records:Iterable[Any], at:datetime|str)->int: # as in `added`; how many were new
+    def append(self, records: Iterable[Any], at: datetime | str) -> int:  # as in `added`; how many were new
         "Add records in one transaction; a record that is there already is passed over, one that contradicts refuses all."
         return sum(self.added(records, at).values())
 
-    def added(self,
-        records:Iterable[Any], # scores, decisions, contacts, replies, outcomes, in any mix
-        at:datetime|str,       # the moment of recording, with its time zone
-    )->dict[type, int]:        # kind of record → how many were new
+    def added(
+        self,
+        records: Iterable[Any],  # scores, decisions, contacts, replies, outcomes, in any mix
+        at: datetime | str,  # the moment of recording, with its time zone
+    ) -> dict[type, int]:  # kind of record → how many were new
         "Append, counted kind by kind."
-        try: recorded_at = _moment(at)
-        except ValueError as e: raise StoreError(f"the moment of recording {e}: {at!r}") from None
+        try:
+            recorded_at = _moment(at)
+        except ValueError as e:
+            raise StoreError(f"the moment of recording {e}: {at!r}") from None
         given: dict[type, list[Any]] = {}
-        for r in records: given.setdefault(_kind(type(r)).record, []).append(r)
+        for r in records:
+            given.setdefault(_kind(type(r)).record, []).append(r)
         batches = [(kind, _rows(kind, given[record], recorded_at)) for record, kind in KINDS.items() if record in given]
-        if not batches: return {}
-        with _writing(self.engine) as book: return {kind.record: _append(book, kind, rows) for kind, rows in batches}
+        if not batches:
+            return {}
+        with _writing(self.engine) as book:
+            return {kind.record: _append(book, kind, rows) for kind, rows in batches}
 
-    def of(self,
-        record:type[Record],                # which kind
-        customer:int|None=None,             # one, or everybody
-        since:Any=None, until:Any=None,     # days or moments, half open
-    )->list[Record]:                        # in the order of time
+    def of(
+        self,
+        record: type[Record],  # which kind
+        customer: int | None = None,  # one, or everybody
+        since: Any = None,
+        until: Any = None,  # days or moments, half open
+    ) -> list[Record]:  # in the order of time
         "The records of a kind."
         return self._records(record, _ask(_kind(record), customer, since, until))
 
-    def scores_of(self, customer:int)->list[Score]:
+    def scores_of(self, customer: int) -> list[Score]:
         "A customer's scores, oldest first."
         return self.of(Score, customer)
 
-    def latest(self, record:type[Record], customer:int)->Record | None:
+    def latest(self, record: type[Record], customer: int) -> Record | None:
         "A customer's newest record of a kind, if there is one."
         ask = _ask(_kind(record), customer, None, None)
         newest = ask.order_by(None).order_by(*[c.desc() for c in ask._order_by_clauses]).limit(1)
         return next(iter(self._records(record, newest)), None)
 
-    def contacts_since(self, customer:int|None, when:Any)->list[Contact]:
+    def contacts_since(self, customer: int | None, when: Any) -> list[Contact]:
         "The messages from `when` on that reached the customer (or, with None, anybody) or are still to be sent, each by its last step."
         return self._records(Contact, _reaching(_ask(KINDS[Contact], customer, when, None)))
 
-    def frame(self, record:type, columns:Sequence[str], since:Any=None, until:Any=None)->pd.DataFrame:
+    def frame(self, record: type, columns: Sequence[str], since: Any = None, until: Any = None) -> pd.DataFrame:
         "Some columns of a kind for everybody, in the order of time."
-        if unknown := set(columns) - {*_shape(_kind(record).record), "recorded_at"}: raise StoreError(f"has no column {', '.join(sorted(unknown))}", where=KINDS[record].table)
+        if unknown := set(columns) - {*_shape(_kind(record).record), "recorded_at"}:
+            raise StoreError(f"has no column {', '.join(sorted(unknown))}", where=KINDS[record].table)
         with _refusing(self.engine), self.engine.connect() as connection:
-            return pd.DataFrame(connection.execute(_ask(KINDS[record], None, since, until, *columns)).all(), columns=list(columns))
+            return pd.DataFrame(
+                connection.execute(_ask(KINDS[record], None, since, until, *columns)).all(), columns=list(columns)
+            )
 
-    def _records(self, record:type[Record], ask:sa.Select[Any])->list[Record]:
-        with _refusing(self.engine), self.engine.connect() as connection: return [restore(record, dict(row)) for row in connection.execute(ask).mappings()]
+    def _records(self, record: type[Record], ask: sa.Select[Any]) -> list[Record]:
+        with _refusing(self.engine), self.engine.connect() as connection:
+            return [restore(record, dict(row)) for row in connection.execute(ask).mappings()]
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c078
 def contact(
-    decision:Decision,    # what was decided
-    state:str="queued",   # one of `CONTACT_STATES`
-    at:str="",            # when; the moment of the decision if empty
-)->Contact:
+    decision: Decision,  # what was decided
+    state: str = "queued",  # one of `CONTACT_STATES`
+    at: str = "",  # when; the moment of the decision if empty
+) -> Contact:
     "The step of a decision's message; a decision that sends nothing has none."
-    if not decision.channel: raise StoreError("a decision that sends nothing has no message", where=f"customer {decision.customer_id}, {decision.as_of}", remedy="queue only decisions with a channel")
+    if not decision.channel:
+        raise StoreError(
+            "a decision that sends nothing has no message",
+            where=f"customer {decision.customer_id}, {decision.as_of}",
+            remedy="queue only decisions with a channel",
+        )
     d = {name: value for name, value in plain(decision).items() if name in _shape(Contact)}
     name = json.dumps([d[c] for c in _CARRIES_OUT] + [d["message_id"]])
-    return restore(Contact, {**d, "contact_id": hashlib.blake2b(name.encode(), digest_size=16).hexdigest(), "state": state, "at": at or d["decided_at"]})
+    return restore(
+        Contact,
+        {
+            **d,
+            "contact_id": hashlib.blake2b(name.encode(), digest_size=16).hexdigest(),
+            "state": state,
+            "at": at or d["decided_at"],
+        },
+    )

@@ -25,6 +25,7 @@ from .core import ParamsError
 @dataclass(frozen=True)
 class Base:
     "What every stage needs to know."
+
     seed: int
     first_visible: str
     warm_months: int
@@ -45,15 +46,17 @@ class Base:
 @dataclass(frozen=True)
 class Simulate:
     "The world."
+
     customers: int
     hidden_share: float
     burn_in_months: int
-    calibration: list # of records {name, low, high, unit, source}, see `simulate.calibration`
+    calibration: list  # of records {name, low, high, unit, source}, see `simulate.calibration`
 
 # %% ../../nbs/00_ground/04_params.ipynb #c007
 @dataclass(frozen=True)
 class Ingest:
     "A bank's own files."
+
     mapping: str
     data: str
 
@@ -61,12 +64,14 @@ class Ingest:
 @dataclass(frozen=True)
 class Featurize:
     "The moments and the fold."
+
     every_days: int
 
 # %% ../../nbs/00_ground/04_params.ipynb #c009
 @dataclass(frozen=True)
 class Train:
     "Learner and folds."
+
     learner: str
     trees: int
     max_depth: int
@@ -82,14 +87,15 @@ class Train:
     outcomes: str = "all"
     decisions: str = ""
     trials: int = 0
-    promote_min_gain_auc: float = .002
-    promote_max_ece: float = .01
-    promote_max_loss_to_logistic: float = .003
+    promote_min_gain_auc: float = 0.002
+    promote_max_ece: float = 0.01
+    promote_max_loss_to_logistic: float = 0.003
 
 # %% ../../nbs/00_ground/04_params.ipynb #c010
 @dataclass(frozen=True)
 class Prove:
     "How often the simulated present is left, and how many twins there are."
+
     rows: int
     replays: int
     pairs: int
@@ -103,6 +109,7 @@ class Prove:
 @dataclass(frozen=True)
 class Evaluate:
     "Intervals, and whom they are about."
+
     bootstrap: int
     strangers: int
     final: int
@@ -115,12 +122,14 @@ class Evaluate:
 @dataclass(frozen=True)
 class Explain:
     "Reasons."
+
     top_reasons: int
 
 # %% ../../nbs/00_ground/04_params.ipynb #c013
 @dataclass(frozen=True)
 class Decide:
     "Rules and words, of the plan and of the service."
+
     policy: str
     messages: str
 
@@ -128,6 +137,7 @@ class Decide:
 @dataclass(frozen=True)
 class Pack:
     "The model-risk pack: who answers for the model, for what, until when, and the limits set beforehand."
+
     owner: str
     validator: str
     intended_use: str
@@ -150,6 +160,7 @@ class Pack:
 @dataclass(frozen=True)
 class Params:
     "The whole file."
+
     base: Base
     simulate: Simulate
     ingest: Ingest
@@ -162,72 +173,101 @@ class Params:
     pack: Pack
 
     @property
-    def package(self)->Decide: return self.decide # the service proposes by the rules of the plan
+    def package(self) -> Decide:
+        return self.decide  # the service proposes by the rules of the plan
 
 # %% ../../nbs/00_ground/04_params.ipynb #c017
-def _is_date(text:str)->bool:
-    try: return bool(re.fullmatch(r"\d{4}-\d\d-\d\d", text) and date.fromisoformat(text))
-    except ValueError: return False
+def _is_date(text: str) -> bool:
+    try:
+        return bool(re.fullmatch(r"\d{4}-\d\d-\d\d", text) and date.fromisoformat(text))
+    except ValueError:
+        return False
 
 # %% ../../nbs/00_ground/04_params.ipynb #c018
-RANGES: dict[str, tuple[Callable[[Any], bool], str]] = { # what a value must be → its test, and the keys it is asked of
-    "at least 1": (lambda v: v >= 1, """base.scored_months base.horizon_from_days base.horizon_to_days base.customers_per_part simulate.customers simulate.burn_in_months
+RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {  # what a value must be → its test, and the keys it is asked of
+    "at least 1": (
+        lambda v: v >= 1,
+        """base.scored_months base.horizon_from_days base.horizon_to_days base.customers_per_part simulate.customers simulate.burn_in_months
         featurize.every_days train.trees train.max_depth train.early_stopping_rounds train.max_rows train.repeats
-        prove.rows prove.replays prove.pairs prove.pair_replays prove.seeds prove.bootstrap evaluate.bootstrap explain.top_reasons"""),
+        prove.rows prove.replays prove.pairs prove.pair_replays prove.seeds prove.bootstrap evaluate.bootstrap explain.top_reasons""",
+    ),
     "at least 2": (lambda v: v >= 2, "train.folds"),
-    "at least 0": (lambda v: v >= 0, """base.warm_months base.grace_days base.arrival_lag_days base.min_history_days train.min_child_weight train.reg_lambda train.trials
-        prove.visible_customers prove.world_customers evaluate.strangers evaluate.final evaluate.shock_customers evaluate.shock_days"""),
+    "at least 0": (
+        lambda v: v >= 0,
+        """base.warm_months base.grace_days base.arrival_lag_days base.min_history_days train.min_child_weight train.reg_lambda train.trials
+        prove.visible_customers prove.world_customers evaluate.strangers evaluate.final evaluate.shock_customers evaluate.shock_days""",
+    ),
     "above 0": (lambda v: v > 0, "evaluate.shock_work evaluate.shock_prices"),
     "from 0 to 1": (lambda v: 0 <= v <= 1, "simulate.hidden_share base.contact_share train.promote_max_ece"),
     "above 0 and at most 1": (lambda v: 0 < v <= 1, "train.learning_rate train.subsample train.colsample"),
-    "above 0 and below 1": (lambda v: 0 < v < 1, "base.train_share base.stop_share base.calibrate_share base.test_share"),
-    "a date written YYYY-MM-DD": (_is_date, "base.first_visible")}
+    "above 0 and below 1": (
+        lambda v: 0 < v < 1,
+        "base.train_share base.stop_share base.calibrate_share base.test_share",
+    ),
+    "a date written YYYY-MM-DD": (_is_date, "base.first_visible"),
+}
 
 # %% ../../nbs/00_ground/04_params.ipynb #c019
 _RANGE_OF = {key: (words, good) for words, (good, keys) in RANGES.items() for key in keys.split()}
 
 # %% ../../nbs/00_ground/04_params.ipynb #tools09
-CHOICES: dict[str, tuple[str, ...]] = { # a text that is one of a closed list
+CHOICES: dict[str, tuple[str, ...]] = {  # a text that is one of a closed list
     "train.learner": ("xgboost", "lightgbm", "scorecard"),
-    "train.outcomes": ("all", "controls", "weighted")}
+    "train.outcomes": ("all", "controls", "weighted"),
+}
 
 # %% ../../nbs/00_ground/04_params.ipynb #tools10
-def _chosen(value:Any, key:str, where:str)->Any:
+def _chosen(value: Any, key: str, where: str) -> Any:
     "The value itself, if its list holds it or it has no list."
-    if key not in CHOICES or value in CHOICES[key]: return value
+    if key not in CHOICES or value in CHOICES[key]:
+        return value
     near = get_close_matches(value, CHOICES[key], 1)
-    raise ParamsError(f"{key} is {value!r}, expected one of {', '.join(CHOICES[key])}", where=where,
-                      remedy=f"did you mean {near[0]}?" if near else "give it one of these words")
+    raise ParamsError(
+        f"{key} is {value!r}, expected one of {', '.join(CHOICES[key])}",
+        where=where,
+        remedy=f"did you mean {near[0]}?" if near else "give it one of these words",
+    )
 
 # %% ../../nbs/00_ground/04_params.ipynb #c020
-def _in_range(value:Any, key:str, where:str)->Any:
+def _in_range(value: Any, key: str, where: str) -> Any:
     "The value itself, if it is one that can be meant."
     _chosen(value, key, where)
     words, good = _RANGE_OF.get(key, ("a finite number", lambda v: True))
     if isinstance(value, float) and not math.isfinite(value) or not good(value):
-        raise ParamsError(f"{key} is {value!r}, expected {words}", where=where, remedy=f"give it a value that is {words}")
+        raise ParamsError(
+            f"{key} is {value!r}, expected {words}", where=where, remedy=f"give it a value that is {words}"
+        )
     return value
 
 # %% ../../nbs/00_ground/04_params.ipynb #c021
-def _together(base:Base, where:str)->None:
+def _together(base: Base, where: str) -> None:
     "What holds between keys of the section base."
     shares = [base.train_share, base.stop_share, base.calibrate_share, base.test_share]
     if abs(sum(shares) - 1) > 1e-9:
-        raise ParamsError(f"base.train_share, stop_share, calibrate_share and test_share are {', '.join(f'{v:g}' for v in shares)}: {sum(shares):g} in all",
-                          where=where, remedy="make their sum 1")
+        raise ParamsError(
+            f"base.train_share, stop_share, calibrate_share and test_share are {', '.join(f'{v:g}' for v in shares)}: {sum(shares):g} in all",
+            where=where,
+            remedy="make their sum 1",
+        )
     if base.horizon_from_days > base.horizon_to_days:
-        raise ParamsError(f"base.horizon_from_days is {base.horizon_from_days}, after base.horizon_to_days, {base.horizon_to_days}", where=where,
-                          remedy="let the first day of the target come before its last")
+        raise ParamsError(
+            f"base.horizon_from_days is {base.horizon_from_days}, after base.horizon_to_days, {base.horizon_to_days}",
+            where=where,
+            remedy="let the first day of the target come before its last",
+        )
 
 # %% ../../nbs/00_ground/04_params.ipynb #tools11
 class Strict(yaml.SafeLoader):
     "YAML keeps the last of two equal keys and says nothing; here the second one is an error."
-    def construct_mapping(self, node:yaml.MappingNode, deep:bool=False)->dict[Any, Any]:
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: dict[str, yaml.Node] = {}
         for key in (k for k, _ in node.value if isinstance(k, yaml.ScalarNode)):
             if key.value in seen:
                 lines = f"{seen[key.value].start_mark.line + 1} and {key.start_mark.line + 1}"
-                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is given twice, in lines {lines}")
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key.value!r} is given twice, in lines {lines}"
+                )
             seen[key.value] = key
         return super().construct_mapping(node, deep)
 
@@ -236,73 +276,103 @@ Section = TypeVar("Section")
 
 # %% ../../nbs/00_ground/04_params.ipynb #c024
 def section(
-    cls:type[Section],           # one of the dataclasses above
-    values:Mapping[str, Any]|None, # its keys and values; None is what a stage notebook has that is run by itself
-    where:str="params.yaml",     # for the message
-)->Section:
+    cls: type[Section],  # one of the dataclasses above
+    values: Mapping[str, Any] | None,  # its keys and values; None is what a stage notebook has that is run by itself
+    where: str = "params.yaml",  # for the message
+) -> Section:
     "A checked, typed section; `ParamsError` names the key that is unknown, missing, of the wrong type or out of range."
     if values is None:
         remedy = "run `predelinquency stage NAME`, which fills them in from params.yaml"
-        raise ParamsError(f"there are no values for {cls.__name__.lower()}: a stage notebook is not run by itself", where=where, remedy=remedy)
-    kinds = {f.name: f.type for f in dataclasses.fields(cls)} # type: ignore[arg-type]
+        raise ParamsError(
+            f"there are no values for {cls.__name__.lower()}: a stage notebook is not run by itself",
+            where=where,
+            remedy=remedy,
+        )
+    kinds = {f.name: f.type for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     name = cls.__name__.lower()
     for key in values:
         if key not in kinds:
             near = get_close_matches(key, kinds, 1)
-            raise ParamsError(f"unknown key {name}.{key}", where=where, remedy=f"did you mean {name}.{near[0]}?" if near else f"known keys: {', '.join(kinds)}")
-    if missing := [k for k in kinds if k not in values]: raise ParamsError(f"missing key {name}.{', '.join(missing)}", where=where, remedy="add it, with its unit in a comment")
-    made = cls(**{k: _in_range(_typed(v, kinds[k], f"{name}.{k}", where), f"{name}.{k}", where) for k, v in values.items()})
-    if isinstance(made, Base): _together(made, where)
+            raise ParamsError(
+                f"unknown key {name}.{key}",
+                where=where,
+                remedy=f"did you mean {name}.{near[0]}?" if near else f"known keys: {', '.join(kinds)}",
+            )
+    if missing := [k for k in kinds if k not in values]:
+        raise ParamsError(
+            f"missing key {name}.{', '.join(missing)}", where=where, remedy="add it, with its unit in a comment"
+        )
+    made = cls(
+        **{k: _in_range(_typed(v, kinds[k], f"{name}.{k}", where), f"{name}.{k}", where) for k, v in values.items()}
+    )
+    if isinstance(made, Base):
+        _together(made, where)
     return made
 
 # %% ../../nbs/00_ground/04_params.ipynb #c025
-def _typed(value:Any, kind:Any, key:str, where:str)->Any:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool): return float(value)
-    if type(value) is not kind: raise ParamsError(f"{key} is {value!r}, a {type(value).__name__}", where=where, remedy=f"it must be a {kind.__name__}")
+def _typed(value: Any, kind: Any, key: str, where: str) -> Any:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not kind:
+        raise ParamsError(
+            f"{key} is {value!r}, a {type(value).__name__}", where=where, remedy=f"it must be a {kind.__name__}"
+        )
     return value
 
 # %% ../../nbs/00_ground/04_params.ipynb #c026
 def parse(
-    values:Mapping[str, Any],  # section → key → value
-    where:str="params.yaml",   # for the message
-)->Params:
+    values: Mapping[str, Any],  # section → key → value
+    where: str = "params.yaml",  # for the message
+) -> Params:
     "The typed view of already loaded values."
     kinds: dict[str, Any] = {f.name: f.type for f in dataclasses.fields(Params)}
     if unknown := set(values) - set(kinds):
         key = sorted(unknown)[0]
         near = get_close_matches(key, kinds, 1)
-        raise ParamsError(f"unknown section {key}", where=where, remedy=f"did you mean {near[0]}?" if near else f"sections: {', '.join(kinds)}")
-    if missing := [k for k in kinds if k not in values]: raise ParamsError(f"missing section {', '.join(missing)}", where=where)
+        raise ParamsError(
+            f"unknown section {key}",
+            where=where,
+            remedy=f"did you mean {near[0]}?" if near else f"sections: {', '.join(kinds)}",
+        )
+    if missing := [k for k in kinds if k not in values]:
+        raise ParamsError(f"missing section {', '.join(missing)}", where=where)
     return Params(**{k: section(kinds[k], values[k] or {}, where) for k in kinds})
 
 # %% ../../nbs/00_ground/04_params.ipynb #c027
 def load(
-    path:Path|str="params.yaml", # the file
-    overrides:Mapping[str, Any]|None=None, # "train.max_depth" → value
-)->Params:
+    path: Path | str = "params.yaml",  # the file
+    overrides: Mapping[str, Any] | None = None,  # "train.max_depth" → value
+) -> Params:
     "Read, override and check the parameter file."
     return parse(override(read_raw(path), overrides or {}), Path(path).name)
 
 # %% ../../nbs/00_ground/04_params.ipynb #c028
-def read_raw(path:Path|str)->dict[str, Any]:
+def read_raw(path: Path | str) -> dict[str, Any]:
     "A YAML file of sections as plain dictionaries, its keys unchecked; a key that is given twice is refused."
-    try: raw = yaml.load(Path(path).read_text("utf-8"), Strict)
-    except OSError as e: raise ParamsError(f"cannot be read: {e.strerror}", where=str(path), remedy="run from the project's folder") from e
-    except UnicodeDecodeError as e: raise ParamsError("is not UTF-8 text", where=str(path), remedy="save it as UTF-8") from e
+    try:
+        raw = yaml.load(Path(path).read_text("utf-8"), Strict)
+    except OSError as e:
+        raise ParamsError(
+            f"cannot be read: {e.strerror}", where=str(path), remedy="run from the project's folder"
+        ) from e
+    except UnicodeDecodeError as e:
+        raise ParamsError("is not UTF-8 text", where=str(path), remedy="save it as UTF-8") from e
     except yaml.YAMLError as e:
         raise ParamsError(f"is not valid YAML: {e}", where=str(path), remedy="mend it, or get it back from git") from e
-    if not isinstance(raw, dict): raise ParamsError("holds no sections", where=str(path), remedy="get it back from git")
+    if not isinstance(raw, dict):
+        raise ParamsError("holds no sections", where=str(path), remedy="get it back from git")
     return raw
 
 # %% ../../nbs/00_ground/04_params.ipynb #c029
 def override(
-    raw:Mapping[str, Any],       # section → key → value
-    changes:Mapping[str, Any],   # "section.key" → value
-)->dict[str, Any]:               # a new mapping
+    raw: Mapping[str, Any],  # section → key → value
+    changes: Mapping[str, Any],  # "section.key" → value
+) -> dict[str, Any]:  # a new mapping
     "Put single values over a loaded file; the keys are checked by `parse`."
     values = {k: dict(v or {}) for k, v in raw.items()}
     for dotted, value in changes.items():
         name, _, key = dotted.partition(".")
-        if not key: raise ParamsError(f"{dotted!r} names no section", remedy="write section.key=value, e.g. train.max_depth=4")
+        if not key:
+            raise ParamsError(f"{dotted!r} names no section", remedy="write section.key=value, e.g. train.max_depth=4")
         values.setdefault(name, {})[key] = value
     return values

@@ -12,100 +12,109 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Reason:
     "Why a score is what it is: one feature's push, in words."
-    feature: str          # its catalogue name
-    group: str            # its catalogue group
-    value: float          # what was observed; nan is unknown
-    contribution: float   # push on the margin (log-odds): + raises the risk
-    analyst: str          # wording for staff
+
+    feature: str  # its catalogue name
+    group: str  # its catalogue group
+    value: float  # what was observed; nan is unknown
+    contribution: float  # push on the margin (log-odds): + raises the risk
+    analyst: str  # wording for staff
     customer: str | None  # topic a customer may read; None when it must not be said or the value is not known
 
 # %% ../../nbs/00_ground/03_records.ipynb #c058
 @dataclass(frozen=True)
 class Score:
     "One customer's risk at one moment."
+
     customer_id: int
-    as_of: str                  # YYYY-MM-DD, the moment of knowledge
-    probability: float          # 0–1, calibrated: first missed payment falls 15–28 days after `as_of`
-    margin: float               # log-odds before calibration; the contributions sum to it
+    as_of: str  # YYYY-MM-DD, the moment of knowledge
+    probability: float  # 0–1, calibrated: first missed payment falls 15–28 days after `as_of`
+    margin: float  # log-odds before calibration; the contributions sum to it
     model_version: str
     reasons: tuple[Reason, ...] = ()
-    feature_hash: str = ""      # fingerprint of the feature row it was made from; "" when that was not kept
+    feature_hash: str = ""  # fingerprint of the feature row it was made from; "" when that was not kept
 
 # %% ../../nbs/00_ground/03_records.ipynb #c061
 @dataclass(frozen=True)
 class Refusal:
     "One rule that said no."
-    rule: str               # its id in the policy
-    sentence: str           # what the rule says, for people
-    action: str = ""        # the action it stopped; empty: every one
-    channel: str = ""       # the channel it stopped; empty: every one
+
+    rule: str  # its id in the policy
+    sentence: str  # what the rule says, for people
+    action: str = ""  # the action it stopped; empty: every one
+    channel: str = ""  # the channel it stopped; empty: every one
 
 # %% ../../nbs/00_ground/03_records.ipynb #c062
 @dataclass(frozen=True)
 class Decision:
     "What is done for one customer on one day, and why."
+
     customer_id: int
-    as_of: str                        # YYYY-MM-DD, of the score it rests on
-    decided_at: str                   # ISO 8601, UTC; also the moment to send
-    arm: str                          # treated, or control: never contacted; unknown when it cannot be told
-    propensity: float                 # probability of having been drawn into that arm, 0–1; nan when unknown
-    band: str                         # the policy's risk band; "" when it cannot be told
-    action: str                       # the policy's action; "nothing" is one
-    channel: str                      # "" when nothing is sent
-    rule: str                         # the rule that decided
-    because: str                      # that rule, as a sentence
-    value_minor: float                # expected value of the action above doing nothing, minor units; 0 for nothing
-    intended: str                     # the action this case calls for, control group and capacity left aside: lets the two groups be compared like with like
-    approval: str                     # automatic, or who must agree first: team_lead, specialist
-    review: bool                      # a person should look at the case; nothing is sent by itself
-    policy: str                       # fingerprint of the rules, numbers and words it was made with
+    as_of: str  # YYYY-MM-DD, of the score it rests on
+    decided_at: str  # ISO 8601, UTC; also the moment to send
+    arm: str  # treated, or control: never contacted; unknown when it cannot be told
+    propensity: float  # probability of having been drawn into that arm, 0–1; nan when unknown
+    band: str  # the policy's risk band; "" when it cannot be told
+    action: str  # the policy's action; "nothing" is one
+    channel: str  # "" when nothing is sent
+    rule: str  # the rule that decided
+    because: str  # that rule, as a sentence
+    value_minor: float  # expected value of the action above doing nothing, minor units; 0 for nothing
+    intended: str  # the action this case calls for, control group and capacity left aside: lets the two groups be compared like with like
+    approval: str  # automatic, or who must agree first: team_lead, specialist
+    review: bool  # a person should look at the case; nothing is sent by itself
+    policy: str  # fingerprint of the rules, numbers and words it was made with
     obligation_id: int | None = None  # the due it is about
     instalment: int | None = None
-    message_id: str = ""              # template and fingerprint of its words
+    message_id: str = ""  # template and fingerprint of its words
     subject: str = ""
-    message: str = ""                 # what the customer will read or hear
+    message: str = ""  # what the customer will read or hear
     refusals: tuple[Refusal, ...] = ()
 
 # %% ../../nbs/00_ground/03_records.ipynb #c063
 @dataclass(frozen=True)
 class Outcome:
     "What became of one decision, once it can be known."
+
     customer_id: int
-    as_of: str                 # YYYY-MM-DD, of the decision
-    observed_on: str           # YYYY-MM-DD, when this was looked up
-    missed: bool | None        # the due it was about was missed; None: not yet known
-    paid_minor: int = 0        # paid towards it, minor units
-    replied: bool | None = None    # None: nothing was sent, or not known
-    opted_out: bool = False    # asked for no more messages
+    as_of: str  # YYYY-MM-DD, of the decision
+    observed_on: str  # YYYY-MM-DD, when this was looked up
+    missed: bool | None  # the due it was about was missed; None: not yet known
+    paid_minor: int = 0  # paid towards it, minor units
+    replied: bool | None = None  # None: nothing was sent, or not known
+    opted_out: bool = False  # asked for no more messages
     complained: bool = False
 
 # %% ../../nbs/00_ground/03_records.ipynb #c065
-CONTACT_STATES = ("queued", "sent", "failed", "withdrawn") # the last two reached nobody
+CONTACT_STATES = ("queued", "sent", "failed", "withdrawn")  # the last two reached nobody
 REPLY_KINDS = ("accepts", "declines", "asks", "stop", "complains", "other")
 
 # %% ../../nbs/00_ground/03_records.ipynb #c066
 @dataclass(frozen=True)
 class Contact:
     "One step of one message on its way to a customer."
+
     customer_id: int
-    contact_id: str              # the same for all steps of one message
-    state: str                   # one of `CONTACT_STATES`
-    at: str                      # ISO 8601, UTC: when it came to be so; of a queued one, when it is to be sent
-    channel: str                 # never empty
-    action: str                  # the policy's action; "other" for what this system did not decide
-    as_of: str | None = None     # YYYY-MM-DD, with `decided_at` the decision it carries out; both None when another system made the contact
+    contact_id: str  # the same for all steps of one message
+    state: str  # one of `CONTACT_STATES`
+    at: str  # ISO 8601, UTC: when it came to be so; of a queued one, when it is to be sent
+    channel: str  # never empty
+    action: str  # the policy's action; "other" for what this system did not decide
+    as_of: str | None = (
+        None  # YYYY-MM-DD, with `decided_at` the decision it carries out; both None when another system made the contact
+    )
     decided_at: str | None = None
-    message_id: str = ""         # template and fingerprint of its words
+    message_id: str = ""  # template and fingerprint of its words
     subject: str = ""
-    message: str = ""            # what the customer reads or hears
+    message: str = ""  # what the customer reads or hears
 
 # %% ../../nbs/00_ground/03_records.ipynb #c067
 @dataclass(frozen=True)
 class Reply:
     "Something a customer told us."
+
     customer_id: int
-    contact_id: str     # the message it answers; "" when it answers none
-    received_at: str    # ISO 8601, UTC
+    contact_id: str  # the message it answers; "" when it answers none
+    received_at: str  # ISO 8601, UTC
     channel: str
-    kind: str           # one of `REPLY_KINDS`
-    text: str = ""      # their words, when they are kept
+    kind: str  # one of `REPLY_KINDS`
+    text: str = ""  # their words, when they are kept

@@ -28,7 +28,9 @@ CATEGORY_GROUP: dict[str, str] = {
     **dict.fromkeys(["atm", "cash_deposit"], "cash"),
     **dict.fromkeys(["payday_loan", "cash_advance", "loan_disbursement"], "credit"),
     **dict.fromkeys(["payday_repayment", "bnpl"], "dear_debt"),
-    **dict.fromkeys(["own_transfer", "transfer_in", "transfer_out", "family_support", "asset_sale", "refund"], "transfer"),
+    **dict.fromkeys(
+        ["own_transfer", "transfer_in", "transfer_out", "family_support", "asset_sale", "refund"], "transfer"
+    ),
     **dict.fromkeys(["fee", "interest"], "charge"),
     "other": "other",
 }
@@ -45,59 +47,80 @@ CURRENCIES = tuple(CURRENCY_DIGITS)
 @dataclass(frozen=True)
 class Column:
     "One column of a table: what it means and what it may hold."
+
     name: str
-    kind: str                                # int64 int32 float32 float64 bool text time word
-    doc: str                                 # meaning and unit, as in a data dictionary
-    words: tuple[str, ...] = ()              # the vocabulary of a `word`
-    low: float | None = None                 # smallest value allowed
+    kind: str  # int64 int32 float32 float64 bool text time word
+    doc: str  # meaning and unit, as in a data dictionary
+    words: tuple[str, ...] = ()  # the vocabulary of a `word`
+    low: float | None = None  # smallest value allowed
     nullable: bool = False
     unique: bool = False
-    remedy: str = ""                         # what to do about a violation
+    remedy: str = ""  # what to do about a violation
 
-    def expected(self)->str:
+    def expected(self) -> str:
         "The rule in words."
-        if self.words: return "one of " + ", ".join(self.words[:12]) + (" …" if len(self.words) > 12 else "")
-        return " ".join([{"time": "a time", "text": "text"}.get(self.kind, self.kind), *([f">= {self.low:g}"] if self.low is not None else []),
-                         *(["unique"] if self.unique else []), *(["or empty"] if self.nullable else [])])
+        if self.words:
+            return "one of " + ", ".join(self.words[:12]) + (" …" if len(self.words) > 12 else "")
+        return " ".join(
+            [
+                {"time": "a time", "text": "text"}.get(self.kind, self.kind),
+                *([f">= {self.low:g}"] if self.low is not None else []),
+                *(["unique"] if self.unique else []),
+                *(["or empty"] if self.nullable else []),
+            ]
+        )
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c010
 @dataclass(frozen=True)
 class Rule:
     "A condition over whole rows."
-    name: str                                        # a sentence that is true of every good row
-    holds: Callable[[pd.DataFrame], "pd.Series[bool]"] # True where the row is good
-    shows: tuple[str, ...]                           # the columns to print of a bad row
+
+    name: str  # a sentence that is true of every good row
+    holds: Callable[[pd.DataFrame], "pd.Series[bool]"]  # True where the row is good
+    shows: tuple[str, ...]  # the columns to print of a bad row
     remedy: str
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c011
 @dataclass(frozen=True)
 class Table:
     "The contract of one table."
+
     name: str
     doc: str
     columns: tuple[Column, ...]
     rules: tuple[Rule, ...] = field(default=(), repr=False)
 
     @property
-    def names(self)->list[str]: return [c.name for c in self.columns]
+    def names(self) -> list[str]:
+        return [c.name for c in self.columns]
 
-    def _repr_markdown_(self)->str:
+    def _repr_markdown_(self) -> str:
         rows = [f"| `{c.name}` | {c.kind} | {c.doc} | {c.expected()} |" for c in self.columns]
-        return "\n".join([f"**{self.name}**: {self.doc}", "", "| column | type | meaning | rule |", "|---|---|---|---|", *rows])
+        return "\n".join(
+            [f"**{self.name}**: {self.doc}", "", "| column | type | meaning | rule |", "|---|---|---|---|", *rows]
+        )
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c013
-def _sorted_by(*keys:str)->Rule:
-    def holds(df:pd.DataFrame)->pd.Series:
-        if len(df) < 2: return pd.Series(True, index=df.index)
+def _sorted_by(*keys: str) -> Rule:
+    def holds(df: pd.DataFrame) -> pd.Series:
+        if len(df) < 2:
+            return pd.Series(True, index=df.index)
         undecided, good = np.ones(len(df) - 1, bool), np.zeros(len(df) - 1, bool)
         for key in keys:
             v = df[key].to_numpy()
             good |= undecided & (v[1:] > v[:-1])
             undecided &= v[1:] == v[:-1]
         return pd.Series(np.r_[True, good], index=df.index)
-    return Rule(f"rows ascend by {', '.join(keys)} without repetition", holds, keys, f"sort by {', '.join(keys)} and drop duplicates")
+
+    return Rule(
+        f"rows ascend by {', '.join(keys)} without repetition",
+        holds,
+        keys,
+        f"sort by {', '.join(keys)} and drop duplicates",
+    )
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c014
+# fmt: off
 CUSTOMERS = Table("customers", "one row a customer", (
     Column("customer_id", "int64", "the customer, on every table", low=0, unique=True, remedy="give every customer one row"),
     Column("source_id", "text", "the customer's id in the system it came from"),
@@ -105,8 +128,10 @@ CUSTOMERS = Table("customers", "one row a customer", (
     Column("segment", "text", "the bank's own segment; for reports, never a model input", nullable=True),
     Column("time_zone", "text", "IANA time zone, for contact hours"),
 ), (_sorted_by("customer_id"),))
+# fmt: on
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c015
+# fmt: off
 ACCOUNTS = Table("accounts", "one row a visible account", (
     Column("account_id", "int64", "the account", low=0, unique=True, remedy="give every account one row"),
     Column("customer_id", "int64", "its owner", low=0),
@@ -115,8 +140,10 @@ ACCOUNTS = Table("accounts", "one row a visible account", (
     Column("currency", "word", "ISO 4217", CURRENCIES, remedy="use an ISO 4217 code, e.g. GBP"),
     Column("limit_minor", "int64", "overdraft or credit limit, minor units; 0 is none", low=0, nullable=True),
 ), (_sorted_by("customer_id", "account_id"),))
+# fmt: on
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c016
+# fmt: off
 OBLIGATIONS = Table("obligations", "the schedule: one row an instalment due", (
     Column("customer_id", "int64", "who owes it", low=0),
     Column("obligation_id", "int64", "the loan, lease, card or contract it belongs to", low=0),
@@ -129,8 +156,10 @@ OBLIGATIONS = Table("obligations", "the schedule: one row an instalment due", (
     Column("autopay", "bool", "collected by the bank on the due date"),
 ), (_sorted_by("customer_id", "obligation_id", "instalment"),
     Rule("a due is announced on or before its due date", lambda df: df.announced_at < df.due_on + pd.Timedelta(days=1), ("announced_at", "due_on"), "check both dates")))
+# fmt: on
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c017
+# fmt: off
 TRANSACTIONS = Table("transactions", "every movement, and every refused attempt, on visible accounts", (
     Column("customer_id", "int64", "whose account", low=0),
     Column("seq", "int32", "per-customer sequence: the order of booking, ties included", low=0),
@@ -146,8 +175,10 @@ TRANSACTIONS = Table("transactions", "every movement, and every refused attempt,
     Column("status", "word", "booked, failed (no money moved) or reversed (a counter-entry)", STATUSES),
 ), (_sorted_by("customer_id", "seq"),
     Rule("nothing arrives before it is booked", lambda df: df.arrived_at >= df.booked_at, ("booked_at", "arrived_at"), "check both times, or leave arrived_at out of the mapping")))
+# fmt: on
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c018
+# fmt: off
 PAYMENTS = Table("payments", "what was paid towards an instalment, and when", (
     Column("customer_id", "int64", "who paid", low=0),
     Column("obligation_id", "int64", "the obligation", low=0),
@@ -158,11 +189,13 @@ PAYMENTS = Table("payments", "what was paid towards an instalment, and when", (
     Column("amount_minor", "int64", "minor units; negative when a payment is taken back"),
 ), (Rule("rows ascend by customer", lambda df: pd.Series(np.r_[True, np.diff(df.customer_id.to_numpy()) >= 0][:len(df)], index=df.index), ("customer_id",), "sort by customer_id"),
     Rule("nothing arrives before it is paid", lambda df: df.arrived_at >= df.paid_at, ("paid_at", "arrived_at"), "check both times")))
+# fmt: on
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c019
 TABLES: dict[str, Table] = {t.name: t for t in (CUSTOMERS, ACCOUNTS, OBLIGATIONS, TRANSACTIONS, PAYMENTS)}
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c022
+# fmt: off
 MOMENTS = Table("moments", "a source's own scoring moments, with the label it brings", (
     Column("customer_id", "int64", "who is scored", low=0),
     Column("as_of", "time", "the moment of knowledge, at midnight"),
@@ -172,12 +205,14 @@ MOMENTS = Table("moments", "a source's own scoring moments, with the label it br
 ), (_sorted_by("customer_id", "as_of"),
     Rule("target is 0 or 1", lambda df: df.target.isin([0, 1]), ("customer_id", "target"), "write the target as 0 or 1"),
     Rule("as_of is a midnight", lambda df: df.as_of == df.as_of.dt.normalize(), ("customer_id", "as_of"), "take the midnight after everything that is known")))
+# fmt: on
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c025
 CHANNELS = ("app", "email", "sms", "call")
 PURPOSES = ("service", "support")
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c026
+# fmt: off
 PREFERENCES = Table("preferences", "what a customer agreed to: one row a customer, channel and purpose", (
     Column("customer_id", "int64", "who was asked", low=0),
     Column("channel", "word", "the way to reach them", CHANNELS),
@@ -186,18 +221,33 @@ PREFERENCES = Table("preferences", "what a customer agreed to: one row a custome
     Column("recorded_at", "time", "when that was recorded, UTC", nullable=True),
     Column("preferred", "bool", "they asked for this channel: the others are then left alone"),
 ), (_sorted_by("customer_id", "channel", "purpose"),))
+# fmt: on
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c027
-CIRCUMSTANCES = Table("circumstances", "what the bank was told about a customer's life and case: one row a customer, empty is not known", (
-    Column("customer_id", "int64", "whom it concerns", low=0, unique=True, remedy="give every customer one row"),
-    *(Column(name, "bool", doc, nullable=True) for name, doc in (
-        ("vulnerable", "told us, or a colleague recorded, that they need particular care"), ("bereavement", "somebody close died, or the customer did"),
-        ("dispute", "an amount or a contract is disputed"), ("complaint", "a complaint is open"), ("fraud", "a fraud case is open"),
-        ("bankruptcy", "insolvent or applying for it"), ("legal_representative", "asked us to write to somebody who acts for them"),
-        ("already_acting", "an arrangement about these payments is being made"))),
-), (_sorted_by("customer_id"),))
+CIRCUMSTANCES = Table(
+    "circumstances",
+    "what the bank was told about a customer's life and case: one row a customer, empty is not known",
+    (
+        Column("customer_id", "int64", "whom it concerns", low=0, unique=True, remedy="give every customer one row"),
+        *(
+            Column(name, "bool", doc, nullable=True)
+            for name, doc in (
+                ("vulnerable", "told us, or a colleague recorded, that they need particular care"),
+                ("bereavement", "somebody close died, or the customer did"),
+                ("dispute", "an amount or a contract is disputed"),
+                ("complaint", "a complaint is open"),
+                ("fraud", "a fraud case is open"),
+                ("bankruptcy", "insolvent or applying for it"),
+                ("legal_representative", "asked us to write to somebody who acts for them"),
+                ("already_acting", "an arrangement about these payments is being made"),
+            )
+        ),
+    ),
+    (_sorted_by("customer_id"),),
+)
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c028
+# fmt: off
 CONTACTS = Table("contacts", "what was said already, both ways: one row a contact", (
     Column("customer_id", "int64", "with whom", low=0),
     Column("contacted_at", "time", "when, UTC"),
@@ -206,75 +256,116 @@ CONTACTS = Table("contacts", "what was said already, both ways: one row a contac
     Column("action", "text", "the policy's action it was part of", nullable=True),
     Column("answered", "bool", "for `in`: a person has dealt with it"),
 ), (Rule("rows ascend by customer", lambda df: df.customer_id.diff().fillna(0) >= 0, ("customer_id",), "sort by customer_id"),))
+# fmt: on
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c031
-_ACCEPTS = {"int64": ("int64", "Int64"), "int32": ("int32", "Int32"), "float32": ("float32",), "float64": ("float64",), "bool": ("bool", "boolean"),
-            "text": ("str", "string", "object", "category"), "time": ("datetime64[ms]",), "word": ("category",)}
+_ACCEPTS = {
+    "int64": ("int64", "Int64"),
+    "int32": ("int32", "Int32"),
+    "float32": ("float32",),
+    "float64": ("float64",),
+    "bool": ("bool", "boolean"),
+    "text": ("str", "string", "object", "category"),
+    "time": ("datetime64[ms]",),
+    "word": ("category",),
+}
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c032
-def _checks(column:Column)->list[Any]:
+def _checks(column: Column) -> list[Any]:
     import pandera.pandas as pa_
-    def word(s:pd.Series)->Any: # looks at the few categories, not at the million rows
+
+    def word(s: pd.Series) -> Any:  # looks at the few categories, not at the million rows
         bad = set(s.cat.categories) - set(column.words) if isinstance(s.dtype, pd.CategoricalDtype) else {None}
         return ~s.isin(list(bad)) if bad else True
-    def alone(s:pd.Series)->Any: # ids that ascend, as they do in a good table, need no search for doubles
+
+    def alone(s: pd.Series) -> Any:  # ids that ascend, as they do in a good table, need no search for doubles
         v = s.to_numpy()
         return True if v.dtype.kind == "i" and bool((v[1:] > v[:-1]).all()) else ~s.duplicated(keep=False)
+
     checks = [pa_.Check(lambda s: str(s.dtype) in _ACCEPTS[column.kind], name="type")]
-    if column.unique: checks.append(pa_.Check(alone, name="unique"))
-    if column.words: checks.append(pa_.Check(word, name="word"))
-    if column.low is not None: checks.append(pa_.Check.ge(column.low, name="low"))
+    if column.unique:
+        checks.append(pa_.Check(alone, name="unique"))
+    if column.words:
+        checks.append(pa_.Check(word, name="word"))
+    if column.low is not None:
+        checks.append(pa_.Check.ge(column.low, name="low"))
     return checks
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c033
 def contract(
-    table:Table, # what to keep
-)->Any:          # a `pandera.DataFrameSchema`
+    table: Table,  # what to keep
+) -> Any:  # a `pandera.DataFrameSchema`
     "The pandera schema of a table."
     import pandera.pandas as pa_
+
     columns = {c.name: pa_.Column(None, checks=_checks(c), nullable=c.nullable) for c in table.columns}
     rules = [pa_.Check(rule.holds, name=rule.name) for rule in table.rules]
     return pa_.DataFrameSchema(columns, checks=rules, strict=True, ordered=False, name=table.name)
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c034
 def validate(
-    table:Table,        # the contract
-    frame:pd.DataFrame, # (n, columns of `table`), any column order
-    where:str="",       # file or folder, for the message
-)->pd.DataFrame:        # (n, columns of `table`) in the contract's order
+    table: Table,  # the contract
+    frame: pd.DataFrame,  # (n, columns of `table`), any column order
+    where: str = "",  # file or folder, for the message
+) -> pd.DataFrame:  # (n, columns of `table`) in the contract's order
     "Return the frame in the contract's column order, or raise `SchemaError` with every kind of violation."
     import pandera.errors as errors
+
     missing = [n for n in table.names if n not in frame.columns]
     if missing:
-        raise SchemaError(f"table {table.name} lacks column {', '.join(missing)}; it has {', '.join(map(str, frame.columns))}", where=where,
-                          remedy="add the column, or map it in the mapping file")
+        raise SchemaError(
+            f"table {table.name} lacks column {', '.join(missing)}; it has {', '.join(map(str, frame.columns))}",
+            where=where,
+            remedy="add the column, or map it in the mapping file",
+        )
     if extra := [str(c) for c in frame.columns if c not in table.names]:
-        raise SchemaError(f"table {table.name} has column {', '.join(extra)}, which its contract does not know", where=where, remedy="leave it out")
-    try: contract(table).validate(frame, lazy=True, inplace=True) # no check changes a value, so no copy is needed
-    except errors.SchemaErrors as e: raise SchemaError(_explain(table, frame, e.failure_cases), where=where, remedy=_remedy(table, e.failure_cases)) from None
+        raise SchemaError(
+            f"table {table.name} has column {', '.join(extra)}, which its contract does not know",
+            where=where,
+            remedy="leave it out",
+        )
+    try:
+        contract(table).validate(frame, lazy=True, inplace=True)  # no check changes a value, so no copy is needed
+    except errors.SchemaErrors as e:
+        raise SchemaError(
+            _explain(table, frame, e.failure_cases), where=where, remedy=_remedy(table, e.failure_cases)
+        ) from None
     return frame[table.names]
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c035
-def _explain(table:Table, frame:pd.DataFrame, cases:pd.DataFrame)->str:
+def _explain(table: Table, frame: pd.DataFrame, cases: pd.DataFrame) -> str:
     "Pandera's failure cases as lines: column, expectation, how many, the first three rows."
     columns, rules, lines = {c.name: c for c in table.columns}, {r.name: r for r in table.rules}, []
-    cases = cases.assign(column=cases["column"].mask(cases["check"].isin(list(rules)), "")) # pandera repeats a row's rule for every column
+    cases = cases.assign(
+        column=cases["column"].mask(cases["check"].isin(list(rules)), "")
+    )  # pandera repeats a row's rule for every column
     for (column, check), group in cases.groupby(["column", "check"], sort=False, dropna=False):
         rows = [int(i) for i in pd.to_numeric(group["index"], errors="coerce").dropna().unique()]
-        if check in rules: found = [f"row {i}: " + ", ".join(f"{c}={frame[c].loc[i]}" for c in rules[check].shows) for i in rows[:3]]
-        elif check == "type": found = [f"its type is {frame[column].dtype}"]
-        else: found = [f"row {i}: {_plain(frame[column].loc[i])!r}" for i in rows[:3]]
-        expected = check if check in rules else f"column {column} must be {columns[column].expected() if column in columns else check}"
+        if check in rules:
+            found = [f"row {i}: " + ", ".join(f"{c}={frame[c].loc[i]}" for c in rules[check].shows) for i in rows[:3]]
+        elif check == "type":
+            found = [f"its type is {frame[column].dtype}"]
+        else:
+            found = [f"row {i}: {_plain(frame[column].loc[i])!r}" for i in rows[:3]]
+        expected = (
+            check
+            if check in rules
+            else f"column {column} must be {columns[column].expected() if column in columns else check}"
+        )
         lines.append(f"table {table.name}: {expected}; {max(len(rows), 1)} broken: " + "; ".join(found))
     return "\n  ".join(lines)
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c036
-def _plain(value:Any)->Any: return value.item() if isinstance(value, np.generic) else value
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c037
-def _remedy(table:Table, cases:pd.DataFrame)->str:
+def _remedy(table: Table, cases: pd.DataFrame) -> str:
     remedies = {c.name: c.remedy for c in table.columns} | {r.name: r.remedy for r in table.rules}
-    whole = {r.name for r in table.rules} # pandera repeats a row's rule for every column
+    whole = {r.name for r in table.rules}  # pandera repeats a row's rule for every column
     kinds = {c.name: f"make {c.name} a column of {c.kind}" for c in table.columns}
-    found = [kinds.get(c) if k == "type" else remedies.get(k if k in whole else c) for c, k in zip(cases["column"], cases["check"], strict=True)]
+    found = [
+        kinds.get(c) if k == "type" else remedies.get(k if k in whole else c)
+        for c, k in zip(cases["column"], cases["check"], strict=True)
+    ]
     return "; ".join(dict.fromkeys(f for f in found if f)) or "correct these rows at their source"

@@ -15,15 +15,15 @@ import pandas as pd
 from .core import CURRENCY_DIGITS
 
 # %% ../../nbs/00_ground/05_words.ipynb #words05
-SYMBOLS = {"GBP": "£", "EUR": "€", "USD": "$", "NGN": "₦", "INR": "₹", "JPY": "¥"} # others are written out: 1,200 CZK
+SYMBOLS = {"GBP": "£", "EUR": "€", "USD": "$", "NGN": "₦", "INR": "₹", "JPY": "¥"}  # others are written out: 1,200 CZK
 
 # %% ../../nbs/00_ground/05_words.ipynb #words06
 def money(
-    minor:float,                        # minor units
-    currency:str,                       # ISO 4217; empty: not known
-    whole:bool=False,                   # leave the minor units out
-    symbols:Mapping[str, str]=SYMBOLS,  # currencies that are written with a sign
-)->str:                                 # £1,234.50, −1,200.00 CZK
+    minor: float,  # minor units
+    currency: str,  # ISO 4217; empty: not known
+    whole: bool = False,  # leave the minor units out
+    symbols: Mapping[str, str] = SYMBOLS,  # currencies that are written with a sign
+) -> str:  # £1,234.50, −1,200.00 CZK
     "An amount in its own currency, with a true minus and none before nought."
     digits = CURRENCY_DIGITS.get(currency, 2)
     number = f"{abs(minor) / 10**digits:,.{0 if whole else digits}f}"
@@ -31,52 +31,63 @@ def money(
     return f"{sign}{symbols[currency]}{number}" if currency in symbols else f"{sign}{number} {currency}".strip()
 
 # %% ../../nbs/00_ground/05_words.ipynb #words09
-MONTHS = tuple("January February March April May June July August September October November December".split()) # in any locale
+MONTHS = tuple(
+    "January February March April May June July August September October November December".split()
+)  # in any locale
 
 # %% ../../nbs/00_ground/05_words.ipynb #words10
 def day(
-    when:Any,        # anything pandas reads as a time
-    year:bool=True,
-)->str:              # "" when it is not known
+    when: Any,  # anything pandas reads as a time
+    year: bool = True,
+) -> str:  # "" when it is not known
     "A date as it is written in a letter."
-    if pd.isna(when): return ""
+    if pd.isna(when):
+        return ""
     on = pd.Timestamp(when)
     return f"{on.day} {MONTHS[on.month - 1]}" + (f" {on.year}" if year else "")
 
 # %% ../../nbs/00_ground/05_words.ipynb #words13
 def chance(
-    probability:float, # 0–1; nan: no score
-)->str:
+    probability: float,  # 0–1; nan: no score
+) -> str:
     "A probability in per cent, with a digit where it matters."
-    if probability != probability: return "–"
-    if probability < .001: return "under 0.1%"
-    return f"{probability:.1%}" if probability < .0995 else f"{probability:.0%}" if probability < .995 else "over 99%"
+    if probability != probability:
+        return "–"
+    if probability < 0.001:
+        return "under 0.1%"
+    return f"{probability:.1%}" if probability < 0.0995 else f"{probability:.0%}" if probability < 0.995 else "over 99%"
 
 # %% ../../nbs/00_ground/05_words.ipynb #words14
 def one_in(
-    probability:float, # 0–1; nan: no score
-)->str:                # "" when there is none
+    probability: float,  # 0–1; nan: no score
+) -> str:  # "" when there is none
     "The same as a count of customers."
-    if not probability > 0: return ""
+    if not probability > 0:
+        return ""
     n = 1 / probability
-    if .285 <= probability < .5: return f"about {round(10 * probability)} in 10" # 1 in 2 or in 3 would be off by a third
-    return "more likely than not" if n <= 2 else f"about 1 in {round(n) if n < 20 else round(n, -1) if n < 200 else round(n, -2):,.0f}"
+    if 0.285 <= probability < 0.5:
+        return f"about {round(10 * probability)} in 10"  # 1 in 2 or in 3 would be off by a third
+    return (
+        "more likely than not"
+        if n <= 2
+        else f"about 1 in {round(n) if n < 20 else round(n, -1) if n < 200 else round(n, -2):,.0f}"
+    )
 
 # %% ../../nbs/00_ground/05_words.ipynb #words17
 def signed(
-    value:float,
-    digits:int, # after the point, for what is below ten
-)->str:
+    value: float,
+    digits: int,  # after the point, for what is below ten
+) -> str:
     "A number with a true minus, and none before nought."
     number = f"{abs(value):,.{0 if abs(value) >= 10 else digits}f}".removesuffix(".0")
     return f"−{number}" if value < 0 and float(number.replace(",", "")) else number
 
 # %% ../../nbs/00_ground/05_words.ipynb #words18
 def counted(
-    value:float,       # rounded to whole ones
-    noun:str,          # "bill", or "bill past its date|bills past their date"
-    nought:str="no",   # how 0 is said
-)->str:
+    value: float,  # rounded to whole ones
+    noun: str,  # "bill", or "bill past its date|bills past their date"
+    nought: str = "no",  # how 0 is said
+) -> str:
     "How many of something."
     one, _, many = noun.partition("|")
     number = signed(value, 0)
@@ -84,30 +95,32 @@ def counted(
 
 # %% ../../nbs/00_ground/05_words.ipynb #words20
 def percent(
-    part:float, # 0–1, or beyond
-)->str:
+    part: float,  # 0–1, or beyond
+) -> str:
     "A part in whole per cent."
-    return "under 1%" if 0 < part < .005 else f"{signed(100 * part, 0)}%"
+    return "under 1%" if 0 < part < 0.005 else f"{signed(100 * part, 0)}%"
 
 # %% ../../nbs/00_ground/05_words.ipynb #words21
 def part_of(
-    part:float, # of something
-)->str:         # goes before it
+    part: float,  # of something
+) -> str:  # goes before it
     "A part of something, or a multiple."
-    if abs(part) >= 1.95: return "twice" if (number := signed(part, 1)) == "2" else f"{number} times"
+    if abs(part) >= 1.95:
+        return "twice" if (number := signed(part, 1)) == "2" else f"{number} times"
     return f"{percent(part)} of"
 
 # %% ../../nbs/00_ground/05_words.ipynb #words22
 def months(
-    value:float, # of 30 days
-)->str:
+    value: float,  # of 30 days
+) -> str:
     "A stretch of time; in days when it is short."
-    if abs(value) >= .975: return f"{number} month" if (number := signed(value, 1)) in ("1", "−1") else f"{number} months"
-    return "less than a day" if 0 < abs(30 * value) < .5 else counted(30 * value, "day", "0")
+    if abs(value) >= 0.975:
+        return f"{number} month" if (number := signed(value, 1)) in ("1", "−1") else f"{number} months"
+    return "less than a day" if 0 < abs(30 * value) < 0.5 else counted(30 * value, "day", "0")
 
 # %% ../../nbs/00_ground/05_words.ipynb #words24
 def sentence(
-    phrase:Any, # words; anything else is nothing
-)->str:         # "" for what is not there
+    phrase: Any,  # words; anything else is nothing
+) -> str:  # "" for what is not there
     "A phrase as a sentence begins: with a capital."
     return phrase[:1].upper() + phrase[1:] if isinstance(phrase, str) else ""

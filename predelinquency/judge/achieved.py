@@ -13,69 +13,122 @@ import pandas as pd
 
 # %% ../../nbs/35_judge/13_achieved.ipynb #c026
 VISIBLE = "visible estimate (lower estimate, not a bound)"
-ROWS = {"latent bound (all of the present is known)": ("latent_auc", "latent_soft_auc"), VISIBLE: ("visible_auc", "visible_soft_auc"), "the model": ("model_auc", "soft_auc"),
-        "the other booster": ("", "soft_auc_challenger"), "logistic scorecard": ("", "soft_auc_logistic"), "calendar": ("", "soft_auc_calendar"),
-        "balance against what is due": ("", "soft_auc_balance"), "projected balance": ("", "soft_auc_projected"),
-        "the model's share of the latent bound": ("share_of_latent", "share_of_latent_soft"), "its share of the visible estimate": ("share_of_visible", "share_of_visible_soft")}
+ROWS = {
+    "latent bound (all of the present is known)": ("latent_auc", "latent_soft_auc"),
+    VISIBLE: ("visible_auc", "visible_soft_auc"),
+    "the model": ("model_auc", "soft_auc"),
+    "the other booster": ("", "soft_auc_challenger"),
+    "logistic scorecard": ("", "soft_auc_logistic"),
+    "calendar": ("", "soft_auc_calendar"),
+    "balance against what is due": ("", "soft_auc_balance"),
+    "projected balance": ("", "soft_auc_projected"),
+    "the model's share of the latent bound": ("share_of_latent", "share_of_latent_soft"),
+    "its share of the visible estimate": ("share_of_visible", "share_of_visible_soft"),
+}
 
 # %% ../../nbs/35_judge/13_achieved.ipynb #c027
 def told(
-    block:Mapping[str, Any], # figures, a standard error beside each as `NAME_se`
-    name:str,                # of one
-)->str:                      # "" where it is not known
+    block: Mapping[str, Any],  # figures, a standard error beside each as `NAME_se`
+    name: str,  # of one
+) -> str:  # "" where it is not known
     "A figure with its standard error."
     value, error = block.get(name), block.get(f"{name}_se")
     return "" if value is None else f"{value:.3f}" + ("" if error is None else f" ± {error:.3f}")
 
 # %% ../../nbs/35_judge/13_achieved.ipynb #c028
 def tables(
-    report:Mapping[str, Any], # `oracle`, `sweep`, `transfer`, as in metrics.json
-)->dict[str, pd.DataFrame]:   # `achievable`, `replays`, `sweep`, `transfer`, `lost`: those there are; text, the figures with their errors
+    report: Mapping[str, Any],  # `oracle`, `sweep`, `transfer`, as in metrics.json
+) -> dict[
+    str, pd.DataFrame
+]:  # `achievable`, `replays`, `sweep`, `transfer`, `lost`: those there are; text, the figures with their errors
     "What was achievable, and in which worlds it holds, to be read."
     oracle, sweep, moved = report["oracle"], report.get("sweep") or [], report.get("transfer") or {}
     rows = {row: [told(oracle, hard), told(oracle, soft)] for row, (hard, soft) in ROWS.items()}
-    found = dict(achievable=pd.DataFrame({row: cells for row, cells in rows.items() if any(cells)}, index=["against what happened", "against the futures"]).T)
-    if curve := oracle.get("against_replays"): found["replays"] = _curve(curve)
-    if sweep: found["sweep"] = _swept(sweep)
+    found = dict(
+        achievable=pd.DataFrame(
+            {row: cells for row, cells in rows.items() if any(cells)},
+            index=["against what happened", "against the futures"],
+        ).T
+    )
+    if curve := oracle.get("against_replays"):
+        found["replays"] = _curve(curve)
+    if sweep:
+        found["sweep"] = _swept(sweep)
     if "bound" in moved:
         worlds = sorted(moved["bound"], key=lambda name: (name != "as it is", name))
-        found["transfer"] = pd.DataFrame({asked: {learned: told(moved[learned][asked], "soft_auc") for learned in (*worlds, "bound")} for asked in worlds})
-        found["lost"] = pd.DataFrame({asked: {learned: told(moved[learned][asked], "loss") if learned != asked else "–" for learned in worlds} for asked in worlds})
+        found["transfer"] = pd.DataFrame(
+            {
+                asked: {learned: told(moved[learned][asked], "soft_auc") for learned in (*worlds, "bound")}
+                for asked in worlds
+            }
+        )
+        found["lost"] = pd.DataFrame(
+            {
+                asked: {learned: told(moved[learned][asked], "loss") if learned != asked else "–" for learned in worlds}
+                for asked in worlds
+            }
+        )
     return found
 
 # %% ../../nbs/35_judge/13_achieved.ipynb #c029
-def _curve(points:list[dict[str, Any]])->pd.DataFrame:
+def _curve(points: list[dict[str, Any]]) -> pd.DataFrame:
     "The bound against the number of futures that rank."
-    return pd.DataFrame({f"{p['replays']:,}": [told(p, "latent_auc"), told(p, "latent_soft_auc")] for p in points}, index=["against what happened", "against the other half"]).T
+    return pd.DataFrame(
+        {f"{p['replays']:,}": [told(p, "latent_auc"), told(p, "latent_soft_auc")] for p in points},
+        index=["against what happened", "against the other half"],
+    ).T
 
 # %% ../../nbs/35_judge/13_achieved.ipynb #c030
-def _swept(worlds:list[dict[str, Any]])->pd.DataFrame:
+def _swept(worlds: list[dict[str, Any]]) -> pd.DataFrame:
     "Scores and both bounds, one column a share of hidden accounts."
-    names = {"latent": "latent bound", "visible": VISIBLE, "model": "model", "logistic": "logistic scorecard", "calendar": "calendar", "balance": "balance", "projected": "projected balance"}
-    rows = {f"{w['hidden_share']:.0%}": [f"{w['base_rate']:.2%}", *(told(w, f"{name}_soft_auc") for name in names)] for w in worlds}
+    names = {
+        "latent": "latent bound",
+        "visible": VISIBLE,
+        "model": "model",
+        "logistic": "logistic scorecard",
+        "calendar": "calendar",
+        "balance": "balance",
+        "projected": "projected balance",
+    }
+    rows = {
+        f"{w['hidden_share']:.0%}": [f"{w['base_rate']:.2%}", *(told(w, f"{name}_soft_auc") for name in names)]
+        for w in worlds
+    }
     return pd.DataFrame(rows, index=["share who miss", *names.values()])
 
 # %% ../../nbs/35_judge/13_achieved.ipynb #c031
 def said(
-    report:Mapping[str, Any], # `oracle` and `proof`, as in metrics.json
-)->list[str]:                 # Markdown sentences
+    report: Mapping[str, Any],  # `oracle` and `proof`, as in metrics.json
+) -> list[str]:  # Markdown sentences
     "Whose figures these are, what they are biased by and how exact they are."
     oracle, proof = report["oracle"], report.get("proof", {})
-    if not proof.get("full"): return [f"{why[0].upper()}{why[1:]}." for why in [oracle.get("why")] if why]
-    lines = [f"A proof at full length, which belongs to this world (version {proof['world']}), these features and this training: {oracle['rows']:,} moments, "
-             f"of which {oracle['positives']} with a miss, stand for {oracle['stands_for']:,}; {oracle['replays']:,} futures of each; "
-             f"{proof['visible_customers']:,} more customers teach the visible estimate; {proof['world_customers']:,} teach in each other world."]
+    if not proof.get("full"):
+        return [f"{why[0].upper()}{why[1:]}." for why in [oracle.get("why")] if why]
+    lines = [
+        f"A proof at full length, which belongs to this world (version {proof['world']}), these features and this training: {oracle['rows']:,} moments, "
+        f"of which {oracle['positives']} with a miss, stand for {oracle['stands_for']:,}; {oracle['replays']:,} futures of each; "
+        f"{proof['visible_customers']:,} more customers teach the visible estimate; {proof['world_customers']:,} teach in each other world."
+    ]
     if oracle.get("last_doubling") is not None:
-        lines.append(f"Bias: the last doubling of the futures that rank moved the bound by {oracle['last_doubling']:+.4f}; about as much is still missing against the futures, half of it against what happened. "
-                     "The visible estimate is a lower estimate, not a bound: a better learner might find more. ± are standard errors from drawing customers anew.")
+        lines.append(
+            f"Bias: the last doubling of the futures that rank moved the bound by {oracle['last_doubling']:+.4f}; about as much is still missing against the futures, half of it against what happened. "
+            "The visible estimate is a lower estimate, not a bound: a better learner might find more. ± are standard errors from drawing customers anew."
+        )
     return lines + [words for words in [_shorter(report)] if words]
 
 # %% ../../nbs/35_judge/13_achieved.ipynb #c032
-def _shorter(report:Mapping[str, Any])->str:
+def _shorter(report: Mapping[str, Any]) -> str:
     "On how few futures the bounds of the other worlds rest, and what more of them would change."
     sweep, moved = report.get("sweep") or [], (report.get("transfer") or {}).get("bound") or {}
     futures = sorted({world["replays"] for world in sweep if world.get("replays")})
     doubled = [one["last_doubling"] for one in (*sweep, *moved.values()) if one.get("last_doubling") is not None]
-    if not futures or futures[0] >= report["oracle"]["replays"]: return ""
-    said = f" their last doubling moved them by {min(doubled):+.4f} to {max(doubled):+.4f}: they lie too low by about as much." if doubled else ""
-    return f"The bounds by share hidden and of the other worlds rest on {' or '.join(f'{n:,}' for n in futures)} futures, not {report['oracle']['replays']:,};{said}".rstrip(";")
+    if not futures or futures[0] >= report["oracle"]["replays"]:
+        return ""
+    said = (
+        f" their last doubling moved them by {min(doubled):+.4f} to {max(doubled):+.4f}: they lie too low by about as much."
+        if doubled
+        else ""
+    )
+    return f"The bounds by share hidden and of the other worlds rest on {' or '.join(f'{n:,}' for n in futures)} futures, not {report['oracle']['replays']:,};{said}".rstrip(
+        ";"
+    )

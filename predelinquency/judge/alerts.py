@@ -15,148 +15,211 @@ from .intervals import Statistic
 from .statistics import Plan
 
 # %% ../../nbs/35_judge/04_alerts.ipynb #c004
-LEARN, THIN = 9_301, 9_302 # purposes of draws
+LEARN, THIN = 9_301, 9_302  # purposes of draws
 
 # %% ../../nbs/35_judge/04_alerts.ipynb #c005
 def ratio(
-    above:np.ndarray, below:np.ndarray, # (customers,) what each adds to the two sums
-)->Statistic:                           # nan when the lower sum is 0
+    above: np.ndarray,
+    below: np.ndarray,  # (customers,) what each adds to the two sums
+) -> Statistic:  # nan when the lower sum is 0
     "A quotient of sums over customers, as a statistic."
     both = np.column_stack([above, below]).astype(float)
-    def value(w:np.ndarray)->float:
+
+    def value(w: np.ndarray) -> float:
         first, second = metrics.weighed(w, both)
         return float(first / second) if second > 0 else np.nan
+
     return value
 
 # %% ../../nbs/35_judge/04_alerts.ipynb #c006
 def per_customer(
-    owner:np.ndarray,      # (n,) customer ids
-    values:np.ndarray,     # (n,)
-    customers:np.ndarray,  # sorted ids; rows of others are left out
-)->np.ndarray:             # (customers,)
+    owner: np.ndarray,  # (n,) customer ids
+    values: np.ndarray,  # (n,)
+    customers: np.ndarray,  # sorted ids; rows of others are left out
+) -> np.ndarray:  # (customers,)
     "Sums by customer."
     known = np.isin(owner, customers)
     return np.bincount(np.searchsorted(customers, owner[known]), np.asarray(values, float)[known], len(customers))
 
 # %% ../../nbs/35_judge/04_alerts.ipynb #c008
-QUIET_DAYS = 28            # after an alert
+QUIET_DAYS = 28  # after an alert
 EARLIEST, LATEST = 42, 15  # days before the due date between which an alert counts
 
 # %% ../../nbs/35_judge/04_alerts.ipynb #c009
 def listed(
-    everyone:pd.DataFrame, # from `statistics.judged` with imminent rows
-    share:float,           # of each week's eligible customers
-)->pd.DataFrame:           # `customer_id`, `as_of`, `on_list`, sorted by both; of the first repeat
+    everyone: pd.DataFrame,  # from `statistics.judged` with imminent rows
+    share: float,  # of each week's eligible customers
+) -> pd.DataFrame:  # `customer_id`, `as_of`, `on_list`, sorted by both; of the first repeat
     "Who is on the list of which week."
     block = everyone[everyone.repeat == everyone.repeat.min()]
-    r = metrics.ranking(block.probability.to_numpy(float), block.y.to_numpy(), np.zeros(len(block), np.int64), statistics.period(block))
+    r = metrics.ranking(
+        block.probability.to_numpy(float), block.y.to_numpy(), np.zeros(len(block), np.int64), statistics.period(block)
+    )
     taken = np.zeros(len(block))
     taken[r.order] = metrics.chosen(r, share)
-    return pd.DataFrame(dict(customer_id=block.customer_id.to_numpy(), as_of=block.as_of.to_numpy(), on_list=taken > .5)).sort_values(["customer_id", "as_of"], ignore_index=True)
+    return pd.DataFrame(
+        dict(customer_id=block.customer_id.to_numpy(), as_of=block.as_of.to_numpy(), on_list=taken > 0.5)
+    ).sort_values(["customer_id", "as_of"], ignore_index=True)
 
 # %% ../../nbs/35_judge/04_alerts.ipynb #c010
 def alerts(
-    weeks:pd.DataFrame, # from `listed`
-)->pd.DataFrame:        # `customer_id`, `as_of`
+    weeks: pd.DataFrame,  # from `listed`
+) -> pd.DataFrame:  # `customer_id`, `as_of`
     "The alerts: on the list, and none in the `QUIET_DAYS` before."
     rows = weeks[weeks.on_list]
     keep, last_who, last_on = np.zeros(len(rows), bool), -1, np.datetime64("1970-01-01")
     quiet = np.timedelta64(QUIET_DAYS, "D")
     for i, (who, on) in enumerate(zip(rows.customer_id.to_numpy(), rows.as_of.to_numpy(), strict=True)):
         keep[i] = who != last_who or on - last_on >= quiet
-        if keep[i]: last_who, last_on = who, on
+        if keep[i]:
+            last_who, last_on = who, on
     return rows.loc[keep, ["customer_id", "as_of"]].reset_index(drop=True)
 
 # %% ../../nbs/35_judge/04_alerts.ipynb #c011
 def misses(
-    everyone:pd.DataFrame, # as for `listed`; `onset_in_days`
-)->pd.DataFrame:           # `customer_id`, `on`, each once
+    everyone: pd.DataFrame,  # as for `listed`; `onset_in_days`
+) -> pd.DataFrame:  # `customer_id`, `on`, each once
     "The missed payments that eligible weeks look ahead to."
     rows = everyone[(everyone.repeat == everyone.repeat.min()) & everyone.onset_in_days.between(0, 400)]
-    return rows.assign(on=rows.as_of + pd.to_timedelta(rows.onset_in_days, unit="D"))[["customer_id", "on"]].drop_duplicates(ignore_index=True)
+    return rows.assign(on=rows.as_of + pd.to_timedelta(rows.onset_in_days, unit="D"))[
+        ["customer_id", "on"]
+    ].drop_duplicates(ignore_index=True)
 
 # %% ../../nbs/35_judge/04_alerts.ipynb #c012
 def warned(
-    missed:pd.DataFrame, sent:pd.DataFrame, # from `misses`, `alerts`
-)->pd.DataFrame: # `missed` with `first` (days from the first alert of the six weeks before; nan: none) and `in_time` (one of them in the days that count)
+    missed: pd.DataFrame,
+    sent: pd.DataFrame,  # from `misses`, `alerts`
+) -> pd.DataFrame:  # `missed` with `first` (days from the first alert of the six weeks before; nan: none) and `in_time` (one of them in the days that count)
     "What each missed payment was preceded by."
     pairs = missed.reset_index().merge(sent, on="customer_id")
     days = (pairs.on - pairs.as_of).dt.days
     near = pairs.assign(days=days)[(days >= 0) & (days <= EARLIEST)].groupby("index").days
-    return missed.assign(first=near.max().reindex(missed.index).astype(float), in_time=(near.max() >= LATEST).reindex(missed.index, fill_value=False))
+    return missed.assign(
+        first=near.max().reindex(missed.index).astype(float),
+        in_time=(near.max() >= LATEST).reindex(missed.index, fill_value=False),
+    )
 
 # %% ../../nbs/35_judge/04_alerts.ipynb #c013
 def fates(
-    sent:pd.DataFrame, missed:pd.DataFrame, # from `alerts`, `misses`
-)->pd.Series:                               # (alerts,) in_time, late or false
+    sent: pd.DataFrame,
+    missed: pd.DataFrame,  # from `alerts`, `misses`
+) -> pd.Series:  # (alerts,) in_time, late or false
     "What came of each alert."
     pairs = sent.reset_index().merge(missed, on="customer_id")
     days = (pairs.on - pairs.as_of).dt.days
     good, late = (set(pairs["index"][days.between(a, b)]) for a, b in ((LATEST, EARLIEST), (0, LATEST - 1)))
-    return pd.Series(np.where(sent.index.isin(list(good)), "in_time", np.where(sent.index.isin(list(late)), "late", "false")), index=sent.index)
+    return pd.Series(
+        np.where(sent.index.isin(list(good)), "in_time", np.where(sent.index.isin(list(late)), "late", "false")),
+        index=sent.index,
+    )
 
 # %% ../../nbs/35_judge/04_alerts.ipynb #c016
 def flapping(
-    weeks:pd.DataFrame, # from `listed`
-    step_days:int,      # days between two weeks
-)->pd.DataFrame:        # `customer_id` of everyone on a list, `stays` (there the next time), `back` (gone, and there again within `QUIET_DAYS`)
+    weeks: pd.DataFrame,  # from `listed`
+    step_days: int,  # days between two weeks
+) -> pd.DataFrame:  # `customer_id` of everyone on a list, `stays` (there the next time), `back` (gone, and there again within `QUIET_DAYS`)
     "How restless the list is; only customers who could have been on the next list."
-    when, who, on = weeks.as_of.to_numpy("datetime64[D]").astype(np.int64), weeks.customer_id.to_numpy(), weeks.on_list.to_numpy(bool)
-    def there(after:int)->tuple[np.ndarray, np.ndarray]:
+    when, who, on = (
+        weeks.as_of.to_numpy("datetime64[D]").astype(np.int64),
+        weeks.customer_id.to_numpy(),
+        weeks.on_list.to_numpy(bool),
+    )
+
+    def there(after: int) -> tuple[np.ndarray, np.ndarray]:
         "Whether the customer's row that many days later exists, and is on the list."
         at = pd.MultiIndex.from_arrays([who, when]).get_indexer(pd.MultiIndex.from_arrays([who, when + after]))
         return at >= 0, (at >= 0) & on[np.maximum(at, 0)]
+
     exists, stays = there(step_days)
     known = on & exists & (when + QUIET_DAYS <= when.max())
     again = np.zeros(len(on), bool)
-    for days in range(2 * step_days, QUIET_DAYS + 1, step_days): again |= there(days)[1]
+    for days in range(2 * step_days, QUIET_DAYS + 1, step_days):
+        again |= there(days)[1]
     return pd.DataFrame(dict(customer_id=who, stays=stays, back=~stays & again))[known].reset_index(drop=True)
 
 # %% ../../nbs/35_judge/04_alerts.ipynb #c017
 def median_days(
-    days:np.ndarray, owner:np.ndarray, # (n,) days; index of the customer
-)->Statistic:
+    days: np.ndarray,
+    owner: np.ndarray,  # (n,) days; index of the customer
+) -> Statistic:
     "The median, each customer's values as often as the customer is drawn."
     order = np.argsort(days, kind="stable")
     d, who = days[order], owner[order]
-    def value(w:np.ndarray)->float:
+
+    def value(w: np.ndarray) -> float:
         mass = np.cumsum(w[who])
         return float(d[np.searchsorted(mass, mass[-1] / 2)]) if len(d) and mass[-1] > 0 else np.nan
+
     return value
 
 # %% ../../nbs/35_judge/04_alerts.ipynb #c018
 def lead(
-    everyone:pd.DataFrame, # from `statistics.judged` with imminent rows
-    customers:np.ndarray,  # sorted ids
-    share:float=.05,       # of each week's eligible customers
-)->Plan:
+    everyone: pd.DataFrame,  # from `statistics.judged` with imminent rows
+    customers: np.ndarray,  # sorted ids
+    share: float = 0.05,  # of each week's eligible customers
+) -> Plan:
     "Timeliness as statistics: recall of missed payments, days of warning, false alerts, restlessness."
-    if statistics.period(everyone) is None or "onset_in_days" not in everyone or not everyone.onset_in_days.notna().any():
-        return Plan({}, {}, {f"lead.{k}": "there are no weekly lists, or the days of the missed payments are not known" for k in ("median_days", "recall_5pct_15_42d")})
+    if (
+        statistics.period(everyone) is None
+        or "onset_in_days" not in everyone
+        or not everyone.onset_in_days.notna().any()
+    ):
+        return Plan(
+            {},
+            {},
+            {
+                f"lead.{k}": "there are no weekly lists, or the days of the missed payments are not known"
+                for k in ("median_days", "recall_5pct_15_42d")
+            },
+        )
     weeks, missed = listed(everyone, share), misses(everyone)
     sent, moments = alerts(weeks), np.unique(everyone.as_of.to_numpy("datetime64[D]"))
     step = np.diff(moments).min() if len(moments) > 1 else np.timedelta64(7, "D")
     on = missed.on.to_numpy("datetime64[D]")
-    told = warned(missed[(on - np.timedelta64(EARLIEST, "D") > moments[0] - step) & (on - np.timedelta64(LATEST, "D") < moments[-1] + step)], sent)
+    told = warned(
+        missed[
+            (on - np.timedelta64(EARLIEST, "D") > moments[0] - step)
+            & (on - np.timedelta64(LATEST, "D") < moments[-1] + step)
+        ],
+        sent,
+    )
     decided = sent[sent.as_of <= moments[-1] + np.timedelta64(28 - EARLIEST, "D")]
-    return Plan(_warning(told, customers) | _quality(decided, fates(decided, missed), flapping(weeks, int(step.astype(int))), customers), {}, {})
+    return Plan(
+        _warning(told, customers)
+        | _quality(decided, fates(decided, missed), flapping(weeks, int(step.astype(int))), customers),
+        {},
+        {},
+    )
 
 # %% ../../nbs/35_judge/04_alerts.ipynb #c019
-def _warning(told:pd.DataFrame, customers:np.ndarray)->dict[str, Statistic]:
+def _warning(told: pd.DataFrame, customers: np.ndarray) -> dict[str, Statistic]:
     "Of the missed payments whose whole window was watched."
     known, owner = told[told["first"].notna()], told.customer_id.to_numpy()
     every = per_customer(owner, np.ones(len(told)), customers)
-    return {"lead.recall_5pct_15_42d": ratio(per_customer(owner, told.in_time.to_numpy(), customers), every),
-            "lead.recall_5pct_any_time": ratio(per_customer(owner, told["first"].notna().to_numpy(), customers), every),
-            "lead.median_days": median_days(known["first"].to_numpy(float), np.searchsorted(customers, known.customer_id.to_numpy())),
-            "lead.misses": lambda w: float(len(told))}
+    return {
+        "lead.recall_5pct_15_42d": ratio(per_customer(owner, told.in_time.to_numpy(), customers), every),
+        "lead.recall_5pct_any_time": ratio(per_customer(owner, told["first"].notna().to_numpy(), customers), every),
+        "lead.median_days": median_days(
+            known["first"].to_numpy(float), np.searchsorted(customers, known.customer_id.to_numpy())
+        ),
+        "lead.misses": lambda w: float(len(told)),
+    }
 
 # %% ../../nbs/35_judge/04_alerts.ipynb #c020
-def _quality(decided:pd.DataFrame, fate:pd.Series, restless:pd.DataFrame, customers:np.ndarray)->dict[str, Statistic]:
+def _quality(
+    decided: pd.DataFrame, fate: pd.Series, restless: pd.DataFrame, customers: np.ndarray
+) -> dict[str, Statistic]:
     "Of the alerts whose outcome is known, and of the lists."
-    sums = {word: per_customer(decided.customer_id.to_numpy(), (fate == word).to_numpy(), customers) for word in ("in_time", "late", "false")}
+    sums = {
+        word: per_customer(decided.customer_id.to_numpy(), (fate == word).to_numpy(), customers)
+        for word in ("in_time", "late", "false")
+    }
     who = restless.customer_id.to_numpy()
     stays, back = (per_customer(who, restless[c].to_numpy(), customers) for c in ("stays", "back"))
-    return {"lead.false_per_true": ratio(sums["false"], sums["in_time"]), "lead.late_share": ratio(sums["late"], sum(sums.values(), np.zeros(len(customers)))),
-            "lead.alerts": lambda w: float(len(decided)), "lead.stays_next_week": ratio(stays, per_customer(who, np.ones(len(who)), customers)),
-            "lead.flapping": ratio(back, per_customer(who, ~restless.stays.to_numpy(), customers))}
+    return {
+        "lead.false_per_true": ratio(sums["false"], sums["in_time"]),
+        "lead.late_share": ratio(sums["late"], sum(sums.values(), np.zeros(len(customers)))),
+        "lead.alerts": lambda w: float(len(decided)),
+        "lead.stays_next_week": ratio(stays, per_customer(who, np.ones(len(who)), customers)),
+        "lead.flapping": ratio(back, per_customer(who, ~restless.stays.to_numpy(), customers)),
+    }

@@ -28,42 +28,45 @@ CALENDAR = (*(f"due_count_{k}" for k in TARGET_KINDS), *(f"due_minor_{k}" for k 
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #c006
 def calendar_inputs(
-    labels:pd.DataFrame, # (n, …) `labels.LABELS`
-)->np.ndarray:           # (n, 8) float32: counts, then log(1 + amount), by kind of due
+    labels: pd.DataFrame,  # (n, …) `labels.LABELS`
+) -> np.ndarray:  # (n, 8) float32: counts, then log(1 + amount), by kind of due
     "What the calendar knows."
     values = labels[list(CALENDAR)].to_numpy(np.float64)
-    return learners.matrix(np.column_stack([values[:, :len(TARGET_KINDS)], np.log1p(values[:, len(TARGET_KINDS):])]))
+    return learners.matrix(np.column_stack([values[:, : len(TARGET_KINDS)], np.log1p(values[:, len(TARGET_KINDS) :])]))
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #c007
 def calendar(
-    rows:Rows, # training rows, usable
-    p:Train,   # not used by a scorecard beyond its type
-    seed:int,  # of the run
-)->Fitted:     # a scorecard over `CALENDAR`
+    rows: Rows,  # training rows, usable
+    p: Train,  # not used by a scorecard beyond its type
+    seed: int,  # of the run
+) -> Fitted:  # a scorecard over `CALENDAR`
     "The calendar's scorecard."
     return learners.fit("scorecard", calendar_inputs(rows.labels), rows.y, CALENDAR, p, {}, seed)
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #minute51
 def calendar_scores(
-    rows:Rows, teachers:Rows, # to score; to learn from, usable
-    p:Train, seed:int,        # parameters
-)->np.ndarray:                # (n,) log-odds; nan where nothing falls due in the window
+    rows: Rows,
+    teachers: Rows,  # to score; to learn from, usable
+    p: Train,
+    seed: int,  # parameters
+) -> np.ndarray:  # (n,) log-odds; nan where nothing falls due in the window
     "What the calendar says of every row."
-    if not calendar_inputs(teachers.labels).any(): return np.full(len(rows.labels), np.nan)
+    if not calendar_inputs(teachers.labels).any():
+        return np.full(len(rows.labels), np.nan)
     return learners.predict_margin(calendar(teachers, p, seed), calendar_inputs(rows.labels))
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #c009
-SAFEST = -1e6 # nothing is due
+SAFEST = -1e6  # nothing is due
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #c010
 RULES = {"balance": over(Q.balance, Q.due_30d).name, "projected": over(Q.projected_next_due, Q.next_due).name}
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #c011
 def rule(
-    rows:Rows,              # to score
-    features:Sequence[str], # names of the inputs, in order
-    name:str,               # balance or projected
-)->np.ndarray:              # (n,) higher is riskier; nan when the balance is not known
+    rows: Rows,  # to score
+    features: Sequence[str],  # names of the inputs, in order
+    name: str,  # balance or projected
+) -> np.ndarray:  # (n,) higher is riskier; nan when the balance is not known
     "Minus the cover of what is due."
     at = {f: i for i, f in enumerate(features)}
     cover, balance = rows.x[:, at[RULES[name]]].astype(np.float64), rows.x[:, at[tracked(Q.balance).name]]
@@ -71,62 +74,93 @@ def rule(
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #c014
 def beside(
-    rows:Rows,                    # to score
-    teachers:Rows,                # usable training rows
-    fits:Mapping[str, Fitted],    # the champion, the challenger and the scorecard
-    about:Mapping[str, Any],      # the manifest: names and calibrations
-    p:Train, seed:int,            # parameters
-)->pd.DataFrame:                  # (n, …) `probability`, `margin`, the baselines, `challenger`
+    rows: Rows,  # to score
+    teachers: Rows,  # usable training rows
+    fits: Mapping[str, Fitted],  # the champion, the challenger and the scorecard
+    about: Mapping[str, Any],  # the manifest: names and calibrations
+    p: Train,
+    seed: int,  # parameters
+) -> pd.DataFrame:  # (n, …) `probability`, `margin`, the baselines, `challenger`
     "Every score of these rows."
     champion, challenger = fits[str(about["champion"])], fits[str(about["challenger"])]
     margin = learners.predict_margin(champion, rows.x)
     found = dict(probability=calibrate.probability(margin, about["calibrations"][about["champion"]]), margin=margin)
     found |= simple(rows, teachers, fits["scorecard"], champion.features, p, seed)
-    return pd.DataFrame(found | dict(challenger=calibrate.probability(learners.predict_margin(challenger, rows.x), about["calibrations"][about["challenger"]])))
+    return pd.DataFrame(
+        found
+        | dict(
+            challenger=calibrate.probability(
+                learners.predict_margin(challenger, rows.x), about["calibrations"][about["challenger"]]
+            )
+        )
+    )
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #c015
 def simple(
-    rows:Rows, teachers:Rows, # to score; to learn from
-    card:Fitted,              # the scorecard over the catalogue
-    features:Sequence[str],   # names of the inputs, in order
-    p:Train, seed:int,        # parameters
-)->dict[str, np.ndarray]:     # the four baselines, (n,) each
+    rows: Rows,
+    teachers: Rows,  # to score; to learn from
+    card: Fitted,  # the scorecard over the catalogue
+    features: Sequence[str],  # names of the inputs, in order
+    p: Train,
+    seed: int,  # parameters
+) -> dict[str, np.ndarray]:  # the four baselines, (n,) each
     "The four baselines."
     rules = {name: rule(rows, features, name) for name in RULES}
-    return dict(calendar=calendar_scores(rows, teachers, p, seed), **rules, logistic=learners.predict_margin(card, rows.x))
+    return dict(
+        calendar=calendar_scores(rows, teachers, p, seed), **rules, logistic=learners.predict_margin(card, rows.x)
+    )
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #c017
 def judge(
-    teachers:Rows, held:Rows, # to learn from; to score
-    features:Sequence[str],   # names of the inputs, in order
-    p:Train,                  # parameters
-    signs:Mapping[str, int],  # monotone directions
-    seed:int,                 # of the run
-)->pd.DataFrame:              # (n held, …) `margin`, the baselines, `challenger`
+    teachers: Rows,
+    held: Rows,  # to learn from; to score
+    features: Sequence[str],  # names of the inputs, in order
+    p: Train,  # parameters
+    signs: Mapping[str, int],  # monotone directions
+    seed: int,  # of the run
+) -> pd.DataFrame:  # (n held, …) `margin`, the baselines, `challenger`
     "A committee and the baselines, learned from some rows and applied to others."
     fitted = train.fit_committee(teachers, features, p, signs, seed)
     found = simple(held, teachers, fitted.model[-1], features, p, seed)
-    return pd.DataFrame(dict(margin=learners.predict_margin(fitted, held.x), **found, challenger=learners.predict_margin(fitted.model[1], held.x)))
+    return pd.DataFrame(
+        dict(
+            margin=learners.predict_margin(fitted, held.x),
+            **found,
+            challenger=learners.predict_margin(fitted.model[1], held.x),
+        )
+    )
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #c018
 def cross_fit(
-    rows:Rows,                # every moment of the source
-    seen_before:np.ndarray,   # (n,) bool: the customer had an earlier moment
-    features:Sequence[str],   # names of the inputs, in order
-    base:Base, p:Train,       # seed; folds, repeats
-    signs:Mapping[str, int],  # monotone directions
-)->pd.DataFrame:              # `model_champion.PREDICTIONS`: `fold` rows by repeat, then `out_of_time` ones
+    rows: Rows,  # every moment of the source
+    seen_before: np.ndarray,  # (n,) bool: the customer had an earlier moment
+    features: Sequence[str],  # names of the inputs, in order
+    base: Base,
+    p: Train,  # seed; folds, repeats
+    signs: Mapping[str, int],  # monotone directions
+) -> pd.DataFrame:  # `model_champion.PREDICTIONS`: `fold` rows by repeat, then `out_of_time` ones
     "Predictions for rows that are few."
     dealt = lb.folds(rows.labels["customer_id"].to_numpy(), rows.y, p.folds, train.repeats(len(rows.y), p), base.seed)
     scores = train.out_of_fold(rows, dealt, lambda a, b: judge(a, b, features, p, signs, base.seed))
     at = scores["row"].to_numpy()
     scores = scores.assign(probability=train.cross_calibrate(scores, rows.y[at]), seen_before=seen_before[at])
     found = [model_champion.predictions(rows.labels.iloc[at], scores, "fold")]
-    if parts := train.out_of_time(rows, base): found.append(_later(*parts, rows, seen_before, scores, features, base, p, signs))
+    if parts := train.out_of_time(rows, base):
+        found.append(_later(*parts, rows, seen_before, scores, features, base, p, signs))
     return pd.concat(found, ignore_index=True)
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #c019
-def _later(earlier:Rows, later:Rows, rows:Rows, seen_before:np.ndarray, scores:pd.DataFrame, features:Sequence[str], base:Base, p:Train, signs:Mapping[str, int])->pd.DataFrame:
+def _later(
+    earlier: Rows,
+    later: Rows,
+    rows: Rows,
+    seen_before: np.ndarray,
+    scores: pd.DataFrame,
+    features: Sequence[str],
+    base: Base,
+    p: Train,
+    signs: Mapping[str, int],
+) -> pd.DataFrame:
     "The out-of-time rows; their calibration is that of the earlier rows' out-of-fold margins."
     judged = judge(earlier, later, features, p, signs, base.seed)
     first = scores[scores["repeat"] == 0]
@@ -134,65 +168,110 @@ def _later(earlier:Rows, later:Rows, rows:Rows, seen_before:np.ndarray, scores:p
     y = rows.y[first["row"]][before]
     numbers = calibrate.platt(first["margin"].to_numpy()[before], y)
     after = (rows.labels["as_of"] > later.labels["as_of"].min() - pd.Timedelta(1, "ms")).to_numpy()
-    judged = judged.assign(probability=calibrate.probability(judged["margin"].to_numpy(), numbers), seen_before=seen_before[after], repeat=-1)
+    judged = judged.assign(
+        probability=calibrate.probability(judged["margin"].to_numpy(), numbers),
+        seen_before=seen_before[after],
+        repeat=-1,
+    )
     return model_champion.predictions(later.labels, judged, "out_of_time")
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #c021
 @dataclass(frozen=True)
 class Learned:
     "All that training leaves: models by name, the manifest, the predictions."
+
     fits: Mapping[str, Fitted]
     about: Mapping[str, Any]
     scored: pd.DataFrame
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #c022
 def learn_snapshots(
-    rows:Mapping[str, Rows],  # from `model_rows.gather`: split → rows
-    features:Sequence[str],   # names of the inputs, in order
-    base:Base, p:Train,       # parameters; `p.learner` is the champion
-    signs:Mapping[str, int],  # monotone directions
-    data:Mapping[str, str],   # from `model_champion.fingerprint`
-)->Learned:
+    rows: Mapping[str, Rows],  # from `model_rows.gather`: split → rows
+    features: Sequence[str],  # names of the inputs, in order
+    base: Base,
+    p: Train,  # parameters; `p.learner` is the champion
+    signs: Mapping[str, int],  # monotone directions
+    data: Mapping[str, str],  # from `model_champion.fingerprint`
+) -> Learned:
     "Both boosters on disjoint customers and weeks; the test rows and the latest moments scored."
     teachers, held = rows["train"].usable(), rows["calibrate"].usable()
     card = learners.fit("scorecard", teachers.x, teachers.y, features, p, signs, base.seed, weight=teachers.weight)
     fits = train.fit_boosters(rows, features, p, signs, base.seed) | {"scorecard": card}
-    numbers = {name: calibrate.calibrate(learners.predict_margin(f, held.x), held.y, held.onsets, held.weight) for name, f in fits.items()}
+    numbers = {
+        name: calibrate.calibrate(learners.predict_margin(f, held.x), held.y, held.onsets, held.weight)
+        for name, f in fits.items()
+    }
     ruling, fits, numbers = _promoted(fits, numbers, rows, features, p, signs, base.seed)
     champion = str(ruling["champion"])
     weekly = rows["calibrate"].where(rows["calibrate"].labels["eligible"].to_numpy(bool))
-    limit = calibrate.threshold(calibrate.probability(learners.predict_margin(fits[champion], weekly.x), numbers[champion]), base.contact_share)
-    about = model_champion.manifest(fits, champion, next(n for n in train.BOOSTERS if n != champion), numbers, limit, rows, base, p, data) | dict(promotion=ruling)
-    scored = [model_champion.predictions(rows[w].labels, beside(rows[w], teachers, fits, about, p, base.seed), w) for w in ("test", "live")]
+    limit = calibrate.threshold(
+        calibrate.probability(learners.predict_margin(fits[champion], weekly.x), numbers[champion]), base.contact_share
+    )
+    about = model_champion.manifest(
+        fits, champion, next(n for n in train.BOOSTERS if n != champion), numbers, limit, rows, base, p, data
+    ) | dict(promotion=ruling)
+    scored = [
+        model_champion.predictions(rows[w].labels, beside(rows[w], teachers, fits, about, p, base.seed), w)
+        for w in ("test", "live")
+    ]
     return Learned(fits, about, pd.concat(scored, ignore_index=True))
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #c023
-def _promoted(fits:Mapping[str, Fitted], numbers:Mapping[str, Any], rows:Mapping[str, Rows], features:Sequence[str], p:Train, signs:Mapping[str, int], seed:int)->tuple[dict[str, Any], dict[str, Fitted], dict[str, Any]]:
+def _promoted(
+    fits: Mapping[str, Fitted],
+    numbers: Mapping[str, Any],
+    rows: Mapping[str, Rows],
+    features: Sequence[str],
+    p: Train,
+    signs: Mapping[str, int],
+    seed: int,
+) -> tuple[dict[str, Any], dict[str, Fitted], dict[str, Any]]:
     "The ruling, and the models by name: a tuned booster takes its learner's file only when it is promoted."
     held = rows["calibrate"].usable()
     better, studies = promotion.tuned(rows, features, p, signs, seed)
     more = {f"{name}_tuned": f for name, f in better.items()}
-    counted = {name: calibrate.calibrate(learners.predict_margin(f, held.x), held.y, held.onsets, held.weight) for name, f in more.items()}
-    ruling = promotion.choose({**fits, **more}, {**numbers, **counted}, rows, p, seed) | (dict(studies=studies) if studies else {})
-    if (won := str(ruling["champion"])) not in more: return ruling, dict(fits), dict(numbers)
+    counted = {
+        name: calibrate.calibrate(learners.predict_margin(f, held.x), held.y, held.onsets, held.weight)
+        for name, f in more.items()
+    }
+    ruling = promotion.choose({**fits, **more}, {**numbers, **counted}, rows, p, seed) | (
+        dict(studies=studies) if studies else {}
+    )
+    if (won := str(ruling["champion"])) not in more:
+        return ruling, dict(fits), dict(numbers)
     name = won.removesuffix("_tuned")
     return ruling | dict(champion=name, tuned=True), {**fits, name: more[won]}, {**numbers, name: counted[won]}
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #c024
 def learn_moments(
-    rows:Rows,                # every moment of the source
-    seen_before:np.ndarray,   # (n,) bool: the customer had an earlier moment
-    features:Sequence[str],   # names of the inputs, in order
-    base:Base, p:Train,       # parameters
-    signs:Mapping[str, int],  # monotone directions
-    data:Mapping[str, str],   # from `model_champion.fingerprint`
-)->Learned:
+    rows: Rows,  # every moment of the source
+    seen_before: np.ndarray,  # (n,) bool: the customer had an earlier moment
+    features: Sequence[str],  # names of the inputs, in order
+    base: Base,
+    p: Train,  # parameters
+    signs: Mapping[str, int],  # monotone directions
+    data: Mapping[str, str],  # from `model_champion.fingerprint`
+) -> Learned:
     "A committee on all rows; every row scored out of fold."
     scored = cross_fit(rows, seen_before, features, base, p, signs)
     team = train.fit_committee(rows, features, p, signs, base.seed)
-    fits = {"committee": team, "lightgbm": team.model[1].model[0], "xgboost": team.model[0].model[0], "scorecard": team.model[2]}
+    fits = {
+        "committee": team,
+        "lightgbm": team.model[1].model[0],
+        "xgboost": team.model[0].model[0],
+        "scorecard": team.model[2],
+    }
     first = scored[scored["repeat"] == 0]
     target = first["target"].to_numpy(np.float64)
-    numbers = {name: calibrate.platt(first[column].to_numpy(), target) for name, column in (("committee", "margin"), ("lightgbm", "challenger"))}
-    limit = calibrate.threshold(calibrate.probability(first["margin"].to_numpy(), numbers["committee"]), base.contact_share)
-    return Learned(fits, model_champion.manifest(fits, "committee", "lightgbm", numbers, limit, {"fold": rows}, base, p, data), scored)
+    numbers = {
+        name: calibrate.platt(first[column].to_numpy(), target)
+        for name, column in (("committee", "margin"), ("lightgbm", "challenger"))
+    }
+    limit = calibrate.threshold(
+        calibrate.probability(first["margin"].to_numpy(), numbers["committee"]), base.contact_share
+    )
+    return Learned(
+        fits,
+        model_champion.manifest(fits, "committee", "lightgbm", numbers, limit, {"fold": rows}, base, p, data),
+        scored,
+    )

@@ -24,17 +24,23 @@ from ..model.rows import Rows
 
 # %% ../../nbs/35_judge/05_drift.ipynb #c024
 def year(
-    folder:Path|str,    # `panel` and `labels`
-    champion:Champion,  # scores
-    base:Base,          # how customers are dealt
-    max_rows:int,       # about; of more, whole customers are left out by lot
-)->pd.DataFrame:        # the columns of the labels, `probability`, `repeat`
+    folder: Path | str,  # `panel` and `labels`
+    champion: Champion,  # scores
+    base: Base,  # how customers are dealt
+    max_rows: int,  # about; of more, whole customers are left out by lot
+) -> pd.DataFrame:  # the columns of the labels, `probability`, `repeat`
     "Every known week of the test customers, scored part by part."
-    def theirs(frame:pd.DataFrame, share:float=1.)->np.ndarray:
+
+    def theirs(frame: pd.DataFrame, share: float = 1.0) -> np.ndarray:
         who = frame["customer_id"].to_numpy()
-        return ((lb.split(who, base) == lb.SPLITS.index("test")) & frame["eligible"] & frame["target"].notna()).to_numpy(bool) & (lb.draw(who, base.seed, lb.SAMPLE) < share)
+        return (
+            (lb.split(who, base) == lb.SPLITS.index("test")) & frame["eligible"] & frame["target"].notna()
+        ).to_numpy(bool) & (lb.draw(who, base.seed, lb.SAMPLE) < share)
+
     parts, found = disk.parts(folder, "labels"), []
-    share = max_rows / max(sum(int(theirs(disk.read(folder, "labels", p, ["customer_id", "eligible", "target"])).sum()) for p in parts), 1)
+    share = max_rows / max(
+        sum(int(theirs(disk.read(folder, "labels", p, ["customer_id", "eligible", "target"])).sum()) for p in parts), 1
+    )
     for part in parts:
         frame = disk.read(folder, "labels", part)
         rows = np.flatnonzero(theirs(frame, share))
@@ -45,11 +51,11 @@ def year(
 
 # %% ../../nbs/35_judge/05_drift.ipynb #c025
 def grouped(
-    rows:statistics.Rows,              # to judge
-    groups:Mapping[str, Any],  # name → (n,) the value of each row; missing values are left out
-    block:str,                 # where it goes in the report
-    fewest:int=5,              # customers with a miss, below which a value says nothing
-)->Plan:                       # `block.name.value.auc`, `.observed_expected`, `.slope`, `.intercept`, `.share`
+    rows: statistics.Rows,  # to judge
+    groups: Mapping[str, Any],  # name → (n,) the value of each row; missing values are left out
+    block: str,  # where it goes in the report
+    fewest: int = 5,  # customers with a miss, below which a value says nothing
+) -> Plan:  # `block.name.value.auc`, `.observed_expected`, `.slope`, `.intercept`, `.share`
     "AUC and calibration for each value of each group."
     plan = Plan({}, {}, {})
     for name, values in groups.items():
@@ -57,71 +63,105 @@ def grouped(
         for value in sorted(words.dropna().unique(), key=str):
             some = rows.where((words == value).to_numpy())
             path = f"{block}.{name}.{value}".replace("..", ".")
-            if some.frame[some.frame.y > 0].customer_id.nunique() < fewest or some.frame.y.all(): continue
+            if some.frame[some.frame.y > 0].customer_id.nunique() < fewest or some.frame.y.all():
+                continue
             calibrated = {f"{path}.{key}": f for key, f in statistics.calibration_line(some).items()}
-            plan |= Plan({f"{path}.auc": statistics.ranked_by(some), f"{path}.observed_expected": statistics.observed_expected(some), **calibrated,
-                          f"{path}.share": lambda w, s=some: len(s.frame) / len(rows.frame)}, {}, {})
+            plan |= Plan(
+                {
+                    f"{path}.auc": statistics.ranked_by(some),
+                    f"{path}.observed_expected": statistics.observed_expected(some),
+                    **calibrated,
+                    f"{path}.share": lambda w, s=some: len(s.frame) / len(rows.frame),
+                },
+                {},
+                {},
+            )
     return plan
 
 # %% ../../nbs/35_judge/05_drift.ipynb #c026
 def by_month(
-    rows:statistics.Rows,
-    fewest:int=5, # customers with a miss
-)->Plan:          # `every_month.2025-01.auc` …
+    rows: statistics.Rows,
+    fewest: int = 5,  # customers with a miss
+) -> Plan:  # `every_month.2025-01.auc` …
     "AUC and observed over expected, month by month."
     found = grouped(rows, {"": rows.frame.as_of.to_numpy("datetime64[M]").astype(str)}, "every_month", fewest)
-    return found if found.statistics else Plan({}, {}, {"every_month.auc": f"no month in which {fewest} customers missed a payment"})
+    return (
+        found
+        if found.statistics
+        else Plan({}, {}, {"every_month.auc": f"no month in which {fewest} customers missed a payment"})
+    )
 
 # %% ../../nbs/35_judge/05_drift.ipynb #c027
 def worst_month(
-    report:Mapping[str, Any], # with `every_month`, or with `by_month` alone
-)->dict[str, Any]:            # `worst_month_auc` with `_low` and `_high`, and `worst_month`, which it is
+    report: Mapping[str, Any],  # with `every_month`, or with `by_month` alone
+) -> dict[str, Any]:  # `worst_month_auc` with `_low` and `_high`, and `worst_month`, which it is
     "The month in which the score ordered worst."
-    months = {m: b for m, b in (report.get("every_month") or report["by_month"]).items() if isinstance(b, Mapping) and b.get("auc") is not None}
+    months = {
+        m: b
+        for m, b in (report.get("every_month") or report["by_month"]).items()
+        if isinstance(b, Mapping) and b.get("auc") is not None
+    }
     worst = min(months, key=lambda m: months[m]["auc"], default=None)
-    return dict(worst_month=worst) | {f"worst_month_auc{end}": months.get(worst, {}).get(key) for end, key in (("", "auc"), ("_low", "low"), ("_high", "high"))}
+    return dict(worst_month=worst) | {
+        f"worst_month_auc{end}": months.get(worst, {}).get(key)
+        for end, key in (("", "auc"), ("_low", "low"), ("_high", "high"))
+    }
 
 # %% ../../nbs/35_judge/05_drift.ipynb #c029
 def psi(
-    before:np.ndarray, after:np.ndarray, # (n,), (m,) values; nan is a bin of its own
-    bins:int=10,
-)->tuple[float, int]:                    # the index, and how many bins there were
+    before: np.ndarray,
+    after: np.ndarray,  # (n,), (m,) values; nan is a bin of its own
+    bins: int = 10,
+) -> tuple[float, int]:  # the index, and how many bins there were
     "The population stability index."
     known = before[np.isfinite(before)]
     edges = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1])) if len(known) else np.empty(0)
-    def counts(v:np.ndarray)->np.ndarray: return np.bincount(np.where(np.isfinite(v), np.searchsorted(edges, v, side="left"), len(edges) + 1), minlength=len(edges) + 2)
+
+    def counts(v: np.ndarray) -> np.ndarray:
+        return np.bincount(
+            np.where(np.isfinite(v), np.searchsorted(edges, v, side="left"), len(edges) + 1), minlength=len(edges) + 2
+        )
+
     a, b = counts(before), counts(after)
     some = (a + b) > 0
-    p, q = (a[some] + .5) / (len(before) + .5 * some.sum()), (b[some] + .5) / (len(after) + .5 * some.sum())
+    p, q = (a[some] + 0.5) / (len(before) + 0.5 * some.sum()), (b[some] + 0.5) / (len(after) + 0.5 * some.sum())
     return float(((p - q) * np.log(p / q)).sum()), int(some.sum())
 
 # %% ../../nbs/35_judge/05_drift.ipynb #c030
 def psi_limit(
-    n:int, m:int, bins:int, # rows before, rows after, bins
-    level:float=.999,       # share of comparisons in which nothing moved that stay below
-)->float:
+    n: int,
+    m: int,
+    bins: int,  # rows before, rows after, bins
+    level: float = 0.999,  # share of comparisons in which nothing moved that stay below
+) -> float:
     "What chance alone explains."
     from scipy.stats import chi2
+
     return float(chi2.ppf(level, max(bins - 1, 1)) * (1 / n + 1 / m)) if n and m else np.nan
 
 # %% ../../nbs/35_judge/05_drift.ipynb #c031
 def drift(
-    before:np.ndarray, after:np.ndarray, # (n, k), (m, k) one row a customer
-    names:Sequence[str],                 # (k,)
-)->pd.DataFrame:                         # `name`, `psi`, `limit`, `times` (index / limit), the most moved first
+    before: np.ndarray,
+    after: np.ndarray,  # (n, k), (m, k) one row a customer
+    names: Sequence[str],  # (k,)
+) -> pd.DataFrame:  # `name`, `psi`, `limit`, `times` (index / limit), the most moved first
     "The index of every column with a limit that holds for all of them together."
     rows = []
     for j, name in enumerate(names):
         value, bins = psi(before[:, j].astype(float), after[:, j].astype(float))
-        rows.append((name, value, psi_limit(len(before), len(after), bins, 1 - .05 / len(names))))
+        rows.append((name, value, psi_limit(len(before), len(after), bins, 1 - 0.05 / len(names))))
     found = pd.DataFrame(rows, columns=["name", "psi", "limit"])
     return found.assign(times=found.psi / found.limit).sort_values("times", ascending=False, ignore_index=True)
 
 # %% ../../nbs/35_judge/05_drift.ipynb #c032
 def one_each(
-    rows:Rows, seed:int, # usable
-)->Rows:                 # a row a customer, in the rows' order
+    rows: Rows,
+    seed: int,  # usable
+) -> Rows:  # a row a customer, in the rows' order
     "One moment of every customer, drawn so that every week is among them: a single week would say what day of the month it is."
-    owner, when = rows.labels["customer_id"].to_numpy(np.int64), rows.labels["as_of"].to_numpy("datetime64[D]").astype(np.int64)
+    owner, when = (
+        rows.labels["customer_id"].to_numpy(np.int64),
+        rows.labels["as_of"].to_numpy("datetime64[D]").astype(np.int64),
+    )
     chance = lb.draw(owner * 100_000 + when, seed, LEARN, 1)
     return rows.where(np.sort(pd.Series(chance).groupby(owner).idxmin().to_numpy()))

@@ -17,50 +17,78 @@ from .intervals import Statistic
 from .statistics import Plan
 
 # %% ../../nbs/35_judge/06_groups.ipynb #c035
-def _total(_:Any, __:Any, sample_weight:Any)->int: return int(np.sum(sample_weight))
+def _total(_: Any, __: Any, sample_weight: Any) -> int:
+    return int(np.sum(sample_weight))
 
 # %% ../../nbs/35_judge/06_groups.ipynb #c036
 def help_offered(
-    everyone:pd.DataFrame,  # from `statistics.judged` with imminent rows, and `contacted` 0–1
-    attributes:pd.DataFrame, # `customer_id` and one column an attribute
-)->pd.DataFrame:            # `attribute`, `group`, `rows`, `offered`, `found`, `missed`, `said`
+    everyone: pd.DataFrame,  # from `statistics.judged` with imminent rows, and `contacted` 0–1
+    attributes: pd.DataFrame,  # `customer_id` and one column an attribute
+) -> pd.DataFrame:  # `attribute`, `group`, `rows`, `offered`, `found`, `missed`, `said`
     "Help by group, as `fairlearn` counts it."
     from fairlearn import metrics as fair
+
     rows = everyone.merge(attributes, on="customer_id", how="left")
     measures, found = {"rows": _total, "offered": fair.selection_rate, "found": fair.true_positive_rate}, []
     for name in attributes.columns.drop("customer_id"):
         part = rows[rows[name].notna()]
-        told = pd.DataFrame(dict(y=part.y.astype(int), contacted=(part.contacted > .5).astype(int), group=part[name].astype(str))).value_counts(sort=False).reset_index(name="rows") # it takes rows one by one, slowly
-        frame = fair.MetricFrame(metrics=measures, y_true=told.y, y_pred=told.contacted, sensitive_features=told["group"], sample_params={key: {"sample_weight": told["rows"]} for key in measures})
+        told = (
+            pd.DataFrame(
+                dict(y=part.y.astype(int), contacted=(part.contacted > 0.5).astype(int), group=part[name].astype(str))
+            )
+            .value_counts(sort=False)
+            .reset_index(name="rows")
+        )  # it takes rows one by one, slowly
+        frame = fair.MetricFrame(
+            metrics=measures,
+            y_true=told.y,
+            y_pred=told.contacted,
+            sensitive_features=told["group"],
+            sample_params={key: {"sample_weight": told["rows"]} for key in measures},
+        )
         mean = part.groupby(part[name].astype(str))[["y", "probability"]].mean()
-        found.append(frame.by_group.assign(missed=mean["y"], said=mean["probability"], attribute=name).rename_axis("group").reset_index())
+        found.append(
+            frame.by_group.assign(missed=mean["y"], said=mean["probability"], attribute=name)
+            .rename_axis("group")
+            .reset_index()
+        )
     return pd.concat(found, ignore_index=True)[["attribute", "group", "rows", "offered", "found", "missed", "said"]]
 
 # %% ../../nbs/35_judge/06_groups.ipynb #c037
 def fairness(
-    everyone:pd.DataFrame, attributes:pd.DataFrame|None, # as in `help_offered`; None where nothing is known of them
-    customers:np.ndarray,                                # sorted ids
-)->Plan: # `fairness.sex.impact_ratio`, `.opportunity_ratio`: lowest group / highest
+    everyone: pd.DataFrame,
+    attributes: pd.DataFrame | None,  # as in `help_offered`; None where nothing is known of them
+    customers: np.ndarray,  # sorted ids
+) -> Plan:  # `fairness.sex.impact_ratio`, `.opportunity_ratio`: lowest group / highest
     "The adverse impact ratio of help offered, and of misses found, for each attribute."
-    if attributes is None: return Plan({}, {}, {"fairness.impact_ratio": "nothing is known of protected attributes"})
+    if attributes is None:
+        return Plan({}, {}, {"fairness.impact_ratio": "nothing is known of protected attributes"})
     rows, plan = everyone.merge(attributes, on="customer_id", how="left"), {}
     for name in attributes.columns.drop("customer_id"):
         parts = [part for _, part in rows.groupby(rows[name].astype(str)) if part.y.sum() >= 5]
         for key, above, below in (("impact_ratio", "contacted", None), ("opportunity_ratio", "contacted", "y")):
-            plan[f"fairness.{name}.{key}"] = _lowest_of([_share(part, above, below, customers) for part in parts], len(customers))
+            plan[f"fairness.{name}.{key}"] = _lowest_of(
+                [_share(part, above, below, customers) for part in parts], len(customers)
+            )
     return Plan(plan, {}, {})
 
 # %% ../../nbs/35_judge/06_groups.ipynb #c038
-def _share(part:pd.DataFrame, above:str, of:str|None, customers:np.ndarray)->Statistic:
+def _share(part: pd.DataFrame, above: str, of: str | None, customers: np.ndarray) -> Statistic:
     "The share of a group's rows, or of its misses, that is contacted."
     owner, size = part.customer_id.to_numpy(), np.ones(len(part)) if of is None else part[of].to_numpy(float)
-    return ratio(per_customer(owner, part[above].to_numpy(float) * size, customers), per_customer(owner, size, customers))
+    return ratio(
+        per_customer(owner, part[above].to_numpy(float) * size, customers), per_customer(owner, size, customers)
+    )
 
 # %% ../../nbs/35_judge/06_groups.ipynb #c039
-def _lowest_of(shares:Sequence[Statistic], customers:int)->Statistic:
+def _lowest_of(shares: Sequence[Statistic], customers: int) -> Statistic:
     "The two groups are those of all customers: the lowest of every draw anew would lie below what it is an interval of."
     found = [f(np.ones(customers)) for f in shares]
-    if len(found) < 2 or not max(found) > 0: return lambda w: np.nan
+    if len(found) < 2 or not max(found) > 0:
+        return lambda w: np.nan
     lowest, highest = (shares[int(at)] for at in (np.argmin(found), np.argmax(found)))
-    def value(w:np.ndarray)->float: return lowest(w) / best if (best := highest(w)) > 0 else np.nan
+
+    def value(w: np.ndarray) -> float:
+        return lowest(w) / best if (best := highest(w)) > 0 else np.nan
+
     return value

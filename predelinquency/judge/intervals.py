@@ -18,49 +18,60 @@ from ..ground.core import bits, kernel
 # %% ../../nbs/35_judge/00_intervals.ipynb #c020
 @kernel
 def multiplicities(
-    customers:int, # how many there are
-    seed:int,      # of the bootstrap
-    replicate:int, # 0 …
-)->np.ndarray:     # (customers,) float64, sums to `customers`
+    customers: int,  # how many there are
+    seed: int,  # of the bootstrap
+    replicate: int,  # 0 …
+) -> np.ndarray:  # (customers,) float64, sums to `customers`
     "How often each customer is drawn in one bootstrap replicate."
     counts = np.zeros(customers)
-    for i in range(customers): counts[bits(seed, replicate, i, 34_001, 0) % np.uint64(customers)] += 1.0
+    for i in range(customers):
+        counts[bits(seed, replicate, i, 34_001, 0) % np.uint64(customers)] += 1.0
     return counts
 
 # %% ../../nbs/35_judge/00_intervals.ipynb #c021
-Statistic = Callable[[np.ndarray], float] # weights of customers → a number, nan where it is undefined
+Statistic = Callable[[np.ndarray], float]  # weights of customers → a number, nan where it is undefined
 
 # %% ../../nbs/35_judge/00_intervals.ipynb #c022
 @dataclass(frozen=True)
 class Estimate:
     "A number and its 95% interval; nan where it cannot be computed."
+
     value: float
     low: float
     high: float
 
 # %% ../../nbs/35_judge/00_intervals.ipynb #c023
 def estimate(
-    statistics:Mapping[str, Statistic],  # name → statistic
-    customers:int,                       # how many there are
-    replicates:int=400,                  # of the bootstrap
-    seed:int=0,
-    differences:Mapping[str, tuple[str, str]]|None=None, # name → (minuend, subtrahend), both names of statistics
-)->dict[str, Estimate]:
+    statistics: Mapping[str, Statistic],  # name → statistic
+    customers: int,  # how many there are
+    replicates: int = 400,  # of the bootstrap
+    seed: int = 0,
+    differences: Mapping[str, tuple[str, str]] | None = None,  # name → (minuend, subtrahend), both names of statistics
+) -> dict[str, Estimate]:
     "Point estimates and percentile intervals of many statistics, and of paired differences, over the same draws of customers."
-    def drawn(w:np.ndarray)->dict[str, float]: return {name: f(w) for name, f in statistics.items()}
+
+    def drawn(w: np.ndarray) -> dict[str, float]:
+        return {name: f(w) for name, f in statistics.items()}
+
     points = pd.Series(drawn(np.ones(customers)), dtype=float)
-    with ThreadPoolExecutor(2) as pool: # the kernels let go of the interpreter
-        draws = pd.DataFrame(list(pool.map(lambda r: drawn(multiplicities(customers, seed, r)), range(replicates))), columns=list(statistics))
-    for name, (a, b) in (differences or {}).items(): points[name], draws[name] = points[a] - points[b], draws[a] - draws[b]
+    with ThreadPoolExecutor(2) as pool:  # the kernels let go of the interpreter
+        draws = pd.DataFrame(
+            list(pool.map(lambda r: drawn(multiplicities(customers, seed, r)), range(replicates))),
+            columns=list(statistics),
+        )
+    for name, (a, b) in (differences or {}).items():
+        points[name], draws[name] = points[a] - points[b], draws[a] - draws[b]
     return {name: Estimate(float(points[name]), *_percentiles(draws[name].to_numpy(float))) for name in points.index}
 
 # %% ../../nbs/35_judge/00_intervals.ipynb #c024
-def _percentiles(draws:np.ndarray)->tuple[float, float]:
+def _percentiles(draws: np.ndarray) -> tuple[float, float]:
     "The 2.5th and 97.5th; nan when one replicate in twenty had nothing to measure."
     known = draws[np.isfinite(draws)]
-    if len(known) < max(.95 * len(draws), 20): return np.nan, np.nan
+    if len(known) < max(0.95 * len(draws), 20):
+        return np.nan, np.nan
     low, high = np.percentile(known, [2.5, 97.5])
     return float(low), float(high)
 
 # %% ../../nbs/35_judge/00_intervals.ipynb #c033
-def _rounded(x:float, digits:int=4)->float|None: return None if x is None or not np.isfinite(x) else round(float(x), digits)
+def _rounded(x: float, digits: int = 4) -> float | None:
+    return None if x is None or not np.isfinite(x) else round(float(x), digits)

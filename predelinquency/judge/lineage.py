@@ -22,106 +22,172 @@ from ..model import champion
 
 # %% ../../nbs/35_judge/16_lineage.ipynb #c025
 def inputs(
-    features:Sequence[str], # names of the model's inputs
-)->dict[str, Any]:
+    features: Sequence[str],  # names of the model's inputs
+) -> dict[str, Any]:
     "How many inputs there are, how many have a fixed direction, which are sensitive."
     known = [catalogue.BY_NAME[f] for f in features if f in catalogue.BY_NAME]
     sensitive = [f.name for f in known if f.sensitive]
-    return dict(count=len(features), monotone=sum(1 for f in known if f.monotone), sensitive=len(sensitive), sensitive_names=sensitive)
+    return dict(
+        count=len(features),
+        monotone=sum(1 for f in known if f.monotone),
+        sensitive=len(sensitive),
+        sensitive_names=sensitive,
+    )
 
 # %% ../../nbs/35_judge/16_lineage.ipynb #c026
 def about_model(
-    manifest:Mapping[str, Any], # of a model folder
-)->dict[str, Any]:              # the same, with what the templates ask besides
+    manifest: Mapping[str, Any],  # of a model folder
+) -> dict[str, Any]:  # the same, with what the templates ask besides
     "The manifest, ready to be asked."
     name = manifest["champion"]
-    return {**manifest, "inputs": inputs(manifest["features"]), "calibration": manifest["calibrations"][name], "rounds_of_champion": manifest["rounds"][name]}
+    return {
+        **manifest,
+        "inputs": inputs(manifest["features"]),
+        "calibration": manifest["calibrations"][name],
+        "rounds_of_champion": manifest["rounds"][name],
+    }
 
 # %% ../../nbs/35_judge/16_lineage.ipynb #c027
 def period(
-    predictions:Path|str, # a model folder's `predictions.parquet`
-    months:int,           # of validity after the last moment of knowledge
-)->dict[str, str]:        # dates as YYYY-MM-DD
+    predictions: Path | str,  # a model folder's `predictions.parquet`
+    months: int,  # of validity after the last moment of knowledge
+) -> dict[str, str]:  # dates as YYYY-MM-DD
     "Which weeks were judged, when knowledge ends, when the model expires. The clock has no part in it."
     rows = pd.read_parquet(predictions, columns=["as_of", "split", "eligible", "target"])
     judged = rows[(rows["split"] != "live") & rows["target"].notna()]["as_of"]
     latest = rows["as_of"].max()
-    days = dict(judged_from=judged.min(), judged_to=judged.max(), latest=latest, expires=latest + pd.DateOffset(months=months))
+    days = dict(
+        judged_from=judged.min(), judged_to=judged.max(), latest=latest, expires=latest + pd.DateOffset(months=months)
+    )
     return {name: str(day.date()) for name, day in days.items()}
 
 # %% ../../nbs/35_judge/16_lineage.ipynb #c028
 def lineage(
-    raw:Path|str,               # canonical tables
-    features:Path|str,          # panel and labels
-    manifest:Mapping[str, Any], # of the model
-    lock:Path|str="dvc.lock",   # DVC's record
-    outs:Sequence[Path|str]=(), # files and folders of this run, besides, to look up in the lock
-)->dict[str, Any]:
+    raw: Path | str,  # canonical tables
+    features: Path | str,  # panel and labels
+    manifest: Mapping[str, Any],  # of the model
+    lock: Path | str = "dvc.lock",  # DVC's record
+    outs: Sequence[Path | str] = (),  # files and folders of this run, besides, to look up in the lock
+) -> dict[str, Any]:
     "Hashes of everything that was used."
     found = champion.fingerprint(features, sorted(manifest["data"]))
     digest = hashlib.blake2b(json.dumps(manifest["params"], sort_keys=True).encode(), digest_size=8).hexdigest()
     tables = champion.fingerprint(raw, sorted(schema.TABLES))
-    return dict(parameters=digest, raw=tables, features=found, features_as_trained=found == dict(manifest["data"]), lock=locked(lock, [raw, features, *outs]))
+    return dict(
+        parameters=digest,
+        raw=tables,
+        features=found,
+        features_as_trained=found == dict(manifest["data"]),
+        lock=locked(lock, [raw, features, *outs]),
+    )
 
 # %% ../../nbs/35_judge/16_lineage.ipynb #c029
 def locked(
-    lock:Path|str,           # dvc.lock
-    outs:Sequence[Path|str], # files and folders of this run
-)->dict[str, str]:           # path → md5; or {why: …}
+    lock: Path | str,  # dvc.lock
+    outs: Sequence[Path | str],  # files and folders of this run
+) -> dict[str, str]:  # path → md5; or {why: …}
     "What DVC recorded, when it recorded this run."
-    if not Path(lock).is_file(): return dict(why="there is no dvc.lock: this run was not made by DVC")
+    if not Path(lock).is_file():
+        return dict(why="there is no dvc.lock: this run was not made by DVC")
     stages = yaml.safe_load(Path(lock).read_text()).get("stages", {})
     said = {o["path"]: o["md5"] for s in stages.values() for o in s.get("outs", [])}
-    names = {Path(os.path.relpath(out, Path(lock).parent)).as_posix(): Path(out) for out in outs} # as DVC writes them, whoever runs the stage
+    names = {
+        Path(os.path.relpath(out, Path(lock).parent)).as_posix(): Path(out) for out in outs
+    }  # as DVC writes them, whoever runs the stage
     for name, out in names.items():
-        if out.is_dir() and name in said or out.is_file() and said.get(name) == hashlib.md5(out.read_bytes(), usedforsecurity=False).hexdigest(): continue
+        if (
+            out.is_dir()
+            and name in said
+            or out.is_file()
+            and said.get(name) == hashlib.md5(out.read_bytes(), usedforsecurity=False).hexdigest()
+        ):
+            continue
         return dict(why=f"dvc.lock speaks of another run: {out.name} is not what it recorded")
     return {path: md5 for path, md5 in said.items() if path in names}
 
 # %% ../../nbs/35_judge/16_lineage.ipynb #c031
 def criteria(
-    files:Mapping[str, Any], # the run's figures
-    words:Path|str=WORDS,    # folder of the text files
-)->list[dict[str, Any]]:     # `words`, `limit`, `figure`, `verdict` within, **outside** or absent
+    files: Mapping[str, Any],  # the run's figures
+    words: Path | str = WORDS,  # folder of the text files
+) -> list[dict[str, Any]]:  # `words`, `limit`, `figure`, `verdict` within, **outside** or absent
     "Each limit, its figure, and whether it was kept."
-    return [_held(files, one, f"{words}/limits.yaml") for listed in _listed(words, "limits.yaml") for one in _each(files, listed)]
+    return [
+        _held(files, one, f"{words}/limits.yaml")
+        for listed in _listed(words, "limits.yaml")
+        for one in _each(files, listed)
+    ]
 
 # %% ../../nbs/35_judge/16_lineage.ipynb #c032
 SIGNS = dict(at_least="≥", above=">", at_most="≤", above_figure=">")
 
-def _each(files:Mapping[str, Any], one:Mapping[str, Any])->list[dict[str, Any]]:
+
+def _each(files: Mapping[str, Any], one: Mapping[str, Any]) -> list[dict[str, Any]]:
     "A limit for every protected attribute, when it is one of those; with `value`, its figure."
-    if "each" not in one: return [dict(one, value=lookup(files, one["figure"]))]
+    if "each" not in one:
+        return [dict(one, value=lookup(files, one["figure"]))]
     audited = _audited(files)
     absent = lookup(files, "metrics.fairness")
-    if not audited: return [dict(one, words=one["words"].format("protected attribute"), value=absent if isinstance(absent, Absent) else Absent("no attribute was audited"))]
-    return [dict(one, words=one["words"].format(name.replace("_", " ")), value=Absent("it could not be worked out") if block.get(one["each"]) is None else block[one["each"]]) for name, block in audited.items()]
+    if not audited:
+        return [
+            dict(
+                one,
+                words=one["words"].format("protected attribute"),
+                value=absent if isinstance(absent, Absent) else Absent("no attribute was audited"),
+            )
+        ]
+    return [
+        dict(
+            one,
+            words=one["words"].format(name.replace("_", " ")),
+            value=Absent("it could not be worked out") if block.get(one["each"]) is None else block[one["each"]],
+        )
+        for name, block in audited.items()
+    ]
 
 # %% ../../nbs/35_judge/16_lineage.ipynb #c033
-def _held(files:Mapping[str, Any], one:Mapping[str, Any], where:str)->dict[str, Any]:
+def _held(files: Mapping[str, Any], one: Mapping[str, Any], where: str) -> dict[str, Any]:
     "A limit, from a parameter or another figure of the run, and whether it was kept."
-    ends = {key: lookup(files, one[key] if key == "above_figure" else f"pack.{one[key]}") for key in SIGNS if key in one}
+    ends = {
+        key: lookup(files, one[key] if key == "above_figure" else f"pack.{one[key]}") for key in SIGNS if key in one
+    }
     lost = [str(e) for key, e in ends.items() if isinstance(e, Absent) and key != "above_figure"]
-    if lost: raise ParamsError(f"a limit names a key that is not there: {lost[0]}", where=where, remedy="name a key of the section pack")
+    if lost:
+        raise ParamsError(
+            f"a limit names a key that is not there: {lost[0]}", where=where, remedy="name a key of the section pack"
+        )
     value = one["value"]
     unknown = isinstance(value, Absent) or any(isinstance(end, Absent) for end in ends.values())
-    kept = not unknown and all(value >= end if key == "at_least" else value <= end if key == "at_most" else value > end for key, end in ends.items())
-    limit = " and ".join(f"{SIGNS[key]} {'*absent*' if isinstance(end, Absent) else said(end, one['style'])}" for key, end in ends.items())
-    return dict(words=one["words"], limit=limit, figure=said(value, one["style"]), verdict="*absent*" if unknown else "within" if kept else "**outside**")
+    kept = not unknown and all(
+        value >= end if key == "at_least" else value <= end if key == "at_most" else value > end
+        for key, end in ends.items()
+    )
+    limit = " and ".join(
+        f"{SIGNS[key]} {'*absent*' if isinstance(end, Absent) else said(end, one['style'])}"
+        for key, end in ends.items()
+    )
+    return dict(
+        words=one["words"],
+        limit=limit,
+        figure=said(value, one["style"]),
+        verdict="*absent*" if unknown else "within" if kept else "**outside**",
+    )
 
 # %% ../../nbs/35_judge/16_lineage.ipynb #c034
-def _listed(words:Path|str, name:str)->list[dict[str, Any]]:
-    path = Path(words)/name
-    try: found = yaml.safe_load(path.read_text())
-    except OSError as e: raise StoreError(f"cannot be read: {e.strerror}", where=str(path), remedy="get it back from git") from e
-    except yaml.YAMLError as e: raise ParamsError(f"is not valid YAML: {str(e).splitlines()[0]}", where=str(path)) from e
+def _listed(words: Path | str, name: str) -> list[dict[str, Any]]:
+    path = Path(words) / name
+    try:
+        found = yaml.safe_load(path.read_text())
+    except OSError as e:
+        raise StoreError(f"cannot be read: {e.strerror}", where=str(path), remedy="get it back from git") from e
+    except yaml.YAMLError as e:
+        raise ParamsError(f"is not valid YAML: {str(e).splitlines()[0]}", where=str(path)) from e
     return list(found)
 
 # %% ../../nbs/35_judge/16_lineage.ipynb #c035
 def frames(
-    teller:Teller,        # answers
-    words:Path|str=WORDS, # folder of the text files
-)->list[dict[str, Any]]:  # frameworks, each with its `lines`
+    teller: Teller,  # answers
+    words: Path | str = WORDS,  # folder of the text files
+) -> list[dict[str, Any]]:  # frameworks, each with its `lines`
     "Each expectation, where its evidence lies, its figures, and what kind of answer that is."
     found = []
     for frame in _listed(words, "principles.yaml"):
@@ -130,19 +196,35 @@ def frames(
     return found
 
 # %% ../../nbs/35_judge/16_lineage.ipynb #c036
-def _line(teller:Teller, line:Mapping[str, Any])->dict[str, Any]:
+def _line(teller: Teller, line: Mapping[str, Any]) -> dict[str, Any]:
     asked = {name: (teller.get(path), style) for name, (path, style) in line.get("figures", {}).items()}
     there = [name for name, (value, _) in asked.items() if not isinstance(value, Absent)]
-    state = (["in this run"] if there else []) + (["*absent in part*" if there else "*absent*"] if len(there) < len(asked) else [])
-    if line.get("bank"): state.append("the bank's part")
-    elif not asked: state.append("in this pack")
+    state = (["in this run"] if there else []) + (
+        ["*absent in part*" if there else "*absent*"] if len(there) < len(asked) else []
+    )
+    if line.get("bank"):
+        state.append("the bank's part")
+    elif not asked:
+        state.append("in this pack")
     figures = "; ".join(f"{plain(name)} {said(value, style)}" for name, (value, style) in asked.items())
     evidence = line.get("evidence") or "The bank's own records"
-    return dict(id=line["id"], title=line["title"], asks=line["asks"], evidence=evidence, figures=figures, state=", ".join(state),
-                bank=bool(line.get("bank")), absent=len(there) < len(asked))
+    return dict(
+        id=line["id"],
+        title=line["title"],
+        asks=line["asks"],
+        evidence=evidence,
+        figures=figures,
+        state=", ".join(state),
+        bank=bool(line.get("bank")),
+        absent=len(there) < len(asked),
+    )
 
 # %% ../../nbs/35_judge/16_lineage.ipynb #c059
-def _audited(files:Mapping[str, Any])->dict[str, Mapping[str, Any]]:
+def _audited(files: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     "The protected attributes that were audited, each with its ratios."
     found = lookup(files, "metrics.fairness")
-    return {} if isinstance(found, Absent) else {name: block for name, block in found.items() if isinstance(block, Mapping)}
+    return (
+        {}
+        if isinstance(found, Absent)
+        else {name: block for name, block in found.items() if isinstance(block, Mapping)}
+    )

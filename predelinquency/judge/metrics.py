@@ -18,26 +18,36 @@ from .intervals import Statistic
 @dataclass(frozen=True)
 class Ranking:
     "Rows by falling score within a period, ready to be weighted by customer."
-    order: np.ndarray    # (n,) position of each ranked row in the rows it came from
-    target: np.ndarray   # (n,) 0.0 or 1.0
-    customer: np.ndarray # (n,) index into the weights
-    last: np.ndarray     # (n,) True on the last row of a group of equal scores
-    starts: np.ndarray   # (periods + 1,) first row of each period, and n
+
+    order: np.ndarray  # (n,) position of each ranked row in the rows it came from
+    target: np.ndarray  # (n,) 0.0 or 1.0
+    customer: np.ndarray  # (n,) index into the weights
+    last: np.ndarray  # (n,) True on the last row of a group of equal scores
+    starts: np.ndarray  # (periods + 1,) first row of each period, and n
 
 # %% ../../nbs/35_judge/01_metrics.ipynb #c006
 def ranking(
-    score:np.ndarray,              # (n,) higher is riskier, no nan
-    target:np.ndarray,             # (n,) 0/1
-    customer:np.ndarray,           # (n,) index of the row's customer, 0 …
-    period:np.ndarray|None=None,   # (n,) rows compete only within a period; None: all with all
-)->Ranking:
+    score: np.ndarray,  # (n,) higher is riskier, no nan
+    target: np.ndarray,  # (n,) 0/1
+    customer: np.ndarray,  # (n,) index of the row's customer, 0 …
+    period: np.ndarray | None = None,  # (n,) rows compete only within a period; None: all with all
+) -> Ranking:
     "Sort rows by falling score, period by period."
-    score, period = np.asarray(score, float), np.zeros(len(score), np.int64) if period is None else np.unique(period, return_inverse=True)[1]
+    score, period = (
+        np.asarray(score, float),
+        np.zeros(len(score), np.int64) if period is None else np.unique(period, return_inverse=True)[1],
+    )
     order = np.lexsort((-score, period))
     s, p = score[order], period[order]
-    fresh = np.r_[True, p[1:] != p[:-1]][:len(s)]
-    last = np.r_[(s[1:] != s[:-1]) | fresh[1:], True][:len(s)]
-    return Ranking(order, np.asarray(target, float)[order], np.asarray(customer, np.int64)[order], last, np.r_[np.flatnonzero(fresh), len(s)])
+    fresh = np.r_[True, p[1:] != p[:-1]][: len(s)]
+    last = np.r_[(s[1:] != s[:-1]) | fresh[1:], True][: len(s)]
+    return Ranking(
+        order,
+        np.asarray(target, float)[order],
+        np.asarray(customer, np.int64)[order],
+        last,
+        np.r_[np.flatnonzero(fresh), len(s)],
+    )
 
 # %% ../../nbs/35_judge/01_metrics.ipynb #c008
 @kernel
@@ -55,34 +65,38 @@ def _auc(target, customer, last, weight):
 
 # %% ../../nbs/35_judge/01_metrics.ipynb #c009
 def auc(
-    r:Ranking,                     # one period
-    weight:np.ndarray|None=None,   # (customers,) how often each customer counts; None: once
-)->float:                          # 0–1, nan without both outcomes
+    r: Ranking,  # one period
+    weight: np.ndarray | None = None,  # (customers,) how often each customer counts; None: once
+) -> float:  # 0–1, nan without both outcomes
     "Area under the ROC curve."
     return float(_auc(r.target, r.customer, r.last, _ones(r) if weight is None else weight))
 
 # %% ../../nbs/35_judge/01_metrics.ipynb #c010
-def _ones(r:Ranking)->np.ndarray: return np.ones(int(r.customer.max(initial=-1)) + 1)
+def _ones(r: Ranking) -> np.ndarray:
+    return np.ones(int(r.customer.max(initial=-1)) + 1)
 
 # %% ../../nbs/35_judge/01_metrics.ipynb #c013
 @kernel
 def _average_precision(target, customer, last, weight):
     total = above = seen = p = w_group = area = 0.0
-    for i in range(len(target)): total += weight[customer[i]] * target[i]
+    for i in range(len(target)):
+        total += weight[customer[i]] * target[i]
     for i in range(len(target)):
         w = weight[customer[i]]
         p += w * target[i]
         w_group += w
         if last[i]:
             above, seen = above + p, seen + w_group
-            if p > 0.0: area += p / total * above / seen
+            if p > 0.0:
+                area += p / total * above / seen
             p = w_group = 0.0
     return area if total > 0.0 else np.nan
 
 # %% ../../nbs/35_judge/01_metrics.ipynb #c014
 def pr_auc(
-    r:Ranking, weight:np.ndarray|None=None, # as in `auc`
-)->float: # base rate … 1
+    r: Ranking,
+    weight: np.ndarray | None = None,  # as in `auc`
+) -> float:  # base rate … 1
     "Average precision."
     return float(_average_precision(r.target, r.customer, r.last, _ones(r) if weight is None else weight))
 
@@ -96,13 +110,15 @@ def _ks(target, customer, last, weight):
     for i in range(len(target)):
         p += weight[customer[i]] * target[i]
         n += weight[customer[i]] * (1.0 - target[i])
-        if last[i]: best = max(best, abs(p / positives - n / negatives))
+        if last[i]:
+            best = max(best, abs(p / positives - n / negatives))
     return best if positives > 0.0 and negatives > 0.0 else np.nan
 
 # %% ../../nbs/35_judge/01_metrics.ipynb #c017
 def ks(
-    r:Ranking, weight:np.ndarray|None=None, # as in `auc`
-)->float: # 0–1
+    r: Ranking,
+    weight: np.ndarray | None = None,  # as in `auc`
+) -> float:  # 0–1
     "Kolmogorov–Smirnov distance between those who missed and those who paid."
     return float(_ks(r.target, r.customer, r.last, _ones(r) if weight is None else weight))
 
@@ -112,29 +128,35 @@ def _chosen(customer, last, starts, weight, share):
     chosen = np.zeros(len(customer))
     for k in range(len(starts) - 1):
         total = 0.0
-        for i in range(starts[k], starts[k + 1]): total += weight[customer[i]]
+        for i in range(starts[k], starts[k + 1]):
+            total += weight[customer[i]]
         left, first, group = share * total, starts[k], 0.0
         for i in range(starts[k], starts[k + 1]):
             group += weight[customer[i]]
-            if not last[i]: continue
-            if group > 0.0: chosen[first:i + 1] = min(left / group, 1.0)
+            if not last[i]:
+                continue
+            if group > 0.0:
+                chosen[first : i + 1] = min(left / group, 1.0)
             left, first, group = max(left - group, 0.0), i + 1, 0.0
-            if left <= 0.0: break
+            if left <= 0.0:
+                break
     return chosen
 
 # %% ../../nbs/35_judge/01_metrics.ipynb #c029
 def chosen(
-    r:Ranking,                    # with a period per contact round
-    share:float,                  # 0–1 of each period's weight
-    weight:np.ndarray|None=None,  # (customers,)
-)->np.ndarray:                    # (n,) in ranked order: 1 contacted, 0 not, between on a shared last place
+    r: Ranking,  # with a period per contact round
+    share: float,  # 0–1 of each period's weight
+    weight: np.ndarray | None = None,  # (customers,)
+) -> np.ndarray:  # (n,) in ranked order: 1 contacted, 0 not, between on a shared last place
     "Who is contacted when a share of each period can be."
     return _chosen(r.customer, r.last, r.starts, _ones(r) if weight is None else weight, share)
 
 # %% ../../nbs/35_judge/01_metrics.ipynb #c030
 def recall_precision(
-    r:Ranking, share:float, weight:np.ndarray|None=None, # as in `chosen`
-)->tuple[float, float]: # share of positives contacted, share of contacted that are positive
+    r: Ranking,
+    share: float,
+    weight: np.ndarray | None = None,  # as in `chosen`
+) -> tuple[float, float]:  # share of positives contacted, share of contacted that are positive
     "Recall and precision at a contact capacity."
     w = _ones(r) if weight is None else weight
     hits, positives, taken, _ = _tally(r.customer, r.target, _chosen(r.customer, r.last, r.starts, w, share), w)
@@ -147,18 +169,25 @@ def _tally(customer, target, chosen, weight):
     hits = positives = taken = total = 0.0
     for i in range(len(customer)):
         w = weight[customer[i]]
-        hits, positives, taken, total = hits + w * target[i] * chosen[i], positives + w * target[i], taken + w * chosen[i], total + w
+        hits, positives, taken, total = (
+            hits + w * target[i] * chosen[i],
+            positives + w * target[i],
+            taken + w * chosen[i],
+            total + w,
+        )
     return hits, positives, taken, total
 
 # %% ../../nbs/35_judge/01_metrics.ipynb #c032
 def onset_recall(
-    r:Ranking,          # ranked rows
-    onset:np.ndarray,   # (n,) in ranked order: index of the missed payment a positive row warns of, -1 elsewhere
-    share:float, weight:np.ndarray|None=None, # as in `chosen`
-)->float:
+    r: Ranking,  # ranked rows
+    onset: np.ndarray,  # (n,) in ranked order: index of the missed payment a positive row warns of, -1 elsewhere
+    share: float,
+    weight: np.ndarray | None = None,  # as in `chosen`
+) -> float:
     "Share of distinct missed payments that were alerted at least once in their warning window."
     rows = np.flatnonzero(onset >= 0)
-    if not len(rows): return np.nan
+    if not len(rows):
+        return np.nan
     found, owner = np.zeros(onset.max() + 1), np.zeros(onset.max() + 1, np.int64)
     np.maximum.at(found, onset[rows], chosen(r, share, weight)[rows])
     owner[onset[rows]] = r.customer[rows]
@@ -166,27 +195,37 @@ def onset_recall(
     return float(found @ w / w.sum()) if w.any() else np.nan
 
 # %% ../../nbs/35_judge/01_metrics.ipynb #c035
-EDGE = 1e-6 # probabilities are kept this far from 0 and 1 where a logarithm is taken
+EDGE = 1e-6  # probabilities are kept this far from 0 and 1 where a logarithm is taken
 
 # %% ../../nbs/35_judge/01_metrics.ipynb #c036
 def equal_mass(
-    probability:np.ndarray, # (n,)
-    bins:int=10,
-)->np.ndarray:              # (n,) 0 … bins - 1, equal probabilities in one bin
+    probability: np.ndarray,  # (n,)
+    bins: int = 10,
+) -> np.ndarray:  # (n,) 0 … bins - 1, equal probabilities in one bin
     "Bins of about equal size; ties stay together."
-    rank = np.searchsorted(np.sort(probability), probability, side="left") # the same for equal values
+    rank = np.searchsorted(np.sort(probability), probability, side="left")  # the same for equal values
     return np.minimum(rank * bins // max(len(probability), 1), bins - 1).astype(np.int64)
 
 # %% ../../nbs/35_judge/01_metrics.ipynb #c037
 def calibration_sums(
-    probability:np.ndarray, target:np.ndarray, customer:np.ndarray, # (n,) each
-    customers:int,          # how many there are
-    bins:int=10,
-)->np.ndarray:              # (customers, 4 + 3 * bins): rows, positives, squared error, log loss; then rows, Σp, positives of each bin
+    probability: np.ndarray,
+    target: np.ndarray,
+    customer: np.ndarray,  # (n,) each
+    customers: int,  # how many there are
+    bins: int = 10,
+) -> (
+    np.ndarray
+):  # (customers, 4 + 3 * bins): rows, positives, squared error, log loss; then rows, Σp, positives of each bin
     "What each customer adds to every calibration measure."
     p, y = np.clip(probability, EDGE, 1 - EDGE), np.asarray(target, float)
-    def total(values:np.ndarray, at:np.ndarray, size:int)->np.ndarray: return np.bincount(at, values, size)
-    whole = [total(v, customer, customers) for v in (np.ones(len(p)), y, (probability - y)**2, -(y * np.log(p) + (1 - y) * np.log1p(-p)))]
+
+    def total(values: np.ndarray, at: np.ndarray, size: int) -> np.ndarray:
+        return np.bincount(at, values, size)
+
+    whole = [
+        total(v, customer, customers)
+        for v in (np.ones(len(p)), y, (probability - y) ** 2, -(y * np.log(p) + (1 - y) * np.log1p(-p)))
+    ]
     cell = customer * bins + equal_mass(probability, bins)
     binned = [total(v, cell, customers * bins).reshape(customers, bins) for v in (np.ones(len(p)), probability, y)]
     return np.column_stack([*whole, *binned])
@@ -194,29 +233,36 @@ def calibration_sums(
 # %% ../../nbs/35_judge/01_metrics.ipynb #c038
 @kernel
 def weighed(
-    weight:np.ndarray, # (customers,)
-    sums:np.ndarray,   # (customers, k) what each customer adds
-)->np.ndarray:         # (k,)
+    weight: np.ndarray,  # (customers,)
+    sums: np.ndarray,  # (customers, k) what each customer adds
+) -> np.ndarray:  # (k,)
     "Weighted sums over customers, always added in the same order."
     out = np.zeros(sums.shape[1])
     for i in range(len(weight)):
-        if weight[i] == 0.0: continue
-        for j in range(sums.shape[1]): out[j] += weight[i] * sums[i, j]
+        if weight[i] == 0.0:
+            continue
+        for j in range(sums.shape[1]):
+            out[j] += weight[i] * sums[i, j]
     return out
 
 # %% ../../nbs/35_judge/01_metrics.ipynb #c039
 def calibration_measures(
-    sums:np.ndarray,             # from `calibration_sums`
-    weight:np.ndarray|None=None, # (customers,)
-)->dict[str, float]:             # base_rate, brier, brier_skill, log_loss, ece
+    sums: np.ndarray,  # from `calibration_sums`
+    weight: np.ndarray | None = None,  # (customers,)
+) -> dict[str, float]:  # base_rate, brier, brier_skill, log_loss, ece
     "Brier score and skill, log loss, ECE and base rate."
     total = sums.sum(0) if weight is None else weighed(weight, sums)
     n, y, squared, loss = total[:4]
     rows, predicted, observed = total[4:].reshape(3, -1)
     rate = y / n if n else np.nan
     flat = rate * (1 - rate)
-    return dict(base_rate=rate, brier=squared / n, brier_skill=1 - squared / n / flat if flat > 0 else np.nan, log_loss=loss / n,
-                ece=float(np.abs(predicted - observed).sum() / n))
+    return dict(
+        base_rate=rate,
+        brier=squared / n,
+        brier_skill=1 - squared / n / flat if flat > 0 else np.nan,
+        log_loss=loss / n,
+        ece=float(np.abs(predicted - observed).sum() / n),
+    )
 
 # %% ../../nbs/35_judge/01_metrics.ipynb #c040
 @kernel
@@ -226,24 +272,31 @@ def _recalibrate(logit, target, customer, weight, a, b, steps, free):
         ga = gb = haa = hab = hbb = 0.0
         for i in range(len(logit)):
             w, x = weight[customer[i]], logit[i]
-            if w == 0.0: continue
+            if w == 0.0:
+                continue
             p = 1.0 / (1.0 + np.exp(-(a + b * x)))
             d, h = w * (target[i] - p), w * p * (1.0 - p)
             ga, gb, haa, hab, hbb = ga + d, gb + d * x, haa + h, hab + h * x, hbb + h * x * x
         if free:
             det = haa * hbb - hab * hab
-            if det <= 0.0: return np.nan, np.nan
+            if det <= 0.0:
+                return np.nan, np.nan
             a, b = a + (hbb * ga - hab * gb) / det, b + (haa * gb - hab * ga) / det
-        else: a += ga / haa
+        else:
+            a += ga / haa
     return a, b
 
 # %% ../../nbs/35_judge/01_metrics.ipynb #c041
 def slope_intercept(
-    probability:np.ndarray, target:np.ndarray, customer:np.ndarray, # (n,) each
-)->tuple[Statistic, Statistic]: # of the weights
+    probability: np.ndarray,
+    target: np.ndarray,
+    customer: np.ndarray,  # (n,) each
+) -> tuple[Statistic, Statistic]:  # of the weights
     "Calibration slope, and calibration in the large, as statistics; a replicate takes two Newton steps from the whole sample's fit."
     p = np.clip(probability, EDGE, 1 - EDGE)
     logit, y, ones = np.log(p / (1 - p)), np.asarray(target, float), np.ones(int(customer.max(initial=-1)) + 1)
-    a, b = _recalibrate(logit, y, customer, ones, 0., 1., 25, True)
-    level, _ = _recalibrate(logit, y, customer, ones, 0., 1., 25, False)
-    return (lambda w: _recalibrate(logit, y, customer, w, a, b, 2, True)[1]), (lambda w: _recalibrate(logit, y, customer, w, level, 1., 2, False)[0])
+    a, b = _recalibrate(logit, y, customer, ones, 0.0, 1.0, 25, True)
+    level, _ = _recalibrate(logit, y, customer, ones, 0.0, 1.0, 25, False)
+    return (lambda w: _recalibrate(logit, y, customer, w, a, b, 2, True)[1]), (
+        lambda w: _recalibrate(logit, y, customer, w, level, 1.0, 2, False)[0]
+    )

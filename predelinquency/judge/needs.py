@@ -26,15 +26,17 @@ from ..model import labels as lb, learners
 from ..model.rows import Rows
 
 # %% ../../nbs/35_judge/07_needs.ipynb #c042
-QUICK: dict[str, Any] = dict(trees=60, max_depth=3, learning_rate=.12, min_child_weight=3., subsample=.8, colsample=.3, reg_lambda=10.)
-SHARES = (1/8, 1/4, 1/2, 1.)
+QUICK: dict[str, Any] = dict(
+    trees=60, max_depth=3, learning_rate=0.12, min_child_weight=3.0, subsample=0.8, colsample=0.3, reg_lambda=10.0
+)
+SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
 
 # %% ../../nbs/35_judge/07_needs.ipynb #c043
 def thin(
-    rows:Rows, # usable
-    most:int,  # rows of customers without a miss, about
-    seed:int,
-)->Rows:       # every customer with a miss, and some of the others, whole
+    rows: Rows,  # usable
+    most: int,  # rows of customers without a miss, about
+    seed: int,
+) -> Rows:  # every customer with a miss, and some of the others, whole
     "Fewer rows with about as much to learn from."
     owner = rows.labels["customer_id"].to_numpy(np.int64)
     missed = np.isin(owner, np.unique(owner[rows.y > 0]))
@@ -42,116 +44,202 @@ def thin(
 
 # %% ../../nbs/35_judge/07_needs.ipynb #c044
 def refit(
-    rows:Rows,                # usable training rows
-    names:Sequence[str],      # of all inputs, in order
-    keep:Sequence[str],       # those to use
-    p:Train, seed:int,        # `QUICK` goes over it
-    signs:Mapping[str, int],  # monotone directions
-    *judged:np.ndarray,       # (n, n_features) matrices to score
-)->list[np.ndarray]:          # margins of each
+    rows: Rows,  # usable training rows
+    names: Sequence[str],  # of all inputs, in order
+    keep: Sequence[str],  # those to use
+    p: Train,
+    seed: int,  # `QUICK` goes over it
+    signs: Mapping[str, int],  # monotone directions
+    *judged: np.ndarray,  # (n, n_features) matrices to score
+) -> list[np.ndarray]:  # margins of each
     "A quick fit on some of the inputs."
     at = [names.index(f) for f in keep]
-    def some(x:np.ndarray)->np.ndarray: return x if list(keep) == list(names) else np.take(x, at, axis=1)
-    fitted = learners.fit("xgboost", some(rows.x), rows.y, keep, replace(p, **QUICK), signs, seed, threads=1) # a second core costs more than it brings
+
+    def some(x: np.ndarray) -> np.ndarray:
+        return x if list(keep) == list(names) else np.take(x, at, axis=1)
+
+    fitted = learners.fit(
+        "xgboost", some(rows.x), rows.y, keep, replace(p, **QUICK), signs, seed, threads=1
+    )  # a second core costs more than it brings
     return [learners.predict_margin(fitted, some(x)) for x in judged]
 
 # %% ../../nbs/35_judge/07_needs.ipynb #c045
 def refits(
-    asked:Sequence[tuple[Callable[[], Rows], Sequence[str]]], # what gives the rows of each fit when its turn comes, and its inputs
-    names:Sequence[str], p:Train, seed:int, signs:Mapping[str, int], # as in `refit`
-    judged:np.ndarray,                          # (n, n_features) to score
-)->list[np.ndarray]:                            # margins, fit by fit
+    asked: Sequence[
+        tuple[Callable[[], Rows], Sequence[str]]
+    ],  # what gives the rows of each fit when its turn comes, and its inputs
+    names: Sequence[str],
+    p: Train,
+    seed: int,
+    signs: Mapping[str, int],  # as in `refit`
+    judged: np.ndarray,  # (n, n_features) to score
+) -> list[np.ndarray]:  # margins, fit by fit
     "Quick fits side by side, each on a core of its own."
-    with ThreadPoolExecutor(2) as pool: return list(pool.map(lambda one: refit(one[0](), names, one[1], p, seed, signs, judged)[0], asked))
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda one: refit(one[0](), names, one[1], p, seed, signs, judged)[0], asked))
 
 # %% ../../nbs/35_judge/07_needs.ipynb #c047
-LEVELS = ("monthly_inflow", "pay_rhythm_days", "payers_90d", "income_of_inflow_90d", "benefits_of_income_90d", "mean_ever", "median_ever", "low_25pct_ever", "mean_ever_over_monthly_outgoings",
-          "mean_180d_over_monthly_outgoings", "monthly_outgoings_over_monthly_inflow", "savings_over_monthly_outgoings", "debt_service_per_monthly_inflow_90d", "bills_per_monthly_inflow_90d",
-          "housing_per_monthly_inflow_90d", "owed_ahead_over_monthly_inflow", "card_debt_over_monthly_inflow", "history_days", "relationship_days", "account_age_days")
+LEVELS = (
+    "monthly_inflow",
+    "pay_rhythm_days",
+    "payers_90d",
+    "income_of_inflow_90d",
+    "benefits_of_income_90d",
+    "mean_ever",
+    "median_ever",
+    "low_25pct_ever",
+    "mean_ever_over_monthly_outgoings",
+    "mean_180d_over_monthly_outgoings",
+    "monthly_outgoings_over_monthly_inflow",
+    "savings_over_monthly_outgoings",
+    "debt_service_per_monthly_inflow_90d",
+    "bills_per_monthly_inflow_90d",
+    "housing_per_monthly_inflow_90d",
+    "owed_ahead_over_monthly_inflow",
+    "card_debt_over_monthly_inflow",
+    "history_days",
+    "relationship_days",
+    "account_age_days",
+)
 
 # %% ../../nbs/35_judge/07_needs.ipynb #c048
 def ablation(
-    teachers:Rows, test:Rows,   # usable
-    groups:Mapping[str, str],   # input → its group, in the inputs' order
-    p:Train, seed:int, signs:Mapping[str, int],
-    most:int=12_000,            # training rows, about
-)->pd.DataFrame:                # (n test,) margins: `all`, one column a group that was left out, and `levels`, from `LEVELS` alone
+    teachers: Rows,
+    test: Rows,  # usable
+    groups: Mapping[str, str],  # input → its group, in the inputs' order
+    p: Train,
+    seed: int,
+    signs: Mapping[str, int],
+    most: int = 12_000,  # training rows, about
+) -> pd.DataFrame:  # (n test,) margins: `all`, one column a group that was left out, and `levels`, from `LEVELS` alone
     "The score without each group of inputs, and with nothing but standing levels."
     names, few = list(groups), thin(teachers, most, seed)
-    kept = {"all": names} | {group: [f for f in names if groups[f] != group] for group in dict.fromkeys(groups.values())}
-    if levels := [f for f in names if f in LEVELS]: kept["levels"] = levels
-    return pd.DataFrame(dict(zip(kept, refits([(lambda: few, keep) for keep in kept.values()], names, p, seed, signs, test.x), strict=True)))
+    kept = {"all": names} | {
+        group: [f for f in names if groups[f] != group] for group in dict.fromkeys(groups.values())
+    }
+    if levels := [f for f in names if f in LEVELS]:
+        kept["levels"] = levels
+    return pd.DataFrame(
+        dict(
+            zip(
+                kept,
+                refits([(lambda: few, keep) for keep in kept.values()], names, p, seed, signs, test.x),
+                strict=True,
+            )
+        )
+    )
 
 # %% ../../nbs/35_judge/07_needs.ipynb #c049
 def learning(
-    teachers:Rows, test:Rows, # usable
-    names:Sequence[str],      # inputs, in order
-    p:Train, seed:int, signs:Mapping[str, int],
-)->pd.DataFrame:              # (n test,) margins, one column a number of training customers
+    teachers: Rows,
+    test: Rows,  # usable
+    names: Sequence[str],  # inputs, in order
+    p: Train,
+    seed: int,
+    signs: Mapping[str, int],
+) -> pd.DataFrame:  # (n test,) margins, one column a number of training customers
     "The score learned from fewer customers."
     owner = teachers.labels["customer_id"].to_numpy(np.int64)
     chance = lb.draw(owner, seed, LEARN)
     fewer = [keep for share in SHARES for keep in [chance < share] if 0 < teachers.y[keep].sum() < keep.sum()]
-    margins = refits([(partial(teachers.where, keep), list(names)) for keep in fewer], list(names), p, seed, signs, test.x)
+    margins = refits(
+        [(partial(teachers.where, keep), list(names)) for keep in fewer], list(names), p, seed, signs, test.x
+    )
     return pd.DataFrame({str(len(np.unique(owner[keep]))): margin for keep, margin in zip(fewer, margins, strict=True)})
 
 # %% ../../nbs/35_judge/07_needs.ipynb #c050
 def scored_by(
-    margins:pd.DataFrame,  # one column a score
-    test:Rows,             # the rows
-    customers:np.ndarray,  # sorted ids
-    block:str,             # where it goes in the report
-    loss_from:str="",      # a column: the others' paired loss against it
-)->Plan:
+    margins: pd.DataFrame,  # one column a score
+    test: Rows,  # the rows
+    customers: np.ndarray,  # sorted ids
+    block: str,  # where it goes in the report
+    loss_from: str = "",  # a column: the others' paired loss against it
+) -> Plan:
     "AUC of each score, and what it loses."
     frame = test.labels[["customer_id"]].assign(y=test.y, repeat=0)
-    stats = {f"{block}.{name}.auc": statistics.ranked_by(statistics.Rows(frame.assign(probability=margins[name].to_numpy()), customers)) for name in margins}
-    lost = {f"{block}.{name}.loss": (f"{block}.{loss_from}.auc", f"{block}.{name}.auc") for name in margins if loss_from and name != loss_from}
+    stats = {
+        f"{block}.{name}.auc": statistics.ranked_by(
+            statistics.Rows(frame.assign(probability=margins[name].to_numpy()), customers)
+        )
+        for name in margins
+    }
+    lost = {
+        f"{block}.{name}.loss": (f"{block}.{loss_from}.auc", f"{block}.{name}.auc")
+        for name in margins
+        if loss_from and name != loss_from
+    }
     return Plan(stats, lost, {})
 
 # %% ../../nbs/35_judge/07_needs.ipynb #c052
 def late_family(
-    names:Sequence[str], # of inputs
-)->list[str]:
+    names: Sequence[str],  # of inputs
+) -> list[str]:
     "The inputs that speak only once something has gone wrong."
     return [f for f in names if "failed_" in f or "overdue" in f]
 
 # %% ../../nbs/35_judge/07_needs.ipynb #c053
 def cohort(
-    folder:Path|str,      # `due_panel`
-    names:Sequence[str],  # inputs, in order
-)->tuple[pd.DataFrame, np.ndarray]|None: # `customer_id`, `lead_days`, `missed`; (n, n_features) float32; None where there is no such table
+    folder: Path | str,  # `due_panel`
+    names: Sequence[str],  # inputs, in order
+) -> (
+    tuple[pd.DataFrame, np.ndarray] | None
+):  # `customer_id`, `lead_days`, `missed`; (n, n_features) float32; None where there is no such table
     "The fixed cohort of dues, read part by part."
-    if not (Path(folder)/"due_panel").is_dir(): return None
-    found = [(part[["customer_id", "lead_days", "missed"]], part[list(names)].to_numpy(np.float32)) for p in disk.parts(folder, "due_panel") for part in [disk.read(folder, "due_panel", p)]]
+    if not (Path(folder) / "due_panel").is_dir():
+        return None
+    found = [
+        (part[["customer_id", "lead_days", "missed"]], part[list(names)].to_numpy(np.float32))
+        for p in disk.parts(folder, "due_panel")
+        for part in [disk.read(folder, "due_panel", p)]
+    ]
     return pd.concat([keys for keys, _ in found], ignore_index=True), np.concatenate([x for _, x in found])
 
 # %% ../../nbs/35_judge/07_needs.ipynb #c054
 def without_late(
-    teachers:Rows,          # usable
-    keys:pd.DataFrame,      # the cohort: `customer_id`, `lead_days`, `missed`
-    x:np.ndarray,           # (n, n_features) its inputs
-    names:Sequence[str],    # in order
-    p:Train, seed:int, signs:Mapping[str, int],
-    customers:np.ndarray,   # sorted ids
-    most:int=12_000,        # training rows, about
-)->Plan: # `due_date_auc_without_late.28` …, `late_signs.28` what they add
+    teachers: Rows,  # usable
+    keys: pd.DataFrame,  # the cohort: `customer_id`, `lead_days`, `missed`
+    x: np.ndarray,  # (n, n_features) its inputs
+    names: Sequence[str],  # in order
+    p: Train,
+    seed: int,
+    signs: Mapping[str, int],
+    customers: np.ndarray,  # sorted ids
+    most: int = 12_000,  # training rows, about
+) -> Plan:  # `due_date_auc_without_late.28` …, `late_signs.28` what they add
     "AUC at each lead with and without the late signs."
     teachers, late = thin(teachers, most, seed), set(late_family(names))
-    margins = refits([(lambda: teachers, list(names)), (lambda: teachers, [f for f in names if f not in late])], list(names), p, seed, signs, x)
+    margins = refits(
+        [(lambda: teachers, list(names)), (lambda: teachers, [f for f in names if f not in late])],
+        list(names),
+        p,
+        seed,
+        signs,
+        x,
+    )
     with_, without = (statistics.due_statistics(keys.assign(probability=margin), customers) for margin in margins)
-    def under(plan:Plan, block:str)->dict[str, Any]: return {k.replace("due_date_auc", block): f for k, f in plan.statistics.items()}
+
+    def under(plan: Plan, block: str) -> dict[str, Any]:
+        return {k.replace("due_date_auc", block): f for k, f in plan.statistics.items()}
+
     leads = [k.split(".")[1] for k in with_.statistics]
-    return Plan(under(with_, "_quick") | under(without, "due_date_auc_without_late"), {f"late_signs.{d}": (f"_quick.{d}", f"due_date_auc_without_late.{d}") for d in leads},
-                {k.replace("due_date_auc", "due_date_auc_without_late"): why for k, why in without.absent.items()})
+    return Plan(
+        under(with_, "_quick") | under(without, "due_date_auc_without_late"),
+        {f"late_signs.{d}": (f"_quick.{d}", f"due_date_auc_without_late.{d}") for d in leads},
+        {k.replace("due_date_auc", "due_date_auc_without_late"): why for k, why in without.absent.items()},
+    )
 
 # %% ../../nbs/35_judge/07_needs.ipynb #c056
 def report(
-    plans:Sequence[Plan],  # what to compute
-    customers:np.ndarray,  # sorted ids that all plans speak of
-    base:Base, settings:Evaluate,
-)->dict[str, Any]:         # nested, ready for JSON
+    plans: Sequence[Plan],  # what to compute
+    customers: np.ndarray,  # sorted ids that all plans speak of
+    base: Base,
+    settings: Evaluate,
+) -> dict[str, Any]:  # nested, ready for JSON
     "All of it over the same draws of customers."
     whole = Plan({}, {}, {})
-    for plan in plans: whole |= plan
-    return ev.nested(intervals.estimate(whole.statistics, len(customers), settings.bootstrap, base.seed, whole.differences), whole.absent)
+    for plan in plans:
+        whole |= plan
+    return ev.nested(
+        intervals.estimate(whole.statistics, len(customers), settings.bootstrap, base.seed, whole.differences),
+        whole.absent,
+    )

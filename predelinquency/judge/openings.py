@@ -15,62 +15,93 @@ from ..ground.core import StoreError, replacing
 from . import report as ev
 
 # %% ../../nbs/35_judge/14_openings.ipynb #c015
-LOG = "final.jsonl" # in the folder of reports
+LOG = "final.jsonl"  # in the folder of reports
 
 # %% ../../nbs/35_judge/14_openings.ipynb #c016
-def _sealed(line:str)->str: return hashlib.blake2b(line.encode(), digest_size=8).hexdigest()
+def _sealed(line: str) -> str:
+    return hashlib.blake2b(line.encode(), digest_size=8).hexdigest()
 
 # %% ../../nbs/35_judge/14_openings.ipynb #c017
 def read(
-    log:Path|str, # a file of lines; not there: nothing was opened
-)->list[dict[str, Any]]: # oldest first
+    log: Path | str,  # a file of lines; not there: nothing was opened
+) -> list[dict[str, Any]]:  # oldest first
     "Every opening."
     lines = Path(log).read_text().splitlines() if Path(log).is_file() else []
     found, before = [], ""
     for at, line in enumerate(lines, 1):
-        try: one = json.loads(line)
-        except ValueError as e: raise StoreError(f"line {at} is not JSON", where=str(log), remedy="get the log back from git") from e
-        if one.get("previous") != before: raise StoreError(f"line {at} does not follow the line before it: the log was changed", where=str(log), remedy="get the log back from git")
+        try:
+            one = json.loads(line)
+        except ValueError as e:
+            raise StoreError(f"line {at} is not JSON", where=str(log), remedy="get the log back from git") from e
+        if one.get("previous") != before:
+            raise StoreError(
+                f"line {at} does not follow the line before it: the log was changed",
+                where=str(log),
+                remedy="get the log back from git",
+            )
         before = _sealed(line)
         found.append(one)
     return found
 
 # %% ../../nbs/35_judge/14_openings.ipynb #c018
 def append(
-    log:Path|str,           # as in `read`
-    line:Mapping[str, Any], # plain JSON
-)->None:
+    log: Path | str,  # as in `read`
+    line: Mapping[str, Any],  # plain JSON
+) -> None:
     "One line more; the log is as it was, or has the whole line."
     past = Path(log).read_text() if read(log) else ""
-    whole = json.dumps({**line, "previous": _sealed(past.splitlines()[-1]) if past else ""}, sort_keys=True, allow_nan=False)
-    with replacing(log) as draft: draft.write_text(past + whole + "\n")
+    whole = json.dumps(
+        {**line, "previous": _sealed(past.splitlines()[-1]) if past else ""}, sort_keys=True, allow_nan=False
+    )
+    with replacing(log) as draft:
+        draft.write_text(past + whole + "\n")
 
 # %% ../../nbs/35_judge/14_openings.ipynb #c025
-SAYS = (("AUC", "headline.auc", "headline.auc_"), ("average precision", "headline.pr_auc", "headline.pr_auc_"), ("observed over expected", "calibration.observed_expected", "calibration.observed_expected_"),
-        ("gain over the calendar", "gain_over_calendar.auc", "gain_over_calendar."), ("recall at capacity", "headline.recall_at_5pct", "headline.recall_at_5pct_")) # words, figure, what its ends begin with
+SAYS = (
+    ("AUC", "headline.auc", "headline.auc_"),
+    ("average precision", "headline.pr_auc", "headline.pr_auc_"),
+    ("observed over expected", "calibration.observed_expected", "calibration.observed_expected_"),
+    ("gain over the calendar", "gain_over_calendar.auc", "gain_over_calendar."),
+    ("recall at capacity", "headline.recall_at_5pct", "headline.recall_at_5pct_"),
+)  # words, figure, what its ends begin with
 
 # %% ../../nbs/35_judge/14_openings.ipynb #c026
 def in_words(
-    figures:Mapping[str, Any], # from `measured`
-)->str:
+    figures: Mapping[str, Any],  # from `measured`
+) -> str:
     "The figures in one line; what is not known is not said."
     says, values = [], ev.flat(figures)
     for words, path, ends in SAYS:
         low, high = (values.get(f"{ends}{end}") for end in ("low", "high"))
-        if values.get(path) is not None: says.append(f"{words} {values[path]:.3f}" + (f" ({low:.3f}–{high:.3f})" if low is not None and high is not None else ""))
+        if values.get(path) is not None:
+            says.append(
+                f"{words} {values[path]:.3f}"
+                + (f" ({low:.3f}–{high:.3f})" if low is not None and high is not None else "")
+            )
     return ", ".join(says)
 
 # %% ../../nbs/35_judge/14_openings.ipynb #c033
 def told(
-    log:Path|str,       # as in `read`
-    version:str,        # of the model
-    possible:bool=True, # there are such customers: the world is simulated
-)->dict[str, Any]:      # `opened` yes or no, `words`, `versions` that the same people were opened for; when opened, its line
+    log: Path | str,  # as in `read`
+    version: str,  # of the model
+    possible: bool = True,  # there are such customers: the world is simulated
+) -> dict[
+    str, Any
+]:  # `opened` yes or no, `words`, `versions` that the same people were opened for; when opened, its line
     "The state of the hold-out for a version."
     lines = read(log)
     mine = next((one for one in lines if one["version"] == version), None)
     last = mine or (lines[-1] if lines else None)
     versions = len({one["version"] for one in lines if last and one["holdout"] == last["holdout"]})
-    if mine: return dict(mine) | dict(opened=True, versions=versions, words=f"opened on {mine['opened_on']} by {mine['by']}: {in_words(mine['figures'])}")
-    why = "not opened for this version (`make final` opens it, once)" if possible else "there is none: these are a bank's own files, too few to set customers aside; a later delivery would be one"
+    if mine:
+        return dict(mine) | dict(
+            opened=True,
+            versions=versions,
+            words=f"opened on {mine['opened_on']} by {mine['by']}: {in_words(mine['figures'])}",
+        )
+    why = (
+        "not opened for this version (`make final` opens it, once)"
+        if possible
+        else "there is none: these are a bank's own files, too few to set customers aside; a later delivery would be one"
+    )
     return dict(opened=False, versions=versions, words=why)

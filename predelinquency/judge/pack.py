@@ -27,326 +27,581 @@ from ..model import champion
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c047
 def markdown(
-    files:Mapping[str, Any],    # the run's figures, names as in `FILES`
-    drawn:Mapping[str, str],    # from `pictures`
-    words:Path|str=WORDS,       # folder of the templates
-)->tuple[str, dict[str, Any]]:  # the text; the same in numbers
+    files: Mapping[str, Any],  # the run's figures, names as in `FILES`
+    drawn: Mapping[str, str],  # from `pictures`
+    words: Path | str = WORDS,  # folder of the templates
+) -> tuple[str, dict[str, Any]]:  # the text; the same in numbers
     "The pack as Markdown, with pictures beside it, and its entry for an inventory."
     teller = Teller(files)
     held, map_ = criteria(files, words), frames(teller, words)
-    _render(teller, drawn, held, map_, words, None) # once to learn what is missing
+    _render(teller, drawn, held, map_, words, None)  # once to learn what is missing
     missing = sorted(path for path, there in teller.asked.items() if not there)
     return _render(teller, drawn, held, map_, words, missing), entry(teller, held, map_)
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c048
-def _templates(words:Path|str)->Environment:
-    return Environment(loader=FileSystemLoader(str(words)), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+def _templates(words: Path | str) -> Environment:
+    return Environment(
+        loader=FileSystemLoader(str(words)),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c049
-def _render(teller:Teller, drawn:Mapping[str, str], held:list[dict[str, Any]], map_:list[dict[str, Any]], words:Path|str, missing:list[str]|None)->str:
+def _render(
+    teller: Teller,
+    drawn: Mapping[str, str],
+    held: list[dict[str, Any]],
+    map_: list[dict[str, Any]],
+    words: Path | str,
+    missing: list[str] | None,
+) -> str:
     given = _given(teller, drawn, held, map_) | dict(missing_count=lambda: _missing_words(teller, missing))
-    try: text = _templates(words).get_template("pack.md").render(given)
-    except TemplateError as e: raise ParamsError(f"a template cannot be filled in: {e}", where=f"{words}/{getattr(e, 'name', None) or 'pack.md'}", remedy="mend the template") from e
+    try:
+        text = _templates(words).get_template("pack.md").render(given)
+    except TemplateError as e:
+        raise ParamsError(
+            f"a template cannot be filled in: {e}",
+            where=f"{words}/{getattr(e, 'name', None) or 'pack.md'}",
+            remedy="mend the template",
+        ) from e
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c050
-def _given(teller:Teller, drawn:Mapping[str, str], held:list[dict[str, Any]], map_:list[dict[str, Any]])->dict[str, Any]:
+def _given(
+    teller: Teller, drawn: Mapping[str, str], held: list[dict[str, Any]], map_: list[dict[str, Any]]
+) -> dict[str, Any]:
     "All names that a template may use."
     files, model = teller.files, teller.files["model"]
     ruling = model.get("promotion") or {}
-    def picture(name:str, caption:str)->str:
+
+    def picture(name: str, caption: str) -> str:
         return f"![{caption}]({name}.svg)" if name in drawn else str(Absent(f"nothing to draw «{caption}» from"))
-    return dict(achieved=_achieved(files), fair=_fair(files), bands=_bands(files), moved=_moved(files), confirmed=_confirmed(files), off_level=lambda path: _off_level(files, path),
-                harder=_harder(files), doubtful=_doubtful(files), own_group=_own_group(files), stresses=_stresses(files), turned=lambda path: _turned(files, path), tried=lookup(files, "model.params.train.trials"),
-                figure=teller.figure, span=teller.span, block=teller.block, block_inline=teller.block_inline, has=teller.has, plain=plain, picture=picture,
-                criteria=held, tally={v: sum(1 for c in held if v in c["verdict"]) for v in ("within", "outside", "absent")}, outside=[c["words"] for c in held if "outside" in c["verdict"]], frames=map_,
-                tripped=tripped(files), lead_line=_lead_line(files), leading=_leading(files), lineage=files["lineage"], uses=list(model["rows"]),
-                candidates=list(ruling.get("learners", {})), incumbent=ruling.get("incumbent"), own_target="fold" in model["rows"],
-                simulated="marginals" in (files.get("source") or {}), opened=lookup(files, "final.opened") is True, rehearsed=lookup(files, "final.rehearsal") is True, opened_once=lookup(files, "final.versions") == 1,
-                champion=model["champion"], model_name=f"missed payments, {model['version']}")
+
+    return dict(
+        achieved=_achieved(files),
+        fair=_fair(files),
+        bands=_bands(files),
+        moved=_moved(files),
+        confirmed=_confirmed(files),
+        off_level=lambda path: _off_level(files, path),
+        harder=_harder(files),
+        doubtful=_doubtful(files),
+        own_group=_own_group(files),
+        stresses=_stresses(files),
+        turned=lambda path: _turned(files, path),
+        tried=lookup(files, "model.params.train.trials"),
+        figure=teller.figure,
+        span=teller.span,
+        block=teller.block,
+        block_inline=teller.block_inline,
+        has=teller.has,
+        plain=plain,
+        picture=picture,
+        criteria=held,
+        tally={v: sum(1 for c in held if v in c["verdict"]) for v in ("within", "outside", "absent")},
+        outside=[c["words"] for c in held if "outside" in c["verdict"]],
+        frames=map_,
+        tripped=tripped(files),
+        lead_line=_lead_line(files),
+        leading=_leading(files),
+        lineage=files["lineage"],
+        uses=list(model["rows"]),
+        candidates=list(ruling.get("learners", {})),
+        incumbent=ruling.get("incumbent"),
+        own_target="fold" in model["rows"],
+        simulated="marginals" in (files.get("source") or {}),
+        opened=lookup(files, "final.opened") is True,
+        rehearsed=lookup(files, "final.rehearsal") is True,
+        opened_once=lookup(files, "final.versions") == 1,
+        champion=model["champion"],
+        model_name=f"missed payments, {model['version']}",
+    )
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c051
-def _missing_words(teller:Teller, missing:list[str]|None)->str:
-    return f"{len(missing)} of the {len(teller.asked)} figures it asks for are absent here." if missing else "None is absent here."
+def _missing_words(teller: Teller, missing: list[str] | None) -> str:
+    return (
+        f"{len(missing)} of the {len(teller.asked)} figures it asks for are absent here."
+        if missing
+        else "None is absent here."
+    )
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c052
-def _achieved(files:Mapping[str, Any])->dict[str, Any]:
+def _achieved(files: Mapping[str, Any]) -> dict[str, Any]:
     "What was achievable, in words and as Markdown tables; empty where nothing was proved."
     metrics = files.get("metrics") or {}
     found = achieved.tables(metrics) if metrics.get("oracle") else {}
-    return dict(words=achieved.said(metrics) if found else []) | {name: _grid(found[name]) if name in found else "" for name in ("replays", "sweep", "transfer", "lost")}
+    return dict(words=achieved.said(metrics) if found else []) | {
+        name: _grid(found[name]) if name in found else "" for name in ("replays", "sweep", "transfer", "lost")
+    }
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c053
-def _grid(frame:pd.DataFrame)->str:
+def _grid(frame: pd.DataFrame) -> str:
     "A table of texts as Markdown."
-    rows = [["", *frame.columns], ["---"] * (frame.shape[1] + 1), *([name, *cells] for name, cells in zip(frame.index, frame.to_numpy(), strict=True))]
+    rows = [
+        ["", *frame.columns],
+        ["---"] * (frame.shape[1] + 1),
+        *([name, *cells] for name, cells in zip(frame.index, frame.to_numpy(), strict=True)),
+    ]
     return "\n".join(f"| {' | '.join(str(cell) for cell in row)} |" for row in rows)
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c054
-def _lead_line(files:Mapping[str, Any])->str:
+def _lead_line(files: Mapping[str, Any]) -> str:
     "The ranking at each distance from the due date."
     lead = lookup(files, "metrics.due_date_auc")
-    if isinstance(lead, Absent): return str(lead)
+    if isinstance(lead, Absent):
+        return str(lead)
     days = sorted((k for k in lead if k.isdigit()), key=int, reverse=True)
-    return "; ".join(f"{d} days before, AUC {said(lead[d], 'auc') if lead[d] is not None else '*absent*'}" for d in days)
+    return "; ".join(
+        f"{d} days before, AUC {said(lead[d], 'auc') if lead[d] is not None else '*absent*'}" for d in days
+    )
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c055
-def _leading(files:Mapping[str, Any], most:int=10)->list[dict[str, str]]:
+def _leading(files: Mapping[str, Any], most: int = 10) -> list[dict[str, str]]:
     "The inputs that push hardest, with their formula."
     importance = lookup(files, "explain.importance")
-    if isinstance(importance, Absent): return []
+    if isinstance(importance, Absent):
+        return []
     top = [n for n in sorted(importance, key=lambda n: (-importance[n], n)) if n in catalogue.BY_NAME][:most]
     words = {1: "only raise", -1: "only lower", 0: "free"}
-    return [dict(name=n, formula=catalogue.BY_NAME[n].formula, push=said(importance[n], "auc"), monotone=words[catalogue.BY_NAME[n].monotone]) for n in top]
+    return [
+        dict(
+            name=n,
+            formula=catalogue.BY_NAME[n].formula,
+            push=said(importance[n], "auc"),
+            monotone=words[catalogue.BY_NAME[n].monotone],
+        )
+        for n in top
+    ]
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c057
-def _ranged(block:Mapping[str, Any], key:str, style:str="two")->str:
+def _ranged(block: Mapping[str, Any], key: str, style: str = "two") -> str:
     "A figure of a block with its interval."
     value, low, high = (block.get(key + end) for end in ("", "_low", "_high"))
-    if value is None: return str(Absent("it could not be worked out"))
-    return said(value, style) + (f", 95% interval {said(low, style)} to {said(high, style)}" if low is not None and high is not None else ", no interval")
+    if value is None:
+        return str(Absent("it could not be worked out"))
+    return said(value, style) + (
+        f", 95% interval {said(low, style)} to {said(high, style)}"
+        if low is not None and high is not None
+        else ", no interval"
+    )
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c058
-def _excludes(block:Mapping[str, Any], key:str, value:float)->bool:
+def _excludes(block: Mapping[str, Any], key: str, value: float) -> bool:
     "Does the interval of a figure leave a value out? Not where there is none."
     low, high = block.get(f"{key}_low"), block.get(f"{key}_high")
     return low is not None and high is not None and not low <= value <= high
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c060
 RATIOS = {"impact_ratio": "share offered help", "opportunity_ratio": "misses found"}
-GROUPS = {"rows": ("rows", "count"), "offered": ("offered help", "share2"), "found": ("of those who missed, offered help", "share"), "missed": ("missed", "share2"), "said": ("mean probability", "share2")}
+GROUPS = {
+    "rows": ("rows", "count"),
+    "offered": ("offered help", "share2"),
+    "found": ("of those who missed, offered help", "share"),
+    "missed": ("missed", "share2"),
+    "said": ("mean probability", "share2"),
+}
 
-def _fair(files:Mapping[str, Any])->dict[str, Any]:
+
+def _fair(files: Mapping[str, Any]) -> dict[str, Any]:
     "The audit: ratios and groups as Markdown tables, and what lies below its limit in words."
     audited = _audited(files)
-    ratios = pd.DataFrame({plain(name.replace("_", " ")): [_ranged(block, key) for key in RATIOS] for name, block in audited.items()}, index=list(RATIOS.values())).T
-    groups = {plain(name.replace("_", " ")): _grid(pd.DataFrame({plain(group): [_ranged(about, key, style).removesuffix(", no interval") for key, (_, style) in GROUPS.items()]
-              for group, about in block["groups"].items()}, index=[words for words, _ in GROUPS.values()]).T) for name, block in audited.items() if block.get("groups")}
+    ratios = pd.DataFrame(
+        {plain(name.replace("_", " ")): [_ranged(block, key) for key in RATIOS] for name, block in audited.items()},
+        index=list(RATIOS.values()),
+    ).T
+    groups = {
+        plain(name.replace("_", " ")): _grid(
+            pd.DataFrame(
+                {
+                    plain(group): [
+                        _ranged(about, key, style).removesuffix(", no interval") for key, (_, style) in GROUPS.items()
+                    ]
+                    for group, about in block["groups"].items()
+                },
+                index=[words for words, _ in GROUPS.values()],
+            ).T
+        )
+        for name, block in audited.items()
+        if block.get("groups")
+    }
     return dict(ratios=_grid(ratios) if audited else "", groups=groups, words=_unequal(files, audited))
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c061
-def _unequal(files:Mapping[str, Any], audited:Mapping[str, Mapping[str, Any]])->str:
+def _unequal(files: Mapping[str, Any], audited: Mapping[str, Mapping[str, Any]]) -> str:
     "Which ratios lie below their limit, and whether luck may have put them there."
     limits = {key: lookup(files, f"pack.{key}_min") for key in RATIOS}
-    if not audited or any(isinstance(limit, Absent) for limit in limits.values()): return ""
-    below = [f"{plain(name.replace('_', ' '))}, {words} {_ranged(block, key)}, {_beside_limit(block, key, limits[key])}"
-             for name, block in audited.items() for key, words in RATIOS.items() if block.get(key) is not None and block[key] < limits[key]]
+    if not audited or any(isinstance(limit, Absent) for limit in limits.values()):
+        return ""
+    below = [
+        f"{plain(name.replace('_', ' '))}, {words} {_ranged(block, key)}, {_beside_limit(block, key, limits[key])}"
+        for name, block in audited.items()
+        for key, words in RATIOS.items()
+        if block.get(key) is not None and block[key] < limits[key]
+    ]
     return f"Below the limit: {'; '.join(below)}." if below else "No ratio lies below its limit."
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c062
-def _beside_limit(block:Mapping[str, Any], key:str, limit:float)->str:
+def _beside_limit(block: Mapping[str, Any], key: str, limit: float) -> str:
     "Where the interval of a ratio lies."
-    if block.get(f"{key}_low") is None or block.get(f"{key}_high") is None: return f"limit {said(limit, 'two')}, without an interval"
+    if block.get(f"{key}_low") is None or block.get(f"{key}_high") is None:
+        return f"limit {said(limit, 'two')}, without an interval"
     return f"an interval that {'excludes' if _excludes(block, key, limit) else 'includes'} the limit of {said(limit, 'two')}"
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c063
-def _moved(files:Mapping[str, Any])->str:
+def _moved(files: Mapping[str, Any]) -> str:
     "Has the score moved by more than its limit?"
     drift = lookup(files, "metrics.drift")
-    if isinstance(drift, Absent) or drift.get("score_psi") is None or drift.get("score_limit") is None: return ""
+    if isinstance(drift, Absent) or drift.get("score_psi") is None or drift.get("score_limit") is None:
+        return ""
     index, limit = said(drift["score_psi"], "number"), said(drift["score_limit"], "number")
     inputs = f" {drift['inputs_moved']} of {drift['inputs']} inputs lie above theirs." if drift.get("inputs") else ""
-    if drift["score_psi"] > drift["score_limit"]: return f"**The score has moved:** its index of {index} lies above its limit of {limit}.{inputs}"
+    if drift["score_psi"] > drift["score_limit"]:
+        return f"**The score has moved:** its index of {index} lies above its limit of {limit}.{inputs}"
     return f"The score has not moved beyond its limit: its index is {index}, the limit {limit}.{inputs}"
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c064
-def _confirmed(files:Mapping[str, Any])->dict[str, str]:
+def _confirmed(files: Mapping[str, Any]) -> dict[str, str]:
     "What the final hold-out confirms: `head` and `words`."
     figures, limit = lookup(files, "final.figures"), lookup(files, "pack.auc_low_min")
-    if isinstance(figures, Absent) or lookup(files, "final.opened") is not True: return dict(head="Final hold-out.", words="")
+    if isinstance(figures, Absent) or lookup(files, "final.opened") is not True:
+        return dict(head="Final hold-out.", words="")
     low, level = figures.get("headline", {}).get("auc_low"), figures.get("calibration", {})
-    names = {"observed_expected": "observed over expected", "observed_expected_top5": "observed over expected in the riskiest twentieth"}
-    off = [f"{words} {_ranged(level, key)}" for key, words in names.items() if _excludes(level, key, 1.)]
+    names = {
+        "observed_expected": "observed over expected",
+        "observed_expected_top5": "observed over expected in the riskiest twentieth",
+    }
+    off = [f"{words} {_ranged(level, key)}" for key, words in names.items() if _excludes(level, key, 1.0)]
     ranked = low is not None and not isinstance(limit, Absent) and low >= limit
     order = f"The ranking is {'confirmed' if ranked else 'not confirmed'}: the lower end of its AUC is {said(Absent('not known') if low is None else low, 'auc')}, the limit {said(limit, 'auc')}. "
-    if not off: return dict(head="Confirmed." if ranked else "Not confirmed.", words=order + "No interval of the level excludes one.")
-    return dict(head="Confirmed in the ranking, not in the level." if ranked else "Not confirmed.", words=f"{order}The level is not: {'; '.join(off)}, which excludes one.")
+    if not off:
+        return dict(
+            head="Confirmed." if ranked else "Not confirmed.", words=order + "No interval of the level excludes one."
+        )
+    return dict(
+        head="Confirmed in the ranking, not in the level." if ranked else "Not confirmed.",
+        words=f"{order}The level is not: {'; '.join(off)}, which excludes one.",
+    )
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c065
-def _off_level(files:Mapping[str, Any], path:str)->str:
+def _off_level(files: Mapping[str, Any], path: str) -> str:
     "In which parts of the evaluation the interval of observed over expected leaves out what is right."
     block = lookup(files, path)
-    parts = {} if isinstance(block, Absent) else {name: one for name, one in _parts(block) if one.get("observed_expected_low") is not None and one.get("observed_expected_high") is not None}
-    off = [f"{plain(name)} {_ranged(one, 'observed_expected')}" for name, one in parts.items() if _excludes(one, "observed_expected", 1.)]
-    if not parts: return ""
-    if not off: return f"The interval of observed over expected includes one in all {len(parts)} of them."
+    parts = (
+        {}
+        if isinstance(block, Absent)
+        else {
+            name: one
+            for name, one in _parts(block)
+            if one.get("observed_expected_low") is not None and one.get("observed_expected_high") is not None
+        }
+    )
+    off = [
+        f"{plain(name)} {_ranged(one, 'observed_expected')}"
+        for name, one in parts.items()
+        if _excludes(one, "observed_expected", 1.0)
+    ]
+    if not parts:
+        return ""
+    if not off:
+        return f"The interval of observed over expected includes one in all {len(parts)} of them."
     return f"The interval of observed over expected excludes one in {len(off)} of {len(parts)} of them (luck alone would do so in about one of twenty): {'; '.join(off)}."
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c066
-RIGHT = {"slope": ("the slope", 1.), "intercept": ("the level", 0.), "observed_expected": ("observed over expected", 1.), "observed_expected_top5": ("observed over expected in the riskiest twentieth", 1.)}
+RIGHT = {
+    "slope": ("the slope", 1.0),
+    "intercept": ("the level", 0.0),
+    "observed_expected": ("observed over expected", 1.0),
+    "observed_expected_top5": ("observed over expected in the riskiest twentieth", 1.0),
+}
 
-def _doubtful(files:Mapping[str, Any])->str:
+
+def _doubtful(files: Mapping[str, Any]) -> str:
     "What of the calibration has an interval that leaves out what is right."
     block = lookup(files, "metrics.calibration")
-    if isinstance(block, Absent): return ""
+    if isinstance(block, Absent):
+        return ""
     off = [f"{words} {_ranged(block, key)}" for key, (words, right) in RIGHT.items() if _excludes(block, key, right)]
     return f"The interval excludes what is right: {'; '.join(off)}." if off else ""
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c067
-def _parts(block:Mapping[str, Any], name:str="")->list[tuple[str, Mapping[str, Any]]]:
+def _parts(block: Mapping[str, Any], name: str = "") -> list[tuple[str, Mapping[str, Any]]]:
     "The innermost blocks with their names."
     inner = {key: one for key, one in block.items() if isinstance(one, Mapping)}
-    return [part for key, one in inner.items() for part in _parts(one, f"{name} › {key}" if name else key)] if inner else [(name, block)]
+    return (
+        [part for key, one in inner.items() for part in _parts(one, f"{name} › {key}" if name else key)]
+        if inner
+        else [(name, block)]
+    )
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c068
-def _harder(files:Mapping[str, Any])->str:
+def _harder(files: Mapping[str, Any]) -> str:
     "Do the bound and the model fall as more is hidden?"
-    worlds = sorted(found, key=lambda world: world["hidden_share"]) if isinstance(found := lookup(files, "metrics.sweep"), list) else []
-    told = [words for name, key in (("the latent bound", "latent_soft_auc"), ("the model", "model_soft_auc")) if len(worlds) > 1 and (words := _between(worlds[0], worlds[-1], name, key))]
-    if not told: return ""
+    worlds = (
+        sorted(found, key=lambda world: world["hidden_share"])
+        if isinstance(found := lookup(files, "metrics.sweep"), list)
+        else []
+    )
+    told = [
+        words
+        for name, key in (("the latent bound", "latent_soft_auc"), ("the model", "model_soft_auc"))
+        if len(worlds) > 1 and (words := _between(worlds[0], worlds[-1], name, key))
+    ]
+    if not told:
+        return ""
     falls = "" if any(words.endswith("a fall") for words in told) else " Nothing here falls as more is hidden."
     return f"Between {worlds[0]['hidden_share']:.0%} and {worlds[-1]['hidden_share']:.0%} hidden, {'; '.join(told)}.{falls}"
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c069
-def _between(first:Mapping[str, Any], last:Mapping[str, Any], name:str, key:str)->str:
+def _between(first: Mapping[str, Any], last: Mapping[str, Any], name: str, key: str) -> str:
     "How a figure goes from one world to another, against 1.96 times the error of their difference."
     a, b, error, other = first.get(key), last.get(key), first.get(f"{key}_se"), last.get(f"{key}_se")
-    if a is None or b is None or error is None or other is None: return ""
-    sure = abs(b - a) > 1.96 * (error**2 + other**2)**.5
+    if a is None or b is None or error is None or other is None:
+        return ""
+    sure = abs(b - a) > 1.96 * (error**2 + other**2) ** 0.5
     return f"{name} goes from {said(a, 'auc')} to {said(b, 'auc')}, {('a rise' if b > a else 'a fall') if sure else 'no more than luck would move it'}"
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c070
-def _own_group(files:Mapping[str, Any])->str:
+def _own_group(files: Mapping[str, Any]) -> str:
     "What the cause's own group scores, beside what a habit earns."
     found = lookup(files, "metrics.reasons")
-    own, most = (None, None) if isinstance(found, Absent) else (found.get("perturb_own_group"), found.get("perturb_own_group_shuffled_high"))
-    if own is None: return ""
-    beside = "" if most is None else f", {'more than' if own > most else 'not more than'} the {said(most, 'share')} that a habit earns at most"
+    own, most = (
+        (None, None)
+        if isinstance(found, Absent)
+        else (found.get("perturb_own_group"), found.get("perturb_own_group_shuffled_high"))
+    )
+    if own is None:
+        return ""
+    beside = (
+        ""
+        if most is None
+        else f", {'more than' if own > most else 'not more than'} the {said(most, 'share')} that a habit earns at most"
+    )
     return f"A declared group need not be the cause's own: most causes also declare what they lead to, often liquidity. The cause's own group alone is among the three in {said(own, 'share')}{beside}."
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c071
-def _stresses(files:Mapping[str, Any])->dict[str, str]:
+def _stresses(files: Mapping[str, Any]) -> dict[str, str]:
     "The kinds of stress with their twins as a table, and how many have none."
     found, kinds = lookup(files, "metrics.reasons.by_stress"), lookup(files, "source.stresses")
-    if isinstance(found, Absent): return dict(table="", words="")
+    if isinstance(found, Absent):
+        return dict(table="", words="")
     there = {name: one for name, one in found.items() if one.get("cases")}
-    rows = {plain(name.replace("_", " ")): [said(one["cases"], "count"), *(said(one[key], "share") for key in ("hit_rate", "own_group"))] for name, one in there.items()}
+    rows = {
+        plain(name.replace("_", " ")): [
+            said(one["cases"], "count"),
+            *(said(one[key], "share") for key in ("hit_rate", "own_group")),
+        ]
+        for name, one in there.items()
+    }
     none = [plain(name.replace("_", " ")) for name, one in found.items() if not one.get("cases")]
     lacking = len(none) or (0 if isinstance(kinds, Absent) else kinds - len(there))
-    words = f"Kinds of stress without a twin, of which nothing is known here: {lacking} of {len(there) + lacking}{': ' + ', '.join(none) if none else ''}." if lacking else ""
-    return dict(table=_grid(pd.DataFrame(rows, index=["twins", "a declared group", "the cause's own group"]).T) if rows else "", words=words)
+    words = (
+        f"Kinds of stress without a twin, of which nothing is known here: {lacking} of {len(there) + lacking}{': ' + ', '.join(none) if none else ''}."
+        if lacking
+        else ""
+    )
+    return dict(
+        table=_grid(pd.DataFrame(rows, index=["twins", "a declared group", "the cause's own group"]).T) if rows else "",
+        words=words,
+    )
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c072
-def _turned(files:Mapping[str, Any], path:str)->str:
+def _turned(files: Mapping[str, Any], path: str) -> str:
     "A loss as a difference: below nought where something is lost."
     value, ends = lookup(files, path), ends_of(files, path)
-    if isinstance(value, Absent): return str(value)
-    return said(-value, "gain") + (f", 95% interval {said(-ends[1], 'gain')} to {said(-ends[0], 'gain')}" if ends else ", no interval")
+    if isinstance(value, Absent):
+        return str(value)
+    return said(-value, "gain") + (
+        f", 95% interval {said(-ends[1], 'gain')} to {said(-ends[0], 'gain')}" if ends else ", no interval"
+    )
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c073
-OWN = ("assumption", "expert", "prototype") # first words of a source that nobody has published
+OWN = ("assumption", "expert", "prototype")  # first words of a source that nobody has published
 
-def _bands(files:Mapping[str, Any])->dict[str, Any]:
+
+def _bands(files: Mapping[str, Any]) -> dict[str, Any]:
     "The bands that the world was held against: how many have a published source, and all of them as a table."
     known, obtained = lookup(files, "source.calibration"), lookup(files, "source.marginals")
-    if isinstance(known, Absent) or isinstance(obtained, Absent): return dict(count=0, published=0, table="")
-    values = {b["name"]: Absent("not measured") if obtained.get(b["name"]) is None else obtained[b["name"]] for b in known}
-    rows = {plain(b["name"].replace("_", " ")): [said(values[b["name"]]), f"{said(b['low'])} to {said(b['high'])}", plain(b["unit"]), plain(b["source"])] for b in known}
-    return dict(count=len(known), published=sum(not b["source"].startswith(OWN) for b in known), table=_grid(pd.DataFrame(rows, index=["this run", "band", "unit", "source of the band"]).T))
+    if isinstance(known, Absent) or isinstance(obtained, Absent):
+        return dict(count=0, published=0, table="")
+    values = {
+        b["name"]: Absent("not measured") if obtained.get(b["name"]) is None else obtained[b["name"]] for b in known
+    }
+    rows = {
+        plain(b["name"].replace("_", " ")): [
+            said(values[b["name"]]),
+            f"{said(b['low'])} to {said(b['high'])}",
+            plain(b["unit"]),
+            plain(b["source"]),
+        ]
+        for b in known
+    }
+    return dict(
+        count=len(known),
+        published=sum(not b["source"].startswith(OWN) for b in known),
+        table=_grid(pd.DataFrame(rows, index=["this run", "band", "unit", "source of the band"]).T),
+    )
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c074
 def tripped(
-    files:Mapping[str, Any], # the run's figures
-)->dict[str, Any]:           # `words`, `held` True, False or None, `broken` names
+    files: Mapping[str, Any],  # the run's figures
+) -> dict[str, Any]:  # `words`, `held` True, False or None, `broken` names
     "The tripwires in one line."
     wires = lookup(files, "metrics.tripwires")
-    if isinstance(wires, Absent): return dict(words=str(wires), held=None, broken=[])
+    if isinstance(wires, Absent):
+        return dict(words=str(wires), held=None, broken=[])
     flags = {path: leaf[0] for path, leaf in _leaves(wires) if isinstance(leaf[0], bool)}
     broken = [name for name, kept in flags.items() if not kept]
-    words = f"**{len(broken)} of {len(flags)} not held: {', '.join(map(plain, broken))}**" if broken else f"all {len(flags)} held"
+    words = (
+        f"**{len(broken)} of {len(flags)} not held: {', '.join(map(plain, broken))}**"
+        if broken
+        else f"all {len(flags)} held"
+    )
     return dict(words=words, held=not broken, broken=broken)
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c075
-ENTRY = ("model.version", "model.champion", "pack.owner", "pack.validator", "pack.intended_use", "period.judged_from", "period.judged_to", "period.latest", "period.expires")
+ENTRY = (
+    "model.version",
+    "model.champion",
+    "pack.owner",
+    "pack.validator",
+    "pack.intended_use",
+    "period.judged_from",
+    "period.judged_to",
+    "period.latest",
+    "period.expires",
+)
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c076
 def entry(
-    teller:Teller,              # what was asked
-    held:list[dict[str, Any]],  # from `criteria`
-    map_:list[dict[str, Any]],  # from `frames`
-)->dict[str, Any]:              # plain JSON
+    teller: Teller,  # what was asked
+    held: list[dict[str, Any]],  # from `criteria`
+    map_: list[dict[str, Any]],  # from `frames`
+) -> dict[str, Any]:  # plain JSON
     "The model's entry in an inventory, and what of the pack is missing."
     lines = [line for frame in map_ for line in frame["lines"]]
-    shares = dict(all=len(lines), with_figures=sum(1 for x in lines if x["figures"] and not x["absent"]), absent=sum(x["absent"] for x in lines), bank=sum(x["bank"] for x in lines))
+    shares = dict(
+        all=len(lines),
+        with_figures=sum(1 for x in lines if x["figures"] and not x["absent"]),
+        absent=sum(x["absent"] for x in lines),
+        bank=sum(x["bank"] for x in lines),
+    )
     about = {path.split(".")[1]: None if isinstance(v := lookup(teller.files, path), Absent) else v for path in ENTRY}
-    return about | dict(limits={c["words"]: c["verdict"].strip("*") for c in held}, tripwires_held=tripped(teller.files)["held"], lines=shares,
-                        asked=len(teller.asked), absent=sorted(p for p, there in teller.asked.items() if not there))
+    return about | dict(
+        limits={c["words"]: c["verdict"].strip("*") for c in held},
+        tripwires_held=tripped(teller.files)["held"],
+        lines=shares,
+        asked=len(teller.asked),
+        absent=sorted(p for p, there in teller.asked.items() if not there),
+    )
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c077
 def html(
-    text:str,                # from `markdown`
-    drawn:Mapping[str, str], # its pictures
-    words:Path|str=WORDS,    # folder of the page's template
-)->str:                      # one file that asks for nothing from outside
+    text: str,  # from `markdown`
+    drawn: Mapping[str, str],  # its pictures
+    words: Path | str = WORDS,  # folder of the page's template
+) -> str:  # one file that asks for nothing from outside
     "The pack as a page, pictures and style within it."
     from markdown_it import MarkdownIt
+
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
-    for name, svg in drawn.items(): body = body.replace(f'src="{name}.svg"', f'src="data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"')
+    for name, svg in drawn.items():
+        body = body.replace(f'src="{name}.svg"', f'src="data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"')
     contents = [(slug(_bare(m)), _bare(m)) for m in re.findall(r"<h2>(.*?)</h2>", body)]
     body = re.sub(r"<(h[23])>(.*?)</\1>", lambda m: f'<{m[1]} id="{slug(_bare(m[2]))}">{m[2]}</{m[1]}>', body)
-    for plainly, marked in MARKS.items(): body = body.replace(plainly, marked)
+    for plainly, marked in MARKS.items():
+        body = body.replace(plainly, marked)
     title = next((_bare(m) for m in re.findall(r"<h1>(.*?)</h1>", body)), "Model-risk pack")
     return _templates(words).get_template("page.html").render(title=title, contents=contents, body=body) + "\n"
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c078
-MARKS = {"<em>absent": '<em class="absent">absent', "<td>held</td>": '<td class="held">held</td>', "<td>within</td>": '<td class="held">within</td>',
-         "<strong>not held</strong>": '<strong class="broken">not held</strong>', "<strong>outside</strong>": '<strong class="broken">outside</strong>'}
+MARKS = {
+    "<em>absent": '<em class="absent">absent',
+    "<td>held</td>": '<td class="held">held</td>',
+    "<td>within</td>": '<td class="held">within</td>',
+    "<strong>not held</strong>": '<strong class="broken">not held</strong>',
+    "<strong>outside</strong>": '<strong class="broken">outside</strong>',
+}
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c079
 def slug(
-    heading:str, # plain words
-)->str:          # as GitHub makes it
+    heading: str,  # plain words
+) -> str:  # as GitHub makes it
     "The address of a heading on its page."
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c080
-def _bare(text:str)->str: return re.sub(r"<[^>]+>", "", text)
+def _bare(text: str) -> str:
+    return re.sub(r"<[^>]+>", "", text)
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c082
 def write(
-    folder:Path|str,         # where; replaced as a whole
-    files:Mapping[str, Any], # the run's figures
-    drawn:Mapping[str, str], # from `pictures`
-    words:Path|str=WORDS,    # folder of the templates
-)->dict[str, Any]:           # the inventory's entry
+    folder: Path | str,  # where; replaced as a whole
+    files: Mapping[str, Any],  # the run's figures
+    drawn: Mapping[str, str],  # from `pictures`
+    words: Path | str = WORDS,  # folder of the templates
+) -> dict[str, Any]:  # the inventory's entry
     "The pack as `model-card.html`, `model-card.md` with its pictures, and `pack.json`; all appear together or not at all."
     text, about = markdown(files, drawn, words)
     page = html(text, drawn, words)
     with replacing(folder) as draft:
         draft.mkdir()
-        (draft/"model-card.md").write_text(text)
-        (draft/"model-card.html").write_text(page)
-        for name, svg in drawn.items(): (draft/f"{name}.svg").write_text(svg)
-        (draft/"pack.json").write_text(json.dumps(about, indent=1, sort_keys=True, allow_nan=False) + "\n")
+        (draft / "model-card.md").write_text(text)
+        (draft / "model-card.html").write_text(page)
+        for name, svg in drawn.items():
+            (draft / f"{name}.svg").write_text(svg)
+        (draft / "pack.json").write_text(json.dumps(about, indent=1, sort_keys=True, allow_nan=False) + "\n")
     return about
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c092
 def opened(
-    root:Path|str="data", # a folder of results
-    browser:bool=True,    # open it, where there is a screen
-)->Path:
+    root: Path | str = "data",  # a folder of results
+    browser: bool = True,  # open it, where there is a screen
+) -> Path:
     "The pack of a run; opened in a browser where there is one."
-    path = Path(root)/"reports"/"pack"/"model-card.html"
-    if not path.is_file(): raise StoreError("there is no pack", where=str(path), remedy="`make run` writes it; elsewhere `predelinquency stage pack --root FOLDER`")
+    path = Path(root) / "reports" / "pack" / "model-card.html"
+    if not path.is_file():
+        raise StoreError(
+            "there is no pack",
+            where=str(path),
+            remedy="`make run` writes it; elsewhere `predelinquency stage pack --root FOLDER`",
+        )
     screen = sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
     if browser and screen:
         import webbrowser
+
         webbrowser.open(path.resolve().as_uri())
     return path
 
 # %% ../../nbs/35_judge/18_pack.ipynb #c094
 def gathered(
-    upstream:Mapping[str, Mapping[str, str]], # stage → product → path, as a stage notebook gets it
-    section:Pack,                             # owner, validator, limits
-    lock:Path|str="dvc.lock",                 # DVC's record of the run
-)->dict[str, Any]:                            # name → figures, names as in `FILES`
+    upstream: Mapping[str, Mapping[str, str]],  # stage → product → path, as a stage notebook gets it
+    section: Pack,  # owner, validator, limits
+    lock: Path | str = "dvc.lock",  # DVC's record of the run
+) -> dict[str, Any]:  # name → figures, names as in `FILES`
     "Everything that the templates may ask for."
-    places = {"source": "simulate", "metrics": "evaluate"} | {name: name for name in ("train", "featurize", "explain", "decide")}
-    paths = {name: upstream.get(stage, {}).get("metrics" if name == "metrics" else "report") for name, stage in places.items()}
+    places = {"source": "simulate", "metrics": "evaluate"} | {
+        name: name for name in ("train", "featurize", "explain", "decide")
+    }
+    paths = {
+        name: upstream.get(stage, {}).get("metrics" if name == "metrics" else "report")
+        for name, stage in places.items()
+    }
     read = {name: json.loads(Path(path).read_text()) for name, path in paths.items() if path}
     model = Path(upstream["train"]["model"])
     manifest = champion.read_manifest(model)
-    outs: list[Path|str] = [model, upstream["train"]["report"], upstream["evaluate"]["metrics"]]
+    outs: list[Path | str] = [model, upstream["train"]["report"], upstream["evaluate"]["metrics"]]
     hashes = lineage(upstream["simulate"]["raw"], upstream["featurize"]["features"], manifest, lock, outs)
-    last = openings.told(Path(upstream["evaluate"]["metrics"]).with_name(openings.LOG), manifest["version"], "marginals" in read.get("source", {}))
-    return read | dict(model=about_model(manifest), pack=asdict(section), period=period(model/"predictions.parquet", section.expiry_months), lineage=hashes, final=last)
+    last = openings.told(
+        Path(upstream["evaluate"]["metrics"]).with_name(openings.LOG),
+        manifest["version"],
+        "marginals" in read.get("source", {}),
+    )
+    return read | dict(
+        model=about_model(manifest),
+        pack=asdict(section),
+        period=period(model / "predictions.parquet", section.expiry_months),
+        lineage=hashes,
+        final=last,
+    )

@@ -24,14 +24,16 @@ from .statistics import Plan
 @dataclass(frozen=True)
 class Figure:
     "One of the eight: what it is, how a difference is said, which way is better."
-    key: str     # its name in the result
-    name: str    # what it is
-    moves: str   # the sentence of a difference; `{size}`, and `{more}`, the word of the direction
-    words: tuple[str, str] = ("more", "less") # of a rise, of a fall
-    scale: float = 100.
-    better: int = 1 # +1: higher is better
+
+    key: str  # its name in the result
+    name: str  # what it is
+    moves: str  # the sentence of a difference; `{size}`, and `{more}`, the word of the direction
+    words: tuple[str, str] = ("more", "less")  # of a rise, of a fall
+    scale: float = 100.0
+    better: int = 1  # +1: higher is better
 
 # %% ../../nbs/35_judge/11_paired.ipynb #minute07
+# fmt: off
 FIGURES = (
     Figure("auc", "AUC", "of two customers puts the right one first {size} points {more} often"),
     Figure("pr_auc", "average precision", "average precision is {size} points {more}", ("higher", "lower")),
@@ -43,17 +45,29 @@ FIGURES = (
     Figure("straight_rollers", "AUC of straight rollers", "of two customers clean for 180 days puts the right one first {size} points {more} often"),
     Figure("announced_15_42d", "announced 15–42 days ahead", "announces {size} points {more} of the missed payments 15–42 days ahead", ("more", "fewer")),
 )
+# fmt: on
 
 # %% ../../nbs/35_judge/11_paired.ipynb #minute10
-COLUMNS = ("customer_id", "as_of", "repeat", "split", "target", "eligible", "imminent",
-           "probability", "calendar", "straight_roller", "onset_in_days")
+COLUMNS = (
+    "customer_id",
+    "as_of",
+    "repeat",
+    "split",
+    "target",
+    "eligible",
+    "imminent",
+    "probability",
+    "calendar",
+    "straight_roller",
+    "onset_in_days",
+)
 
 # %% ../../nbs/35_judge/11_paired.ipynb #minute11
 def predictions(
-    folder:Path|str, # of results, or a model's
-)->pd.DataFrame:     # `COLUMNS`, sorted as `statistics.checked` does
+    folder: Path | str,  # of results, or a model's
+) -> pd.DataFrame:  # `COLUMNS`, sorted as `statistics.checked` does
     "What the model of a folder said about the rows that it is judged on."
-    places = [Path(folder)/name for name in ("model/predictions.parquet", "predictions.parquet")]
+    places = [Path(folder) / name for name in ("model/predictions.parquet", "predictions.parquet")]
     found = next((p for p in places if p.is_file()), None)
     if found is None:
         remedy = "name a folder of results, such as data or data/runs/try; `predelinquency stage train` makes the predictions"
@@ -65,8 +79,9 @@ KEYS, OUTCOME = ["customer_id", "as_of", "repeat", "split"], ["target", "eligibl
 
 # %% ../../nbs/35_judge/11_paired.ipynb #minute13
 def check_pair(
-    old:pd.DataFrame, new:pd.DataFrame, # from `predictions`
-)->None:
+    old: pd.DataFrame,
+    new: pd.DataFrame,  # from `predictions`
+) -> None:
     "Refuse two models that were not asked the same questions, or whose questions had other answers."
     remedy = "compare models that were trained on the same tables, with the same spacing, grace, shares and seed"
     keys = [pd.MultiIndex.from_frame(f[KEYS].astype({"split": str})) for f in (old, new)]
@@ -74,7 +89,9 @@ def check_pair(
         shared = len(keys[0].intersection(keys[1]))
         said = f"the two runs do not judge the same rows: the old one has {len(old):,}, the new one {len(new):,}, both have {shared:,}"
         raise SchemaError(said, where="old and new predictions", remedy=remedy)
-    same = pd.concat([(a := old[c].astype(float)).eq(b := new[c].astype(float)) | (a.isna() & b.isna()) for c in OUTCOME], axis=1).all(axis=1)
+    same = pd.concat(
+        [(a := old[c].astype(float)).eq(b := new[c].astype(float)) | (a.isna() & b.isna()) for c in OUTCOME], axis=1
+    ).all(axis=1)
     if not same.all():
         row = old[~same.to_numpy()].iloc[0]
         said = f"{int((~same).sum()):,} of {len(old):,} rows have another outcome in the new run: these are two worlds, or two labels"
@@ -82,79 +99,109 @@ def check_pair(
 
 # %% ../../nbs/35_judge/11_paired.ipynb #minute19
 def later(
-    frame:pd.DataFrame, # from `predictions`
-)->tuple[tuple[str, ...], str]: # splits; how they are called
+    frame: pd.DataFrame,  # from `predictions`
+) -> tuple[tuple[str, ...], str]:  # splits; how they are called
     "The rows later than all that was learned from; where a source has none, those judged out of fold."
     splits = frame.split.astype(str)
-    if (splits == "test").any(): return ("test",), "out of time: the test customers in the test weeks"
-    if (splits == "out_of_time").any(): return ("out_of_time",), "out of time: the source's latest moments"
+    if (splits == "test").any():
+        return ("test",), "out of time: the test customers in the test weeks"
+    if (splits == "out_of_time").any():
+        return ("out_of_time",), "out of time: the source's latest moments"
     return judge_statistics.JUDGED, "out of fold: this source has no later moments set aside"
 
 # %% ../../nbs/35_judge/11_paired.ipynb #minute20
 def measures(
-    frame:pd.DataFrame,   # from `predictions`, of one model
-    splits:tuple[str, ...],
-    customers:np.ndarray, # sorted ids
-)->Plan:                  # a statistic by `Figure.key`
+    frame: pd.DataFrame,  # from `predictions`, of one model
+    splits: tuple[str, ...],
+    customers: np.ndarray,  # sorted ids
+) -> Plan:  # a statistic by `Figure.key`
     "The eight figures of one model, not yet computed."
-    rows, everyone = (judge_statistics.Rows(judge_statistics.judged(frame, splits, imminent=i), customers) for i in (False, True))
+    rows, everyone = (
+        judge_statistics.Rows(judge_statistics.judged(frame, splits, imminent=i), customers) for i in (False, True)
+    )
     if not 0 < rows.frame.y.sum() < len(rows.frame):
         why = f"{int(rows.frame.y.sum())} of {len(rows.frame):,} rows are misses, and both outcomes are needed"
         return Plan({}, {}, {f.key: why for f in FIGURES})
     rank = judge_statistics.ranked_by(rows)
-    found = Plan(dict(auc=rank, pr_auc=judge_statistics.ranked_by(rows, measure=metrics.pr_auc), recall_at_5pct=judge_statistics.capacity_statistics(everyone)["recall"],
-                      ece=judge_statistics.calibration_statistics(rows)["ece"], observed_expected=judge_statistics.observed_expected(rows)), {}, {})
+    found = Plan(
+        dict(
+            auc=rank,
+            pr_auc=judge_statistics.ranked_by(rows, measure=metrics.pr_auc),
+            recall_at_5pct=judge_statistics.capacity_statistics(everyone)["recall"],
+            ece=judge_statistics.calibration_statistics(rows)["ece"],
+            observed_expected=judge_statistics.observed_expected(rows),
+        ),
+        {},
+        {},
+    )
     return found | _calendar(rows) | _rollers(rows) | _announced(everyone)
 
 # %% ../../nbs/35_judge/11_paired.ipynb #minute21
-def _calendar(rows:judge_statistics.Rows)->Plan:
+def _calendar(rows: judge_statistics.Rows) -> Plan:
     "The model's AUC over the calendar's, where the calendar is known."
     known = rows.frame.calendar.notna().to_numpy()
     some = rows.where(known)
-    if not 0 < some.frame.y.sum() < len(some.frame): return Plan({}, {}, {"gain_over_calendar": "nothing falls due in the window"})
+    if not 0 < some.frame.y.sum() < len(some.frame):
+        return Plan({}, {}, {"gain_over_calendar": "nothing falls due in the window"})
     model, dates = judge_statistics.ranked_by(some), judge_statistics.ranked_by(some, "calendar")
     return Plan({"gain_over_calendar": lambda w: model(w) - dates(w)}, {}, {})
 
 # %% ../../nbs/35_judge/11_paired.ipynb #minute22
-def _rollers(rows:judge_statistics.Rows)->Plan:
+def _rollers(rows: judge_statistics.Rows) -> Plan:
     "The AUC among those who were clean for 180 days."
-    known, why = rows.frame.straight_roller.notna().any(), "no schedule says who was clean for 180 days, or none of them missed"
-    part = judge_statistics.subset(rows, rows.frame.straight_roller.fillna(False).astype(bool).to_numpy() if known else None, "some", why)
-    return Plan({"straight_rollers": part.statistics["some.auc"]}, {}, {}) if part.statistics else Plan({}, {}, {"straight_rollers": why})
+    known, why = (
+        rows.frame.straight_roller.notna().any(),
+        "no schedule says who was clean for 180 days, or none of them missed",
+    )
+    part = judge_statistics.subset(
+        rows, rows.frame.straight_roller.fillna(False).astype(bool).to_numpy() if known else None, "some", why
+    )
+    return (
+        Plan({"straight_rollers": part.statistics["some.auc"]}, {}, {})
+        if part.statistics
+        else Plan({}, {}, {"straight_rollers": why})
+    )
 
 # %% ../../nbs/35_judge/11_paired.ipynb #minute23
-def _announced(everyone:judge_statistics.Rows)->Plan:
+def _announced(everyone: judge_statistics.Rows) -> Plan:
     "The share of missed payments that an alert came before, in time."
-    part = alerts.lead(everyone.frame, everyone.customers, .05)
+    part = alerts.lead(everyone.frame, everyone.customers, 0.05)
     found = part.statistics.get("lead.recall_5pct_15_42d")
-    if found is None: return Plan({}, {}, {"announced_15_42d": part.absent["lead.recall_5pct_15_42d"]})
+    if found is None:
+        return Plan({}, {}, {"announced_15_42d": part.absent["lead.recall_5pct_15_42d"]})
     return Plan({"announced_15_42d": found}, {}, {})
 
 # %% ../../nbs/35_judge/11_paired.ipynb #minute25
 @dataclass(frozen=True)
 class Paired:
     "One figure of both models; nan is not known."
+
     figure: Figure
     old: float
     new: float
-    change: Estimate # of what is paired, new minus old
-    why: str = ""    # why it is not known
+    change: Estimate  # of what is paired, new minus old
+    why: str = ""  # why it is not known
 
     @property
-    def verdict(self)->str:
+    def verdict(self) -> str:
         "better, worse, the same, may be chance or not known."
-        if not np.isfinite(self.change.value): return "not known"
-        if self.change.value == self.change.low == self.change.high == 0: return "the same"
-        if not np.isfinite(self.change.low) or self.change.low <= 0 <= self.change.high: return "may be chance"
+        if not np.isfinite(self.change.value):
+            return "not known"
+        if self.change.value == self.change.low == self.change.high == 0:
+            return "the same"
+        if not np.isfinite(self.change.low) or self.change.low <= 0 <= self.change.high:
+            return "may be chance"
         return "better" if self.change.value * self.figure.better > 0 else "worse"
 
 # %% ../../nbs/35_judge/11_paired.ipynb #minute26
 def sentence(
-    p:Paired, # one figure
-)->str:       # without a full stop
+    p: Paired,  # one figure
+) -> str:  # without a full stop
     "A difference in words, with its interval in the direction of the sentence."
-    if p.verdict == "not known": return f"not known, because {p.why or 'there are too few misses'}"
-    if p.verdict == "the same": return "the same"
+    if p.verdict == "not known":
+        return f"not known, because {p.why or 'there are too few misses'}"
+    if p.verdict == "the same":
+        return "the same"
     falls, e = p.change.value < 0, p.change
     low, high = (-e.high, -e.low) if falls else (e.low, e.high)
     digits = 2 if p.figure.key == "ece" else 1
@@ -163,13 +210,15 @@ def sentence(
     return f"{p.figure.moves.format(size=size, more=p.figure.words[falls])} ({interval}): {p.verdict}"
 
 # %% ../../nbs/35_judge/11_paired.ipynb #minute28
-REPLICATES = 400 # of the bootstrap over customers
+REPLICATES = 400  # of the bootstrap over customers
 
 # %% ../../nbs/35_judge/11_paired.ipynb #minute29
 def compare(
-    old:pd.DataFrame, new:pd.DataFrame, # from `predictions`
-    seed:int=0, replicates:int=REPLICATES,
-)->tuple[Paired, ...]:                  # in the order of `FIGURES`
+    old: pd.DataFrame,
+    new: pd.DataFrame,  # from `predictions`
+    seed: int = 0,
+    replicates: int = REPLICATES,
+) -> tuple[Paired, ...]:  # in the order of `FIGURES`
     "The eight figures of both models over the same draws of customers; refused where they cannot be paired."
     check_pair(old, new)
     splits, _ = later(new)
@@ -177,29 +226,43 @@ def compare(
     sides = {"old": measures(old, splits, customers), "new": measures(new, splits, customers)}
     statistics = {f"{side}.{key}": f for side, plan in sides.items() for key, f in plan.statistics.items()}
     for side in sides:
-        if ratio := statistics.get(f"{side}.observed_expected"): statistics[f"{side}.off"] = lambda w, ratio=ratio: abs(ratio(w) - 1)
+        if ratio := statistics.get(f"{side}.observed_expected"):
+            statistics[f"{side}.off"] = lambda w, ratio=ratio: abs(ratio(w) - 1)
     both = [f.key for f in FIGURES if all(f"{side}.{f.key}" in statistics for side in sides)]
     paired = {key: "off" if key == "observed_expected" else key for key in both}
-    found = intervals.estimate(statistics, len(customers), replicates, seed, {key: (f"new.{p}", f"old.{p}") for key, p in paired.items()})
+    found = intervals.estimate(
+        statistics, len(customers), replicates, seed, {key: (f"new.{p}", f"old.{p}") for key, p in paired.items()}
+    )
     return tuple(_paired(f, found, sides["old"].absent | sides["new"].absent) for f in FIGURES)
 
 # %% ../../nbs/35_judge/11_paired.ipynb #minute30
-def _paired(figure:Figure, found:Mapping[str, Estimate], absent:Mapping[str, str])->Paired:
+def _paired(figure: Figure, found: Mapping[str, Estimate], absent: Mapping[str, str]) -> Paired:
     nothing = Estimate(np.nan, np.nan, np.nan)
     old, new = (found.get(f"{side}.{figure.key}", nothing).value for side in ("old", "new"))
     return Paired(figure, old, new, found.get(figure.key, nothing), absent.get(figure.key, ""))
 
 # %% ../../nbs/35_judge/11_paired.ipynb #minute31
 def table(
-    pairs:tuple[Paired, ...], # from `compare`
-)->pd.DataFrame:              # `figure`, `old`, `new`, `said`
+    pairs: tuple[Paired, ...],  # from `compare`
+) -> pd.DataFrame:  # `figure`, `old`, `new`, `said`
     "The eight figures for people."
     return pd.DataFrame([dict(figure=p.figure.name, old=p.old, new=p.new, said=sentence(p)) for p in pairs])
 
 # %% ../../nbs/35_judge/11_paired.ipynb #minute35
 def records(
-    pairs:tuple[Paired, ...], # from `compare`
-)->list[dict[str, Any]]:      # `figure`, `old`, `new`, `change`, `low`, `high`, `verdict`, `said`
+    pairs: tuple[Paired, ...],  # from `compare`
+) -> list[dict[str, Any]]:  # `figure`, `old`, `new`, `change`, `low`, `high`, `verdict`, `said`
     "The eight figures for programs; nan is not known."
-    return [dict(figure=p.figure.key, old=p.old, new=p.new, change=p.change.value, low=p.change.low, high=p.change.high,
-                 verdict=p.verdict, said=sentence(p)) for p in pairs]
+    return [
+        dict(
+            figure=p.figure.key,
+            old=p.old,
+            new=p.new,
+            change=p.change.value,
+            low=p.change.low,
+            high=p.change.high,
+            verdict=p.verdict,
+            said=sentence(p),
+        )
+        for p in pairs
+    ]

@@ -17,79 +17,127 @@ from ..ground import figures as ground_figures
 from .teller import Absent, ends_of, lookup
 
 # %% ../../nbs/35_judge/17_pictures.ipynb #c038
-def _canvas(name:str, height:float)->tuple[Any, Any]:
+def _canvas(name: str, height: float) -> tuple[Any, Any]:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
-    with rc_context({"font.family": "DejaVu Sans", "font.size": 9}): figure = Figure(figsize=(7.2, height), layout="constrained")
+
+    with rc_context({"font.family": "DejaVu Sans", "font.size": 9}):
+        figure = Figure(figsize=(7.2, height), layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(colors=ground_figures.MUTED, labelcolor=ground_figures.INK)
     return figure, axes
 
 # %% ../../nbs/35_judge/17_pictures.ipynb #c039
-def _svg(name:str, figure:Any)->str:
+def _svg(name: str, figure: Any) -> str:
     "The picture as text; ids depend on nothing but its name and content."
     from matplotlib import rc_context
+
     with rc_context({"svg.hashsalt": name, "svg.fonttype": "path", "font.family": "DejaVu Sans", "font.size": 9}):
         file = BytesIO()
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     return file.getvalue().decode()
 
 # %% ../../nbs/35_judge/17_pictures.ipynb #c040
-BESIDE = {"the model": "metrics.headline.auc", "the other booster": "metrics.challenger.auc", "logistic scorecard": "metrics.baselines.logistic.auc",
-          "balance projected to the due date": "metrics.baselines.projected.auc", "balance against what is due": "metrics.baselines.balance.auc",
-          "calendar: what is due": "metrics.baselines.calendar.auc", "reference model": "metrics.reference.auc",
-          "latent bound, on its rows": "metrics.oracle.latent_auc", "visible estimate, on those rows": "metrics.oracle.visible_auc", "the model, on those rows": "metrics.oracle.model_auc"}
+BESIDE = {
+    "the model": "metrics.headline.auc",
+    "the other booster": "metrics.challenger.auc",
+    "logistic scorecard": "metrics.baselines.logistic.auc",
+    "balance projected to the due date": "metrics.baselines.projected.auc",
+    "balance against what is due": "metrics.baselines.balance.auc",
+    "calendar: what is due": "metrics.baselines.calendar.auc",
+    "reference model": "metrics.reference.auc",
+    "latent bound, on its rows": "metrics.oracle.latent_auc",
+    "visible estimate, on those rows": "metrics.oracle.visible_auc",
+    "the model, on those rows": "metrics.oracle.model_auc",
+}
 
 # %% ../../nbs/35_judge/17_pictures.ipynb #c041
-def _beside(files:Mapping[str, Any])->str|None:
+def _beside(files: Mapping[str, Any]) -> str | None:
     values = {name: v for name, path in BESIDE.items() if not isinstance(v := lookup(files, path), (Absent, Mapping))}
-    if not values: return None
-    figure, axes = _canvas("beside", .6 + .32 * len(values))
+    if not values:
+        return None
+    figure, axes = _canvas("beside", 0.6 + 0.32 * len(values))
     for i, (name, value) in enumerate(values.items()):
         error = lookup(files, f"{BESIDE[name]}_se")
-        ends = ends_of(files, BESIDE[name]) or (None if isinstance(error, Absent) else [value - 1.96 * error, min(value + 1.96 * error, 1.)])
-        if ends: axes.plot(ends, [i, i], color=ground_figures.MUTED, linewidth=2, solid_capstyle="round")
-        axes.plot([value], [i], "o", color=ground_figures.BLUE if name.startswith("the model") else ground_figures.INK, markersize=7 if i == 0 else 5)
-        axes.annotate(f"{value:.3f}", (value, i), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8, color=ground_figures.INK)
+        ends = ends_of(files, BESIDE[name]) or (
+            None if isinstance(error, Absent) else [value - 1.96 * error, min(value + 1.96 * error, 1.0)]
+        )
+        if ends:
+            axes.plot(ends, [i, i], color=ground_figures.MUTED, linewidth=2, solid_capstyle="round")
+        axes.plot(
+            [value],
+            [i],
+            "o",
+            color=ground_figures.BLUE if name.startswith("the model") else ground_figures.INK,
+            markersize=7 if i == 0 else 5,
+        )
+        axes.annotate(
+            f"{value:.3f}",
+            (value, i),
+            xytext=(0, 6),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+            color=ground_figures.INK,
+        )
     axes.set_yticks(range(len(values)), list(values))
-    axes.set_ylim(len(values) - .5, -.7)
+    axes.set_ylim(len(values) - 0.5, -0.7)
     axes.set_xlabel("AUC: .5 is a coin, 1 is foresight")
     return _svg("beside", figure)
 
 # %% ../../nbs/35_judge/17_pictures.ipynb #c042
-def _calibration(bins:pd.DataFrame)->str|None:
+def _calibration(bins: pd.DataFrame) -> str | None:
     known = bins[(bins["predicted"] > 0) & (bins["high"] > 0)]
-    if not len(known): return None
+    if not len(known):
+        return None
     figure, axes = _canvas("calibration", 3.2)
     seen = known["observed"][known["observed"] > 0]
-    floor = max(min(float(known["predicted"].min()) / 3, float(seen.min()) / 1.5 if len(seen) else 1.), 1e-5)
+    floor = max(min(float(known["predicted"].min()) / 3, float(seen.min()) / 1.5 if len(seen) else 1.0), 1e-5)
     low, high = known["low"].clip(lower=floor), known["high"]
     axes.vlines(known["predicted"], low, high, color=ground_figures.MUTED, linewidth=2)
     axes.plot(known["predicted"], known["observed"].clip(lower=floor), "o", color=ground_figures.BLUE, markersize=6)
     axes.plot([floor, 1], [floor, 1], ":", color=ground_figures.INK, linewidth=1)
-    axes.set(xscale="log", yscale="log", xlim=(floor, min(float(known["predicted"].max()) * 3, 1)), ylim=(floor, min(float(high.max()) * 2, 1)),
-             xlabel="predicted probability, mean of the group", ylabel="share that missed")
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlim=(floor, min(float(known["predicted"].max()) * 3, 1)),
+        ylim=(floor, min(float(high.max()) * 2, 1)),
+        xlabel="predicted probability, mean of the group",
+        ylabel="share that missed",
+    )
     return _svg("calibration", figure)
 
 # %% ../../nbs/35_judge/17_pictures.ipynb #c043
-def _capacity(table:pd.DataFrame)->str|None:
-    if not len(table): return None
+def _capacity(table: pd.DataFrame) -> str | None:
+    if not len(table):
+        return None
     figure, axes = _canvas("capacity", 3.0)
     axes.fill_between(table["contacted"], table["low"], table["high"], color=ground_figures.GRID)
     axes.plot(table["contacted"], table["recall"], "o-", color=ground_figures.BLUE, markersize=5)
-    axes.plot([0, float(table["contacted"].max())], [0, float(table["contacted"].max())], ":", color=ground_figures.INK, linewidth=1)
-    axes.set(xlabel="share of eligible customers contacted a week (dotted: chosen blindly)", ylabel="share of misses found", ylim=(0, 1), xlim=(0, None))
+    axes.plot(
+        [0, float(table["contacted"].max())],
+        [0, float(table["contacted"].max())],
+        ":",
+        color=ground_figures.INK,
+        linewidth=1,
+    )
+    axes.set(
+        xlabel="share of eligible customers contacted a week (dotted: chosen blindly)",
+        ylabel="share of misses found",
+        ylim=(0, 1),
+        xlim=(0, None),
+    )
     return _svg("capacity", figure)
 
 # %% ../../nbs/35_judge/17_pictures.ipynb #c044
 def pictures(
-    files:Mapping[str, Any], # the run's figures
-    folder:Path|str,         # the evaluation's plots as CSV
-)->dict[str, str]:           # name → SVG; what cannot be drawn is not there
+    files: Mapping[str, Any],  # the run's figures
+    folder: Path | str,  # the evaluation's plots as CSV
+) -> dict[str, str]:  # name → SVG; what cannot be drawn is not there
     "The pictures of the pack."
     drawn = dict(beside=_beside(files))
     for name, draw in (("calibration", _calibration), ("capacity", _capacity)):
-        path = Path(folder)/f"{name}.csv"
+        path = Path(folder) / f"{name}.csv"
         drawn[name] = draw(pd.read_csv(path)) if path.is_file() else None
     return {name: svg for name, svg in drawn.items() if svg}

@@ -26,25 +26,25 @@ from ..model.learners import Fitted
 from ..model.rows import Rows
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #c004
-REPLICATES = 200 # of the bootstrap over customers
+REPLICATES = 200  # of the bootstrap over customers
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #c006
 def validation(
-    rows:Mapping[str, Rows], # from `model_rows.gather`
-)->Rows:                     # usable rows of the stop and calibration customers
+    rows: Mapping[str, Rows],  # from `model_rows.gather`
+) -> Rows:  # usable rows of the stop and calibration customers
     "Who decides between learners."
     parts = [rows[name].usable() for name in ("stop", "calibrate")]
     return Rows(pd.concat([p.labels for p in parts], ignore_index=True), np.concatenate([p.x for p in parts]))
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #c007
 def compare(
-    margins:Mapping[str, np.ndarray],  # learner → (n,) log-odds of the same rows
-    probabilities:Mapping[str, np.ndarray], # learner → (n,) calibrated
-    held:Rows,                         # those rows
-    incumbent:str,                     # one of the learners
-    seed:int=0,                        # of the bootstrap
-    replicates:int=REPLICATES,
-)->dict[str, dict[str, Any]]:          # learner → auc, gain with its interval, ece, gain over the scorecard
+    margins: Mapping[str, np.ndarray],  # learner → (n,) log-odds of the same rows
+    probabilities: Mapping[str, np.ndarray],  # learner → (n,) calibrated
+    held: Rows,  # those rows
+    incumbent: str,  # one of the learners
+    seed: int = 0,  # of the bootstrap
+    replicates: int = REPLICATES,
+) -> dict[str, dict[str, Any]]:  # learner → auc, gain with its interval, ece, gain over the scorecard
     "Learners side by side, on the same draws of customers."
     who, code = np.unique(held.labels["customer_id"].to_numpy(), return_inverse=True)
     ranked = {name: metrics.ranking(m, held.y, code) for name, m in margins.items()}
@@ -56,67 +56,103 @@ def compare(
         gain = found.get(f"{name}>{incumbent}")
         ece = metrics.calibration_measures(metrics.calibration_sums(probabilities[name], held.y, code, len(who)))["ece"]
         behind = found["scorecard"].value - found[name].value if "scorecard" in margins else np.nan
-        table[name] = dict(auc=report.rounded(found[name].value), ece=report.rounded(ece), behind_logistic=report.rounded(behind))
-        if gain: table[name] |= dict(gain=report.rounded(gain.value), gain_low=report.rounded(gain.low), gain_high=report.rounded(gain.high))
+        table[name] = dict(
+            auc=report.rounded(found[name].value), ece=report.rounded(ece), behind_logistic=report.rounded(behind)
+        )
+        if gain:
+            table[name] |= dict(
+                gain=report.rounded(gain.value), gain_low=report.rounded(gain.low), gain_high=report.rounded(gain.high)
+            )
     return table
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #c008
 def broken(
-    one:Mapping[str, Any], # a challenger's row of `compare`
-    p:Train,               # the rule
-)->list[str]:              # the parts that do not hold; empty: it is promoted
+    one: Mapping[str, Any],  # a challenger's row of `compare`
+    p: Train,  # the rule
+) -> list[str]:  # the parts that do not hold; empty: it is promoted
     "Why a challenger stays one."
     says = []
-    if one.get("gain_low") is None: says.append("too few missed payments among the validation customers for an interval")
-    elif one["gain_low"] < p.promote_min_gain_auc: says.append(f"its gain in AUC may be as low as {one['gain_low']:+.4f}, {p.promote_min_gain_auc:+.4f} is needed")
-    if one["ece"] is None or one["ece"] > p.promote_max_ece: says.append(f"its calibration error is {one['ece']}, at most {p.promote_max_ece} is allowed")
+    if one.get("gain_low") is None:
+        says.append("too few missed payments among the validation customers for an interval")
+    elif one["gain_low"] < p.promote_min_gain_auc:
+        says.append(f"its gain in AUC may be as low as {one['gain_low']:+.4f}, {p.promote_min_gain_auc:+.4f} is needed")
+    if one["ece"] is None or one["ece"] > p.promote_max_ece:
+        says.append(f"its calibration error is {one['ece']}, at most {p.promote_max_ece} is allowed")
     behind = one.get("behind_logistic")
-    if behind is not None and behind > p.promote_max_loss_to_logistic: says.append(f"it is {behind:.4f} behind the scorecard, at most {p.promote_max_loss_to_logistic} is allowed")
+    if behind is not None and behind > p.promote_max_loss_to_logistic:
+        says.append(f"it is {behind:.4f} behind the scorecard, at most {p.promote_max_loss_to_logistic} is allowed")
     return says
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #c009
 def verdict(
-    table:Mapping[str, Mapping[str, Any]], # from `compare`
-    incumbent:str,                         # the learner named in the parameters
-    p:Train,                               # the rule
-)->dict[str, Any]:                         # `champion`, `incumbent`, `because`, the rule and the table
+    table: Mapping[str, Mapping[str, Any]],  # from `compare`
+    incumbent: str,  # the learner named in the parameters
+    p: Train,  # the rule
+) -> dict[str, Any]:  # `champion`, `incumbent`, `because`, the rule and the table
     "Who is champion, and why."
     judged = {name: broken(one, p) for name, one in table.items() if name != incumbent}
     winners = sorted((n for n, says in judged.items() if not says), key=lambda n: (-table[n]["gain_low"], n))
-    because = f"the rule holds for {winners[0]}" if winners else f"the rule holds for none of {', '.join(judged)}" if judged else "there is no challenger"
-    rule = dict(min_gain_auc=p.promote_min_gain_auc, max_ece=p.promote_max_ece, max_loss_to_logistic=p.promote_max_loss_to_logistic)
-    learners_ = {name: {**one, **(dict(refused=judged[name]) if judged.get(name) else {})} for name, one in table.items()}
-    return dict(champion=winners[0] if winners else incumbent, incumbent=incumbent, because=because, rule=rule, learners=learners_)
+    because = (
+        f"the rule holds for {winners[0]}"
+        if winners
+        else f"the rule holds for none of {', '.join(judged)}"
+        if judged
+        else "there is no challenger"
+    )
+    rule = dict(
+        min_gain_auc=p.promote_min_gain_auc,
+        max_ece=p.promote_max_ece,
+        max_loss_to_logistic=p.promote_max_loss_to_logistic,
+    )
+    learners_ = {
+        name: {**one, **(dict(refused=judged[name]) if judged.get(name) else {})} for name, one in table.items()
+    }
+    return dict(
+        champion=winners[0] if winners else incumbent,
+        incumbent=incumbent,
+        because=because,
+        rule=rule,
+        learners=learners_,
+    )
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #c010
 def choose(
-    fits:Mapping[str, Fitted],       # learner → fitted, the incumbent among them
-    calibrations:Mapping[str, Any],  # learner → numbers
-    rows:Mapping[str, Rows],         # from `model_rows.gather`
-    p:Train,                         # incumbent and rule
-    seed:int,                        # of the run
-)->dict[str, Any]:                   # from `verdict`
+    fits: Mapping[str, Fitted],  # learner → fitted, the incumbent among them
+    calibrations: Mapping[str, Any],  # learner → numbers
+    rows: Mapping[str, Rows],  # from `model_rows.gather`
+    p: Train,  # incumbent and rule
+    seed: int,  # of the run
+) -> dict[str, Any]:  # from `verdict`
     "The champion of this training."
     held = validation(rows)
     margins = {name: learners.predict_margin(f, held.x) for name, f in fits.items()}
-    if not 0 < held.y.sum() < len(held.y): return verdict({p.learner: dict(auc=None, ece=None)}, p.learner, p)
+    if not 0 < held.y.sum() < len(held.y):
+        return verdict({p.learner: dict(auc=None, ece=None)}, p.learner, p)
     chances = {name: calibrate.probability(m, calibrations[name]) for name, m in margins.items()}
     return verdict(compare(margins, chances, held, p.learner, seed), p.learner, p)
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #c015
-SPACE = dict(max_depth=(2, 6, False), min_child_weight=(1., 100., True), subsample=(.5, 1., False), colsample=(.1, .9, False), reg_lambda=(.1, 100., True), learning_rate=(.02, .15, True))
+SPACE = dict(
+    max_depth=(2, 6, False),
+    min_child_weight=(1.0, 100.0, True),
+    subsample=(0.5, 1.0, False),
+    colsample=(0.1, 0.9, False),
+    reg_lambda=(0.1, 100.0, True),
+    learning_rate=(0.02, 0.15, True),
+)
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #c016
 def tune(
-    learner:str,              # xgboost or lightgbm
-    rows:Mapping[str, Rows],  # from `model_rows.gather`
-    features:Sequence[str],   # names, in order
-    p:Train,                  # the first trial; `trials` says how many
-    signs:Mapping[str, int],  # monotone directions
-    seed:int,                 # of the run
-)->dict[str, Any]:            # `learner`, `best` number, `trials`: number, params, log loss; plain JSON
+    learner: str,  # xgboost or lightgbm
+    rows: Mapping[str, Rows],  # from `model_rows.gather`
+    features: Sequence[str],  # names, in order
+    p: Train,  # the first trial; `trials` says how many
+    signs: Mapping[str, int],  # monotone directions
+    seed: int,  # of the run
+) -> dict[str, Any]:  # `learner`, `best` number, `trials`: number, params, log loss; plain JSON
     "So many trials, the first with the parameters as they stand."
     import optuna
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="minimize", sampler=optuna.samplers.TPESampler(seed=seed % 2**31))
     study.enqueue_trial({name: getattr(p, name) for name in SPACE})
@@ -125,12 +161,20 @@ def tune(
     return dict(learner=learner, best=study.best_trial.number, trials=done)
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #c017
-def _settings(trial:Any, p:Train)->Train:
-    def ask(name:str, low:Any, high:Any, log:bool)->Any: return trial.suggest_int(name, low, high) if isinstance(low, int) else trial.suggest_float(name, low, high, log=log)
+def _settings(trial: Any, p: Train) -> Train:
+    def ask(name: str, low: Any, high: Any, log: bool) -> Any:
+        return (
+            trial.suggest_int(name, low, high)
+            if isinstance(low, int)
+            else trial.suggest_float(name, low, high, log=log)
+        )
+
     return replace(p, **{name: ask(name, *ends) for name, ends in SPACE.items()})
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #c018
-def _loss(learner:str, rows:Mapping[str, Rows], features:Sequence[str], p:Train, signs:Mapping[str, int], seed:int)->float:
+def _loss(
+    learner: str, rows: Mapping[str, Rows], features: Sequence[str], p: Train, signs: Mapping[str, int], seed: int
+) -> float:
     "Log loss on the calibration rows after two parameters of calibration: it is the ranking that is compared."
     fitted, held = train.fit_boosters(rows, features, p, signs, seed, (learner,))[learner], rows["calibrate"].usable()
     margin = learners.predict_margin(fitted, held.x)
@@ -139,135 +183,198 @@ def _loss(learner:str, rows:Mapping[str, Rows], features:Sequence[str], p:Train,
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #c019
 def tuned(
-    rows:Mapping[str, Rows], features:Sequence[str], p:Train, signs:Mapping[str, int], seed:int, # as in `tune`
-)->tuple[dict[str, Fitted], dict[str, Any]]: # learner → fitted with its best settings; learner → study
+    rows: Mapping[str, Rows],
+    features: Sequence[str],
+    p: Train,
+    signs: Mapping[str, int],
+    seed: int,  # as in `tune`
+) -> tuple[dict[str, Fitted], dict[str, Any]]:  # learner → fitted with its best settings; learner → study
     "The boosters with their best settings; without trials nothing."
     studies = {name: tune(name, rows, features, p, signs, seed) for name in train.BOOSTERS} if p.trials > 0 else {}
     best = {name: replace(p, **s["trials"][s["best"]]["params"]) for name, s in studies.items()}
-    return {name: train.fit_boosters(rows, features, settings, signs, seed, (name,))[name] for name, settings in best.items()}, studies
+    return {
+        name: train.fit_boosters(rows, features, settings, signs, seed, (name,))[name]
+        for name, settings in best.items()
+    }, studies
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #c021
 def against(
-    new:Path|str,       # a model folder
-    old:Path|str,       # the model in use
-    features:Path|str,  # panel and labels of the new run
-    base:Base, p:Train, # walls; the rule
-)->dict[str, Any]:      # from `verdict`: `champion` is "new" or "old"
+    new: Path | str,  # a model folder
+    old: Path | str,  # the model in use
+    features: Path | str,  # panel and labels of the new run
+    base: Base,
+    p: Train,  # walls; the rule
+) -> dict[str, Any]:  # from `verdict`: `champion` is "new" or "old"
     "Should the new model replace the one in use? The old one may have learned from these customers; then the comparison favours it."
     models = {"new": champion.load(new), "old": champion.load(old)}
-    if models["new"].features != models["old"].features: raise ParamsError("the two models do not have the same inputs", where=str(old), remedy="judge each on its own evaluation")
-    held = validation(model_rows.gather(features, list(models["new"].features), base, p.max_rows, ["stop", "calibrate"]))
+    if models["new"].features != models["old"].features:
+        raise ParamsError(
+            "the two models do not have the same inputs", where=str(old), remedy="judge each on its own evaluation"
+        )
+    held = validation(
+        model_rows.gather(features, list(models["new"].features), base, p.max_rows, ["stop", "calibrate"])
+    )
     chances = {name: m.probability(held.x) for name, m in models.items()}
-    return verdict(compare({name: m.margin(held.x) for name, m in models.items()}, chances, held, "old", base.seed), "old", p)
+    return verdict(
+        compare({name: m.margin(held.x) for name, m in models.items()}, chances, held, "old", base.seed), "old", p
+    )
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #ident01
 def enter(
-    registered:Path|str, # the registry's folder
-    model:Path|str,      # a model folder
-    features:Path|str,   # panel and labels that it was made from
-    base:Base, p:Train,  # walls; the rule
-)->dict[str, str]:       # `champion`: a version; `because`
+    registered: Path | str,  # the registry's folder
+    model: Path | str,  # a model folder
+    features: Path | str,  # panel and labels that it was made from
+    base: Base,
+    p: Train,  # walls; the rule
+) -> dict[str, str]:  # `champion`: a version; `because`
     "A recorded model becomes champion when the rule says so, and stays a challenger otherwise."
     new, old = champion.load(model).version, registry.champion_folder(registered)
     if old is None:
         registry.point(registered, model)
         return dict(champion=new, because="nobody was champion")
     try:
-        if new == (held := champion.load(old).version): return dict(champion=held, because="it is the champion already")
+        if new == (held := champion.load(old).version):
+            return dict(champion=held, because="it is the champion already")
         ruling = against(model, old, features, base, p)
     except PredelinquencyError as e:
         return dict(champion="unchanged", because=f"the champion cannot be compared: {e.problem}")
     won, refused = ruling["champion"] == "new", ruling["learners"]["new"].get("refused")
-    if won: registry.point(registered, model)
+    if won:
+        registry.point(registered, model)
     return dict(champion=new if won else held, because="; ".join(refused or [ruling["because"]]))
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #c023
-LOCK, FIGURES, MODEL = "dvc.lock", ("data/reports/metrics.json", "data/reports/headline.json"), "data/model" # the figures are in git
+LOCK, FIGURES, MODEL = (
+    "dvc.lock",
+    ("data/reports/metrics.json", "data/reports/headline.json"),
+    "data/model",
+)  # the figures are in git
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #c024
-def _told(project:Path, *words:str)->str:
+def _told(project: Path, *words: str) -> str:
     done = subprocess.run(words, cwd=project, capture_output=True, text=True)
-    if done.returncode: raise StoreError(f"`{' '.join(words[:3])}` says: {(done.stderr or done.stdout).strip().splitlines()[-1:] or ['nothing']}", where=str(project), remedy="mend that first; nothing was changed")
+    if done.returncode:
+        raise StoreError(
+            f"`{' '.join(words[:3])}` says: {(done.stderr or done.stdout).strip().splitlines()[-1:] or ['nothing']}",
+            where=str(project),
+            remedy="mend that first; nothing was changed",
+        )
     return done.stdout
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #c025
 def outs(
-    text:str, # of a dvc.lock
-)->dict[str, str]: # path → md5
+    text: str,  # of a dvc.lock
+) -> dict[str, str]:  # path → md5
     "What a lock promises."
     stages = (yaml.safe_load(text) or {}).get("stages", {})
     return {o["path"]: o["md5"] for s in stages.values() for o in s.get("outs", [])}
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #c026
 def previous(
-    project:Path|str, # a git clone
-)->str:               # a commit
+    project: Path | str,  # a git clone
+) -> str:  # a commit
     "The last commit whose model is another one than the lock of today names."
     project = Path(project)
-    if not (project/LOCK).is_file(): raise StoreError(f"there is no {LOCK}", where=str(project), remedy="`make run` makes one; only a run that DVC made can be rolled back")
-    now = outs((project/LOCK).read_text()).get(MODEL)
+    if not (project / LOCK).is_file():
+        raise StoreError(
+            f"there is no {LOCK}",
+            where=str(project),
+            remedy="`make run` makes one; only a run that DVC made can be rolled back",
+        )
+    now = outs((project / LOCK).read_text()).get(MODEL)
     for commit in _told(project, "git", "log", "--format=%H", "--", LOCK).split():
-        then = outs(subprocess.run(["git", "show", f"{commit}:{LOCK}"], cwd=project, capture_output=True, text=True).stdout).get(MODEL)
-        if then and then != now: return commit
-    raise StoreError("there is no earlier model to go back to", where=f"{project/LOCK}", remedy="git holds only one version of the model")
+        then = outs(
+            subprocess.run(["git", "show", f"{commit}:{LOCK}"], cwd=project, capture_output=True, text=True).stdout
+        ).get(MODEL)
+        if then and then != now:
+            return commit
+    raise StoreError(
+        "there is no earlier model to go back to",
+        where=f"{project / LOCK}",
+        remedy="git holds only one version of the model",
+    )
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #c027
 def missing(
-    lock:Mapping[str, str], # path → md5
-    cache:Path|str,         # DVC's cache folder
-)->list[str]:               # paths that cannot be restored from it
+    lock: Mapping[str, str],  # path → md5
+    cache: Path | str,  # DVC's cache folder
+) -> list[str]:  # paths that cannot be restored from it
     "What the cache does not hold."
-    def held(md5:str)->bool: return (Path(cache)/"files/md5"/md5[:2]/md5[2:]).is_file()
-    def whole(md5:str)->bool:
-        if not held(md5): return False
-        return not md5.endswith(".dir") or all(held(f["md5"]) for f in json.loads((Path(cache)/"files/md5"/md5[:2]/md5[2:]).read_text()))
+
+    def held(md5: str) -> bool:
+        return (Path(cache) / "files/md5" / md5[:2] / md5[2:]).is_file()
+
+    def whole(md5: str) -> bool:
+        if not held(md5):
+            return False
+        return not md5.endswith(".dir") or all(
+            held(f["md5"]) for f in json.loads((Path(cache) / "files/md5" / md5[:2] / md5[2:]).read_text())
+        )
+
     return sorted(path for path, md5 in lock.items() if path not in FIGURES and not whole(md5))
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #c028
 def rollback(
-    project:Path|str=".",    # a git clone with DVC
-    registered:bool=True,    # move the registry's alias too
-)->dict[str, str]:           # `commit`, `version` now in use, `was`
+    project: Path | str = ".",  # a git clone with DVC
+    registered: bool = True,  # move the registry's alias too
+) -> dict[str, str]:  # `commit`, `version` now in use, `was`
     "Put back the model before this one, with its lock and its figures; refuses, and changes nothing, when it cannot."
     project = Path(project)
     if changed := _told(project, "git", "status", "--porcelain", "--", LOCK, *FIGURES).strip():
-        raise StoreError(f"not committed: {', '.join(line.split()[-1] for line in changed.splitlines())}", where=str(project), remedy="commit them, so that you can come back, or undo them")
+        raise StoreError(
+            f"not committed: {', '.join(line.split()[-1] for line in changed.splitlines())}",
+            where=str(project),
+            remedy="commit them, so that you can come back, or undo them",
+        )
     was, commit = _version(project), previous(project)
     wanted = _told(project, "git", "show", f"{commit}:{LOCK}")
-    dvc = str(Path(sys.executable).parent/"dvc")
-    if lost := missing(outs(wanted), (project/_told(project, dvc, "cache", "dir").strip()).resolve()):
-        raise StoreError(f"DVC's cache no longer holds {', '.join(lost)} of {commit[:10]}", where=str(project), remedy="`dvc fetch` from a remote that has them, or run that commit again; nothing was changed")
-    before = {name: (project/name).read_bytes() for name in (LOCK, *FIGURES) if (project/name).is_file()}
+    dvc = str(Path(sys.executable).parent / "dvc")
+    if lost := missing(outs(wanted), (project / _told(project, dvc, "cache", "dir").strip()).resolve()):
+        raise StoreError(
+            f"DVC's cache no longer holds {', '.join(lost)} of {commit[:10]}",
+            where=str(project),
+            remedy="`dvc fetch` from a remote that has them, or run that commit again; nothing was changed",
+        )
+    before = {name: (project / name).read_bytes() for name in (LOCK, *FIGURES) if (project / name).is_file()}
     try:
         _told(project, "git", "restore", f"--source={commit}", "--", LOCK, *[f for f in FIGURES if f in outs(wanted)])
-        for name in FIGURES: # a commit from before there were such figures leaves none
-            if name not in outs(wanted): (project/name).unlink(missing_ok=True)
+        for name in FIGURES:  # a commit from before there were such figures leaves none
+            if name not in outs(wanted):
+                (project / name).unlink(missing_ok=True)
         _told(project, dvc, "checkout")
     except StoreError:
-        for name, content in before.items(): (project/name).write_bytes(content)
+        for name, content in before.items():
+            (project / name).write_bytes(content)
         subprocess.run([dvc, "checkout"], cwd=project, capture_output=True)
         raise
     version = _version(project)
-    if registered: registry.point(project/MODEL.split("/")[0]/"mlflow", project/MODEL)
+    if registered:
+        registry.point(project / MODEL.split("/")[0] / "mlflow", project / MODEL)
     return dict(commit=commit, version=version, was=was)
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #c029
-def _version(project:Path)->str:
-    path = project/MODEL/"manifest.json"
+def _version(project: Path) -> str:
+    path = project / MODEL / "manifest.json"
     return str(json.loads(path.read_text())["version"]) if path.is_file() else "none"
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #bench331
 def training_in_words(
-    manifest:Mapping[str, Any], # of the saved model
-)->list[str]:                   # sentences of markdown
+    manifest: Mapping[str, Any],  # of the saved model
+) -> list[str]:  # sentences of markdown
     "Who is champion and why, on what evidence it rests, and where its threshold lies."
     rows, learned = manifest["rows"], manifest["rows"].get("train", {})
     taught = learned if learned.get("usable") else max(rows.values(), key=lambda r: r["usable"])
     because = manifest.get("promotion", {}).get("because", "a committee of all learners")
     calibration = manifest["calibration"]
-    fitted = f" on {counted(calibration['onsets'], 'missed payment')} of others" if calibration.get("onsets") is not None else ""
-    return [f"**{manifest['champion']}** is champion, {manifest['challenger']} stands beside it (model {manifest['version']}): {because}.",
-            f"It learned from {taught['usable']:,} rows of {taught['customers']:,} customers, "
-            f"in which {taught['onsets']:,} different payments were missed.",
-            f"Its probabilities are calibrated ({calibration['kind']}){fitted}.",
-            f"The threshold is **{manifest['threshold']:.2%}**: {manifest['contact_share']:.0%} of the eligible customers reach it."]
+    fitted = (
+        f" on {counted(calibration['onsets'], 'missed payment')} of others"
+        if calibration.get("onsets") is not None
+        else ""
+    )
+    return [
+        f"**{manifest['champion']}** is champion, {manifest['challenger']} stands beside it (model {manifest['version']}): {because}.",
+        f"It learned from {taught['usable']:,} rows of {taught['customers']:,} customers, "
+        f"in which {taught['onsets']:,} different payments were missed.",
+        f"Its probabilities are calibrated ({calibration['kind']}){fitted}.",
+        f"The threshold is **{manifest['threshold']:.2%}**: {manifest['contact_share']:.0%} of the eligible customers reach it.",
+    ]

@@ -23,15 +23,30 @@ from ..ground.params import Base, Evaluate
 from .intervals import Estimate, estimate
 from .metrics import auc, chosen, equal_mass, ks, pr_auc, ranking, recall_precision
 from predelinquency.judge.statistics import (
-    BASELINES, Plan, Rows, _flag, beside, calibration_statistics, capacity_statistics, checked, due_statistics,
-    judged, lift_statistics, observed_expected, onset_index, period, ranked_by, subset, with_reference
+    BASELINES,
+    Plan,
+    Rows,
+    _flag,
+    beside,
+    calibration_statistics,
+    capacity_statistics,
+    checked,
+    due_statistics,
+    judged,
+    lift_statistics,
+    observed_expected,
+    onset_index,
+    period,
+    ranked_by,
+    subset,
+    with_reference,
 )
 
 # %% ../../nbs/35_judge/03_report.ipynb #c073
 def headline(
-    rows:Rows,     # to judge
-    everyone:Rows, # imminent rows too
-)->Plan:
+    rows: Rows,  # to judge
+    everyone: Rows,  # imminent rows too
+) -> Plan:
     "Ranking, calibration and capacity of the model."
     ranks = {f"headline.{k}": ranked_by(rows, measure=m) for k, m in (("auc", auc), ("pr_auc", pr_auc), ("ks", ks))}
     gini = ranks["headline.auc"]
@@ -41,106 +56,157 @@ def headline(
 
 # %% ../../nbs/35_judge/03_report.ipynb #c074
 def calibration(
-    rows:Rows, # to judge
-)->Plan:
+    rows: Rows,  # to judge
+) -> Plan:
     "Misses observed over misses expected, among all and among the riskiest twentieth; slope and level come from the headline."
-    return Plan({"calibration.observed_expected": observed_expected(rows), "calibration.observed_expected_top5": observed_expected(rows, .05)}, {}, {})
+    return Plan(
+        {
+            "calibration.observed_expected": observed_expected(rows),
+            "calibration.observed_expected_top5": observed_expected(rows, 0.05),
+        },
+        {},
+        {},
+    )
 
 # %% ../../nbs/35_judge/03_report.ipynb #c075
 def by_month(
-    rows:Rows,
-    fewest:int=5, # distinct misses below which a month says nothing
-)->Plan:
+    rows: Rows,
+    fewest: int = 5,  # distinct misses below which a month says nothing
+) -> Plan:
     "The model's AUC for each calendar month of `as_of` that has something to say."
-    months, missed, plan = rows.frame.as_of.to_numpy("datetime64[M]").astype(str), rows.frame[rows.frame.y > 0], Plan({}, {}, {})
+    months, missed, plan = (
+        rows.frame.as_of.to_numpy("datetime64[M]").astype(str),
+        rows.frame[rows.frame.y > 0],
+        Plan({}, {}, {}),
+    )
     owners = missed.groupby(missed.as_of.to_numpy("datetime64[M]").astype(str)).customer_id.nunique()
-    for month in owners.index[owners >= fewest]: plan |= subset(rows, months == month, f"by_month.{month}", "")
-    return plan if plan.statistics else Plan({}, {}, {"by_month.auc": f"no month in which {fewest} customers missed a payment"})
+    for month in owners.index[owners >= fewest]:
+        plan |= subset(rows, months == month, f"by_month.{month}", "")
+    return (
+        plan
+        if plan.statistics
+        else Plan({}, {}, {"by_month.auc": f"no month in which {fewest} customers missed a payment"})
+    )
 
 # %% ../../nbs/35_judge/03_report.ipynb #c076
 def plan(
-    frame:pd.DataFrame,                # from `checked`
-    customers:np.ndarray,              # sorted ids
-    due:pd.DataFrame|None=None,        # see `due_statistics`
-    reference:pd.DataFrame|None=None,  # see `with_reference`
-)->Plan:
+    frame: pd.DataFrame,  # from `checked`
+    customers: np.ndarray,  # sorted ids
+    due: pd.DataFrame | None = None,  # see `due_statistics`
+    reference: pd.DataFrame | None = None,  # see `with_reference`
+) -> Plan:
     "Everything a report holds, not yet computed."
-    rows, everyone, later = (Rows(f, customers) for f in (judged(frame), judged(frame, imminent=True), judged(frame, ["out_of_time"])))
+    rows, everyone, later = (
+        Rows(f, customers) for f in (judged(frame), judged(frame, imminent=True), judged(frame, ["out_of_time"]))
+    )
     seen = _flag(rows, "seen_before")
-    found = headline(rows, everyone) | calibration(rows) | due_statistics(due, customers) | with_reference(rows, reference)
-    for name in BASELINES: found |= beside(rows, name, f"baselines.{name}", f"gain_over_{name}")
+    found = (
+        headline(rows, everyone) | calibration(rows) | due_statistics(due, customers) | with_reference(rows, reference)
+    )
+    for name in BASELINES:
+        found |= beside(rows, name, f"baselines.{name}", f"gain_over_{name}")
     found |= beside(rows, "challenger", "challenger", "gain_over_challenger")
     found |= subset(rows, _flag(rows, "exposed"), "exposed_only", "nothing says who has something due in the window")
-    found |= subset(rows, _flag(rows, "straight_roller"), "straight_rollers", "no schedule says who was clean for 180 days")
+    found |= subset(
+        rows, _flag(rows, "straight_roller"), "straight_rollers", "no schedule says who was clean for 180 days"
+    )
     found |= subset(rows, seen, "seen_customers", "nothing says who was a customer before")
     found |= subset(rows, None if seen is None else ~seen, "unseen_customers", "nothing says who is new")
-    return found | subset(later, np.ones(len(later.frame), bool), "out_of_time", "no rows were set aside as later than all that was fitted on") | by_month(rows)
+    return (
+        found
+        | subset(
+            later,
+            np.ones(len(later.frame), bool),
+            "out_of_time",
+            "no rows were set aside as later than all that was fitted on",
+        )
+        | by_month(rows)
+    )
 
 # %% ../../nbs/35_judge/03_report.ipynb #c077
 def report(
-    predictions:pd.DataFrame,          # see `checked`; `straight_roller`, `exposed`, `seen_before`, `onset_in_days` and the baselines where they are known
-    base:Base, settings:Evaluate,      # seed, contact share; replicates
-    world:Mapping[str, Any]|None=None, # `customers`, `transactions`, `miss_rate_28d`
-    due:pd.DataFrame|None=None,        # see `due_statistics`
-    reference:pd.DataFrame|None=None,  # see `with_reference`
-)->dict[str, Any]:                     # nested, ready for JSON
+    predictions: pd.DataFrame,  # see `checked`; `straight_roller`, `exposed`, `seen_before`, `onset_in_days` and the baselines where they are known
+    base: Base,
+    settings: Evaluate,  # seed, contact share; replicates
+    world: Mapping[str, Any] | None = None,  # `customers`, `transactions`, `miss_rate_28d`
+    due: pd.DataFrame | None = None,  # see `due_statistics`
+    reference: pd.DataFrame | None = None,  # see `with_reference`
+) -> dict[str, Any]:  # nested, ready for JSON
     "Every measure with its interval."
     frame = checked(predictions)
     rows, everyone = judged(frame), judged(frame, imminent=True)
     if not 0 < rows.y.sum() < len(rows):
-        raise SchemaError(f"{len(rows)} rows to judge, {int(rows.y.sum())} of them positive: nothing to measure", where="predictions",
-                          remedy="use more customers, or more months")
+        raise SchemaError(
+            f"{len(rows)} rows to judge, {int(rows.y.sum())} of them positive: nothing to measure",
+            where="predictions",
+            remedy="use more customers, or more months",
+        )
     customers = np.unique(np.concatenate([everyone.customer_id, frame.customer_id[frame.split == "out_of_time"]]))
     todo = plan(frame, customers, due, reference)
-    found = nested(estimate(todo.statistics, len(customers), settings.bootstrap, base.seed, todo.differences), todo.absent)
+    found = nested(
+        estimate(todo.statistics, len(customers), settings.bootstrap, base.seed, todo.differences), todo.absent
+    )
     found["headline"] |= counts(rows, everyone)
     found["calibration"] |= {k: v for k, v in found["headline"].items() if k.startswith(("slope", "intercept"))}
-    return found | dict(world=dict(world or {}), bootstrap=dict(replicates=settings.bootstrap, customers=len(customers)))
+    return found | dict(
+        world=dict(world or {}), bootstrap=dict(replicates=settings.bootstrap, customers=len(customers))
+    )
 
 # %% ../../nbs/35_judge/03_report.ipynb #c078
 def counts(
-    rows:pd.DataFrame, everyone:pd.DataFrame, # from `judged`, without and with imminent rows
-)->dict[str, int]:
+    rows: pd.DataFrame,
+    everyone: pd.DataFrame,  # from `judged`, without and with imminent rows
+) -> dict[str, int]:
     "How much there was to measure on: distinct missed payments, rows, customers, repeats."
     first = rows[rows.repeat == rows.repeat.min()]
-    return dict(onsets=int(onset_index(first).max(initial=-1)) + 1, rows=len(first), customers=int(first.customer_id.nunique()), positives=int(first.y.sum()),
-                imminent_rows=len(everyone) // max(rows.repeat.nunique(), 1) - len(first), repeats=int(rows.repeat.nunique()))
+    return dict(
+        onsets=int(onset_index(first).max(initial=-1)) + 1,
+        rows=len(first),
+        customers=int(first.customer_id.nunique()),
+        positives=int(first.y.sum()),
+        imminent_rows=len(everyone) // max(rows.repeat.nunique(), 1) - len(first),
+        repeats=int(rows.repeat.nunique()),
+    )
 
 # %% ../../nbs/35_judge/03_report.ipynb #c079
 def nested(
-    estimates:Mapping[str, Estimate], # dotted path → estimate; a path that begins with _ is not shown
-    absent:Mapping[str, str]|None=None, # dotted path → why there is none
-)->dict[str, Any]:
+    estimates: Mapping[str, Estimate],  # dotted path → estimate; a path that begins with _ is not shown
+    absent: Mapping[str, str] | None = None,  # dotted path → why there is none
+) -> dict[str, Any]:
     "The report's shape: `block.auc` with `low` and `high` beside it, `headline.x` with `x_low` and `x_high`."
     tree: dict[str, Any] = {}
     for path, e in sorted(estimates.items()):
-        if path.startswith("_"): continue
+        if path.startswith("_"):
+            continue
         *blocks, key = path.split(".")
         block = _branch(tree, blocks)
         block[key] = rounded(e.value)
-        if key in ("share", "known_share", "misses", "alerts"): continue # counted, not estimated
+        if key in ("share", "known_share", "misses", "alerts"):
+            continue  # counted, not estimated
         prefix = "" if key == "auc" and blocks != ["headline"] else f"{key}_"
         block |= {f"{prefix}low": rounded(e.low), f"{prefix}high": rounded(e.high)}
-    for path, why in (absent or {}).items(): _branch(tree, path.split(".")[:-1]).update({path.split(".")[-1]: None, "why": why})
+    for path, why in (absent or {}).items():
+        _branch(tree, path.split(".")[:-1]).update({path.split(".")[-1]: None, "why": why})
     return tree
 
 # %% ../../nbs/35_judge/03_report.ipynb #c080
-def _branch(tree:dict[str, Any], path:Sequence[str])->dict[str, Any]:
-    for name in path: tree = tree.setdefault(name, {})
+def _branch(tree: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
+    for name in path:
+        tree = tree.setdefault(name, {})
     return tree
 
 # %% ../../nbs/35_judge/03_report.ipynb #c081
 def rounded(
-    value:float,    # any
-)->float|None:      # four significant digits; None for nan
+    value: float,  # any
+) -> float | None:  # four significant digits; None for nan
     "A number as the report holds it."
     return float(f"{value:.4g}") if np.isfinite(value) else None
 
 # %% ../../nbs/35_judge/03_report.ipynb #c083
 def contacted(
-    predictions:pd.DataFrame, # as in `report`
-    share:float,              # of each round's eligible customers
-)->pd.DataFrame:              # the same rows in the order of `checked`, with `contacted` 0–1
+    predictions: pd.DataFrame,  # as in `report`
+    share: float,  # of each round's eligible customers
+) -> pd.DataFrame:  # the same rows in the order of `checked`, with `contacted` 0–1
     "Mark the riskiest share of the eligible customers of every round; out-of-fold rows compete within their repeat."
     frame = checked(predictions)
     taken = np.zeros(len(frame))
@@ -151,67 +217,92 @@ def contacted(
 
 # %% ../../nbs/35_judge/03_report.ipynb #c087
 def curves(
-    rows:pd.DataFrame,        # from `judged`
-    scores:Sequence[str]=("probability", "calendar", "logistic"), # columns, the first is the model
-    points:int=200,
-)->pd.DataFrame:              # `name`, `false_positive_rate`, `true_positive_rate`, `recall`, `precision`
+    rows: pd.DataFrame,  # from `judged`
+    scores: Sequence[str] = ("probability", "calendar", "logistic"),  # columns, the first is the model
+    points: int = 200,
+) -> pd.DataFrame:  # `name`, `false_positive_rate`, `true_positive_rate`, `recall`, `precision`
     "ROC and precision–recall curves of several scores over the first repeat."
     rows = rows[rows.repeat == rows.repeat.min()]
-    return pd.concat([_curve(rows, name, points) for name in scores if name in rows and rows[name].notna().any()], ignore_index=True)
+    return pd.concat(
+        [_curve(rows, name, points) for name in scores if name in rows and rows[name].notna().any()], ignore_index=True
+    )
 
 # %% ../../nbs/35_judge/03_report.ipynb #c088
-def _curve(rows:pd.DataFrame, column:str, points:int)->pd.DataFrame:
+def _curve(rows: pd.DataFrame, column: str, points: int) -> pd.DataFrame:
     rows = rows[rows[column].notna()]
     r = ranking(rows[column].to_numpy(float), rows.y.to_numpy(), np.zeros(len(rows), np.int64))
     hits, seen = np.cumsum(r.target)[r.last], np.flatnonzero(r.last) + 1
     true, false = hits / r.target.sum(), (seen - hits) / (len(rows) - r.target.sum())
-    keep = np.unique(np.r_[np.searchsorted(true + false, np.linspace(0, 2, points)).clip(max=len(seen) - 1), len(seen) - 1])
-    start = pd.DataFrame(dict(false_positive_rate=[0.], true_positive_rate=[0.], recall=[0.], precision=[np.nan]))
-    return pd.concat([start, pd.DataFrame(dict(false_positive_rate=false[keep], true_positive_rate=true[keep], recall=true[keep],
-                                               precision=(hits / seen)[keep]))]).assign(name="model" if column == "probability" else column)
+    keep = np.unique(
+        np.r_[np.searchsorted(true + false, np.linspace(0, 2, points)).clip(max=len(seen) - 1), len(seen) - 1]
+    )
+    start = pd.DataFrame(dict(false_positive_rate=[0.0], true_positive_rate=[0.0], recall=[0.0], precision=[np.nan]))
+    return pd.concat(
+        [
+            start,
+            pd.DataFrame(
+                dict(
+                    false_positive_rate=false[keep],
+                    true_positive_rate=true[keep],
+                    recall=true[keep],
+                    precision=(hits / seen)[keep],
+                )
+            ),
+        ]
+    ).assign(name="model" if column == "probability" else column)
 
 # %% ../../nbs/35_judge/03_report.ipynb #c090
 def calibration_bins(
-    rows:pd.DataFrame, # from `judged`
-    bins:int=10,
-)->pd.DataFrame:       # `predicted`, `observed`, `low`, `high`, `rows`
+    rows: pd.DataFrame,  # from `judged`
+    bins: int = 10,
+) -> pd.DataFrame:  # `predicted`, `observed`, `low`, `high`, `rows`
     "Predicted and observed share by bins of equal size."
     rows = rows[rows.repeat == rows.repeat.min()]
     groups = rows.groupby(equal_mass(rows.probability.to_numpy(float), bins))
-    found = groups.agg(predicted=("probability", "mean"), observed=("y", "mean"), rows=("y", "size")).reset_index(drop=True)
+    found = groups.agg(predicted=("probability", "mean"), observed=("y", "mean"), rows=("y", "size")).reset_index(
+        drop=True
+    )
     n, p, z = found.rows / design_effect(rows), found.observed, 1.96
-    middle, half = (p + z * z / (2 * n)) / (1 + z * z / n), z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    middle, half = (
+        (p + z * z / (2 * n)) / (1 + z * z / n),
+        z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)),
+    )
     return found.assign(low=np.minimum((middle - half).clip(lower=0), p), high=(middle + half).clip(upper=1))
 
 # %% ../../nbs/35_judge/03_report.ipynb #c091
 def design_effect(
-    rows:pd.DataFrame, # `customer_id`, `y`
-)->float:              # >= 1
+    rows: pd.DataFrame,  # `customer_id`, `y`
+) -> float:  # >= 1
     "Variance of the base rate with customers as the unit, relative to independent rows."
     rate, n = rows.y.mean(), len(rows)
     excess = (rows.y - rate).groupby(rows.customer_id.to_numpy()).sum()
-    return max(1., float((excess**2).sum() / (n * rate * (1 - rate)))) if 0 < rate < 1 else 1.
+    return max(1.0, float((excess**2).sum() / (n * rate * (1 - rate)))) if 0 < rate < 1 else 1.0
 
 # %% ../../nbs/35_judge/03_report.ipynb #c092
 def capacity_curve(
-    everyone:pd.DataFrame,     # from `judged` with imminent rows
-    shares:Sequence[float]=(.01, .02, .03, .05, .075, .1, .15, .2, .3),
-    replicates:int=200, seed:int=0,
-)->pd.DataFrame:               # `contacted`, `recall`, `low`, `high`, `precision`, `lift`
+    everyone: pd.DataFrame,  # from `judged` with imminent rows
+    shares: Sequence[float] = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3),
+    replicates: int = 200,
+    seed: int = 0,
+) -> pd.DataFrame:  # `contacted`, `recall`, `low`, `high`, `precision`, `lift`
     "Recall, precision and lift over a range of contact capacities."
     block = everyone[everyone.repeat == everyone.repeat.min()]
     rows = Rows(block, np.unique(block.customer_id))
     r = ranking(block.probability.to_numpy(float), block.y.to_numpy(), rows.code(block), period(block))
-    found = estimate({str(s): lambda w, s=s: recall_precision(r, s, w)[0] for s in shares}, len(rows.customers), replicates, seed)
+    found = estimate(
+        {str(s): lambda w, s=s: recall_precision(r, s, w)[0] for s in shares}, len(rows.customers), replicates, seed
+    )
     precision = [recall_precision(r, s)[1] for s in shares]
-    table = pd.DataFrame([dict(contacted=s, recall=e.value, low=e.low, high=e.high) for s, e in zip(shares, found.values(), strict=True)])
+    table = pd.DataFrame(
+        [dict(contacted=s, recall=e.value, low=e.low, high=e.high) for s, e in zip(shares, found.values(), strict=True)]
+    )
     return table.assign(precision=precision, lift=np.array(precision) / block.y.mean())
 
 # %% ../../nbs/35_judge/03_report.ipynb #c095
 def flat(
-    metrics:Mapping[str, Any], # nested
-    prefix:str="",
-)->dict[str, Any]:             # dotted path → value
+    metrics: Mapping[str, Any],  # nested
+    prefix: str = "",
+) -> dict[str, Any]:  # dotted path → value
     "A nested report as dotted paths."
     found: dict[str, Any] = {}
     for key, value in metrics.items():
@@ -220,103 +311,148 @@ def flat(
 
 # %% ../../nbs/35_judge/03_report.ipynb #c096
 def compare(
-    before:Mapping[str, Any], # the last run's report; empty when there was none
-    after:Mapping[str, Any],  # this run's
-)->pd.DataFrame:              # `metric`, `before`, `after`, `change`: numbers only, in `after`'s order; what has gone comes last
+    before: Mapping[str, Any],  # the last run's report; empty when there was none
+    after: Mapping[str, Any],  # this run's
+) -> pd.DataFrame:  # `metric`, `before`, `after`, `change`: numbers only, in `after`'s order; what has gone comes last
     "Metrics beside the last run."
     old, new = flat(before), flat(after)
-    names = [k for k in dict.fromkeys([*new, *old]) if any(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (old.get(k), new.get(k)))]
-    table = pd.DataFrame(dict(metric=names, before=[_number(old.get(k)) for k in names], after=[_number(new.get(k)) for k in names]))
+    names = [
+        k
+        for k in dict.fromkeys([*new, *old])
+        if any(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (old.get(k), new.get(k)))
+    ]
+    table = pd.DataFrame(
+        dict(metric=names, before=[_number(old.get(k)) for k in names], after=[_number(new.get(k)) for k in names])
+    )
     return table.assign(change=table.after - table.before)
 
 # %% ../../nbs/35_judge/03_report.ipynb #c097
-def _number(value:Any)->float: return float(value) if isinstance(value, (int, float)) else np.nan
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else np.nan
 
 # %% ../../nbs/35_judge/03_report.ipynb #minute71
 BRIEF = dict(
-    auc="headline.auc", auc_low="headline.auc_low", average_precision="headline.pr_auc", found_at_5pct="headline.recall_at_5pct",
-    calibration_error="headline.ece", observed_over_expected="calibration.observed_expected", gain_over_calendar="gain_over_calendar.auc",
-    straight_rollers="straight_rollers.auc", announced_15_42d="lead.recall_5pct_15_42d", worst_month="worst_month_auc",
-    share_of_achievable="oracle.share_of_latent", missed_payments="headline.onsets",
-) # name → dotted path in the report
+    auc="headline.auc",
+    auc_low="headline.auc_low",
+    average_precision="headline.pr_auc",
+    found_at_5pct="headline.recall_at_5pct",
+    calibration_error="headline.ece",
+    observed_over_expected="calibration.observed_expected",
+    gain_over_calendar="gain_over_calendar.auc",
+    straight_rollers="straight_rollers.auc",
+    announced_15_42d="lead.recall_5pct_15_42d",
+    worst_month="worst_month_auc",
+    share_of_achievable="oracle.share_of_latent",
+    missed_payments="headline.onsets",
+)  # name → dotted path in the report
 
 # %% ../../nbs/35_judge/03_report.ipynb #minute72
 def brief(
-    r:Mapping[str, Any], # from `report`
-)->dict[str, float|None]: # as `BRIEF` has it; None is not known here
+    r: Mapping[str, Any],  # from `report`
+) -> dict[str, float | None]:  # as `BRIEF` has it; None is not known here
     "The twelve figures that a change is judged by first."
     values = flat(r)
     return {name: values.get(path) for name, path in BRIEF.items()}
 
 # %% ../../nbs/35_judge/03_report.ipynb #c100
 def in_words(
-    r:Mapping[str, Any], # from `report`
-)->list[str]:            # Markdown sentences, the most important first
+    r: Mapping[str, Any],  # from `report`
+) -> list[str]:  # Markdown sentences, the most important first
     "The report in sentences; what is not known is named at the end, with its reason."
     h, gain, over, ref = r["headline"], r["gain_over_calendar"], r["gain_over_logistic"], r["reference"]
-    says = [f"Of two customers, one who will miss a payment and one who will not, the score puts the right one first **{_pct(h['auc'])} of the time** "
-            f"(AUC {_span(h, 'auc')}), measured on {h['onsets']:,} missed payments among {h['customers']:,} customers that the model had never seen."]
+    says = [
+        f"Of two customers, one who will miss a payment and one who will not, the score puts the right one first **{_pct(h['auc'])} of the time** "
+        f"(AUC {_span(h, 'auc')}), measured on {h['onsets']:,} missed payments among {h['customers']:,} customers that the model had never seen."
+    ]
     if gain["auc"] is not None:
-        says.append(f"The calendar alone, knowing only what falls due, reaches {_span(r['baselines']['calendar'], '', 'auc')}; "
-                    f"the score adds **{gain['auc']:+.3f}** ({_range(gain)}).")
-    if over["auc"] is not None: says.append(f"Over a logistic scorecard on the same inputs it adds {over['auc']:+.3f} ({_range(over)}){_doubt(over)}.")
+        says.append(
+            f"The calendar alone, knowing only what falls due, reaches {_span(r['baselines']['calendar'], '', 'auc')}; "
+            f"the score adds **{gain['auc']:+.3f}** ({_range(gain)})."
+        )
+    if over["auc"] is not None:
+        says.append(
+            f"Over a logistic scorecard on the same inputs it adds {over['auc']:+.3f} ({_range(over)}){_doubt(over)}."
+        )
     if h["recall_at_5pct"] is not None:
-        says.append(f"Contacting the riskiest 5% reaches {_pct(h['recall_at_5pct'])} of those about to miss ({_pct(h['recall_at_5pct_low'])}–"
-                    f"{_pct(h['recall_at_5pct_high'])}); "
-                    f"{_pct(h['precision_at_5pct'])} of the contacts are right, {h['precision_at_5pct'] / h['base_rate']:.0f} times a blind choice.")
+        says.append(
+            f"Contacting the riskiest 5% reaches {_pct(h['recall_at_5pct'])} of those about to miss ({_pct(h['recall_at_5pct_low'])}–"
+            f"{_pct(h['recall_at_5pct_high'])}); "
+            f"{_pct(h['precision_at_5pct'])} of the contacts are right, {h['precision_at_5pct'] / h['base_rate']:.0f} times a blind choice."
+        )
     says += _timely(r.get("lead", {}))
     if h["ece"] is not None:
-        says.append(f"Predicted and observed risk differ by {h['ece'] * 100:.2f} percentage points on average, at a base rate of {h['base_rate']:.2%}; "
-                    f"calibration slope {_span(h, 'slope', digits=2)}; observed over expected misses {_span(r['calibration'], 'observed_expected', digits=2)}.")
+        says.append(
+            f"Predicted and observed risk differ by {h['ece'] * 100:.2f} percentage points on average, at a base rate of {h['base_rate']:.2%}; "
+            f"calibration slope {_span(h, 'slope', digits=2)}; observed over expected misses {_span(r['calibration'], 'observed_expected', digits=2)}."
+        )
     if ref.get("difference") is not None:
-        says.append(f"Against LightGBM on plain aggregates ({_span(ref, '', 'auc')}), same rows and folds: **{ref['difference']:+.3f}** "
-                    f"({_range(ref, 'difference_')}){_doubt(ref, 'difference_')}.")
-    if lacking := unknown(r): says.append("Not known here: " + "; ".join(f"{what}, because {why}" for what, why in lacking.items()) + ".")
+        says.append(
+            f"Against LightGBM on plain aggregates ({_span(ref, '', 'auc')}), same rows and folds: **{ref['difference']:+.3f}** "
+            f"({_range(ref, 'difference_')}){_doubt(ref, 'difference_')}."
+        )
+    if lacking := unknown(r):
+        says.append("Not known here: " + "; ".join(f"{what}, because {why}" for what, why in lacking.items()) + ".")
     return says
 
 # %% ../../nbs/35_judge/03_report.ipynb #c101
-def _timely(lead:Mapping[str, Any])->list[str]:
-    if lead.get("recall_5pct_15_42d") is None: return []
-    says = [f"With one alert a customer in four weeks, {_pct(lead['recall_5pct_15_42d'])} of the missed payments ({_span(lead, 'recall_5pct_15_42d', digits=2)}) are announced 15–42 days ahead"]
-    if lead["median_days"] is not None: says.append(f"; half of those announced at all are announced {lead['median_days']:.0f} days ahead or more")
-    if lead["false_per_true"] is not None: says.append(f"; each timely alert costs {lead['false_per_true']:.0f} that nothing follows")
+def _timely(lead: Mapping[str, Any]) -> list[str]:
+    if lead.get("recall_5pct_15_42d") is None:
+        return []
+    says = [
+        f"With one alert a customer in four weeks, {_pct(lead['recall_5pct_15_42d'])} of the missed payments ({_span(lead, 'recall_5pct_15_42d', digits=2)}) are announced 15–42 days ahead"
+    ]
+    if lead["median_days"] is not None:
+        says.append(f"; half of those announced at all are announced {lead['median_days']:.0f} days ahead or more")
+    if lead["false_per_true"] is not None:
+        says.append(f"; each timely alert costs {lead['false_per_true']:.0f} that nothing follows")
     return ["".join(says) + "."]
 
 # %% ../../nbs/35_judge/03_report.ipynb #c102
-def _pct(v:float|None)->str: return "unknown" if v is None else f"{v:.0%}"
+def _pct(v: float | None) -> str:
+    return "unknown" if v is None else f"{v:.0%}"
 
 # %% ../../nbs/35_judge/03_report.ipynb #c103
-def _range(block:Mapping[str, Any], prefix:str="")->str:
+def _range(block: Mapping[str, Any], prefix: str = "") -> str:
     low, high = block[f"{prefix}low"], block[f"{prefix}high"]
     return f"95% interval {low:+.3f} to {high:+.3f}" if low is not None else "too few misses for an interval"
 
 # %% ../../nbs/35_judge/03_report.ipynb #c104
-def _doubt(block:Mapping[str, Any], prefix:str="")->str:
+def _doubt(block: Mapping[str, Any], prefix: str = "") -> str:
     low, high = block[f"{prefix}low"], block[f"{prefix}high"]
     return ", which may be chance" if low is None or low <= 0 <= high else ""
 
 # %% ../../nbs/35_judge/03_report.ipynb #c105
-def _span(block:Mapping[str, Any], prefix:str, key:str="", digits:int=3)->str:
-    if block[prefix or key] is None: return "not known here"
+def _span(block: Mapping[str, Any], prefix: str, key: str = "", digits: int = 3) -> str:
+    if block[prefix or key] is None:
+        return "not known here"
     low, high = (block[f"{prefix}_{end}" if prefix else end] for end in ("low", "high"))
-    interval = f", 95% interval {low:.{digits}f}–{high:.{digits}f}" if low is not None else ", too few misses for an interval"
+    interval = (
+        f", 95% interval {low:.{digits}f}–{high:.{digits}f}" if low is not None else ", too few misses for an interval"
+    )
     return f"{block[prefix or key]:.{digits}f}{interval}"
 
 # %% ../../nbs/35_judge/03_report.ipynb #minute74
 def unknown(
-    r:Mapping[str, Any], # from `report`
-)->dict[str, str]:       # what → why
+    r: Mapping[str, Any],  # from `report`
+) -> dict[str, str]:  # what → why
     "What this source cannot be asked, with the reason as the report holds it."
-    named = {"the calendar": "baselines.calendar", "the balance rule": "baselines.balance", "the projected balance": "baselines.projected",
-             "straight rollers": "straight_rollers", "when alerts come": "lead"}
+    named = {
+        "the calendar": "baselines.calendar",
+        "the balance rule": "baselines.balance",
+        "the projected balance": "baselines.projected",
+        "straight rollers": "straight_rollers",
+        "when alerts come": "lead",
+    }
     values = flat(r)
     return {words: str(values[f"{path}.why"]) for words, path in named.items() if f"{path}.why" in values}
 
 # %% ../../nbs/35_judge/03_report.ipynb #c106
 def table(
-    r:Mapping[str, Any],      # from `report`
-    rows:Mapping[str, str],   # label → dotted path of a block with `auc`, `low`, `high`, or of a number with `_low` and `_high` beside it
-)->pd.DataFrame:              # `name`, `value`, `low`, `high`; what is not known has nan
+    r: Mapping[str, Any],  # from `report`
+    rows: Mapping[
+        str, str
+    ],  # label → dotted path of a block with `auc`, `low`, `high`, or of a number with `_low` and `_high` beside it
+) -> pd.DataFrame:  # `name`, `value`, `low`, `high`; what is not known has nan
     "Numbers with their intervals, for a table or `figures.intervals`."
     values, found = flat(r), []
     for name, path in rows.items():
@@ -326,26 +462,32 @@ def table(
 
 # %% ../../nbs/35_judge/03_report.ipynb #c110
 def facts(
-    raw:Path|str,      # canonical tables
-    features:Path|str, # `labels`
-)->dict[str, Any]:     # `customers`, `transactions`, `miss_rate_28d`
+    raw: Path | str,  # canonical tables
+    features: Path | str,  # `labels`
+) -> dict[str, Any]:  # `customers`, `transactions`, `miss_rate_28d`
     "How many customers and transactions, and the share of known eligible rows whose first miss falls within 28 days (None where its day is not known)."
-    files = {name: sorted((Path(raw)/name).glob("customers-*.parquet")) for name in ("customers", "transactions")}
+    files = {name: sorted((Path(raw) / name).glob("customers-*.parquet")) for name in ("customers", "transactions")}
     counted = {name: sum(pq.read_metadata(f).num_rows for f in found) for name, found in files.items()}
     missed = known = dated = 0
     for part in disk.parts(features, "labels"):
         rows = disk.read(features, "labels", part, ["eligible", "target", "onset_in_days"])
         rows = rows[rows.eligible & rows.target.notna()]
-        missed, known, dated = missed + int(rows.onset_in_days.between(0, 28).sum()), known + len(rows), dated + int(rows.onset_in_days.notna().sum())
+        missed, known, dated = (
+            missed + int(rows.onset_in_days.between(0, 28).sum()),
+            known + len(rows),
+            dated + int(rows.onset_in_days.notna().sum()),
+        )
     return counted | dict(miss_rate_28d=rounded(missed / known) if dated else None)
 
 # %% ../../nbs/35_judge/03_report.ipynb #c112
-PROVED = ("oracle", "reasons", "transfer", "sweep") # blocks taken over from the proof's report
+PROVED = ("oracle", "reasons", "transfer", "sweep")  # blocks taken over from the proof's report
 
 # %% ../../nbs/35_judge/03_report.ipynb #c113
 def proved(
-    path:Path|str|None, # `prove.json`; None, or not there: a source whose truth nobody knows
-)->dict[str, Any]:      # `oracle`, `reasons` … as the proof wrote them, null with the reason where there are none; and its `tripwires`
+    path: Path | str | None,  # `prove.json`; None, or not there: a source whose truth nobody knows
+) -> dict[
+    str, Any
+]:  # `oracle`, `reasons` … as the proof wrote them, null with the reason where there are none; and its `tripwires`
     "The figures of the proof."
     if path is None or not Path(path).exists():
         why = "nothing was proved: that needs a world whose truth is known"

@@ -20,21 +20,21 @@ from ..model import learners
 
 # %% ../../nbs/35_judge/10_rival.ipynb #c006
 def known(
-    table:pd.DataFrame,   # (n, ...) a canonical table with `customer_id`
-    moments:pd.DataFrame, # (m, >= 2) `customer_id`, `as_of`
-    by:str,               # the time that must lie before `as_of`: arrived_at, announced_at or opened_on
-)->pd.DataFrame:          # rows of `table` once per moment that knows them, with `row` (0 … m - 1) and `as_of`
+    table: pd.DataFrame,  # (n, ...) a canonical table with `customer_id`
+    moments: pd.DataFrame,  # (m, >= 2) `customer_id`, `as_of`
+    by: str,  # the time that must lie before `as_of`: arrived_at, announced_at or opened_on
+) -> pd.DataFrame:  # rows of `table` once per moment that knows them, with `row` (0 … m - 1) and `as_of`
     "The rows each moment knows."
     spine = moments[["customer_id", "as_of"]].assign(row=np.arange(len(moments)))
     joined = spine.merge(table, on="customer_id")
     return joined[joined[by] < joined["as_of"]].reset_index(drop=True)
 
 # %% ../../nbs/35_judge/10_rival.ipynb #c009
-WINDOWS = (30, 90, 180) # days
+WINDOWS = (30, 90, 180)  # days
 STATISTICS = ["count", "sum", "mean", "max", "min"]
 
 # %% ../../nbs/35_judge/10_rival.ipynb #c010
-def _wide(groups:"pd.api.typing.SeriesGroupBy", statistics:list[str], prefix:str)->pd.DataFrame:
+def _wide(groups: "pd.api.typing.SeriesGroupBy", statistics: list[str], prefix: str) -> pd.DataFrame:
     "One row a moment, one column a statistic and group."
     wide = groups.agg(statistics)
     wide = wide.unstack(list(range(1, wide.index.nlevels))) if wide.index.nlevels > 1 else wide
@@ -43,113 +43,166 @@ def _wide(groups:"pd.api.typing.SeriesGroupBy", statistics:list[str], prefix:str
 
 # %% ../../nbs/35_judge/10_rival.ipynb #c011
 def money(
-    moved:pd.DataFrame, # `known` transactions
-)->Iterator[pd.DataFrame]: # each indexed by `row`; minor units
+    moved: pd.DataFrame,  # `known` transactions
+) -> Iterator[pd.DataFrame]:  # each indexed by `row`; minor units
     "Counts and amounts by direction, category and window."
-    t = moved.assign(size=moved.amount_minor.abs().astype(float), net=moved.amount_minor.astype(float), age=(moved.as_of - moved.booked_at).dt.days,
-                     direction=np.where(moved.amount_minor > 0, "in", "out"), category=moved.category.astype(str))
+    t = moved.assign(
+        size=moved.amount_minor.abs().astype(float),
+        net=moved.amount_minor.astype(float),
+        age=(moved.as_of - moved.booked_at).dt.days,
+        direction=np.where(moved.amount_minor > 0, "in", "out"),
+        category=moved.category.astype(str),
+    )
     months = t.groupby("row").age.max().clip(lower=1) / 30.4
     for keys in (["direction"], ["category", "direction"]):
         total = _wide(t.groupby(["row", *keys])["size"], STATISTICS, "")
         yield total
         yield total.filter(regex="^(sum|count)_").div(months, axis=0).add_suffix("_a_month")
     yield _wide(t.groupby("row").net, ["sum", "mean", "std", "min", "max"], "net_")
-    for days in WINDOWS: yield _wide(t[t.age < days].groupby(["row", "direction"])["size"], STATISTICS[:3], f"{days}d_")
+    for days in WINDOWS:
+        yield _wide(t[t.age < days].groupby(["row", "direction"])["size"], STATISTICS[:3], f"{days}d_")
     yield _wide(t.groupby("row").age, ["max", "min", "count"], "age_")
 
 # %% ../../nbs/35_judge/10_rival.ipynb #c014
 def balances(
-    moved:pd.DataFrame, # `known` transactions
-)->Iterator[pd.DataFrame]: # each indexed by `row`; minor units. Nothing when the source has no balances
+    moved: pd.DataFrame,  # `known` transactions
+) -> Iterator[pd.DataFrame]:  # each indexed by `row`; minor units. Nothing when the source has no balances
     "Level, spread, low quantiles and time below zero."
     t = moved.dropna(subset=["balance_after_minor"])
     t = t.assign(balance=t.balance_after_minor.astype(float), age=(t.as_of - t.booked_at).dt.days)
-    if t.empty: return
+    if t.empty:
+        return
     each = t.groupby("row").balance
     yield _wide(each, ["min", "max", "mean", "std", "median", "first", "last"], "balance_")
-    yield each.quantile([.02, .05, .1, .25, .75]).unstack().add_prefix("balance_q")
-    for days in WINDOWS[:2]: yield _wide(t[t.age < days].groupby("row").balance, ["min", "mean", "max"], f"{days}d_balance_")
+    yield each.quantile([0.02, 0.05, 0.1, 0.25, 0.75]).unstack().add_prefix("balance_q")
+    for days in WINDOWS[:2]:
+        yield _wide(t[t.age < days].groupby("row").balance, ["min", "mean", "max"], f"{days}d_balance_")
     yield _wide((t.balance < 0).groupby(t["row"]), ["sum", "mean"], "below_zero_")
 
 # %% ../../nbs/35_judge/10_rival.ipynb #c017
 def dues(
-    owed:pd.DataFrame, # `known` obligations
-)->Iterator[pd.DataFrame]: # each indexed by `row`; minor units, days
+    owed: pd.DataFrame,  # `known` obligations
+) -> Iterator[pd.DataFrame]:  # each indexed by `row`; minor units, days
     "Announced dues, the newest contract, the one before."
     o = owed.assign(amount=owed.amount_minor.astype(float), ahead=(owed.due_on - owed.as_of).dt.days)
     yield _wide(o[o.ahead >= 0].groupby("row").amount, STATISTICS, "due_")
     yield _wide(o[o.ahead >= 0].groupby("row").ahead, ["min", "max"], "due_in_days_")
     yield _wide(o.groupby("row").amount, STATISTICS, "owed_")
-    contracts = o.groupby(["row", "obligation_id"]).agg(total=("amount", "sum"), instalments=("amount", "size"), announced=("announced_at", "min"), first_in=("ahead", "min"), as_of=("as_of", "first"))
-    contracts = contracts.assign(age=(contracts.as_of - contracts.announced).dt.days).reset_index().sort_values(["row", "announced", "obligation_id"])
+    contracts = o.groupby(["row", "obligation_id"]).agg(
+        total=("amount", "sum"),
+        instalments=("amount", "size"),
+        announced=("announced_at", "min"),
+        first_in=("ahead", "min"),
+        as_of=("as_of", "first"),
+    )
+    contracts = (
+        contracts.assign(age=(contracts.as_of - contracts.announced).dt.days)
+        .reset_index()
+        .sort_values(["row", "announced", "obligation_id"])
+    )
     yield _wide(contracts.groupby("row").total, ["count", "mean"], "contracts_")
     for place, name in ((-1, "newest"), (-2, "previous")):
-        yield contracts.groupby("row").nth(place).set_index("row")[["total", "instalments", "first_in", "age"]].add_prefix(f"{name}_")
+        yield (
+            contracts.groupby("row")
+            .nth(place)
+            .set_index("row")[["total", "instalments", "first_in", "age"]]
+            .add_prefix(f"{name}_")
+        )
 
 # %% ../../nbs/35_judge/10_rival.ipynb #c018
 def lateness(
-    paid:pd.DataFrame, # `known` payments
-)->Iterator[pd.DataFrame]: # each indexed by `row`; days, negative is early
+    paid: pd.DataFrame,  # `known` payments
+) -> Iterator[pd.DataFrame]:  # each indexed by `row`; days, negative is early
     "How early or late past payments were."
-    p = paid.assign(late=(paid.paid_at.dt.normalize() - paid.due_on).dt.days, age=(paid.as_of - paid.paid_at).dt.days).sort_values(["row", "paid_at"])
+    p = paid.assign(
+        late=(paid.paid_at.dt.normalize() - paid.due_on).dt.days, age=(paid.as_of - paid.paid_at).dt.days
+    ).sort_values(["row", "paid_at"])
     yield _wide(p.groupby("row").late, ["count", "mean", "median", "min", "max", "std", "last"], "late_")
-    for days in (0, 5): yield _wide((p.late > days).groupby(p["row"]), ["sum", "mean"], f"later_than_{days}d_")
+    for days in (0, 5):
+        yield _wide((p.late > days).groupby(p["row"]), ["sum", "mean"], f"later_than_{days}d_")
     yield p.groupby("row").tail(3).groupby("row").late.mean().to_frame("late_last_three")
     yield _wide(p.groupby("row").age, ["min", "max"], "paid_ago_")
 
 # %% ../../nbs/35_judge/10_rival.ipynb #c019
 def standing(
-    opened:pd.DataFrame, # `known` accounts
-)->Iterator[pd.DataFrame]: # each indexed by `row`; minor units, days
+    opened: pd.DataFrame,  # `known` accounts
+) -> Iterator[pd.DataFrame]:  # each indexed by `row`; minor units, days
     "Accounts and their limits."
-    a = opened.assign(limit=opened.limit_minor.astype(float), age=(opened.as_of - opened.opened_on).dt.days).sort_values(["row", "opened_on", "account_id"])
+    a = opened.assign(
+        limit=opened.limit_minor.astype(float), age=(opened.as_of - opened.opened_on).dt.days
+    ).sort_values(["row", "opened_on", "account_id"])
     yield _wide(a.groupby("row").age, ["count", "min", "max"], "account_age_")
     yield _wide(a.groupby("row").limit, ["last", "max", "mean", "sum"], "limit_")
 
 # %% ../../nbs/35_judge/10_rival.ipynb #c021
 def aggregates(
-    tables:Mapping[str, pd.DataFrame], # the canonical tables
-    moments:pd.DataFrame,              # (m, >= 2) `customer_id`, `as_of`
-)->pd.DataFrame:                       # (m, features) float64, on `moments.index`; nan where nothing is known
+    tables: Mapping[str, pd.DataFrame],  # the canonical tables
+    moments: pd.DataFrame,  # (m, >= 2) `customer_id`, `as_of`
+) -> pd.DataFrame:  # (m, features) float64, on `moments.index`; nan where nothing is known
     "The plain aggregates of every moment."
-    sources = {"transactions": ("arrived_at", (money, balances)), "obligations": ("announced_at", (dues,)), "payments": ("arrived_at", (lateness,)), "accounts": ("opened_on", (standing,))}
+    sources = {
+        "transactions": ("arrived_at", (money, balances)),
+        "obligations": ("announced_at", (dues,)),
+        "payments": ("arrived_at", (lateness,)),
+        "accounts": ("opened_on", (standing,)),
+    }
     pieces = [pd.DataFrame(index=range(len(moments)))]
     for name, (by, functions) in sources.items():
         rows = known(tables[name], moments, by)
-        if name == "transactions": rows = rows[rows.status.astype(str) == "booked"]
-        if len(rows): pieces += [piece for f in functions for piece in f(rows)]
-    return pd.concat(pieces, axis=1).reindex(range(len(moments))).astype(float).set_axis(moments.index, axis=0).dropna(axis=1, how="all")
+        if name == "transactions":
+            rows = rows[rows.status.astype(str) == "booked"]
+        if len(rows):
+            pieces += [piece for f in functions for piece in f(rows)]
+    return (
+        pd.concat(pieces, axis=1)
+        .reindex(range(len(moments)))
+        .astype(float)
+        .set_axis(moments.index, axis=0)
+        .dropna(axis=1, how="all")
+    )
 
 # %% ../../nbs/35_judge/10_rival.ipynb #c024
 def check_folds(
-    moments:pd.DataFrame, # (m, >= 1) `customer_id`
-    folds:np.ndarray,     # (repeats, m)
-)->None:
+    moments: pd.DataFrame,  # (m, >= 1) `customer_id`
+    folds: np.ndarray,  # (repeats, m)
+) -> None:
     "Raise `LeakageError` when a customer is in two folds of one repeat."
     for repeat, fold in enumerate(np.atleast_2d(folds)):
         spread = pd.Series(fold).groupby(moments["customer_id"].to_numpy()).nunique()
-        if (spread > 1).any(): raise LeakageError(f"customer {spread.idxmax()} is in {spread.max()} folds", where=f"repeat {repeat}", remedy="group the folds by customer: labels.folds")
+        if (spread > 1).any():
+            raise LeakageError(
+                f"customer {spread.idxmax()} is in {spread.max()} folds",
+                where=f"repeat {repeat}",
+                remedy="group the folds by customer: labels.folds",
+            )
 
 # %% ../../nbs/35_judge/10_rival.ipynb #c027
-SETTINGS: dict[str, Any] = dict(trees=300, max_depth=3, learning_rate=.03, min_child_weight=3., subsample=.8, colsample=.4, reg_lambda=1.)
+SETTINGS: dict[str, Any] = dict(
+    trees=300, max_depth=3, learning_rate=0.03, min_child_weight=3.0, subsample=0.8, colsample=0.4, reg_lambda=1.0
+)
 
 # %% ../../nbs/35_judge/10_rival.ipynb #c028
 def scores(
-    tables:Mapping[str, pd.DataFrame], # the canonical tables
-    moments:pd.DataFrame,              # (m, >= 3) `customer_id`, `as_of`, `target`
-    folds:np.ndarray,                  # (repeats, m) the fold of every row: `labels.folds`, the same that our model is scored on
-    train:params.Train,                # only for what `SETTINGS` leaves open
-    seed:int,                          # of the run
-)->np.ndarray:                         # (repeats, m) 0–1, each from a model that never saw the row's customer
+    tables: Mapping[str, pd.DataFrame],  # the canonical tables
+    moments: pd.DataFrame,  # (m, >= 3) `customer_id`, `as_of`, `target`
+    folds: np.ndarray,  # (repeats, m) the fold of every row: `labels.folds`, the same that our model is scored on
+    train: params.Train,  # only for what `SETTINGS` leaves open
+    seed: int,  # of the run
+) -> np.ndarray:  # (repeats, m) 0–1, each from a model that never saw the row's customer
     "Out-of-fold probabilities of the reference."
     folds = np.atleast_2d(folds)
-    if folds.shape[1] != len(moments): raise SchemaError(f"folds are for {folds.shape[1]} rows, there are {len(moments)}", where="reference.scores", remedy="make the folds from these moments")
+    if folds.shape[1] != len(moments):
+        raise SchemaError(
+            f"folds are for {folds.shape[1]} rows, there are {len(moments)}",
+            where="reference.scores",
+            remedy="make the folds from these moments",
+        )
     check_folds(moments, folds)
     frame, y, p = aggregates(tables, moments), moments["target"].to_numpy(), replace(train, **SETTINGS)
     x, names, result = learners.matrix(frame), [f"x{i}" for i in range(frame.shape[1])], np.full(folds.shape, np.nan)
     for repeat, fold in enumerate(folds):
         for held in np.unique(fold):
-            if not names: # nothing is known of anybody: only the base rate is left to say
+            if not names:  # nothing is known of anybody: only the base rate is left to say
                 result[repeat, fold == held] = y[fold != held].mean()
                 continue
             fit = learners.fit("lightgbm", x[fold != held], y[fold != held], names, p, {}, seed + repeat)

@@ -18,18 +18,27 @@ import pandas as pd
 from ..ground.core import SchemaError
 from .intervals import Statistic
 from predelinquency.judge.metrics import (
-    Ranking, _chosen, _tally, auc, calibration_measures, calibration_sums, onset_recall, ranking, recall_precision,
-    slope_intercept, weighed
+    Ranking,
+    _chosen,
+    _tally,
+    auc,
+    calibration_measures,
+    calibration_sums,
+    onset_recall,
+    ranking,
+    recall_precision,
+    slope_intercept,
+    weighed,
 )
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c044
 NEEDED = ("customer_id", "as_of", "split", "target", "eligible", "imminent", "probability")
-JUDGED = ("test", "fold") # the splits that nothing was fitted on
+JUDGED = ("test", "fold")  # the splits that nothing was fitted on
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c045
 def checked(
-    predictions:pd.DataFrame, # one row per (`customer_id`, `as_of`[, `repeat`])
-)->pd.DataFrame:              # the same with `repeat`, sorted by repeat, as_of, customer
+    predictions: pd.DataFrame,  # one row per (`customer_id`, `as_of`[, `repeat`])
+) -> pd.DataFrame:  # the same with `repeat`, sorted by repeat, as_of, customer
     "Refuse predictions that cannot be evaluated."
     if missing := [c for c in NEEDED if c not in predictions]:
         raise SchemaError(f"predictions lack column {', '.join(missing)}", remedy="run the train stage again")
@@ -38,143 +47,177 @@ def checked(
     p = frame.probability.to_numpy(float)
     if len(bad := np.flatnonzero(~((p >= 0) & (p <= 1)))):
         row = frame.iloc[bad[0]]
-        raise SchemaError(f"{len(bad)} probabilities are outside 0–1, first {row.probability}", where=f"predictions, customer {row.customer_id}, {row.as_of}",
-                          remedy="run the train stage again")
+        raise SchemaError(
+            f"{len(bad)} probabilities are outside 0–1, first {row.probability}",
+            where=f"predictions, customer {row.customer_id}, {row.as_of}",
+            remedy="run the train stage again",
+        )
     if (twice := frame.duplicated(["repeat", "as_of", "customer_id"])).any():
         row = frame[twice].iloc[0]
-        raise SchemaError(f"{int(twice.sum())} rows are scored twice", where=f"predictions, customer {row.customer_id}, {row.as_of}",
-                          remedy="run the train stage again")
+        raise SchemaError(
+            f"{int(twice.sum())} rows are scored twice",
+            where=f"predictions, customer {row.customer_id}, {row.as_of}",
+            remedy="run the train stage again",
+        )
     return frame
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c046
 def judged(
-    frame:pd.DataFrame,             # from `checked`
-    splits:Sequence[str]=JUDGED,
-    imminent:bool=False,            # keep those whose miss is less than two weeks away
-)->pd.DataFrame:                    # with `y` 0/1 and `customer`, the index of the customer
+    frame: pd.DataFrame,  # from `checked`
+    splits: Sequence[str] = JUDGED,
+    imminent: bool = False,  # keep those whose miss is less than two weeks away
+) -> pd.DataFrame:  # with `y` 0/1 and `customer`, the index of the customer
     "The rows a measure may look at."
     keep = frame.split.isin(list(splits)) & frame.eligible.fillna(False).astype(bool)
     soon = frame.imminent.fillna(False).astype(bool)
     keep &= (frame.target.notna() | soon) if imminent else (frame.target.notna() & ~soon)
     rows = frame[keep].reset_index(drop=True)
-    return rows.assign(y=rows.target.fillna(0).astype(float).where(~rows.imminent.fillna(False).astype(bool), 0.))
+    return rows.assign(y=rows.target.fillna(0).astype(float).where(~rows.imminent.fillna(False).astype(bool), 0.0))
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c049
 @dataclass(frozen=True)
 class Rows:
     "Rows to judge, one block a repeat, and the customers the weights are about."
-    frame: pd.DataFrame
-    customers: np.ndarray # sorted ids; a weight vector has one entry for each
 
-    def where(self, keep:Any)->"Rows": return Rows(self.frame[np.asarray(keep, bool)], self.customers)
-    def code(self, frame:pd.DataFrame)->np.ndarray: return np.searchsorted(self.customers, frame.customer_id.to_numpy())
-    def repeats(self)->list[pd.DataFrame]: return [block for _, block in self.frame.groupby("repeat", sort=True)]
+    frame: pd.DataFrame
+    customers: np.ndarray  # sorted ids; a weight vector has one entry for each
+
+    def where(self, keep: Any) -> "Rows":
+        return Rows(self.frame[np.asarray(keep, bool)], self.customers)
+
+    def code(self, frame: pd.DataFrame) -> np.ndarray:
+        return np.searchsorted(self.customers, frame.customer_id.to_numpy())
+
+    def repeats(self) -> list[pd.DataFrame]:
+        return [block for _, block in self.frame.groupby("repeat", sort=True)]
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c050
 def mean_of(
-    parts:Sequence[Statistic], # one a repeat
-)->Statistic:                  # nan when there is none
+    parts: Sequence[Statistic],  # one a repeat
+) -> Statistic:  # nan when there is none
     "The mean over repeats, as a statistic."
     return lambda w: float(np.mean([f(w) for f in parts])) if parts else np.nan
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c051
 def ranked_by(
-    rows:Rows,
-    column:str="probability",                # the score
-    measure:Callable[..., float]=auc,        # `auc`, `pr_auc` or `ks`
-)->Statistic:
+    rows: Rows,
+    column: str = "probability",  # the score
+    measure: Callable[..., float] = auc,  # `auc`, `pr_auc` or `ks`
+) -> Statistic:
     "A ranking measure of one score column."
     rankings = [ranking(b[column].to_numpy(float), b.y.to_numpy(), rows.code(b)) for b in rows.repeats()]
     return mean_of([lambda w, r=r: measure(r, w) for r in rankings])
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c052
 def calibration_statistics(
-    rows:Rows,
-)->dict[str, Statistic]:
+    rows: Rows,
+) -> dict[str, Statistic]:
     "Base rate, Brier, skill, log loss, ECE, slope and intercept."
     size, blocks = len(rows.customers), rows.repeats()
     sums = [calibration_sums(b.probability.to_numpy(float), b.y.to_numpy(), rows.code(b), size) for b in blocks]
-    found = {k: mean_of([lambda w, s=s, k=k: calibration_measures(s, w)[k] for s in sums]) for k in ("base_rate", "brier", "brier_skill", "log_loss", "ece")}
+    found = {
+        k: mean_of([lambda w, s=s, k=k: calibration_measures(s, w)[k] for s in sums])
+        for k in ("base_rate", "brier", "brier_skill", "log_loss", "ece")
+    }
     return found | calibration_line(rows)
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c053
 def calibration_line(
-    rows:Rows,
-)->dict[str, Statistic]: # `slope`, `intercept`
+    rows: Rows,
+) -> dict[str, Statistic]:  # `slope`, `intercept`
     "Slope and level of the calibration."
-    pairs = [slope_intercept(b.probability.to_numpy(float), b.y.to_numpy(), np.r_[rows.code(b)]) for b in rows.repeats()]
+    pairs = [
+        slope_intercept(b.probability.to_numpy(float), b.y.to_numpy(), np.r_[rows.code(b)]) for b in rows.repeats()
+    ]
     return dict(slope=mean_of([p[0] for p in pairs]), intercept=mean_of([p[1] for p in pairs]))
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c054
 def observed_expected(
-    rows:Rows,
-    share:float|None=None, # only the riskiest share of each contact round; None: every row
-)->Statistic:              # 1 is right; nan where nothing was expected
+    rows: Rows,
+    share: float | None = None,  # only the riskiest share of each contact round; None: every row
+) -> Statistic:  # 1 is right; nan where nothing was expected
     "Misses that happened over misses that the probabilities add up to."
     blocks = rows.repeats()
     return mean_of([_quotient(b, rows) if share is None else _quotient_of_list(b, rows, share) for b in blocks])
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c055
-def _quotient(block:pd.DataFrame, rows:Rows)->Statistic:
+def _quotient(block: pd.DataFrame, rows: Rows) -> Statistic:
     "Of every row."
-    both = np.column_stack([np.bincount(rows.code(block), block[c].to_numpy(float), len(rows.customers)) for c in ("y", "probability")])
-    def value(w:np.ndarray)->float:
+    both = np.column_stack(
+        [np.bincount(rows.code(block), block[c].to_numpy(float), len(rows.customers)) for c in ("y", "probability")]
+    )
+
+    def value(w: np.ndarray) -> float:
         happened, expected = weighed(w, both)
         return float(happened / expected) if expected > 0 else np.nan
+
     return value
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c056
-def _quotient_of_list(block:pd.DataFrame, rows:Rows, share:float)->Statistic:
+def _quotient_of_list(block: pd.DataFrame, rows: Rows, share: float) -> Statistic:
     "Of the riskiest share of each contact round."
     p, when = block.probability.to_numpy(float), period(block)
     seen, said = (ranking(p, block[c].to_numpy(float), rows.code(block), when) for c in ("y", "probability"))
-    def value(w:np.ndarray)->float:
+
+    def value(w: np.ndarray) -> float:
         taken = _chosen(seen.customer, seen.last, seen.starts, w, share)
         happened, expected = (_tally(r.customer, r.target, taken, w)[0] for r in (seen, said))
         return happened / expected if expected > 0 else np.nan
+
     return value
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c057
 def period(
-    block:pd.DataFrame, # rows of one repeat
-)->np.ndarray|None:     # (n,) the contact round, or None when there are no rounds
+    block: pd.DataFrame,  # rows of one repeat
+) -> np.ndarray | None:  # (n,) the contact round, or None when there are no rounds
     "Weekly moments are contact rounds; moments of a source's own (an approval, say), which are judged out of fold, are not."
     return block.as_of.to_numpy() if block.split.isin(["test", "live"]).all() else None
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c058
 def onset_index(
-    block:pd.DataFrame, # rows of one repeat; `onset_in_days` where it is known
-)->np.ndarray:          # (n,) 0 … for positive rows, -1 elsewhere
+    block: pd.DataFrame,  # rows of one repeat; `onset_in_days` where it is known
+) -> np.ndarray:  # (n,) 0 … for positive rows, -1 elsewhere
     "Which missed payment a positive row warns of: two weeks may warn of the same one."
     y, found = block.y.to_numpy() > 0, np.full(len(block), -1, np.int64)
     when = block.as_of.to_numpy("datetime64[D]").astype(np.int64)
-    if "onset_in_days" in block: when = when + block.onset_in_days.fillna(0).to_numpy().astype(np.int64)
+    if "onset_in_days" in block:
+        when = when + block.onset_in_days.fillna(0).to_numpy().astype(np.int64)
     pairs = pd.MultiIndex.from_arrays([block.customer_id.to_numpy()[y], when[y]])
     found[y] = pairs.factorize()[0]
     return found
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c059
 def capacity_statistics(
-    everyone:Rows,             # every eligible row, imminent ones too
-    share:float=.05,
-)->dict[str, Statistic]:
+    everyone: Rows,  # every eligible row, imminent ones too
+    share: float = 0.05,
+) -> dict[str, Statistic]:
     "Recall, precision and recall of distinct missed payments at a contact capacity."
-    parts = [(ranking(b.probability.to_numpy(float), b.y.to_numpy(), everyone.code(b), period(b)), onset_index(b)) for b in everyone.repeats()]
-    return dict(recall=mean_of([lambda w, r=r: recall_precision(r, share, w)[0] for r, _ in parts]),
-                precision=mean_of([lambda w, r=r: recall_precision(r, share, w)[1] for r, _ in parts]),
-                onset_recall=mean_of([lambda w, r=r, o=o[r.order]: onset_recall(r, o, share, w) for r, o in parts]))
+    parts = [
+        (ranking(b.probability.to_numpy(float), b.y.to_numpy(), everyone.code(b), period(b)), onset_index(b))
+        for b in everyone.repeats()
+    ]
+    return dict(
+        recall=mean_of([lambda w, r=r: recall_precision(r, share, w)[0] for r, _ in parts]),
+        precision=mean_of([lambda w, r=r: recall_precision(r, share, w)[1] for r, _ in parts]),
+        onset_recall=mean_of([lambda w, r=r, o=o[r.order]: onset_recall(r, o, share, w) for r, o in parts]),
+    )
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c060
 def lift_statistics(
-    rows:Rows,
-    shares:Sequence[float]=(.01, .05, .10),
-)->dict[str, Statistic]:       # lift_1pct …
+    rows: Rows,
+    shares: Sequence[float] = (0.01, 0.05, 0.10),
+) -> dict[str, Statistic]:  # lift_1pct …
     "How many times more misses in the riskiest share than in a blind choice of that size."
     parts = [ranking(b.probability.to_numpy(float), b.y.to_numpy(), rows.code(b), period(b)) for b in rows.repeats()]
-    def lift(r:Ranking, share:float, w:np.ndarray)->float:
+
+    def lift(r: Ranking, share: float, w: np.ndarray) -> float:
         hits, positives, taken, total = _tally(r.customer, r.target, _chosen(r.customer, r.last, r.starts, w, share), w)
         return hits / taken * total / positives if positives and taken else np.nan
-    return {f"lift_{share * 100:.0f}pct": mean_of([lambda w, r=r, s=share: lift(r, s, w) for r in parts]) for share in shares}
+
+    return {
+        f"lift_{share * 100:.0f}pct": mean_of([lambda w, r=r, s=share: lift(r, s, w) for r in parts])
+        for share in shares
+    }
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c062
 BASELINES = ("calendar", "balance", "projected", "logistic")
@@ -184,76 +227,106 @@ LACKED = dict(
     calendar="nothing falls due in the window",
     balance="no balance is known of anybody who is judged",
     projected="no balance is known of anybody who is judged",
-) # baseline → why it has no score
+)  # baseline → why it has no score
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c063
 @dataclass(frozen=True)
 class Plan:
     "Statistics by dotted path, paired differences, and what cannot be computed, with the reason."
+
     statistics: dict[str, Statistic]
     differences: dict[str, tuple[str, str]]
     absent: dict[str, str]
 
-    def __or__(self, other:"Plan")->"Plan": return Plan(self.statistics | other.statistics, self.differences | other.differences, self.absent | other.absent)
+    def __or__(self, other: "Plan") -> "Plan":
+        return Plan(
+            self.statistics | other.statistics, self.differences | other.differences, self.absent | other.absent
+        )
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c064
 def beside(
-    rows:Rows,
-    column:str,  # another score; nan where it cannot be known
-    block:str,   # where it goes in the report
-    gain:str,    # where the paired gain of the model goes
-)->Plan:
+    rows: Rows,
+    column: str,  # another score; nan where it cannot be known
+    block: str,  # where it goes in the report
+    gain: str,  # where the paired gain of the model goes
+) -> Plan:
     "Another score beside the model, on the same rows."
     known = rows.frame[column].notna().to_numpy() if column in rows.frame else np.zeros(len(rows.frame), bool)
-    if not known.any(): return Plan({}, {}, {f"{p}.auc": LACKED.get(column, f"no row has a {column} score") for p in (block, gain)})
+    if not known.any():
+        return Plan({}, {}, {f"{p}.auc": LACKED.get(column, f"no row has a {column} score") for p in (block, gain)})
     some, own = rows.where(known), "headline.auc" if known.all() else f"_model_where_{column}.auc"
-    return Plan({f"{block}.auc": ranked_by(some, column), f"{block}.known_share": lambda w: float(known.mean())} | ({} if known.all() else {own: ranked_by(some)}),
-                {f"{gain}.auc": (own, f"{block}.auc")}, {})
+    return Plan(
+        {f"{block}.auc": ranked_by(some, column), f"{block}.known_share": lambda w: float(known.mean())}
+        | ({} if known.all() else {own: ranked_by(some)}),
+        {f"{gain}.auc": (own, f"{block}.auc")},
+        {},
+    )
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c065
 def subset(
-    rows:Rows,
-    keep:Any,     # (n,) bool, or None when it cannot be known
-    block:str,    # where it goes in the report
-    why:str,      # the reason when there is nothing to judge
-)->Plan:
+    rows: Rows,
+    keep: Any,  # (n,) bool, or None when it cannot be known
+    block: str,  # where it goes in the report
+    why: str,  # the reason when there is nothing to judge
+) -> Plan:
     "The model's AUC on some of the rows."
-    if keep is None or not (y := rows.frame.y.to_numpy()[np.asarray(keep, bool)]).any() or y.all(): return Plan({}, {}, {f"{block}.auc": why})
+    if keep is None or not (y := rows.frame.y.to_numpy()[np.asarray(keep, bool)]).any() or y.all():
+        return Plan({}, {}, {f"{block}.auc": why})
     some = rows.where(keep)
-    return Plan({f"{block}.auc": ranked_by(some)}, {}, {}) | Plan({f"{block}.share": lambda w: len(some.frame) / len(rows.frame)}, {}, {})
+    return Plan({f"{block}.auc": ranked_by(some)}, {}, {}) | Plan(
+        {f"{block}.share": lambda w: len(some.frame) / len(rows.frame)}, {}, {}
+    )
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c066
-def _flag(rows:Rows, column:str)->Any:
-    return rows.frame[column].fillna(False).astype(bool).to_numpy() if column in rows.frame and rows.frame[column].notna().any() else None
+def _flag(rows: Rows, column: str) -> Any:
+    return (
+        rows.frame[column].fillna(False).astype(bool).to_numpy()
+        if column in rows.frame and rows.frame[column].notna().any()
+        else None
+    )
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c068
 LEADS = (28, 21, 14, 7)
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c069
 def due_statistics(
-    due:pd.DataFrame|None, # `customer_id`, `lead_days`, `missed` 0/1, `probability`
-    customers:np.ndarray,  # sorted ids
-)->Plan:
+    due: pd.DataFrame | None,  # `customer_id`, `lead_days`, `missed` 0/1, `probability`
+    customers: np.ndarray,  # sorted ids
+) -> Plan:
     "AUC at each lead, on the same obligations."
-    if due is None or not len(due): return Plan({}, {}, {f"due_date_auc.{lead}": "there is no schedule of dues to anchor to" for lead in LEADS})
+    if due is None or not len(due):
+        return Plan({}, {}, {f"due_date_auc.{lead}": "there is no schedule of dues to anchor to" for lead in LEADS})
     frame = due.assign(y=due.missed.astype(float), repeat=0)
     rows = Rows(frame[np.isin(frame.customer_id, customers)], customers)
     blocks = {lead: rows.where(rows.frame.lead_days == lead) for lead in LEADS}
     have = {lead: b for lead, b in blocks.items() if 0 < b.frame.y.sum() < len(b.frame)}
-    return Plan({f"due_date_auc.{lead}": ranked_by(b) for lead, b in have.items()}, {},
-                {f"due_date_auc.{lead}": "no due was missed, or all were" for lead in LEADS if lead not in have})
+    return Plan(
+        {f"due_date_auc.{lead}": ranked_by(b) for lead, b in have.items()},
+        {},
+        {f"due_date_auc.{lead}": "no due was missed, or all were" for lead in LEADS if lead not in have},
+    )
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c071
 def with_reference(
-    rows:Rows,
-    reference:pd.DataFrame|None, # `customer_id`, `as_of`, `repeat`, `reference`: a score for every row
-)->Plan:
+    rows: Rows,
+    reference: pd.DataFrame | None,  # `customer_id`, `as_of`, `repeat`, `reference`: a score for every row
+) -> Plan:
     "The reference's AUC and the paired difference; refused unless it scored every row of every repeat."
-    if reference is None: return Plan({}, {}, {p: "a reference is only run on a bank's own files" for p in ("reference.auc", "reference.difference")})
+    if reference is None:
+        return Plan(
+            {},
+            {},
+            {p: "a reference is only run on a bank's own files" for p in ("reference.auc", "reference.difference")},
+        )
     keys = ["customer_id", "as_of", "repeat"]
     joined = rows.frame.merge(reference[[*keys, "reference"]], on=keys, how="left", validate="one_to_one")
     if joined.reference.isna().any():
-        raise SchemaError(f"the reference has no score for {int(joined.reference.isna().sum())} of {len(joined)} rows", where="reference",
-                          remedy="run it on the same folds as the model")
+        raise SchemaError(
+            f"the reference has no score for {int(joined.reference.isna().sum())} of {len(joined)} rows",
+            where="reference",
+            remedy="run it on the same folds as the model",
+        )
     both = Rows(joined, rows.customers)
-    return Plan({"reference.auc": ranked_by(both, "reference")}, {"reference.difference": ("headline.auc", "reference.auc")}, {})
+    return Plan(
+        {"reference.auc": ranked_by(both, "reference")}, {"reference.difference": ("headline.auc", "reference.auc")}, {}
+    )

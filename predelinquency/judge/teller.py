@@ -15,82 +15,108 @@ from typing import Any
 from ..ground.core import package_folder
 
 # %% ../../nbs/35_judge/15_teller.ipynb #c004
-WORDS = package_folder()/"pack" # the template files
+WORDS = package_folder() / "pack"  # the template files
 
 # %% ../../nbs/35_judge/15_teller.ipynb #c006
 @dataclass(frozen=True)
 class Absent:
     "A figure that this run did not produce."
+
     why: str
 
-    def __str__(self)->str: return f"*absent: {self.why}*"
+    def __str__(self) -> str:
+        return f"*absent: {self.why}*"
 
 # %% ../../nbs/35_judge/15_teller.ipynb #c007
-FILES = dict(metrics="metrics.json", model="manifest.json", source="the report of the first stage", train="train.json", featurize="featurize.json",
-             explain="explain.json", decide="decide.json", pack="params.yaml, section pack", period="the predictions", lineage="the files on disk",
-             final="final.jsonl, the log of the final hold-out")
+FILES = dict(
+    metrics="metrics.json",
+    model="manifest.json",
+    source="the report of the first stage",
+    train="train.json",
+    featurize="featurize.json",
+    explain="explain.json",
+    decide="decide.json",
+    pack="params.yaml, section pack",
+    period="the predictions",
+    lineage="the files on disk",
+    final="final.jsonl, the log of the final hold-out",
+)
 
 # %% ../../nbs/35_judge/15_teller.ipynb #c008
 def lookup(
-    files:Mapping[str, Any], # name → nested figures, names as in `FILES`
-    path:str,                # "metrics.headline.auc"; " | " between alternatives, the first that is there
-)->Any:                      # the figure, or `Absent`
+    files: Mapping[str, Any],  # name → nested figures, names as in `FILES`
+    path: str,  # "metrics.headline.auc"; " | " between alternatives, the first that is there
+) -> Any:  # the figure, or `Absent`
     "What the run says under a path."
     found = [_walk(files, one.strip()) for one in path.split("|")]
     return next((f for f in found if not isinstance(f, Absent)), found[0])
 
 # %% ../../nbs/35_judge/15_teller.ipynb #c009
-def _walk(files:Mapping[str, Any], path:str)->Any:
+def _walk(files: Mapping[str, Any], path: str) -> Any:
     name, *keys = path.split(".")
-    if files.get(name) is None: return Absent(f"this run has left no {FILES.get(name, name)}")
+    if files.get(name) is None:
+        return Absent(f"this run has left no {FILES.get(name, name)}")
     value, why = files[name], None
     for key in keys:
         why = value.get("why", why) if isinstance(value, Mapping) else why
         value = value.get(key) if isinstance(value, Mapping) else None
-        if value is None: return Absent(_why(files, name, keys, why))
-    if isinstance(value, Mapping) and all(v is None for k, v in value.items() if k != "why"): return Absent(plain(value.get("why") or "it is empty"))
+        if value is None:
+            return Absent(_why(files, name, keys, why))
+    if isinstance(value, Mapping) and all(v is None for k, v in value.items() if k != "why"):
+        return Absent(plain(value.get("why") or "it is empty"))
     return value
 
 # %% ../../nbs/35_judge/15_teller.ipynb #c010
 FOLDED = "it is not measured for a source judged in folds"
 
-def _why(files:Mapping[str, Any], name:str, keys:Sequence[str], why:str|None)->str:
+
+def _why(files: Mapping[str, Any], name: str, keys: Sequence[str], why: str | None) -> str:
     "The reason beside a figure; one that speaks of the truth is not given where none is needed."
     folded = name == "metrics" and "fold" in (files.get("model") or {}).get("rows", {})
     unproved = (files[name].get("oracle") or {}).get("why") if folded and keys[0] in ("sweep", "transfer") else None
-    if unproved: return plain(unproved)
-    if folded and (not why or keys[0] == "reasons" and not keys[-1].startswith("perturb")): return FOLDED
+    if unproved:
+        return plain(unproved)
+    if folded and (not why or keys[0] == "reasons" and not keys[-1].startswith("perturb")):
+        return FOLDED
     return plain(why) if why else f"`{'.'.join(keys)}` is not in {FILES.get(name, name)}"
 
 # %% ../../nbs/35_judge/15_teller.ipynb #c011
 def plain(
-    text:Any, # anything
-)->str:       # one line in which nothing is taken for Markdown or HTML
+    text: Any,  # anything
+) -> str:  # one line in which nothing is taken for Markdown or HTML
     "Text that may come from anywhere, made harmless."
     return re.sub(r"([\\`*_\[\]|])", r"\\\1", " ".join(str(text).split())).replace("<", "&lt;").replace(">", "&gt;")
 
 # %% ../../nbs/35_judge/15_teller.ipynb #c014
-STYLES = dict(auc="{:.3f}", gain="{:+.3f}", two="{:.2f}", share="{:.0%}", share2="{:.2%}", count="{:,.0f}", number="{:,.4g}")
+STYLES = dict(
+    auc="{:.3f}", gain="{:+.3f}", two="{:.2f}", share="{:.0%}", share2="{:.2%}", count="{:,.0f}", number="{:,.4g}"
+)
 
 # %% ../../nbs/35_judge/15_teller.ipynb #c015
 def said(
-    value:Any,         # a figure, words, yes or no, or `Absent`
-    style:str="auto",  # one of `STYLES`, or text, yes, count_of, auto
-)->str:                # harmless Markdown
+    value: Any,  # a figure, words, yes or no, or `Absent`
+    style: str = "auto",  # one of `STYLES`, or text, yes, count_of, auto
+) -> str:  # harmless Markdown
     "A value as the pack shows it."
-    if isinstance(value, Absent): return str(value)
-    if isinstance(value, bool): return ("yes" if value else "**no**") if style == "yes" else "held" if value else "**not held**"
-    if style == "count_of": return f"{len(value)}" if isinstance(value, (Mapping, list)) else said(value)
-    if isinstance(value, (list, tuple)): return ", ".join(said(v) for v in value) or "none"
-    if isinstance(value, Mapping): return "; ".join(f"{plain(k)} {said(v)}" for k, v in value.items())
-    if not isinstance(value, (int, float)) or style in ("text", "yes"): return plain(value)
+    if isinstance(value, Absent):
+        return str(value)
+    if isinstance(value, bool):
+        return ("yes" if value else "**no**") if style == "yes" else "held" if value else "**not held**"
+    if style == "count_of":
+        return f"{len(value)}" if isinstance(value, (Mapping, list)) else said(value)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(said(v) for v in value) or "none"
+    if isinstance(value, Mapping):
+        return "; ".join(f"{plain(k)} {said(v)}" for k, v in value.items())
+    if not isinstance(value, (int, float)) or style in ("text", "yes"):
+        return plain(value)
     return STYLES.get(style, "{:,}" if isinstance(value, int) else "{:.4g}").format(value)
 
 # %% ../../nbs/35_judge/15_teller.ipynb #c018
 def ends_of(
-    files:Mapping[str, Any], # as in `lookup`
-    path:str,                # of one figure
-)->list[float]|None:         # low and high; None without
+    files: Mapping[str, Any],  # as in `lookup`
+    path: str,  # of one figure
+) -> list[float] | None:  # low and high; None without
     "The interval beside a figure: `x_low` and `x_high`, for an `auc` also `low` and `high`."
     block, _, key = path.rpartition(".")
     pairs = [(f"{key}_low", f"{key}_high"), *([("low", "high")] if key == "auc" else [])]
@@ -101,69 +127,100 @@ def ends_of(
 @dataclass(frozen=True)
 class Teller:
     "Answers the questions of the templates from the run's files."
-    files: Mapping[str, Any]
-    asked: dict[str, bool] = field(default_factory=dict) # path → was it there
 
-    def get(self, path:str)->Any:
+    files: Mapping[str, Any]
+    asked: dict[str, bool] = field(default_factory=dict)  # path → was it there
+
+    def get(self, path: str) -> Any:
         "The value of a path, or `Absent`; noted either way."
         value = lookup(self.files, path)
         self.asked[path] = not isinstance(value, Absent)
         return value
-    def has(self, path:str)->bool:
+
+    def has(self, path: str) -> bool:
         "Is there such a figure? Not noted."
         return not isinstance(lookup(self.files, path), Absent)
-    def figure(self, path:str, style:str="auto")->str:
+
+    def figure(self, path: str, style: str = "auto") -> str:
         "One figure."
         return said(self.get(path), style)
-    def span(self, path:str, style:str="auc")->str:
+
+    def span(self, path: str, style: str = "auc") -> str:
         "A figure with the 95% interval that lies beside it."
         return _spanned(self, path, style)
-    def block(self, path:str)->str:
+
+    def block(self, path: str) -> str:
         "Everything below a path, as a table."
         value = self.get(path)
         return table(value) if isinstance(value, Mapping) else said(value)
-    def block_inline(self, path:str, style:str="auto")->str:
+
+    def block_inline(self, path: str, style: str = "auto") -> str:
         "Everything below a path, in one line, the largest first."
         value = self.get(path)
-        if not isinstance(value, Mapping): return said(value)
+        if not isinstance(value, Mapping):
+            return said(value)
         numbers = all(isinstance(v, (int, float)) for v in value.values())
         ordered = sorted(value.items(), key=lambda kv: (-kv[1] if numbers else 0, kv[0]))
         return ", ".join(f"{plain(k)} {said(v, style)}" for k, v in ordered)
 
 # %% ../../nbs/35_judge/15_teller.ipynb #c020
-def _spanned(teller:Teller, path:str, style:str)->str:
+def _spanned(teller: Teller, path: str, style: str) -> str:
     "The first alternative that is there, with its own ends or its standard error."
     value = teller.get(path)
-    if isinstance(value, (Absent, str, Mapping)): return said(value)
+    if isinstance(value, (Absent, str, Mapping)):
+        return said(value)
     one = next(p.strip() for p in path.split("|") if teller.has(p.strip()))
     ends, error = ends_of(teller.files, one), lookup(teller.files, f"{one}_se")
-    if ends: return f"{said(value, style)}, 95% interval {said(ends[0], style)} to {said(ends[1], style)}"
-    return said(value, style) + (", no interval" if isinstance(error, Absent) else f", standard error {said(error, style)}")
+    if ends:
+        return f"{said(value, style)}, 95% interval {said(ends[0], style)} to {said(ends[1], style)}"
+    return said(value, style) + (
+        ", no interval" if isinstance(error, Absent) else f", standard error {said(error, style)}"
+    )
 
 # %% ../../nbs/35_judge/15_teller.ipynb #c021
 def table(
-    tree:Mapping[str, Any], # nested figures
-)->str:                     # a Markdown table: place, figure, interval
+    tree: Mapping[str, Any],  # nested figures
+) -> str:  # a Markdown table: place, figure, interval
     "All leaves of a block; ends of intervals stand beside what they belong to."
     leaves = _leaves(tree)
     ranged = any(len(leaf) == 3 for _, leaf in leaves)
     rows = ["| | figure | 95% interval |", "| --- | --- | --- |"] if ranged else ["| | figure |", "| --- | --- |"]
     for path, leaf in leaves:
         value, *ends = map(said, leaf)
-        rows.append(f"| {plain(path)} | {value} |" + (f" {' to '.join(ends) if ends and None not in leaf else ''} |" if ranged else ""))
+        rows.append(
+            f"| {plain(path)} | {value} |"
+            + (f" {' to '.join(ends) if ends and None not in leaf else ''} |" if ranged else "")
+        )
     return "\n".join(rows)
 
 # %% ../../nbs/35_judge/15_teller.ipynb #c022
-def _leaves(tree:Mapping[str, Any], prefix:str="")->list[tuple[str, tuple[Any, ...]]]:
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, tuple[Any, ...]]]:
     found: list[tuple[str, tuple[Any, ...]]] = []
     others = [k for k in tree if k not in ("low", "high")]
-    whose = "auc" if "auc" in tree else others[0] if len(others) == 1 else None # to what a plain `low` and `high` belong
+    whose = (
+        "auc" if "auc" in tree else others[0] if len(others) == 1 else None
+    )  # to what a plain `low` and `high` belong
     numbered = all(k == "why" or re.fullmatch(r"\d+(_low|_high)?", k) for k in tree)
-    for key, value in sorted(tree.items(), key=lambda kv: -int("0" + kv[0].split("_")[0].replace("why", ""))) if numbered else tree.items():
-        if key == "why" or key in ("low", "high") and whose or any(key.endswith(e) and key.removesuffix(e) in tree for e in ("_low", "_high")): continue
-        if value is None: value = Absent(plain(tree.get("why") or "it could not be worked out"))
-        if isinstance(value, Mapping): found += _leaves(value, f"{prefix}{key} › ")
-        elif f"{key}_low" in tree: found.append((prefix + key, (value, tree[f"{key}_low"], tree.get(f"{key}_high"))))
-        elif "low" in tree and key == whose: found.append((prefix + key, (value, tree["low"], tree.get("high"))))
-        else: found.append((prefix + key, (value,)))
+    for key, value in (
+        sorted(tree.items(), key=lambda kv: -int("0" + kv[0].split("_")[0].replace("why", "")))
+        if numbered
+        else tree.items()
+    ):
+        if (
+            key == "why"
+            or key in ("low", "high")
+            and whose
+            or any(key.endswith(e) and key.removesuffix(e) in tree for e in ("_low", "_high"))
+        ):
+            continue
+        if value is None:
+            value = Absent(plain(tree.get("why") or "it could not be worked out"))
+        if isinstance(value, Mapping):
+            found += _leaves(value, f"{prefix}{key} › ")
+        elif f"{key}_low" in tree:
+            found.append((prefix + key, (value, tree[f"{key}_low"], tree.get(f"{key}_high"))))
+        elif "low" in tree and key == whose:
+            found.append((prefix + key, (value, tree["low"], tree.get("high"))))
+        else:
+            found.append((prefix + key, (value,)))
     return found

@@ -34,40 +34,53 @@ from ..model.rows import Rows
 @dataclass(frozen=True)
 class Tripwire:
     "A question with a known answer, and what the run answered."
-    name: str         # as in `metrics.json`
-    held: bool | None # None: cannot be asked of this source
-    says: str         # what was seen, with its figures
+
+    name: str  # as in `metrics.json`
+    held: bool | None  # None: cannot be asked of this source
+    says: str  # what was seen, with its figures
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c006
 def check(
-    wires:Iterable[Tripwire],
-)->dict[str, bool|None]: # name → held
+    wires: Iterable[Tripwire],
+) -> dict[str, bool | None]:  # name → held
     "Raise `LeakageError` naming every tripwire that did not hold."
     wires = list(wires)
     if broken := [w for w in wires if w.held is False]:
-        raise LeakageError("; ".join(f"tripwire {w.name}: {w.says}" for w in broken), where="evaluate", remedy="believe no figure of this run; find where the knowledge comes in")
+        raise LeakageError(
+            "; ".join(f"tripwire {w.name}: {w.says}" for w in broken),
+            where="evaluate",
+            remedy="believe no figure of this run; find where the knowledge comes in",
+        )
     return {w.name: w.held for w in wires}
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c007
 def table(
-    wires:Iterable[Tripwire],
-)->pd.DataFrame: # `tripwire`, `held`, `what was seen`
+    wires: Iterable[Tripwire],
+) -> pd.DataFrame:  # `tripwire`, `held`, `what was seen`
     "Tripwires as a report shows them."
     words = {True: "held", False: "BROKEN", None: "not asked"}
-    return pd.DataFrame([{"tripwire": w.name.replace("_", " "), "held": words[w.held], "what was seen": w.says} for w in wires])
+    return pd.DataFrame(
+        [{"tripwire": w.name.replace("_", " "), "held": words[w.held], "what was seen": w.says} for w in wires]
+    )
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c010
-SMALL: dict[str, Any] = dict(trees=20, max_depth=3, learning_rate=.3, min_child_weight=2., subsample=1., colsample=1., reg_lambda=1.)
-SHUFFLE = 9_201 # purpose of draws
-STUDENT_999 = 3.8834 # two-sided 99.9 % of Student's distribution with 19 degrees of freedom
+SMALL: dict[str, Any] = dict(
+    trees=20, max_depth=3, learning_rate=0.3, min_child_weight=2.0, subsample=1.0, colsample=1.0, reg_lambda=1.0
+)
+SHUFFLE = 9_201  # purpose of draws
+STUDENT_999 = 3.8834  # two-sided 99.9 % of Student's distribution with 19 degrees of freedom
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c011
 def shuffled(
-    parts:Sequence[Rows], # rows that share the draw: training and test rows
-    seed:int, index:int,  # of the run; which draw
-)->list[np.ndarray]:      # the targets of somebody else, in the order of the rows
+    parts: Sequence[Rows],  # rows that share the draw: training and test rows
+    seed: int,
+    index: int,  # of the run; which draw
+) -> list[np.ndarray]:  # the targets of somebody else, in the order of the rows
     "Outcomes dealt anew, customer by customer."
-    owner, y = np.concatenate([p.labels["customer_id"].to_numpy(np.int64) for p in parts]), np.concatenate([p.y for p in parts])
+    owner, y = (
+        np.concatenate([p.labels["customer_id"].to_numpy(np.int64) for p in parts]),
+        np.concatenate([p.y for p in parts]),
+    )
     people, who = np.unique(owner, return_inverse=True)
     order = np.argsort(who, kind="stable")
     starts = np.searchsorted(who[order], np.arange(len(people) + 1))
@@ -81,108 +94,147 @@ def shuffled(
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c014
 def shuffled_aucs(
-    train:Rows, test:Rows,  # usable
-    features:Sequence[str], # names of the inputs, in order
-    p:Train, seed:int,      # `SMALL` goes over it
-    times:int=20,
-    most:int=6_000,         # training rows, about
-)->np.ndarray:              # (times,)
+    train: Rows,
+    test: Rows,  # usable
+    features: Sequence[str],  # names of the inputs, in order
+    p: Train,
+    seed: int,  # `SMALL` goes over it
+    times: int = 20,
+    most: int = 6_000,  # training rows, about
+) -> np.ndarray:  # (times,)
     "AUC of a small booster on outcomes of somebody else, once a draw."
     few, settings, out = thin(train, most, seed), replace(p, **SMALL), np.full(times, np.nan)
     who = np.unique(test.labels["customer_id"].to_numpy(), return_inverse=True)[1]
-    def one(i:int)->None:
+
+    def one(i: int) -> None:
         a, b = shuffled([few, test], seed, i)
-        if not 0 < a.sum() < len(a): return
+        if not 0 < a.sum() < len(a):
+            return
         fitted = learners.fit("xgboost", few.x, a, features, settings, {}, seed + i, threads=1)
         out[i] = metrics.auc(metrics.ranking(learners.predict_margin(fitted, test.x), b, who))
-    with ThreadPoolExecutor(2) as pool: list(pool.map(one, range(times)))
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(one, range(times)))
     return out
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c015
 def shuffled_labels(
-    aucs:np.ndarray, # from `shuffled_aucs`
-)->Tripwire:
+    aucs: np.ndarray,  # from `shuffled_aucs`
+) -> Tripwire:
     "Shuffled labels teach nothing."
     known = aucs[np.isfinite(aucs)]
-    if len(known) < 20: return Tripwire("shuffled_labels", None, f"only {len(known)} draws had both outcomes")
+    if len(known) < 20:
+        return Tripwire("shuffled_labels", None, f"only {len(known)} draws had both outcomes")
     half = STUDENT_999 * known.std(ddof=1) / np.sqrt(len(known))
-    return Tripwire("shuffled_labels", bool(abs(known.mean() - .5) <= half + 1e-12), f"mean AUC {known.mean():.4f} over {len(known)} draws; without a leak within {.5 - half:.4f}–{.5 + half:.4f}")
+    return Tripwire(
+        "shuffled_labels",
+        bool(abs(known.mean() - 0.5) <= half + 1e-12),
+        f"mean AUC {known.mean():.4f} over {len(known)} draws; without a leak within {0.5 - half:.4f}–{0.5 + half:.4f}",
+    )
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c019
-ALONE = .95 # AUC that no single feature reaches
+ALONE = 0.95  # AUC that no single feature reaches
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c020
 def single_aucs(
-    rows:Rows, # usable
-)->np.ndarray: # (n_features,) .5–1, in either direction; what is not known ranks lowest
+    rows: Rows,  # usable
+) -> np.ndarray:  # (n_features,) .5–1, in either direction; what is not known ranks lowest
     "How well each feature ranks by itself."
-    who, out = np.zeros(len(rows.y), np.int64), np.full(rows.x.shape[1], .5)
+    who, out = np.zeros(len(rows.y), np.int64), np.full(rows.x.shape[1], 0.5)
     for j in range(rows.x.shape[1]):
         value = metrics.auc(metrics.ranking(np.nan_to_num(rows.x[:, j].astype(float), nan=-np.inf), rows.y, who))
-        out[j] = max(value, 1 - value) if np.isfinite(value) else .5
+        out[j] = max(value, 1 - value) if np.isfinite(value) else 0.5
     return out
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c021
 def _surely(
-    auc:np.ndarray, misses:int, others:int, # .5–1; customers with and without a miss
-)->np.ndarray:                              # what the AUC is above at 99.9 %
+    auc: np.ndarray,
+    misses: int,
+    others: int,  # .5–1; customers with and without a miss
+) -> np.ndarray:  # what the AUC is above at 99.9 %
     "Lower bound after Hanley and McNeil: few misses make a high AUC by chance, an AUC of 1 is 1."
     first, second = auc / (2 - auc), 2 * auc**2 / (1 + auc)
-    spread = (auc * (1 - auc) + (misses - 1) * (first - auc**2) + (others - 1) * (second - auc**2)) / max(misses * others, 1)
+    spread = (auc * (1 - auc) + (misses - 1) * (first - auc**2) + (others - 1) * (second - auc**2)) / max(
+        misses * others, 1
+    )
     return auc - 3.29 * np.sqrt(np.maximum(spread, 0))
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c022
 def single_feature(
-    rows:Rows, features:Sequence[str], # usable rows and the names of their inputs
-)->Tripwire:
+    rows: Rows,
+    features: Sequence[str],  # usable rows and the names of their inputs
+) -> Tripwire:
     "No single feature ranks like the label."
     owner = rows.labels["customer_id"].to_numpy()
     people, missed = len(np.unique(owner)), len(np.unique(owner[rows.y > 0]))
-    if missed < 2: return Tripwire("single_feature", None, f"{missed} customers missed a payment")
+    if missed < 2:
+        return Tripwire("single_feature", None, f"{missed} customers missed a payment")
     aucs = single_aucs(rows)
     least = _surely(aucs, missed, max(people - missed, 1))
     best = int(np.argmax(least))
-    return Tripwire("single_feature", bool(least[best] < ALONE), f"best is {features[best]} with AUC {aucs[best]:.3f}; what is surely above {ALONE} is the label itself")
+    return Tripwire(
+        "single_feature",
+        bool(least[best] < ALONE),
+        f"best is {features[best]} with AUC {aucs[best]:.3f}; what is surely above {ALONE} is the label itself",
+    )
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c024
 def timeless(
-    rows:Rows, features:Sequence[str], # rows of several moments, and the names of their inputs
-    simulated:bool=True,               # False: a bank's own files, where one is only told of
-)->Tripwire:
+    rows: Rows,
+    features: Sequence[str],  # rows of several moments, and the names of their inputs
+    simulated: bool = True,  # False: a bank's own files, where one is only told of
+) -> Tripwire:
     "No feature says which week it is; an extract that begins on one day for everybody has such a clock, which is told and not judged."
     moment = np.unique(rows.labels["as_of"].to_numpy(), return_inverse=True)[1]
-    if moment.max(initial=0) < 2 or len(moment) < 20 * (moment.max() + 1): return Tripwire("timeless", None, "there are not three moments with twenty rows each")
+    if moment.max(initial=0) < 2 or len(moment) < 20 * (moment.max() + 1):
+        return Tripwire("timeless", None, "there are not three moments with twenty rows each")
     count, share = np.bincount(moment), np.zeros(rows.x.shape[1])
     for j in range(len(share)):
         x = np.nan_to_num(rows.x[:, j].astype(np.float64))
-        between = (count * (np.bincount(moment, x) / count - x.mean())**2).sum() / len(x)
-        if x.var() > 1e-12: share[j] = between / x.var()
+        between = (count * (np.bincount(moment, x) / count - x.mean()) ** 2).sum() / len(x)
+        if x.var() > 1e-12:
+            share[j] = between / x.var()
     worst = int(np.argmax(share))
-    return Tripwire("timeless", bool(share[worst] < .9) or (False if simulated else None), f"the moment explains at most {share[worst]:.0%} of a feature ({features[worst]}); 90% would be a clock")
+    return Tripwire(
+        "timeless",
+        bool(share[worst] < 0.9) or (False if simulated else None),
+        f"the moment explains at most {share[worst]:.0%} of a feature ({features[worst]}); 90% would be a clock",
+    )
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c026
-ARRIVES = {"accounts": "opened_on", "obligations": "announced_at", "transactions": "arrived_at", "payments": "arrived_at"}
+ARRIVES = {
+    "accounts": "opened_on",
+    "obligations": "announced_at",
+    "transactions": "arrived_at",
+    "payments": "arrived_at",
+}
 Tables = dict[str, pd.DataFrame]
-Compute = Callable[[Tables, pd.DataFrame], np.ndarray] # tables and questions (`customer_id`, `as_of`) → (n, n_features) float32
+Compute = Callable[
+    [Tables, pd.DataFrame], np.ndarray
+]  # tables and questions (`customer_id`, `as_of`) → (n, n_features) float32
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c027
 def computed(
-    tables:Tables, asked:pd.DataFrame, # canonical tables; (n, 2) `customer_id`, `as_of`, sorted
-)->np.ndarray:                         # (n, n_features) float32
+    tables: Tables,
+    asked: pd.DataFrame,  # canonical tables; (n, 2) `customer_id`, `as_of`, sorted
+) -> np.ndarray:  # (n, n_features) float32
     "Features the way the panel has them."
     return offline.matrix(tables, asked, threads=1).astype(np.float32)
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c028
 def known_before(
-    tables:Tables, as_of:Any,  # a midnight
-)->Tables:
+    tables: Tables,
+    as_of: Any,  # a midnight
+) -> Tables:
     "Only what had arrived."
     return {name: frame[frame[ARRIVES[name]] < as_of] for name, frame in tables.items()}
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c029
 def garbled(
-    tables:Tables, as_of:Any, seed:int, # a midnight; of the run
-)->Tables:
+    tables: Tables,
+    as_of: Any,
+    seed: int,  # a midnight; of the run
+) -> Tables:
     "Everything after the moment made up anew: other amounts, in another order, one in three lost."
     found = {}
     for name, frame in tables.items():
@@ -190,7 +242,10 @@ def garbled(
         noise = np.array([int(bits(seed, i, 0, SHUFFLE, 0) >> np.uint64(33)) for i in range(int(late.sum()))], np.int64)
         after = frame[late].copy()
         for column in ("amount_minor", "balance_after_minor", "limit_minor"):
-            if column in after: after[column] = (noise % 1_000_003 + 1) * (1 if column == "limit_minor" else np.where(noise % 2, 1, -1) if name == "transactions" else 1)
+            if column in after:
+                after[column] = (noise % 1_000_003 + 1) * (
+                    1 if column == "limit_minor" else np.where(noise % 2, 1, -1) if name == "transactions" else 1
+                )
         found[name] = pd.concat([frame[~late], after[noise % 3 > 0].iloc[::-1]])
     return found
 
@@ -198,16 +253,19 @@ def garbled(
 @dataclass(frozen=True)
 class Sample:
     "A few rows of the panel and the raw tables of their customers."
-    asked: pd.DataFrame # (n, 2) `customer_id`, `as_of`, sorted
+
+    asked: pd.DataFrame  # (n, 2) `customer_id`, `as_of`, sorted
     stored: np.ndarray  # (n, n_features) float32
     tables: Tables
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c031
 def sample(
-    raw:Path|str, features:Path|str, # canonical tables; the folder of `panel`
-    names:Sequence[str], seed:int,   # inputs in order; of the run
-    rows:int=24,
-)->Sample:
+    raw: Path | str,
+    features: Path | str,  # canonical tables; the folder of `panel`
+    names: Sequence[str],
+    seed: int,  # inputs in order; of the run
+    rows: int = 24,
+) -> Sample:
     "Rows of the panel drawn at random from one part, at most two a customer."
     parts = disk.parts(features, "panel")
     part = parts[int(bits(seed, 0, 0, SHUFFLE, 1)) % len(parts)]
@@ -217,29 +275,38 @@ def sample(
     at = np.sort(at[np.argsort(chance[at], kind="stable")[:rows]])
     wanted = disk.read_arrow(features, "panel", part, list(names)).take(at)
     asked = keys.iloc[at].reset_index(drop=True)
-    tables = {name: frame[frame["customer_id"].isin(asked["customer_id"])] for name, frame in offline.read_tables(raw, part).items()}
+    tables = {
+        name: frame[frame["customer_id"].isin(asked["customer_id"])]
+        for name, frame in offline.read_tables(raw, part).items()
+    }
     return Sample(asked, np.column_stack([wanted[n].to_numpy().astype(np.float32) for n in names]), tables)
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c032
-def _one(s:Sample, i:int)->tuple[Tables, pd.DataFrame]:
+def _one(s: Sample, i: int) -> tuple[Tables, pd.DataFrame]:
     "The tables of one row's customer, and the question."
     asked = s.asked.iloc[[i]]
-    return {name: frame[frame["customer_id"] == asked["customer_id"].iloc[0]] for name, frame in s.tables.items()}, asked
+    return {
+        name: frame[frame["customer_id"] == asked["customer_id"].iloc[0]] for name, frame in s.tables.items()
+    }, asked
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c033
-def _differ(a:np.ndarray, b:np.ndarray)->int: # how many rows are not bit for bit the same
+def _differ(a: np.ndarray, b: np.ndarray) -> int:  # how many rows are not bit for bit the same
     return int((a.astype(np.float32).view(np.int32) != b.astype(np.float32).view(np.int32)).any(axis=1).sum())
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c034
-def _same(name:str, wrong:int, rows:int, how:str)->Tripwire:
-    if not rows: return Tripwire(name, None, "no row to compute again")
-    return Tripwire(name, wrong == 0, f"{rows} rows computed again {how}: " + ("no bit differs" if not wrong else f"{wrong} differ"))
+def _same(name: str, wrong: int, rows: int, how: str) -> Tripwire:
+    if not rows:
+        return Tripwire(name, None, "no row to compute again")
+    return Tripwire(
+        name, wrong == 0, f"{rows} rows computed again {how}: " + ("no bit differs" if not wrong else f"{wrong} differ")
+    )
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c035
 def future(
-    s:Sample, seed:int,         # from `sample`; of the run
-    compute:Compute=computed,   # what makes features
-)->list[Tripwire]:              # `panel_again`, `truncation`, `future_noise`
+    s: Sample,
+    seed: int,  # from `sample`; of the run
+    compute: Compute = computed,  # what makes features
+) -> list[Tripwire]:  # `panel_again`, `truncation`, `future_noise`
     "The panel again from the whole tables, from the past alone, and under another future."
     whole, past, noisy = [], [], []
     for i in range(len(s.asked)):
@@ -250,74 +317,124 @@ def future(
         noisy.append(compute(garbled(tables, now, seed), asked)[0])
     n = len(s.asked)
     wrong = [_differ(np.array(found).reshape(s.stored.shape), s.stored) for found in (whole, past, noisy)]
-    return [_same("panel_again", wrong[0], n, "from the raw tables"), _same("truncation", wrong[1], n, "from what had arrived by then"),
-            _same("future_noise", wrong[2], n, "under another future")]
+    return [
+        _same("panel_again", wrong[0], n, "from the raw tables"),
+        _same("truncation", wrong[1], n, "from what had arrived by then"),
+        _same("future_noise", wrong[2], n, "under another future"),
+    ]
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c036
 def service_path(
-    s:Sample, # from `sample`
-)->Tripwire:
+    s: Sample,  # from `sample`
+) -> Tripwire:
     "One customer's path, as the service takes it, gives the panel's rows."
     found = []
     for i in range(len(s.asked)):
         tables, asked = _one(s, i)
         empty = {name: events._rows_of(None, columns, np.array([0])) for name, columns in events.NEEDS.items()}
         t = known_before(empty | tables, asked["as_of"].iloc[0])
-        found.append(online.vector(t["transactions"], t["obligations"], t["payments"], t["accounts"], asked["as_of"].iloc[0]))
-    return _same("service_path", _differ(np.array(found).reshape(s.stored.shape), s.stored), len(s.asked), "one customer at a time")
+        found.append(
+            online.vector(t["transactions"], t["obligations"], t["payments"], t["accounts"], asked["as_of"].iloc[0])
+        )
+    return _same(
+        "service_path",
+        _differ(np.array(found).reshape(s.stored.shape), s.stored),
+        len(s.asked),
+        "one customer at a time",
+    )
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c037
 def nameless(
-    s:Sample,                   # from `sample`
-    compute:Compute=computed,
-)->Tripwire:
+    s: Sample,  # from `sample`
+    compute: Compute = computed,
+) -> Tripwire:
     "Customers under other numbers, in reverse order, have the same features."
     people = np.unique(s.asked["customer_id"].to_numpy())
     other = pd.Series(np.arange(len(people))[::-1] * 7 + 1_000_003, index=people)
-    def renamed(frame:pd.DataFrame)->pd.DataFrame: return frame.assign(customer_id=other.reindex(frame["customer_id"]).to_numpy(np.int64)).sort_values("customer_id", kind="stable")
+
+    def renamed(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.assign(customer_id=other.reindex(frame["customer_id"]).to_numpy(np.int64)).sort_values(
+            "customer_id", kind="stable"
+        )
+
     asked = renamed(s.asked)
     found = compute({name: renamed(frame) for name, frame in s.tables.items()}, asked)
-    return _same("nameless", _differ(found, s.stored[asked.index.to_numpy()]), len(asked), "under other customer numbers")
+    return _same(
+        "nameless", _differ(found, s.stored[asked.index.to_numpy()]), len(asked), "under other customer numbers"
+    )
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c039
 def columns(
-    raw:Path|str, features:Path|str, model:Path|str, # canonical tables; `panel` and `labels`; the manifest
-)->Tripwire:
+    raw: Path | str,
+    features: Path | str,
+    model: Path | str,  # canonical tables; `panel` and `labels`; the manifest
+) -> Tripwire:
     "Every table has the columns of its contract and no more; the model's inputs are the catalogue."
-    contracts = {(Path(raw), t.name): t.names for t in schema.TABLES.values()} | {(Path(features), "labels"): lb.LABELS.names}
+    contracts = {(Path(raw), t.name): t.names for t in schema.TABLES.values()} | {
+        (Path(features), "labels"): lb.LABELS.names
+    }
     contracts[Path(features), "panel"] = offline.panel_contract("panel").names
     wrong = []
     for (folder, name), wanted in contracts.items():
-        for path in sorted((folder/name).glob("customers-*.parquet")):
-            if odd := set(pq.read_schema(path).names) ^ set(wanted): wrong.append(f"{name} has or lacks {', '.join(sorted(odd)[:3])}")
-    inputs = json.loads((Path(model)/"manifest.json").read_text())["features"]
-    if odd := set(inputs) ^ set(catalogue.names()): wrong.append(f"the model's inputs and the catalogue differ by {', '.join(sorted(odd)[:3])}")
-    return Tripwire("no_latent_column", not wrong, "; ".join(dict.fromkeys(wrong)) or f"{len(contracts)} tables and {len(inputs)} inputs are what their contracts say")
+        for path in sorted((folder / name).glob("customers-*.parquet")):
+            if odd := set(pq.read_schema(path).names) ^ set(wanted):
+                wrong.append(f"{name} has or lacks {', '.join(sorted(odd)[:3])}")
+    inputs = json.loads((Path(model) / "manifest.json").read_text())["features"]
+    if odd := set(inputs) ^ set(catalogue.names()):
+        wrong.append(f"the model's inputs and the catalogue differ by {', '.join(sorted(odd)[:3])}")
+    return Tripwire(
+        "no_latent_column",
+        not wrong,
+        "; ".join(dict.fromkeys(wrong))
+        or f"{len(contracts)} tables and {len(inputs)} inputs are what their contracts say",
+    )
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c041
 def money(
-    raw:Path|str, part:Part|None=None, # canonical tables; one part, or the first
-    simulated:bool=True,               # False: a bank's own files, whose balances are only reported on
-)->Tripwire:
+    raw: Path | str,
+    part: Part | None = None,  # canonical tables; one part, or the first
+    simulated: bool = True,  # False: a bank's own files, whose balances are only reported on
+) -> Tripwire:
     "Balances follow from amounts; asked of a simulated world, told of a bank's own files."
-    found = disk.read(raw, "transactions", part or disk.parts(raw, "transactions")[0], ["account_id", "seq", "amount_minor", "balance_after_minor", "status"])
-    moved = found[(found["status"] != "failed") & found["balance_after_minor"].notna()].sort_values(["account_id", "seq"], kind="stable")
-    if not len(moved) or len(moved) < .99 * (found["status"] != "failed").sum(): return Tripwire("money_conserved", None, "the source does not state every balance")
+    found = disk.read(
+        raw,
+        "transactions",
+        part or disk.parts(raw, "transactions")[0],
+        ["account_id", "seq", "amount_minor", "balance_after_minor", "status"],
+    )
+    moved = found[(found["status"] != "failed") & found["balance_after_minor"].notna()].sort_values(
+        ["account_id", "seq"], kind="stable"
+    )
+    if not len(moved) or len(moved) < 0.99 * (found["status"] != "failed").sum():
+        return Tripwire("money_conserved", None, "the source does not state every balance")
     step, own = moved["balance_after_minor"].to_numpy(np.int64), moved["account_id"].to_numpy()
     follows = np.diff(step) == moved["amount_minor"].to_numpy(np.int64)[1:]
     wrong = int((~follows & (own[1:] == own[:-1])).sum())
-    return Tripwire("money_conserved", (wrong == 0) if simulated else None, f"{len(moved):,} movements" + (", each moves its balance by itself" if not wrong else f", {wrong} do not fit their balance"))
+    return Tripwire(
+        "money_conserved",
+        (wrong == 0) if simulated else None,
+        f"{len(moved):,} movements"
+        + (", each moves its balance by itself" if not wrong else f", {wrong} do not fit their balance"),
+    )
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c043
-def _coming(tables:Tables, customer:int, now:Any)->int: # minor units that move, in or out, in the four weeks after a moment
-    if "transactions" not in tables: return 0
-    moves = tables["transactions"].loc[tables["transactions"]["customer_id"] == customer, ["arrived_at", "amount_minor"]]
-    return int(moves.amount_minor[(moves.arrived_at >= now) & (moves.arrived_at < now + pd.Timedelta(days=28))].abs().sum())
+def _coming(
+    tables: Tables, customer: int, now: Any
+) -> int:  # minor units that move, in or out, in the four weeks after a moment
+    if "transactions" not in tables:
+        return 0
+    moves = tables["transactions"].loc[
+        tables["transactions"]["customer_id"] == customer, ["arrived_at", "amount_minor"]
+    ]
+    return int(
+        moves.amount_minor[(moves.arrived_at >= now) & (moves.arrived_at < now + pd.Timedelta(days=28))].abs().sum()
+    )
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c044
 def future_leak(
-    tables:Tables, asked:pd.DataFrame, # as in `computed`
-)->np.ndarray:
+    tables: Tables,
+    asked: pd.DataFrame,  # as in `computed`
+) -> np.ndarray:
     "A plant: the first feature is what moves in the next four weeks: of a single transaction the amount tells what a count does not."
     found = computed(tables, asked)
     for i, (who, now) in enumerate(asked[["customer_id", "as_of"]].itertuples(index=False)):
@@ -326,8 +443,9 @@ def future_leak(
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c045
 def name_leak(
-    tables:Tables, asked:pd.DataFrame, # as in `computed`
-)->np.ndarray:
+    tables: Tables,
+    asked: pd.DataFrame,  # as in `computed`
+) -> np.ndarray:
     "A plant: the first feature is the customer's number."
     found = computed(tables, asked)
     found[:, 0] = asked["customer_id"].to_numpy()
@@ -335,8 +453,9 @@ def name_leak(
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c046
 def with_input(
-    rows:Rows, value:np.ndarray, # (n,) takes the place of the first input
-)->Rows:
+    rows: Rows,
+    value: np.ndarray,  # (n,) takes the place of the first input
+) -> Rows:
     "A plant: rows with another first input."
     x = rows.x.copy()
     x[:, 0] = value
@@ -344,37 +463,67 @@ def with_input(
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c047
 def planted(
-    rows:Rows, features:Sequence[str], # usable rows of several moments, and the names of their inputs
-    s:Sample, seed:int,                # from `sample`; of the run
-)->list[Tripwire]:
+    rows: Rows,
+    features: Sequence[str],  # usable rows of several moments, and the names of their inputs
+    s: Sample,
+    seed: int,  # from `sample`; of the run
+) -> list[Tripwire]:
     "Plant three kinds of leaks and watch each being caught."
-    def again(compute:Compute)->Sample: return replace(s, stored=compute(s.tables, s.asked))
+
+    def again(compute: Compute) -> Sample:
+        return replace(s, stored=compute(s.tables, s.asked))
+
     when = (rows.labels["as_of"].to_numpy("datetime64[D]").astype(np.int64)).astype(np.float32)
-    caught = {"planted_label": [single_feature(with_input(rows, rows.y), features)],
-              "planted_future": [w for w in future(again(future_leak), seed, future_leak) if w.name != "panel_again"],
-              "planted_identity": [nameless(again(name_leak), name_leak), timeless(with_input(rows, when), features)]}
+    caught = {
+        "planted_label": [single_feature(with_input(rows, rows.y), features)],
+        "planted_future": [w for w in future(again(future_leak), seed, future_leak) if w.name != "panel_again"],
+        "planted_identity": [nameless(again(name_leak), name_leak), timeless(with_input(rows, when), features)],
+    }
     if not any(_coming(s.tables, who, now) for who, now in s.asked[["customer_id", "as_of"]].itertuples(index=False)):
-        caught["planted_future"] = [Tripwire("future", None, "nothing is on record after these moments")] # a source that ends where it asks
-    def found(name:str, wires:list[Tripwire])->Tripwire:
+        caught["planted_future"] = [
+            Tripwire("future", None, "nothing is on record after these moments")
+        ]  # a source that ends where it asks
+
+    def found(name: str, wires: list[Tripwire]) -> Tripwire:
         missed = [w.name for w in wires if w.held]
-        if all(w.held is None for w in wires): return Tripwire(name, None, "what would catch it cannot be asked here")
-        return Tripwire(name, not missed, f"caught by {', '.join(w.name for w in wires if w.held is False)}" if not missed else f"not caught by {', '.join(missed)}")
+        if all(w.held is None for w in wires):
+            return Tripwire(name, None, "what would catch it cannot be asked here")
+        return Tripwire(
+            name,
+            not missed,
+            f"caught by {', '.join(w.name for w in wires if w.held is False)}"
+            if not missed
+            else f"not caught by {', '.join(missed)}",
+        )
+
     return [found(name, wires) for name, wires in caught.items()]
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c049
 def every(
-    raw:Path|str, features:Path|str, model:Path|str, # folders of the run
-    train:Rows|None, test:Rows,                      # usable rows; None where a source's own moments are judged out of fold
-    base:Base, p:Train,                              # seed; settings of the small booster
-    simulated:bool=True,                             # False: a bank's own files
-)->tuple[list[Tripwire], np.ndarray]:                # the tripwires; AUCs on shuffled labels
+    raw: Path | str,
+    features: Path | str,
+    model: Path | str,  # folders of the run
+    train: Rows | None,
+    test: Rows,  # usable rows; None where a source's own moments are judged out of fold
+    base: Base,
+    p: Train,  # seed; settings of the small booster
+    simulated: bool = True,  # False: a bank's own files
+) -> tuple[list[Tripwire], np.ndarray]:  # the tripwires; AUCs on shuffled labels
     "Every question a run can ask itself."
     names, several = catalogue.names(), test if train is None else train
     s = sample(raw, features, names, base.seed)
-    if train is None: # halves of the customers: what one half teaches, the other must not know
-        half = lb.draw(test.labels["customer_id"].to_numpy(), base.seed, SHUFFLE, 3) < .5
+    if train is None:  # halves of the customers: what one half teaches, the other must not know
+        half = lb.draw(test.labels["customer_id"].to_numpy(), base.seed, SHUFFLE, 3) < 0.5
         train, test = test.where(half), test.where(~half)
     aucs = shuffled_aucs(train, test, names, p, base.seed)
-    wires = [shuffled_labels(aucs), *future(s, base.seed), service_path(s), nameless(s), timeless(several, names, simulated), single_feature(several, names),
-             columns(raw, features, model), money(raw, simulated=simulated)]
+    wires = [
+        shuffled_labels(aucs),
+        *future(s, base.seed),
+        service_path(s),
+        nameless(s),
+        timeless(several, names, simulated),
+        single_feature(several, names),
+        columns(raw, features, model),
+        money(raw, simulated=simulated),
+    ]
     return [*wires, *planted(several, names, s, base.seed)], aucs

@@ -15,68 +15,98 @@ import pandas as pd
 from ..ground.core import exponential, kept
 
 # %% ../../nbs/30_model/03_calibrate.ipynb #c026
-ISOTONIC_FROM = 1_000 # onsets
+ISOTONIC_FROM = 1_000  # onsets
 
 # %% ../../nbs/30_model/03_calibrate.ipynb #c027
 def calibrate(
-    margin:np.ndarray, # (n,) log-odds
-    target:np.ndarray, # (n,) 0/1
-    onsets:int,        # different missed payments among the positives
-    weight:np.ndarray|None=None, # (n,) how much each row counts; None: the same
-)->dict[str, Any]:     # numbers for `probability`
+    margin: np.ndarray,  # (n,) log-odds
+    target: np.ndarray,  # (n,) 0/1
+    onsets: int,  # different missed payments among the positives
+    weight: np.ndarray | None = None,  # (n,) how much each row counts; None: the same
+) -> dict[str, Any]:  # numbers for `probability`
     "Platt's two parameters below 1,000 onsets, isotonic above."
-    return _isotonic(margin, target, weight) if onsets >= ISOTONIC_FROM else platt(margin, target, weight) | dict(onsets=int(onsets))
+    return (
+        _isotonic(margin, target, weight)
+        if onsets >= ISOTONIC_FROM
+        else platt(margin, target, weight) | dict(onsets=int(onsets))
+    )
 
 # %% ../../nbs/30_model/03_calibrate.ipynb #c028
 def platt(
-    margin:np.ndarray, # (n,) log-odds
-    target:np.ndarray, # (n,) 0/1
-    weight:np.ndarray|None=None, # (n,) how much each row counts; None: the same
-)->dict[str, Any]:     # `intercept`, `slope`
+    margin: np.ndarray,  # (n,) log-odds
+    target: np.ndarray,  # (n,) 0/1
+    weight: np.ndarray | None = None,  # (n,) how much each row counts; None: the same
+) -> dict[str, Any]:  # `intercept`, `slope`
     "The two parameters."
-    prior, trust, counts = np.array([0., 1.]), np.diag([1., 4.]), 1. if weight is None else np.asarray(weight, float)
+    prior, trust, counts = (
+        np.array([0.0, 1.0]),
+        np.diag([1.0, 4.0]),
+        1.0 if weight is None else np.asarray(weight, float),
+    )
     design, theta = np.column_stack([np.ones(len(margin)), margin]), prior.copy()
-    for _ in range(50): # Newton's method on a convex function
+    for _ in range(50):  # Newton's method on a convex function
         p = _sigmoid(design @ theta)
-        step = np.linalg.solve((design * (p * (1 - p) * counts)[:, None]).T @ design + trust, design.T @ ((target - p) * counts) - trust @ (theta - prior))
+        step = np.linalg.solve(
+            (design * (p * (1 - p) * counts)[:, None]).T @ design + trust,
+            design.T @ ((target - p) * counts) - trust @ (theta - prior),
+        )
         theta = theta + step
-        if np.abs(step).max() < 1e-10: break
-    return dict(kind="platt", intercept=kept(theta[0]), slope=kept(max(theta[1], .05))) # the last digits are the linear algebra's
+        if np.abs(step).max() < 1e-10:
+            break
+    return dict(
+        kind="platt", intercept=kept(theta[0]), slope=kept(max(theta[1], 0.05))
+    )  # the last digits are the linear algebra's
 
 # %% ../../nbs/30_model/03_calibrate.ipynb #c029
-def _sigmoid(m:np.ndarray)->np.ndarray: return 1. / (1. + exponential(-np.clip(m, -700, 700)))
+def _sigmoid(m: np.ndarray) -> np.ndarray:
+    return 1.0 / (1.0 + exponential(-np.clip(m, -700, 700)))
 
 # %% ../../nbs/30_model/03_calibrate.ipynb #c031
-_BEYOND = 40 # log-odds past the outermost step for which the order still holds
+_BEYOND = 40  # log-odds past the outermost step for which the order still holds
 
-def _isotonic(margin:np.ndarray, target:np.ndarray, weight:np.ndarray|None=None)->dict[str, Any]:
+
+def _isotonic(margin: np.ndarray, target: np.ndarray, weight: np.ndarray | None = None) -> dict[str, Any]:
     from sklearn.isotonic import IsotonicRegression
-    fit = np.round(IsotonicRegression().fit_transform(margin, target, sample_weight=weight), 12) # one step is one number, not two that differ in the last bit
+
+    fit = np.round(
+        IsotonicRegression().fit_transform(margin, target, sample_weight=weight), 12
+    )  # one step is one number, not two that differ in the last bit
     counts = np.ones(len(margin)) if weight is None else np.asarray(weight, float)
     steps = pd.DataFrame(dict(x=margin, p=fit, n=counts)).groupby("p").agg(x=("x", "mean"), n=("n", "sum"))
-    share = (steps.index * steps["n"] + .5) / (steps["n"] + 1) # a step of nothing but misses, or of none, is not certain
-    logit = kept(np.log(share / (1 - share)).to_numpy()) # as it is kept: two that differ in the last bit are one step, not a flat one
+    share = (steps.index * steps["n"] + 0.5) / (
+        steps["n"] + 1
+    )  # a step of nothing but misses, or of none, is not certain
+    logit = kept(
+        np.log(share / (1 - share)).to_numpy()
+    )  # as it is kept: two that differ in the last bit are one step, not a flat one
     keep = np.r_[True, np.diff(np.maximum.accumulate(logit)) > 0]
     x, logit = steps["x"].to_numpy()[keep], logit[keep]
     slope = platt(margin, target, weight)["slope"]
-    return kept(dict(kind="isotonic", margin=[x[0] - _BEYOND, *x, x[-1] + _BEYOND], logit=[logit[0] - _BEYOND * slope, *logit, logit[-1] + _BEYOND * slope]))
+    return kept(
+        dict(
+            kind="isotonic",
+            margin=[x[0] - _BEYOND, *x, x[-1] + _BEYOND],
+            logit=[logit[0] - _BEYOND * slope, *logit, logit[-1] + _BEYOND * slope],
+        )
+    )
 
 # %% ../../nbs/30_model/03_calibrate.ipynb #c032
 def probability(
-    margin:np.ndarray,             # (n,) log-odds
-    calibration:Mapping[str, Any], # from `calibrate`
-)->np.ndarray:                     # (n,) in [0, 1], never falling with the margin
+    margin: np.ndarray,  # (n,) log-odds
+    calibration: Mapping[str, Any],  # from `calibrate`
+) -> np.ndarray:  # (n,) in [0, 1], never falling with the margin
     "The calibrated probability."
-    if calibration["kind"] == "isotonic": return _sigmoid(np.interp(margin, calibration["margin"], calibration["logit"]))
+    if calibration["kind"] == "isotonic":
+        return _sigmoid(np.interp(margin, calibration["margin"], calibration["logit"]))
     return _sigmoid(calibration["intercept"] + calibration["slope"] * np.asarray(margin, float))
 
 # %% ../../nbs/30_model/03_calibrate.ipynb #c037
 def threshold(
-    probability:np.ndarray, # (n,) of eligible rows, imminent ones included
-    contact_share:float,    # 0–1, of eligible customers a week
-)->float:                   # contact from here on
+    probability: np.ndarray,  # (n,) of eligible rows, imminent ones included
+    contact_share: float,  # 0–1, of eligible customers a week
+) -> float:  # contact from here on
     "The smallest probability at which no more than the stated share is contacted."
     ordered = np.sort(probability)[::-1]
     places = int(np.floor(contact_share * len(ordered)))
-    above = ordered[:places][ordered[:places] > (ordered[places] if places < len(ordered) else -1.)]
-    return float(above[-1]) if len(above) else float(np.nextafter(ordered[0], 2.))
+    above = ordered[:places][ordered[:places] > (ordered[places] if places < len(ordered) else -1.0)]
+    return float(above[-1]) if len(above) else float(np.nextafter(ordered[0], 2.0))

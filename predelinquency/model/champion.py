@@ -35,77 +35,95 @@ from .rows import Rows
 @dataclass(frozen=True)
 class Champion:
     "The model in use."
+
     fitted: Fitted
     manifest: Mapping[str, Any]
 
     @property
-    def features(self)->tuple[str, ...]: return self.fitted.features
-    @property
-    def threshold(self)->float: return float(self.manifest["threshold"])
-    @property
-    def version(self)->str: return str(self.manifest["version"])
-    @property
-    def versions(self)->dict[str, str]: return versions(self.manifest)
+    def features(self) -> tuple[str, ...]:
+        return self.fitted.features
 
-    def margin(self, x:np.ndarray)->np.ndarray:
+    @property
+    def threshold(self) -> float:
+        return float(self.manifest["threshold"])
+
+    @property
+    def version(self) -> str:
+        return str(self.manifest["version"])
+
+    @property
+    def versions(self) -> dict[str, str]:
+        return versions(self.manifest)
+
+    def margin(self, x: np.ndarray) -> np.ndarray:
         "Log-odds before calibration, (n,) float64."
         return learners.predict_margin(self.fitted, x)
-    def probability(self, x:np.ndarray)->np.ndarray:
+
+    def probability(self, x: np.ndarray) -> np.ndarray:
         "Calibrated probability, (n,) in [0, 1]."
         return probability(self.margin(x), self.manifest["calibration"])
-    def contributions(self, x:np.ndarray)->np.ndarray:
+
+    def contributions(self, x: np.ndarray) -> np.ndarray:
         "(n, n_features + 1); each row sums to its margin, the last column is what holds for everybody."
         return learners.contributions(self.fitted, x)
 
 # %% ../../nbs/30_model/05_champion.ipynb #ident02
-SEAL = "seal" # under which a manifest holds its own hash
+SEAL = "seal"  # under which a manifest holds its own hash
 AGAIN = "get the whole folder back (`dvc checkout`, or a copy of it), or run the train stage again"
 
 # %% ../../nbs/30_model/05_champion.ipynb #ident03
 def sealed(
-    about:Mapping[str, Any], # a manifest
-)->dict[str, Any]:           # the same with its seal
+    about: Mapping[str, Any],  # a manifest
+) -> dict[str, Any]:  # the same with its seal
     "A manifest that holds its own hash, so that no number in it can be changed unnoticed."
     said = {key: value for key, value in about.items() if key != SEAL}
     return said | {SEAL: content_hash(said)}
 
 # %% ../../nbs/30_model/05_champion.ipynb #ident04
 def read_manifest(
-    folder:Path|str, # a model folder
-)->dict[str, Any]:
+    folder: Path | str,  # a model folder
+) -> dict[str, Any]:
     "What a model folder says of itself; refused when it, or a file beside it, is not as it was written."
-    path, again = Path(folder)/"manifest.json", "run the train stage again"
-    try: about = json.loads(path.read_text())
+    path, again = Path(folder) / "manifest.json", "run the train stage again"
+    try:
+        about = json.loads(path.read_text())
     except (OSError, ValueError) as e:
         raise SchemaError("there is no readable model here", where=str(path), remedy="run the train stage") from e
     if SEAL not in about:
-        raise StoreError("was written by an earlier version of this software, without hashes", where=str(path), remedy=again)
+        raise StoreError(
+            "was written by an earlier version of this software, without hashes", where=str(path), remedy=again
+        )
     if about != sealed(about):
         raise StoreError(f"was changed after model {about.get('version')} was written", where=str(path), remedy=AGAIN)
     for name, was in about["files"].items():
-        one, problem = path.parent/name, f"is not the file that was written with model {about['version']}"
-        if one.is_file() and file_hash(one) != was: raise StoreError(problem, where=str(one), remedy=AGAIN)
+        one, problem = path.parent / name, f"is not the file that was written with model {about['version']}"
+        if one.is_file() and file_hash(one) != was:
+            raise StoreError(problem, where=str(one), remedy=AGAIN)
     return about
 
 # %% ../../nbs/30_model/05_champion.ipynb #c041
 def load(
-    folder:Path|str,   # a model folder
-    challenger:bool=False, # the other learner instead
-)->Champion:
+    folder: Path | str,  # a model folder
+    challenger: bool = False,  # the other learner instead
+) -> Champion:
     "The champion of a model folder."
-    path, manifest = Path(folder)/"manifest.json", read_manifest(folder)
+    path, manifest = Path(folder) / "manifest.json", read_manifest(folder)
     name = manifest["challenger" if challenger else "champion"]
-    fitted = learners.load(Path(folder)/learners.FILES[name])
-    if list(fitted.features) != manifest["features"]: raise SchemaError("the model's inputs are not those of its manifest", where=str(path), remedy="run the train stage again")
+    fitted = learners.load(Path(folder) / learners.FILES[name])
+    if list(fitted.features) != manifest["features"]:
+        raise SchemaError(
+            "the model's inputs are not those of its manifest", where=str(path), remedy="run the train stage again"
+        )
     return Champion(fitted, _calibrated(manifest, name))
 
 # %% ../../nbs/30_model/05_champion.ipynb #ident08
-def _calibrated(about:Mapping[str, Any], name:str="")->dict[str, Any]:
+def _calibrated(about: Mapping[str, Any], name: str = "") -> dict[str, Any]:
     "The manifest with the calibration of one learner under its own name; of the champion where none is named."
     return {**about, "calibration": about["calibrations"][name or about["champion"]]}
 
 # %% ../../nbs/30_model/05_champion.ipynb #c052
 BASELINES = ("calendar", "balance", "projected", "logistic")
+# fmt: off
 PREDICTIONS = Table("predictions", "one row a scored moment (and repeat)", (
     Column("customer_id", "int64", "the customer", low=0),
     Column("as_of", "time", "the moment of knowledge"),
@@ -120,162 +138,238 @@ PREDICTIONS = Table("predictions", "one row a scored moment (and repeat)", (
     Column("margin", "float64", "log-odds before calibration"),
     *(Column(name, "float64", "a simpler score, higher is riskier; empty when it cannot be known", nullable=True) for name in (*BASELINES, "challenger")),
 ))
+# fmt: on
 
 # %% ../../nbs/30_model/05_champion.ipynb #c053
 def predictions(
-    labels:pd.DataFrame, # (n, …) `labels.LABELS`
-    scores:pd.DataFrame, # (n, …) `probability`, `margin`, the baselines and the challenger; `repeat`, `fold`, `seen_before` where they apply
-    split:str,           # one of the words of `PREDICTIONS`
-)->pd.DataFrame:         # (n, …) `PREDICTIONS`
+    labels: pd.DataFrame,  # (n, …) `labels.LABELS`
+    scores: pd.DataFrame,  # (n, …) `probability`, `margin`, the baselines and the challenger; `repeat`, `fold`, `seen_before` where they apply
+    split: str,  # one of the words of `PREDICTIONS`
+) -> pd.DataFrame:  # (n, …) `PREDICTIONS`
     "Labels and scores as one table."
     keep = ["customer_id", "as_of", "target", "eligible", "imminent", "straight_roller", "exposed", "onset_in_days"]
-    frame = pd.concat([labels[keep].reset_index(drop=True), scores.drop(columns="row", errors="ignore").reset_index(drop=True)], axis=1)
+    frame = pd.concat(
+        [labels[keep].reset_index(drop=True), scores.drop(columns="row", errors="ignore").reset_index(drop=True)],
+        axis=1,
+    )
     words = next(c.words for c in PREDICTIONS.columns if c.name == "split")
     frame["split"] = pd.Categorical([split] * len(frame), categories=words)
-    return frame.assign(repeat=frame.get("repeat", 0), fold=frame.get("fold", pd.NA), seen_before=frame.get("seen_before", pd.NA)).astype(
-        {"repeat": "int32", "fold": "Int32", "seen_before": "boolean", "target": "Int32"} | {c: "float64" for c in (*BASELINES, "challenger")})[PREDICTIONS.names]
+    return frame.assign(
+        repeat=frame.get("repeat", 0), fold=frame.get("fold", pd.NA), seen_before=frame.get("seen_before", pd.NA)
+    ).astype(
+        {"repeat": "int32", "fold": "Int32", "seen_before": "boolean", "target": "Int32"}
+        | {c: "float64" for c in (*BASELINES, "challenger")}
+    )[PREDICTIONS.names]
 
 # %% ../../nbs/30_model/05_champion.ipynb #c054
 def write_frame(
-    table:Table,        # its contract
-    frame:pd.DataFrame, # all its rows
-    path:Path|str,      # one file
-)->None:
+    table: Table,  # its contract
+    frame: pd.DataFrame,  # all its rows
+    path: Path | str,  # one file
+) -> None:
     "Validate and write a single Parquet file."
-    arrow = pa.Table.from_pandas(schema.validate(table, frame, str(path)), schema=disk.arrow_schema(table), preserve_index=False).replace_schema_metadata(None)
+    arrow = pa.Table.from_pandas(
+        schema.validate(table, frame, str(path)), schema=disk.arrow_schema(table), preserve_index=False
+    ).replace_schema_metadata(None)
     pq.write_table(arrow, path, compression="zstd", compression_level=1)
 
 # %% ../../nbs/30_model/05_champion.ipynb #c056
+# fmt: off
 DUE_PREDICTIONS = Table("due_predictions", "the fixed cohort of dues, scored 28, 21, 14 and 7 days before", (
     Column("customer_id", "int64", "the customer", low=0), Column("as_of", "time", "the moment of knowledge"),
     Column("obligation_id", "int64", "the obligation", low=0), Column("instalment", "int32", "the instalment", low=1),
     Column("lead_days", "int32", "days before the due date", low=0), Column("missed", "bool", "the outcome"),
     Column("probability", "float64", "calibrated for the first miss of a window, here a score", low=0), Column("margin", "float64", "log-odds"),
 ))
+# fmt: on
 
 # %% ../../nbs/30_model/05_champion.ipynb #c057
 def due_predictions(
-    folder:Path|str,   # holds `due_panel`
-    champion:Champion, # scores
-)->pd.DataFrame:       # `DUE_PREDICTIONS`; without rows when the folder has no `due_panel`
+    folder: Path | str,  # holds `due_panel`
+    champion: Champion,  # scores
+) -> pd.DataFrame:  # `DUE_PREDICTIONS`; without rows when the folder has no `due_panel`
     "The cohort's scores."
     keys, found = DUE_PREDICTIONS.names[:6], []
-    for part in (disk.parts(folder, "due_panel") if (Path(folder)/"due_panel").is_dir() else []):
+    for part in disk.parts(folder, "due_panel") if (Path(folder) / "due_panel").is_dir() else []:
         frame = disk.read(folder, "due_panel", part)
         margin = champion.margin(frame[list(champion.features)].to_numpy(np.float32))
-        found.append(frame[keys].assign(probability=probability(margin, champion.manifest["calibration"]), margin=margin))
+        found.append(
+            frame[keys].assign(probability=probability(margin, champion.manifest["calibration"]), margin=margin)
+        )
     kinds = dict(int64="int64", int32="int32", bool="bool", float64="float64", time="datetime64[ms]")
     empty = pd.DataFrame({c.name: pd.Series(dtype=kinds[c.kind]) for c in DUE_PREDICTIONS.columns})
     return pd.concat(found, ignore_index=True).astype(empty.dtypes.to_dict()) if found else empty
 
 # %% ../../nbs/30_model/05_champion.ipynb #c059
 def fingerprint(
-    folder:Path|str,      # holds tables
-    names:Sequence[str],  # which; one that is not there is left out
-)->dict[str, str]:        # table → 16 hex digits over its parts
+    folder: Path | str,  # holds tables
+    names: Sequence[str],  # which; one that is not there is left out
+) -> dict[str, str]:  # table → 16 hex digits over its parts
     "A hash of every input table, part by part."
     found = {}
     for name in names:
         digest = hashlib.blake2b(digest_size=8)
-        for path in sorted((Path(folder)/name).glob("customers-*.parquet")):
+        for path in sorted((Path(folder) / name).glob("customers-*.parquet")):
             digest.update(path.name.encode())
             with path.open("rb") as file:
-                while block := file.read(1 << 22): digest.update(block)
-        if (Path(folder)/name).is_dir(): found[name] = digest.hexdigest()
+                while block := file.read(1 << 22):
+                    digest.update(block)
+        if (Path(folder) / name).is_dir():
+            found[name] = digest.hexdigest()
     return found
 
 # %% ../../nbs/30_model/05_champion.ipynb #c060
 LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "xgboost", "xgboost-cpu", "lightgbm")
 
 # %% ../../nbs/30_model/05_champion.ipynb #c061
-def _libraries()->dict[str, str]:
+def _libraries() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError
+
     found = {}
     for name in LIBRARIES:
-        try: found[name] = library_version(name)
-        except PackageNotFoundError: continue
+        try:
+            found[name] = library_version(name)
+        except PackageNotFoundError:
+            continue
     return found
 
 # %% ../../nbs/30_model/05_champion.ipynb #c063
-SOURCES = ( # below the package: what the train stage runs
-    "features/calculations.py", "features/catalogue.py", "features/measures.py", "features/phrases.py",
-    "features/quantities.py", "ground/core.py", "ground/disk.py", "ground/dues.py", "ground/figures.py",
-    "ground/params.py", "ground/schema.py", "ground/words.py", "judge/baselines.py", "judge/intervals.py",
-    "judge/metrics.py", "judge/promotion.py", "judge/report.py", "judge/statistics.py", "model/calibrate.py",
-    "model/champion.py", "model/labels.py", "model/learners.py", "model/registry.py", "model/rows.py",
-    "model/train.py")
+SOURCES = (  # below the package: what the train stage runs
+    "features/calculations.py",
+    "features/catalogue.py",
+    "features/measures.py",
+    "features/phrases.py",
+    "features/quantities.py",
+    "ground/core.py",
+    "ground/disk.py",
+    "ground/dues.py",
+    "ground/figures.py",
+    "ground/params.py",
+    "ground/schema.py",
+    "ground/words.py",
+    "judge/baselines.py",
+    "judge/intervals.py",
+    "judge/metrics.py",
+    "judge/promotion.py",
+    "judge/report.py",
+    "judge/statistics.py",
+    "model/calibrate.py",
+    "model/champion.py",
+    "model/labels.py",
+    "model/learners.py",
+    "model/registry.py",
+    "model/rows.py",
+    "model/train.py",
+)
 
 # %% ../../nbs/30_model/05_champion.ipynb #c064
 def manifest(
-    fits:Mapping[str, Fitted],           # every model that is kept
-    champion:str, challenger:str,        # their names
-    calibrations:Mapping[str, Any],      # name → numbers
-    threshold:float,                     # of the champion's probability
-    rows:Mapping[str, Rows],             # what was used
-    base:Base, p:Train,                  # parameters
-    data:Mapping[str, str],              # from `fingerprint`
-)->dict[str, Any]:
+    fits: Mapping[str, Fitted],  # every model that is kept
+    champion: str,
+    challenger: str,  # their names
+    calibrations: Mapping[str, Any],  # name → numbers
+    threshold: float,  # of the champion's probability
+    rows: Mapping[str, Rows],  # what was used
+    base: Base,
+    p: Train,  # parameters
+    data: Mapping[str, str],  # from `fingerprint`
+) -> dict[str, Any]:
     "Everything that says what this model is, without a clock."
-    used = {name: dict(rows=len(r.labels), usable=len(u.labels), positives=int(u.y.sum()), onsets=u.onsets, customers=int(u.labels["customer_id"].nunique()))
-            for name, r in rows.items() if len(r.labels) for u in [r.usable()]}
-    return dict(champion=champion, challenger=challenger, features=list(fits[champion].features), calibrations=dict(calibrations), threshold=threshold,
-                contact_share=base.contact_share, rounds={n: rounds(f) for n, f in fits.items()}, rows=used, params=dict(base=asdict(base), train=asdict(p)), seed=base.seed,
-                data=dict(data), catalogue=catalogue.version(), package=dict(version=predelinquency.__version__, sources=package_hash(SOURCES)), libraries=_libraries())
+    used = {
+        name: dict(
+            rows=len(r.labels),
+            usable=len(u.labels),
+            positives=int(u.y.sum()),
+            onsets=u.onsets,
+            customers=int(u.labels["customer_id"].nunique()),
+        )
+        for name, r in rows.items()
+        if len(r.labels)
+        for u in [r.usable()]
+    }
+    return dict(
+        champion=champion,
+        challenger=challenger,
+        features=list(fits[champion].features),
+        calibrations=dict(calibrations),
+        threshold=threshold,
+        contact_share=base.contact_share,
+        rounds={n: rounds(f) for n, f in fits.items()},
+        rows=used,
+        params=dict(base=asdict(base), train=asdict(p)),
+        seed=base.seed,
+        data=dict(data),
+        catalogue=catalogue.version(),
+        package=dict(version=predelinquency.__version__, sources=package_hash(SOURCES)),
+        libraries=_libraries(),
+    )
 
 # %% ../../nbs/30_model/05_champion.ipynb #c065
-def rounds(fitted:Fitted)->int: # trees; 0 for a scorecard
+def rounds(fitted: Fitted) -> int:  # trees; 0 for a scorecard
     "How many trees a model holds."
-    if fitted.learner == "committee": return sum(rounds(m) for m in fitted.model)
-    return {"xgboost": lambda m: m.num_boosted_rounds(), "lightgbm": lambda m: m.num_trees()}.get(fitted.learner, lambda m: 0)(fitted.model)
+    if fitted.learner == "committee":
+        return sum(rounds(m) for m in fitted.model)
+    return {"xgboost": lambda m: m.num_boosted_rounds(), "lightgbm": lambda m: m.num_trees()}.get(
+        fitted.learner, lambda m: 0
+    )(fitted.model)
 
 # %% ../../nbs/30_model/05_champion.ipynb #ident06
 def version_of(
-    about:Mapping[str, Any], # from `manifest`
-    files:Mapping[str, str], # file → hash; what was predicted is no part of a model
-)->str:                      # 12 hex digits
+    about: Mapping[str, Any],  # from `manifest`
+    files: Mapping[str, str],  # file → hash; what was predicted is no part of a model
+) -> str:  # 12 hex digits
     "The name of a model: a hash of what it says."
     learned = {name: was for name, was in files.items() if not name.endswith(".parquet")}
     return content_hash([about["champion"], about["features"], about["calibrations"], learned])
 
 # %% ../../nbs/30_model/05_champion.ipynb #ident07
 def versions(
-    about:Mapping[str, Any], # a manifest
-)->dict[str, str]:           # `data`, `catalogue`, `model`
+    about: Mapping[str, Any],  # a manifest
+) -> dict[str, str]:  # `data`, `catalogue`, `model`
     "What everything that is made with a model carries with it."
     return dict(data=content_hash(about["data"]), catalogue=about["catalogue"], model=about["version"])
 
 # %% ../../nbs/30_model/05_champion.ipynb #ident10
-MADE_WITH = { # what is made with a model → the stage that makes it
-    "reports/scores.parquet": "explain", "reports/reasons.parquet": "explain", "reports/explain.json": "explain",
-    "reports/plan.parquet": "decide", "reports/decide.json": "decide", "reports/prove.json": "prove",
-    "reports/metrics.json": "evaluate", "reports/package.json": "package", "reports/pack.json": "pack",
+MADE_WITH = {  # what is made with a model → the stage that makes it
+    "reports/scores.parquet": "explain",
+    "reports/reasons.parquet": "explain",
+    "reports/explain.json": "explain",
+    "reports/plan.parquet": "decide",
+    "reports/decide.json": "decide",
+    "reports/prove.json": "prove",
+    "reports/metrics.json": "evaluate",
+    "reports/package.json": "package",
+    "reports/pack.json": "pack",
 }
 
 # %% ../../nbs/30_model/05_champion.ipynb #ident11
 @dataclass(frozen=True)
 class Foreign:
     "A file that was made from something else than the model that lies beside it."
-    file: str  # below the folder of results
-    stage: str # what makes it
-    what: str  # model, catalogue, data or policy
-    was: str   # the version it was made from; empty: it does not say
-    now: str   # the one that lies there
 
-    def __str__(self)->str:
+    file: str  # below the folder of results
+    stage: str  # what makes it
+    what: str  # model, catalogue, data or policy
+    was: str  # the version it was made from; empty: it does not say
+    now: str  # the one that lies there
+
+    def __str__(self) -> str:
         known, unknown = f"was made from {self.what} {self.was}", f"does not say from which {self.what} it was made"
         return f"{self.file} {known if self.was else unknown}, here is {self.what} {self.now}: run the stage {self.stage} again"
 
 # %% ../../nbs/30_model/05_champion.ipynb #ident12
 def foreign(
-    root:Path|str,                        # a folder of results
-    files:Sequence[str]=tuple(MADE_WITH), # which of `MADE_WITH`; those that are not there are left out
-)->list[Foreign]:                         # empty: all belong together
+    root: Path | str,  # a folder of results
+    files: Sequence[str] = tuple(MADE_WITH),  # which of `MADE_WITH`; those that are not there are left out
+) -> list[Foreign]:  # empty: all belong together
     "What does not belong to the model that lies here."
     root = Path(root)
-    there = {name: disk.versions(root/name) for name in files if (root/name).is_file()}
-    if not there or not (root/"model/manifest.json").is_file(): return []
-    here, plan = versions(read_manifest(root/"model")), root/"reports/plan.parquet"
-    if plan.is_file(): here |= {what: was for what, was in disk.versions(plan).items() if what == "policy"}
+    there = {name: disk.versions(root / name) for name in files if (root / name).is_file()}
+    if not there or not (root / "model/manifest.json").is_file():
+        return []
+    here, plan = versions(read_manifest(root / "model")), root / "reports/plan.parquet"
+    if plan.is_file():
+        here |= {what: was for what, was in disk.versions(plan).items() if what == "policy"}
     found = []
     for name, said in there.items():
         other = [what for what in here if (what in said or not said) and said.get(what) != here[what]]
@@ -285,35 +379,39 @@ def foreign(
 
 # %% ../../nbs/30_model/05_champion.ipynb #ident13
 def check_belongs(
-    root:Path|str,       # a folder of results
-    files:Sequence[str], # as in `foreign`
-)->None:
+    root: Path | str,  # a folder of results
+    files: Sequence[str],  # as in `foreign`
+) -> None:
     "Refuse files that were made from another model than the one that lies here."
     for one in foreign(root, files):
         raise StoreError(str(one), where=str(root), remedy=f"run `predelinquency stage {one.stage} --root {root}`")
 
 # %% ../../nbs/30_model/05_champion.ipynb #c066
 def save(
-    folder:Path|str,              # the model folder; replaced as a whole
-    fits:Mapping[str, Fitted],    # every model that is kept
-    about:Mapping[str, Any],      # from `manifest`
-    scored:pd.DataFrame,          # `PREDICTIONS`
-    dues:Callable[[Champion], pd.DataFrame]|None=None, # the champion → `DUE_PREDICTIONS`
-)->Champion:
+    folder: Path | str,  # the model folder; replaced as a whole
+    fits: Mapping[str, Fitted],  # every model that is kept
+    about: Mapping[str, Any],  # from `manifest`
+    scored: pd.DataFrame,  # `PREDICTIONS`
+    dues: Callable[[Champion], pd.DataFrame] | None = None,  # the champion → `DUE_PREDICTIONS`
+) -> Champion:
     "Write models, manifest and predictions; they appear together or not at all."
     with replacing(folder) as draft:
         draft.mkdir()
-        for name in sorted(fits): learners.save(fits[name], draft)
+        for name in sorted(fits):
+            learners.save(fits[name], draft)
         version = version_of(about, _hashes(draft))
-        fitted = learners.load(draft/learners.FILES[about["champion"]])
+        fitted = learners.load(draft / learners.FILES[about["champion"]])
         champion = Champion(fitted, _calibrated({**about, "version": version}))
-        write_frame(PREDICTIONS, scored, draft/"predictions.parquet")
-        if dues: write_frame(DUE_PREDICTIONS, dues(champion), draft/"due_predictions.parquet")
+        write_frame(PREDICTIONS, scored, draft / "predictions.parquet")
+        if dues:
+            write_frame(DUE_PREDICTIONS, dues(champion), draft / "due_predictions.parquet")
         written = sealed(json.loads(json.dumps({**about, "version": version, "files": _hashes(draft)})))
-        (draft/"manifest.json").write_text(json.dumps(written, indent=1, sort_keys=True) + "\n")
+        (draft / "manifest.json").write_text(json.dumps(written, indent=1, sort_keys=True) + "\n")
     return load(folder)
 
 # %% ../../nbs/30_model/05_champion.ipynb #c067
-def _hashes(folder:Path)->dict[str, str]:
+def _hashes(folder: Path) -> dict[str, str]:
     "Path below the folder → hash, of every file there."
-    return {path.relative_to(folder).as_posix(): file_hash(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): file_hash(path) for path in sorted(folder.rglob("*")) if path.is_file()
+    }

@@ -26,6 +26,7 @@ SPLITS = ("train", "stop", "calibrate", "test")
 SPLIT_WORDS = (*SPLITS, "live", "purged")
 
 # %% ../../nbs/30_model/00_labels.ipynb #c006
+# fmt: off
 LABELS = Table("labels", "one row a customer and scoring moment: the outcome, and what the row may be used for", (
     Column("customer_id", "int64", "the customer", low=0),
     Column("as_of", "time", "the moment of knowledge, a midnight"),
@@ -39,9 +40,10 @@ LABELS = Table("labels", "one row a customer and scoring moment: the outcome, an
     Column("onset_in_days", "float32", "days from as_of to the first due that will be missed, at most the horizon; negative inside grace", nullable=True),
     Column("split", "word", "what the row may be used for", SPLIT_WORDS),
 ), (_sorted_by("customer_id", "as_of"),))
+# fmt: on
 
 # %% ../../nbs/30_model/00_labels.ipynb #c009
-def visible_end(base:Base)->int: # days since 1970-01-01
+def visible_end(base: Base) -> int:  # days since 1970-01-01
     "The midnight at which the visible period ends: nothing later has been seen."
     first = np.datetime64(base.first_visible, "D")
     months = first.astype("datetime64[M]") + base.warm_months + base.scored_months
@@ -49,50 +51,60 @@ def visible_end(base:Base)->int: # days since 1970-01-01
 
 # %% ../../nbs/30_model/00_labels.ipynb #c010
 def moments(
-    base:Base,       # the periods
-    every_days:int,  # days between two moments, >= 1
-)->np.ndarray:       # (n,) datetime64[ms], ascending midnights
+    base: Base,  # the periods
+    every_days: int,  # days between two moments, >= 1
+) -> np.ndarray:  # (n,) datetime64[ms], ascending midnights
     "All scoring moments, counted back from the visible end."
     end = visible_end(base)
     start = _scored_from(base)
     return (np.arange(end, start - 1, -every_days)[::-1].astype("datetime64[D]")).astype("datetime64[ms]")
 
 # %% ../../nbs/30_model/00_labels.ipynb #c011
-def _scored_from(base:Base)->int:
-    return int((np.datetime64(base.first_visible, "M") + base.warm_months).astype("datetime64[D]").astype(np.int64)) + to_day(base.first_visible) - to_day(base.first_visible[:7] + "-01")
+def _scored_from(base: Base) -> int:
+    return (
+        int((np.datetime64(base.first_visible, "M") + base.warm_months).astype("datetime64[D]").astype(np.int64))
+        + to_day(base.first_visible)
+        - to_day(base.first_visible[:7] + "-01")
+    )
 
 # %% ../../nbs/30_model/00_labels.ipynb #c012
 def spine(
-    customers:pd.DataFrame, # (n_customers, …) `schema.CUSTOMERS`
-    accounts:pd.DataFrame,  # (n_accounts, …) `schema.ACCOUNTS`; a customer without an account has no rows
-    base:Base,              # the periods
-    every_days:int,         # days between two moments, >= 1
-)->pd.DataFrame:            # (n_rows, 2) `customer_id`, `as_of`, sorted by both
+    customers: pd.DataFrame,  # (n_customers, …) `schema.CUSTOMERS`
+    accounts: pd.DataFrame,  # (n_accounts, …) `schema.ACCOUNTS`; a customer without an account has no rows
+    base: Base,  # the periods
+    every_days: int,  # days between two moments, >= 1
+) -> pd.DataFrame:  # (n_rows, 2) `customer_id`, `as_of`, sorted by both
     "Every moment of every customer since they joined and opened an account."
     opened = accounts.groupby("customer_id")["opened_on"].min()
-    since = customers.set_index("customer_id")["joined_on"].to_frame().join(opened, how="inner").max(axis=1).sort_index()
+    since = (
+        customers.set_index("customer_id")["joined_on"].to_frame().join(opened, how="inner").max(axis=1).sort_index()
+    )
     grid, started = moments(base, every_days), since.to_numpy("datetime64[ms]")
     first = np.searchsorted(grid, started, side="right")
     counts = len(grid) - first
     row = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return pd.DataFrame(dict(customer_id=np.repeat(since.index.to_numpy(np.int64), counts), as_of=grid[np.repeat(first, counts) + row]))
+    return pd.DataFrame(
+        dict(customer_id=np.repeat(since.index.to_numpy(np.int64), counts), as_of=grid[np.repeat(first, counts) + row])
+    )
 
 # %% ../../nbs/30_model/00_labels.ipynb #c015
 class Seen(NamedTuple):
     "The days an extract covers, days since 1970-01-01."
-    first: int # the day of the first arrival
-    end: int   # the midnight after the last one: nothing later has been seen
 
-    def __str__(self)->str: return f"{np.datetime64(self.first, 'D')} to {np.datetime64(self.end - 1, 'D')}"
+    first: int  # the day of the first arrival
+    end: int  # the midnight after the last one: nothing later has been seen
+
+    def __str__(self) -> str:
+        return f"{np.datetime64(self.first, 'D')} to {np.datetime64(self.end - 1, 'D')}"
 
 # %% ../../nbs/30_model/00_labels.ipynb #c016
-QUIET_DAYS = 62 # a longer silence of the whole bank ends a stretch
-WEEK_DAYS = 7   # of silence at an edge mean nothing: a long weekend, a small bank
+QUIET_DAYS = 62  # a longer silence of the whole bank ends a stretch
+WEEK_DAYS = 7  # of silence at an edge mean nothing: a long weekend, a small bank
 
 # %% ../../nbs/30_model/00_labels.ipynb #c017
 def stretch(
-    days:np.ndarray, # (n,) of arrivals, since 1970-01-01, any order, n >= 1
-)->Seen:
+    days: np.ndarray,  # (n,) of arrivals, since 1970-01-01, any order, n >= 1
+) -> Seen:
     "The longest stretch without a long silence."
     days = np.unique(days)
     longest = max(np.split(days, np.flatnonzero(np.diff(days) > QUIET_DAYS) + 1), key=len)
@@ -100,26 +112,36 @@ def stretch(
 
 # %% ../../nbs/30_model/00_labels.ipynb #c019
 def covered(
-    moved:np.ndarray, # (n,) days on which transactions arrived, may be empty
-    paid:np.ndarray,  # (m,) days on which payments arrived
-    due:np.ndarray,   # (k,) days on which target dues fall, the future included
-)->Seen:
+    moved: np.ndarray,  # (n,) days on which transactions arrived, may be empty
+    paid: np.ndarray,  # (m,) days on which payments arrived
+    due: np.ndarray,  # (k,) days on which target dues fall, the future included
+) -> Seen:
     "What transactions and payments have seen together."
-    if not len(paid): raise SchemaError("no payment towards a due has been seen, so no outcome can be known", where="payments", remedy="map payments and their dues, or moments with a target of their own")
+    if not len(paid):
+        raise SchemaError(
+            "no payment towards a due has been seen, so no outcome can be known",
+            where="payments",
+            remedy="map payments and their dues, or moments with a target of their own",
+        )
     both, last = stretch(np.r_[moved, paid]), stretch(paid).end
     return Seen(both.first, min(both.end, last) if ((due >= last) & (due < both.end - WEEK_DAYS)).any() else both.end)
 
 # %% ../../nbs/30_model/00_labels.ipynb #c022
 def seen(
-    raw:Path|str, # folder of canonical tables
-)->Seen:
+    raw: Path | str,  # folder of canonical tables
+) -> Seen:
     "The days that the tables of a source cover, over all parts."
-    return covered(_days(raw, "transactions", "arrived_at"), _days(raw, "payments", "arrived_at"), _days(raw, "obligations", "due_on", TARGET_KINDS))
+    return covered(
+        _days(raw, "transactions", "arrived_at"),
+        _days(raw, "payments", "arrived_at"),
+        _days(raw, "obligations", "due_on", TARGET_KINDS),
+    )
 
 # %% ../../nbs/30_model/00_labels.ipynb #c023
-def _days(raw:Path|str, name:str, time:str, kinds:tuple[str, ...]=())->np.ndarray:
+def _days(raw: Path | str, name: str, time: str, kinds: tuple[str, ...] = ()) -> np.ndarray:
     "The days in one column; none when the source has no such table."
-    if not (Path(raw)/name).is_dir(): return np.empty(0, np.int64)
+    if not (Path(raw) / name).is_dir():
+        return np.empty(0, np.int64)
     found = []
     for part in parts(raw, name):
         frame = read(raw, name, part, [time, *(["kind"] if kinds else [])])
@@ -127,82 +149,127 @@ def _days(raw:Path|str, name:str, time:str, kinds:tuple[str, ...]=())->np.ndarra
     return np.unique(np.concatenate(found))
 
 # %% ../../nbs/30_model/00_labels.ipynb #c025
-LEAST_MONTHS = (3, 6) # of warming and of scoring
+LEAST_MONTHS = (3, 6)  # of warming and of scoring
 
 # %% ../../nbs/30_model/00_labels.ipynb #c026
 def period(
-    seen:Seen, # the days of the data
-    base:Base, # the months asked for
-)->dict[str, str|int]: # `first_visible`, `warm_months`, `scored_months`; empty when the data are too short
+    seen: Seen,  # the days of the data
+    base: Base,  # the months asked for
+) -> dict[str, str | int]:  # `first_visible`, `warm_months`, `scored_months`; empty when the data are too short
     "The period that ends with the data."
     end = np.datetime64(seen.end, "D")
     month = end.astype("datetime64[M]")
-    day = min((end - month.astype("datetime64[D]")).astype(int), 27) # every month has a 28th
+    day = min((end - month.astype("datetime64[D]")).astype(int), 27)  # every month has a 28th
     first = np.datetime64(seen.first, "D")
     begun = first.astype("datetime64[M]")
     months = int((month - begun).astype(int)) - int((first - begun.astype("datetime64[D]")).astype(int) > day)
     warm = max(LEAST_MONTHS[0], min(base.warm_months, months - LEAST_MONTHS[1]))
     scored = min(max(base.scored_months, LEAST_MONTHS[1]), months - warm)
-    if scored < LEAST_MONTHS[1]: return {}
-    return dict(first_visible=str((month - warm - scored).astype("datetime64[D]") + day), warm_months=warm, scored_months=scored)
+    if scored < LEAST_MONTHS[1]:
+        return {}
+    return dict(
+        first_visible=str((month - warm - scored).astype("datetime64[D]") + day), warm_months=warm, scored_months=scored
+    )
 
 # %% ../../nbs/30_model/00_labels.ipynb #c028
 def check_period(
-    seen:Seen, # the days of the data
-    base:Base, # the period
-)->None:
+    seen: Seen,  # the days of the data
+    base: Base,  # the period
+) -> None:
     "Raise `ParamsError` unless the data cover the scored weeks, a week at either edge apart."
     start, end = _scored_from(base), visible_end(base)
-    if seen.first <= start + WEEK_DAYS and seen.end >= end - WEEK_DAYS: return
-    raise ParamsError(f"the data reach from {seen}, the scored weeks from {Seen(start, end)}: outcomes that nobody saw would be made up", where="base", remedy=_remedy(seen, base))
+    if seen.first <= start + WEEK_DAYS and seen.end >= end - WEEK_DAYS:
+        return
+    raise ParamsError(
+        f"the data reach from {seen}, the scored weeks from {Seen(start, end)}: outcomes that nobody saw would be made up",
+        where="base",
+        remedy=_remedy(seen, base),
+    )
 
 # %% ../../nbs/30_model/00_labels.ipynb #c029
-def _remedy(seen:Seen, base:Base)->str:
+def _remedy(seen: Seen, base: Base) -> str:
     "What to type."
-    if fits := period(seen, base): return "add " + " ".join(f"--set base.{name}={value}" for name, value in fits.items())
+    if fits := period(seen, base):
+        return "add " + " ".join(f"--set base.{name}={value}" for name, value in fits.items())
     return f"bring at least {sum(LEAST_MONTHS)} months of data, {LEAST_MONTHS[0]} to warm the features and {LEAST_MONTHS[1]} to score"
 
 # %% ../../nbs/30_model/00_labels.ipynb #c034
 def check_asked(
-    rows:int,             # scoring moments of all customers
-    base:Base,            # the period
-    seen:Seen|None=None,  # the days of the data; None when the source brings its own moments
-    accounts:int|None=None, # how many there are; None: not counted
-)->None:
+    rows: int,  # scoring moments of all customers
+    base: Base,  # the period
+    seen: Seen | None = None,  # the days of the data; None when the source brings its own moments
+    accounts: int | None = None,  # how many there are; None: not counted
+) -> None:
     "Raise `SchemaError` when there is nothing to score."
-    if rows: return
-    if seen is None: raise SchemaError("the source's own moments are empty: nobody would be scored", where="moments", remedy="look at what the mapping's `keep` leaves of them")
+    if rows:
+        return
+    if seen is None:
+        raise SchemaError(
+            "the source's own moments are empty: nobody would be scored",
+            where="moments",
+            remedy="look at what the mapping's `keep` leaves of them",
+        )
     if accounts == 0:
-        raise SchemaError("the source has no accounts, and weekly moments are asked only of customers with one", where="accounts",
-                          remedy="map accounts, or bring moments of your own")
-    raise SchemaError(f"no customer has joined and opened an account before {np.datetime64(visible_end(base), 'D')}, the last scoring moment; the data reach from {seen}", where="accounts",
-                      remedy=f"check joined_on and opened_on in the mapping, or {_remedy(seen, base)}")
+        raise SchemaError(
+            "the source has no accounts, and weekly moments are asked only of customers with one",
+            where="accounts",
+            remedy="map accounts, or bring moments of your own",
+        )
+    raise SchemaError(
+        f"no customer has joined and opened an account before {np.datetime64(visible_end(base), 'D')}, the last scoring moment; the data reach from {seen}",
+        where="accounts",
+        remedy=f"check joined_on and opened_on in the mapping, or {_remedy(seen, base)}",
+    )
 
 # %% ../../nbs/30_model/00_labels.ipynb #c039
 def onsets(
-    obligations:pd.DataFrame, # (n, …) `schema.OBLIGATIONS`, sorted
-    payments:pd.DataFrame,    # (m, …) `schema.PAYMENTS`
-    grace_days:int,           # whole days after the due date
-)->pd.DataFrame:              # (k, 5) `customer_id`, `obligation_id`, `instalment`, `kind`, `due_on`, sorted by customer and date
+    obligations: pd.DataFrame,  # (n, …) `schema.OBLIGATIONS`, sorted
+    payments: pd.DataFrame,  # (m, …) `schema.PAYMENTS`
+    grace_days: int,  # whole days after the due date
+) -> pd.DataFrame:  # (k, 5) `customer_id`, `obligation_id`, `instalment`, `kind`, `due_on`, sorted by customer and date
     "Every missed target due; a due whose grace runs past the last payment seen is for the caller to leave out."
     dues = outcomes(obligations, payments, grace_days)
     dues = dues[dues["missed"] & dues["kind"].isin(TARGET_KINDS)]
-    return dues[["customer_id", "obligation_id", "instalment", "kind", "due_on"]].sort_values(["customer_id", "due_on", "obligation_id"], ignore_index=True)
+    return dues[["customer_id", "obligation_id", "instalment", "kind", "due_on"]].sort_values(
+        ["customer_id", "due_on", "obligation_id"], ignore_index=True
+    )
 
 # %% ../../nbs/30_model/00_labels.ipynb #c046
 @kernel
-def _look(as_of, due_from, due_to, due_day, known_ms, amount, kind, missed, pay_from, pay_to, arrived_ms, paid_minor, grace, near, far, facts, counts, sums):
+def _look(
+    as_of,
+    due_from,
+    due_to,
+    due_day,
+    known_ms,
+    amount,
+    kind,
+    missed,
+    pay_from,
+    pay_to,
+    arrived_ms,
+    paid_minor,
+    grace,
+    near,
+    far,
+    facts,
+    counts,
+    sums,
+):
     "Fill per row: [known to be overdue, days to the next onset, days since the last one, exposed], and what is announced for the target's days."
     for row in range(len(as_of)):
         as_of_ms = as_of[row] * 86_400_000
         for due in range(due_from[row], due_to[row]):
             day = due_day[due] - as_of[row]
             if is_over(due_day[due], grace, as_of[row]):
-                if missed[due]: facts[row, 2] = min(facts[row, 2], -day)
+                if missed[due]:
+                    facts[row, 2] = min(facts[row, 2], -day)
                 known = paid_until(arrived_ms, paid_minor, pay_from[due], pay_to[due], as_of_ms)
-                if not is_full(amount[due], known): facts[row, 0] = 1
+                if not is_full(amount[due], known):
+                    facts[row, 0] = 1
                 continue
-            if missed[due]: facts[row, 1] = min(facts[row, 1], day)
+            if missed[due]:
+                facts[row, 1] = min(facts[row, 1], day)
             if near <= day <= far:
                 facts[row, 3] = 1
                 if known_ms[due] < as_of_ms:
@@ -210,13 +277,16 @@ def _look(as_of, due_from, due_to, due_day, known_ms, amount, kind, missed, pay_
                     sums[row, kind[due]] += amount[due]
 
 # %% ../../nbs/30_model/00_labels.ipynb #c047
-NEVER = 1_000_000 # days: no onset at all
+NEVER = 1_000_000  # days: no onset at all
 
 # %% ../../nbs/30_model/00_labels.ipynb #c048
-def _ms(times:pd.Series)->np.ndarray: return times.to_numpy("datetime64[ms]").astype(np.int64)
+def _ms(times: pd.Series) -> np.ndarray:
+    return times.to_numpy("datetime64[ms]").astype(np.int64)
 
 # %% ../../nbs/30_model/00_labels.ipynb #c049
-def _targets(obligations:pd.DataFrame, payments:pd.DataFrame, grace_days:int)->tuple[pd.DataFrame, list[np.ndarray]]:
+def _targets(
+    obligations: pd.DataFrame, payments: pd.DataFrame, grace_days: int
+) -> tuple[pd.DataFrame, list[np.ndarray]]:
     "The target dues, and the arrays `_look` needs of them and of their payments."
     dues = outcomes(obligations, payments, grace_days)
     due = towards(obligations, payments)
@@ -224,146 +294,223 @@ def _targets(obligations:pd.DataFrame, payments:pd.DataFrame, grace_days:int)->t
     order = np.argsort(due, kind="stable")
     number = np.flatnonzero(keep)
     due, paid, dues = due[order], payments.iloc[order], dues[keep]
-    arrays = [_ms(dues["due_on"]) // DAY_MS, _ms(dues["announced_at"]), dues["amount_minor"].to_numpy(np.int64),
-              pd.Categorical(dues["kind"].astype(str), categories=TARGET_KINDS).codes.astype(np.int64), dues["missed"].to_numpy(bool),
-              np.searchsorted(due, number), np.searchsorted(due, number, side="right"), _ms(paid["arrived_at"]), paid["amount_minor"].to_numpy(np.int64)]
+    arrays = [
+        _ms(dues["due_on"]) // DAY_MS,
+        _ms(dues["announced_at"]),
+        dues["amount_minor"].to_numpy(np.int64),
+        pd.Categorical(dues["kind"].astype(str), categories=TARGET_KINDS).codes.astype(np.int64),
+        dues["missed"].to_numpy(bool),
+        np.searchsorted(due, number),
+        np.searchsorted(due, number, side="right"),
+        _ms(paid["arrived_at"]),
+        paid["amount_minor"].to_numpy(np.int64),
+    ]
     return dues, arrays
 
 # %% ../../nbs/30_model/00_labels.ipynb #c050
 def look(
-    spine:pd.DataFrame,       # (n, 2) `customer_id`, `as_of`
-    obligations:pd.DataFrame, # `schema.OBLIGATIONS`, sorted
-    payments:pd.DataFrame,    # `schema.PAYMENTS`
-    base:Base,                # grace and horizon
-)->tuple[np.ndarray, np.ndarray, np.ndarray]: # (n, 4) overdue 0/1, days to next onset, days since last, exposed 0/1; (n, 4) dues; (n, 4) minor units, by `TARGET_KINDS`
+    spine: pd.DataFrame,  # (n, 2) `customer_id`, `as_of`
+    obligations: pd.DataFrame,  # `schema.OBLIGATIONS`, sorted
+    payments: pd.DataFrame,  # `schema.PAYMENTS`
+    base: Base,  # grace and horizon
+) -> tuple[
+    np.ndarray, np.ndarray, np.ndarray
+]:  # (n, 4) overdue 0/1, days to next onset, days since last, exposed 0/1; (n, 4) dues; (n, 4) minor units, by `TARGET_KINDS`
     "What each moment knows and what comes after it."
     dues, arrays = _targets(obligations, payments, base.grace_days)
     owner, who = dues["customer_id"].to_numpy(np.int64), spine["customer_id"].to_numpy(np.int64)
     facts = np.tile(np.array([0, NEVER, NEVER, 0]), (len(spine), 1))
     counts, sums = np.zeros((2, len(spine), len(TARGET_KINDS)), np.int64)
-    _look(_ms(spine["as_of"]) // DAY_MS, np.searchsorted(owner, who), np.searchsorted(owner, who, side="right"), *arrays,
-          base.grace_days, base.horizon_from_days, base.horizon_to_days, facts, counts, sums)
+    _look(
+        _ms(spine["as_of"]) // DAY_MS,
+        np.searchsorted(owner, who),
+        np.searchsorted(owner, who, side="right"),
+        *arrays,
+        base.grace_days,
+        base.horizon_from_days,
+        base.horizon_to_days,
+        facts,
+        counts,
+        sums,
+    )
     return facts, counts, sums
 
 # %% ../../nbs/30_model/00_labels.ipynb #c052
-def gap_days(base:Base)->int:
+def gap_days(base: Base) -> int:
     "Days until an outcome is known: horizon, grace and arrival lag."
     return base.horizon_to_days + base.grace_days + base.arrival_lag_days
 
 # %% ../../nbs/30_model/00_labels.ipynb #c053
-def shares(base:Base)->np.ndarray: # (4,) in the order of `SPLITS`, sums to 1
+def shares(base: Base) -> np.ndarray:  # (4,) in the order of `SPLITS`, sums to 1
     "The share of each split."
     values = np.array([getattr(base, f"{name}_share") for name in SPLITS])
     if (values <= 0).any() or abs(values.sum() - 1) > 1e-9:
-        raise ParamsError(f"the four shares are {', '.join(f'{v:g}' for v in values)}", where="base", remedy="make them positive and their sum 1")
+        raise ParamsError(
+            f"the four shares are {', '.join(f'{v:g}' for v in values)}",
+            where="base",
+            remedy="make them positive and their sum 1",
+        )
     return values
 
 # %% ../../nbs/30_model/00_labels.ipynb #c054
 @kernel
 def _draws(ids, seed, purpose, index):
     out = np.empty(len(ids))
-    for i in range(len(ids)): out[i] = uniform(seed, ids[i], 0, purpose, index)
+    for i in range(len(ids)):
+        out[i] = uniform(seed, ids[i], 0, purpose, index)
     return out
 
 # %% ../../nbs/30_model/00_labels.ipynb #c055
 def draw(
-    customer_ids:np.ndarray, # (n,) integers
-    seed:int,                # of the run
-    purpose:int,             # a constant per kind of draw
-    index:int=0,             # which one of several
-)->np.ndarray:               # (n,) in [0, 1); equal for equal customers
+    customer_ids: np.ndarray,  # (n,) integers
+    seed: int,  # of the run
+    purpose: int,  # a constant per kind of draw
+    index: int = 0,  # which one of several
+) -> np.ndarray:  # (n,) in [0, 1); equal for equal customers
     "One number per customer, the same in every run and in any company."
     return _draws(np.asarray(customer_ids, np.int64), seed, purpose, index)
 
 # %% ../../nbs/30_model/00_labels.ipynb #c056
-DEAL, FOLD, SAMPLE = 9_101, 9_102, 9_103 # purposes of draws
+DEAL, FOLD, SAMPLE = 9_101, 9_102, 9_103  # purposes of draws
 
 # %% ../../nbs/30_model/00_labels.ipynb #c057
 def split(
-    customer_ids:np.ndarray, # (n,) integers
-    base:Base,               # seed and shares
-)->np.ndarray:               # (n,) index into `SPLITS`
+    customer_ids: np.ndarray,  # (n,) integers
+    base: Base,  # seed and shares
+) -> np.ndarray:  # (n,) index into `SPLITS`
     "Which split a customer belongs to."
     return np.searchsorted(np.cumsum(shares(base))[:-1], draw(customer_ids, base.seed, DEAL), side="right")
 
 # %% ../../nbs/30_model/00_labels.ipynb #c058
-def blocks(base:Base)->dict[str, tuple[int, int]]: # split → first and last day a moment may fall on, days since 1970-01-01
+def blocks(
+    base: Base,
+) -> dict[str, tuple[int, int]]:  # split → first and last day a moment may fall on, days since 1970-01-01
     "The date block of every split: in order, `gap_days` apart, the last one ending where outcomes stop being known."
     first, gap = _scored_from(base), gap_days(base)
     span = visible_end(base) - gap - first - gap * (len(SPLITS) - 1)
     if span < 7 * len(SPLITS):
-        raise ParamsError(f"{base.scored_months} scored months leave {span} days for four blocks {gap} days apart", where="base", remedy="score at least 6 months")
+        raise ParamsError(
+            f"{base.scored_months} scored months leave {span} days for four blocks {gap} days apart",
+            where="base",
+            remedy="score at least 6 months",
+        )
     edges = np.r_[0, np.round(np.cumsum(shares(base)) * span)].astype(int)
-    return {name: (first + int(edges[i]) + i * gap, first + int(edges[i + 1]) + i * gap) for i, name in enumerate(SPLITS)}
+    return {
+        name: (first + int(edges[i]) + i * gap, first + int(edges[i + 1]) + i * gap) for i, name in enumerate(SPLITS)
+    }
 
 # %% ../../nbs/30_model/00_labels.ipynb #c060
 def splits(
-    spine:pd.DataFrame,   # (n, 2) `customer_id`, `as_of`
-    base:Base,            # seed, shares, periods
-    seen:Seen|None=None,  # the days of the data; None: the whole visible period
-)->pd.Categorical:        # (n,) of `SPLIT_WORDS`
+    spine: pd.DataFrame,  # (n, 2) `customer_id`, `as_of`
+    base: Base,  # seed, shares, periods
+    seen: Seen | None = None,  # the days of the data; None: the whole visible period
+) -> pd.Categorical:  # (n,) of `SPLIT_WORDS`
     "What each row may be used for."
     day, dealt = _ms(spine["as_of"]) // DAY_MS, split(spine["customer_id"].to_numpy(), base)
     words = np.full(len(spine), SPLIT_WORDS.index("purged"), np.int8)
-    for i, (first, last) in enumerate(blocks(base).values()): words[(dealt == i) & (day >= first) & (day <= last)] = i
+    for i, (first, last) in enumerate(blocks(base).values()):
+        words[(dealt == i) & (day >= first) & (day <= last)] = i
     words[day > _known_end(base, seen) - gap_days(base)] = SPLIT_WORDS.index("live")
     return pd.Categorical.from_codes(words, categories=SPLIT_WORDS)
 
 # %% ../../nbs/30_model/00_labels.ipynb #c061
-def _known_end(base:Base, seen:Seen|None)->int: return visible_end(base) if seen is None else min(visible_end(base), seen.end)
+def _known_end(base: Base, seen: Seen | None) -> int:
+    return visible_end(base) if seen is None else min(visible_end(base), seen.end)
 
 # %% ../../nbs/30_model/00_labels.ipynb #c063
-COUNTED = dict(rows="sum", customers="sum", from_on="min", to_on="max", eligible="sum", imminent="sum", target="sum", usable="sum", hits="sum") # how the counts of several parts become one
+COUNTED = dict(
+    rows="sum",
+    customers="sum",
+    from_on="min",
+    to_on="max",
+    eligible="sum",
+    imminent="sum",
+    target="sum",
+    usable="sum",
+    hits="sum",
+)  # how the counts of several parts become one
 
 # %% ../../nbs/30_model/00_labels.ipynb #c064
 def counted(
-    labels:pd.DataFrame, # (n, …) `LABELS`, whole customers
-)->pd.DataFrame:         # split → `COUNTED`: `target` of all rows, `hits` of the `usable` ones (eligible, not imminent, outcome known)
+    labels: pd.DataFrame,  # (n, …) `LABELS`, whole customers
+) -> (
+    pd.DataFrame
+):  # split → `COUNTED`: `target` of all rows, `hits` of the `usable` ones (eligible, not imminent, outcome known)
     "What there is in each split."
-    usable, target = labels["eligible"] & ~labels["imminent"] & labels["target"].notna(), labels["target"].fillna(0).astype(int)
-    rows = labels[["customer_id", "as_of", "eligible", "imminent"]].assign(split=labels["split"].astype(str), target=target, usable=usable, hits=target.where(usable, 0))
+    usable, target = (
+        labels["eligible"] & ~labels["imminent"] & labels["target"].notna(),
+        labels["target"].fillna(0).astype(int),
+    )
+    rows = labels[["customer_id", "as_of", "eligible", "imminent"]].assign(
+        split=labels["split"].astype(str), target=target, usable=usable, hits=target.where(usable, 0)
+    )
     sums = {c: (c, "sum") for c in ("eligible", "imminent", "target", "usable", "hits")}
-    found = rows.groupby("split").agg(rows=("target", "size"), customers=("customer_id", "nunique"), from_on=("as_of", "min"), to_on=("as_of", "max"), **sums)
+    found = rows.groupby("split").agg(
+        rows=("target", "size"),
+        customers=("customer_id", "nunique"),
+        from_on=("as_of", "min"),
+        to_on=("as_of", "max"),
+        **sums,
+    )
     return found.reindex([word for word in SPLIT_WORDS if word in found.index])
 
 # %% ../../nbs/30_model/00_labels.ipynb #c066
 def check_splits(
-    rows:pd.DataFrame, # (n, >=3) `customer_id`, `as_of`, `split`
-    base:Base,         # the gap
-)->None:
+    rows: pd.DataFrame,  # (n, >=3) `customer_id`, `as_of`, `split`
+    base: Base,  # the gap
+) -> None:
     "Raise `LeakageError` unless splits share no customer and no outcome."
     seen = {name: rows[rows["split"] == name] for name in SPLITS}
     for i, a in enumerate(SPLITS):
-        for b in SPLITS[i + 1:]:
+        for b in SPLITS[i + 1 :]:
             if len(both := np.intersect1d(seen[a]["customer_id"], seen[b]["customer_id"])):
-                raise LeakageError(f"{len(both)} customers are both in {a} and in {b}, first: {both[0]}", where="labels", remedy="deal customers with labels.split")
-            if not len(seen[a]) or not len(seen[b]): continue
-            apart = max((seen[b]["as_of"].min() - seen[a]["as_of"].max()).days, (seen[a]["as_of"].min() - seen[b]["as_of"].max()).days)
+                raise LeakageError(
+                    f"{len(both)} customers are both in {a} and in {b}, first: {both[0]}",
+                    where="labels",
+                    remedy="deal customers with labels.split",
+                )
+            if not len(seen[a]) or not len(seen[b]):
+                continue
+            apart = max(
+                (seen[b]["as_of"].min() - seen[a]["as_of"].max()).days,
+                (seen[a]["as_of"].min() - seen[b]["as_of"].max()).days,
+            )
             if apart < gap_days(base):
-                raise LeakageError(f"{a} and {b} are {apart} days apart, an outcome takes {gap_days(base)}", where="labels", remedy="cut dates with labels.blocks")
+                raise LeakageError(
+                    f"{a} and {b} are {apart} days apart, an outcome takes {gap_days(base)}",
+                    where="labels",
+                    remedy="cut dates with labels.blocks",
+                )
     _check_known(rows, base)
 
 # %% ../../nbs/30_model/00_labels.ipynb #c067
-def _check_known(rows:pd.DataFrame, base:Base)->None:
+def _check_known(rows: pd.DataFrame, base: Base) -> None:
     last = np.datetime64(visible_end(base) - gap_days(base), "D")
     late = rows[rows["split"].isin(SPLITS) & (rows["as_of"] > last)]
-    if len(late): raise LeakageError(f"{len(late)} rows after {last} are used, but their outcome is not known at the visible end", where="labels", remedy="leave them `live`")
+    if len(late):
+        raise LeakageError(
+            f"{len(late)} rows after {last} are used, but their outcome is not known at the visible end",
+            where="labels",
+            remedy="leave them `live`",
+        )
 
 # %% ../../nbs/30_model/00_labels.ipynb #c069
 def label(
-    spine:pd.DataFrame,       # (n, 2) `customer_id`, `as_of`, sorted by both
-    customers:pd.DataFrame,   # `schema.CUSTOMERS`
-    obligations:pd.DataFrame, # `schema.OBLIGATIONS`, sorted
-    payments:pd.DataFrame,    # `schema.PAYMENTS`
-    base:Base,                # periods, horizon, grace, shares
-    seen:Seen|None=None,      # the days of the data; None: the whole visible period
-)->pd.DataFrame:              # (n, …) `LABELS`
+    spine: pd.DataFrame,  # (n, 2) `customer_id`, `as_of`, sorted by both
+    customers: pd.DataFrame,  # `schema.CUSTOMERS`
+    obligations: pd.DataFrame,  # `schema.OBLIGATIONS`, sorted
+    payments: pd.DataFrame,  # `schema.PAYMENTS`
+    base: Base,  # periods, horizon, grace, shares
+    seen: Seen | None = None,  # the days of the data; None: the whole visible period
+) -> pd.DataFrame:  # (n, …) `LABELS`
     "The outcome of every row, and what the row may be used for."
     facts, counts, sums = look(spine, obligations, payments, base)
     eligible = (facts[:, 0] == 0) & (_history_days(spine, customers, seen) >= base.min_history_days)
     onset = facts[:, 1]
     imminent = eligible & (onset < base.horizon_from_days)
-    rows = _frame(spine, facts, counts, sums, base).assign(eligible=eligible, imminent=imminent, split=splits(spine, base, seen))
+    rows = _frame(spine, facts, counts, sums, base).assign(
+        eligible=eligible, imminent=imminent, split=splits(spine, base, seen)
+    )
     known = (rows["split"] != "live").to_numpy() & eligible
     hit = ~imminent & (onset <= base.horizon_to_days)
     rows["target"] = pd.array(hit, dtype="boolean").astype("Int32")
@@ -373,82 +520,120 @@ def label(
     return rows[LABELS.names]
 
 # %% ../../nbs/30_model/00_labels.ipynb #c070
-def _history_days(spine:pd.DataFrame, customers:pd.DataFrame, seen:Seen|None=None)->np.ndarray:
+def _history_days(spine: pd.DataFrame, customers: pd.DataFrame, seen: Seen | None = None) -> np.ndarray:
     "Days since joining, or since the data begin if that is later."
     since = _ms(customers.set_index("customer_id")["joined_on"].reindex(spine["customer_id"]))
     return (_ms(spine["as_of"]) - (since if seen is None else np.maximum(since, seen.first * DAY_MS))) // DAY_MS
 
 # %% ../../nbs/30_model/00_labels.ipynb #c071
-def _frame(spine:pd.DataFrame, facts:np.ndarray, counts:np.ndarray, sums:np.ndarray, base:Base)->pd.DataFrame:
+def _frame(spine: pd.DataFrame, facts: np.ndarray, counts: np.ndarray, sums: np.ndarray, base: Base) -> pd.DataFrame:
     "The columns that need no decision."
-    columns = {"customer_id": spine["customer_id"].to_numpy(np.int64), "as_of": spine["as_of"].to_numpy("datetime64[ms]"),
-               "straight_roller": facts[:, 2] > 180, "exposed": facts[:, 3] == 1,
-               "onset_in_days": np.where(facts[:, 1] <= base.horizon_to_days, facts[:, 1], np.nan).astype(np.float32)}
-    for i, kind in enumerate(TARGET_KINDS): columns |= {f"due_count_{kind}": counts[:, i].astype(np.int32), f"due_minor_{kind}": sums[:, i]}
+    columns = {
+        "customer_id": spine["customer_id"].to_numpy(np.int64),
+        "as_of": spine["as_of"].to_numpy("datetime64[ms]"),
+        "straight_roller": facts[:, 2] > 180,
+        "exposed": facts[:, 3] == 1,
+        "onset_in_days": np.where(facts[:, 1] <= base.horizon_to_days, facts[:, 1], np.nan).astype(np.float32),
+    }
+    for i, kind in enumerate(TARGET_KINDS):
+        columns |= {f"due_count_{kind}": counts[:, i].astype(np.int32), f"due_minor_{kind}": sums[:, i]}
     return pd.DataFrame(columns)
 
 # %% ../../nbs/30_model/00_labels.ipynb #c080
-LEADS = (28, 21, 14, 7) # days before the due date
+LEADS = (28, 21, 14, 7)  # days before the due date
 
 # %% ../../nbs/30_model/00_labels.ipynb #c081
 def due_spine(
-    customers:pd.DataFrame,   # `schema.CUSTOMERS`
-    obligations:pd.DataFrame, # `schema.OBLIGATIONS`, sorted
-    payments:pd.DataFrame,    # `schema.PAYMENTS`
-    base:Base,                # periods, horizon, grace, shares
-    dealt:bool=True,          # only customers dealt to the test split; False: all, none of whom may have taught
-    seen:Seen|None=None,      # the days of the data; None: the whole visible period
-)->pd.DataFrame:              # (n, 6) `customer_id`, `as_of`, `obligation_id`, `instalment`, `lead_days`, `missed`, sorted by customer and moment
+    customers: pd.DataFrame,  # `schema.CUSTOMERS`
+    obligations: pd.DataFrame,  # `schema.OBLIGATIONS`, sorted
+    payments: pd.DataFrame,  # `schema.PAYMENTS`
+    base: Base,  # periods, horizon, grace, shares
+    dealt: bool = True,  # only customers dealt to the test split; False: all, none of whom may have taught
+    seen: Seen | None = None,  # the days of the data; None: the whole visible period
+) -> (
+    pd.DataFrame
+):  # (n, 6) `customer_id`, `as_of`, `obligation_id`, `instalment`, `lead_days`, `missed`, sorted by customer and moment
     "The fixed cohort of dues, each at its four moments; `missed` is its outcome."
     dues = outcomes(obligations, payments, base.grace_days)
     first, last = (np.datetime64(d, "D") for d in _test_days(base, seen))
     tested = (split(dues["customer_id"].to_numpy(), base) == SPLITS.index("test")) | (not dealt)
-    dues = dues[tested & dues["kind"].isin(TARGET_KINDS).to_numpy() & (dues["due_on"] >= first).to_numpy() & (dues["due_on"] <= last).to_numpy()]
-    rows = pd.concat([dues.assign(lead_days=np.int32(lead), as_of=dues["due_on"] - pd.Timedelta(days=lead)) for lead in LEADS], ignore_index=True)
-    rows = rows[["customer_id", "as_of", "obligation_id", "instalment", "lead_days", "missed"]].sort_values(["customer_id", "as_of", "obligation_id", "instalment"], ignore_index=True)
+    dues = dues[
+        tested
+        & dues["kind"].isin(TARGET_KINDS).to_numpy()
+        & (dues["due_on"] >= first).to_numpy()
+        & (dues["due_on"] <= last).to_numpy()
+    ]
+    rows = pd.concat(
+        [dues.assign(lead_days=np.int32(lead), as_of=dues["due_on"] - pd.Timedelta(days=lead)) for lead in LEADS],
+        ignore_index=True,
+    )
+    rows = rows[["customer_id", "as_of", "obligation_id", "instalment", "lead_days", "missed"]].sort_values(
+        ["customer_id", "as_of", "obligation_id", "instalment"], ignore_index=True
+    )
     return _steady(rows, customers, obligations, payments, base, seen)
 
 # %% ../../nbs/30_model/00_labels.ipynb #c082
-def _test_days(base:Base, seen:Seen|None)->tuple[int, int]:
+def _test_days(base: Base, seen: Seen | None) -> tuple[int, int]:
     "The first and the last day on which a due of the cohort may fall."
     first, last = blocks(base)["test"]
     return first + LEADS[0], min(last + LEADS[0], _known_end(base, seen) - base.grace_days - base.arrival_lag_days)
 
 # %% ../../nbs/30_model/00_labels.ipynb #c083
-def _steady(rows:pd.DataFrame, customers:pd.DataFrame, obligations:pd.DataFrame, payments:pd.DataFrame, base:Base, seen:Seen|None)->pd.DataFrame:
+def _steady(
+    rows: pd.DataFrame,
+    customers: pd.DataFrame,
+    obligations: pd.DataFrame,
+    payments: pd.DataFrame,
+    base: Base,
+    seen: Seen | None,
+) -> pd.DataFrame:
     "Only the dues whose customer is eligible at every one of the moments."
     facts, _, _ = look(rows, obligations, payments, base)
     good = pd.Series((facts[:, 0] == 0) & (_history_days(rows, customers, seen) >= base.min_history_days))
-    return rows[good.groupby([rows["customer_id"], rows["obligation_id"], rows["instalment"]]).transform("all")].reset_index(drop=True).astype({"as_of": "datetime64[ms]"})
+    return (
+        rows[good.groupby([rows["customer_id"], rows["obligation_id"], rows["instalment"]]).transform("all")]
+        .reset_index(drop=True)
+        .astype({"as_of": "datetime64[ms]"})
+    )
 
 # %% ../../nbs/30_model/00_labels.ipynb #c086
 def given(
-    moments:pd.DataFrame,     # (n, >=3) `customer_id`, `as_of`, `target`
-    obligations:pd.DataFrame, # `schema.OBLIGATIONS`, may be empty
-    payments:pd.DataFrame,    # `schema.PAYMENTS`, may be empty
-    base:Base,                # horizon and grace for the calendar columns
-)->pd.DataFrame:              # (n, …) `LABELS`, every split `test`
+    moments: pd.DataFrame,  # (n, >=3) `customer_id`, `as_of`, `target`
+    obligations: pd.DataFrame,  # `schema.OBLIGATIONS`, may be empty
+    payments: pd.DataFrame,  # `schema.PAYMENTS`, may be empty
+    base: Base,  # horizon and grace for the calendar columns
+) -> pd.DataFrame:  # (n, …) `LABELS`, every split `test`
     "Labels as the source gives them; the calendar columns are worked out as everywhere."
     rows = moments[["customer_id", "as_of"]].reset_index(drop=True)
     facts, counts, sums = look(rows, obligations, payments, base)
     target = pd.array(moments["target"].to_numpy(), dtype="Int32")
     words = pd.Categorical.from_codes(np.full(len(rows), SPLIT_WORDS.index("test"), np.int8), categories=SPLIT_WORDS)
-    return _frame(rows, facts, counts, sums, base).assign(eligible=True, imminent=False, target=target, split=words, onset_in_days=np.float32(np.nan))[LABELS.names]
+    return _frame(rows, facts, counts, sums, base).assign(
+        eligible=True, imminent=False, target=target, split=words, onset_in_days=np.float32(np.nan)
+    )[LABELS.names]
 
 # %% ../../nbs/30_model/00_labels.ipynb #c088
 def folds(
-    customer_ids:np.ndarray, # (n,) one per row
-    target:np.ndarray,       # (n,) 0/1
-    folds:int,               # how many, >= 2
-    repeats:int,             # how often dealt anew, >= 1
-    seed:int,                # of the run
-)->np.ndarray:               # (repeats, n) in 0 … folds - 1
+    customer_ids: np.ndarray,  # (n,) one per row
+    target: np.ndarray,  # (n,) 0/1
+    folds: int,  # how many, >= 2
+    repeats: int,  # how often dealt anew, >= 1
+    seed: int,  # of the run
+) -> np.ndarray:  # (repeats, n) in 0 … folds - 1
     "Grouped, stratified folds, several times over."
     people, row = np.unique(np.asarray(customer_ids), return_inverse=True)
     positives = np.bincount(row, weights=np.asarray(target, float))
     if (have := int((positives > 0).sum())) < folds:
-        remedy = f"use fewer folds: --set train.folds={have}" if have >= 2 else "bring more moments that went badly: from so few nothing can be learned and judged"
-        raise ParamsError(f"{have} {'customer' if have == 1 else 'customers'} with a positive cannot fill {folds} folds", where="train.folds", remedy=remedy)
+        remedy = (
+            f"use fewer folds: --set train.folds={have}"
+            if have >= 2
+            else "bring more moments that went badly: from so few nothing can be learned and judged"
+        )
+        raise ParamsError(
+            f"{have} {'customer' if have == 1 else 'customers'} with a positive cannot fill {folds} folds",
+            where="train.folds",
+            remedy=remedy,
+        )
     dealt = np.empty((repeats, len(people)), np.int64)
     for r in range(repeats):
         dealt[r, np.lexsort((draw(people, seed, FOLD, r), -positives))] = np.arange(len(people)) % folds

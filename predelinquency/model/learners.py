@@ -22,250 +22,401 @@ from ..ground.params import Train
 @dataclass(frozen=True)
 class Fitted:
     "A fitted learner, the names of its inputs in order, and how its log loss fell."
-    learner: str                # xgboost, lightgbm, scorecard or committee
+
+    learner: str  # xgboost, lightgbm, scorecard or committee
     features: tuple[str, ...]
-    model: Any                  # a booster, the scorecard's numbers, or the members
-    curve: Mapping[str, list[float]] = field(default_factory=dict, compare=False) # `train`, `stop` → log loss after each round
+    model: Any  # a booster, the scorecard's numbers, or the members
+    curve: Mapping[str, list[float]] = field(
+        default_factory=dict, compare=False
+    )  # `train`, `stop` → log loss after each round
 
 # %% ../../nbs/30_model/02_learners.ipynb #c005
-FILES = {"xgboost": "xgboost.ubj", "lightgbm": "lightgbm.txt", "scorecard": "scorecard.json", "committee": "committee.json"}
+FILES = {
+    "xgboost": "xgboost.ubj",
+    "lightgbm": "lightgbm.txt",
+    "scorecard": "scorecard.json",
+    "committee": "committee.json",
+}
 
 # %% ../../nbs/30_model/02_learners.ipynb #c007
 def matrix(
-    rows:Any, # (n, n_features) anything numpy can read
-)->np.ndarray: # (n, n_features) float32, contiguous
+    rows: Any,  # (n, n_features) anything numpy can read
+) -> np.ndarray:  # (n, n_features) float32, contiguous
     "The inputs as the learners see them."
     return np.ascontiguousarray(rows, np.float32)
 
 # %% ../../nbs/30_model/02_learners.ipynb #c009
-SLICE = 50_000 # rows scored at a time: on its way a row takes several times the memory of its inputs
+SLICE = 50_000  # rows scored at a time: on its way a row takes several times the memory of its inputs
 
 # %% ../../nbs/30_model/02_learners.ipynb #c010
-def _threads(asked:int, rows:int)->int: return asked or (1 if rows < 30_000 else os.cpu_count() or 1)
+def _threads(asked: int, rows: int) -> int:
+    return asked or (1 if rows < 30_000 else os.cpu_count() or 1)
 
 # %% ../../nbs/30_model/02_learners.ipynb #c011
-def _rate(target:np.ndarray, weight:np.ndarray|None=None)->float:
+def _rate(target: np.ndarray, weight: np.ndarray | None = None) -> float:
     rate = float(np.mean(target) if weight is None else np.average(target, weights=weight))
-    if not 0 < rate < 1: raise ParamsError(f"the training rows hold {int(np.sum(target))} positives of {len(target)}", where="train",
-                                        remedy="a model learns from both outcomes: use more customers or more months, and check what the label says")
+    if not 0 < rate < 1:
+        raise ParamsError(
+            f"the training rows hold {int(np.sum(target))} positives of {len(target)}",
+            where="train",
+            remedy="a model learns from both outcomes: use more customers or more months, and check what the label says",
+        )
     return rate
 
 # %% ../../nbs/30_model/02_learners.ipynb #c013
-def _fit_xgboost(x:np.ndarray, y:np.ndarray, features:Sequence[str], p:Train, signs:Mapping[str, int], seed:int, stop:Any, threads:int, weight:Any)->Fitted:
+def _fit_xgboost(
+    x: np.ndarray,
+    y: np.ndarray,
+    features: Sequence[str],
+    p: Train,
+    signs: Mapping[str, int],
+    seed: int,
+    stop: Any,
+    threads: int,
+    weight: Any,
+) -> Fitted:
     import xgboost as xgb
-    options = dict(objective="binary:logistic", tree_method="hist", max_depth=p.max_depth, eta=p.learning_rate, min_child_weight=p.min_child_weight, subsample=p.subsample,
-                   colsample_bytree=p.colsample, reg_lambda=p.reg_lambda, seed=seed, nthread=threads, base_score=_rate(y, weight), eval_metric="logloss",
-                   monotone_constraints="(" + ",".join(str(signs.get(f, 0)) for f in features) + ")")
+
+    options = dict(
+        objective="binary:logistic",
+        tree_method="hist",
+        max_depth=p.max_depth,
+        eta=p.learning_rate,
+        min_child_weight=p.min_child_weight,
+        subsample=p.subsample,
+        colsample_bytree=p.colsample,
+        reg_lambda=p.reg_lambda,
+        seed=seed,
+        nthread=threads,
+        base_score=_rate(y, weight),
+        eval_metric="logloss",
+        monotone_constraints="(" + ",".join(str(signs.get(f, 0)) for f in features) + ")",
+    )
     names: dict[str, Any] = dict(feature_names=list(features), nthread=threads)
     train = xgb.QuantileDMatrix(x, label=y, weight=weight, **names)
-    sets = [(train, "train")] + ([(xgb.QuantileDMatrix(stop[0], label=stop[1], weight=stop[2], ref=train, **names), "stop")] if stop else [])
+    sets = [(train, "train")] + (
+        [(xgb.QuantileDMatrix(stop[0], label=stop[1], weight=stop[2], ref=train, **names), "stop")] if stop else []
+    )
     curve: dict[str, Any] = {}
-    booster = xgb.train(options, train, p.trees, evals=sets, evals_result=curve, verbose_eval=False, early_stopping_rounds=p.early_stopping_rounds if stop else None)
-    if stop: booster = booster[:booster.best_iteration + 1]
+    booster = xgb.train(
+        options,
+        train,
+        p.trees,
+        evals=sets,
+        evals_result=curve,
+        verbose_eval=False,
+        early_stopping_rounds=p.early_stopping_rounds if stop else None,
+    )
+    if stop:
+        booster = booster[: booster.best_iteration + 1]
     booster.set_attr(best_iteration=None, best_score=None)
-    return Fitted("xgboost", tuple(features), booster, {k: [float(v) for v in values["logloss"]] for k, values in curve.items()})
+    return Fitted(
+        "xgboost", tuple(features), booster, {k: [float(v) for v in values["logloss"]] for k, values in curve.items()}
+    )
 
 # %% ../../nbs/30_model/02_learners.ipynb #c014
-def _xgboost_data(fitted:Fitted, x:np.ndarray, threads:int)->Any:
+def _xgboost_data(fitted: Fitted, x: np.ndarray, threads: int) -> Any:
     import xgboost as xgb
+
     return xgb.DMatrix(x, feature_names=list(fitted.features), nthread=threads)
 
 # %% ../../nbs/30_model/02_learners.ipynb #c016
-def _xgboost_runs(fitted:Fitted, x:np.ndarray, threads:int, base:Any, **what:bool)->np.ndarray:
+def _xgboost_runs(fitted: Fitted, x: np.ndarray, threads: int, base: Any, **what: bool) -> np.ndarray:
     "A float64 sum over runs of 25 trees of `predict(**what)`; each run repeats the base margin, which is taken off again."
     data, rounds = _xgboost_data(fitted, x, threads), fitted.model.num_boosted_rounds()
     total = base
     for first in range(0, rounds, 25):
-        total = total + fitted.model[first:min(first + 25, rounds)].predict(data, **what).astype(np.float64) - base
+        total = total + fitted.model[first : min(first + 25, rounds)].predict(data, **what).astype(np.float64) - base
     return total
 
 # %% ../../nbs/30_model/02_learners.ipynb #ident01
 def base_margin(
-    score:str, # `base_score` as an XGBoost model writes it
-)->float:
+    score: str,  # `base_score` as an XGBoost model writes it
+) -> float:
     "The margin before any tree, as XGBoost itself rounds it."
     chance = np.float32(json.loads(score.strip("[]")))
     odds = float(np.float32(1) / chance - np.float32(1))
-    return float(np.float32(-math.log(odds))) # NumPy's own logarithm of a float32 is another one in every sixth case
+    return float(np.float32(-math.log(odds)))  # NumPy's own logarithm of a float32 is another one in every sixth case
 
 # %% ../../nbs/30_model/02_learners.ipynb #c017
-def _xgboost_base(fitted:Fitted)->float:
+def _xgboost_base(fitted: Fitted) -> float:
     "The margin before any tree."
     return base_margin(json.loads(fitted.model.save_config())["learner"]["learner_model_param"]["base_score"])
 
 # %% ../../nbs/30_model/02_learners.ipynb #c019
-def _fit_lightgbm(x:np.ndarray, y:np.ndarray, features:Sequence[str], p:Train, signs:Mapping[str, int], seed:int, stop:Any, threads:int, weight:Any)->Fitted:
+def _fit_lightgbm(
+    x: np.ndarray,
+    y: np.ndarray,
+    features: Sequence[str],
+    p: Train,
+    signs: Mapping[str, int],
+    seed: int,
+    stop: Any,
+    threads: int,
+    weight: Any,
+) -> Fitted:
     import lightgbm as lgb
+
     _rate(y)
-    options = dict(objective="binary", num_threads=threads, max_depth=p.max_depth, num_leaves=2 ** p.max_depth, learning_rate=p.learning_rate, min_sum_hessian_in_leaf=max(p.min_child_weight, 1e-3),
-                   min_data_in_leaf=1, bagging_fraction=p.subsample, bagging_freq=1, feature_fraction=p.colsample, lambda_l2=p.reg_lambda, seed=seed, deterministic=True,
-                   force_row_wise=True, verbose=-1, metric="binary_logloss", monotone_constraints=[signs.get(f, 0) for f in features])
-    unknown = np.full((1, len(features)), np.nan, np.float32) # a row without weight: LightGBM takes `nan` for 0 where training never saw one
-    train = lgb.Dataset(np.vstack([x, unknown]), np.r_[y, 0.], weight=np.r_[np.ones(len(y)) if weight is None else weight, 0.], feature_name=list(features), params=options)
+    options = dict(
+        objective="binary",
+        num_threads=threads,
+        max_depth=p.max_depth,
+        num_leaves=2**p.max_depth,
+        learning_rate=p.learning_rate,
+        min_sum_hessian_in_leaf=max(p.min_child_weight, 1e-3),
+        min_data_in_leaf=1,
+        bagging_fraction=p.subsample,
+        bagging_freq=1,
+        feature_fraction=p.colsample,
+        lambda_l2=p.reg_lambda,
+        seed=seed,
+        deterministic=True,
+        force_row_wise=True,
+        verbose=-1,
+        metric="binary_logloss",
+        monotone_constraints=[signs.get(f, 0) for f in features],
+    )
+    unknown = np.full(
+        (1, len(features)), np.nan, np.float32
+    )  # a row without weight: LightGBM takes `nan` for 0 where training never saw one
+    train = lgb.Dataset(
+        np.vstack([x, unknown]),
+        np.r_[y, 0.0],
+        weight=np.r_[np.ones(len(y)) if weight is None else weight, 0.0],
+        feature_name=list(features),
+        params=options,
+    )
     sets, names = [train], ["train"]
-    if stop: sets, names = [*sets, train.create_valid(stop[0], stop[1], weight=stop[2])], [*names, "stop"]
+    if stop:
+        sets, names = [*sets, train.create_valid(stop[0], stop[1], weight=stop[2])], [*names, "stop"]
     curve: dict[str, Any] = {}
-    calls = [lgb.record_evaluation(curve)] + ([lgb.early_stopping(p.early_stopping_rounds, verbose=False, first_metric_only=True)] if stop else [])
+    calls = [lgb.record_evaluation(curve)] + (
+        [lgb.early_stopping(p.early_stopping_rounds, verbose=False, first_metric_only=True)] if stop else []
+    )
     booster = lgb.train(options, train, p.trees, valid_sets=sets, valid_names=names, callbacks=calls)
     text = booster.model_to_string(num_iteration=booster.best_iteration if stop else None)
-    return Fitted("lightgbm", tuple(features), _lightgbm_from(text), {k: [float(v) for v in values["binary_logloss"]] for k, values in curve.items()})
+    return Fitted(
+        "lightgbm",
+        tuple(features),
+        _lightgbm_from(text),
+        {k: [float(v) for v in values["binary_logloss"]] for k, values in curve.items()},
+    )
 
 # %% ../../nbs/30_model/02_learners.ipynb #c020
-def _lightgbm_from(text:str)->Any:
+def _lightgbm_from(text: str) -> Any:
     import lightgbm as lgb
+
     return lgb.Booster(model_str=text)
 
 # %% ../../nbs/30_model/02_learners.ipynb #c021
-def _lightgbm_text(fitted:Fitted)->str:
+def _lightgbm_text(fitted: Fitted) -> str:
     "The model file without the number of threads, which says nothing about the model."
-    return "\n".join("[num_threads: 0]" if line.startswith("[num_threads:") else line for line in fitted.model.model_to_string().split("\n"))
+    return "\n".join(
+        "[num_threads: 0]" if line.startswith("[num_threads:") else line
+        for line in fitted.model.model_to_string().split("\n")
+    )
 
 # %% ../../nbs/30_model/02_learners.ipynb #c023
-PRIOR_VARIANCE = .05 # of a standardised weight, log-odds squared
+PRIOR_VARIANCE = 0.05  # of a standardised weight, log-odds squared
 
 # %% ../../nbs/30_model/02_learners.ipynb #c024
-def _card_scale(x:np.ndarray)->dict[str, np.ndarray]:
+def _card_scale(x: np.ndarray) -> dict[str, np.ndarray]:
     "Cut points, mean and scale of each input, and whether it varies: `varied` (its value), `at_times` (that it is unknown)."
-    filled = np.where(np.isfinite(x).any(0), x, 0.) # an input that is never known says nothing
-    low, high = np.nanquantile(filled, [.01, .99], axis=0)
+    filled = np.where(np.isfinite(x).any(0), x, 0.0)  # an input that is never known says nothing
+    low, high = np.nanquantile(filled, [0.01, 0.99], axis=0)
     cut = np.clip(filled, low, high)
     mean, scale = np.nanmean(cut, axis=0), np.nanstd(cut, axis=0)
-    card = dict(low=low, high=high, mean=mean, scale=np.where(scale > 1e-9, scale, 0.))
+    card = dict(low=low, high=high, mean=mean, scale=np.where(scale > 1e-9, scale, 0.0))
     varied, at_times = np.split(_card_inputs(card, x).std(0) > 0, 2)
     return card | dict(varied=varied, at_times=at_times)
 
 # %% ../../nbs/30_model/02_learners.ipynb #c025
-COLUMNS = 16 # inputs scaled at a time
+COLUMNS = 16  # inputs scaled at a time
 
 # %% ../../nbs/30_model/02_learners.ipynb #c026
-def _fit_scorecard(x:np.ndarray, y:np.ndarray, features:Sequence[str], p:Train, signs:Mapping[str, int], seed:int, stop:Any, threads:int, weight:Any)->Fitted:
+def _fit_scorecard(
+    x: np.ndarray,
+    y: np.ndarray,
+    features: Sequence[str],
+    p: Train,
+    signs: Mapping[str, int],
+    seed: int,
+    stop: Any,
+    threads: int,
+    weight: Any,
+) -> Fitted:
     from sklearn.linear_model import LogisticRegression
+
     _rate(y)
-    scales = [_card_scale(x[:, i:i + COLUMNS]) for i in range(0, len(features), COLUMNS)]
+    scales = [_card_scale(x[:, i : i + COLUMNS]) for i in range(0, len(features), COLUMNS)]
     card = {key: np.concatenate([s[key] for s in scales]) for key in scales[0]}
     varied = np.r_[card.pop("varied"), card.pop("at_times")]
-    inputs = np.empty((len(x), int(varied.sum()))) # the one thing of size: twice the inputs, in doubles
-    for i in range(0, len(x), SLICE): inputs[i:i + SLICE] = _card_inputs(card, x[i:i + SLICE])[:, varied]
+    inputs = np.empty((len(x), int(varied.sum())))  # the one thing of size: twice the inputs, in doubles
+    for i in range(0, len(x), SLICE):
+        inputs[i : i + SLICE] = _card_inputs(card, x[i : i + SLICE])[:, varied]
     weights, rate = np.zeros(len(varied)), _rate(y, weight)
-    intercept = np.log(rate / (1 - rate)) # where no input varies there is nothing but the base rate to say
+    intercept = np.log(rate / (1 - rate))  # where no input varies there is nothing but the base rate to say
     if varied.any():
         fit = LogisticRegression(C=PRIOR_VARIANCE, max_iter=500).fit(inputs, y, sample_weight=weight)
-        weights[varied], intercept = np.round(fit.coef_[0], 6), fit.intercept_[0] # beyond that, digits depend on the machine's linear algebra
-    card |= dict(weight=weights[:len(features)], unknown=weights[len(features):], intercept=np.asarray(np.round(intercept, 6)))
+        weights[varied], intercept = (
+            np.round(fit.coef_[0], 6),
+            fit.intercept_[0],
+        )  # beyond that, digits depend on the machine's linear algebra
+    card |= dict(
+        weight=weights[: len(features)], unknown=weights[len(features) :], intercept=np.asarray(np.round(intercept, 6))
+    )
     return Fitted("scorecard", tuple(features), {k: np.asarray(v, np.float64) for k, v in card.items()})
 
 # %% ../../nbs/30_model/02_learners.ipynb #c027
-def _card_inputs(card:Mapping[str, Any], x:np.ndarray)->np.ndarray:
+def _card_inputs(card: Mapping[str, Any], x: np.ndarray) -> np.ndarray:
     "(n, 2 × n_features) standardised values, then 1 where unknown."
     unknown = ~np.isfinite(x)
-    z = (np.clip(x.astype(np.float64), card["low"], card["high"]) - card["mean"]) / np.where(card["scale"] > 0, card["scale"], np.inf)
-    return np.hstack([np.where(unknown, 0., z), unknown.astype(np.float64)])
+    z = (np.clip(x.astype(np.float64), card["low"], card["high"]) - card["mean"]) / np.where(
+        card["scale"] > 0, card["scale"], np.inf
+    )
+    return np.hstack([np.where(unknown, 0.0, z), unknown.astype(np.float64)])
 
 # %% ../../nbs/30_model/02_learners.ipynb #c028
-def _card_contributions(fitted:Fitted, x:np.ndarray)->np.ndarray:
+def _card_contributions(fitted: Fitted, x: np.ndarray) -> np.ndarray:
     card, n = fitted.model, len(fitted.features)
     terms = _card_inputs(card, x) * np.r_[card["weight"], card["unknown"]]
     return np.column_stack([terms[:, :n] + terms[:, n:], np.full(len(x), card["intercept"])])
 
 # %% ../../nbs/30_model/02_learners.ipynb #c030
 def fit(
-    learner:str,                # xgboost, lightgbm or scorecard
-    x:np.ndarray,               # (n, n_features) float32, nan is unknown
-    y:np.ndarray,               # (n,) 0/1, both present
-    features:Sequence[str],     # (n_features,) names
-    p:Train,                    # trees, depth, regularisation
-    signs:Mapping[str, int],    # name → +1, -1: the risk may only rise, only fall with it; absent or 0: free
-    seed:int,                   # of the run
-    stop:tuple[Any, ...]|None=None, # rows that stop the training early: inputs, outcomes and, where rows count differently, weights; None trains all trees
-    threads:int=0,              # how many; 0 chooses; never changes the result
-    weight:np.ndarray|None=None, # (n,) > 0, how much each row counts; None: the same
-)->Fitted:
+    learner: str,  # xgboost, lightgbm or scorecard
+    x: np.ndarray,  # (n, n_features) float32, nan is unknown
+    y: np.ndarray,  # (n,) 0/1, both present
+    features: Sequence[str],  # (n_features,) names
+    p: Train,  # trees, depth, regularisation
+    signs: Mapping[str, int],  # name → +1, -1: the risk may only rise, only fall with it; absent or 0: free
+    seed: int,  # of the run
+    stop: tuple[Any, ...]
+    | None = None,  # rows that stop the training early: inputs, outcomes and, where rows count differently, weights; None trains all trees
+    threads: int = 0,  # how many; 0 chooses; never changes the result
+    weight: np.ndarray | None = None,  # (n,) > 0, how much each row counts; None: the same
+) -> Fitted:
     "Fit one learner; the same inputs give the same bytes, whatever the number of threads."
     makers = dict(xgboost=_fit_xgboost, lightgbm=_fit_lightgbm, scorecard=_fit_scorecard)
-    if learner not in makers: raise ParamsError(f"unknown learner {learner!r}", where="train.learner", remedy=f"use one of {', '.join(makers)}")
+    if learner not in makers:
+        raise ParamsError(
+            f"unknown learner {learner!r}", where="train.learner", remedy=f"use one of {', '.join(makers)}"
+        )
     held = (matrix(stop[0]), np.asarray(stop[1], float), stop[2] if len(stop) > 2 else None) if stop else None
-    return makers[learner](matrix(x), np.asarray(y, float), features, p, signs, seed % 2**31, held, _threads(threads, len(x)), weight)
+    return makers[learner](
+        matrix(x), np.asarray(y, float), features, p, signs, seed % 2**31, held, _threads(threads, len(x)), weight
+    )
 
 # %% ../../nbs/30_model/02_learners.ipynb #c031
 def committee(
-    members:Sequence[Fitted], # at least one, all with the same features
-)->Fitted:
+    members: Sequence[Fitted],  # at least one, all with the same features
+) -> Fitted:
     "The mean of several learners' margins: steadier than any of them where positives are few."
-    if len({m.features for m in members}) != 1: raise ParamsError("members of a committee must share their features", where="learners.committee")
+    if len({m.features for m in members}) != 1:
+        raise ParamsError("members of a committee must share their features", where="learners.committee")
     return Fitted("committee", members[0].features, tuple(members))
 
 # %% ../../nbs/30_model/02_learners.ipynb #c032
 def predict_margin(
-    fitted:Fitted, # from `fit`, `committee` or `load`
-    x:np.ndarray,  # (n, n_features)
-    threads:int=0, # how many; 0 chooses; never changes the result
-)->np.ndarray:     # (n,) float64, log-odds before calibration
+    fitted: Fitted,  # from `fit`, `committee` or `load`
+    x: np.ndarray,  # (n, n_features)
+    threads: int = 0,  # how many; 0 chooses; never changes the result
+) -> np.ndarray:  # (n,) float64, log-odds before calibration
     "The margin of every row."
     x, threads = matrix(x), _threads(threads, len(x))
-    if len(x) > SLICE: return np.concatenate([predict_margin(fitted, x[i:i + SLICE], threads) for i in range(0, len(x), SLICE)])
-    if fitted.learner == "xgboost": return _xgboost_runs(fitted, x, threads, np.full(len(x), _xgboost_base(fitted)), output_margin=True)
-    if fitted.learner == "lightgbm": return np.asarray(fitted.model.predict(x, raw_score=True, num_threads=threads), np.float64)
-    if fitted.learner == "scorecard": return _card_contributions(fitted, x).sum(1)
+    if len(x) > SLICE:
+        return np.concatenate([predict_margin(fitted, x[i : i + SLICE], threads) for i in range(0, len(x), SLICE)])
+    if fitted.learner == "xgboost":
+        return _xgboost_runs(fitted, x, threads, np.full(len(x), _xgboost_base(fitted)), output_margin=True)
+    if fitted.learner == "lightgbm":
+        return np.asarray(fitted.model.predict(x, raw_score=True, num_threads=threads), np.float64)
+    if fitted.learner == "scorecard":
+        return _card_contributions(fitted, x).sum(1)
     return np.mean([predict_margin(m, x, threads) for m in fitted.model], axis=0)
 
 # %% ../../nbs/30_model/02_learners.ipynb #c033
 def contributions(
-    fitted:Fitted, # from `fit`, `committee` or `load`
-    x:np.ndarray,  # (n, n_features)
-    threads:int=0, # how many; 0 chooses; never changes the result
-)->np.ndarray:     # (n, n_features + 1) float64; the last column is what holds for everybody; rows sum to `predict_margin`
+    fitted: Fitted,  # from `fit`, `committee` or `load`
+    x: np.ndarray,  # (n, n_features)
+    threads: int = 0,  # how many; 0 chooses; never changes the result
+) -> (
+    np.ndarray
+):  # (n, n_features + 1) float64; the last column is what holds for everybody; rows sum to `predict_margin`
     "What every input adds to the margin (TreeSHAP for trees, weight times deviation for the scorecard)."
     x, threads = matrix(x), _threads(threads, len(x))
     if fitted.learner == "xgboost":
         base = np.r_[np.zeros(len(fitted.features)), _xgboost_base(fitted)]
         return _xgboost_runs(fitted, x, threads, np.tile(base, (len(x), 1)), pred_contribs=True)
-    if fitted.learner == "lightgbm": return np.asarray(fitted.model.predict(x, pred_contrib=True, num_threads=threads), np.float64)
-    if fitted.learner == "scorecard": return _card_contributions(fitted, x)
+    if fitted.learner == "lightgbm":
+        return np.asarray(fitted.model.predict(x, pred_contrib=True, num_threads=threads), np.float64)
+    if fitted.learner == "scorecard":
+        return _card_contributions(fitted, x)
     return np.mean([contributions(m, x, threads) for m in fitted.model], axis=0)
 
 # %% ../../nbs/30_model/02_learners.ipynb #c035
 def save(
-    fitted:Fitted,    # any learner
-    folder:Path|str,  # where; must exist
-)->Path:              # the file, named by `FILES`; a committee's members lie in a folder beside it
+    fitted: Fitted,  # any learner
+    folder: Path | str,  # where; must exist
+) -> Path:  # the file, named by `FILES`; a committee's members lie in a folder beside it
     "Write a model as a plain file."
-    path = Path(folder)/FILES[fitted.learner]
-    if fitted.learner == "xgboost": path.write_bytes(bytes(fitted.model.save_raw("ubj")))
-    elif fitted.learner == "lightgbm": path.write_text(_lightgbm_text(fitted))
-    elif fitted.learner == "scorecard": path.write_text(json.dumps(dict(features=fitted.features, **{k: v.tolist() for k, v in fitted.model.items()}), indent=1))
-    else: path.write_text(json.dumps(dict(members=_save_members(fitted, path.with_suffix(""))), indent=1))
+    path = Path(folder) / FILES[fitted.learner]
+    if fitted.learner == "xgboost":
+        path.write_bytes(bytes(fitted.model.save_raw("ubj")))
+    elif fitted.learner == "lightgbm":
+        path.write_text(_lightgbm_text(fitted))
+    elif fitted.learner == "scorecard":
+        path.write_text(
+            json.dumps(dict(features=fitted.features, **{k: v.tolist() for k, v in fitted.model.items()}), indent=1)
+        )
+    else:
+        path.write_text(json.dumps(dict(members=_save_members(fitted, path.with_suffix(""))), indent=1))
     return path
 
 # %% ../../nbs/30_model/02_learners.ipynb #c036
-def _save_members(fitted:Fitted, folder:Path)->list[str]:
+def _save_members(fitted: Fitted, folder: Path) -> list[str]:
     "Each member in a folder of its own; returns their paths below the committee's folder."
     paths = []
     for i, member in enumerate(fitted.model):
-        (folder/f"{i:02d}").mkdir(parents=True)
-        paths.append(str(save(member, folder/f"{i:02d}").relative_to(folder.parent)))
+        (folder / f"{i:02d}").mkdir(parents=True)
+        paths.append(str(save(member, folder / f"{i:02d}").relative_to(folder.parent)))
     return paths
 
 # %% ../../nbs/30_model/02_learners.ipynb #c037
 def load(
-    path:Path|str, # a file written by `save`
-)->Fitted:
+    path: Path | str,  # a file written by `save`
+) -> Fitted:
     "Read a model back; it predicts exactly what it predicted before."
     path = Path(path)
     learner = {name: kind for kind, name in FILES.items()}.get(path.name)
-    if learner is None or not path.exists(): raise SchemaError("is not a model file" if path.exists() else "there is no such model", where=str(path), remedy="run the train stage")
-    try: return _load(learner, path)
-    except SchemaError: raise
-    except Exception as e: raise SchemaError(f"cannot be read as {learner} ({str(e).splitlines()[0]})", where=str(path), remedy="run the train stage again") from e
+    if learner is None or not path.exists():
+        raise SchemaError(
+            "is not a model file" if path.exists() else "there is no such model",
+            where=str(path),
+            remedy="run the train stage",
+        )
+    try:
+        return _load(learner, path)
+    except SchemaError:
+        raise
+    except Exception as e:
+        raise SchemaError(
+            f"cannot be read as {learner} ({str(e).splitlines()[0]})",
+            where=str(path),
+            remedy="run the train stage again",
+        ) from e
 
 # %% ../../nbs/30_model/02_learners.ipynb #c038
-def _load(learner:str, path:Path)->Fitted:
+def _load(learner: str, path: Path) -> Fitted:
     if learner == "xgboost":
         import xgboost as xgb
+
         booster = xgb.Booster(model_file=str(path))
         return Fitted(learner, tuple(booster.feature_names or ()), booster)
     if learner == "lightgbm":
         model = _lightgbm_from(path.read_text())
         return Fitted(learner, tuple(model.feature_name()), model)
     values = json.loads(path.read_text())
-    if learner == "committee": return committee([load(path.parent/member) for member in values["members"]])
+    if learner == "committee":
+        return committee([load(path.parent / member) for member in values["members"]])
     return Fitted(learner, tuple(values.pop("features")), {k: np.array(v) for k, v in values.items()})

@@ -28,43 +28,44 @@ SCHEME = "beside"
 
 # %% ../../nbs/30_model/06_registry.ipynb #ident03
 def beside(
-    artifact_uri:str,             # `beside:` and a path
-    tracking_uri:str|None=None,   # the database; None: the one of MLflow's server or of this process
-    registry_uri:str|None=None,   # the same
-)->Any:                           # an MLflow artifact repository
+    artifact_uri: str,  # `beside:` and a path
+    tracking_uri: str | None = None,  # the database; None: the one of MLflow's server or of this process
+    registry_uri: str | None = None,  # the same
+) -> Any:  # an MLflow artifact repository
     "What lies beside the database."
     from mlflow import get_tracking_uri
     from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+
     database = tracking_uri or registry_uri or os.environ.get("_MLFLOW_SERVER_FILE_STORE") or get_tracking_uri()
     if not database.startswith(_SQLITE):
         remedy = "name the database: `--backend-store-uri sqlite:///data/mlflow/mlflow.db`"
         raise StoreError(f"{artifact_uri} lies beside a SQLite database", where=database, remedy=remedy)
     place = Path(database.removeprefix(_SQLITE)).resolve().parent
-    return LocalArtifactRepository((place/artifact_uri.removeprefix(f"{SCHEME}:")).as_uri())
+    return LocalArtifactRepository((place / artifact_uri.removeprefix(f"{SCHEME}:")).as_uri())
 
 # %% ../../nbs/30_model/06_registry.ipynb #ident04
 _SQLITE, _RUN = "sqlite:///", f"'{SCHEME}:artifacts/' || "
-_PLACES = { # table → columns with an address, and what it is: MLflow fills them with absolute paths
+_PLACES = {  # table → columns with an address, and what it is: MLflow fills them with absolute paths
     "experiments": {"artifact_location": f"'{SCHEME}:artifacts'"},
     "runs": {"artifact_uri": f"{_RUN}run_uuid || '/artifacts'"},
     "model_versions": dict.fromkeys(("source", "storage_location"), f"{_RUN}run_id || '/artifacts/model'"),
 }
 
 # %% ../../nbs/30_model/06_registry.ipynb #ident05
-def _relative(database:Path)->None:
+def _relative(database: Path) -> None:
     "Make every address one that holds wherever the folder lies."
     todo = [(table, column, place) for table, columns in _PLACES.items() for column, place in columns.items()]
     with closing(sqlite3.connect(database, timeout=30)) as db:
         for table, column, place in todo:
             absolute = f"from {table} where {column} not like '{SCHEME}:%'"
-            if db.execute(f"select 1 {absolute} limit 1").fetchone(): # else nothing is written
+            if db.execute(f"select 1 {absolute} limit 1").fetchone():  # else nothing is written
                 db.execute(f"update {table} set {column} = {place} {absolute.removeprefix(f'from {table} ')}")
         db.commit()
 
 # %% ../../nbs/30_model/06_registry.ipynb #c006
 def client(
-    folder:Path|str, # the registry's folder; made when absent
-)->Any:              # an `mlflow.MlflowClient`
+    folder: Path | str,  # the registry's folder; made when absent
+) -> Any:  # an `mlflow.MlflowClient`
     "MLflow on `mlflow.db` in the folder, artifacts beside it, or wherever `MLFLOW_TRACKING_URI` says; no telemetry."
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -72,61 +73,74 @@ def client(
         warnings.simplefilter("ignore")
         from mlflow import MlflowClient
         from mlflow.store.artifact.artifact_repository_registry import _artifact_repository_registry
-    for name in ("mlflow", "alembic"): logging.getLogger(name).setLevel(logging.WARNING) # importing sets them to INFO
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # importing sets them to INFO
     folder = Path(folder).resolve()
-    try: folder.mkdir(parents=True, exist_ok=True)
-    except OSError as e: raise StoreError(f"the registry cannot be made: {e.strerror}", where=str(folder), remedy="choose a folder that can be written") from e
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise StoreError(
+            f"the registry cannot be made: {e.strerror}",
+            where=str(folder),
+            remedy="choose a folder that can be written",
+        ) from e
     _artifact_repository_registry.register(SCHEME, beside)
-    if uri := os.environ.get("MLFLOW_TRACKING_URI"): return MlflowClient(tracking_uri=uri, registry_uri=uri)
-    uri = f"sqlite:///{folder/'mlflow.db'}"
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
     at = MlflowClient(tracking_uri=uri, registry_uri=uri)
-    _relative(folder/"mlflow.db")
+    _relative(folder / "mlflow.db")
     return at
 
 # %% ../../nbs/30_model/06_registry.ipynb #c007
-def _experiment(at:Any)->str:
+def _experiment(at: Any) -> str:
     found = at.get_experiment_by_name(NAME)
     place = None if os.environ.get("MLFLOW_TRACKING_URI") else f"{SCHEME}:artifacts"
     return str(found.experiment_id if found else at.create_experiment(NAME, artifact_location=place))
 
 # %% ../../nbs/30_model/06_registry.ipynb #ident06
-def _shelf(at:Any, uri:str)->Any:
+def _shelf(at: Any, uri: str) -> Any:
     "Where artifacts go: MLflow's own client remembers runs by name, and takes a copy of a folder for the original."
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
     return get_artifact_repository(uri, tracking_uri=at.tracking_uri)
 
 # %% ../../nbs/30_model/06_registry.ipynb #ident07
-def _keep_figures(shelf:Any, figures:Mapping[str, Any]|None)->None:
+def _keep_figures(shelf: Any, figures: Mapping[str, Any] | None) -> None:
     "Pictures as JSON, which plotly draws again."
     with tempfile.TemporaryDirectory() as scratch:
         for name, figure in (figures or {}).items():
-            path = Path(scratch)/f"{name}.json"
+            path = Path(scratch) / f"{name}.json"
             path.write_text(figure.to_json())
             shelf.log_artifact(str(path), "figures")
 
 # %% ../../nbs/30_model/06_registry.ipynb #c008
 def flat(
-    tree:Mapping[str, Any], # nested
-    path:str="",            # prefix
-)->Iterator[tuple[str, Any]]: # "a.b", value
+    tree: Mapping[str, Any],  # nested
+    path: str = "",  # prefix
+) -> Iterator[tuple[str, Any]]:  # "a.b", value
     "Every leaf under its dotted name."
     for key, value in tree.items():
-        if isinstance(value, Mapping): yield from flat(value, f"{path}{key}.")
-        else: yield f"{path}{key}", value
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
 
 # %% ../../nbs/30_model/06_registry.ipynb #typed12
 class Pyfunc:
     "The champion as MLflow knows models: `predict` asks it."
+
     def __init__(
         self,
-        champion:Champion, # the model behind it
-    ): self.champion = champion
+        champion: Champion,  # the model behind it
+    ):
+        self.champion = champion
 
     def predict(
         self,
-        rows:pd.DataFrame, # (n, >= n_features) columns by the catalogue's names, in any order; may be empty
-        params:Mapping[str, Any]|None=None, # MLflow's; there are none
-    )->np.ndarray:         # (n,) calibrated probability in [0, 1]
+        rows: pd.DataFrame,  # (n, >= n_features) columns by the catalogue's names, in any order; may be empty
+        params: Mapping[str, Any] | None = None,  # MLflow's; there are none
+    ) -> np.ndarray:  # (n,) calibrated probability in [0, 1]
         "The probability of each row of features."
         missing = [name for name in self.champion.features if name not in rows]
         if missing:
@@ -135,15 +149,16 @@ class Pyfunc:
         return self.champion.probability(rows[list(self.champion.features)].to_numpy(np.float64))
 
 # %% ../../nbs/30_model/06_registry.ipynb #typed13
-def _load_pyfunc(path:str)->Pyfunc: # the name that MLflow calls
+def _load_pyfunc(path: str) -> Pyfunc:  # the name that MLflow calls
     "A model folder, for `mlflow.pyfunc.load_model`."
     return Pyfunc(model_champion.load(path))
 
 # %% ../../nbs/30_model/06_registry.ipynb #typed14
-def _keep_loader(shelf:Any, run_id:str)->None:
+def _keep_loader(shelf: Any, run_id: str) -> None:
     "The file by which `mlflow.pyfunc` reads the model beside it."
     from mlflow import pyfunc
     from mlflow.models import Model
+
     with tempfile.TemporaryDirectory() as scratch:
         about = Model(run_id=run_id, artifact_path="model", utc_time_created="", model_uuid=None)
         pyfunc.add_to_model(about, loader_module="predelinquency.model.registry", data=".")
@@ -152,20 +167,28 @@ def _keep_loader(shelf:Any, run_id:str)->None:
 
 # %% ../../nbs/30_model/06_registry.ipynb #c011
 def record(
-    folder:Path|str,                        # the registry's folder
-    model:Path|str,                         # a model folder written by `model_champion.save`
-    metrics:Mapping[str, Any]|None=None,    # nested; numbers are kept, the rest is not
-    figures:Mapping[str, Any]|None=None,    # name → plotly figure
-)->str:                                     # the registered version's number
+    folder: Path | str,  # the registry's folder
+    model: Path | str,  # a model folder written by `model_champion.save`
+    metrics: Mapping[str, Any] | None = None,  # nested; numbers are kept, the rest is not
+    figures: Mapping[str, Any] | None = None,  # name → plotly figure
+) -> str:  # the registered version's number
     "One training: a run and a registered version, which is a challenger unless it is the champion."
     about, at = model_champion.load(model).manifest, client(folder)
     run = at.create_run(_experiment(at), run_name=about["version"], tags=_tags(about)).info
     shelf = _shelf(at, run.artifact_uri)
     try:
-        for key, value in flat(about["params"]): at.log_param(run.run_id, key, value)
-        _log(at, run.run_id, {"rounds": about["rounds"], "rows": about["rows"], "threshold": about["threshold"]} | dict(metrics or {}))
+        for key, value in flat(about["params"]):
+            at.log_param(run.run_id, key, value)
+        _log(
+            at,
+            run.run_id,
+            {"rounds": about["rounds"], "rows": about["rows"], "threshold": about["threshold"]} | dict(metrics or {}),
+        )
         for path in sorted(Path(model).iterdir()):
-            if path.suffix != ".parquet": shelf.log_artifact(str(path), "model") if path.is_file() else shelf.log_artifacts(str(path), f"model/{path.name}")
+            if path.suffix != ".parquet":
+                shelf.log_artifact(str(path), "model") if path.is_file() else shelf.log_artifacts(
+                    str(path), f"model/{path.name}"
+                )
         _keep_loader(shelf, run.run_id)
         _keep_figures(shelf, figures)
     except Exception:
@@ -175,71 +198,103 @@ def record(
     return _register(at, run, about["version"])
 
 # %% ../../nbs/30_model/06_registry.ipynb #c012
-def _tags(about:Mapping[str, Any])->dict[str, str]:
-    tags = {"version": about["version"], "champion": about["champion"], "sources": about["package"]["sources"], "package": about["package"]["version"]}
-    return tags | {f"data.{k}": v for k, v in about["data"].items()} | {f"library.{k}": v for k, v in about["libraries"].items()}
+def _tags(about: Mapping[str, Any]) -> dict[str, str]:
+    tags = {
+        "version": about["version"],
+        "champion": about["champion"],
+        "sources": about["package"]["sources"],
+        "package": about["package"]["version"],
+    }
+    return (
+        tags
+        | {f"data.{k}": v for k, v in about["data"].items()}
+        | {f"library.{k}": v for k, v in about["libraries"].items()}
+    )
 
 # %% ../../nbs/30_model/06_registry.ipynb #c013
-def _log(at:Any, run_id:str, metrics:Mapping[str, Any])->None:
+def _log(at: Any, run_id: str, metrics: Mapping[str, Any]) -> None:
     for key, value in flat(metrics):
-        if isinstance(value, (int, float)) and not isinstance(value, bool): at.log_metric(run_id, key, float(value))
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            at.log_metric(run_id, key, float(value))
 
 # %% ../../nbs/30_model/06_registry.ipynb #c014
-def _register(at:Any, run:Any, version:str)->str:
+def _register(at: Any, run: Any, version: str) -> str:
     "A registered version for the run; the same model is registered once."
-    if not any(m.name == NAME for m in at.search_registered_models()): at.create_registered_model(NAME, description="Who is likely to miss a payment two to four weeks from now")
+    if not any(m.name == NAME for m in at.search_registered_models()):
+        at.create_registered_model(NAME, description="Who is likely to miss a payment two to four weeks from now")
     known = _numbers(at, version)
-    number = known[0] if known else str(at.create_model_version(NAME, source=f"{run.artifact_uri}/model", run_id=run.run_id, tags={"version": version}).version)
-    if _aliases(at).get(ALIAS) != number: at.set_registered_model_alias(NAME, CHALLENGER, number)
+    number = (
+        known[0]
+        if known
+        else str(
+            at.create_model_version(
+                NAME, source=f"{run.artifact_uri}/model", run_id=run.run_id, tags={"version": version}
+            ).version
+        )
+    )
+    if _aliases(at).get(ALIAS) != number:
+        at.set_registered_model_alias(NAME, CHALLENGER, number)
     return number
 
 # %% ../../nbs/30_model/06_registry.ipynb #ident08
-def _numbers(at:Any, version:str)->list[str]:
+def _numbers(at: Any, version: str) -> list[str]:
     "Under which numbers a model is registered: none or one."
-    if not any(m.name == NAME for m in at.search_registered_models()): return []
+    if not any(m.name == NAME for m in at.search_registered_models()):
+        return []
     return [str(v.version) for v in at.search_model_versions(f"name='{NAME}'") if v.tags.get("version") == version]
 
 # %% ../../nbs/30_model/06_registry.ipynb #ident09
-def _aliases(at:Any)->dict[str, str]:
+def _aliases(at: Any) -> dict[str, str]:
     "Alias → number."
     return {alias: str(number) for alias, number in at.get_registered_model(NAME).aliases.items()}
 
 # %% ../../nbs/30_model/06_registry.ipynb #c016
 def measure(
-    folder:Path|str,           # the registry's folder
-    version:str,               # `Champion.version`
-    metrics:Mapping[str, Any], # nested; numbers are kept
-    figures:Mapping[str, Any]|None=None, # name → plotly figure
-)->None:
+    folder: Path | str,  # the registry's folder
+    version: str,  # `Champion.version`
+    metrics: Mapping[str, Any],  # nested; numbers are kept
+    figures: Mapping[str, Any] | None = None,  # name → plotly figure
+) -> None:
     "Add metrics and figures to the runs of a model version."
     at = client(folder)
     runs = at.search_runs([_experiment(at)], f"tags.version = '{version}'")
-    if not runs: raise StoreError(f"no run has recorded version {version}", where=str(folder), remedy="run the train stage, which records it")
+    if not runs:
+        raise StoreError(
+            f"no run has recorded version {version}", where=str(folder), remedy="run the train stage, which records it"
+        )
     _log(at, runs[0].info.run_id, metrics)
     _keep_figures(_shelf(at, runs[0].info.artifact_uri), figures)
 
 # %% ../../nbs/30_model/06_registry.ipynb #c018
 def tag(
-    folder:Path|str,         # the registry's folder
-    version:str,             # `Champion.version`
-    tags:Mapping[str, Any],  # name → value, kept as text
-)->None:
+    folder: Path | str,  # the registry's folder
+    version: str,  # `Champion.version`
+    tags: Mapping[str, Any],  # name → value, kept as text
+) -> None:
     "Tags on a registered version."
     at = client(folder)
-    if not (numbers := _numbers(at, version)): raise StoreError(f"no version {version} is registered", where=str(folder), remedy="run the train stage, which records it")
-    for key, value in tags.items(): at.set_model_version_tag(NAME, numbers[0], key, str(value))
+    if not (numbers := _numbers(at, version)):
+        raise StoreError(
+            f"no version {version} is registered", where=str(folder), remedy="run the train stage, which records it"
+        )
+    for key, value in tags.items():
+        at.set_model_version_tag(NAME, numbers[0], key, str(value))
 
 # %% ../../nbs/30_model/06_registry.ipynb #c020
 def champion_folder(
-    folder:Path|str, # the registry's folder
-)->Path|None:        # of a model, in the registry's keeping; None: nobody is champion
+    folder: Path | str,  # the registry's folder
+) -> Path | None:  # of a model, in the registry's keeping; None: nobody is champion
     "Where the files of the champion lie."
     at = client(folder)
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
-    try: found = at.get_model_version_by_alias(NAME, ALIAS)
-    except MlflowException: return None
-    try: return Path(download_artifacts(artifact_uri=found.source, tracking_uri=at.tracking_uri))
+
+    try:
+        found = at.get_model_version_by_alias(NAME, ALIAS)
+    except MlflowException:
+        return None
+    try:
+        return Path(download_artifacts(artifact_uri=found.source, tracking_uri=at.tracking_uri))
     except (MlflowException, OSError) as e:
         problem = f"the files of champion {found.tags.get('version')} are not in the registry"
         remedy = "copy the registry's folder as a whole, or train and promote a model anew"
@@ -247,35 +302,46 @@ def champion_folder(
 
 # %% ../../nbs/30_model/06_registry.ipynb #ident10
 def champion(
-    folder:Path|str, # the registry's folder
-)->Champion:         # the version under the alias
+    folder: Path | str,  # the registry's folder
+) -> Champion:  # the version under the alias
     "The champion as the registry holds it."
-    if found := champion_folder(folder): return model_champion.load(found)
+    if found := champion_folder(folder):
+        return model_champion.load(found)
     remedy = "run the train stage: the first model of a registry becomes champion"
     raise StoreError("no champion is registered", where=str(folder), remedy=remedy)
 
 # %% ../../nbs/30_model/06_registry.ipynb #c021
 def point(
-    folder:Path|str, # the registry's folder
-    model:Path|str,  # a model folder
-)->str:              # the registered version's number
+    folder: Path | str,  # the registry's folder
+    model: Path | str,  # a model folder
+) -> str:  # the registered version's number
     "Make this model champion; recorded first when the registry does not know it. The promotion rule and a rollback ask for this."
     version, at = str(model_champion.load(model).version), client(folder)
     number = (_numbers(at, version) or [record(folder, model)])[0]
     at.set_registered_model_alias(NAME, ALIAS, number)
-    if _aliases(at).get(CHALLENGER) == number: at.delete_registered_model_alias(NAME, CHALLENGER)
+    if _aliases(at).get(CHALLENGER) == number:
+        at.delete_registered_model_alias(NAME, CHALLENGER)
     return number
 
 # %% ../../nbs/30_model/06_registry.ipynb #c022
 def history(
-    folder:Path|str, # the registry's folder
-)->list[dict[str, Any]]: # newest first: number, version, alias, parameters, metrics
+    folder: Path | str,  # the registry's folder
+) -> list[dict[str, Any]]:  # newest first: number, version, alias, parameters, metrics
     "Every registered version."
     at, found = client(folder), list[dict[str, Any]]()
-    if not any(m.name == NAME for m in at.search_registered_models()): return found
+    if not any(m.name == NAME for m in at.search_registered_models()):
+        return found
     aliases = at.get_registered_model(NAME).aliases
     for v in sorted(at.search_model_versions(f"name='{NAME}'"), key=lambda v: -int(v.version)):
         data = at.get_run(v.run_id).data
         held = [alias for alias, number in aliases.items() if int(number) == int(v.version)]
-        found.append(dict(number=int(v.version), version=v.tags["version"], aliases=held, params=dict(data.params), metrics=dict(data.metrics)))
+        found.append(
+            dict(
+                number=int(v.version),
+                version=v.tags["version"],
+                aliases=held,
+                params=dict(data.params),
+                metrics=dict(data.metrics),
+            )
+        )
     return found

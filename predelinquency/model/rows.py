@@ -24,157 +24,257 @@ from . import labels as lb
 @dataclass(frozen=True)
 class Rows:
     "Labels and inputs of the same moments, in the same order."
-    labels: pd.DataFrame # (n, …) `labels.LABELS`, index 0 … n - 1
-    x: np.ndarray        # (n, n_features) float32
-    weight: np.ndarray|None = None # (n,) how much each row counts; None: the same
 
-    def where(self, keep:Any)->"Rows":
+    labels: pd.DataFrame  # (n, …) `labels.LABELS`, index 0 … n - 1
+    x: np.ndarray  # (n, n_features) float32
+    weight: np.ndarray | None = None  # (n,) how much each row counts; None: the same
+
+    def where(self, keep: Any) -> "Rows":
         "The rows for which `keep` is true, or at these positions."
-        if np.asarray(keep).dtype == bool and np.all(keep): return self
+        if np.asarray(keep).dtype == bool and np.all(keep):
+            return self
         rows = np.flatnonzero(keep) if np.asarray(keep).dtype == bool else np.asarray(keep)
-        return Rows(self.labels.iloc[rows].reset_index(drop=True), self.x[rows], None if self.weight is None else self.weight[rows])
+        return Rows(
+            self.labels.iloc[rows].reset_index(drop=True),
+            self.x[rows],
+            None if self.weight is None else self.weight[rows],
+        )
 
-    def usable(self)->"Rows":
+    def usable(self) -> "Rows":
         "The rows that may teach and judge: eligible, not imminent, outcome known."
-        return self.where((self.labels["eligible"] & ~self.labels["imminent"] & self.labels["target"].notna()).to_numpy(bool))
+        return self.where(
+            (self.labels["eligible"] & ~self.labels["imminent"] & self.labels["target"].notna()).to_numpy(bool)
+        )
 
     @property
-    def y(self)->np.ndarray: return self.labels["target"].fillna(0).to_numpy(np.float64)
+    def y(self) -> np.ndarray:
+        return self.labels["target"].fillna(0).to_numpy(np.float64)
 
     @property
-    def onsets(self)->int:
+    def onsets(self) -> int:
         "How many different missed payments the positive rows speak of; without dates, how many positive rows."
         hit = self.labels[self.labels["target"].fillna(0) == 1]
-        return len(pd.DataFrame(dict(who=hit["customer_id"], on=hit["as_of"] + pd.to_timedelta(hit["onset_in_days"].fillna(0), unit="D"))).drop_duplicates())
+        return len(
+            pd.DataFrame(
+                dict(
+                    who=hit["customer_id"], on=hit["as_of"] + pd.to_timedelta(hit["onset_in_days"].fillna(0), unit="D")
+                )
+            ).drop_duplicates()
+        )
 
 # %% ../../nbs/30_model/01_rows.ipynb #c006
-def _take(folder:Path|str, name:str, part:Part, features:Sequence[str], rows:np.ndarray, keys:pd.DataFrame)->np.ndarray:
+def _take(
+    folder: Path | str, name: str, part: Part, features: Sequence[str], rows: np.ndarray, keys: pd.DataFrame
+) -> np.ndarray:
     "(n, n_features) float32 inputs of the chosen rows of one part, after checking that they are the rows meant."
     table = disk.read_arrow(folder, name, part, ["customer_id", "as_of", *features])
-    if table.num_rows <= (rows.max(initial=-1)): raise SchemaError(f"holds {table.num_rows} rows, the labels more", where=f"{folder}/{name}/{part.file}", remedy="run the featurize stage again")
+    if table.num_rows <= (rows.max(initial=-1)):
+        raise SchemaError(
+            f"holds {table.num_rows} rows, the labels more",
+            where=f"{folder}/{name}/{part.file}",
+            remedy="run the featurize stage again",
+        )
     table = table.take(rows)
-    same = (table["customer_id"].to_numpy() == keys["customer_id"].to_numpy()) & (table["as_of"].to_numpy() == keys["as_of"].to_numpy())
-    if not same.all(): raise SchemaError(f"row {int(rows[~same][0])} is not the moment of the labels' row", where=f"{folder}/{name}/{part.file}", remedy="run the featurize stage again")
-    return np.column_stack([table[f].to_numpy().astype(np.float32, copy=False) for f in features]) if len(rows) else np.empty((0, len(features)), np.float32)
+    same = (table["customer_id"].to_numpy() == keys["customer_id"].to_numpy()) & (
+        table["as_of"].to_numpy() == keys["as_of"].to_numpy()
+    )
+    if not same.all():
+        raise SchemaError(
+            f"row {int(rows[~same][0])} is not the moment of the labels' row",
+            where=f"{folder}/{name}/{part.file}",
+            remedy="run the featurize stage again",
+        )
+    return (
+        np.column_stack([table[f].to_numpy().astype(np.float32, copy=False) for f in features])
+        if len(rows)
+        else np.empty((0, len(features)), np.float32)
+    )
 
 # %% ../../nbs/30_model/01_rows.ipynb #c008
-def _kept(words:pd.DataFrame, share:Mapping[str, float], seed:int, latest:Any)->np.ndarray:
+def _kept(words: pd.DataFrame, share: Mapping[str, float], seed: int, latest: Any) -> np.ndarray:
     "True where a row is used: its split's share of customers, and of the live rows only the latest moment."
-    chance = words["split"].astype(str).map(share).fillna(0.).to_numpy(float)
+    chance = words["split"].astype(str).map(share).fillna(0.0).to_numpy(float)
     live = (words["split"].astype(str) == "live").to_numpy()
-    return (lb.draw(words["customer_id"].to_numpy(), seed, lb.SAMPLE) < chance) & (~live | (words["as_of"] == latest).to_numpy())
+    return (lb.draw(words["customer_id"].to_numpy(), seed, lb.SAMPLE) < chance) & (
+        ~live | (words["as_of"] == latest).to_numpy()
+    )
 
 # %% ../../nbs/30_model/01_rows.ipynb #c009
-def _census(folder:Path|str, max_rows:int)->tuple[dict[str, float], Any]:
+def _census(folder: Path | str, max_rows: int) -> tuple[dict[str, float], Any]:
     "For each split the share of customers that may stay, and the latest moment."
     counts, latest = pd.Series(dtype=float), pd.Timestamp.min
     for part in disk.parts(folder, "labels"):
         words = disk.read(folder, "labels", part, ["as_of", "split"])
         counts = counts.add(words["split"].astype(str).value_counts(), fill_value=0)
         latest = max(latest, words["as_of"].max())
-    return {str(k): min(1., max_rows / n) for k, n in counts.items() if k != "purged" and n > 0}, latest
+    return {str(k): min(1.0, max_rows / n) for k, n in counts.items() if k != "purged" and n > 0}, latest
 
 # %% ../../nbs/30_model/01_rows.ipynb #c010
 GATHERED = tuple(word for word in lb.SPLIT_WORDS if word != "purged")
 
 # %% ../../nbs/30_model/01_rows.ipynb #c011
 def gather(
-    folder:Path|str,        # holds `panel` and `labels`
-    features:Sequence[str], # names, in the model's order
-    base:Base,              # seed and walls
-    max_rows:int,           # at most so many rows a split, >= 1
-    splits:Sequence[str]=GATHERED, # which of them
-)->dict[str, Rows]:         # split → rows, sorted by customer and moment
+    folder: Path | str,  # holds `panel` and `labels`
+    features: Sequence[str],  # names, in the model's order
+    base: Base,  # seed and walls
+    max_rows: int,  # at most so many rows a split, >= 1
+    splits: Sequence[str] = GATHERED,  # which of them
+) -> dict[str, Rows]:  # split → rows, sorted by customer and moment
     "The rows of these splits, with their inputs; raises `LeakageError` when the walls between all of them do not stand."
     share, latest = _census(folder, max_rows)
-    kept = [(part, frame[_kept(frame, share, base.seed, latest)]) for part in disk.parts(folder, "labels") for frame in [disk.read(folder, "labels", part)]]
+    kept = [
+        (part, frame[_kept(frame, share, base.seed, latest)])
+        for part in disk.parts(folder, "labels")
+        for frame in [disk.read(folder, "labels", part)]
+    ]
     labels = pd.concat([frame for _, frame in kept], ignore_index=True)
-    if not (labels["split"] == "test").all(): lb.check_splits(labels, base)
+    if not (labels["split"] == "test").all():
+        lb.check_splits(labels, base)
     labels = {word: labels[labels["split"] == word].reset_index(drop=True) for word in splits}
-    inputs, filled = {word: np.empty((len(frame), len(features)), np.float32) for word, frame in labels.items()}, dict.fromkeys(splits, 0)
+    inputs, filled = (
+        {word: np.empty((len(frame), len(features)), np.float32) for word, frame in labels.items()},
+        dict.fromkeys(splits, 0),
+    )
     for part, frame in kept:
         frame = frame[frame["split"].isin(splits)]
         x, split = _take(folder, "panel", part, features, frame.index.to_numpy(), frame), frame["split"].to_numpy()
         for word in splits:
             mine = x[split == word]
-            inputs[word][filled[word]:filled[word] + len(mine)] = mine
+            inputs[word][filled[word] : filled[word] + len(mine)] = mine
             filled[word] += len(mine)
     return {word: Rows(labels[word], inputs[word]) for word in splits}
 
 # %% ../../nbs/30_model/01_rows.ipynb #c013
 OUTCOMES = ("all", "controls", "weighted")
-DECIDED = ("customer_id", "as_of", "arm", "propensity") # and, where recorded: `intended`, `action`
+DECIDED = ("customer_id", "as_of", "arm", "propensity")  # and, where recorded: `intended`, `action`
 
 # %% ../../nbs/30_model/01_rows.ipynb #c014
 def decided(
-    path:Path|str, # a Parquet file, or a folder of them
-    outcomes:str,  # one of `OUTCOMES`
-)->pd.DataFrame|None: # `customer_id`, `day`, `arm`, `propensity`, `meant` (something was to be done), sorted; None where nothing is recorded
+    path: Path | str,  # a Parquet file, or a folder of them
+    outcomes: str,  # one of `OUTCOMES`
+) -> (
+    pd.DataFrame | None
+):  # `customer_id`, `day`, `arm`, `propensity`, `meant` (something was to be done), sorted; None where nothing is recorded
     "What was decided, as training needs it."
-    if outcomes not in OUTCOMES: raise ParamsError(f"train.outcomes is {outcomes!r}", where="params.yaml", remedy=f"use one of {', '.join(OUTCOMES)}")
+    if outcomes not in OUTCOMES:
+        raise ParamsError(
+            f"train.outcomes is {outcomes!r}", where="params.yaml", remedy=f"use one of {', '.join(OUTCOMES)}"
+        )
     files = sorted(Path(path).glob("*.parquet")) if Path(path).is_dir() else [p for p in [Path(path)] if p.is_file()]
-    if not files and outcomes == "all": return None
-    if not files: raise ParamsError(f"train.outcomes is {outcomes}, and there are no decisions", where=str(path), remedy=f"put a table with {', '.join(DECIDED)} there, such as a run's plan.parquet")
+    if not files and outcomes == "all":
+        return None
+    if not files:
+        raise ParamsError(
+            f"train.outcomes is {outcomes}, and there are no decisions",
+            where=str(path),
+            remedy=f"put a table with {', '.join(DECIDED)} there, such as a run's plan.parquet",
+        )
     table = pd.concat([pd.read_parquet(f) for f in files], ignore_index=True)
-    if lost := [c for c in DECIDED if c not in table]: raise SchemaError(f"has no column {', '.join(lost)}", where=str(path), remedy="the plan of the stage decide has them")
-    meant = table["intended"] != "nothing" if "intended" in table else (table["action"] != "nothing") | (table["arm"] != "treated") if "action" in table else pd.Series(True, table.index)
+    if lost := [c for c in DECIDED if c not in table]:
+        raise SchemaError(
+            f"has no column {', '.join(lost)}", where=str(path), remedy="the plan of the stage decide has them"
+        )
+    meant = (
+        table["intended"] != "nothing"
+        if "intended" in table
+        else (table["action"] != "nothing") | (table["arm"] != "treated")
+        if "action" in table
+        else pd.Series(True, table.index)
+    )
     frame = table[["customer_id", "arm", "propensity"]].assign(day=_days(table["as_of"]), meant=meant.to_numpy(bool))
     return frame.sort_values(["customer_id", "day"], ignore_index=True)
 
 # %% ../../nbs/30_model/01_rows.ipynb #c015
-def _days(times:pd.Series)->np.ndarray: return pd.to_datetime(times).to_numpy("datetime64[D]").astype(np.int64)
+def _days(times: pd.Series) -> np.ndarray:
+    return pd.to_datetime(times).to_numpy("datetime64[D]").astype(np.int64)
 
 # %% ../../nbs/30_model/01_rows.ipynb #c016
-def _counted(flags:np.ndarray, low:np.ndarray, high:np.ndarray)->np.ndarray:
+def _counted(flags: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     "The sum of `flags` from `low` to before `high`."
-    total = np.r_[0., np.cumsum(np.asarray(flags, float))]
+    total = np.r_[0.0, np.cumsum(np.asarray(flags, float))]
     return total[high] - total[low]
 
 # %% ../../nbs/30_model/01_rows.ipynb #c017
 def untouched(
-    labels:pd.DataFrame,    # `customer_id`, `as_of`
-    decisions:pd.DataFrame, # from `decided`
-    base:Base,              # the horizon
-)->tuple[np.ndarray, np.ndarray, np.ndarray]: # (n,) control rows; (n,) rows on which nothing was done; (n,) the probability of that, 0–1
+    labels: pd.DataFrame,  # `customer_id`, `as_of`
+    decisions: pd.DataFrame,  # from `decided`
+    base: Base,  # the horizon
+) -> tuple[
+    np.ndarray, np.ndarray, np.ndarray
+]:  # (n,) control rows; (n,) rows on which nothing was done; (n,) the probability of that, 0–1
     "For each moment: may it speak as a control, may it speak when weighted, and how likely was that."
     who, day, wide = labels["customer_id"].to_numpy(np.int64), _days(labels["as_of"]), np.int64(1) << 20
     key = decisions["customer_id"].to_numpy(np.int64) * wide + decisions["day"].to_numpy(np.int64)
-    low, high = np.searchsorted(key, who * wide + day - base.horizon_to_days), np.searchsorted(key, who * wide + day + base.horizon_to_days, side="right")
+    low, high = (
+        np.searchsorted(key, who * wide + day - base.horizon_to_days),
+        np.searchsorted(key, who * wide + day + base.horizon_to_days, side="right"),
+    )
     meant, control = decisions["meant"].to_numpy(bool), (decisions["arm"] == "control").to_numpy()
     spared = meant & control
     chance = decisions["propensity"].to_numpy(float)
     if lost := int((spared & ~(chance > 0)).sum()):
-        raise ParamsError(f"{lost} control decisions have no probability above 0", where="decisions", remedy="record the probability of the arm that was drawn")
+        raise ParamsError(
+            f"{lost} control decisions have no probability above 0",
+            where="decisions",
+            remedy="record the probability of the arm that was drawn",
+        )
     touched, spares = _counted(meant, low, high) > 0, np.maximum(_counted(spared, low, high), 1)
-    logs = _counted(np.log(np.where(spared, chance, 1.)), low, high)
+    logs = _counted(np.log(np.where(spared, chance, 1.0)), low, high)
     forever = (decisions.groupby("customer_id")["arm"].nunique() <= 1).all()
-    return _counted(~control, low, high) == 0, _counted(meant & ~control, low, high) == 0, np.where(touched, np.round(exponential(logs / spares if forever else logs), 12), 1.)
+    return (
+        _counted(~control, low, high) == 0,
+        _counted(meant & ~control, low, high) == 0,
+        np.where(touched, np.round(exponential(logs / spares if forever else logs), 12), 1.0),
+    )
 
 # %% ../../nbs/30_model/01_rows.ipynb #c018
 def untreated(
-    rows:Mapping[str, Rows],       # from `gather`
-    decisions:pd.DataFrame|None,   # from `decided`
-    outcomes:str,                  # one of `OUTCOMES`
-    base:Base,                     # the horizon
-)->tuple[dict[str, Rows], dict[str, Any]]: # the rows, treated outcomes unknown, weighted where asked; what was done to them
+    rows: Mapping[str, Rows],  # from `gather`
+    decisions: pd.DataFrame | None,  # from `decided`
+    outcomes: str,  # one of `OUTCOMES`
+    base: Base,  # the horizon
+) -> tuple[
+    dict[str, Rows], dict[str, Any]
+]:  # the rows, treated outcomes unknown, weighted where asked; what was done to them
     "Only outcomes that are what they would have been without help."
     if outcomes == "all" or decisions is None:
         helped = 0 if decisions is None else int((decisions["meant"] & (decisions["arm"] != "control")).sum())
-        if helped: raise ParamsError(f"train.outcomes is all, and {helped} decisions acted on somebody: the model would learn the policy", where="params.yaml", remedy="set train.outcomes to controls or weighted")
+        if helped:
+            raise ParamsError(
+                f"train.outcomes is all, and {helped} decisions acted on somebody: the model would learn the policy",
+                where="params.yaml",
+                remedy="set train.outcomes to controls or weighted",
+            )
         return dict(rows), dict(outcomes="all", decisions=0 if decisions is None else len(decisions))
-    kept = {name: r if name == "live" or not len(r.labels) else _spoken(r, decisions, "controls" if name == "test" else outcomes, base) for name, r in rows.items()}
+    kept = {
+        name: r
+        if name == "live" or not len(r.labels)
+        else _spoken(r, decisions, "controls" if name == "test" else outcomes, base)
+        for name, r in rows.items()
+    }
     before, after = rows["train"].usable(), kept["train"].usable()
     weight = np.ones(len(after.y)) if after.weight is None else after.weight
-    if not 0 < after.y.sum() < len(after.y): raise ParamsError("no outcome is left to learn from", where="train.outcomes", remedy="wait for more controls, or use weighted")
-    return kept, dict(outcomes=outcomes, decisions=len(decisions), rows=len(before.y), kept=len(after.y), largest_weight=round(float(weight.max()), 4), effective_rows=round(float(weight.sum()**2 / (weight**2).sum()), 1))
+    if not 0 < after.y.sum() < len(after.y):
+        raise ParamsError(
+            "no outcome is left to learn from", where="train.outcomes", remedy="wait for more controls, or use weighted"
+        )
+    return kept, dict(
+        outcomes=outcomes,
+        decisions=len(decisions),
+        rows=len(before.y),
+        kept=len(after.y),
+        largest_weight=round(float(weight.max()), 4),
+        effective_rows=round(float(weight.sum() ** 2 / (weight**2).sum()), 1),
+    )
 
 # %% ../../nbs/30_model/01_rows.ipynb #c019
-def _spoken(rows:Rows, decisions:pd.DataFrame, outcomes:str, base:Base)->Rows:
+def _spoken(rows: Rows, decisions: pd.DataFrame, outcomes: str, base: Base) -> Rows:
     "The rows with the outcomes of helped ones unknown; weights have mean 1 over what may teach."
     control, spared, chance = untouched(rows.labels, decisions, base)
     keep = control if outcomes == "controls" else spared
     found = Rows(rows.labels.assign(target=rows.labels["target"].mask(~keep)), rows.x)
-    if outcomes == "controls": return found
+    if outcomes == "controls":
+        return found
     usable = (found.labels["eligible"] & ~found.labels["imminent"] & found.labels["target"].notna()).to_numpy(bool)
-    weight = 1. / chance
+    weight = 1.0 / chance
     return Rows(found.labels, found.x, weight / weight[usable].mean() if usable.any() else weight)

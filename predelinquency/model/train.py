@@ -23,77 +23,120 @@ from .rows import Rows
 
 # %% ../../nbs/30_model/04_train.ipynb #c023
 BOOSTERS = ("xgboost", "lightgbm")
-FEW_STOPS = 10 # positive rows: below, a stop split only adds noise
-LEAVES = 30    # a leaf needs no more than this part of all positives
+FEW_STOPS = 10  # positive rows: below, a stop split only adds noise
+LEAVES = 30  # a leaf needs no more than this part of all positives
 
 # %% ../../nbs/30_model/04_train.ipynb #c024
 def fit_boosters(
-    rows:Mapping[str, Rows],  # from `gather`
-    features:Sequence[str],   # names, in order
-    p:Train,                  # trees, depth, regularisation
-    signs:Mapping[str, int],  # monotone directions
-    seed:int,                 # of the run
-    names:Sequence[str]=BOOSTERS, # which
-)->dict[str, Fitted]:         # learner → fitted
+    rows: Mapping[str, Rows],  # from `gather`
+    features: Sequence[str],  # names, in order
+    p: Train,  # trees, depth, regularisation
+    signs: Mapping[str, int],  # monotone directions
+    seed: int,  # of the run
+    names: Sequence[str] = BOOSTERS,  # which
+) -> dict[str, Fitted]:  # learner → fitted
     "Both boosters at the same time, stopped early."
     train, stop = rows["train"].usable(), rows["stop"].usable()
     few = stop.y.sum() < FEW_STOPS
     settings = replace(p, min_child_weight=min(p.min_child_weight, train.y.sum() / LEAVES))
-    settings, held = (replace(settings, trees=max(p.trees // 3, 1)), None) if few else (settings, (stop.x, stop.y, stop.weight))
+    settings, held = (
+        (replace(settings, trees=max(p.trees // 3, 1)), None) if few else (settings, (stop.x, stop.y, stop.weight))
+    )
     with ThreadPoolExecutor(len(BOOSTERS)) as pool:
-        tasks = {name: pool.submit(learners.fit, name, train.x, train.y, features, settings, signs, seed, held, max((os.cpu_count() or 2) // 2, 1), train.weight) for name in names}
+        tasks = {
+            name: pool.submit(
+                learners.fit,
+                name,
+                train.x,
+                train.y,
+                features,
+                settings,
+                signs,
+                seed,
+                held,
+                max((os.cpu_count() or 2) // 2, 1),
+                train.weight,
+            )
+            for name in names
+        }
         return {name: task.result() for name, task in tasks.items()}
 
 # %% ../../nbs/30_model/04_train.ipynb #c043
 def suited(
-    p:Train,       # as for many rows
-    positives:int, # in the training rows
-)->tuple[Train, int]: # parameters, and how many seeds a booster gets
+    p: Train,  # as for many rows
+    positives: int,  # in the training rows
+) -> tuple[Train, int]:  # parameters, and how many seeds a booster gets
     "Parameters for few positives."
-    if positives < 200: return replace(p, max_depth=2, trees=100, learning_rate=.05, min_child_weight=1., subsample=.7, colsample=.3, reg_lambda=10.), 5
-    return replace(p, max_depth=3, trees=150, learning_rate=.05, min_child_weight=min(positives / 100, p.min_child_weight), subsample=.7, colsample=.3, reg_lambda=10.), 2
+    if positives < 200:
+        return replace(
+            p,
+            max_depth=2,
+            trees=100,
+            learning_rate=0.05,
+            min_child_weight=1.0,
+            subsample=0.7,
+            colsample=0.3,
+            reg_lambda=10.0,
+        ), 5
+    return replace(
+        p,
+        max_depth=3,
+        trees=150,
+        learning_rate=0.05,
+        min_child_weight=min(positives / 100, p.min_child_weight),
+        subsample=0.7,
+        colsample=0.3,
+        reg_lambda=10.0,
+    ), 2
 
 # %% ../../nbs/30_model/04_train.ipynb #c044
 def fit_committee(
-    rows:Rows,                # every row teaches
-    features:Sequence[str],   # names, in order
-    p:Train,                  # as for many rows; `suited` shrinks it
-    signs:Mapping[str, int],  # monotone directions
-    seed:int,                 # of the run
-)->Fitted:
+    rows: Rows,  # every row teaches
+    features: Sequence[str],  # names, in order
+    p: Train,  # as for many rows; `suited` shrinks it
+    signs: Mapping[str, int],  # monotone directions
+    seed: int,  # of the run
+) -> Fitted:
     "Both boosters under several seeds and the scorecard; each kind has the same say."
     settings, seats = suited(p, int(rows.y.sum()))
-    teams = [learners.committee([learners.fit(name, rows.x, rows.y, features, settings, signs, seed + s) for s in range(seats)]) for name in BOOSTERS]
+    teams = [
+        learners.committee(
+            [learners.fit(name, rows.x, rows.y, features, settings, signs, seed + s) for s in range(seats)]
+        )
+        for name in BOOSTERS
+    ]
     return learners.committee([*teams, learners.fit("scorecard", rows.x, rows.y, features, settings, signs, seed)])
 
 # %% ../../nbs/30_model/04_train.ipynb #c045
 def repeats(
-    rows:int, # how many there are
-    p:Train,  # `repeats`, at most
-)->int:       # >= 1
+    rows: int,  # how many there are
+    p: Train,  # `repeats`, at most
+) -> int:  # >= 1
     "How often the folds are dealt anew: small sources need it, large ones do not."
     return int(np.clip(50_000 // max(rows, 1), 1, p.repeats))
 
 # %% ../../nbs/30_model/04_train.ipynb #c046
 def out_of_fold(
-    rows:Rows,         # every row
-    dealt:np.ndarray,  # (repeats, n) folds
-    score:Callable[[Rows, Rows], pd.DataFrame], # (training rows, judged rows) → one column a score
-)->pd.DataFrame:       # (repeats × n, …) `repeat`, `row`, `fold` and the scores, by repeat and row
+    rows: Rows,  # every row
+    dealt: np.ndarray,  # (repeats, n) folds
+    score: Callable[[Rows, Rows], pd.DataFrame],  # (training rows, judged rows) → one column a score
+) -> pd.DataFrame:  # (repeats × n, …) `repeat`, `row`, `fold` and the scores, by repeat and row
     "Scores of every row by models that never saw its customer, for each deal of the folds."
     found = []
     for r, fold in enumerate(dealt):
         for k in range(int(fold.max()) + 1):
             held = np.flatnonzero(fold == k)
-            found.append(score(rows.where(fold != k), rows.where(held)).assign(repeat=np.int32(r), row=held, fold=np.int32(k)))
+            found.append(
+                score(rows.where(fold != k), rows.where(held)).assign(repeat=np.int32(r), row=held, fold=np.int32(k))
+            )
     return pd.concat(found).sort_values(["repeat", "row"], ignore_index=True)
 
 # %% ../../nbs/30_model/04_train.ipynb #c048
 def cross_calibrate(
-    scores:pd.DataFrame, # `repeat` and the margin
-    target:np.ndarray,   # (len(scores),) 0/1
-    column:str="margin", # which margin
-)->np.ndarray:           # (len(scores),) in [0, 1], in the order of the margin within a deal
+    scores: pd.DataFrame,  # `repeat` and the margin
+    target: np.ndarray,  # (len(scores),) 0/1
+    column: str = "margin",  # which margin
+) -> np.ndarray:  # (len(scores),) in [0, 1], in the order of the margin within a deal
     "Probabilities from out-of-fold margins, deal by deal."
     margin, out = scores[column].to_numpy(), np.empty(len(scores))
     for repeat in scores["repeat"].unique():
@@ -103,11 +146,14 @@ def cross_calibrate(
 
 # %% ../../nbs/30_model/04_train.ipynb #c050
 def out_of_time(
-    rows:Rows, # every row
-    base:Base, # the gap
-)->tuple[Rows, Rows]|None: # (earlier, later), or None when too few
+    rows: Rows,  # every row
+    base: Base,  # the gap
+) -> tuple[Rows, Rows] | None:  # (earlier, later), or None when too few
     "Earlier rows to learn from, later ones to judge."
     as_of = rows.labels["as_of"]
-    cut = as_of.quantile(.7, interpolation="lower")
-    earlier, later = rows.where((as_of <= cut - pd.Timedelta(days=lb.gap_days(base))).to_numpy()), rows.where((as_of > cut).to_numpy())
+    cut = as_of.quantile(0.7, interpolation="lower")
+    earlier, later = (
+        rows.where((as_of <= cut - pd.Timedelta(days=lb.gap_days(base))).to_numpy()),
+        rows.where((as_of > cut).to_numpy()),
+    )
     return (earlier, later) if min(earlier.y.sum(), later.y.sum()) >= 20 else None

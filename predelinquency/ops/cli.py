@@ -30,79 +30,119 @@ from .doctor import LEDGER, PORTS, _foreign, check_ledger, findings, free
 # %% ../../nbs/80_ops/04_cli.ipynb #c004
 class Commands(typer.Typer):
     "The commands, on an output that replaces the characters which it cannot show."
-    def __call__(self, *args:Any, **kwargs:Any)->Any:
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper): stream.reconfigure(errors="replace")
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
         if (code := getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8":
-            os.environ["PYTHONIOENCODING"] = f"{code}:replace" # for the processes that are started from here
+            os.environ["PYTHONIOENCODING"] = f"{code}:replace"  # for the processes that are started from here
         return super().__call__(*args, **kwargs)
 
 # %% ../../nbs/80_ops/04_cli.ipynb #tools14
-app = Commands(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
-               help="Who is likely to miss a payment two to four weeks from now, why, and what kind offer would help. Run it in the project's folder.",
-               epilog="Begin with `make try` (a small set of results in a minute or two), then `predelinquency report --root data/runs/try`. Each command's `--help` ends with an example.")
+app = Commands(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Who is likely to miss a payment two to four weeks from now, why, and what kind offer would help. Run it in the project's folder.",
+    epilog="Begin with `make try` (a small set of results in a minute or two), then `predelinquency report --root data/runs/try`. Each command's `--help` ends with an example.",
+)
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c005
-source_app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="A bank's own files.", epilog="Example: `predelinquency source check berka --data path/to/files`")
+source_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="A bank's own files.",
+    epilog="Example: `predelinquency source check berka --data path/to/files`",
+)
 app.add_typer(source_app, name="source")
 
 # %% ../../nbs/80_ops/04_cli.ipynb #runner11
-ledger_app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="What was recorded about customers.",
-                         epilog="Example: `predelinquency ledger state --ledger sqlite:///data/ledger.db`")
+ledger_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="What was recorded about customers.",
+    epilog="Example: `predelinquency ledger state --ledger sqlite:///data/ledger.db`",
+)
 app.add_typer(ledger_app, name="ledger")
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c006
-def _say(error:bool=False)->Console:
+def _say(error: bool = False) -> Console:
     "Plain text where nobody looks (a pipe, a log), colours and width where somebody does."
     return Console(stderr=error, width=None if sys.stdout.isatty() else 160, highlight=False, force_jupyter=False)
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c007
-TRACEBACK = "PREDELINQUENCY_TRACEBACK" # set it to anything, and an error that nobody foresaw is shown whole
+TRACEBACK = "PREDELINQUENCY_TRACEBACK"  # set it to anything, and an error that nobody foresaw is shown whole
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c008
 def exit_on_refusal(
-    command:Callable[..., Any], # a command
-)->Callable[..., Any]:          # the same, that ends instead of raising
+    command: Callable[..., Any],  # a command
+) -> Callable[..., Any]:  # the same, that ends instead of raising
     "Refusals become a message and exit code 1."
+
     @functools.wraps(command)
-    def wrapped(*args:Any, **kwargs:Any)->Any:
-        try: return command(*args, **kwargs)
-        except (typer.Exit, typer.Abort, typer.BadParameter): raise
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except (typer.Exit, typer.Abort, typer.BadParameter):
+            raise
         except KeyboardInterrupt:
             _note("✗ interrupted; what is on disk is complete, and the next run goes on from there", "yellow")
             raise typer.Exit(130) from None
-        except PredelinquencyError as e: _refused(e, kwargs)
+        except PredelinquencyError as e:
+            _refused(e, kwargs)
         except Exception as e:
-            if os.environ.get(TRACEBACK) or getattr(e, "errno", None) == errno.EPIPE: raise
+            if os.environ.get(TRACEBACK) or getattr(e, "errno", None) == errno.EPIPE:
+                raise
             _refused(_unwritten(e) or PredelinquencyError(_unforeseen(e)), kwargs)
         raise typer.Exit(1)
+
     return wrapped
 
 # %% ../../nbs/80_ops/04_cli.ipynb #tools15
-def _unforeseen(e:Exception)->str:
+def _unforeseen(e: Exception) -> str:
     said = (str(e).splitlines() or ["no more was said"])[0]
     return f"{type(e).__name__}: {said}\n  to fix: nobody foresaw this; {TRACEBACK}=1 before the command shows where it happened"
 
 # %% ../../nbs/80_ops/04_cli.ipynb #tools16
-_DISK = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT, errno.EIO} # read-only, not permitted, full, broken
+_DISK = {
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EIO,
+}  # read-only, not permitted, full, broken
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
 
 # %% ../../nbs/80_ops/04_cli.ipynb #tools17
-def _unwritten(e:Exception)->StoreError|None:
+def _unwritten(e: Exception) -> StoreError | None:
     "What a folder refuses to any command: read-only, not permitted, full, not there; of a library's complaint, its text."
     said = str(e)
-    if ops_stages.FULL.search(said) or "Read-only file system" in said: code = errno.ENOSPC
-    elif isinstance(e, OSError): code = e.errno or 0
-    else: return None
-    if code not in _DISK | _ABSENT: return None
-    where, problem = str(getattr(e, "filename", None) or Path.cwd()), getattr(e, "strerror", None) or said.splitlines()[0]
-    if "temporary directory" in said: where, problem = "TMPDIR", "no folder for temporary files can be written"
-    remedy = ("run it in the project's folder, or name another folder of results with --root" if code in _ABSENT and where != "TMPDIR" else
-              "free disk space, get permission, or give another folder with --root (TMPDIR is for temporary files)")
+    if ops_stages.FULL.search(said) or "Read-only file system" in said:
+        code = errno.ENOSPC
+    elif isinstance(e, OSError):
+        code = e.errno or 0
+    else:
+        return None
+    if code not in _DISK | _ABSENT:
+        return None
+    where, problem = (
+        str(getattr(e, "filename", None) or Path.cwd()),
+        getattr(e, "strerror", None) or said.splitlines()[0],
+    )
+    if "temporary directory" in said:
+        where, problem = "TMPDIR", "no folder for temporary files can be written"
+    remedy = (
+        "run it in the project's folder, or name another folder of results with --root"
+        if code in _ABSENT and where != "TMPDIR"
+        else "free disk space, get permission, or give another folder with --root (TMPDIR is for temporary files)"
+    )
     return StoreError(f"could not read or write: {problem}", where=where, remedy=remedy)
 
 # %% ../../nbs/80_ops/04_cli.ipynb #runner22
-def _refused(e:PredelinquencyError, options:Mapping[str, Any])->None:
+def _refused(e: PredelinquencyError, options: Mapping[str, Any]) -> None:
     "Said to people; with `--json` to programs, too, on the standard output."
     _note(f"✗ {e}", "red")
     if options.get("as_json"):
@@ -110,22 +150,26 @@ def _refused(e:PredelinquencyError, options:Mapping[str, Any])->None:
         _answer(dict(error=dict(kind=type(e).__name__, **told | dict(problem=told["problem"] or str(e)))))
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c009
-def _note(text:str, style:str="")->None:
+def _note(text: str, style: str = "") -> None:
     "Said by the way: to the standard error."
     _say(True).print(text, style=style, markup=False, soft_wrap=True)
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c010
-def _answer(values:Any)->None:
+def _answer(values: Any) -> None:
     "A result for programs: JSON, alone on the standard output; what is not known is null."
     typer.echo(json.dumps(_known(values), indent=1, ensure_ascii=False, allow_nan=False))
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c011
-def _known(value:Any)->Any:
+def _known(value: Any) -> Any:
     "The same, with `None` for nan and plain lists, texts and numbers for everything else."
-    if isinstance(value, Mapping): return {str(k): _known(v) for k, v in value.items()}
-    if isinstance(value, list | tuple): return [_known(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value): return None
-    if value is None or isinstance(value, bool | int | float | str): return value
+    if isinstance(value, Mapping):
+        return {str(k): _known(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_known(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
     return _known(value.item()) if hasattr(value, "item") else str(value)
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c014
@@ -149,444 +193,681 @@ KEYS: dict[str, str] = dict(
 )
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c015
-def _tail(command:str, *examples:str)->str:
+def _tail(command: str, *examples: str) -> str:
     "The end of a command's help: how it is typed, and what `--json` gives."
     typed = "\n\n".join(f"- `predelinquency {e}`" for e in examples)
-    return f"Examples:\n\n{typed}" + (f"\n\n- `--json` gives: {KEYS[command]}\n\n- of a refusal it gives: error (kind, problem, where, remedy)" if command in KEYS else "")
+    return f"Examples:\n\n{typed}" + (
+        f"\n\n- `--json` gives: {KEYS[command]}\n\n- of a refusal it gives: error (kind, problem, where, remedy)"
+        if command in KEYS
+        else ""
+    )
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c016
 Root = Annotated[str, typer.Option(help="The folder of results.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON, alone on the standard output.")]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="A parameter for this run only, e.g. train.max_depth=5. May be repeated.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A parameter for this run only, e.g. train.max_depth=5. May be repeated."),
+]
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c018
-def _on_termination(*_:Any)->None: raise KeyboardInterrupt
+def _on_termination(*_: Any) -> None:
+    raise KeyboardInterrupt
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c019
-def _ran(names:Sequence[str], root:str, settings:list[str]|None)->list[ops_stages.Run]:
+def _ran(names: Sequence[str], root: str, settings: list[str] | None) -> list[ops_stages.Run]:
     "Run stages in the order given, with a bar that says which of how many."
     signal.signal(signal.SIGTERM, _on_termination)
-    for key, value in QUIET.items(): os.environ.setdefault(key, value)
+    for key, value in QUIET.items():
+        os.environ.setdefault(key, value)
     changes, stages, done = ops_stages.overrides(settings or []), ops_stages.graph(), []
-    params.load("params.yaml", changes) # a wrong setting is refused before anything runs
+    params.load("params.yaml", changes)  # a wrong setting is refused before anything runs
     todo = [ops_stages.find(name, stages) for name in names]
-    for notebook in ops_stages.export(): _note(f"! {notebook} had changed since its export: exported it first", "yellow") # said even when the stage is then refused
+    for notebook in ops_stages.export():
+        _note(
+            f"! {notebook} had changed since its export: exported it first", "yellow"
+        )  # said even when the stage is then refused
     for i, one in enumerate(todo, 1):
         count = f"{i}/{len(todo)} " if len(todo) > 1 else ""
-        watched = sys.stderr.isatty() # then a bar moves; a log is told in words
-        told = contextlib.nullcontext() if watched else telling(_note, f"{count}{one.name} is running", every=60.)
+        watched = sys.stderr.isatty()  # then a bar moves; a log is told in words
+        told = contextlib.nullcontext() if watched else telling(_note, f"{count}{one.name} is running", every=60.0)
         bar_ = f"{count}{one.name:>9}" if watched else False
-        with warmup.beside(one.name, root), told: done.append(ops_stages.run(one.name, root, changes, progress=bar_))
-        for notebook in done[-1].exported: _note(f"! {notebook} had changed since its export: exported it first", "yellow")
+        with warmup.beside(one.name, root), told:
+            done.append(ops_stages.run(one.name, root, changes, progress=bar_))
+        for notebook in done[-1].exported:
+            _note(f"! {notebook} had changed since its export: exported it first", "yellow")
         _note(f"✓ {count}{one.name} {done[-1].seconds:.1f} s")
     return done
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c020
-def _table_of(done:Sequence[ops_stages.Run])->Table:
+def _table_of(done: Sequence[ops_stages.Run]) -> Table:
     "What was made, and where to look."
     table = Table("stage", "took", "made", "report to read", box=None, pad_edge=False)
-    for one in done: table.add_row(one.stage, f"{one.seconds:.1f} s", "\n".join(p for n, p in one.products.items() if n != "nb"), one.products["nb"])
+    for one in done:
+        table.add_row(
+            one.stage,
+            f"{one.seconds:.1f} s",
+            "\n".join(p for n, p in one.products.items() if n != "nb"),
+            one.products["nb"],
+        )
     return table
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c021
-def _runs(done:Sequence[ops_stages.Run])->list[dict[str, Any]]: return [dict(stage=one.stage, seconds=round(one.seconds, 2), products=one.products) for one in done]
+def _runs(done: Sequence[ops_stages.Run]) -> list[dict[str, Any]]:
+    return [dict(stage=one.stage, seconds=round(one.seconds, 2), products=one.products) for one in done]
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c022
-def _readable(source:str, data:Path)->None:
+def _readable(source: str, data: Path) -> None:
     "A mapping that cannot be read, or a folder that is not there, is refused before a folder of results is made."
     from predelinquency.sources import mapping as sources_mapping
+
     sources_mapping.load(source)
-    if not data.is_dir(): raise SchemaError("there is no such folder", where=str(data), remedy="give the folder that holds the files of the mapping")
+    if not data.is_dir():
+        raise SchemaError(
+            "there is no such folder", where=str(data), remedy="give the folder that holds the files of the mapping"
+        )
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c023
-@app.command(epilog=_tail("run", "run --customers 2000", "run --source berka --data path/to/files", "run --root data/runs/deep --customers 2000 --set train.max_depth=5"))
+@app.command(
+    epilog=_tail(
+        "run",
+        "run --customers 2000",
+        "run --source berka --data path/to/files",
+        "run --root data/runs/deep --customers 2000 --set train.max_depth=5",
+    )
+)
 @exit_on_refusal
 def run(
-    customers:Annotated[int | None, typer.Option(min=1, help="How many customers the simulated world has; results go to data/runs/customers-N.")]=None,
-    source:Annotated[str | None, typer.Option(metavar="MAPPING", help="A bank's own files instead of a simulated world: a mapping file, or the name of one that is shipped.")]=None,
-    data:Annotated[Path | None, typer.Option(help="The folder with the bank's files.")]=None,
-    root:Annotated[str | None, typer.Option(help="Where results go. [default: data, data/runs/customers-N or data/runs/MAPPING]")]=None,
-    settings:Settings=None, as_json:Json=False,
-)->None:
+    customers: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many customers the simulated world has; results go to data/runs/customers-N."),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MAPPING",
+            help="A bank's own files instead of a simulated world: a mapping file, or the name of one that is shipped.",
+        ),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="The folder with the bank's files.")] = None,
+    root: Annotated[
+        str | None, typer.Option(help="Where results go. [default: data, data/runs/customers-N or data/runs/MAPPING]")
+    ] = None,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
     "Go the whole way: every stage in its order. `make run` does the same into data through DVC, which leaves out what has not changed."
-    if customers and source: raise typer.BadParameter("either --customers or --source: a world is simulated or read, never both")
-    if bool(source) != bool(data): raise typer.BadParameter("--source MAPPING and --data DIR belong together")
-    if source and data: _readable(source, data)
+    if customers and source:
+        raise typer.BadParameter("either --customers or --source: a world is simulated or read, never both")
+    if bool(source) != bool(data):
+        raise typer.BadParameter("--source MAPPING and --data DIR belong together")
+    if source and data:
+        _readable(source, data)
     named = f"runs/{Path(source).stem}" if source else f"runs/customers-{customers}" if customers else ""
-    where = root or str(Path(DEFAULT_ROOT)/named)
-    given = [f"ingest.mapping={source}", f"ingest.data={data}"] if source else [f"simulate.customers={customers}"] if customers else []
+    where = root or str(Path(DEFAULT_ROOT) / named)
+    given = (
+        [f"ingest.mapping={source}", f"ingest.data={data}"]
+        if source
+        else [f"simulate.customers={customers}"]
+        if customers
+        else []
+    )
     done = _ran(ops_stages.way(ops_stages.graph(), ingest=bool(source)), where, [*given, *(settings or [])])
-    if as_json: return _answer(dict(root=where, stages=_runs(done), headline=dict(headline(_metrics(where)))))
+    if as_json:
+        return _answer(dict(root=where, stages=_runs(done), headline=dict(headline(_metrics(where)))))
     _show_report(where)
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c024
 @app.command(epilog=_tail("stage", "stage train", "stage train evaluate --root data/runs/try --set train.max_depth=5"))
 @exit_on_refusal
 def stage(
-    names:Annotated[list[str], typer.Argument(help="One or more stages of pipeline.yaml, in the order to run them, such as: simulate (or ingest) featurize train evaluate explain decide.", metavar="NAME...")],
-    root:Annotated[str, typer.Option(help="Where results are read and written.")]=DEFAULT_ROOT,
-    settings:Settings=None, as_json:Json=False,
-)->None:
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            help="One or more stages of pipeline.yaml, in the order to run them, such as: simulate (or ingest) featurize train evaluate explain decide.",
+            metavar="NAME...",
+        ),
+    ],
+    root: Annotated[str, typer.Option(help="Where results are read and written.")] = DEFAULT_ROOT,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
     "Run stages in the order given. A stage is complete or absent: interrupting it leaves what was there before."
     stages, used = ops_stages.graph(), _in_use(root) if "train" in names else None
     before, last = ({name: ops_stages.measured(ops_stages.find(name, stages), root) for name in names}, names[-1])
     done = _ran(names, root, settings)
     after = ops_stages.measured(stages[last], root)
     paired, why = _against(used, root)
-    if as_json: return _answer(dict(root=root, stages=_runs(done), before=before[last], after=after, paired=_records(paired)))
+    if as_json:
+        return _answer(dict(root=root, stages=_runs(done), before=before[last], after=after, paired=_records(paired)))
     _say().print(_table_of(done))
-    if "train" in names: _say().print("", _pairs_table(paired) if paired else why)
-    if len(names) == 1: _say().print(*_beside(before[last], after))
+    if "train" in names:
+        _say().print("", _pairs_table(paired) if paired else why)
+    if len(names) == 1:
+        _say().print(*_beside(before[last], after))
 
 # %% ../../nbs/80_ops/04_cli.ipynb #minute37
-def _in_use(root:str)->Any:
+def _in_use(root: str) -> Any:
     "What the model of a folder said, before another takes its place; None: there is none that can be read."
     from predelinquency.judge import paired
-    try: return paired.predictions(root)
-    except PredelinquencyError: return None
+
+    try:
+        return paired.predictions(root)
+    except PredelinquencyError:
+        return None
 
 # %% ../../nbs/80_ops/04_cli.ipynb #minute38
-def _against(used:Any, root:str)->tuple[Any, str]:
+def _against(used: Any, root: str) -> tuple[Any, str]:
     "The new model against the one before: the eight figures, or why there are none."
     from predelinquency.judge import paired
-    if used is None: return (), "the first model here: the next one is compared with it"
-    try: return paired.compare(used, paired.predictions(root)), ""
-    except PredelinquencyError as e: return (), f"not compared with the model before: {e}"
+
+    if used is None:
+        return (), "the first model here: the next one is compared with it"
+    try:
+        return paired.compare(used, paired.predictions(root)), ""
+    except PredelinquencyError as e:
+        return (), f"not compared with the model before: {e}"
 
 # %% ../../nbs/80_ops/04_cli.ipynb #minute39
-def _records(pairs:Any)->list[dict[str, Any]]:
+def _records(pairs: Any) -> list[dict[str, Any]]:
     "The eight figures for programs."
-    if not pairs: return []
+    if not pairs:
+        return []
     from predelinquency.judge import paired
+
     return paired.records(pairs)
 
 # %% ../../nbs/80_ops/04_cli.ipynb #minute40
-def _pairs_table(pairs:Any)->Table:
+def _pairs_table(pairs: Any) -> Table:
     "The eight figures, old and new, and the difference in words."
     from predelinquency.judge import paired
+
     table = Table("figure", "old", "new", "the new model", box=None, pad_edge=False)
-    for p in pairs: table.add_row(p.figure.name, _number(p.old), _number(p.new), escape(paired.sentence(p)))
+    for p in pairs:
+        table.add_row(p.figure.name, _number(p.old), _number(p.new), escape(paired.sentence(p)))
     return table
 
 # %% ../../nbs/80_ops/04_cli.ipynb #minute41
 @app.command(epilog=_tail("compare", "compare data data/runs/deep", "compare data data/runs/deep --json"))
 @exit_on_refusal
 def compare(
-    old:Annotated[Path, typer.Argument(help="The folder of results (or of a model) to compare with.")],
-    new:Annotated[Path, typer.Argument(help="The folder with the new one.")],
-    as_json:Json=False,
-)->None:
+    old: Annotated[Path, typer.Argument(help="The folder of results (or of a model) to compare with.")],
+    new: Annotated[Path, typer.Argument(help="The folder with the new one.")],
+    as_json: Json = False,
+) -> None:
     "Is the new model better? Eight figures out of time, on the same rows, each difference with its 95 % interval."
     from predelinquency.judge import paired
+
     before, after = paired.predictions(old), paired.predictions(new)
     pairs = paired.compare(before, after)
     splits, called = paired.later(after)
     rows = int(after.split.isin(splits).sum())
-    if as_json: return _answer(dict(old=str(old), new=str(new), rows=rows, figures=paired.records(pairs)))
+    if as_json:
+        return _answer(dict(old=str(old), new=str(new), rows=rows, figures=paired.records(pairs)))
     _say().print(f"{called}; {rows:,} rows, 95 % intervals over customers", "", _pairs_table(pairs), sep="\n")
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c025
-QUIET = dict(PLOOMBER_STATS_ENABLED="false", DVC_NO_ANALYTICS="1", MLFLOW_DISABLE_TELEMETRY="true", BENTOML_DO_NOT_TRACK="True") # nothing is reported to anyone
+QUIET = dict(
+    PLOOMBER_STATS_ENABLED="false", DVC_NO_ANALYTICS="1", MLFLOW_DISABLE_TELEMETRY="true", BENTOML_DO_NOT_TRACK="True"
+)  # nothing is reported to anyone
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c026
-def _beside(before:dict[str, Any], after:dict[str, Any])->list[Any]:
+def _beside(before: dict[str, Any], after: dict[str, Any]) -> list[Any]:
     "This run's numbers beside the last one's, where they moved: the headline first, ends of intervals last."
     from predelinquency.judge.report import compare
+
     rows = compare(before, after)
-    if not before: return ["\nthe first run here: the next one's numbers are shown beside its own"]
+    if not before:
+        return ["\nthe first run here: the next one's numbers are shown beside its own"]
     moved = rows[(rows["change"].abs() > 1e-12) | rows["change"].isna()]
-    if not len(moved): return ["\nthe same numbers as the last run"]
+    if not len(moved):
+        return ["\nthe same numbers as the last run"]
     table = Table("metric", "last run", "this run", "change", box=None, pad_edge=False)
-    order = sorted(moved.itertuples(index=False), key=lambda row: (row.metric.endswith(("low", "high")), not row.metric.startswith("headline.")))
-    for row in order[:MOST_ROWS]: table.add_row(row.metric, _number(row.before), _number(row.after), _number(row.change, "+"))
+    order = sorted(
+        moved.itertuples(index=False),
+        key=lambda row: (row.metric.endswith(("low", "high")), not row.metric.startswith("headline.")),
+    )
+    for row in order[:MOST_ROWS]:
+        table.add_row(row.metric, _number(row.before), _number(row.after), _number(row.change, "+"))
     return ["", table, *([f"… and {len(moved) - MOST_ROWS} more"] if len(moved) > MOST_ROWS else [])]
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c027
-MOST_ROWS = 40 # of a comparison on a terminal
+MOST_ROWS = 40  # of a comparison on a terminal
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c028
-def _number(x:float, sign:str="")->str:
+def _number(x: float, sign: str = "") -> str:
     "Four digits after the point for a share, none for a count, nothing for what is not there."
-    if x != x: return ""
+    if x != x:
+        return ""
     return f"{x:{sign},.0f}" if float(x).is_integer() and abs(x) >= 1 else f"{x:{sign}.4f}"
 
 # %% ../../nbs/80_ops/04_cli.ipynb #graph41
 @app.command(epilog=_tail("graph", "graph", "graph --write", "graph --json"))
 @exit_on_refusal
 def graph(
-    write:Annotated[bool, typer.Option("--write", help="Write dvc.yaml from pipeline.yaml, the stage notebooks and the imports.")]=False,
-    as_json:Json=False,
-)->None:
+    write: Annotated[
+        bool, typer.Option("--write", help="Write dvc.yaml from pipeline.yaml, the stage notebooks and the imports.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     "What each stage reads, runs and makes. DVC's file, dvc.yaml, is written from it and never by hand."
     from predelinquency.ops import graph as way
-    ops_stages.graph() # only in the project's folder
-    if write: _note(f"✓ {way.FILE} is written" if way.write() else f"✓ {way.FILE} was right already")
+
+    ops_stages.graph()  # only in the project's folder
+    if write:
+        _note(f"✓ {way.FILE} is written" if way.write() else f"✓ {way.FILE} was right already")
     found = way.nodes()
-    if as_json: return _answer([asdict(node) for node in found])
-    if not write: _say().print(_graph_table(found))
-    if not way.is_written(found): _note(f"! {way.FILE} says otherwise: `predelinquency graph --write`", "yellow")
+    if as_json:
+        return _answer([asdict(node) for node in found])
+    if not write:
+        _say().print(_graph_table(found))
+    if not way.is_written(found):
+        _note(f"! {way.FILE} says otherwise: `predelinquency graph --write`", "yellow")
 
 # %% ../../nbs/80_ops/04_cli.ipynb #graph42
-def _graph_table(found:Sequence[Any])->Table:
+def _graph_table(found: Sequence[Any]) -> Table:
     "One line a stage; modules are counted, `--json` names them."
     table = Table("stage", "notebook", "modules", "reads", "makes", box=None, pad_edge=False)
-    for n in found: table.add_row(n.name, n.notebook, str(len(n.code)), "\n".join([*n.beside, *n.reads]), "\n".join(n.makes))
+    for n in found:
+        table.add_row(n.name, n.notebook, str(len(n.code)), "\n".join([*n.beside, *n.reads]), "\n".join(n.makes))
     return table
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c034
-@source_app.command(epilog=_tail("check", "source check berka --data path/to/files", "source check my.yaml --data path/to/files --json"))
+@source_app.command(
+    epilog=_tail("check", "source check berka --data path/to/files", "source check my.yaml --data path/to/files --json")
+)
 @exit_on_refusal
 def check(
-    mapping:Annotated[str, typer.Argument(help="A mapping file, or the name of one that is shipped: berka, superlender.")],
-    data:Annotated[Path, typer.Option(help="The folder with the bank's files.")],
-    as_json:Json=False,
-)->None:
+    mapping: Annotated[
+        str, typer.Argument(help="A mapping file, or the name of one that is shipped: berka, superlender.")
+    ],
+    data: Annotated[Path, typer.Option(help="The folder with the bank's files.")],
+    as_json: Json = False,
+) -> None:
     "Show what a mapping understands of a folder of files, what it drops and why. Writes nothing."
     from predelinquency.sources import ingest
     from predelinquency.sources import mapping as sources_mapping
-    with _say(True).status("reading"): found = ingest.check(sources_mapping.load(mapping), data)
+
+    with _say(True).status("reading"):
+        found = ingest.check(sources_mapping.load(mapping), data)
     _answer(found.to_dict()) if as_json else _say().print(found)
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c037
-HEADLINE = {"headline.auc": "AUC: how often the riskier of two customers is ranked first", "headline.recall_at_5pct": "found among the riskiest 5 %, of those who will miss a payment",
-            "headline.base_rate": "share who miss a payment in the window", "headline.ece": "calibration error", "gain_over_calendar.auc": "AUC gained over knowing only what is due",
-            "oracle.share_of_latent": "of what is achievable when all of the present is known, in AUC above .5", "oracle.share_of_visible": "of what a learner with far more customers reaches",
-            "reference.difference": "AUC gained over the reference model", "headline.onsets": "missed payments behind these figures"}
+HEADLINE = {
+    "headline.auc": "AUC: how often the riskier of two customers is ranked first",
+    "headline.recall_at_5pct": "found among the riskiest 5 %, of those who will miss a payment",
+    "headline.base_rate": "share who miss a payment in the window",
+    "headline.ece": "calibration error",
+    "gain_over_calendar.auc": "AUC gained over knowing only what is due",
+    "oracle.share_of_latent": "of what is achievable when all of the present is known, in AUC above .5",
+    "oracle.share_of_visible": "of what a learner with far more customers reaches",
+    "reference.difference": "AUC gained over the reference model",
+    "headline.onsets": "missed payments behind these figures",
+}
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c038
-def _lookup(values:dict[str, Any], dotted:str)->Any:
-    for key in dotted.split("."): values = values.get(key, {}) if isinstance(values, dict) else {}
+def _lookup(values: dict[str, Any], dotted: str) -> Any:
+    for key in dotted.split("."):
+        values = values.get(key, {}) if isinstance(values, dict) else {}
     return values if isinstance(values, (int, float)) else None
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c039
-def _bytes(path:Path)->int: return sum(p.stat().st_size for p in ([path] if path.is_file() else path.rglob("*")) if p.is_file())
+def _bytes(path: Path) -> int:
+    return sum(p.stat().st_size for p in ([path] if path.is_file() else path.rglob("*")) if p.is_file())
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c040
-def _size(size:int)->str: return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"
+def _size(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c041
-def _metrics(root:str)->dict[str, Any]:
+def _metrics(root: str) -> dict[str, Any]:
     "The figures of a folder of results; empty where nothing was evaluated."
-    path = Path(root)/"reports/metrics.json"
+    path = Path(root) / "reports/metrics.json"
     return json.loads(path.read_text()) if path.exists() else {}
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c042
 def headline(
-    metrics:dict[str, Any], # as in metrics.json
-)->Iterator[tuple[str, float]]: # dotted name and figure
+    metrics: dict[str, Any],  # as in metrics.json
+) -> Iterator[tuple[str, float]]:  # dotted name and figure
     "The few figures that come first."
     return ((key, value) for key in HEADLINE if (value := _lookup(metrics, key)) is not None)
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c043
 def figures(
-    metrics:dict[str, Any], # as in metrics.json
-)->Iterator[tuple[str, str]]: # words and figure, with its interval where there is one
+    metrics: dict[str, Any],  # as in metrics.json
+) -> Iterator[tuple[str, str]]:  # words and figure, with its interval where there is one
     "The headline, as people read it."
     for key, value in headline(metrics):
         words, (block, _, name) = HEADLINE[key], key.rpartition(".")
-        found = {end: at for end in ("low", "high") for one in (end if name == "auc" else "", f"{name}_{end}") if (at := _lookup(metrics, f"{block}.{one}")) is not None}
-        yield words, _number(value) + (f"  ({_number(found['low'])} to {_number(found['high'])})" if len(found) == 2 else "")
+        found = {
+            end: at
+            for end in ("low", "high")
+            for one in (end if name == "auc" else "", f"{name}_{end}")
+            if (at := _lookup(metrics, f"{block}.{one}")) is not None
+        }
+        yield (
+            words,
+            _number(value) + (f"  ({_number(found['low'])} to {_number(found['high'])})" if len(found) == 2 else ""),
+        )
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c045
-def _made(root:str)->list[tuple[str, dict[str, Path]]]:
+def _made(root: str) -> list[tuple[str, dict[str, Path]]]:
     "Stage by stage, in the order they ran, what is there: product → path."
     stages = sorted(ops_stages.graph().values(), key=lambda s: s.name not in ops_stages.STAND_IN)
     placed = [(one.name, {n: Path(p) for n, p in ops_stages.place(one, root).items()}) for one in stages]
     return [(name, paths) for name, paths in placed if all(p.exists() for p in paths.values())]
 
 # %% ../../nbs/80_ops/04_cli.ipynb #ident02
-def _say_foreign(root:Path|str, *files:str)->None:
+def _say_foreign(root: Path | str, *files: str) -> None:
     "Say it before anything of it is shown."
-    for one in _foreign(root, *files): _note(f"! {root}: {one}", "yellow")
+    for one in _foreign(root, *files):
+        _note(f"! {root}: {one}", "yellow")
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c046
-def _show_report(root:str)->None:
+def _show_report(root: str) -> None:
     "What a folder holds, as people read it."
-    table, words = Table("stage", "made", "size", "report to read", box=None, pad_edge=False), Table("", "", box=None, pad_edge=False, show_header=False)
+    table, words = (
+        Table("stage", "made", "size", "report to read", box=None, pad_edge=False),
+        Table("", "", box=None, pad_edge=False, show_header=False),
+    )
     for name, paths in _made(root):
         for i, path in enumerate(p for n, p in paths.items() if n != "nb"):
             table.add_row(name if i == 0 else "", str(path), _size(_bytes(path)), str(paths["nb"]) if i == 0 else "")
     _say_foreign(root)
     metrics = _metrics(root)
-    for said, figure in figures(metrics): words.add_row(said, figure)
-    why = metrics.get("proof", {}).get("why") # figures that this run lacks, and what makes them
-    _say().print(table, "", words, *([escape(f"\n! {why}")] if why else []), f"\nall figures: {root}/reports/metrics.json\nto read a report: `make lab`, then open it", sep="\n")
+    for said, figure in figures(metrics):
+        words.add_row(said, figure)
+    why = metrics.get("proof", {}).get("why")  # figures that this run lacks, and what makes them
+    _say().print(
+        table,
+        "",
+        words,
+        *([escape(f"\n! {why}")] if why else []),
+        f"\nall figures: {root}/reports/metrics.json\nto read a report: `make lab`, then open it",
+        sep="\n",
+    )
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c047
-MAKE = "`make run` makes them, `make try` a small set in a minute or two (then add --root data/runs/try)" # the remedy where results are missing
+MAKE = "`make run` makes them, `make try` a small set in a minute or two (then add --root data/runs/try)"  # the remedy where results are missing
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c048
 @app.command(epilog=_tail("report", "report --root data/runs/try"))
 @exit_on_refusal
 def report(
-    root:Root=DEFAULT_ROOT, as_json:Json=False,
-)->None:
+    root: Root = DEFAULT_ROOT,
+    as_json: Json = False,
+) -> None:
     "What a folder of results holds, its headline figures, and where to look."
-    if not (made := _made(root)): raise PredelinquencyError("holds no results", where=root, remedy=MAKE)
-    if not as_json: return _show_report(root)
-    stages = [dict(stage=name, products={n: dict(path=str(p), bytes=_bytes(p)) for n, p in paths.items()}) for name, paths in made]
-    _answer(dict(root=root, stages=stages, headline=dict(headline(_metrics(root))), foreign=[asdict(one) for one in _foreign(root)]))
+    if not (made := _made(root)):
+        raise PredelinquencyError("holds no results", where=root, remedy=MAKE)
+    if not as_json:
+        return _show_report(root)
+    stages = [
+        dict(stage=name, products={n: dict(path=str(p), bytes=_bytes(p)) for n, p in paths.items()})
+        for name, paths in made
+    ]
+    _answer(
+        dict(
+            root=root,
+            stages=stages,
+            headline=dict(headline(_metrics(root))),
+            foreign=[asdict(one) for one in _foreign(root)],
+        )
+    )
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c050
-def _have(root:str, *products:str)->None:
+def _have(root: str, *products: str) -> None:
     "Refuse politely what cannot be answered yet."
-    if missing := [p for p in products if not (Path(root)/p).exists()]: raise StoreError(f"there is no {missing[0]} here yet", where=root, remedy=MAKE)
+    if missing := [p for p in products if not (Path(root) / p).exists()]:
+        raise StoreError(f"there is no {missing[0]} here yet", where=root, remedy=MAKE)
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c051
 def tables_of(
-    root:str,     # a folder of results
-    customer:int, # who
-)->dict[str, Any]: # table → that customer's rows, as pandas
+    root: str,  # a folder of results
+    customer: int,  # who
+) -> dict[str, Any]:  # table → that customer's rows, as pandas
     "One customer's rows of the canonical tables; refused when there is no such customer."
     import pyarrow.parquet as pq
 
     from predelinquency.ground import disk
     from predelinquency.features.events import NEEDS
+
     _have(root, "raw/customers")
-    raw, found = Path(root)/"raw", disk.parts(Path(root)/"raw", "customers")
+    raw, found = Path(root) / "raw", disk.parts(Path(root) / "raw", "customers")
     part = next((p for p in found if p.low <= customer < p.high), None)
-    rows = {name: pq.read_table(raw/name/part.file, filters=[("customer_id", "==", customer)]).to_pandas(types_mapper=_whole) for name in ("customers", *NEEDS)} if part else {}
+    rows = (
+        {
+            name: pq.read_table(raw / name / part.file, filters=[("customer_id", "==", customer)]).to_pandas(
+                types_mapper=_whole
+            )
+            for name in ("customers", *NEEDS)
+        }
+        if part
+        else {}
+    )
     if part is None or not len(rows["customers"]):
-        raise PredelinquencyError(f"there is no customer {customer}", where=root, remedy=f"ids run from {found[0].low} to {found[-1].high - 1}")
+        raise PredelinquencyError(
+            f"there is no customer {customer}",
+            where=root,
+            remedy=f"ids run from {found[0].low} to {found[-1].high - 1}",
+        )
     return rows
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c052
-def _whole(kind:Any)->Any:
+def _whole(kind: Any) -> Any:
     "Whole numbers stay whole where some are missing."
     import pandas as pd
+
     return {"int64": pd.Int64Dtype(), "int32": pd.Int32Dtype()}.get(str(kind))
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c053
 def moment_of(
-    root:str,             # a folder of results
-    customer:int,         # who
-    as_of:str|None=None,  # YYYY-MM-DD; None: the customer's latest moment that was scored
-)->tuple[str, bool|None]: # the moment, and whether the customer was eligible then; None: that moment was not scored
+    root: str,  # a folder of results
+    customer: int,  # who
+    as_of: str | None = None,  # YYYY-MM-DD; None: the customer's latest moment that was scored
+) -> tuple[
+    str, bool | None
+]:  # the moment, and whether the customer was eligible then; None: that moment was not scored
     "Which moment is asked about."
     import pandas as pd
 
     from predelinquency.ground.core import to_date, to_day
-    scored = pd.read_parquet(Path(root)/"model/predictions.parquet", columns=["customer_id", "as_of", "eligible"])
+
+    scored = pd.read_parquet(Path(root) / "model/predictions.parquet", columns=["customer_id", "as_of", "eligible"])
     last, mine = str(scored.as_of.max().date()), scored[scored.customer_id == customer]
     day = to_date(to_day(as_of)) if as_of else str((mine if len(mine) else scored).as_of.max().date())
-    if day > last: raise PredelinquencyError(f"nothing is known about {day}", where=root, remedy=f"ask for {last} or earlier: later, customers would only look silent")
+    if day > last:
+        raise PredelinquencyError(
+            f"nothing is known about {day}",
+            where=root,
+            remedy=f"ask for {last} or earlier: later, customers would only look silent",
+        )
     known = mine[mine.as_of == pd.Timestamp(day)].eligible
     return day, bool(known.iloc[0]) if len(known) else None
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c054
-def _not_before_them(customer:int, rows:dict[str, Any], day:str)->None:
+def _not_before_them(customer: int, rows: dict[str, Any], day: str) -> None:
     "Refuse a moment at which nothing had happened yet: everything would be unknown, and the answer one about nobody."
-    begins = max(str(t.min().date()) for t in (rows["customers"].joined_on, rows["transactions"].booked_at) if t.notna().any())
-    if day <= begins: raise PredelinquencyError(f"nothing is known about customer {customer} on {day}", where=f"customer {customer}", remedy=f"ask for a day after {begins}, when their records begin")
+    begins = max(
+        str(t.min().date()) for t in (rows["customers"].joined_on, rows["transactions"].booked_at) if t.notna().any()
+    )
+    if day <= begins:
+        raise PredelinquencyError(
+            f"nothing is known about customer {customer} on {day}",
+            where=f"customer {customer}",
+            remedy=f"ask for a day after {begins}, when their records begin",
+        )
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c055
 class Asked(NamedTuple):
     "What the model says about one customer at one moment."
-    score: Any          # `records.Score`, with the reasons that raise the risk
-    band: str           # the policy's
-    eligible: bool|None # None: that moment was not scored
-    base: float         # margin of nobody in particular
-    story: tuple        # every reason, in both directions: with `base` they sum to the margin
+
+    score: Any  # `records.Score`, with the reasons that raise the risk
+    band: str  # the policy's
+    eligible: bool | None  # None: that moment was not scored
+    base: float  # margin of nobody in particular
+    story: tuple  # every reason, in both directions: with `base` they sum to the margin
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c056
 def ask(
-    root:str,            # a folder of results
-    customer:int,        # who
-    as_of:str|None=None, # YYYY-MM-DD; None: the latest
-)->Asked:
+    root: str,  # a folder of results
+    customer: int,  # who
+    as_of: str | None = None,  # YYYY-MM-DD; None: the latest
+) -> Asked:
     "Score one customer from the folder's own tables and model."
     from predelinquency.decide import policy
     from predelinquency.features import online
     from predelinquency.reasons import bundles
     from predelinquency.reasons import scorer as reasons_scorer
     from predelinquency.model import champion
+
     _have(root, "model/manifest.json", "model/predictions.parquet")
     day, eligible = moment_of(root, customer, as_of)
     rows = tables_of(root, customer)
-    if eligible is None: _not_before_them(customer, rows, day)
-    with _say(True).status("folding"): row = online.vector(rows["transactions"], rows["obligations"], rows["payments"], rows["accounts"], day)
-    scorer = reasons_scorer.Scorer(champion.load(Path(root)/"model"))
-    held = {str(c) for c in rows["accounts"].currency} # amounts of several are told without one
+    if eligible is None:
+        _not_before_them(customer, rows, day)
+    with _say(True).status("folding"):
+        row = online.vector(rows["transactions"], rows["obligations"], rows["payments"], rows["accounts"], day)
+    scorer = reasons_scorer.Scorer(champion.load(Path(root) / "model"))
+    held = {str(c) for c in rows["accounts"].currency}  # amounts of several are told without one
     currency = held.pop() if len(held) == 1 else ""
-    score, parts, rules = scorer.explain(customer, day, row, currency), scorer.score(row)[2], params.load().decide.policy or None
-    story = bundles.reasons(parts, row.astype("float32")[scorer.columns], scorer.bundles, len(parts), raising=False, currency=currency)
+    score, parts, rules = (
+        scorer.explain(customer, day, row, currency),
+        scorer.score(row)[2],
+        params.load().decide.policy or None,
+    )
+    story = bundles.reasons(
+        parts, row.astype("float32")[scorer.columns], scorer.bundles, len(parts), raising=False, currency=currency
+    )
     return Asked(score, policy.band(policy.load(rules), score.probability), eligible, float(parts[-1]), story)
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c057
-def _heading(score:Any, band:str, eligible:bool|None)->str:
+def _heading(score: Any, band: str, eligible: bool | None) -> str:
     "The answer in one line."
     doubt = "; not eligible: a due is unpaid past its grace, or history is short" if eligible is False else ""
-    return (f"customer {score.customer_id} on {score.as_of}: {score.probability:.2%} will miss a first payment 15 to 28 days later "
-            f"(band {band or 'none'}, model {score.model_version}{doubt})")
+    return (
+        f"customer {score.customer_id} on {score.as_of}: {score.probability:.2%} will miss a first payment 15 to 28 days later "
+        f"(band {band or 'none'}, model {score.model_version}{doubt})"
+    )
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c058
-def _reason_rows(reasons:Sequence[Any])->Table:
+def _reason_rows(reasons: Sequence[Any]) -> Table:
     "The strongest first, in both wordings."
     table = Table("push", "why, for staff", "what the customer may read", box=None, pad_edge=False)
-    for r in reasons: table.add_row(f"{r.contribution:+.3f}", escape(r.analyst), escape(r.customer or "(not said)"))
+    for r in reasons:
+        table.add_row(f"{r.contribution:+.3f}", escape(r.analyst), escape(r.customer or "(not said)"))
     return table
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c059
 Customer = Annotated[int, typer.Argument(help="The customer's id.", min=0)]
-AsOf = Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="The moment of knowledge. [default: the latest that was scored]")]
+AsOf = Annotated[
+    str | None,
+    typer.Option(metavar="YYYY-MM-DD", help="The moment of knowledge. [default: the latest that was scored]"),
+]
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c061
-def _score_file(file:Path, root:str, as_json:bool)->None:
+def _score_file(file: Path, root: str, as_json: bool) -> None:
     "What the service would answer, without a server."
     from predelinquency.service import scoring
     from predelinquency.service import wire
+
     _have(root, "model/manifest.json")
-    try: body = file.read_bytes()
-    except OSError as e: raise StoreError(f"cannot be read: {e.strerror}", where=str(file), remedy="name a file with a request; one is in predelinquency/example.json") from None
-    try: found = scoring.load(Path(root)/"model").score(wire.parse(body))
-    except wire.Refused as e: raise PredelinquencyError("; ".join([e.detail.rstrip("."), *(" ".join(one) for one in e.errors)]), where=str(file), remedy="correct the request; /openapi.json describes it") from None
-    if as_json: return _answer(found.model_dump())
-    _say().print(_heading(found, found.band, found.eligible), "", _reason_rows(found.reasons) if found.reasons else "nothing raises this score", sep="\n")
-    if found.decision: _say().print(f"\nproposed: {found.decision.action}" + (f" by {found.decision.channel}" if found.decision.channel else ""), f"because: {found.decision.because}", sep="\n")
+    try:
+        body = file.read_bytes()
+    except OSError as e:
+        raise StoreError(
+            f"cannot be read: {e.strerror}",
+            where=str(file),
+            remedy="name a file with a request; one is in predelinquency/example.json",
+        ) from None
+    try:
+        found = scoring.load(Path(root) / "model").score(wire.parse(body))
+    except wire.Refused as e:
+        raise PredelinquencyError(
+            "; ".join([e.detail.rstrip("."), *(" ".join(one) for one in e.errors)]),
+            where=str(file),
+            remedy="correct the request; /openapi.json describes it",
+        ) from None
+    if as_json:
+        return _answer(found.model_dump())
+    _say().print(
+        _heading(found, found.band, found.eligible),
+        "",
+        _reason_rows(found.reasons) if found.reasons else "nothing raises this score",
+        sep="\n",
+    )
+    if found.decision:
+        _say().print(
+            f"\nproposed: {found.decision.action}"
+            + (f" by {found.decision.channel}" if found.decision.channel else ""),
+            f"because: {found.decision.because}",
+            sep="\n",
+        )
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c062
 @app.command(epilog=_tail("score", "score 17", "score 17 --as-of 2025-03-03 --json", "score --file request.json"))
 @exit_on_refusal
 def score(
-    customer:Annotated[int | None, typer.Argument(help="The customer's id.", min=0)]=None,
-    root:Root=DEFAULT_ROOT, as_of:AsOf=None,
-    file:Annotated[Path | None, typer.Option(help="A request as the service takes it, instead of a customer of the folder.")]=None,
-    as_json:Json=False,
-)->None:
+    customer: Annotated[int | None, typer.Argument(help="The customer's id.", min=0)] = None,
+    root: Root = DEFAULT_ROOT,
+    as_of: AsOf = None,
+    file: Annotated[
+        Path | None, typer.Option(help="A request as the service takes it, instead of a customer of the folder.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     "One customer's probability, risk band and the reasons that raise it."
-    if (customer is None) == (file is None): raise typer.BadParameter("give a customer's id or --file, one of the two")
-    if file: return _score_file(file, root, as_json)
-    asked = ask(root, customer, as_of) # type: ignore[arg-type]
-    if as_json: return _answer(asdict(asked.score) | dict(band=asked.band, eligible=asked.eligible))
-    _say().print(_heading(asked.score, asked.band, asked.eligible), "", _reason_rows(asked.score.reasons) if asked.score.reasons else "nothing raises this score", sep="\n")
+    if (customer is None) == (file is None):
+        raise typer.BadParameter("give a customer's id or --file, one of the two")
+    if file:
+        return _score_file(file, root, as_json)
+    asked = ask(root, customer, as_of)  # type: ignore[arg-type]
+    if as_json:
+        return _answer(asdict(asked.score) | dict(band=asked.band, eligible=asked.eligible))
+    _say().print(
+        _heading(asked.score, asked.band, asked.eligible),
+        "",
+        _reason_rows(asked.score.reasons) if asked.score.reasons else "nothing raises this score",
+        sep="\n",
+    )
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c063
 @app.command(epilog=_tail("explain", "explain 17", "explain 17 --as-of 2025-03-03", "explain 17 --json"))
 @exit_on_refusal
-def explain(customer:Customer, root:Root=DEFAULT_ROOT, as_of:AsOf=None, as_json:Json=False)->None:
+def explain(customer: Customer, root: Root = DEFAULT_ROOT, as_of: AsOf = None, as_json: Json = False) -> None:
     "The whole story of a score: what holds for everybody, then every push up or down. Together they are the score."
     asked = ask(root, customer, as_of)
     if as_json:
         kept = {k: v for k, v in asdict(asked.score).items() if k not in ("reasons", "feature_hash")}
-        return _answer(kept | dict(band=asked.band, eligible=asked.eligible, base=asked.base, reasons=[asdict(r) for r in asked.story]))
+        return _answer(
+            kept
+            | dict(band=asked.band, eligible=asked.eligible, base=asked.base, reasons=[asdict(r) for r in asked.story])
+        )
     _say().print(_heading(asked.score, asked.band, asked.eligible), "", waterfall(asked), sep="\n")
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c064
 def bar(
-    value:float, # signed
-    most:float,  # the largest of the column, > 0
-    width:int=12, # characters on each side
-)->str:          # 2 × width + 1 characters, zero in the middle
+    value: float,  # signed
+    most: float,  # the largest of the column, > 0
+    width: int = 12,  # characters on each side
+) -> str:  # 2 × width + 1 characters, zero in the middle
     "A signed bar for a terminal."
     size = min(round(abs(value) / most * width), width)
-    return " " * (width - size) + "█" * size + "│" + " " * width if value < 0 else " " * width + "│" + "█" * size + " " * (width - size)
+    return (
+        " " * (width - size) + "█" * size + "│" + " " * width
+        if value < 0
+        else " " * width + "│" + "█" * size + " " * (width - size)
+    )
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c066
 def waterfall(
-    asked:Asked,
-)->Table: # from what holds for everybody down to the score
+    asked: Asked,
+) -> Table:  # from what holds for everybody down to the score
     "The story of a score as a table of bars."
-    table, most = Table("push", "- less   risk   more +", "group", "why, for staff", box=None, pad_edge=False), max((abs(r.contribution) for r in asked.story), default=1.)
+    table, most = (
+        Table("push", "- less   risk   more +", "group", "why, for staff", box=None, pad_edge=False),
+        max((abs(r.contribution) for r in asked.story), default=1.0),
+    )
     table.add_row(f"{asked.base:+.3f}", "", "", "where everybody starts")
     for r in asked.story:
         style = "red" if r.contribution > 0 else "blue"
@@ -596,156 +877,262 @@ def waterfall(
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c068
 def planned(
-    root:str,     # a folder of results
-    customer:int, # who
-)->dict[str, Any]: # the row of the plan; its refusals as a list
+    root: str,  # a folder of results
+    customer: int,  # who
+) -> dict[str, Any]:  # the row of the plan; its refusals as a list
     "One customer's decision of the day; refused, with the reason, for who is not in the plan."
     import pandas as pd
-    rows = pd.read_parquet(Path(root)/"reports/plan.parquet", filters=[("customer_id", "==", customer)])
+
+    rows = pd.read_parquet(Path(root) / "reports/plan.parquet", filters=[("customer_id", "==", customer)])
     if len(rows):
         row: dict[str, Any] = {str(k): None if pd.isna(v) else v for k, v in rows.iloc[0].items()}
         return row | dict(refusals=json.loads(row["refusals"]), due_on=row["due_on"] and str(row["due_on"].date()))
     tables_of(root, customer)
-    raise PredelinquencyError(f"customer {customer} is not in the plan", where=root, remedy="nobody is spoken to while a due is unpaid past its grace, or with less than 90 days of history")
+    raise PredelinquencyError(
+        f"customer {customer} is not in the plan",
+        where=root,
+        remedy="nobody is spoken to while a due is unpaid past its grace, or with less than 90 days of history",
+    )
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c069
-def _counts(title:str, counts:Mapping[str, int])->Table:
+def _counts(title: str, counts: Mapping[str, int]) -> Table:
     table = Table(title, "customers", box=None, pad_edge=False)
-    for name, count in sorted(counts.items(), key=lambda kv: -kv[1]): table.add_row(name, f"{count:,}")
+    for name, count in sorted(counts.items(), key=lambda kv: -kv[1]):
+        table.add_row(name, f"{count:,}")
     return table
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c070
-def _show_plan(day:Mapping[str, Any], root:str)->None:
+def _show_plan(day: Mapping[str, Any], root: str) -> None:
     "The plan of a day on a page."
     from predelinquency.ground.words import money
-    _say().print(f"the plan of {day['as_of']}: {day['contacted']:,} of {day['customers']:,} customers are offered something, worth at least {money(round(day['value_minor']), day['currency'], symbols={})}", "",
-                 _counts("action", day["actions"]), "", _counts("why nothing is sent, by the rule that had the last word", {k: v for k, v in day["rules"].items() if k != "best"}),
-                 f"\nthe whole story: {root}/reports/decide.ipynb", sep="\n")
+
+    _say().print(
+        f"the plan of {day['as_of']}: {day['contacted']:,} of {day['customers']:,} customers are offered something, worth at least {money(round(day['value_minor']), day['currency'], symbols={})}",
+        "",
+        _counts("action", day["actions"]),
+        "",
+        _counts(
+            "why nothing is sent, by the rule that had the last word",
+            {k: v for k, v in day["rules"].items() if k != "best"},
+        ),
+        f"\nthe whole story: {root}/reports/decide.ipynb",
+        sep="\n",
+    )
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c071
-def _show_decision(d:Mapping[str, Any])->None:
+def _show_decision(d: Mapping[str, Any]) -> None:
     "One decision on a page: what, why, in which words, and every no."
     from rich.panel import Panel
+
     how = f" by {d['channel']}" if d["channel"] else ""
-    _say().print(f"customer {d['customer_id']} on {d['as_of']}: {d['action']}{how} (band {d['band'] or 'none'}, {d['arm']} group, approval: {d['approval']})", f"because: {d['because']}", sep="\n")
-    if d["message"]: _say().print("", Panel(escape(d["message"]), title=escape(d["subject"]) or None, width=100))
+    _say().print(
+        f"customer {d['customer_id']} on {d['as_of']}: {d['action']}{how} (band {d['band'] or 'none'}, {d['arm']} group, approval: {d['approval']})",
+        f"because: {d['because']}",
+        sep="\n",
+    )
+    if d["message"]:
+        _say().print("", Panel(escape(d["message"]), title=escape(d["subject"]) or None, width=100))
     table = Table("rule that said no", "action", "channel", "what it says", box=None, pad_edge=False)
-    for r in d["refusals"]: table.add_row(r["rule"], r["action"] or "every one", r["channel"] or "every one", escape(r["sentence"]))
-    if d["refusals"]: _say().print("", table, sep="\n")
+    for r in d["refusals"]:
+        table.add_row(r["rule"], r["action"] or "every one", r["channel"] or "every one", escape(r["sentence"]))
+    if d["refusals"]:
+        _say().print("", table, sep="\n")
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c072
-LedgerUrl = Annotated[str | None, typer.Option(metavar="URL", help=f"The ledger, e.g. postgresql://user@host/name. [default: ${LEDGER}, or ledger.db in the folder of results]")]
+LedgerUrl = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help=f"The ledger, e.g. postgresql://user@host/name. [default: ${LEDGER}, or ledger.db in the folder of results]",
+    ),
+]
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c073
 def ledger_of(
-    root:str,             # a folder of results
-    given:str|None=None,  # what was typed
-)->str:                   # URL
+    root: str,  # a folder of results
+    given: str | None = None,  # what was typed
+) -> str:  # URL
     "Which ledger is meant."
     return given or os.environ.get(LEDGER) or f"sqlite:///{root}/ledger.db"
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c075
-def _record(root:str, url:str, as_json:bool)->None:
+def _record(root: str, url: str, as_json: bool) -> None:
     "Append what the latest snapshot says."
     from predelinquency.service import scoring
-    with _say(True).status("recording"): done = scoring.record(root, url)
-    if as_json: return _answer(done)
-    _say().print(f"recorded of {done['as_of']}: {done['scores']:,} scores and {done['decisions']:,} decisions; the snapshot has {done['of']:,}, the others were in the ledger already")
+
+    with _say(True).status("recording"):
+        done = scoring.record(root, url)
+    if as_json:
+        return _answer(done)
+    _say().print(
+        f"recorded of {done['as_of']}: {done['scores']:,} scores and {done['decisions']:,} decisions; the snapshot has {done['of']:,}, the others were in the ledger already"
+    )
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c076
-@app.command(epilog=_tail("decide", "decide", "decide 17", "decide 17 --json", "decide --record --ledger sqlite:///data/ledger.db"))
+@app.command(
+    epilog=_tail(
+        "decide", "decide", "decide 17", "decide 17 --json", "decide --record --ledger sqlite:///data/ledger.db"
+    )
+)
 @exit_on_refusal
 def decide(
-    customer:Annotated[int | None, typer.Argument(help="The customer's id; without it, the plan of the day.", min=0)]=None,
-    root:Root=DEFAULT_ROOT,
-    record:Annotated[bool, typer.Option("--record", help="Append the latest snapshot's scores and decisions to the ledger; what is there already is passed over.")]=False,
-    ledger:LedgerUrl=None, as_json:Json=False,
-)->None:
+    customer: Annotated[
+        int | None, typer.Argument(help="The customer's id; without it, the plan of the day.", min=0)
+    ] = None,
+    root: Root = DEFAULT_ROOT,
+    record: Annotated[
+        bool,
+        typer.Option(
+            "--record",
+            help="Append the latest snapshot's scores and decisions to the ledger; what is there already is passed over.",
+        ),
+    ] = False,
+    ledger: LedgerUrl = None,
+    as_json: Json = False,
+) -> None:
     "The plan of the day for the latest snapshot, or one customer's decision with every rule that said no."
-    if record and customer is not None: raise typer.BadParameter("--record takes the whole plan: leave the customer out")
+    if record and customer is not None:
+        raise typer.BadParameter("--record takes the whole plan: leave the customer out")
     _have(root, "reports/plan.parquet", "reports/decide.json")
     _say_foreign(root, "reports/plan.parquet", "reports/decide.json", "reports/reasons.parquet")
-    if record: return _record(root, ledger_of(root, ledger), as_json)
-    found = json.loads((Path(root)/"reports/decide.json").read_text()) if customer is None else planned(root, customer)
-    if as_json: return _answer(found)
+    if record:
+        return _record(root, ledger_of(root, ledger), as_json)
+    found = (
+        json.loads((Path(root) / "reports/decide.json").read_text()) if customer is None else planned(root, customer)
+    )
+    if as_json:
+        return _answer(found)
     _show_plan(found, root) if customer is None else _show_decision(found)
 
 # %% ../../nbs/80_ops/04_cli.ipynb #runner13
-@ledger_app.command("migrate", epilog=_tail("migrate", "ledger migrate", "ledger migrate --ledger sqlite:///data/ledger.db"))
+@ledger_app.command(
+    "migrate", epilog=_tail("migrate", "ledger migrate", "ledger migrate --ledger sqlite:///data/ledger.db")
+)
 @exit_on_refusal
-def ledger_migrate(root:Root=DEFAULT_ROOT, ledger:LedgerUrl=None, as_json:Json=False)->None:
+def ledger_migrate(root: Root = DEFAULT_ROOT, ledger: LedgerUrl = None, as_json: Json = False) -> None:
     "Bring a ledger that an older version made up to this one; a new one is made. Back it up first."
     from predelinquency.ground import ledger as ground_ledger
+
     with ground_ledger.Ledger.open(ledger_of(root, ledger), upgrade=True) as book:
         where, now = book.engine.url.render_as_string(hide_password=True), ground_ledger.revision(book.engine)
-    if as_json: return _answer(dict(ledger=where, revision=now))
+    if as_json:
+        return _answer(dict(ledger=where, revision=now))
     _say().print(f"{where} stands at revision {now}")
 
 # %% ../../nbs/80_ops/04_cli.ipynb #runner14
 @ledger_app.command("state", epilog=_tail("state", "ledger state", "ledger state --ledger sqlite:///data/ledger.db"))
 @exit_on_refusal
-def ledger_state(root:Root=DEFAULT_ROOT, ledger:LedgerUrl=None, as_json:Json=False)->None:
+def ledger_state(root: Root = DEFAULT_ROOT, ledger: LedgerUrl = None, as_json: Json = False) -> None:
     "Does the ledger answer, and which version made it? Ends with 1 when something must be mended."
     found = check_ledger(ledger_of(root, ledger))
-    if as_json: _answer(asdict(found))
-    else: _say().print(found.found, *([f"  to fix: {found.remedy}"] if found.fine is False else []), sep="\n", markup=False)
-    if found.fine is False: raise typer.Exit(1)
+    if as_json:
+        _answer(asdict(found))
+    else:
+        _say().print(
+            found.found, *([f"  to fix: {found.remedy}"] if found.fine is False else []), sep="\n", markup=False
+        )
+    if found.fine is False:
+        raise typer.Exit(1)
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c078
-@app.command(epilog=_tail("final", 'final --by "A. Owner" --reason "before the first use"', "final --log", 'final --root data/runs/try --by me --reason "a rehearsal"'))
+@app.command(
+    epilog=_tail(
+        "final",
+        'final --by "A. Owner" --reason "before the first use"',
+        "final --log",
+        'final --root data/runs/try --by me --reason "a rehearsal"',
+    )
+)
 @exit_on_refusal
 def final(
-    by:Annotated[str, typer.Option(help="Who opens it.")]="", reason:Annotated[str, typer.Option(help="Why, in a line.")]="",
-    log:Annotated[bool, typer.Option("--log", help="Only show what was opened so far.")]=False,
-    root:Root=DEFAULT_ROOT, settings:Settings=None, as_json:Json=False,
-)->None:
+    by: Annotated[str, typer.Option(help="Who opens it.")] = "",
+    reason: Annotated[str, typer.Option(help="Why, in a line.")] = "",
+    log: Annotated[bool, typer.Option("--log", help="Only show what was opened so far.")] = False,
+    root: Root = DEFAULT_ROOT,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
     "Judge the model on customers that nothing has touched: once for a version, never as part of a run; each opening is a line in reports/final.jsonl, for git. A folder other than data opens others: a rehearsal."
     from predelinquency.judge import openings
     from predelinquency.truth import holdout as room
-    path = Path(root)/"reports"/openings.LOG
-    if log: return _answer(openings.read(path)) if as_json else _say().print(*([_opening(one) for one in openings.read(path)] or ["nothing was opened yet"]), sep="\n")
+
+    path = Path(root) / "reports" / openings.LOG
+    if log:
+        return (
+            _answer(openings.read(path))
+            if as_json
+            else _say().print(*([_opening(one) for one in openings.read(path)] or ["nothing was opened yet"]), sep="\n")
+        )
     room.asked_by(by, reason)
     from predelinquency.truth import holdout as room
+
     with _say(True).status("living the lives of the hold-out: a minute or two"):
-        line = room.opened(root, by, reason, str(date.today()), params.load("params.yaml", ops_stages.overrides(settings or [])).evaluate)
-    if as_json: return _answer(line)
-    _say().print(_opening(line), f"written to {path}: commit it; `make run` takes it into the pack" if not line["rehearsal"] else f"a rehearsal, written to {path}", sep="\n")
+        line = room.opened(
+            root,
+            by,
+            reason,
+            str(date.today()),
+            params.load("params.yaml", ops_stages.overrides(settings or [])).evaluate,
+        )
+    if as_json:
+        return _answer(line)
+    _say().print(
+        _opening(line),
+        f"written to {path}: commit it; `make run` takes it into the pack"
+        if not line["rehearsal"]
+        else f"a rehearsal, written to {path}",
+        sep="\n",
+    )
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c079
-def _opening(line:Mapping[str, Any])->str:
+def _opening(line: Mapping[str, Any]) -> str:
     "One line of the log, as people read it."
     from predelinquency.judge import openings
+
     return f"{line['opened_on']} version {line['version']} by {line['by']} ({line['reason']}), {line['onsets']:,} missed payments of {line['customers']:,} customers: {openings.in_words(line['figures'])}"
 
 # %% ../../nbs/80_ops/04_cli.ipynb #runner17
 @app.command(epilog=_tail("challenge", "challenge models/in-use", "challenge models/in-use --root data/runs/deep"))
 @exit_on_refusal
 def challenge(
-    old:Annotated[Path, typer.Argument(help="The folder of the model in use, one that holds manifest.json.")],
-    root:Root=DEFAULT_ROOT, settings:Settings=None, as_json:Json=False,
-)->None:
+    old: Annotated[Path, typer.Argument(help="The folder of the model in use, one that holds manifest.json.")],
+    root: Root = DEFAULT_ROOT,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
     "Should the model of a folder of results replace the one in use? By the rule of params.yaml; nothing is changed."
     from predelinquency.judge import promotion
+
     p = params.load("params.yaml", ops_stages.overrides(settings or []))
     _have(root, "model/manifest.json", "features")
-    if not (old/"manifest.json").is_file():
-        raise StoreError("there is no model here", where=str(old), remedy="give the folder of the model in use, one that holds manifest.json")
-    found = promotion.against(Path(root)/"model", old, Path(root)/"features", p.base, p.train)
-    if as_json: return _answer(found)
+    if not (old / "manifest.json").is_file():
+        raise StoreError(
+            "there is no model here",
+            where=str(old),
+            remedy="give the folder of the model in use, one that holds manifest.json",
+        )
+    found = promotion.against(Path(root) / "model", old, Path(root) / "features", p.base, p.train)
+    if as_json:
+        return _answer(found)
     said = "the new model may take its place" if found["champion"] == "new" else "keep the model in use"
     _say().print(f"{said}: {'; '.join(found['learners']['new'].get('refused') or [found['because']])}", soft_wrap=True)
 
 # %% ../../nbs/80_ops/04_cli.ipynb #runner18
 @app.command(epilog=_tail("rollback", "rollback"))
 @exit_on_refusal
-def rollback(as_json:Json=False)->None:
+def rollback(as_json: Json = False) -> None:
     "The model before this one: its lock and figures from git, its files from DVC, the registry's alias. Refuses when it cannot."
     from predelinquency.judge import promotion
-    ops_stages.graph() # only in the project's folder
+
+    ops_stages.graph()  # only in the project's folder
     done = promotion.rollback()
-    if as_json: return _answer(done)
-    _say().print(f"model {done['version']} is back (was {done['was']}), as of commit {done['commit']}",
-                 "parameters and code are still those of today: commit this, and set them back before the next run", sep="\n")
+    if as_json:
+        return _answer(done)
+    _say().print(
+        f"model {done['version']} is back (was {done['was']}), as of commit {done['commit']}",
+        "parameters and code are still those of today: commit this, and set them back before the next run",
+        sep="\n",
+    )
 
 # %% ../../nbs/80_ops/04_cli.ipynb #runner19
 AT_LENGTH = ("prove.rows=14000", "prove.replays=4000", "prove.visible_customers=50000", "prove.world_customers=2500")
@@ -753,32 +1140,43 @@ AT_LENGTH = ("prove.rows=14000", "prove.replays=4000", "prove.visible_customers=
 # %% ../../nbs/80_ops/04_cli.ipynb #runner20
 @app.command(epilog=_tail("proof", "proof", "proof --root data/runs/try --set prove.rows=20000"))
 @exit_on_refusal
-def proof(root:Root=DEFAULT_ROOT, settings:Settings=None, as_json:Json=False)->None:
+def proof(root: Root = DEFAULT_ROOT, settings: Settings = None, as_json: Json = False) -> None:
     "What was achievable, at full length (20 CPU minutes); the next evaluation of these results takes its figures over."
     from predelinquency.truth import worlds
-    ops_stages.graph() # only in the project's folder
-    aside = Path(DEFAULT_ROOT)/"runs/proof"
+
+    ops_stages.graph()  # only in the project's folder
+    aside = Path(DEFAULT_ROOT) / "runs/proof"
     _have(root, *worlds.BORROWED)
     worlds.borrow(root, aside)
     done = _ran(["prove"], str(aside), [*AT_LENGTH, *(settings or [])])
     kept = str(worlds.keep(aside, root))
-    if as_json: return _answer(dict(kept=kept, stages=_runs(done)))
+    if as_json:
+        return _answer(dict(kept=kept, stages=_runs(done)))
     _say().print(f"{kept} is kept: the next evaluation of these results takes its figures over")
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c083
-def _check_port(command:str, host:str, port:int)->None:
+def _check_port(command: str, host: str, port: int) -> None:
     "Refuse a port where somebody else already listens, before anything is started."
-    if free(port, host): return
-    raise StoreError(f"port {port} is taken", where=host, remedy=f"end what runs there, or choose another one: `predelinquency {command} --port {port + 1}`")
+    if free(port, host):
+        return
+    raise StoreError(
+        f"port {port} is taken",
+        where=host,
+        remedy=f"end what runs there, or choose another one: `predelinquency {command} --port {port + 1}`",
+    )
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c084
-def _until_stopped(serve:Callable[[], int])->None:
+def _until_stopped(serve: Callable[[], int]) -> None:
     "Run a server; Ctrl-C and a polite kill are its normal end."
     signal.signal(signal.SIGTERM, _on_termination)
-    for key, value in QUIET.items(): os.environ.setdefault(key, value)
-    try: code = serve()
-    except KeyboardInterrupt: code = 0
-    if not code: return _note("stopped")
+    for key, value in QUIET.items():
+        os.environ.setdefault(key, value)
+    try:
+        code = serve()
+    except KeyboardInterrupt:
+        code = 0
+    if not code:
+        return _note("stopped")
     raise StoreError(f"the server ended by itself with code {code}", remedy="what it wrote above says why")
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c085
@@ -786,29 +1184,47 @@ Host = Annotated[str, typer.Option(help="The address to listen on; 127.0.0.1 is 
 Port = Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")]
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c086
-@app.command(epilog=_tail("serve", "serve", "serve --root data/runs/try --port 3001", "serve --workers 2 --ledger sqlite:///data/ledger.db"))
+@app.command(
+    epilog=_tail(
+        "serve",
+        "serve",
+        "serve --root data/runs/try --port 3001",
+        "serve --workers 2 --ledger sqlite:///data/ledger.db",
+    )
+)
 @exit_on_refusal
 def serve(
-    root:Root=DEFAULT_ROOT, host:Host="127.0.0.1", port:Port=PORTS["serve"],
-    workers:Annotated[int, typer.Option(min=1, help="Processes that answer.")]=1, ledger:LedgerUrl=None,
-)->None:
+    root: Root = DEFAULT_ROOT,
+    host: Host = "127.0.0.1",
+    port: Port = PORTS["serve"],
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 1,
+    ledger: LedgerUrl = None,
+) -> None:
     "Serve scores over HTTP. Without the key PREDELINQUENCY_API_KEY only this machine is served."
     _have(root, "model/manifest.json")
     _say_foreign(root)
     _check_port("serve", host, port)
     from predelinquency.service import bento as service_bento
     from predelinquency.service import http
-    bento, beside = Path(root)/"bento", Path(root)/"ledger.db"
+
+    bento, beside = Path(root) / "bento", Path(root) / "ledger.db"
     known = ledger or os.environ.get(LEDGER) or (ledger_of(root) if beside.exists() else None)
-    def ready(said:str)->None: _say().print(said, f"try it: {curl(host, port)}", "Ctrl-C ends it", sep="\n", soft_wrap=True)
-    packed, model = (bento, None) if bento.exists() else (None, Path(root)/"model")
-    _until_stopped(lambda: service_bento.serve(packed, host, port, workers, model, known, not os.environ.get(http.KEY),
-                                               ready, _note))
+
+    def ready(said: str) -> None:
+        _say().print(said, f"try it: {curl(host, port)}", "Ctrl-C ends it", sep="\n", soft_wrap=True)
+
+    packed, model = (bento, None) if bento.exists() else (None, Path(root) / "model")
+    _until_stopped(
+        lambda: service_bento.serve(
+            packed, host, port, workers, model, known, not os.environ.get(http.KEY), ready, _note
+        )
+    )
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c087
 def curl(
-    host:str="127.0.0.1", port:int=PORTS["serve"], # where the service is
-)->str: # to be typed in the project's folder
+    host: str = "127.0.0.1",
+    port: int = PORTS["serve"],  # where the service is
+) -> str:  # to be typed in the project's folder
     "A request that works as typed."
     key = ' -H "Authorization: Bearer $PREDELINQUENCY_API_KEY"' if os.environ.get("PREDELINQUENCY_API_KEY") else ""
     return f"curl -s http://{host}:{port}/v1/score -H 'Content-Type: application/json'{key} -d @predelinquency/example.json"
@@ -816,34 +1232,48 @@ def curl(
 # %% ../../nbs/80_ops/04_cli.ipynb #c089
 @app.command(epilog=_tail("dashboard", "dashboard", "dashboard --root data/runs/try --port 8867"))
 @exit_on_refusal
-def dashboard(root:Root=DEFAULT_ROOT, host:Host="127.0.0.1", port:Port=PORTS["dashboard"])->None:
+def dashboard(root: Root = DEFAULT_ROOT, host: Host = "127.0.0.1", port: Port = PORTS["dashboard"]) -> None:
     "Show the page for stakeholders in a browser: the risk of the book, and one customer opened from it. Other machines than this one need the token in the address."
     _have(root, "reports/scores.parquet", "reports/plan.parquet")
     _say_foreign(root, "reports/scores.parquet", "reports/reasons.parquet", "reports/plan.parquet")
     _check_port("dashboard", host, port)
     from predelinquency.app import server
-    def ready(url:str)->None: threading.Thread(target=_announce, args=(url, host, port), daemon=True).start()
+
+    def ready(url: str) -> None:
+        threading.Thread(target=_announce, args=(url, host, port), daemon=True).start()
+
     _until_stopped(lambda: server.serve(root, host, port, say=ready))
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c090
-def _announce(url:str, host:str, port:int, every:float=10.)->None:
+def _announce(url: str, host: str, port: int, every: float = 10.0) -> None:
     "Say the address as soon as somebody listens there; until then, that nobody does."
     with telling(_note, f"waiting until {url.partition('?')[0]} answers", every):
         while True:
-            try: socket.create_connection((host, port), timeout=1).close()
-            except OSError: time.sleep(.1)
-            else: break
+            try:
+                socket.create_connection((host, port), timeout=1).close()
+            except OSError:
+                time.sleep(0.1)
+            else:
+                break
     _say().print(f"ready: {url}", "Ctrl-C ends it", sep="\n", soft_wrap=True)
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c106
 @app.command(epilog=_tail("doctor", "doctor", "doctor --json"))
 @exit_on_refusal
-def doctor(as_json:Json=False)->None:
+def doctor(as_json: Json = False) -> None:
     "Check Python, packages, disk, memory, git and DVC, the export, browser, ports, results, ledger; each with its remedy. Ends with 1 when something must be mended."
     found = list(findings())
-    if as_json: _answer([asdict(f) for f in found])
+    if as_json:
+        _answer([asdict(f) for f in found])
     else:
         table = Table("", "", "found", "to fix", box=None, pad_edge=False, show_header=False)
-        for f in found: table.add_row({True: "✓", False: "✗", None: "·"}[f.fine], f.what, escape(f.found), escape(f.remedy) if f.fine is not True else "")
+        for f in found:
+            table.add_row(
+                {True: "✓", False: "✗", None: "·"}[f.fine],
+                f.what,
+                escape(f.found),
+                escape(f.remedy) if f.fine is not True else "",
+            )
         _say().print(table)
-    if any(f.fine is False for f in found): raise typer.Exit(1)
+    if any(f.fine is False for f in found):
+        raise typer.Exit(1)

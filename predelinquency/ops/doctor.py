@@ -18,24 +18,27 @@ from ..ground.core import DEFAULT_ROOT, PredelinquencyError, StoreError
 from . import stages as ops_stages
 
 # %% ../../nbs/80_ops/03_doctor.ipynb #ident01
-def _foreign(root:Path|str, *files:str)->Sequence[Any]:
+def _foreign(root: Path | str, *files: str) -> Sequence[Any]:
     "What was made from another model than the one that lies there; of all files where none is named."
     from predelinquency.model import champion
+
     return champion.foreign(root, files) if files else champion.foreign(root)
 
 # %% ../../nbs/80_ops/03_doctor.ipynb #pre080
-LEDGER = "PREDELINQUENCY_LEDGER" # environment: the ledger's address, when it is not the SQLite file beside the results
+LEDGER = "PREDELINQUENCY_LEDGER"  # environment: the ledger's address, when it is not the SQLite file beside the results
 
 # %% ../../nbs/80_ops/03_doctor.ipynb #c081
 def free(
-    port:int,              # 1–65535
-    host:str="127.0.0.1",  # an address of this machine
-)->bool:
+    port: int,  # 1–65535
+    host: str = "127.0.0.1",  # an address of this machine
+) -> bool:
     "Is nobody listening there?"
     with socket.socket() as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try: s.bind((host, port))
-        except OSError: return False
+        try:
+            s.bind((host, port))
+        except OSError:
+            return False
     return True
 
 # %% ../../nbs/80_ops/03_doctor.ipynb #c082
@@ -45,127 +48,215 @@ PORTS = {"serve": 3000, "dashboard": 8866}
 @dataclass(frozen=True)
 class Finding:
     "One line of the doctor's table."
+
     what: str
-    fine: bool | None # None: not needed, only good to know
+    fine: bool | None  # None: not needed, only good to know
     found: str
     remedy: str = ""
 
 # %% ../../nbs/80_ops/03_doctor.ipynb #c093
-def check_python()->Finding:
+def check_python() -> Finding:
     "The interpreter's version."
     version = ".".join(map(str, sys.version_info[:3]))
-    return Finding("Python", sys.version_info >= (3, 11), version, "install Python 3.11 or later, delete .venv, run `make`")
+    return Finding(
+        "Python", sys.version_info >= (3, 11), version, "install Python 3.11 or later, delete .venv, run `make`"
+    )
 
 # %% ../../nbs/80_ops/03_doctor.ipynb #c094
 def locked(
-    lock:Path, # requirements.lock
-)->dict[str, str]: # package → version, for this interpreter and system
+    lock: Path,  # requirements.lock
+) -> dict[str, str]:  # package → version, for this interpreter and system
     "What the lock says should be installed here."
     from packaging.requirements import Requirement
+
     lines = [line.split(" \\")[0] for line in lock.read_text().splitlines() if line[:1].isalnum()]
     wanted = [Requirement(line) for line in lines]
     return {r.name: str(r.specifier).removeprefix("==") for r in wanted if r.marker is None or r.marker.evaluate()}
 
 # %% ../../nbs/80_ops/03_doctor.ipynb #c095
 def check_environment(
-    project:Path, # holds requirements.lock
-)->Finding:
+    project: Path,  # holds requirements.lock
+) -> Finding:
     "Are the installed packages those of the lock?"
-    installed = {d.metadata["Name"].lower().replace("_", "-").replace(".", "-"): d.version for d in importlib.metadata.distributions()}
-    other = [f"{name} {installed.get(name, 'absent')} (locked: {version})" for name, version in locked(project/"requirements.lock").items() if installed.get(name) != version]
+    installed = {
+        d.metadata["Name"].lower().replace("_", "-").replace(".", "-"): d.version
+        for d in importlib.metadata.distributions()
+    }
+    other = [
+        f"{name} {installed.get(name, 'absent')} (locked: {version})"
+        for name, version in locked(project / "requirements.lock").items()
+        if installed.get(name) != version
+    ]
     found = "as locked" if not other else f"{len(other)} packages differ: {', '.join(other[:3])}"
     return Finding("packages", not other, found, "run `make setup`")
 
 # %% ../../nbs/80_ops/03_doctor.ipynb #c096
 def check_disk(
-    project:Path,     # where results go
-    need_gb:float=5., # the default world, its features, DVC's copy, and room to replace them
-)->Finding:
+    project: Path,  # where results go
+    need_gb: float = 5.0,  # the default world, its features, DVC's copy, and room to replace them
+) -> Finding:
     "Free space."
     free = shutil.disk_usage(project).free / 1e9
-    return Finding("disk", free >= need_gb, f"{free:,.0f} GB free", f"free {need_gb:.0f} GB, or make a smaller world: `make run CUSTOMERS=2000`")
+    return Finding(
+        "disk",
+        free >= need_gb,
+        f"{free:,.0f} GB free",
+        f"free {need_gb:.0f} GB, or make a smaller world: `make run CUSTOMERS=2000`",
+    )
 
 # %% ../../nbs/80_ops/03_doctor.ipynb #c097
 def check_memory(
-    need_gb:float=4., # the peak of the default run
-)->Finding:
+    need_gb: float = 4.0,  # the peak of the default run
+) -> Finding:
     "Memory that is free or can be freed."
-    try: free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
-    except (ValueError, OSError): return Finding("memory", None, "cannot be told on this system")
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    except (ValueError, OSError):
+        return Finding("memory", None, "cannot be told on this system")
     if Path("/proc/meminfo").exists():
-        kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines()}
+        kilobytes = {
+            line.split(":")[0]: int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines()
+        }
         free = kilobytes.get("MemAvailable", 0) / 1e6
-    return Finding("memory", free >= need_gb, f"{free:,.1f} GB available", f"close something: the default run peaks below {need_gb:.0f} GB")
+    return Finding(
+        "memory",
+        free >= need_gb,
+        f"{free:,.1f} GB available",
+        f"close something: the default run peaks below {need_gb:.0f} GB",
+    )
 
 # %% ../../nbs/80_ops/03_doctor.ipynb #c098
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "firefox")
 
 # %% ../../nbs/80_ops/03_doctor.ipynb #c099
-def check_browser()->Finding:
+def check_browser() -> Finding:
     "A browser shows the page and JupyterLab, here or on another machine; the tests of the page drive chromium."
     found = next((shutil.which(b) for b in BROWSERS if shutil.which(b)), None)
-    return Finding("browser", None, found or "none found here", "" if found else "commands print an address that any browser can open; the tests of the page want chromium (Debian and Ubuntu: apt-get install chromium)")
+    return Finding(
+        "browser",
+        None,
+        found or "none found here",
+        ""
+        if found
+        else "commands print an address that any browser can open; the tests of the page want chromium (Debian and Ubuntu: apt-get install chromium)",
+    )
 
 # %% ../../nbs/80_ops/03_doctor.ipynb #c100
 def check_repository(
-    project:Path, # a git clone
-)->Finding:
+    project: Path,  # a git clone
+) -> Finding:
     "git and DVC: without them the pipeline runs, but nothing is remembered."
-    absent = [n for n, here in {"git": shutil.which("git"), "a git clone": (project/".git").exists(), "dvc": shutil.which("dvc", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"),
-                                ".dvc/config": (project/".dvc/config").exists()}.items() if not here]
-    return Finding("git and DVC", not absent, f"missing: {', '.join(absent)}" if absent else "ready", "clone the repository with git, then `make setup`")
+    absent = [
+        n
+        for n, here in {
+            "git": shutil.which("git"),
+            "a git clone": (project / ".git").exists(),
+            "dvc": shutil.which("dvc", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"),
+            ".dvc/config": (project / ".dvc/config").exists(),
+        }.items()
+        if not here
+    ]
+    return Finding(
+        "git and DVC",
+        not absent,
+        f"missing: {', '.join(absent)}" if absent else "ready",
+        "clone the repository with git, then `make setup`",
+    )
 
 # %% ../../nbs/80_ops/03_doctor.ipynb #c101
 def check_export(
-    project:Path, # its notebooks and package
-)->Finding:
+    project: Path,  # its notebooks and package
+) -> Finding:
     "Is the package what the notebooks say?"
     old = ops_stages.stale(project)
-    try: ops_stages.check_syntax(project, old)
-    except StoreError as e: return Finding("export", False, f"{e.where}: {e.problem}", e.remedy)
-    return Finding("export", not old, f"changed and not exported: {', '.join(old)}" if old else "the package is what the notebooks say", "run any stage, or `nbdev_export`")
+    try:
+        ops_stages.check_syntax(project, old)
+    except StoreError as e:
+        return Finding("export", False, f"{e.where}: {e.problem}", e.remedy)
+    return Finding(
+        "export",
+        not old,
+        f"changed and not exported: {', '.join(old)}" if old else "the package is what the notebooks say",
+        "run any stage, or `nbdev_export`",
+    )
 
 # %% ../../nbs/80_ops/03_doctor.ipynb #c102
 def check_port(
-    command:str, # serve or dashboard
-)->Finding:
+    command: str,  # serve or dashboard
+) -> Finding:
     "Is the command's usual port free?"
     port = PORTS[command]
-    return Finding(f"port of {command}", None, f"{port} is free" if free(port) else f"{port} is taken, perhaps by a {command} that runs", f"another one: `predelinquency {command} --port {port + 1}`")
+    return Finding(
+        f"port of {command}",
+        None,
+        f"{port} is free" if free(port) else f"{port} is taken, perhaps by a {command} that runs",
+        f"another one: `predelinquency {command} --port {port + 1}`",
+    )
 
 # %% ../../nbs/80_ops/03_doctor.ipynb #c103
 def check_results(
-    root:Path, # a folder of results
-)->Finding:
+    root: Path,  # a folder of results
+) -> Finding:
     "Is there something to serve and to show?"
-    stages = [s for s in ops_stages.graph().values() if s.name not in ops_stages.STAND_IN] if Path(ops_stages.GRAPH).exists() else []
+    stages = (
+        [s for s in ops_stages.graph().values() if s.name not in ops_stages.STAND_IN]
+        if Path(ops_stages.GRAPH).exists()
+        else []
+    )
     absent = [s.name for s in stages if not all(Path(p).exists() for p in ops_stages.place(s, root).values())]
-    try: other = _foreign(root)
-    except PredelinquencyError as e: return Finding("results", False, f"{e.where} {e.problem}", e.remedy)
-    if other: return Finding("results", False, "; ".join(map(str, other)), f"`predelinquency stage {' '.join(dict.fromkeys(one.stage for one in other))} --root {root}`")
-    return Finding("results", None, f"not yet made in {root}: {', '.join(absent)}" if absent else f"complete in {root}", "`make run` makes them")
+    try:
+        other = _foreign(root)
+    except PredelinquencyError as e:
+        return Finding("results", False, f"{e.where} {e.problem}", e.remedy)
+    if other:
+        return Finding(
+            "results",
+            False,
+            "; ".join(map(str, other)),
+            f"`predelinquency stage {' '.join(dict.fromkeys(one.stage for one in other))} --root {root}`",
+        )
+    return Finding(
+        "results",
+        None,
+        f"not yet made in {root}: {', '.join(absent)}" if absent else f"complete in {root}",
+        "`make run` makes them",
+    )
 
 # %% ../../nbs/80_ops/03_doctor.ipynb #c104
 def check_ledger(
-    url:str|None, # None: no address was given
-)->Finding:
+    url: str | None,  # None: no address was given
+) -> Finding:
     "Does the ledger of that address answer? Without one, a SQLite file beside the results serves, made when first used."
-    if not url: return Finding("ledger", None, "a SQLite file beside the results", f"another one: {LEDGER}=postgresql://user@host/name")
+    if not url:
+        return Finding(
+            "ledger", None, "a SQLite file beside the results", f"another one: {LEDGER}=postgresql://user@host/name"
+        )
     import sqlalchemy as sa
 
     from predelinquency.ground import ledger as ground_ledger
-    try: address = ground_ledger._address(url)
-    except StoreError as e: return Finding("ledger", False, e.problem, e.remedy)
-    if address.get_backend_name() == "sqlite" and not Path(str(address.database)).exists(): return Finding("ledger", None, f"{address.database} is not there yet", "it is made when first used")
+
+    try:
+        address = ground_ledger._address(url)
+    except StoreError as e:
+        return Finding("ledger", False, e.problem, e.remedy)
+    if address.get_backend_name() == "sqlite" and not Path(str(address.database)).exists():
+        return Finding("ledger", None, f"{address.database} is not there yet", "it is made when first used")
     patient = address if address.get_backend_name() == "sqlite" else address.update_query_dict({"connect_timeout": "3"})
-    try: found = ground_ledger.revision(sa.create_engine(patient, hide_parameters=True))
-    except (StoreError, ModuleNotFoundError) as e: return Finding("ledger", False, getattr(e, "problem", str(e)), getattr(e, "remedy", "pip install 'predelinquency[postgres]'"))
+    try:
+        found = ground_ledger.revision(sa.create_engine(patient, hide_parameters=True))
+    except (StoreError, ModuleNotFoundError) as e:
+        return Finding(
+            "ledger",
+            False,
+            getattr(e, "problem", str(e)),
+            getattr(e, "remedy", "pip install 'predelinquency[postgres]'"),
+        )
     return Finding("ledger", True, "empty" if found is None else f"revision {found}")
 
 # %% ../../nbs/80_ops/03_doctor.ipynb #c105
 def findings(
-    project:Path=Path("."), # the project's folder
-)->Iterator[Finding]:
+    project: Path = Path("."),  # the project's folder
+) -> Iterator[Finding]:
     "All checks, the cheap ones first; refused where there is no project."
     ops_stages.graph(project)
     yield check_python()
@@ -175,6 +266,7 @@ def findings(
     yield check_repository(project)
     yield check_export(project)
     yield check_browser()
-    for command in PORTS: yield check_port(command)
-    yield check_results(project/DEFAULT_ROOT)
+    for command in PORTS:
+        yield check_port(command)
+    yield check_results(project / DEFAULT_ROOT)
     yield check_ledger(os.environ.get(LEDGER))

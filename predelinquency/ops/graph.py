@@ -20,42 +20,43 @@ from . import stages as ops_stages
 
 # %% ../../nbs/80_ops/01_graph.ipynb #graph06
 def imported(
-    text:str,                  # Python; lines for IPython (`%`, `!`) are passed over
-    own:str="predelinquency.x", # the module it stands in, to which relative imports are relative
-)->set[str]:                   # dotted names
+    text: str,  # Python; lines for IPython (`%`, `!`) are passed over
+    own: str = "predelinquency.x",  # the module it stands in, to which relative imports are relative
+) -> set[str]:  # dotted names
     "Everything that a piece of code imports."
     plain = "\n".join(line for line in text.split("\n") if not re.match(r"\s*[%!#]", line))
     found: set[str] = set()
     for node in ast.walk(ast.parse(plain)):
-        if isinstance(node, ast.Import): found |= {a.name for a in node.names}
+        if isinstance(node, ast.Import):
+            found |= {a.name for a in node.names}
         if isinstance(node, ast.ImportFrom):
-            above = own.split(".")[:-node.level] if node.level else []
+            above = own.split(".")[: -node.level] if node.level else []
             base = ".".join([*above, *filter(None, [node.module])])
             found |= {base, *(f"{base}.{a.name}" for a in node.names)}
     return found
 
 # %% ../../nbs/80_ops/01_graph.ipynb #graph08
 def modules(
-    project:Path|str=".", # holds the package
-)->dict[str, Path]:       # dotted name → file
+    project: Path | str = ".",  # holds the package
+) -> dict[str, Path]:  # dotted name → file
     "Every module of the package, at any depth; migrations are data that Alembic runs, written by hand."
-    files = sorted((Path(project)/"predelinquency").rglob("*.py"))
+    files = sorted((Path(project) / "predelinquency").rglob("*.py"))
     own = [p for p in files if p.stem not in ("__init__", "_modidx") and "migrations" not in p.parts]
     return {".".join(p.relative_to(project).with_suffix("").parts): p for p in own}
 
 # %% ../../nbs/80_ops/01_graph.ipynb #graph09
 def imports(
-    project:Path|str=".",   # holds the package
-)->dict[str, set[str]]:     # module → the modules of the package that it imports itself
+    project: Path | str = ".",  # holds the package
+) -> dict[str, set[str]]:  # module → the modules of the package that it imports itself
     "Who imports whom."
     found = modules(project)
     return {name: imported(path.read_text(), name) & found.keys() for name, path in found.items()}
 
 # %% ../../nbs/80_ops/01_graph.ipynb #graph10
 def reached(
-    first:set[str],                 # modules
-    direct:Mapping[str, set[str]],  # as `imports` gives it
-)->set[str]:
+    first: set[str],  # modules
+    direct: Mapping[str, set[str]],  # as `imports` gives it
+) -> set[str]:
     "They, the modules that they import, and so on."
     found: set[str] = set()
     todo = set(first)
@@ -66,80 +67,90 @@ def reached(
 
 # %% ../../nbs/80_ops/01_graph.ipynb #graph13
 def code_of(
-    notebook:Path, # any
-)->str:
+    notebook: Path,  # any
+) -> str:
     "The code of a notebook's cells, one below the other."
     cells = json.loads(notebook.read_text())["cells"]
     return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
 
 # %% ../../nbs/80_ops/01_graph.ipynb #graph14
 def needs(
-    notebook:Path,                  # a stage's
-    direct:Mapping[str, set[str]],  # as `imports` gives it
-)->set[str]:                        # dotted names
+    notebook: Path,  # a stage's
+    direct: Mapping[str, set[str]],  # as `imports` gives it
+) -> set[str]:  # dotted names
     "Every module of the package that a notebook's code may run."
     return reached(imported(code_of(notebook)) & direct.keys(), direct)
 
 # %% ../../nbs/80_ops/01_graph.ipynb #graph15
 def reads(
-    stage:ops_stages.Stage,                # whose notebook
-    stages:Mapping[str, ops_stages.Stage], # the graph
-    project:Path|str=".",                # holds the notebook
-)->list[str]:                            # paths, in the order in which they are made
+    stage: ops_stages.Stage,  # whose notebook
+    stages: Mapping[str, ops_stages.Stage],  # the graph
+    project: Path | str = ".",  # holds the notebook
+) -> list[str]:  # paths, in the order in which they are made
     "The products of earlier stages that a stage reads."
-    named = re.findall(r"""upstream\[["'](\w+)["']\]\[["'](\w+)["']\]""", code_of(Path(project)/stage.notebook))
+    named = re.findall(r"""upstream\[["'](\w+)["']\]\[["'](\w+)["']\]""", code_of(Path(project) / stage.notebook))
     if other := sorted({name for name, _ in named} ^ set(stage.upstream)):
-        raise ParamsError(f"declared and not read, or read and not declared: {', '.join(other)}", where=str(stage.notebook),
-                          remedy="let `upstream` of its parameters cell name the stages whose products it reads")
+        raise ParamsError(
+            f"declared and not read, or read and not declared: {', '.join(other)}",
+            where=str(stage.notebook),
+            remedy="let `upstream` of its parameters cell name the stages whose products it reads",
+        )
     return [path for s in stages.values() for product, path in s.products.items() if (s.name, product) in named]
 
 # %% ../../nbs/80_ops/01_graph.ipynb #graph17
-BESIDE: dict[str, tuple[str, ...]] = dict( # stage → what else it reads
+BESIDE: dict[str, tuple[str, ...]] = dict(  # stage → what else it reads
     evaluate=("data/reports/full_proof.json",),
     decide=("predelinquency/messages", "predelinquency/policy"),
-    package=("bentofile.yaml", "requirements.lock", "predelinquency/example.json", "predelinquency/messages",
-             "predelinquency/ground/migrations", "predelinquency/policy"),
+    package=(
+        "bentofile.yaml",
+        "requirements.lock",
+        "predelinquency/example.json",
+        "predelinquency/messages",
+        "predelinquency/ground/migrations",
+        "predelinquency/policy",
+    ),
     pack=("predelinquency/pack", "data/reports/final.jsonl"),
 )
-IN_GIT = {"data/reports/metrics.json", "data/reports/headline.json"} # products that git keeps
-METRICS = {"data/reports/headline.json"} # of those, what `dvc metrics diff` and `dvc exp show` compare
+IN_GIT = {"data/reports/metrics.json", "data/reports/headline.json"}  # products that git keeps
+METRICS = {"data/reports/headline.json"}  # of those, what `dvc metrics diff` and `dvc exp show` compare
 PLOTS = {
     "roc": dict(x="false_positive_rate", y="true_positive_rate", title="How well the riskier customer is ranked first"),
     "calibration": dict(x="predicted", y="observed", title="Said and happened"),
     "capacity": dict(x="contacted", y="recall", title="Found among those contacted"),
-} # name of a file of points that evaluate draws → its axes
+}  # name of a file of points that evaluate draws → its axes
 
 # %% ../../nbs/80_ops/01_graph.ipynb #graph18
 @dataclass(frozen=True)
 class Node:
     "A stage as DVC sees it."
+
     name: str
     notebook: str
-    code: tuple[str, ...]   # modules, files
-    beside: tuple[str, ...] # of `BESIDE`
+    code: tuple[str, ...]  # modules, files
+    beside: tuple[str, ...]  # of `BESIDE`
     reads: tuple[str, ...]  # products of earlier stages
     makes: tuple[str, ...]  # its own products, but for the executed notebook, which is never the same twice
-    params: tuple[str, ...] # sections of params.yaml
+    params: tuple[str, ...]  # sections of params.yaml
 
 # %% ../../nbs/80_ops/01_graph.ipynb #graph19
 def sections(
-    task:Mapping[str, Any], # of pipeline.yaml
-)->tuple[str, ...]:
+    task: Mapping[str, Any],  # of pipeline.yaml
+) -> tuple[str, ...]:
     "The sections of params.yaml that a task takes whole: `{{train}}`."
     return tuple(m[1] for value in task.get("params", {}).values() if (m := re.fullmatch(r"\{\{(\w+)\}\}", value)))
 
 # %% ../../nbs/80_ops/01_graph.ipynb #graph20
 def nodes(
-    project:Path|str=".", # holds the graph, notebooks and package
-)->list[Node]:            # in the order they run
+    project: Path | str = ".",  # holds the graph, notebooks and package
+) -> list[Node]:  # in the order they run
     "The graph, with everything that each stage depends on."
     project = Path(project)
-    tasks = {t["name"]: t for t in yaml.safe_load((project/ops_stages.GRAPH).read_text())["tasks"]}
+    tasks = {t["name"]: t for t in yaml.safe_load((project / ops_stages.GRAPH).read_text())["tasks"]}
     stages = {name: s for name, s in ops_stages.graph(project).items() if name in tasks}
     direct, files = imports(project), modules(project)
     found = []
     for name, s in stages.items():
-        code = tuple(sorted(str(files[m].relative_to(project)) for m in needs(project/s.notebook, direct)))
+        code = tuple(sorted(str(files[m].relative_to(project)) for m in needs(project / s.notebook, direct)))
         makes = tuple(path for product, path in s.products.items() if product != "nb")
         given = tuple(reads(s, stages, project))
         found.append(Node(name, str(s.notebook), code, BESIDE.get(name, ()), given, makes, sections(tasks[name])))
@@ -153,55 +164,69 @@ HEAD = """# Written by `predelinquency graph --write`, from pipeline.yaml, the s
 
 # %% ../../nbs/80_ops/01_graph.ipynb #graph23
 def stage_text(
-    node:Node, # a stage
-)->str:
+    node: Node,  # a stage
+) -> str:
     "A stage's entry."
     deps = [node.notebook, *sorted({*node.code, *node.beside}, key=_place), *node.reads]
     outs = [path for path in node.makes if path not in IN_GIT]
-    lines = [f"  {node.name}:", f"    cmd: predelinquency stage {node.name}", "    deps:", *(f"      - {d}" for d in deps)]
-    lines += [f"    params: [{', '.join(node.params)}]", "    outs:", *(f"      - {o}: {{persist: true}}" for o in outs)]
+    lines = [
+        f"  {node.name}:",
+        f"    cmd: predelinquency stage {node.name}",
+        "    deps:",
+        *(f"      - {d}" for d in deps),
+    ]
+    lines += [
+        f"    params: [{', '.join(node.params)}]",
+        "    outs:",
+        *(f"      - {o}: {{persist: true}}" for o in outs),
+    ]
     lines += [f"      - {m}: {{cache: false, persist: true}}" for m in node.makes if m in IN_GIT - METRICS]
     kept = [f"      - {m}: {{cache: false, persist: true}}" for m in node.makes if m in METRICS]
     return "\n".join([*lines, *(["    metrics:", *kept] if kept else [])])
 
 # %% ../../nbs/80_ops/01_graph.ipynb #graph24
-def _place(path:str)->tuple[int, str]:
+def _place(path: str) -> tuple[int, str]:
     "Files of the project first, then the package, then data."
     return {"predelinquency": 1, "data": 2}.get(Path(path).parts[0], 0), path
 
 # %% ../../nbs/80_ops/01_graph.ipynb #graph26
 def plots_text(
-    found:list[Node], # as `nodes` gives them
-)->str:               # empty where nothing is drawn
+    found: list[Node],  # as `nodes` gives them
+) -> str:  # empty where nothing is drawn
     "What `dvc plots` shows of the folder of points that a stage makes."
     folders = [path for node in found for path in node.makes if path.endswith("/plots")]
-    lines = [f"  - {folder}/{name}.csv: {{{', '.join(f'{k}: {v}' for k, v in axes.items())}}}"
-             for folder in folders for name, axes in PLOTS.items()]
+    lines = [
+        f"  - {folder}/{name}.csv: {{{', '.join(f'{k}: {v}' for k, v in axes.items())}}}"
+        for folder in folders
+        for name, axes in PLOTS.items()
+    ]
     return "\n".join(["plots:", *lines]) if lines else ""
 
 # %% ../../nbs/80_ops/01_graph.ipynb #graph27
 def render(
-    found:list[Node], # as `nodes` gives them
-)->str:               # the whole dvc.yaml
+    found: list[Node],  # as `nodes` gives them
+) -> str:  # the whole dvc.yaml
     "The graph for DVC."
     stages = "stages:\n" + "\n\n".join(stage_text(node) for node in found)
     return HEAD + "\n\n".join(part for part in (stages, plots_text(found)) if part) + "\n"
 
 # %% ../../nbs/80_ops/01_graph.ipynb #graph28
 def is_written(
-    found:list[Node],     # as `nodes` gives them
-    project:Path|str=".", # where dvc.yaml is
-)->bool:
+    found: list[Node],  # as `nodes` gives them
+    project: Path | str = ".",  # where dvc.yaml is
+) -> bool:
     "Does dvc.yaml say what the graph says?"
-    path = Path(project)/FILE
+    path = Path(project) / FILE
     return path.is_file() and path.read_text() == render(found)
 
 # %% ../../nbs/80_ops/01_graph.ipynb #graph29
 def write(
-    project:Path|str=".", # where dvc.yaml goes
-)->bool:                  # whether it changed
+    project: Path | str = ".",  # where dvc.yaml goes
+) -> bool:  # whether it changed
     "Write dvc.yaml; nothing is touched where it is right already."
     found = nodes(project)
-    if is_written(found, project): return False
-    with replacing(Path(project)/FILE) as draft: draft.write_text(render(found))
+    if is_written(found, project):
+        return False
+    with replacing(Path(project) / FILE) as draft:
+        draft.write_text(render(found))
     return True

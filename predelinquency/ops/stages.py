@@ -21,110 +21,149 @@ from ..ground import core, params
 from ..ground.core import DEFAULT_ROOT, ParamsError, PredelinquencyError, StoreError, holding
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c005
-GRAPH = "pipeline.yaml"                       # the graph's file, in the project's folder
-STAND_IN: dict[str, str] = {"ingest": "simulate"} # stage → the stage of the graph whose place it takes
-ONLY_SIMULATED = {"truth", "prove"}           # products and stages that a bank's own files cannot have: nobody knows the truth about them
+GRAPH = "pipeline.yaml"  # the graph's file, in the project's folder
+STAND_IN: dict[str, str] = {"ingest": "simulate"}  # stage → the stage of the graph whose place it takes
+ONLY_SIMULATED = {
+    "truth",
+    "prove",
+}  # products and stages that a bank's own files cannot have: nobody knows the truth about them
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c006
 @dataclass(frozen=True)
 class Stage:
     "One step of the way: a notebook, what it makes, whose results it reads."
-    name: str                  # also its params section
+
+    name: str  # also its params section
     notebook: Path
-    products: dict[str, str]   # product name → path below `data`
+    products: dict[str, str]  # product name → path below `data`
     upstream: tuple[str, ...]  # stages of the graph
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c007
 def parameters_cell(
-    notebook:Path, # a stage notebook
-)->str:            # source of the cell tagged `parameters`
+    notebook: Path,  # a stage notebook
+) -> str:  # source of the cell tagged `parameters`
     "The cell that papermill fills in."
-    if not notebook.is_file(): return "upstream = []" # told when the stage itself is run
+    if not notebook.is_file():
+        return "upstream = []"  # told when the stage itself is run
     cells = json.loads(notebook.read_text())["cells"]
     found = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
-    if len(found) != 1: raise ParamsError(f"expected one cell tagged 'parameters', found {len(found)}", where=str(notebook), remedy="tag its first code cell")
+    if len(found) != 1:
+        raise ParamsError(
+            f"expected one cell tagged 'parameters', found {len(found)}",
+            where=str(notebook),
+            remedy="tag its first code cell",
+        )
     return "".join(found[0]["source"])
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c008
 def upstream_of(
-    notebook:Path, # a stage notebook
-)->tuple[str, ...]: # stage names
+    notebook: Path,  # a stage notebook
+) -> tuple[str, ...]:  # stage names
     "What the notebook itself declares: `upstream = [...]` in its parameters cell."
     for node in ast.parse(parameters_cell(notebook)).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "upstream": return tuple(ast.literal_eval(node.value) or ())
-    raise ParamsError("its parameters cell names no `upstream`", where=str(notebook), remedy="write `upstream = []` when it reads no other stage")
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "upstream":
+            return tuple(ast.literal_eval(node.value) or ())
+    raise ParamsError(
+        "its parameters cell names no `upstream`",
+        where=str(notebook),
+        remedy="write `upstream = []` when it reads no other stage",
+    )
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c009
-def _stand_in(name:str, place:Stage, project:Path)->Stage:
+def _stand_in(name: str, place: Stage, project: Path) -> Stage:
     "The stage that makes the same products from elsewhere: its own notebook, report and params section."
-    found = sorted((project/place.notebook.parent).glob(f"*_{name}.ipynb"))
-    products = {k: v.replace(f"/{place.name}.", f"/{name}.") for k, v in place.products.items() if k not in ONLY_SIMULATED}
-    return Stage(name, found[0].relative_to(project) if found else place.notebook.parent/f"{name}.ipynb", products, ())
+    found = sorted((project / place.notebook.parent).glob(f"*_{name}.ipynb"))
+    products = {
+        k: v.replace(f"/{place.name}.", f"/{name}.") for k, v in place.products.items() if k not in ONLY_SIMULATED
+    }
+    return Stage(
+        name, found[0].relative_to(project) if found else place.notebook.parent / f"{name}.ipynb", products, ()
+    )
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c010
 def graph(
-    project:Path|str=".", # the folder with `pipeline.yaml`
-)->dict[str, Stage]:      # in the order they run; stand-ins last
+    project: Path | str = ".",  # the folder with `pipeline.yaml`
+) -> dict[str, Stage]:  # in the order they run; stand-ins last
     "Every stage there is."
     project = Path(project)
-    if not (project/GRAPH).is_file(): raise ParamsError(f"there is no {GRAPH} here", where=str(project.resolve()), remedy="run it in the project's folder")
-    tasks = params.read_raw(project/GRAPH)["tasks"]
-    stages = {t["name"]: Stage(t["name"], Path(t["source"]), t["product"], upstream_of(project/t["source"])) for t in tasks}
+    if not (project / GRAPH).is_file():
+        raise ParamsError(
+            f"there is no {GRAPH} here", where=str(project.resolve()), remedy="run it in the project's folder"
+        )
+    tasks = params.read_raw(project / GRAPH)["tasks"]
+    stages = {
+        t["name"]: Stage(t["name"], Path(t["source"]), t["product"], upstream_of(project / t["source"])) for t in tasks
+    }
     return stages | {name: _stand_in(name, stages[place], project) for name, place in STAND_IN.items()}
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c013
 def way(
-    stages:Mapping[str, Stage], # the graph
-    ingest:bool=False,          # from a bank's own files
-)->list[str]:                   # stage names, in the order they run
+    stages: Mapping[str, Stage],  # the graph
+    ingest: bool = False,  # from a bank's own files
+) -> list[str]:  # stage names, in the order they run
     "The stages of a whole run."
     names = [name for name in stages if name not in STAND_IN]
-    if not ingest: return names
+    if not ingest:
+        return names
     instead = {place: name for name, place in STAND_IN.items()}
     return [instead.get(name, name) for name in names if name not in ONLY_SIMULATED]
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c016
 def overrides(
-    settings:Iterable[str], # "section.key=value"
-)->dict[str, Any]:          # "section.key" → value of the parameter's type
+    settings: Iterable[str],  # "section.key=value"
+) -> dict[str, Any]:  # "section.key" → value of the parameter's type
     "Read the `--set` options; keys are checked later, by `params.parse`."
     sections: dict[str, Any] = {f.name: f.type for f in fields(params.Params)}
     found = {}
     for text in settings:
         dotted, equals, value = text.partition("=")
-        if not equals: raise ParamsError(f"{text!r} gives no value", where="--set", remedy="write section.key=value, e.g. train.max_depth=4")
+        if not equals:
+            raise ParamsError(
+                f"{text!r} gives no value", where="--set", remedy="write section.key=value, e.g. train.max_depth=4"
+            )
         name, _, key = dotted.partition(".")
         kinds = {f.name: f.type for f in fields(sections[name])} if name in sections else {}
         found[dotted] = _value(value, kinds.get(key))
     return found
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c017
-def _value(text:str, kind:Any)->Any:
+def _value(text: str, kind: Any) -> Any:
     "Text as the parameter's own type; left to the checks of `params` where it does not fit."
-    if kind is str: return text
-    try: return float(text) if kind is float else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError): return text
+    if kind is str:
+        return text
+    try:
+        return float(text) if kind is float else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError):
+        return text
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c021
 def place(
-    stage:Stage,     # whose products
-    root:Path|str,   # instead of `data`
-)->dict[str, str]:   # product name → path
+    stage: Stage,  # whose products
+    root: Path | str,  # instead of `data`
+) -> dict[str, str]:  # product name → path
     "The stage's products below `root`."
-    return {name: str(Path(root)/Path(path).relative_to(DEFAULT_ROOT)) for name, path in stage.products.items()}
+    return {name: str(Path(root) / Path(path).relative_to(DEFAULT_ROOT)) for name, path in stage.products.items()}
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c023
 def inputs(
-    stage:Stage,              # the reader
-    stages:dict[str, Stage],  # the graph
-    root:Path|str,            # where results are
-)->dict[str, dict[str, str]]: # upstream stage → its products
+    stage: Stage,  # the reader
+    stages: dict[str, Stage],  # the graph
+    root: Path | str,  # where results are
+) -> dict[str, dict[str, str]]:  # upstream stage → its products
     "What a stage reads; refused when an earlier stage has not run. An ingested source stands where the simulated world would."
     filled = {n: s for s in stages.values() if (n := STAND_IN.get(s.name)) and Path(place(s, root)["report"]).exists()}
-    found = {name: (filled.get(name, stages[name]), place(filled.get(name, stages[name]), root)) for name in stage.upstream if not (filled and name in ONLY_SIMULATED)}
+    found = {
+        name: (filled.get(name, stages[name]), place(filled.get(name, stages[name]), root))
+        for name in stage.upstream
+        if not (filled and name in ONLY_SIMULATED)
+    }
     for source, products in found.values():
         for path in (p for n, p in products.items() if n != "nb" and not Path(p).exists()):
-            raise StoreError(f"stage {stage.name} reads {path}, which is not there", where=str(root), remedy=f"run `predelinquency stage {source.name} --root {root}` first")
+            raise StoreError(
+                f"stage {stage.name} reads {path}, which is not there",
+                where=str(root),
+                remedy=f"run `predelinquency stage {source.name} --root {root}` first",
+            )
     return {name: products for name, (_, products) in found.items()}
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c027
@@ -132,12 +171,13 @@ _LEFT = re.compile(r"\.(?P<name>.+)\.\d+\.(?P<kind>draft|old)")
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c028
 def sweep(
-    folders:Iterable[Path], # where products lie
-)->list[str]:               # what was done, for the log
+    folders: Iterable[Path],  # where products lie
+) -> list[str]:  # what was done, for the log
     "Remove the drafts that a killed run left behind; put back what it had moved aside and not replaced."
     done = []
     for path in sorted({p for f in folders if f.is_dir() for p in f.iterdir()}):
-        if not (left := _LEFT.fullmatch(path.name)): continue
+        if not (left := _LEFT.fullmatch(path.name)):
+            continue
         target = path.with_name(left["name"])
         if left["kind"] == "old" and not target.exists():
             os.replace(path, target)
@@ -149,10 +189,11 @@ def sweep(
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c031
 def exported_cells(
-    notebook:Path, # a library notebook
-)->tuple[str|None, dict[str, str]]: # module name or None, cell id → code as it should stand in the module
+    notebook: Path,  # a library notebook
+) -> tuple[str | None, dict[str, str]]:  # module name or None, cell id → code as it should stand in the module
     "What a notebook exports."
-    try: held = json.loads(notebook.read_text())["cells"]
+    try:
+        held = json.loads(notebook.read_text())["cells"]
     except (ValueError, KeyError) as e:
         raise StoreError(f"is not a notebook: {e}", where=str(notebook), remedy="get it back from git") from e
     cells = [(c.get("id", ""), "".join(c["source"])) for c in held if c["cell_type"] == "code"]
@@ -161,121 +202,165 @@ def exported_cells(
     return module, {i: code for i, code in found.items() if code}
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c032
-def _code(text:str)->str: return "\n".join(line for line in text.split("\n") if not re.match(r"\s*#\|", line)).strip()
+def _code(text: str) -> str:
+    return "\n".join(line for line in text.split("\n") if not re.match(r"\s*#\|", line)).strip()
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c033
-def _module_cells(path:Path, package:Path)->dict[str, str]:
+def _module_cells(path: Path, package: Path) -> dict[str, str]:
     "Cell id → code of an exported module, its relative imports written out."
     name = ".".join(path.relative_to(package.parent).with_suffix("").parts)
-    def absolute(m:re.Match[str])->str: return f"{m[1]}from {'.'.join([*name.split('.')[:-len(m[2])], *filter(None, [m[3]])])} import"
+
+    def absolute(m: re.Match[str]) -> str:
+        return f"{m[1]}from {'.'.join([*name.split('.')[: -len(m[2])], *filter(None, [m[3]])])} import"
+
     parts = re.split(r"^# %% \S+\.ipynb #(\S+)\n", path.read_text(), flags=re.M)
-    return {i: re.sub(r"^(\s*)from (\.+)([\w.]*) import", absolute, code.strip(), flags=re.M) for i, code in zip(parts[1::2], parts[2::2], strict=True)}
+    return {
+        i: re.sub(r"^(\s*)from (\.+)([\w.]*) import", absolute, code.strip(), flags=re.M)
+        for i, code in zip(parts[1::2], parts[2::2], strict=True)
+    }
 
 # %% ../../nbs/80_ops/00_stages.ipynb #tools01
-_APART = {"pipeline", "dashboards", ".ipynb_checkpoints"} # folders below `nbs` whose notebooks export nothing
+_APART = {"pipeline", "dashboards", ".ipynb_checkpoints"}  # folders below `nbs` whose notebooks export nothing
 
 # %% ../../nbs/80_ops/00_stages.ipynb #tools02
-def _library(project:Path)->dict[str, tuple[Path, dict[str, str]]]:
+def _library(project: Path) -> dict[str, tuple[Path, dict[str, str]]]:
     "Path below `nbs` → its module's file and what should stand in it, of every notebook that exports."
-    nbs, found = project/"nbs", {}
+    nbs, found = project / "nbs", {}
     for notebook in sorted(nbs.rglob("[0-9]*.ipynb")):
-        if _APART & set(notebook.relative_to(nbs).parts): continue
+        if _APART & set(notebook.relative_to(nbs).parts):
+            continue
         module, cells = exported_cells(notebook)
-        if module: found[notebook.relative_to(nbs).as_posix()] = project/"predelinquency"/(module.replace(".", "/") + ".py"), cells
+        if module:
+            found[notebook.relative_to(nbs).as_posix()] = (
+                project / "predelinquency" / (module.replace(".", "/") + ".py"),
+                cells,
+            )
     return found
 
 # %% ../../nbs/80_ops/00_stages.ipynb #tools03
-def _source_of(path:Path)->str|None:
+def _source_of(path: Path) -> str | None:
     "The notebook below `nbs` that an exported module names; None where nbdev did not write the file."
-    found = re.search(r"^# AUTOGENERATED! DO NOT EDIT! File to edit: (?:\.\./)+nbs/(\S+\.ipynb)\.$", path.read_text(), re.M)
+    found = re.search(
+        r"^# AUTOGENERATED! DO NOT EDIT! File to edit: (?:\.\./)+nbs/(\S+\.ipynb)\.$", path.read_text(), re.M
+    )
     return found[1] if found else None
 
 # %% ../../nbs/80_ops/00_stages.ipynb #tools04
 def orphans(
-    project:Path|str=".",  # its `nbs` and `predelinquency`
-)->dict[Path, str]:        # module's file → the notebook it came from
+    project: Path | str = ".",  # its `nbs` and `predelinquency`
+) -> dict[Path, str]:  # module's file → the notebook it came from
     "Exported modules that no notebook exports any more."
     kept = {path for path, _ in _library(Path(project)).values()}
-    files = sorted((Path(project)/"predelinquency").rglob("*.py"))
+    files = sorted((Path(project) / "predelinquency").rglob("*.py"))
     return {path: source for path in files if path not in kept and (source := _source_of(path))}
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c034
 def stale(
-    project:Path|str=".",   # its `nbs` and `predelinquency`
-)->list[str]:               # paths below `nbs`, in order, deleted ones last; empty when all is exported
+    project: Path | str = ".",  # its `nbs` and `predelinquency`
+) -> list[str]:  # paths below `nbs`, in order, deleted ones last; empty when all is exported
     "The library notebooks whose exported cells are not what the package holds."
-    package, found = Path(project)/"predelinquency", []
+    package, found = Path(project) / "predelinquency", []
     for name, (path, cells) in _library(Path(project)).items():
-        if not path.is_file() or _source_of(path) != name or _module_cells(path, package) != cells: found.append(name)
+        if not path.is_file() or _source_of(path) != name or _module_cells(path, package) != cells:
+            found.append(name)
     return found + sorted(set(orphans(project).values()) - set(found))
 
 # %% ../../nbs/80_ops/00_stages.ipynb #tools05
 def check_syntax(
-    project:Path|str, # its `nbs`
-    names:list[str],  # notebooks below `nbs`
-)->None:
+    project: Path | str,  # its `nbs`
+    names: list[str],  # notebooks below `nbs`
+) -> None:
     "Refuse an exported cell that Python cannot read, by notebook, cell and line."
     library = _library(Path(project))
     for name in (n for n in names if n in library):
         for cell, code in library[name][1].items():
-            try: compile(code, name, "exec", dont_inherit=True)
+            try:
+                compile(code, name, "exec", dont_inherit=True)
             except SyntaxError as e:
-                raise StoreError(f"{e.msg}, in line {e.lineno} of its code: {(e.text or '').strip()!r}",
-                                 where=f"nbs/{name}, cell {cell}", remedy="mend the cell; the package is as it was") from e
+                raise StoreError(
+                    f"{e.msg}, in line {e.lineno} of its code: {(e.text or '').strip()!r}",
+                    where=f"nbs/{name}, cell {cell}",
+                    remedy="mend the cell; the package is as it was",
+                ) from e
 
 # %% ../../nbs/80_ops/00_stages.ipynb #tools07
-def _compiled(name:Path, code:bytes)->None:
+def _compiled(name: Path, code: bytes) -> None:
     "Refuse a module that is no Python although each of its cells is."
-    try: compile(code, str(name), "exec", dont_inherit=True)
+    try:
+        compile(code, str(name), "exec", dont_inherit=True)
     except SyntaxError as e:
-        raise StoreError(f"would not compile: {e.msg}, line {e.lineno}", where=str(name),
-                         remedy="mend the notebook it comes from; the package is as it was") from e
+        raise StoreError(
+            f"would not compile: {e.msg}, line {e.lineno}",
+            where=str(name),
+            remedy="mend the notebook it comes from; the package is as it was",
+        ) from e
 
 # %% ../../nbs/80_ops/00_stages.ipynb #tools06
-def _swapped(command:Path, project:Path, aside:Path, old:list[str])->None:
+def _swapped(command: Path, project: Path, aside: Path, old: list[str]) -> None:
     "Export in a copy, at the same depth because the modules name their notebooks; what compiles takes its place."
     ignored = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
-    for name in ("nbs", "predelinquency"): shutil.copytree(project/name, aside/name, ignore=ignored)
-    shutil.copy(project/"settings.ini", aside)
+    for name in ("nbs", "predelinquency"):
+        shutil.copytree(project / name, aside / name, ignore=ignored)
+    shutil.copy(project / "settings.ini", aside)
     gone = orphans(aside)
-    for path in gone: path.unlink()
+    for path in gone:
+        path.unlink()
     done = subprocess.run([command], cwd=aside, capture_output=True, text=True)
     if done.returncode:
         said = (done.stderr.strip() or "nbdev_export failed").splitlines()[-1]
         raise StoreError(f"cannot be exported: {said}", where=", ".join(old), remedy="mend the notebook")
-    made = {path.relative_to(aside): path.read_bytes() for path in sorted((aside/"predelinquency").rglob("*.py"))}
-    for file, code in made.items(): _compiled(file, code)
-    if left := stale(aside):
-        raise StoreError("the export does not match the notebook", where=", ".join(left),
-                         remedy="export cells start with `#| export`; see `nbdev_export`")
+    made = {path.relative_to(aside): path.read_bytes() for path in sorted((aside / "predelinquency").rglob("*.py"))}
     for file, code in made.items():
-        if (project/file).is_file() and (project/file).read_bytes() == code: continue
-        with core.replacing(project/file) as draft: draft.write_bytes(code)
-    for path in gone: (project/path.relative_to(aside)).unlink()
+        _compiled(file, code)
+    if left := stale(aside):
+        raise StoreError(
+            "the export does not match the notebook",
+            where=", ".join(left),
+            remedy="export cells start with `#| export`; see `nbdev_export`",
+        )
+    for file, code in made.items():
+        if (project / file).is_file() and (project / file).read_bytes() == code:
+            continue
+        with core.replacing(project / file) as draft:
+            draft.write_bytes(code)
+    for path in gone:
+        (project / path.relative_to(aside)).unlink()
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c035
 def export(
-    project:Path|str=".", # its `nbs` and `predelinquency`
-)->list[str]:             # the notebooks that were exported
+    project: Path | str = ".",  # its `nbs` and `predelinquency`
+) -> list[str]:  # the notebooks that were exported
     "Bring the package up to date with the notebooks; does nothing when it is, and changes nothing when it cannot."
     project = Path(project)
-    if not (old := stale(project)): return []
+    if not (old := stale(project)):
+        return []
     check_syntax(project, old)
-    if not (command := Path(sys.executable).parent/"nbdev_export").exists():
-        raise StoreError(f"changed and not exported: {', '.join(old)}", where="nbs",
-                         remedy="install the development tools (`make` does), or undo the edit")
+    if not (command := Path(sys.executable).parent / "nbdev_export").exists():
+        raise StoreError(
+            f"changed and not exported: {', '.join(old)}",
+            where="nbs",
+            remedy="install the development tools (`make` does), or undo the edit",
+        )
     try:
-        with tempfile.TemporaryDirectory() as aside: _swapped(command, project, Path(aside), old)
+        with tempfile.TemporaryDirectory() as aside:
+            _swapped(command, project, Path(aside), old)
     except OSError as e:
-        raise StoreError(f"could not export: {e.strerror}", where=str(e.filename or project),
-                         remedy="free disk space or check permissions, then run it again") from e
+        raise StoreError(
+            f"could not export: {e.strerror}",
+            where=str(e.filename or project),
+            remedy="free disk space or check permissions, then run it again",
+        ) from e
     return old
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c038
-KINDS: dict[str, type[PredelinquencyError]] = {"PredelinquencyError": PredelinquencyError} | {c.__name__: c for c in PredelinquencyError.__subclasses__()}
+KINDS: dict[str, type[PredelinquencyError]] = {"PredelinquencyError": PredelinquencyError} | {
+    c.__name__: c for c in PredelinquencyError.__subclasses__()
+}
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c039
-FULL = re.compile(r"\[Errno (28|122)\]|no space left|quota exceeded|disk is full", re.IGNORECASE) # how systems and libraries say that a disk is full
+FULL = re.compile(
+    r"\[Errno (28|122)\]|no space left|quota exceeded|disk is full", re.IGNORECASE
+)  # how systems and libraries say that a disk is full
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c040
 class StageError(PredelinquencyError):
@@ -283,7 +368,7 @@ class StageError(PredelinquencyError):
 
 # %% ../../nbs/80_ops/00_stages.ipynb #rules22
 _BUG = "report it, with the line that NUMBA_BOUNDSCHECK=1 and an empty folder as PREDELINQUENCY_CACHE often name"
-DEATHS = { # signal → what it means, what to do
+DEATHS = {  # signal → what it means, what to do
     "SIGKILL": ("killed from outside, most often because the memory ran out", "free memory, or make the world smaller"),
     "SIGTERM": ("ended from outside", "find out who stops processes here, then run it again"),
     "SIGHUP": ("its terminal was closed", "run it again, in a terminal that stays"),
@@ -293,94 +378,128 @@ DEATHS = { # signal → what it means, what to do
     "SIGBUS": ("a file was cut short while it was read, or the disk is full", "free disk space, then run it again"),
     "SIGILL": ("compiled for another processor", "delete the cache of compiled code and install again on this machine"),
     "SIGXCPU": ("more processor time than this machine allows", "raise the limit (`ulimit -t`)"),
-    "SIGXFSZ": ("a file larger than this machine allows", "raise the limit (`ulimit -f`)")}
+    "SIGXFSZ": ("a file larger than this machine allows", "raise the limit (`ulimit -f`)"),
+}
 
 # %% ../../nbs/80_ops/00_stages.ipynb #rules23
 def died(
-    status:int|None, # of the process: below nought, the signal that ended it; None: nobody knows
-    where:str="",    # the stage
-)->StageError:
+    status: int | None,  # of the process: below nought, the signal that ended it; None: nobody knows
+    where: str = "",  # the stage
+) -> StageError:
     "Why a stage's process is gone, and what to do about it."
     names = {-s.value: s.name for s in signal.Signals}
     if status not in names:
         told = "it is not known how" if status is None else f"it left with status {status}"
-        return StageError(f"its process died: {told}", where=where, remedy="run it again; should it die again, report it")
+        return StageError(
+            f"its process died: {told}", where=where, remedy="run it again; should it die again, report it"
+        )
     means, remedy = DEATHS.get(names[status], ("an unusual signal", "find out who sends it, then run it again"))
     return StageError(f"its process died of {names[status]}: {means}", where=where, remedy=remedy)
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c041
-def _refusal(error:BaseException, stage:Stage, kept:Path)->BaseException:
+def _refusal(error: BaseException, stage: Stage, kept: Path) -> BaseException:
     "What papermill met, as one of ours; an interruption stays what it is."
     where, more = f"stage {stage.name}", f"the whole story is in {kept}"
-    if isinstance(error, (PredelinquencyError, KeyboardInterrupt, SystemExit)): return error
-    if type(error).__name__ == "CellTimeoutError": return StageError("a cell ran longer than it may", where=where, remedy=more)
+    if isinstance(error, (PredelinquencyError, KeyboardInterrupt, SystemExit)):
+        return error
+    if type(error).__name__ == "CellTimeoutError":
+        return StageError("a cell ran longer than it may", where=where, remedy=more)
     name, said = getattr(error, "ename", type(error).__name__), str(getattr(error, "evalue", error)).strip()
-    if name in KINDS: return _same(KINDS[name], said)
-    if FULL.search(f"{error} {said}"): return StoreError("could not write: no space left on the disk", where=str(kept.parent), remedy="free disk space, then run it again")
+    if name in KINDS:
+        return _same(KINDS[name], said)
+    if FULL.search(f"{error} {said}"):
+        return StoreError(
+            "could not write: no space left on the disk",
+            where=str(kept.parent),
+            remedy="free disk space, then run it again",
+        )
     cell = f", cell {error.exec_count}" if hasattr(error, "exec_count") else ""
     return StageError(f"{name}: {(said.splitlines() or [''])[0]}", where=where + cell, remedy=more)
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c042
-def _same(kind:type[PredelinquencyError], message:str)->PredelinquencyError:
+def _same(kind: type[PredelinquencyError], message: str) -> PredelinquencyError:
     "The refusal whose message is already whole."
     refusal = kind.__new__(kind)
     Exception.__init__(refusal, message)
     return refusal
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c043
-_FOR_EVER = 10**9 # seconds, where a library wants a number: a process that dies is noticed without one
+_FOR_EVER = 10**9  # seconds, where a library wants a number: a process that dies is noticed without one
 
-def _execute(stage:Stage, project:Path, draft:Path, values:dict[str, Any], seconds:int|None, progress:bool|str)->None:
+
+def _execute(
+    stage: Stage, project: Path, draft: Path, values: dict[str, Any], seconds: int | None, progress: bool | str
+) -> None:
     "Papermill with our parameters; the executed notebook goes to `draft`."
     # without a grammar of web addresses, and without the plots of somebody else's profiler
-    with core.without("rfc3987_syntax", "matplotlib"): import papermill
+    with core.without("rfc3987_syntax", "matplotlib"):
+        import papermill
     from jupyter_client.manager import AsyncKernelManager
     from traitlets.config import Config
+
     kernels: list[AsyncKernelManager] = []
-    class Kernel(AsyncKernelManager): # type: ignore[misc]
-        def __init__(self, *args:Any, **kwargs:Any)->None:
+
+    class Kernel(AsyncKernelManager):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            kernels.append(self) # nbclient lets go of it when it fails, and with it of how its process ended
+            kernels.append(self)  # nbclient lets go of it when it fails, and with it of how its process ended
+
     for name in ("papermill", "traitlets", "nbclient", "asyncio"):
-        logging.getLogger(name).setLevel(logging.CRITICAL) # failures arrive as exceptions
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # failures arrive as exceptions
     warnings.filterwarnings("ignore", "(?s).*(not specified with any extension|does not end in one of)")
-    with tempfile.TemporaryDirectory(prefix="stage-") as own: # ports, and sockets in the working folder, would clash
+    with tempfile.TemporaryDirectory(prefix="stage-") as own:  # ports, and sockets in the working folder, would clash
         kernel = Config(KernelManager=dict(transport="ipc", connection_file=f"{own}/kernel.json"))
         try:
-            papermill.execute_notebook(project/stage.notebook, draft, values, kernel_name="python3", language="python",
-                                       cwd=project, start_timeout=_FOR_EVER, iopub_timeout=_FOR_EVER,
-                                       execution_timeout=seconds, config=kernel, kernel_manager_class=Kernel,
-                                       progress_bar=_bar(stage, progress), extra_arguments=["--log-level=50"])
-        except RuntimeError as e: # nbclient's own error, and jupyter_client's where nobody could be asked yet
-            if "Kernel died" not in str(e): raise
+            papermill.execute_notebook(
+                project / stage.notebook,
+                draft,
+                values,
+                kernel_name="python3",
+                language="python",
+                cwd=project,
+                start_timeout=_FOR_EVER,
+                iopub_timeout=_FOR_EVER,
+                execution_timeout=seconds,
+                config=kernel,
+                kernel_manager_class=Kernel,
+                progress_bar=_bar(stage, progress),
+                extra_arguments=["--log-level=50"],
+            )
+        except RuntimeError as e:  # nbclient's own error, and jupyter_client's where nobody could be asked yet
+            if "Kernel died" not in str(e):
+                raise
             raise died(_status(kernels), f"stage {stage.name}") from None
 
 # %% ../../nbs/80_ops/00_stages.ipynb #rules25
-def _status(kernels:list[Any])->int|None:
+def _status(kernels: list[Any]) -> int | None:
     "How the last kernel's process ended."
     process = getattr(kernels[-1].provisioner, "process", None) if kernels else None
     return process.poll() if process else None
 
 # %% ../../nbs/80_ops/00_stages.ipynb #rules26
-def _bar(stage:Stage, progress:bool|str)->dict[str, Any]|bool:
-    return {"desc": progress if isinstance(progress, str) else f"{stage.name:>9}", "leave": False} if progress else False
+def _bar(stage: Stage, progress: bool | str) -> dict[str, Any] | bool:
+    return (
+        {"desc": progress if isinstance(progress, str) else f"{stage.name:>9}", "leave": False} if progress else False
+    )
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c044
 def execute(
-    stage:Stage,            # what to run
-    project:Path,           # where its notebook is; the notebook's working directory
-    report:Path,            # where the executed notebook goes
-    values:dict[str, Any],  # the parameters to fill in
-    seconds:int|None=None,  # a cell that runs longer is stopped; None: as long as it takes
-    progress:bool|str=False, # a bar on the terminal; a text to stand before it
-)->None:
+    stage: Stage,  # what to run
+    project: Path,  # where its notebook is; the notebook's working directory
+    report: Path,  # where the executed notebook goes
+    values: dict[str, Any],  # the parameters to fill in
+    seconds: int | None = None,  # a cell that runs longer is stopped; None: as long as it takes
+    progress: bool | str = False,  # a bar on the terminal; a text to stand before it
+) -> None:
     "Execute a stage's notebook; the report appears when it succeeds, and `NAME.failed.ipynb` beside it when it does not."
     kept = report.with_name(f"{stage.name}.failed.ipynb")
     with core.replacing(report) as draft:
-        try: _execute(stage, project, draft, values, seconds, progress)
+        try:
+            _execute(stage, project, draft, values, seconds, progress)
         except BaseException as e:
             refusal = _refusal(e, stage, kept)
-            if draft.exists() and isinstance(e, Exception) and not FULL.search(str(refusal)): os.replace(draft, kept)
+            if draft.exists() and isinstance(e, Exception) and not FULL.search(str(refusal)):
+                os.replace(draft, kept)
             raise refusal from None
     kept.unlink(missing_ok=True)
 
@@ -388,63 +507,88 @@ def execute(
 @dataclass(frozen=True)
 class Run:
     "What a run of a stage did."
+
     stage: str
     products: dict[str, str]  # product name → path
     seconds: float
-    exported: tuple[str, ...] # notebooks that were exported first
-    swept: tuple[str, ...]    # what an interrupted run had left
+    exported: tuple[str, ...]  # notebooks that were exported first
+    swept: tuple[str, ...]  # what an interrupted run had left
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c047
 def find(
-    name:str,                # a stage
-    stages:dict[str, Stage], # the graph
-)->Stage:
+    name: str,  # a stage
+    stages: dict[str, Stage],  # the graph
+) -> Stage:
     "A stage by name; `ParamsError` names the nearest."
-    if name in stages: return stages[name]
+    if name in stages:
+        return stages[name]
     near = get_close_matches(name, stages, 1)
-    raise ParamsError(f"there is no stage {name!r}", where=GRAPH, remedy=f"did you mean {near[0]}?" if near else f"stages: {', '.join(stages)}")
+    raise ParamsError(
+        f"there is no stage {name!r}",
+        where=GRAPH,
+        remedy=f"did you mean {near[0]}?" if near else f"stages: {', '.join(stages)}",
+    )
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c048
-def _allowed(stage:Stage, stages:dict[str, Stage], root:Path)->None:
+def _allowed(stage: Stage, stages: dict[str, Stage], root: Path) -> None:
     "A folder holds a simulated world or an ingested source, never both; DVC's own folder holds the world."
     if stage.name in STAND_IN and root.name == DEFAULT_ROOT:
-        raise StoreError(f"{DEFAULT_ROOT} holds the simulated world", where=f"stage {stage.name}", remedy=f"give the source a folder of its own: --root {DEFAULT_ROOT}/runs/NAME")
+        raise StoreError(
+            f"{DEFAULT_ROOT} holds the simulated world",
+            where=f"stage {stage.name}",
+            remedy=f"give the source a folder of its own: --root {DEFAULT_ROOT}/runs/NAME",
+        )
     others = {s for pair in STAND_IN.items() for s in pair if stage.name in pair and s != stage.name}
     for path in (place(stages[o], root)["report"] for o in others):
-        if Path(path).exists(): raise StoreError(f"the folder already holds what stage {Path(path).stem} made", where=str(root), remedy="give another --root, or delete this one")
+        if Path(path).exists():
+            raise StoreError(
+                f"the folder already holds what stage {Path(path).stem} made",
+                where=str(root),
+                remedy="give another --root, or delete this one",
+            )
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c049
 def run(
-    name:str,                              # a stage of the graph
-    root:Path|str=DEFAULT_ROOT,            # where results are and go
-    changes:Mapping[str, Any]|None=None,   # "section.key" → value, over params.yaml
-    project:Path|str=".",                  # the folder with `pipeline.yaml`
-    progress:bool|str=False,               # a bar on the terminal; a text to stand before it
-)->Run:
+    name: str,  # a stage of the graph
+    root: Path | str = DEFAULT_ROOT,  # where results are and go
+    changes: Mapping[str, Any] | None = None,  # "section.key" → value, over params.yaml
+    project: Path | str = ".",  # the folder with `pipeline.yaml`
+    progress: bool | str = False,  # a bar on the terminal; a text to stand before it
+) -> Run:
     "Run one stage; its products are complete and new when this returns, and as they were before when it raises."
     project = Path(project)
-    root = project/root
+    root = project / root
     exported = export(project)
     stages = graph(project)
     stage = find(name, stages)
-    if not (project/stage.notebook).is_file(): raise ParamsError(f"there is no notebook {stage.notebook}", where=GRAPH, remedy="get it back from git")
-    values = params.load(project/"params.yaml", changes)
+    if not (project / stage.notebook).is_file():
+        raise ParamsError(f"there is no notebook {stage.notebook}", where=GRAPH, remedy="get it back from git")
+    values = params.load(project / "params.yaml", changes)
     _allowed(stage, stages, root)
     with holding(root):
         products = place(stage, root)
         swept = sweep({Path(p).parent for p in products.values()})
-        given = dict(upstream=inputs(stage, stages, root), product=products, base=asdict(values.base), section=asdict(getattr(values, name)))
+        given = dict(
+            upstream=inputs(stage, stages, root),
+            product=products,
+            base=asdict(values.base),
+            section=asdict(getattr(values, name)),
+        )
         began = time.monotonic()
         execute(stage, project, Path(products["nb"]), given, progress=progress)
     if missing := [p for p in products.values() if not Path(p).exists()]:
-        raise StageError(f"it ended well and did not write {', '.join(missing)}", where=f"stage {name}", remedy=f"make the notebook write every product of {GRAPH}")
+        raise StageError(
+            f"it ended well and did not write {', '.join(missing)}",
+            where=f"stage {name}",
+            remedy=f"make the notebook write every product of {GRAPH}",
+        )
     return Run(name, products, time.monotonic() - began, tuple(exported), tuple(swept))
 
 # %% ../../nbs/80_ops/00_stages.ipynb #c057
 def measured(
-    stage:Stage,    # whose numbers
-    root:Path|str,  # where results are
-)->dict[str, Any]:  # as written; empty when the stage has not run
+    stage: Stage,  # whose numbers
+    root: Path | str,  # where results are
+) -> dict[str, Any]:  # as written; empty when the stage has not run
     "The numbers a stage has left."
     found = [Path(p) for n, p in place(stage, root).items() if n in ("report", "metrics")]
     return json.loads(found[0].read_text()) if found and found[0].exists() else {}

@@ -18,26 +18,54 @@ from numba import config as numba_config
 from ..ground.params import Base, Simulate
 
 # %% ../../nbs/80_ops/02_warmup.ipynb #c006
-BASE = Base(seed=1, first_visible="2024-01-01", warm_months=3, scored_months=3, horizon_from_days=15, horizon_to_days=28, grace_days=5, arrival_lag_days=2, min_history_days=30, customers_per_part=2,
-            contact_share=.05, train_share=.25, stop_share=.25, calibrate_share=.25, test_share=.25)
+BASE = Base(
+    seed=1,
+    first_visible="2024-01-01",
+    warm_months=3,
+    scored_months=3,
+    horizon_from_days=15,
+    horizon_to_days=28,
+    grace_days=5,
+    arrival_lag_days=2,
+    min_history_days=30,
+    customers_per_part=2,
+    contact_share=0.05,
+    train_share=0.25,
+    stop_share=0.25,
+    calibrate_share=0.25,
+    test_share=0.25,
+)
 
 # %% ../../nbs/80_ops/02_warmup.ipynb #c007
-def fold()->tuple[int, ...]: # rows and features
+def fold() -> tuple[int, ...]:  # rows and features
     "The features of a customer of whom nothing is known."
     import pandas as pd
     from predelinquency.features import offline
-    return offline.matrix({}, pd.DataFrame({"customer_id": [0], "as_of": [np.datetime64("2024-04-01", "ms")]}), threads=1).shape
+
+    return offline.matrix(
+        {}, pd.DataFrame({"customer_id": [0], "as_of": [np.datetime64("2024-04-01", "ms")]}), threads=1
+    ).shape
 
 # %% ../../nbs/80_ops/02_warmup.ipynb #c008
-def proof()->tuple[int, ...]: # futures asked for
+def proof() -> tuple[int, ...]:  # futures asked for
     "Two customers left once and struck once; the world's own kernels are on disk by then."
     import pandas as pd
     from predelinquency.truth import forks
     from predelinquency.truth import oracle as pf
     from predelinquency.truth import twins
     from predelinquency.world import world
-    ground = forks.ground(world.Settings(BASE, Simulate(customers=2, hidden_share=.3, burn_in_months=1, calibration=[])))
-    moments = pd.DataFrame({"customer_id": [0, 1], "as_of": np.array(["2024-04-01"] * 2, "datetime64[ms]"), "target": [0, 1], "probability": [.1, .2]})
+
+    ground = forks.ground(
+        world.Settings(BASE, Simulate(customers=2, hidden_share=0.3, burn_in_months=1, calibration=[]))
+    )
+    moments = pd.DataFrame(
+        {
+            "customer_id": [0, 1],
+            "as_of": np.array(["2024-04-01"] * 2, "datetime64[ms]"),
+            "target": [0, 1],
+            "probability": [0.1, 0.2],
+        }
+    )
     found = forks.futures(ground, pf.sample(moments, 1, 1), 1, BASE, threads=1)
     day = int(moments.as_of.to_numpy("datetime64[D]").astype(np.int64)[0])
     twins.twins(ground, BASE, np.array([0, 1]), day - 60, day - 30, 1)
@@ -46,48 +74,66 @@ def proof()->tuple[int, ...]: # futures asked for
 
 # %% ../../nbs/80_ops/02_warmup.ipynb #c011
 KINDS: dict[str, Callable[[], Any]] = dict(fold=fold, proof=proof)
-AHEAD: dict[str, tuple[str, ...]] = dict(simulate=("fold",), ingest=("fold",), featurize=("proof",), train=("proof",)) # stage → what is compiled meanwhile
-WORLD_ONLY = {"proof"} # asked for only where the results hold a world
+AHEAD: dict[str, tuple[str, ...]] = dict(
+    simulate=("fold",), ingest=("fold",), featurize=("proof",), train=("proof",)
+)  # stage → what is compiled meanwhile
+WORLD_ONLY = {"proof"}  # asked for only where the results hold a world
 
 # %% ../../nbs/80_ops/02_warmup.ipynb #c012
 def mark(
-    kind:str, # of `KINDS`
-)->Path:      # in the folder of compiled kernels
+    kind: str,  # of `KINDS`
+) -> Path:  # in the folder of compiled kernels
     "The file that says: this was compiled already."
-    return Path(getattr(numba_config, "CACHE_DIR", ""))/f".{kind}"
+    return Path(getattr(numba_config, "CACHE_DIR", "")) / f".{kind}"
 
 # %% ../../nbs/80_ops/02_warmup.ipynb #c013
 def wanted(
-    stage:str,     # that is about to run
-    root:Path|str, # where its results are
-)->list[str]:      # of `KINDS`
+    stage: str,  # that is about to run
+    root: Path | str,  # where its results are
+) -> list[str]:  # of `KINDS`
     "What is worth compiling beside a stage; nothing once it is on disk, or where nothing is compiled or there is one core."
-    if getattr(numba_config, "DISABLE_JIT", 0) or not getattr(numba_config, "CACHE_DIR", "") or (os.cpu_count() or 1) < 2: return []
-    return [kind for kind in AHEAD.get(stage, ()) if not mark(kind).exists() and (kind not in WORLD_ONLY or (Path(root)/"truth").is_dir())]
+    if (
+        getattr(numba_config, "DISABLE_JIT", 0)
+        or not getattr(numba_config, "CACHE_DIR", "")
+        or (os.cpu_count() or 1) < 2
+    ):
+        return []
+    return [
+        kind
+        for kind in AHEAD.get(stage, ())
+        if not mark(kind).exists() and (kind not in WORLD_ONLY or (Path(root) / "truth").is_dir())
+    ]
 
 # %% ../../nbs/80_ops/02_warmup.ipynb #c017
 @contextmanager
 def beside(
-    stage:str,     # that is about to run
-    root:Path|str, # where its results are
-)->Iterator[list[str]]: # what is being compiled
+    stage: str,  # that is about to run
+    root: Path | str,  # where its results are
+) -> Iterator[list[str]]:  # what is being compiled
     "Compile ahead while the stage runs; the process is gone when this returns."
     kinds = wanted(stage, root)
     if not kinds:
         yield []
         return
-    companion = subprocess.Popen([sys.executable, "-c", f"from predelinquency.ops import warmup; warmup.main({kinds!r})"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try: yield kinds
+    companion = subprocess.Popen(
+        [sys.executable, "-c", f"from predelinquency.ops import warmup; warmup.main({kinds!r})"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield kinds
     finally:
         companion.kill()
         companion.wait()
 
 # %% ../../nbs/80_ops/02_warmup.ipynb #c018
 def main(
-    kinds:Sequence[str], # of `KINDS`
-)->None:
+    kinds: Sequence[str],  # of `KINDS`
+) -> None:
     "Compile, and mark what is done; second to whatever else runs, and without collecting garbage, which would be a seventh of it."
     import gc
+
     os.nice(5)
     gc.disable()
     for kind in kinds:

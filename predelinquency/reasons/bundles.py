@@ -20,18 +20,23 @@ from ..ground.records import Reason
 @dataclass(frozen=True)
 class Bundles:
     "Which features speak with one voice."
-    features: tuple[Feature, ...] # in the model's order
-    of: np.ndarray                # (n_features,) bundle of each feature
-    matrix: np.ndarray            # (n_features, n_bundles) 0.0 or 1.0
+
+    features: tuple[Feature, ...]  # in the model's order
+    of: np.ndarray  # (n_features,) bundle of each feature
+    matrix: np.ndarray  # (n_features, n_bundles) 0.0 or 1.0
 
 # %% ../../nbs/33_reasons/02_bundles.ipynb #c030
 def bundles(
-    names:Sequence[str],                       # the model's inputs, in order
-    catalogue:Mapping[str, Feature]=BY_NAME,
-)->Bundles:
+    names: Sequence[str],  # the model's inputs, in order
+    catalogue: Mapping[str, Feature] = BY_NAME,
+) -> Bundles:
     "Bundle the model's features by the customer's topic; those that must not be said are one bundle a group."
     if unknown := [n for n in names if n not in catalogue]:
-        raise PredelinquencyError(f"the model uses {unknown[0]!r}, which is not in the catalogue", where="explain", remedy="run featurize and train again")
+        raise PredelinquencyError(
+            f"the model uses {unknown[0]!r}, which is not in the catalogue",
+            where="explain",
+            remedy="run featurize and train again",
+        )
     features = tuple(catalogue[n] for n in names)
     voices = [("", f.customer) if f.customer and not f.sensitive else (f.group, "") for f in features]
     keys = {voice: i for i, voice in enumerate(dict.fromkeys(voices))}
@@ -42,8 +47,9 @@ def bundles(
 @dataclass(frozen=True)
 class Ranked:
     "The strongest bundles of each row."
-    feature: np.ndarray # (n, top) index of the feature that speaks, -1 where there are no more reasons
-    push: np.ndarray    # (n, top) the bundle's contribution
+
+    feature: np.ndarray  # (n, top) index of the feature that speaks, -1 where there are no more reasons
+    push: np.ndarray  # (n, top) the bundle's contribution
 
 # %% ../../nbs/33_reasons/02_bundles.ipynb #c032
 @kernel
@@ -51,25 +57,28 @@ def _rank(parts, of, count, raising, feature, push):
     "Each bundle's members added up in their order, so that a row gives the same bits alone and among thousands; then the strongest, first among equals, and its strongest member."
     for r in range(len(parts)):
         sums, taken = np.zeros(count), np.zeros(count, np.bool_)
-        for i in range(len(of)): sums[of[i]] += parts[r, i]
+        for i in range(len(of)):
+            sums[of[i]] += parts[r, i]
         for k in range(feature.shape[1]):
             best = -1
             for b in range(count):
-                if not taken[b] and (best < 0 or (sums[b] > sums[best] if raising else abs(sums[b]) > abs(sums[best]))): best = b
+                if not taken[b] and (best < 0 or (sums[b] > sums[best] if raising else abs(sums[b]) > abs(sums[best]))):
+                    best = b
             taken[best], sign, speaker = True, np.sign(sums[best]), -1
             for i in range(len(of)):
-                if of[i] == best and (speaker < 0 or parts[r, i] * sign > parts[r, speaker] * sign): speaker = i
+                if of[i] == best and (speaker < 0 or parts[r, i] * sign > parts[r, speaker] * sign):
+                    speaker = i
             push[r, k], feature[r, k] = sums[best], speaker if (sums[best] if raising else abs(sums[best])) > 0 else -1
 
 # %% ../../nbs/33_reasons/02_bundles.ipynb #c033
 def rank(
-    contributions:np.ndarray, # (n, n_features [+ 1]); a last column for everybody is left out
-    b:Bundles,
-    top:int=5,
-    raising:bool=True,        # only what raises the risk; False: the strongest in either direction
-)->Ranked:
+    contributions: np.ndarray,  # (n, n_features [+ 1]); a last column for everybody is left out
+    b: Bundles,
+    top: int = 5,
+    raising: bool = True,  # only what raises the risk; False: the strongest in either direction
+) -> Ranked:
     "Which bundles push most, and which member speaks for each."
-    parts = np.ascontiguousarray(contributions[:, :len(b.features)], np.float64)
+    parts = np.ascontiguousarray(contributions[:, : len(b.features)], np.float64)
     count = b.matrix.shape[1]
     feature, push = np.empty((len(parts), min(top, count)), np.int64), np.empty((len(parts), min(top, count)))
     _rank(parts, b.of, count, raising, feature, push)
@@ -77,17 +86,28 @@ def rank(
 
 # %% ../../nbs/33_reasons/02_bundles.ipynb #c034
 def reasons(
-    contributions:np.ndarray, # (n_features [+ 1],) of one row
-    values:np.ndarray,        # (n_features,) what was observed; nan is unknown
-    b:Bundles,
-    top:int=5,
-    raising:bool=True,        # as in `rank`
-    currency:str="",          # of the amounts among them, ISO 4217; empty: not known
-)->tuple[Reason, ...]:        # at most `top`, the strongest first
+    contributions: np.ndarray,  # (n_features [+ 1],) of one row
+    values: np.ndarray,  # (n_features,) what was observed; nan is unknown
+    b: Bundles,
+    top: int = 5,
+    raising: bool = True,  # as in `rank`
+    currency: str = "",  # of the amounts among them, ISO 4217; empty: not known
+) -> tuple[Reason, ...]:  # at most `top`, the strongest first
     "The reasons for one score, in the words of the catalogue."
     found = rank(np.atleast_2d(contributions), b, top, raising)
-    return tuple(_reason(b.features[i], float(values[i]), float(push), currency) for i, push in zip(found.feature[0], found.push[0], strict=True) if i >= 0)
+    return tuple(
+        _reason(b.features[i], float(values[i]), float(push), currency)
+        for i, push in zip(found.feature[0], found.push[0], strict=True)
+        if i >= 0
+    )
 
 # %% ../../nbs/33_reasons/02_bundles.ipynb #c035
-def _reason(f:Feature, value:float, push:float, currency:str="")->Reason:
-    return Reason(f.name, f.group, value, push, f.says(value, currency), f.customer if not f.sensitive and math.isfinite(value) else None)
+def _reason(f: Feature, value: float, push: float, currency: str = "") -> Reason:
+    return Reason(
+        f.name,
+        f.group,
+        value,
+        push,
+        f.says(value, currency),
+        f.customer if not f.sensitive and math.isfinite(value) else None,
+    )

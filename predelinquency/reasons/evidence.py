@@ -17,44 +17,50 @@ from .bundles import Bundles
 
 # %% ../../nbs/33_reasons/05_evidence.ipynb #c053
 def directions(
-    contributions:np.ndarray, # (n, n_features [+ 1])
-    x:np.ndarray,             # (n, n_features)
-    b:Bundles,
-)->pd.DataFrame:              # `name`, `group`, `value` (mean absolute push, falling), `expected`, `found` (-1 … 1; nan: never pushes), `enforced`, `agrees`
+    contributions: np.ndarray,  # (n, n_features [+ 1])
+    x: np.ndarray,  # (n, n_features)
+    b: Bundles,
+) -> pd.DataFrame:  # `name`, `group`, `value` (mean absolute push, falling), `expected`, `found` (-1 … 1; nan: never pushes), `enforced`, `agrees`
     "Expected against found direction of every feature."
     rows = []
     for i, f in enumerate(b.features):
         seen = np.isfinite(x[:, i])
         moves = seen.sum() > 10 and np.ptp(x[seen, i]) > 0 and np.ptp(contributions[seen, i]) > 0
-        found = float(pd.Series(x[seen, i]).corr(pd.Series(contributions[seen, i]), method="spearman")) if moves else np.nan
+        found = (
+            float(pd.Series(x[seen, i]).corr(pd.Series(contributions[seen, i]), method="spearman")) if moves else np.nan
+        )
         agrees = None if not f.sign or np.isnan(found) else bool(f.sign * found > 0)
-        rows.append((f.name, f.group, float(np.abs(contributions[:, i]).mean()), f.sign, found, bool(f.monotone), agrees))
+        rows.append(
+            (f.name, f.group, float(np.abs(contributions[:, i]).mean()), f.sign, found, bool(f.monotone), agrees)
+        )
     columns = ["name", "group", "value", "expected", "found", "enforced", "agrees"]
     return pd.DataFrame(rows, columns=columns).sort_values("value", ascending=False, ignore_index=True)
 
 # %% ../../nbs/33_reasons/05_evidence.ipynb #c056
 def gain(
-    fitted:learners.Fitted, # any learner
-)->np.ndarray:              # (n_features,) >= 0, 0: never used
+    fitted: learners.Fitted,  # any learner
+) -> np.ndarray:  # (n_features,) >= 0, 0: never used
     "How much each input helped the learner by its own account: the gain of all its splits, or the size of a scorecard's weights."
     if fitted.learner == "xgboost":
         found = fitted.model.get_score(importance_type="total_gain")
-        return np.array([found.get(name, 0.) for name in fitted.features])
-    if fitted.learner == "lightgbm": return np.asarray(fitted.model.feature_importance("gain"), float)
-    if fitted.learner == "scorecard": return np.abs(fitted.model["weight"]) + np.abs(fitted.model["unknown"])
+        return np.array([found.get(name, 0.0) for name in fitted.features])
+    if fitted.learner == "lightgbm":
+        return np.asarray(fitted.model.feature_importance("gain"), float)
+    if fitted.learner == "scorecard":
+        return np.abs(fitted.model["weight"]) + np.abs(fitted.model["unknown"])
     members = [gain(m) for m in fitted.model]
     return np.mean([g / max(g.sum(), 1e-12) for g in members], axis=0)
 
 # %% ../../nbs/33_reasons/05_evidence.ipynb #c058
 def falls(
-    fitted:learners.Fitted,
-    x:np.ndarray,          # (n, n_features) float32, the rows
-    order:np.ndarray,      # (n, n_features), or (draws, n, n_features): which input goes first, second …
-    background:np.ndarray, # (m, n_features) rows that lend their values
-    seed:int,              # of the run
-    most:int=10,           # inputs taken away in the end, >= 1
-    draws:int=4,           # lenders of each row
-)->np.ndarray:             # (n, most) log-odds: the fall of the margin without the first, the first two …
+    fitted: learners.Fitted,
+    x: np.ndarray,  # (n, n_features) float32, the rows
+    order: np.ndarray,  # (n, n_features), or (draws, n, n_features): which input goes first, second …
+    background: np.ndarray,  # (m, n_features) rows that lend their values
+    seed: int,  # of the run
+    most: int = 10,  # inputs taken away in the end, >= 1
+    draws: int = 4,  # lenders of each row
+) -> np.ndarray:  # (n, most) log-odds: the fall of the margin without the first, the first two …
     "How far a margin falls when inputs take the values of other rows, on average over the lenders."
     place = np.argsort(order, axis=-1)
     lent = background[np.random.default_rng(seed).integers(len(background), size=(draws, len(x)))]
@@ -64,47 +70,72 @@ def falls(
 
 # %% ../../nbs/33_reasons/05_evidence.ipynb #c060
 def deletion(
-    fitted:learners.Fitted,
-    x:np.ndarray,             # (n, n_features) float32, rows whose reasons are judged
-    contributions:np.ndarray, # (n, n_features [+ 1])
-    background:np.ndarray,    # (m, n_features) rows that lend their values
-    seed:int,                 # of the run
-    most:int=10, draws:int=4, # as in `falls`
-)->dict[str, np.ndarray]:     # by order `reasons`, `gain`, `random`: (n, most) falls of the margin
+    fitted: learners.Fitted,
+    x: np.ndarray,  # (n, n_features) float32, rows whose reasons are judged
+    contributions: np.ndarray,  # (n, n_features [+ 1])
+    background: np.ndarray,  # (m, n_features) rows that lend their values
+    seed: int,  # of the run
+    most: int = 10,
+    draws: int = 4,  # as in `falls`
+) -> dict[str, np.ndarray]:  # by order `reasons`, `gain`, `random`: (n, most) falls of the margin
     "What a score loses without its reasons, without the features of the highest gain, and without any others."
     helped, shape = gain(fitted), (draws, *x.shape)
-    lot = np.where(helped > 0, np.random.default_rng([seed, 1]).random(shape), 2.)
-    orders = dict(reasons=np.argsort(-contributions[:, :x.shape[1]], axis=1, kind="stable"), gain=np.broadcast_to(np.argsort(-helped, kind="stable"), x.shape), random=np.argsort(lot, axis=-1))
+    lot = np.where(helped > 0, np.random.default_rng([seed, 1]).random(shape), 2.0)
+    orders = dict(
+        reasons=np.argsort(-contributions[:, : x.shape[1]], axis=1, kind="stable"),
+        gain=np.broadcast_to(np.argsort(-helped, kind="stable"), x.shape),
+        random=np.argsort(lot, axis=-1),
+    )
     return {name: falls(fitted, x, order, background, seed, most, draws) for name, order in orders.items()}
 
 # %% ../../nbs/33_reasons/05_evidence.ipynb #c062
 def fidelity(
-    fell:Mapping[str, np.ndarray], # from `deletion`
-    customer:np.ndarray,           # (n,) whose row it is
-    seed:int,                      # of the run
-    replicates:int=400,            # of the bootstrap over customers
-)->dict[str, float|int|None]:      # `deletion_{reasons,gain,random}`, `deletion_over_{gain,random}` with `_low` and `_high` (95 %), log-odds; None without rows
+    fell: Mapping[str, np.ndarray],  # from `deletion`
+    customer: np.ndarray,  # (n,) whose row it is
+    seed: int,  # of the run
+    replicates: int = 400,  # of the bootstrap over customers
+) -> dict[
+    str, float | int | None
+]:  # `deletion_{reasons,gain,random}`, `deletion_over_{gain,random}` with `_low` and `_high` (95 %), log-odds; None without rows
     "The area under each curve of falls, and how far that of the reasons lies above the others."
     area = {name: f.mean(1) for name, f in fell.items()}
     who, row = np.unique(customer, return_inverse=True)
-    often = np.random.default_rng(seed).poisson(1., (replicates, len(who)))[:, row]
-    out: dict[str, float|int|None] = {f"deletion_{name}": _mean(a) for name, a in area.items()}
+    often = np.random.default_rng(seed).poisson(1.0, (replicates, len(who)))[:, row]
+    out: dict[str, float | int | None] = {f"deletion_{name}": _mean(a) for name, a in area.items()}
     for other in ("gain", "random"):
         above = area["reasons"] - area[other]
-        low, high = np.quantile((often @ above) / np.maximum(often.sum(1), 1), [.025, .975]) if len(above) else (np.nan, np.nan)
-        out |= {f"deletion_over_{other}": _mean(above), f"deletion_over_{other}_low": _mean(low), f"deletion_over_{other}_high": _mean(high)}
+        low, high = (
+            np.quantile((often @ above) / np.maximum(often.sum(1), 1), [0.025, 0.975])
+            if len(above)
+            else (np.nan, np.nan)
+        )
+        out |= {
+            f"deletion_over_{other}": _mean(above),
+            f"deletion_over_{other}_low": _mean(low),
+            f"deletion_over_{other}_high": _mean(high),
+        }
     return out | dict(deletion_rows=len(row), deletion_customers=len(who))
 
 # %% ../../nbs/33_reasons/05_evidence.ipynb #c063
-def _mean(values:Any)->float|None: return round(float(np.mean(values)), 4) if np.size(values) and np.isfinite(values).all() else None
+def _mean(values: Any) -> float | None:
+    return round(float(np.mean(values)), 4) if np.size(values) and np.isfinite(values).all() else None
 
 # %% ../../nbs/33_reasons/05_evidence.ipynb #c066
 def worth_telling(
-    predictions:pd.DataFrame, # `predictions.parquet`
-    threshold:float,          # of the champion
-    most:int=300,             # of each
-)->tuple[pd.DataFrame, pd.DataFrame]: # rows at or above the threshold, and rows of all: `predictions`, evenly spaced
+    predictions: pd.DataFrame,  # `predictions.parquet`
+    threshold: float,  # of the champion
+    most: int = 300,  # of each
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # rows at or above the threshold, and rows of all: `predictions`, evenly spaced
     "Test rows whose reasons are told, and test rows of everybody."
-    test = predictions[predictions.split.isin(["test", "fold"]) & (predictions["repeat"] <= 0) & predictions.eligible & ~predictions.imminent & predictions.target.notna()]
-    def some(rows:pd.DataFrame)->pd.DataFrame: return rows.iloc[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)]
+    test = predictions[
+        predictions.split.isin(["test", "fold"])
+        & (predictions["repeat"] <= 0)
+        & predictions.eligible
+        & ~predictions.imminent
+        & predictions.target.notna()
+    ]
+
+    def some(rows: pd.DataFrame) -> pd.DataFrame:
+        return rows.iloc[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)]
+
     return some(test[test.probability >= threshold]), some(test)

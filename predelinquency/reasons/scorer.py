@@ -16,38 +16,59 @@ from .shapley import leaf_table, look_up
 from .trees import trees_of
 
 # %% ../../nbs/33_reasons/03_scorer.ipynb #c068
-def _fingerprint(champion:model_champion.Champion, x:np.ndarray)->str: # (n_features,) float32 in the model's order
-    from predelinquency.ground.ledger import feature_hash # the ledger's, which takes long to import
+def _fingerprint(champion: model_champion.Champion, x: np.ndarray) -> str:  # (n_features,) float32 in the model's order
+    from predelinquency.ground.ledger import feature_hash  # the ledger's, which takes long to import
+
     return feature_hash(champion.features, x)
 
 # %% ../../nbs/33_reasons/03_scorer.ipynb #c069
 class Scorer:
     "A champion ready to score single customers."
-    def __init__(self,
-        champion:model_champion.Champion, # from `model_champion.load`
-        top:int=5,               # reasons per score
+
+    def __init__(
+        self,
+        champion: model_champion.Champion,  # from `model_champion.load`
+        top: int = 5,  # reasons per score
     ):
         self.champion, self.top = champion, top
         self.bundles, trees = bundles(champion.features), trees_of(champion.fitted)
         self.columns = np.array([list(BY_NAME).index(name) for name in champion.features])
         self.table = leaf_table(trees) if trees is not None else None
 
-    def score(self,
-        vector:np.ndarray, # (n_catalogue,) floats in the catalogue's order; nan is unknown
-    )->tuple[float, float, np.ndarray]: # margin, probability, (n_features + 1,) contributions in the model's order
+    def score(
+        self,
+        vector: np.ndarray,  # (n_catalogue,) floats in the catalogue's order; nan is unknown
+    ) -> tuple[float, float, np.ndarray]:  # margin, probability, (n_features + 1,) contributions in the model's order
         "Margin, calibrated probability and contributions of one row."
         x = np.asarray(vector, np.float32)[self.columns][None]
-        if self.table is None: margin, parts = self.champion.margin(x), self.champion.contributions(x)
-        else: margin, parts = look_up(self.table, x)
-        if self.champion.fitted.learner == "committee": margin = self.champion.margin(x) # the mean of its members' sums, which one sum only comes near
-        return float(margin[0]), float(calibrate.probability(margin, self.champion.manifest["calibration"])[0]), parts[0]
+        if self.table is None:
+            margin, parts = self.champion.margin(x), self.champion.contributions(x)
+        else:
+            margin, parts = look_up(self.table, x)
+        if self.champion.fitted.learner == "committee":
+            margin = self.champion.margin(x)  # the mean of its members' sums, which one sum only comes near
+        return (
+            float(margin[0]),
+            float(calibrate.probability(margin, self.champion.manifest["calibration"])[0]),
+            parts[0],
+        )
 
-    def explain(self,
-        customer_id:int, as_of:str, # YYYY-MM-DD
-        vector:np.ndarray,          # as in `score`
-        currency:str="",            # of the amounts among the reasons, ISO 4217; empty: not known
-    )->Score:
+    def explain(
+        self,
+        customer_id: int,
+        as_of: str,  # YYYY-MM-DD
+        vector: np.ndarray,  # as in `score`
+        currency: str = "",  # of the amounts among the reasons, ISO 4217; empty: not known
+    ) -> Score:
         "The score with its reasons."
         margin, probability, parts = self.score(vector)
         x = np.asarray(vector, np.float32)[self.columns]
-        return Score(customer_id, as_of, probability, margin, self.champion.version, reasons(parts, x, self.bundles, self.top, currency=currency), _fingerprint(self.champion, x))
+        return Score(
+            customer_id,
+            as_of,
+            probability,
+            margin,
+            self.champion.version,
+            reasons(parts, x, self.bundles, self.top, currency=currency),
+            _fingerprint(self.champion, x),
+        )

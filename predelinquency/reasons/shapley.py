@@ -23,74 +23,125 @@ def _fill(z, value, out):
     "All cases of one leaf: out[case * d + i] is what input i gets when the satisfied inputs are the bits of `case`."
     d = len(z)
     weight = np.empty(d)
-    weight[0] = 1.0 / d # |S|! (d - |S| - 1)! / d!
-    for s in range(1, d): weight[s] = weight[s - 1] * s / (d - s)
+    weight[0] = 1.0 / d  # |S|! (d - |S| - 1)! / d!
+    for s in range(1, d):
+        weight[s] = weight[s - 1] * s / (d - s)
     ways = np.empty(d)
     for case in range(1 << d):
         for i in range(d):
             ways[:] = 0.0
-            ways[0], used = 1.0, 0 # ways[s]: sum over sets of s satisfied inputs of the product above
+            ways[0], used = 1.0, 0  # ways[s]: sum over sets of s satisfied inputs of the product above
             for j in range(d):
-                if j == i: continue
+                if j == i:
+                    continue
                 used += 1
                 met = 1.0 if case >> j & 1 else 0.0
-                for s in range(used, -1, -1): ways[s] = ways[s] * z[j] + (ways[s - 1] * met if s > 0 else 0.0)
+                for s in range(used, -1, -1):
+                    ways[s] = ways[s] * z[j] + (ways[s - 1] * met if s > 0 else 0.0)
             total = 0.0
-            for s in range(d): total += weight[s] * ways[s]
+            for s in range(d):
+                total += weight[s] * ways[s]
             out[case * d + i] = value * ((1.0 if case >> i & 1 else 0.0) - z[i]) * total
 
 # %% ../../nbs/33_reasons/01_shapley.ipynb #c013
 @dataclass(frozen=True)
 class LeafTable:
     "Every leaf's contributions for every case, and how to find the case."
-    node_feature: np.ndarray; node_threshold: np.ndarray; node_unknown_left: np.ndarray # inner nodes of all trees
-    split_node: np.ndarray; split_left: np.ndarray; split_slot: np.ndarray              # the splits on the way to each leaf, leaf after leaf
-    first_split: np.ndarray; first_slot: np.ndarray; first_case: np.ndarray             # (n_leaves + 1,) where each leaf's part begins
-    slot_feature: np.ndarray; value: np.ndarray; cases: np.ndarray                      # inputs of each leaf's slots; (n_leaves,) margins; contributions
-    base: float                                                                         # margin of nobody in particular: what the trees give on average
-    start: float                                                                        # margin before any tree
-    lap: int                                                                            # as in `Trees`
+
+    node_feature: np.ndarray
+    node_threshold: np.ndarray
+    node_unknown_left: np.ndarray  # inner nodes of all trees
+    split_node: np.ndarray
+    split_left: np.ndarray
+    split_slot: np.ndarray  # the splits on the way to each leaf, leaf after leaf
+    first_split: np.ndarray
+    first_slot: np.ndarray
+    first_case: np.ndarray  # (n_leaves + 1,) where each leaf's part begins
+    slot_feature: np.ndarray
+    value: np.ndarray
+    cases: np.ndarray  # inputs of each leaf's slots; (n_leaves,) margins; contributions
+    base: float  # margin of nobody in particular: what the trees give on average
+    start: float  # margin before any tree
+    lap: int  # as in `Trees`
 
 # %% ../../nbs/33_reasons/01_shapley.ipynb #c014
-def _paths(t:Trees)->Iterator[tuple[int, list[tuple[int, bool]]]]:
+def _paths(t: Trees) -> Iterator[tuple[int, list[tuple[int, bool]]]]:
     "Each leaf with the splits on the way to it: (node, went left)."
     for root in t.roots:
         stack: list[tuple[int, list[tuple[int, bool]]]] = [(int(root), [])]
         while stack:
             node, path = stack.pop()
-            if t.left[node] < 0: yield node, path
-            else: stack += [(int(t.right[node]), [*path, (node, False)]), (int(t.left[node]), [*path, (node, True)])]
+            if t.left[node] < 0:
+                yield node, path
+            else:
+                stack += [(int(t.right[node]), [*path, (node, False)]), (int(t.left[node]), [*path, (node, True)])]
 
 # %% ../../nbs/33_reasons/01_shapley.ipynb #c015
 def leaf_table(
-    t:Trees,
-    most:int=10_000_000, # entries; 300 trees of depth 6 need 7.4 million
-)->LeafTable|None:       # None when it would be larger: very deep trees
+    t: Trees,
+    most: int = 10_000_000,  # entries; 300 trees of depth 6 need 7.4 million
+) -> LeafTable | None:  # None when it would be larger: very deep trees
     "Compute all cases of all leaves."
     inner = np.cumsum(t.left >= 0) - 1
     splits, slots, values, shares = [], [], [], []
     for leaf, path in _paths(t):
         order = list(dict.fromkeys(int(t.feature[n]) for n, _ in path))
         z = np.ones(len(order))
-        for node, left in path: z[order.index(int(t.feature[node]))] *= t.cover[t.left[node] if left else t.right[node]] / t.cover[node]
+        for node, left in path:
+            z[order.index(int(t.feature[node]))] *= t.cover[t.left[node] if left else t.right[node]] / t.cover[node]
         splits.append([(int(inner[n]), left, order.index(int(t.feature[n]))) for n, left in path])
-        slots.append(order); values.append(float(t.value[leaf])); shares.append(z)
+        slots.append(order)
+        values.append(float(t.value[leaf]))
+        shares.append(z)
     sizes = np.array([(1 << len(s)) * len(s) for s in slots])
-    if sizes.sum() > most: return None
+    if sizes.sum() > most:
+        return None
     ends, cases = np.r_[0, np.cumsum(sizes)], np.empty(int(sizes.sum()))
     for z, v, a, b in zip(shares, values, ends[:-1], ends[1:], strict=True):
-        if len(z): _fill(z, v, cases[a:b])
+        if len(z):
+            _fill(z, v, cases[a:b])
     flat = np.array([s for leaf in splits for s in leaf], np.int32).reshape(-1, 3)
     keep, count = t.left >= 0, lambda parts: np.r_[0, np.cumsum([len(p) for p in parts])].astype(np.int32)
     base = t.base + sum(v * float(np.prod(z)) for v, z in zip(values, shares, strict=True))
-    return LeafTable(t.feature[keep], t.threshold[keep], t.unknown_left[keep], flat[:, 0].copy(), flat[:, 1] > 0, flat[:, 2].astype(np.int8), count(splits),
-                     count(slots), ends.astype(np.int64),
-                     np.array([f for s in slots for f in s], np.int32), np.array(values), cases, base, t.base, t.lap)
+    return LeafTable(
+        t.feature[keep],
+        t.threshold[keep],
+        t.unknown_left[keep],
+        flat[:, 0].copy(),
+        flat[:, 1] > 0,
+        flat[:, 2].astype(np.int8),
+        count(splits),
+        count(slots),
+        ends.astype(np.int64),
+        np.array([f for s in slots for f in s], np.int32),
+        np.array(values),
+        cases,
+        base,
+        t.base,
+        t.lap,
+    )
 
 # %% ../../nbs/33_reasons/01_shapley.ipynb #c016
 @kernel
-def _look_up(x, node_feature, node_threshold, node_unknown_left, split_node, split_left, split_slot, first_split, first_slot, first_case, slot_feature, value,
-             cases, base, start, lap, out):
+def _look_up(
+    x,
+    node_feature,
+    node_threshold,
+    node_unknown_left,
+    split_node,
+    split_left,
+    split_slot,
+    first_split,
+    first_slot,
+    first_case,
+    slot_feature,
+    value,
+    cases,
+    base,
+    start,
+    lap,
+    out,
+):
     "Margin of each row, summed as the learner itself sums it, and its contributions into `out`."
     margin, went_left = np.empty(len(x)), np.empty(len(node_feature), np.bool_)
     for r in range(len(x)):
@@ -103,39 +154,61 @@ def _look_up(x, node_feature, node_threshold, node_unknown_left, split_node, spl
             d = first_slot[leaf + 1] - first_slot[leaf]
             failed = 0
             for s in range(first_split[leaf], first_split[leaf + 1]):
-                if went_left[split_node[s]] != split_left[s]: failed |= 1 << split_slot[s]
-            if failed == 0 and lap == 0: total += value[leaf]
+                if went_left[split_node[s]] != split_left[s]:
+                    failed |= 1 << split_slot[s]
+            if failed == 0 and lap == 0:
+                total += value[leaf]
             elif failed == 0:
                 some, seen = some + np.float32(value[leaf]), seen + 1
-                if seen % lap == 0: total, some = total + np.float64(some) - start, np.float32(start)
+                if seen % lap == 0:
+                    total, some = total + np.float64(some) - start, np.float32(start)
             at = first_case[leaf] + (((1 << d) - 1) ^ failed) * d
-            for i in range(d): out[r, slot_feature[first_slot[leaf] + i]] += cases[at + i]
+            for i in range(d):
+                out[r, slot_feature[first_slot[leaf] + i]] += cases[at + i]
         margin[r] = total + np.float64(some) - start if lap > 0 and seen % lap > 0 else total
     return margin
 
 # %% ../../nbs/33_reasons/01_shapley.ipynb #c017
 def look_up(
-    table:LeafTable,
-    x:np.ndarray,  # (n, n_features) float32
-)->tuple[np.ndarray, np.ndarray]: # (n,) margins; (n, n_features + 1) contributions, the last column is what holds for everybody
+    table: LeafTable,
+    x: np.ndarray,  # (n, n_features) float32
+) -> tuple[
+    np.ndarray, np.ndarray
+]:  # (n,) margins; (n, n_features + 1) contributions, the last column is what holds for everybody
     "Margins and contributions of rows."
     out = np.empty((len(x), x.shape[1] + 1))
     return _look_up(x, *_arrays(table), out), out
 
 # %% ../../nbs/33_reasons/01_shapley.ipynb #c018
-def _arrays(t:LeafTable)->tuple[Any, ...]:
-    return (t.node_feature, t.node_threshold, t.node_unknown_left, t.split_node, t.split_left, t.split_slot, t.first_split, t.first_slot, t.first_case,
-            t.slot_feature, t.value, t.cases, t.base, t.start, t.lap)
+def _arrays(t: LeafTable) -> tuple[Any, ...]:
+    return (
+        t.node_feature,
+        t.node_threshold,
+        t.node_unknown_left,
+        t.split_node,
+        t.split_left,
+        t.split_slot,
+        t.first_split,
+        t.first_slot,
+        t.first_case,
+        t.slot_feature,
+        t.value,
+        t.cases,
+        t.base,
+        t.start,
+        t.lap,
+    )
 
 # %% ../../nbs/33_reasons/01_shapley.ipynb #c021
 def second_opinion(
-    fitted:learners.Fitted, # xgboost or lightgbm
-    x:np.ndarray,           # (n, n_features) float32
-)->np.ndarray:              # (n, n_features)
+    fitted: learners.Fitted,  # xgboost or lightgbm
+    x: np.ndarray,  # (n, n_features) float32
+) -> np.ndarray:  # (n, n_features)
     "The same contributions as the `shap` package computes them: an independent check, thousands of times slower."
-    with warnings.catch_warnings(): # about progress bars, and about a change in its own return type
+    with warnings.catch_warnings():  # about progress bars, and about a change in its own return type
         warnings.simplefilter("ignore")
         import shap
+
         return np.asarray(shap.TreeExplainer(fitted.model, feature_perturbation="tree_path_dependent").shap_values(x))
 
 # %% ../../nbs/33_reasons/01_shapley.ipynb #c024
@@ -143,23 +216,26 @@ TOLERANCE = 1e-5
 
 # %% ../../nbs/33_reasons/01_shapley.ipynb #c025
 def check_additive(
-    contributions:np.ndarray, # (n, n_features + 1), the last column is what holds for everybody
-    margin:np.ndarray,        # (n,) the learner's own
-)->float:                     # the largest gap in units of max(1, |margin|)
+    contributions: np.ndarray,  # (n, n_features + 1), the last column is what holds for everybody
+    margin: np.ndarray,  # (n,) the learner's own
+) -> float:  # the largest gap in units of max(1, |margin|)
     "Refuse contributions that do not sum to the margin."
     gap = np.abs(contributions.sum(1) - margin) / np.maximum(1, np.abs(margin))
     if len(bad := np.flatnonzero(~(gap <= TOLERANCE))):
         total, own = contributions[bad[0]].sum(), margin[bad[0]]
-        raise PredelinquencyError(f"the contributions of {len(bad)} of {len(margin)} rows do not sum to the margin: {total:.6f}, not {own:.6f}",
-                                  where=f"explain, row {bad[0]}", remedy="train the model again with these versions of xgboost and lightgbm")
-    return float(gap.max(initial=0.))
+        raise PredelinquencyError(
+            f"the contributions of {len(bad)} of {len(margin)} rows do not sum to the margin: {total:.6f}, not {own:.6f}",
+            where=f"explain, row {bad[0]}",
+            remedy="train the model again with these versions of xgboost and lightgbm",
+        )
+    return float(gap.max(initial=0.0))
 
 # %% ../../nbs/33_reasons/01_shapley.ipynb #c026
 def contributions(
-    fitted:learners.Fitted,
-    x:np.ndarray,               # (n, n_features) float32
-    table:LeafTable|None=None,  # of the same learner, where there is one
-)->np.ndarray:                  # (n, n_features + 1) float64
+    fitted: learners.Fitted,
+    x: np.ndarray,  # (n, n_features) float32
+    table: LeafTable | None = None,  # of the same learner, where there is one
+) -> np.ndarray:  # (n, n_features + 1) float64
     "Contributions that are known to add up: from the table where there is one, else as the learner computes them."
     x = learners.matrix(x)
     parts = look_up(table, x)[1] if table is not None else learners.contributions(fitted, x)

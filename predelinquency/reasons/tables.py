@@ -29,6 +29,7 @@ from .shapley import check_additive, leaf_table, look_up
 from .trees import trees_of
 
 # %% ../../nbs/33_reasons/04_tables.ipynb #c038
+# fmt: off
 REASONS = Table("reasons", "why each score is what it is: one row a reason", (
     Column("customer_id", "int64", "the customer", low=0),
     Column("as_of", "time", "the moment of knowledge, a midnight"),
@@ -40,158 +41,253 @@ REASONS = Table("reasons", "why each score is what it is: one row a reason", (
     Column("analyst", "text", "wording for staff"),
     Column("customer", "text", "the topic, as a customer may read it; empty when it must not be said or the value is not known", nullable=True),
 ), (_sorted_by("customer_id", "as_of", "rank"),))
+# fmt: on
 
 # %% ../../nbs/33_reasons/04_tables.ipynb #c039
 EMPTY: Mapping[int, str] = {}
 
 # %% ../../nbs/33_reasons/04_tables.ipynb #c040
 def currencies(
-    raw:Path|str, # the folder of `accounts`
-)->dict[int, str]: # customer → ISO 4217; nobody who has accounts in several
+    raw: Path | str,  # the folder of `accounts`
+) -> dict[int, str]:  # customer → ISO 4217; nobody who has accounts in several
     "In which currency each customer's amounts are told."
-    found = [disk.read(raw, "accounts", part, ["customer_id", "currency"]).astype({"currency": str}).drop_duplicates() for part in disk.parts(raw, "accounts")]
-    rows = pd.concat(found, ignore_index=True).drop_duplicates("customer_id", keep=False) if found else pd.DataFrame(dict(customer_id=[], currency=[]))
+    found = [
+        disk.read(raw, "accounts", part, ["customer_id", "currency"]).astype({"currency": str}).drop_duplicates()
+        for part in disk.parts(raw, "accounts")
+    ]
+    rows = (
+        pd.concat(found, ignore_index=True).drop_duplicates("customer_id", keep=False)
+        if found
+        else pd.DataFrame(dict(customer_id=[], currency=[]))
+    )
     return dict(zip(rows.customer_id.tolist(), rows.currency.tolist(), strict=True))
 
 # %% ../../nbs/33_reasons/04_tables.ipynb #c041
 def tell(
-    keys:pd.DataFrame,        # (n, 2) `customer_id`, `as_of`, sorted
-    contributions:np.ndarray, # (n, n_features [+ 1])
-    values:np.ndarray,        # (n, n_features)
-    b:Bundles,
-    top:int=5,
-    currency:Mapping[int, str]=EMPTY, # of each customer's amounts, ISO 4217, where it is known
-)->pd.DataFrame:              # `REASONS`, at most `top` rows a row of `keys`
+    keys: pd.DataFrame,  # (n, 2) `customer_id`, `as_of`, sorted
+    contributions: np.ndarray,  # (n, n_features [+ 1])
+    values: np.ndarray,  # (n, n_features)
+    b: Bundles,
+    top: int = 5,
+    currency: Mapping[int, str] = EMPTY,  # of each customer's amounts, ISO 4217, where it is known
+) -> pd.DataFrame:  # `REASONS`, at most `top` rows a row of `keys`
     "The reasons of many scores as rows."
     found = rank(contributions, b, top)
     row, place = np.nonzero(found.feature >= 0)
     feature = found.feature[row, place]
     value = values[row, feature].astype(float)
-    names, groups, topics = (np.array([getattr(f, a) for f in b.features], object) for a in ("name", "group", "customer"))
+    names, groups, topics = (
+        np.array([getattr(f, a) for f in b.features], object) for a in ("name", "group", "customer")
+    )
     who = keys.customer_id.to_numpy()[row]
-    said = [b.features[i].says(v, currency.get(c, "")) for i, v, c in zip(feature.tolist(), value.tolist(), who.tolist(), strict=True)]
+    said = [
+        b.features[i].says(v, currency.get(c, ""))
+        for i, v, c in zip(feature.tolist(), value.tolist(), who.tolist(), strict=True)
+    ]
     quotable = np.array([not f.sensitive for f in b.features])[feature] & np.isfinite(value)
-    return pd.DataFrame(dict(customer_id=who, as_of=keys.as_of.to_numpy("datetime64[ms]")[row],
-                             rank=(place + 1).astype(np.int32), feature=names[feature],
-                             group=pd.Categorical(groups[feature], categories=GROUPS), value=value, contribution=found.push[row, place], analyst=pd.Series(said, dtype="str"),
-                             customer=pd.Series(np.where(quotable, topics[feature], None), dtype="str")))
+    return pd.DataFrame(
+        dict(
+            customer_id=who,
+            as_of=keys.as_of.to_numpy("datetime64[ms]")[row],
+            rank=(place + 1).astype(np.int32),
+            feature=names[feature],
+            group=pd.Categorical(groups[feature], categories=GROUPS),
+            value=value,
+            contribution=found.push[row, place],
+            analyst=pd.Series(said, dtype="str"),
+            customer=pd.Series(np.where(quotable, topics[feature], None), dtype="str"),
+        )
+    )
 
 # %% ../../nbs/33_reasons/04_tables.ipynb #c044
 @dataclass(frozen=True)
 class Explained:
     "Some rows with their contributions."
-    keys: pd.DataFrame        # (n, …) as asked for
-    x: np.ndarray             # (n, n_features) float32
-    contributions: np.ndarray # (n, n_features + 1)
-    margin: np.ndarray        # (n,)
-    gap: float                # the largest |sum - margin| / max(1, |margin|)
+
+    keys: pd.DataFrame  # (n, …) as asked for
+    x: np.ndarray  # (n, n_features) float32
+    contributions: np.ndarray  # (n, n_features + 1)
+    margin: np.ndarray  # (n,)
+    gap: float  # the largest |sum - margin| / max(1, |margin|)
 
 # %% ../../nbs/33_reasons/04_tables.ipynb #c045
 def batches(
-    champion:model_champion.Champion,
-    features:Path|str,    # the folder of `panel`
-    rows:pd.DataFrame,    # `customer_id`, `as_of`, and whatever else should travel along; unique
-    size:int=10_000,      # rows at a time
-)->Iterator[Explained]:   # by customer and moment; refuses rows that the panel does not have
+    champion: model_champion.Champion,
+    features: Path | str,  # the folder of `panel`
+    rows: pd.DataFrame,  # `customer_id`, `as_of`, and whatever else should travel along; unique
+    size: int = 10_000,  # rows at a time
+) -> Iterator[Explained]:  # by customer and moment; refuses rows that the panel does not have
     "Explain the chosen rows of a panel, batch by batch."
     trees = trees_of(champion.fitted)
     table, found = leaf_table(trees) if trees is not None else None, 0
     for part in disk.parts(features, "panel"):
-        asked = rows[(rows.customer_id >= part.low) & (rows.customer_id < part.high)].sort_values(["customer_id", "as_of"])
-        if not len(asked): continue
+        asked = rows[(rows.customer_id >= part.low) & (rows.customer_id < part.high)].sort_values(
+            ["customer_id", "as_of"]
+        )
+        if not len(asked):
+            continue
         panel = disk.read_arrow(features, "panel", part, ["customer_id", "as_of", *champion.features])
         known = pd.MultiIndex.from_arrays([panel[k].to_numpy() for k in ("customer_id", "as_of")])
         at = known.get_indexer(pd.MultiIndex.from_frame(asked[["customer_id", "as_of"]]))
-        if (at < 0).any(): raise SchemaError(f"{int((at < 0).sum())} of {len(asked)} scored rows are not in the panel", where=str(features),
-                                             remedy="run featurize and train again")
+        if (at < 0).any():
+            raise SchemaError(
+                f"{int((at < 0).sum())} of {len(asked)} scored rows are not in the panel",
+                where=str(features),
+                remedy="run featurize and train again",
+            )
         for start in range(0, len(at), size):
-            some = panel.take(at[start:start + size])
+            some = panel.take(at[start : start + size])
             x = learners.matrix(np.column_stack([some[name].to_numpy() for name in champion.features]))
             parts, margin = look_up(table, x)[1] if table is not None else champion.contributions(x), champion.margin(x)
-            yield Explained(asked.iloc[start:start + size].reset_index(drop=True), x, parts, margin, check_additive(parts, margin))
+            yield Explained(
+                asked.iloc[start : start + size].reset_index(drop=True), x, parts, margin, check_additive(parts, margin)
+            )
         found += len(asked)
-    if found < len(rows): raise SchemaError(f"{len(rows) - found} scored customers are in no part of the panel", where=str(features),
-                                            remedy="run featurize and train again")
+    if found < len(rows):
+        raise SchemaError(
+            f"{len(rows) - found} scored customers are in no part of the panel",
+            where=str(features),
+            remedy="run featurize and train again",
+        )
 
 # %% ../../nbs/33_reasons/04_tables.ipynb #c046
 @contextmanager
 def writing(
-    path:Path|str, # `reasons.parquet`
-    b:Bundles,
-    top:int=5,     # reasons kept per score
-    currency:Mapping[int, str]=EMPTY, # as in `tell`
-    versions:Mapping[str, str]|None=None, # of the model, from `Champion.versions`
-)->Iterator[Callable[[Explained], pd.DataFrame]]: # writes a batch, and gives back its reasons
+    path: Path | str,  # `reasons.parquet`
+    b: Bundles,
+    top: int = 5,  # reasons kept per score
+    currency: Mapping[int, str] = EMPTY,  # as in `tell`
+    versions: Mapping[str, str] | None = None,  # of the model, from `Champion.versions`
+) -> Iterator[Callable[[Explained], pd.DataFrame]]:  # writes a batch, and gives back its reasons
     "Write reasons batch by batch; the file appears when the block ends well."
     arrow = disk.stamped(disk.arrow_schema(REASONS), versions or {})
     with replacing(path) as draft, pq.ParquetWriter(draft, arrow, compression="zstd", compression_level=1) as file:
-        def write(batch:Explained)->pd.DataFrame:
-            told = schema.validate(REASONS, tell(batch.keys, batch.contributions, batch.x, b, top, currency), where=str(path))
+
+        def write(batch: Explained) -> pd.DataFrame:
+            told = schema.validate(
+                REASONS, tell(batch.keys, batch.contributions, batch.x, b, top, currency), where=str(path)
+            )
             file.write_table(pa.Table.from_pandas(told, schema=arrow, preserve_index=False))
             return told
+
         yield write
 
 # %% ../../nbs/33_reasons/04_tables.ipynb #c048
+# fmt: off
 SCORES = Table("scores", "every eligible customer's risk at every moment", (
     Column("customer_id", "int64", "the customer", low=0),
     Column("as_of", "time", "the moment of knowledge, a midnight"),
     Column("probability", "float64", "calibrated, 0–1", low=0),
     Column("margin", "float64", "log-odds before calibration"),
 ), (_sorted_by("customer_id", "as_of"),))
+# fmt: on
 
 # %% ../../nbs/33_reasons/04_tables.ipynb #c049
 def every_score(
-    champion:model_champion.Champion,
-    features:Path|str,        # the folder of `panel` and `labels`
-)->Iterator[pd.DataFrame]:    # `SCORES`, one frame a part
+    champion: model_champion.Champion,
+    features: Path | str,  # the folder of `panel` and `labels`
+) -> Iterator[pd.DataFrame]:  # `SCORES`, one frame a part
     "Score every eligible row of a panel."
     for part in disk.parts(features, "labels"):
         keys = disk.read(features, "labels", part, ["customer_id", "as_of", "eligible"])
         panel = disk.read_arrow(features, "panel", part, ["customer_id", "as_of", *champion.features])
         if not all(np.array_equal(panel[k].to_numpy(), keys[k].to_numpy()) for k in ("customer_id", "as_of")):
-            raise SchemaError("the moments of the panel are not those of the labels", where=f"{features}/panel/{part.file}", remedy="run the featurize stage again")
+            raise SchemaError(
+                "the moments of the panel are not those of the labels",
+                where=f"{features}/panel/{part.file}",
+                remedy="run the featurize stage again",
+            )
         rows = np.flatnonzero(keys.eligible.to_numpy(bool))
-        margin = champion.margin(learners.matrix(np.column_stack([panel[name].to_numpy()[rows] for name in champion.features])))
-        yield keys.iloc[rows][["customer_id", "as_of"]].reset_index(drop=True).assign(probability=calibrate.probability(margin, champion.manifest["calibration"]), margin=margin)
+        margin = champion.margin(
+            learners.matrix(np.column_stack([panel[name].to_numpy()[rows] for name in champion.features]))
+        )
+        yield (
+            keys.iloc[rows][["customer_id", "as_of"]]
+            .reset_index(drop=True)
+            .assign(probability=calibrate.probability(margin, champion.manifest["calibration"]), margin=margin)
+        )
 
 # %% ../../nbs/33_reasons/04_tables.ipynb #c050
 def write_scores(
-    path:Path|str,                  # `scores.parquet`
-    frames:Iterable[pd.DataFrame],  # `SCORES`, in order of the customers
-    versions:Mapping[str, str]|None=None, # of the model, from `Champion.versions`
-)->int:                             # rows
+    path: Path | str,  # `scores.parquet`
+    frames: Iterable[pd.DataFrame],  # `SCORES`, in order of the customers
+    versions: Mapping[str, str] | None = None,  # of the model, from `Champion.versions`
+) -> int:  # rows
     "Write scores part by part; the file appears when all are written."
     arrow, rows = disk.stamped(disk.arrow_schema(SCORES), versions or {}), 0
-    with replacing(path) as draft, pq.ParquetWriter(draft, arrow, compression="zstd", compression_level=1, write_statistics=["customer_id"]) as file:
+    with (
+        replacing(path) as draft,
+        pq.ParquetWriter(
+            draft, arrow, compression="zstd", compression_level=1, write_statistics=["customer_id"]
+        ) as file,
+    ):
         for frame in frames:
-            file.write_table(pa.Table.from_pandas(schema.validate(SCORES, frame, where=str(path)), schema=arrow, preserve_index=False))
+            file.write_table(
+                pa.Table.from_pandas(
+                    schema.validate(SCORES, frame, where=str(path)), schema=arrow, preserve_index=False
+                )
+            )
             rows += len(frame)
     return rows
 
 # %% ../../nbs/33_reasons/04_tables.ipynb #c072
-def _told(path:Path, as_of:pd.Timestamp, part:disk.Part)->dict[int, tuple[Reason, ...]]: # by customer, strongest first
+def _told(
+    path: Path, as_of: pd.Timestamp, part: disk.Part
+) -> dict[int, tuple[Reason, ...]]:  # by customer, strongest first
     near = [("as_of", "==", as_of), ("customer_id", ">=", part.low), ("customer_id", "<", part.high)]
     rows, found = pd.read_parquet(path, filters=near).sort_values(["customer_id", "rank"]), dict[int, list[Reason]]()
     for r in rows.itertuples(index=False):
-        found.setdefault(r.customer_id, []).append(Reason(r.feature, r.group, float(r.value), float(r.contribution), r.analyst, None if pd.isna(r.customer) else r.customer))
+        found.setdefault(r.customer_id, []).append(
+            Reason(
+                r.feature,
+                r.group,
+                float(r.value),
+                float(r.contribution),
+                r.analyst,
+                None if pd.isna(r.customer) else r.customer,
+            )
+        )
     return {customer: tuple(why) for customer, why in found.items()}
 
 # %% ../../nbs/33_reasons/04_tables.ipynb #c073
 def scores(
-    root:Path|str="data",   # the results of a run: its `model`, `features` and `reports`
-    everybody:bool=False,   # also those who are not eligible, for whom the score was not made
-)->Iterator[Score]:         # by customer; none where a source has no latest snapshot
+    root: Path | str = "data",  # the results of a run: its `model`, `features` and `reports`
+    everybody: bool = False,  # also those who are not eligible, for whom the score was not made
+) -> Iterator[Score]:  # by customer; none where a source has no latest snapshot
     "The scores of the latest snapshot, as the `Scorer` gives them for one customer."
     root = Path(root)
     model_champion.check_belongs(root, ["reports/reasons.parquet", "reports/explain.json"])
-    champion = model_champion.load(root/"model")
-    rows = pd.read_parquet(root/"model/predictions.parquet", columns=["customer_id", "as_of", "split", "eligible", "probability", "margin"]).query("split == 'live'")
+    champion = model_champion.load(root / "model")
+    rows = pd.read_parquet(
+        root / "model/predictions.parquet",
+        columns=["customer_id", "as_of", "split", "eligible", "probability", "margin"],
+    ).query("split == 'live'")
     as_of = rows.as_of.max()
     rows = rows[(rows.as_of == as_of) & (rows.eligible | everybody)].set_index("customer_id").sort_index()
-    for part in disk.parts(root/"features", "panel") if len(rows) else []:
+    for part in disk.parts(root / "features", "panel") if len(rows) else []:
         asked = rows[(rows.index >= part.low) & (rows.index < part.high)]
-        panel = disk.read(root/"features", "panel", part, ["customer_id", "as_of", *champion.features]).query("as_of == @as_of").set_index("customer_id")
-        if not asked.index.isin(panel.index).all(): raise SchemaError("scored customers are not in the panel", where=str(root/"features"/"panel"/part.file), remedy="run featurize and train again")
-        x, told = learners.matrix(panel.loc[asked.index, list(champion.features)].to_numpy()), _told(root/"reports/reasons.parquet", as_of, part)
+        panel = (
+            disk.read(root / "features", "panel", part, ["customer_id", "as_of", *champion.features])
+            .query("as_of == @as_of")
+            .set_index("customer_id")
+        )
+        if not asked.index.isin(panel.index).all():
+            raise SchemaError(
+                "scored customers are not in the panel",
+                where=str(root / "features" / "panel" / part.file),
+                remedy="run featurize and train again",
+            )
+        x, told = (
+            learners.matrix(panel.loc[asked.index, list(champion.features)].to_numpy()),
+            _told(root / "reports/reasons.parquet", as_of, part),
+        )
         for (customer, r), row in zip(asked.iterrows(), x, strict=True):
-            yield Score(int(customer), str(as_of.date()), float(r.probability), float(r.margin), champion.version, told.get(customer, ()), _fingerprint(champion, row))
+            yield Score(
+                int(customer),
+                str(as_of.date()),
+                float(r.probability),
+                float(r.margin),
+                champion.version,
+                told.get(customer, ()),
+                _fingerprint(champion, row),
+            )

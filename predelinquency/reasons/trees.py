@@ -19,66 +19,109 @@ from ..model import learners
 @dataclass(frozen=True)
 class Trees:
     "Nodes of all trees; a leaf has `left` -1."
-    feature: np.ndarray      # (n_nodes,) int32
-    threshold: np.ndarray    # (n_nodes,) float64: left when value <= threshold
-    unknown_left: np.ndarray # (n_nodes,) bool: where nan goes
-    left: np.ndarray         # (n_nodes,) int32, -1 at a leaf
-    right: np.ndarray        # (n_nodes,) int32
-    value: np.ndarray        # (n_nodes,) float64, the leaf's margin
-    cover: np.ndarray        # (n_nodes,) float64, how much of the training data passed
-    roots: np.ndarray        # (n_trees,) int32
-    base: float              # margin before any tree
-    lap: int = 0             # so many trees are summed in float32 before float64 takes the sum; 0: float64 throughout
+
+    feature: np.ndarray  # (n_nodes,) int32
+    threshold: np.ndarray  # (n_nodes,) float64: left when value <= threshold
+    unknown_left: np.ndarray  # (n_nodes,) bool: where nan goes
+    left: np.ndarray  # (n_nodes,) int32, -1 at a leaf
+    right: np.ndarray  # (n_nodes,) int32
+    value: np.ndarray  # (n_nodes,) float64, the leaf's margin
+    cover: np.ndarray  # (n_nodes,) float64, how much of the training data passed
+    roots: np.ndarray  # (n_trees,) int32
+    base: float  # margin before any tree
+    lap: int = 0  # so many trees are summed in float32 before float64 takes the sum; 0: float64 throughout
 
 # %% ../../nbs/33_reasons/00_trees.ipynb #c007
-LAP = 25 # as `learners.predict_margin` has it
+LAP = 25  # as `learners.predict_margin` has it
 
 # %% ../../nbs/33_reasons/00_trees.ipynb #c008
-def _xgboost_trees(booster:Any)->Trees:
+def _xgboost_trees(booster: Any) -> Trees:
     model = json.loads(bytes(booster.save_raw("json")))["learner"]
     trees = model["gradient_booster"]["model"]["trees"]
     sizes = np.array([len(t["left_children"]) for t in trees])
     start = np.r_[0, np.cumsum(sizes)]
-    def flat(name:str, kind:Any)->np.ndarray: return np.concatenate([np.array(t[name], kind) for t in trees])
+
+    def flat(name: str, kind: Any) -> np.ndarray:
+        return np.concatenate([np.array(t[name], kind) for t in trees])
+
     offset = np.repeat(start[:-1], sizes)
-    left, right, split = flat("left_children", np.int64), flat("right_children", np.int64), flat("split_conditions", np.float32)
+    left, right, split = (
+        flat("left_children", np.int64),
+        flat("right_children", np.int64),
+        flat("split_conditions", np.float32),
+    )
     below = np.nextafter(split, np.float32(-np.inf)).astype(np.float64)
-    return Trees(flat("split_indices", np.int32), below, flat("default_left", bool), np.where(left < 0, -1, left + offset).astype(np.int32),
-                 np.where(left < 0, -1, right + offset).astype(np.int32),
-                 split.astype(np.float64), flat("sum_hessian", np.float64), start[:-1].astype(np.int32), learners.base_margin(model["learner_model_param"]["base_score"]), LAP)
+    return Trees(
+        flat("split_indices", np.int32),
+        below,
+        flat("default_left", bool),
+        np.where(left < 0, -1, left + offset).astype(np.int32),
+        np.where(left < 0, -1, right + offset).astype(np.int32),
+        split.astype(np.float64),
+        flat("sum_hessian", np.float64),
+        start[:-1].astype(np.int32),
+        learners.base_margin(model["learner_model_param"]["base_score"]),
+        LAP,
+    )
 
 # %% ../../nbs/33_reasons/00_trees.ipynb #c009
-def _lightgbm_trees(booster:Any)->Trees:
+def _lightgbm_trees(booster: Any) -> Trees:
     rows: list[tuple] = []
-    def visit(node:Mapping[str, Any])->int:
+
+    def visit(node: Mapping[str, Any]) -> int:
         at = len(rows)
         if "left_child" not in node:
-            rows.append((0, 0., False, -1, -1, node["leaf_value"], node.get("leaf_count", 1)))
+            rows.append((0, 0.0, False, -1, -1, node["leaf_value"], node.get("leaf_count", 1)))
             return at
         unknown_left = node["default_left"] if node["missing_type"] != "None" else node["threshold"] >= 0
         rows.append(())
         left, right = visit(node["left_child"]), visit(node["right_child"])
-        rows[at] = (node["split_feature"], node["threshold"], unknown_left, left, right, 0., node["internal_count"])
+        rows[at] = (node["split_feature"], node["threshold"], unknown_left, left, right, 0.0, node["internal_count"])
         return at
+
     roots = [visit(tree["tree_structure"]) for tree in booster.dump_model()["tree_info"]]
     f, t, u, le, r, v, c = zip(*rows, strict=True)
-    return Trees(np.array(f, np.int32), np.array(t, float), np.array(u, bool), np.array(le, np.int32), np.array(r, np.int32), np.array(v, float),
-                 np.array(c, float), np.array(roots, np.int32), 0.)
+    return Trees(
+        np.array(f, np.int32),
+        np.array(t, float),
+        np.array(u, bool),
+        np.array(le, np.int32),
+        np.array(r, np.int32),
+        np.array(v, float),
+        np.array(c, float),
+        np.array(roots, np.int32),
+        0.0,
+    )
 
 # %% ../../nbs/33_reasons/00_trees.ipynb #c010
 def trees_of(
-    fitted:learners.Fitted, # any learner
-)->Trees|None:              # None when it is not made of trees, or of none
+    fitted: learners.Fitted,  # any learner
+) -> Trees | None:  # None when it is not made of trees, or of none
     "The trees of a fitted learner; a committee of tree learners is one forest with smaller leaves."
-    if fitted.learner == "xgboost": return _xgboost_trees(fitted.model) if fitted.model.num_boosted_rounds() else None
-    if fitted.learner == "lightgbm": return _lightgbm_trees(fitted.model) if fitted.model.num_trees() else None
+    if fitted.learner == "xgboost":
+        return _xgboost_trees(fitted.model) if fitted.model.num_boosted_rounds() else None
+    if fitted.learner == "lightgbm":
+        return _lightgbm_trees(fitted.model) if fitted.model.num_trees() else None
     members = [trees_of(m) for m in fitted.model] if fitted.learner == "committee" else [None]
     known = [m for m in members if m is not None]
-    if len(known) < len(members): return None
+    if len(known) < len(members):
+        return None
     shift = np.cumsum([0, *(len(m.left) for m in known)])
-    def joined(name:str, moved:bool=False)->np.ndarray:
+
+    def joined(name: str, moved: bool = False) -> np.ndarray:
         parts = [getattr(m, name) for m in known]
-        return np.concatenate([np.where(p < 0, -1, p + s).astype(np.int32) if moved else p for p, s in zip(parts, shift, strict=False)])
-    return Trees(joined("feature"), joined("threshold"), joined("unknown_left"), joined("left", True), joined("right", True), joined("value") / len(known),
-                 joined("cover"),
-                 joined("roots", True), float(np.mean([m.base for m in known])))
+        return np.concatenate(
+            [np.where(p < 0, -1, p + s).astype(np.int32) if moved else p for p, s in zip(parts, shift, strict=False)]
+        )
+
+    return Trees(
+        joined("feature"),
+        joined("threshold"),
+        joined("unknown_left"),
+        joined("left", True),
+        joined("right", True),
+        joined("value") / len(known),
+        joined("cover"),
+        joined("roots", True),
+        float(np.mean([m.base for m in known])),
+    )

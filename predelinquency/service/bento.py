@@ -20,50 +20,77 @@ from numba import config as numba_config
 from ..ground.core import StoreError, package_folder, project_folder, replacing, telling
 from ..model import champion as model_champion, learners
 from predelinquency.service.http import (
-    EXAMPLE, KEY, LEAVE_SECONDS, LEDGER, LOG, MODEL, OPEN, WORKERS, Desk, Loopback, _local, app
+    EXAMPLE,
+    KEY,
+    LEAVE_SECONDS,
+    LEDGER,
+    LOG,
+    MODEL,
+    OPEN,
+    WORKERS,
+    Desk,
+    Loopback,
+    _local,
+    app,
 )
 from .scoring import load
 from .wire import parse
 
 # %% ../../nbs/60_service/03_bento.ipynb #c139
-def place()->Path:
+def place() -> Path:
     "Where the model lies: as told, inside the Bento, or where `make run` puts it, which a Bento built by hand takes along."
-    inside = project_folder()/"model"
-    return Path(os.environ[MODEL]) if os.environ.get(MODEL) else inside if inside.is_dir() else project_folder()/"data/model"
+    inside = project_folder() / "model"
+    return (
+        Path(os.environ[MODEL])
+        if os.environ.get(MODEL)
+        else inside
+        if inside.is_dir()
+        else project_folder() / "data/model"
+    )
 
 # %% ../../nbs/60_service/03_bento.ipynb #c140
 def allowed(
-    environ:Mapping[str, str], # the process's
-)->str:                        # the key; empty in development
+    environ: Mapping[str, str],  # the process's
+) -> str:  # the key; empty in development
     "The API key; refused when there is none and nobody said that this is development."
     key = environ.get(KEY, "")
-    if key and (len(key) < 16 or not key.isascii() or not key.isprintable() or " " in key): raise StoreError(f"{KEY} is no usable key", where="service", remedy="use 16 characters or more: `openssl rand -hex 24`")
-    if key or environ.get(OPEN) == "1": return key
-    raise StoreError(f"{KEY} is not set", where="service", remedy=f"set it to a long random text, or, to try things out on this machine alone, set {OPEN}=1")
+    if key and (len(key) < 16 or not key.isascii() or not key.isprintable() or " " in key):
+        raise StoreError(
+            f"{KEY} is no usable key", where="service", remedy="use 16 characters or more: `openssl rand -hex 24`"
+        )
+    if key or environ.get(OPEN) == "1":
+        return key
+    raise StoreError(
+        f"{KEY} is not set",
+        where="service",
+        remedy=f"set it to a long random text, or, to try things out on this machine alone, set {OPEN}=1",
+    )
 
 # %% ../../nbs/60_service/03_bento.ipynb #c141
 @contextlib.contextmanager
-def _in_turn()->Iterator[None]:
+def _in_turn() -> Iterator[None]:
     "One process after the other: the first compiles, the others read what it left in the cache."
     folder = Path(getattr(numba_config, "CACHE_DIR", "") or tempfile.gettempdir())
     with contextlib.ExitStack() as held:
-        with contextlib.suppress(OSError): # a folder that cannot be written: each compiles for itself
+        with contextlib.suppress(OSError):  # a folder that cannot be written: each compiles for itself
             folder.mkdir(parents=True, exist_ok=True)
-            fcntl.flock(held.enter_context(open(folder/"warming.lock", "w")), fcntl.LOCK_EX)
+            fcntl.flock(held.enter_context(open(folder / "warming.lock", "w")), fcntl.LOCK_EX)
         yield
 
 # %% ../../nbs/60_service/03_bento.ipynb #c142
-def warm(desk:Desk)->None:
+def warm(desk: Desk) -> None:
     "Compile by scoring the example, then tell the garbage collector that all this stays."
     assert desk.scoring is not None
-    with telling(LOG.info, "not ready yet: compiling"), _in_turn(): desk.scoring.score(parse(EXAMPLE.read_bytes()))
-    for _ in range(20): desk.scoring.score(parse(EXAMPLE.read_bytes())).model_dump_json()
+    with telling(LOG.info, "not ready yet: compiling"), _in_turn():
+        desk.scoring.score(parse(EXAMPLE.read_bytes()))
+    for _ in range(20):
+        desk.scoring.score(parse(EXAMPLE.read_bytes())).model_dump_json()
     gc.collect()
     gc.freeze()
     desk.ready = True
 
 # %% ../../nbs/60_service/03_bento.ipynb #c143
-def _log_to(stream:Any)->None:
+def _log_to(stream: Any) -> None:
     "Our own lines, and nobody else's about requests."
     logging.getLogger("uvicorn.access").disabled = True
     handler = logging.StreamHandler(stream)
@@ -72,35 +99,52 @@ def _log_to(stream:Any)->None:
     LOG.setLevel(logging.INFO)
 
 # %% ../../nbs/60_service/03_bento.ipynb #serving17
-def _every_path(app:Any)->Any:
+def _every_path(app: Any) -> Any:
     "An app that BentoML asks about every path: of a FastAPI app it passes on what matches, and answers the rest itself."
-    async def every(scope:Any, receive:Any, send:Any)->None: await app(scope, receive, send)
+
+    async def every(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope, receive, send)
+
     return every
 
 # %% ../../nbs/60_service/03_bento.ipynb #serving16
-def _leave_in_order(desk:Desk)->None:
+def _leave_in_order(desk: Desk) -> None:
     "Asked to end, first say that we are not ready, so that nothing new is sent here; then the server ends, after what it has begun."
-    if threading.current_thread() is not threading.main_thread(): return # no signals come here
+    if threading.current_thread() is not threading.main_thread():
+        return  # no signals come here
     loop, end = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM)
-    def leave(number:int, frame:Any)->None:
-        if desk.leaving: return
+
+    def leave(number: int, frame: Any) -> None:
+        if desk.leaving:
+            return
         desk.leaving = True
         LOG.info("asked to end: not ready from now on")
-        loop.call_soon_threadsafe(lambda: loop.call_later(LEAVE_SECONDS, end, number, None)) # type: ignore[arg-type]
-    if callable(end): signal.signal(signal.SIGTERM, leave)
+        loop.call_soon_threadsafe(lambda: loop.call_later(LEAVE_SECONDS, end, number, None))  # type: ignore[arg-type]
+
+    if callable(end):
+        signal.signal(signal.SIGTERM, leave)
 
 # %% ../../nbs/60_service/03_bento.ipynb #c144
-def bento()->Any: # a BentoML service
+def bento() -> Any:  # a BentoML service
     "The service as BentoML runs it."
     import bentoml
+
     desk = Desk()
     untraced = {} if os.environ.get("BENTOML_CONFIG") else {"tracing": {"excluded_urls": ".*"}}
 
-    @bentoml.service(name="predelinquency", workers=int(os.environ.get(WORKERS, "1")), traffic={"timeout": 30}, metrics={"enabled": False}, logging={"access": {"enabled": False}}, **untraced)
+    @bentoml.service(
+        name="predelinquency",
+        workers=int(os.environ.get(WORKERS, "1")),
+        traffic={"timeout": 30},
+        metrics={"enabled": False},
+        logging={"access": {"enabled": False}},
+        **untraced,
+    )
     @bentoml.asgi_app(_every_path(app(desk)), path="/")
     class Predelinquency:
         "Scores with reasons and a proposed action."
-        def __init__(self)->None:
+
+        def __init__(self) -> None:
             _log_to(sys.stdout)
             desk.key, desk.scoring = allowed(os.environ), load(place(), os.environ.get(LEDGER))
             _leave_in_order(desk)
@@ -108,176 +152,295 @@ def bento()->Any: # a BentoML service
 
         @bentoml.on_deployment
         @staticmethod
-        def check()->None: allowed(os.environ) # once, before any worker starts
+        def check() -> None:
+            allowed(os.environ)  # once, before any worker starts
 
-        def __is_ready__(self)->bool: return desk.ready and not desk.leaving
-    Predelinquency.add_asgi_middleware(Loopback, desk=desk) # type: ignore[attr-defined] # BentoML's own probes, too
+        def __is_ready__(self) -> bool:
+            return desk.ready and not desk.leaving
+
+    Predelinquency.add_asgi_middleware(Loopback, desk=desk)  # type: ignore[attr-defined] # BentoML's own probes, too
     return Predelinquency
 
 # %% ../../nbs/60_service/03_bento.ipynb #c145
-def __getattr__(name:str)->Any:
-    if name != "Predelinquency": raise AttributeError(name)
+def __getattr__(name: str) -> Any:
+    if name != "Predelinquency":
+        raise AttributeError(name)
     globals()[name] = bento()
     return globals()[name]
 
 # %% ../../nbs/60_service/03_bento.ipynb #c148
-PACKAGES = ("alembic", "bentoml", "fastapi", "httpx", "numba", "numpy", "pandas", "prometheus-client", "psycopg", "psycopg-binary", "pyarrow", "pydantic", "pyyaml", "scipy", "sqlalchemy", "tqdm")
-_LEARNERS = {"xgboost": ("xgboost-cpu", "xgboost"), "lightgbm": ("lightgbm",), "scorecard": (), "committee": ("xgboost-cpu", "xgboost", "lightgbm")}
+PACKAGES = (
+    "alembic",
+    "bentoml",
+    "fastapi",
+    "httpx",
+    "numba",
+    "numpy",
+    "pandas",
+    "prometheus-client",
+    "psycopg",
+    "psycopg-binary",
+    "pyarrow",
+    "pydantic",
+    "pyyaml",
+    "scipy",
+    "sqlalchemy",
+    "tqdm",
+)
+_LEARNERS = {
+    "xgboost": ("xgboost-cpu", "xgboost"),
+    "lightgbm": ("lightgbm",),
+    "scorecard": (),
+    "committee": ("xgboost-cpu", "xgboost", "lightgbm"),
+}
 
 # %% ../../nbs/60_service/03_bento.ipynb #c149
-def _plain_name(name:str)->str: return re.sub(r"[-_.]+", "-", name).lower()
+def _plain_name(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 # %% ../../nbs/60_service/03_bento.ipynb #c150
 def requirements(
-    lock:Path|str,        # requirements.lock
-    names:Sequence[str],  # the packages that are imported
-)->list[str]:             # they and all they need, pinned, with the lock's markers
+    lock: Path | str,  # requirements.lock
+    names: Sequence[str],  # the packages that are imported
+) -> list[str]:  # they and all they need, pinned, with the lock's markers
     "The lines of the lock that an environment with these packages needs."
     from packaging.requirements import Requirement
-    lines: dict[str, list[str]] = {} # one for each Python or system where they differ
-    for line in (raw.removesuffix(" \\").strip() for raw in Path(lock).read_text().splitlines() if raw[:1].isalnum()): lines.setdefault(_plain_name(Requirement(line).name), []).append(line)
+
+    lines: dict[str, list[str]] = {}  # one for each Python or system where they differ
+    for line in (raw.removesuffix(" \\").strip() for raw in Path(lock).read_text().splitlines() if raw[:1].isalnum()):
+        lines.setdefault(_plain_name(Requirement(line).name), []).append(line)
     todo, found = list(names), set()
     while todo:
         name = _plain_name(todo.pop())
-        if name in found or name not in lines: continue
+        if name in found or name not in lines:
+            continue
         found.add(name)
-        try: needs = [Requirement(r) for r in metadata.requires(name) or ()]
-        except metadata.PackageNotFoundError: continue # for another system
-        todo += [r.name for r in needs if r.marker is None or any(r.marker.evaluate({"extra": e}) for e in ("", "opentelemetry"))]
+        try:
+            needs = [Requirement(r) for r in metadata.requires(name) or ()]
+        except metadata.PackageNotFoundError:
+            continue  # for another system
+        todo += [
+            r.name
+            for r in needs
+            if r.marker is None or any(r.marker.evaluate({"extra": e}) for e in ("", "opentelemetry"))
+        ]
     return [line for name in sorted(found) for line in lines[name]]
 
 # %% ../../nbs/60_service/03_bento.ipynb #c151
-def _code()->list[str]:
+def _code() -> list[str]:
     "The files of the package that the service imports, and the data beside them."
     seen = "import sys, predelinquency.service.bento; print(*(m.__file__ for name, m in sys.modules.items() if name.split('.')[0] == 'predelinquency'), sep='\\n')"
     told = subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True)
     folder = package_folder()
     modules = [Path(line) for line in told.stdout.splitlines()]
-    data = [p for name in ("policy", "messages", "ground/migrations") for p in (folder/name).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    data = [
+        p
+        for name in ("policy", "messages", "ground/migrations")
+        for p in (folder / name).rglob("*")
+        if p.is_file() and "__pycache__" not in p.parts
+    ]
     return sorted(str(p.relative_to(folder)) for p in {*modules, *data, EXAMPLE})
 
 # %% ../../nbs/60_service/03_bento.ipynb #c152
-def _copy(source:Path, target:Path)->None:
+def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
 
 # %% ../../nbs/60_service/03_bento.ipynb #c153
 def context(
-    folder:Path,                 # where; empty
-    model:Path, metrics:Path,    # the model folder and its headline figures
-    project:Path,                # holds bentofile.yaml and requirements.lock
-    rules:str="", words:str="",  # folders of another policy; empty: the shipped one
-)->str:                          # the version
+    folder: Path,  # where; empty
+    model: Path,
+    metrics: Path,  # the model folder and its headline figures
+    project: Path,  # holds bentofile.yaml and requirements.lock
+    rules: str = "",
+    words: str = "",  # folders of another policy; empty: the shipped one
+) -> str:  # the version
     "Lay out everything a Bento is made of."
     package, manifest = package_folder(), model_champion.read_manifest(model)
-    for name in _code(): _copy(package/name, folder/"predelinquency"/name)
+    for name in _code():
+        _copy(package / name, folder / "predelinquency" / name)
     for given, name in ((rules, "policy"), (words, "messages")):
-        if given: shutil.copytree(given, folder/"predelinquency"/name, dirs_exist_ok=True)
+        if given:
+            shutil.copytree(given, folder / "predelinquency" / name, dirs_exist_ok=True)
     learner = manifest["champion"]
-    files = [model/"manifest.json", model/learners.FILES[learner], *(p for p in (model/Path(learners.FILES[learner]).stem).rglob("*") if p.is_file())]
-    for path in files: _copy(path, folder/"model"/path.relative_to(model))
-    _copy(metrics, folder/"model/metrics.json")
-    _copy(project/"bentofile.yaml", folder/"bentofile.yaml")
-    needed = requirements(project/"requirements.lock", [*PACKAGES, *_LEARNERS[learner]])
-    (folder/"requirements.lock").write_text("\n".join(needed) + "\n")
+    files = [
+        model / "manifest.json",
+        model / learners.FILES[learner],
+        *(p for p in (model / Path(learners.FILES[learner]).stem).rglob("*") if p.is_file()),
+    ]
+    for path in files:
+        _copy(path, folder / "model" / path.relative_to(model))
+    _copy(metrics, folder / "model/metrics.json")
+    _copy(project / "bentofile.yaml", folder / "bentofile.yaml")
+    needed = requirements(project / "requirements.lock", [*PACKAGES, *_LEARNERS[learner]])
+    (folder / "requirements.lock").write_text("\n".join(needed) + "\n")
     return f"{manifest['version']}-{_digest(folder)}"
 
 # %% ../../nbs/60_service/03_bento.ipynb #c154
-def _digest(folder:Path, size:int=4)->str:
+def _digest(folder: Path, size: int = 4) -> str:
     "A hash of every file below a folder, names included; what Python compiles while running is left out."
     found = hashlib.blake2b(digest_size=size)
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts): found.update(f"{path.relative_to(folder)}\0".encode() + hashlib.blake2b(path.read_bytes()).digest())
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+        found.update(f"{path.relative_to(folder)}\0".encode() + hashlib.blake2b(path.read_bytes()).digest())
     return found.hexdigest()
 
 # %% ../../nbs/60_service/03_bento.ipynb #c155
 def fingerprint(
-    folder:Path|str, # a Bento
-)->str:              # 32 hex digits
+    folder: Path | str,  # a Bento
+) -> str:  # 32 hex digits
     "A hash of everything a Bento holds."
     return _digest(Path(folder), 16)
 
 # %% ../../nbs/60_service/03_bento.ipynb #c156
 def package(
-    out:Path|str,                # the Bento becomes this folder
-    model:Path|str, metrics:Path|str, project:Path|str=".", rules:str="", words:str="", # as in `context`
-)->dict[str, Any]:               # what was made
+    out: Path | str,  # the Bento becomes this folder
+    model: Path | str,
+    metrics: Path | str,
+    project: Path | str = ".",
+    rules: str = "",
+    words: str = "",  # as in `context`
+) -> dict[str, Any]:  # what was made
     "Build a Bento, offline; it is there as a whole or not at all."
     with tempfile.TemporaryDirectory(prefix="predelinquency-bento-") as scratch, replacing(out) as draft:
-        home, laid = Path(scratch)/"home", Path(scratch)/"context"
+        home, laid = Path(scratch) / "home", Path(scratch) / "context"
         version = context(laid, Path(model), Path(metrics), Path(project), rules, words)
-        environ = {k: v for k, v in os.environ.items() if k not in (KEY, LEDGER, MODEL)} | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
-        built = subprocess.run([sys.executable, "-m", "bentoml", "build", "--bentofile", "bentofile.yaml", "--version", version, "--output", "tag", "."], cwd=laid, env=environ, capture_output=True, text=True)
-        if built.returncode: raise StoreError(f"BentoML could not build: {(built.stderr.strip() or built.stdout.strip()).splitlines()[-1]}", where="package", remedy="`bentoml build` in the project's folder says more")
-        shutil.copytree(home/"bentos/predelinquency"/version, draft, ignore=shutil.ignore_patterns("__pycache__"))
-        about = draft/"bento.yaml"
-        about.write_text(re.sub(r"(?m)^creation_time: .*$", "creation_time: '1970-01-01T00:00:00+00:00'", about.read_text()))
+        environ = {k: v for k, v in os.environ.items() if k not in (KEY, LEDGER, MODEL)} | {
+            "BENTOML_HOME": str(home),
+            "BENTOML_DO_NOT_TRACK": "True",
+        }
+        built = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "bentoml",
+                "build",
+                "--bentofile",
+                "bentofile.yaml",
+                "--version",
+                version,
+                "--output",
+                "tag",
+                ".",
+            ],
+            cwd=laid,
+            env=environ,
+            capture_output=True,
+            text=True,
+        )
+        if built.returncode:
+            raise StoreError(
+                f"BentoML could not build: {(built.stderr.strip() or built.stdout.strip()).splitlines()[-1]}",
+                where="package",
+                remedy="`bentoml build` in the project's folder says more",
+            )
+        shutil.copytree(home / "bentos/predelinquency" / version, draft, ignore=shutil.ignore_patterns("__pycache__"))
+        about = draft / "bento.yaml"
+        about.write_text(
+            re.sub(r"(?m)^creation_time: .*$", "creation_time: '1970-01-01T00:00:00+00:00'", about.read_text())
+        )
         files = [p for p in draft.rglob("*") if p.is_file()]
-        return dict(tag=f"predelinquency:{version}", files=len(files), bytes=sum(p.stat().st_size for p in files), packages=len((laid/"requirements.lock").read_text().splitlines()))
+        return dict(
+            tag=f"predelinquency:{version}",
+            files=len(files),
+            bytes=sum(p.stat().st_size for p in files),
+            packages=len((laid / "requirements.lock").read_text().splitlines()),
+        )
 
 # %% ../../nbs/60_service/03_bento.ipynb #c160
 def command(
-    what:Path|str|None, # a packaged Bento; None: the source
-    host:str, port:int,
-)->list[str]:
+    what: Path | str | None,  # a packaged Bento; None: the source
+    host: str,
+    port: int,
+) -> list[str]:
     "The command that serves."
     target = str(Path(what).resolve()) if what else "predelinquency.service.bento:Predelinquency"
-    return [sys.executable, "-m", "bentoml", "serve", target, "--host", "127.0.0.1" if host == "localhost" else host, "--port", str(port)]
+    return [
+        sys.executable,
+        "-m",
+        "bentoml",
+        "serve",
+        target,
+        "--host",
+        "127.0.0.1" if host == "localhost" else host,
+        "--port",
+        str(port),
+    ]
 
 # %% ../../nbs/60_service/03_bento.ipynb #c161
 def environment(
-    home:Path|str,             # BentoML's own folder: one for each server, or they tidy away each other's metrics
-    workers:int=1,
-    model:Path|str|None=None,  # None: the Bento's own, or data/model
-    ledger:str|None=None,
-    development:bool=False,    # serve without a key
-)->dict[str, str]:             # on top of this process's
+    home: Path | str,  # BentoML's own folder: one for each server, or they tidy away each other's metrics
+    workers: int = 1,
+    model: Path | str | None = None,  # None: the Bento's own, or data/model
+    ledger: str | None = None,
+    development: bool = False,  # serve without a key
+) -> dict[str, str]:  # on top of this process's
     "The environment that the served process needs."
     set_ = {WORKERS: str(workers), "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
-    if model: set_[MODEL] = str(Path(model).resolve())
-    if ledger: set_[LEDGER] = re.sub(r"^(sqlite(?:\+\w+)?:///)(?!/)(.+)$", lambda m: f"{m[1]}{Path(m[2]).resolve()}", ledger) # a Bento runs in its own folder
+    if model:
+        set_[MODEL] = str(Path(model).resolve())
+    if ledger:
+        set_[LEDGER] = re.sub(
+            r"^(sqlite(?:\+\w+)?:///)(?!/)(.+)$", lambda m: f"{m[1]}{Path(m[2]).resolve()}", ledger
+        )  # a Bento runs in its own folder
     return {**os.environ, **set_, **({OPEN: "1"} if development else {})}
 
 # %% ../../nbs/60_service/03_bento.ipynb #c162
 def serve(
-    what:Path|str|None=None,        # a packaged Bento; None: the source and `model`
-    host:str="127.0.0.1", port:int=3000,
-    workers:int=1,
-    model:Path|str|None=None, ledger:str|None=None, # as in `environment`
-    development:bool=False,         # without a key, for this machine alone
-    say:Callable[[str], Any]=print, # hears that it is ready
-    tell:Callable[[str], Any]=print, # hears, now and then, that it is not ready yet
-)->int:                             # exit code of the server
+    what: Path | str | None = None,  # a packaged Bento; None: the source and `model`
+    host: str = "127.0.0.1",
+    port: int = 3000,
+    workers: int = 1,
+    model: Path | str | None = None,
+    ledger: str | None = None,  # as in `environment`
+    development: bool = False,  # without a key, for this machine alone
+    say: Callable[[str], Any] = print,  # hears that it is ready
+    tell: Callable[[str], Any] = print,  # hears, now and then, that it is not ready yet
+) -> int:  # exit code of the server
     "Serve until interrupted."
     with tempfile.TemporaryDirectory(prefix="predelinquency-serve-") as home:
         environ = environment(home, workers, model, ledger, development)
-        if not allowed(environ) and not _local((host, port)): raise StoreError(f"without {KEY} only this machine may be served", where=host, remedy=f"set {KEY}, or serve 127.0.0.1")
-        where = Path(what)/"src/model" if what else Path(model) if model else place()
-        if not (where/"manifest.json").exists(): raise StoreError("there is no model to serve", where=str(where), remedy="`make run` or `make try` makes one")
+        if not allowed(environ) and not _local((host, port)):
+            raise StoreError(
+                f"without {KEY} only this machine may be served", where=host, remedy=f"set {KEY}, or serve 127.0.0.1"
+            )
+        where = Path(what) / "src/model" if what else Path(model) if model else place()
+        if not (where / "manifest.json").exists():
+            raise StoreError(
+                "there is no model to serve", where=str(where), remedy="`make run` or `make try` makes one"
+            )
         model_champion.read_manifest(where)
         process = subprocess.Popen(command(what, host, port), env=environ, start_new_session=True)
         try:
-            if wait(f"http://{host}:{port}", process, tell): say(f"ready: http://{host}:{port}  (description: /openapi.json)")
+            if wait(f"http://{host}:{port}", process, tell):
+                say(f"ready: http://{host}:{port}  (description: /openapi.json)")
             return process.wait()
-        finally: stop(process)
+        finally:
+            stop(process)
 
 # %% ../../nbs/60_service/03_bento.ipynb #c163
 def wait(
-    url:str, process:subprocess.Popen,     # where it will answer, and what serves it
-    say:Callable[[str], Any]=lambda _:None, # hears, while it is not ready, how long that has been
-    every:float=10.,                       # seconds
-)->bool:                                   # False: it ended first
+    url: str,
+    process: subprocess.Popen,  # where it will answer, and what serves it
+    say: Callable[[str], Any] = lambda _: None,  # hears, while it is not ready, how long that has been
+    every: float = 10.0,  # seconds
+) -> bool:  # False: it ended first
     "Wait until a server says that it is warm, for as long as it lives: a cold start on a busy machine may be long."
     import httpx
+
     with telling(say, f"waiting until {url} is ready", every):
         while process.poll() is None:
-            with contextlib.suppress(httpx.HTTPError): # nobody listens yet
-                if httpx.get(f"{url}/readyz", timeout=2, trust_env=False).status_code == 200: return True
-            time.sleep(.1)
+            with contextlib.suppress(httpx.HTTPError):  # nobody listens yet
+                if httpx.get(f"{url}/readyz", timeout=2, trust_env=False).status_code == 200:
+                    return True
+            time.sleep(0.1)
     return False
 
 # %% ../../nbs/60_service/03_bento.ipynb #c164
-def stop(process:subprocess.Popen, patience:float=15.)->None:
+def stop(process: subprocess.Popen, patience: float = 15.0) -> None:
     "End a server and its workers."
-    if process.poll() is None: process.send_signal(signal.SIGTERM)
-    try: process.wait(patience)
-    except subprocess.TimeoutExpired: os.killpg(process.pid, signal.SIGKILL)
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)

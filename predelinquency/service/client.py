@@ -21,54 +21,91 @@ class ServiceError(PredelinquencyError):
     "The service refused, or could not be reached."
 
 # %% ../../nbs/60_service/04_client.ipynb #c172
-def _index(value:Any)->int:
+def _index(value: Any) -> int:
     "A whole number of any kind, numpy's too; True is none."
-    if isinstance(value, bool): raise TypeError("a truth is no whole number")
+    if isinstance(value, bool):
+        raise TypeError("a truth is no whole number")
     return index(value)
 
 # %% ../../nbs/60_service/04_client.ipynb #c173
 class Client:
     "Talks to a running service."
-    def __init__(self,
-        url:str="http://127.0.0.1:3000",
-        key:str="",        # the API key; empty: none
-        timeout:float=10., # seconds
+
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:3000",
+        key: str = "",  # the API key; empty: none
+        timeout: float = 10.0,  # seconds
     ):
         import httpx
-        if not key.isascii() or not key.isprintable(): raise ServiceError("the key holds characters that no key has", where=url, remedy=f"copy it from where {KEY} is set")
-        self.http = httpx.Client(base_url=url, timeout=timeout, headers={"Authorization": f"Bearer {key}"} if key else {})
 
-    def __enter__(self)->"Client": return self
-    def __exit__(self, *_:Any)->None: self.http.close()
+        if not key.isascii() or not key.isprintable():
+            raise ServiceError(
+                "the key holds characters that no key has", where=url, remedy=f"copy it from where {KEY} is set"
+            )
+        self.http = httpx.Client(
+            base_url=url, timeout=timeout, headers={"Authorization": f"Bearer {key}"} if key else {}
+        )
 
-    def score(self,
-        request:Mapping[str, Any]|int, # as `request` makes it, or the id of a customer the ledger knows
-    )->dict[str, Any]:
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.http.close()
+
+    def score(
+        self,
+        request: Mapping[str, Any] | int,  # as `request` makes it, or the id of a customer the ledger knows
+    ) -> dict[str, Any]:
         "One answer; a history too long for a single request goes as a batch of one."
         body = self._body(request)
-        return self._ask("POST", "/v1/score", body) if len(body) <= SINGLE_BYTES else self._ask("POST", "/v1/score/batch", b'{"requests":[%b]}' % body)["answers"][0]
+        return (
+            self._ask("POST", "/v1/score", body)
+            if len(body) <= SINGLE_BYTES
+            else self._ask("POST", "/v1/score/batch", b'{"requests":[%b]}' % body)["answers"][0]
+        )
 
-    def batch(self, requests:Sequence[Mapping[str, Any]|int])->list[dict[str, Any]]:
+    def batch(self, requests: Sequence[Mapping[str, Any] | int]) -> list[dict[str, Any]]:
         "Several answers, in order; all or none."
-        return self._ask("POST", "/v1/score/batch", b'{"requests":[%b]}' % b",".join(map(self._body, requests)))["answers"]
+        return self._ask("POST", "/v1/score/batch", b'{"requests":[%b]}' % b",".join(map(self._body, requests)))[
+            "answers"
+        ]
 
-    def model(self)->dict[str, Any]:
+    def model(self) -> dict[str, Any]:
         "What the model is."
         return self._ask("GET", "/v1/model")
 
     @staticmethod
-    def _body(request:Mapping[str, Any]|int)->bytes:
+    def _body(request: Mapping[str, Any] | int) -> bytes:
         try:
             plain = dict(request) if isinstance(request, Mapping) else {"customer_id": _index(request)}
-            return json.dumps(plain, default=_index, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-        except (TypeError, ValueError, RecursionError) as e: # what cannot be said in JSON
-            raise ServiceError(f"a {type(request).__name__} cannot be asked about: {e}", where="client", remedy="pass a request, of plain values and finite numbers, or a customer's id as a whole number") from None
+            return json.dumps(
+                plain, default=_index, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+            ).encode()
+        except (TypeError, ValueError, RecursionError) as e:  # what cannot be said in JSON
+            raise ServiceError(
+                f"a {type(request).__name__} cannot be asked about: {e}",
+                where="client",
+                remedy="pass a request, of plain values and finite numbers, or a customer's id as a whole number",
+            ) from None
 
-    def _ask(self, method:str, path:str, body:bytes|None=None)->Any:
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> Any:
         import httpx
+
         where = f"{str(self.http.base_url).rstrip('/')}/{path.removeprefix('/')}"
-        try: answer = self.http.request(method, path, content=body, headers={"Content-Type": "application/json"} if body else None)
-        except httpx.HTTPError as e: raise ServiceError(f"cannot be reached ({type(e).__name__})", where=where, remedy="is it running? `make serve` starts it") from None
-        if answer.is_success: return answer.json()
+        try:
+            answer = self.http.request(
+                method, path, content=body, headers={"Content-Type": "application/json"} if body else None
+            )
+        except httpx.HTTPError as e:
+            raise ServiceError(
+                f"cannot be reached ({type(e).__name__})", where=where, remedy="is it running? `make serve` starts it"
+            ) from None
+        if answer.is_success:
+            return answer.json()
         said = answer.json() if "json" in answer.headers.get("content-type", "") else {}
-        raise ServiceError(f"{answer.status_code} {said.get('title', '')}: {said.get('detail', '')}", where=where, remedy="; ".join(f"{e['field']} {e['problem']}" for e in said.get("errors", ())))
+        raise ServiceError(
+            f"{answer.status_code} {said.get('title', '')}: {said.get('detail', '')}",
+            where=where,
+            remedy="; ".join(f"{e['field']} {e['problem']}" for e in said.get("errors", ())),
+        )

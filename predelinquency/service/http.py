@@ -21,22 +21,46 @@ from pydantic import ConfigDict
 from ..ground.core import StoreError, package_folder
 from .scoring import Answer, Answers, Scoring
 from predelinquency.service.wire import (
-    BATCH_BYTES, SINGLE_BYTES, Batch, History, RecordedCustomer, Refused, Request, parse
+    BATCH_BYTES,
+    SINGLE_BYTES,
+    Batch,
+    History,
+    RecordedCustomer,
+    Refused,
+    Request,
+    parse,
 )
 
 # %% ../../nbs/60_service/02_http.ipynb #c112
 LOG = logging.getLogger("predelinquency.service")
-KEY, OPEN, MODEL, LEDGER, WORKERS = "PREDELINQUENCY_API_KEY", "PREDELINQUENCY_DEVELOPMENT", "PREDELINQUENCY_MODEL", "PREDELINQUENCY_LEDGER", "PREDELINQUENCY_WORKERS"
-DRAIN_BYTES = 16 * 1024 * 1024 # of a body that is refused for its size, so that the sender hears the answer
-BODY_SECONDS = 10. # until a body must be here
-LEAVE_SECONDS = 1. # between "not ready" and the end of listening, for who is asked every second
-TITLES = {400: "Bad request", 401: "No valid key", 404: "Not found", 405: "Method not allowed", 408: "Too slow",
-          413: "Too large", 415: "Not JSON", 421: "Not this host", 422: "Not a valid request", 500: "Error",
-          503: "Not ready"}
+KEY, OPEN, MODEL, LEDGER, WORKERS = (
+    "PREDELINQUENCY_API_KEY",
+    "PREDELINQUENCY_DEVELOPMENT",
+    "PREDELINQUENCY_MODEL",
+    "PREDELINQUENCY_LEDGER",
+    "PREDELINQUENCY_WORKERS",
+)
+DRAIN_BYTES = 16 * 1024 * 1024  # of a body that is refused for its size, so that the sender hears the answer
+BODY_SECONDS = 10.0  # until a body must be here
+LEAVE_SECONDS = 1.0  # between "not ready" and the end of listening, for who is asked every second
+TITLES = {
+    400: "Bad request",
+    401: "No valid key",
+    404: "Not found",
+    405: "Method not allowed",
+    408: "Too slow",
+    413: "Too large",
+    415: "Not JSON",
+    421: "Not this host",
+    422: "Not a valid request",
+    500: "Error",
+    503: "Not ready",
+}
 
 # %% ../../nbs/60_service/02_http.ipynb #c113
 class FieldProblem(pydantic.BaseModel):
     "What is wrong with one field."
+
     model_config = ConfigDict(extra="forbid")
     field: str
     problem: str
@@ -44,6 +68,7 @@ class FieldProblem(pydantic.BaseModel):
 # %% ../../nbs/60_service/02_http.ipynb #serving06
 class Problem(pydantic.BaseModel):
     "RFC 9457; never repeats what was sent."
+
     model_config = ConfigDict(extra="forbid")
     type: Literal["about:blank"]
     title: str
@@ -53,202 +78,310 @@ class Problem(pydantic.BaseModel):
 
 # %% ../../nbs/60_service/02_http.ipynb #serving07
 def problem(
-    status:int,                              # HTTP
-    detail:str="",                           # a sentence
-    errors:Sequence[tuple[str, str]]=(),     # (field, what is wrong with it)
-    headers:Mapping[str, str]|None=None,     # beside those that belong to the status
-)->Any: # a response
+    status: int,  # HTTP
+    detail: str = "",  # a sentence
+    errors: Sequence[tuple[str, str]] = (),  # (field, what is wrong with it)
+    headers: Mapping[str, str] | None = None,  # beside those that belong to the status
+) -> Any:  # a response
     "An RFC 9457 problem."
     from starlette.responses import Response
-    said = dict(type="about:blank", title=TITLES.get(status, "Error"), status=status, detail=detail, errors=[dict(field=f, problem=p) for f, p in errors])
-    more = {401: {"WWW-Authenticate": "Bearer"}, 408: {"Connection": "close"}, 413: {"Connection": "close"}}.get(status, {})
+
+    said = dict(
+        type="about:blank",
+        title=TITLES.get(status, "Error"),
+        status=status,
+        detail=detail,
+        errors=[dict(field=f, problem=p) for f, p in errors],
+    )
+    more = {401: {"WWW-Authenticate": "Bearer"}, 408: {"Connection": "close"}, 413: {"Connection": "close"}}.get(
+        status, {}
+    )
     return Response(json.dumps(said), status, {**more, **(headers or {})}, media_type="application/problem+json")
 
 # %% ../../nbs/60_service/02_http.ipynb #c114
-def _local(client:Any)->bool:
+def _local(client: Any) -> bool:
     "Whether a pair of host and port is this machine."
-    try: return client is not None and ipaddress.ip_address(client[0]).is_loopback
-    except ValueError: return client[0] == "localhost"
+    try:
+        return client is not None and ipaddress.ip_address(client[0]).is_loopback
+    except ValueError:
+        return client[0] == "localhost"
 
 # %% ../../nbs/60_service/02_http.ipynb #c115
 @dataclass
 class Desk:
     "What the routes share: set while starting, read ever after."
-    key: str = ""                  # the API key; empty: development, only from this machine
+
+    key: str = ""  # the API key; empty: development, only from this machine
     scoring: Scoring | None = None
     ready: bool = False
-    leaving: bool = False          # asked to end: answers still, but wants nothing new
+    leaving: bool = False  # asked to end: answers still, but wants nothing new
 
-    def admit(self, request:Any)->None:
+    def admit(self, request: Any) -> None:
         "Refuse whoever has not the key."
         if not self.key:
-            if not _local(request.client): raise Refused(401, f"Without {KEY} only this machine is served.")
+            if not _local(request.client):
+                raise Refused(401, f"Without {KEY} only this machine is served.")
             return
         kind, _, given = request.headers.get("authorization", "").partition(" ")
-        if not hmac.compare_digest(given.encode(), self.key.encode()) or kind.lower() != "bearer": raise Refused(401, "Send the key as 'Authorization: Bearer KEY'.")
+        if not hmac.compare_digest(given.encode(), self.key.encode()) or kind.lower() != "bearer":
+            raise Refused(401, "Send the key as 'Authorization: Bearer KEY'.")
 
-    def engine(self)->Scoring:
+    def engine(self) -> Scoring:
         "The engine, when it is warm."
-        if not self.ready or self.scoring is None: raise Refused(503, "The service is still warming up.")
+        if not self.ready or self.scoring is None:
+            raise Refused(503, "The service is still warming up.")
         return self.scoring
 
 # %% ../../nbs/60_service/02_http.ipynb #c116
 async def body_of(
-    request:Any, # starlette's
-    most:int,    # bytes
-)->bytes:
+    request: Any,  # starlette's
+    most: int,  # bytes
+) -> bytes:
     "The body, never more of it than allowed, whatever its headers say, and not for longer than allowed."
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json": raise Refused(415, "Send application/json.")
-    if request.headers.get("content-encoding", "identity") != "identity": raise Refused(415, "Send the body as it is, not compressed.")
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise Refused(415, "Send application/json.")
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise Refused(415, "Send the body as it is, not compressed.")
     size, parts = 0, []
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for part in request.stream():
                 size += len(part)
-                if size <= most: parts.append(part)
-                elif size > DRAIN_BYTES: break
-    except TimeoutError: raise Refused(408, f"The body was not here after {BODY_SECONDS:g} seconds.") from None
-    if size > most: raise Refused(413, f"The body is larger than {most // 1024} KiB.")
+                if size <= most:
+                    parts.append(part)
+                elif size > DRAIN_BYTES:
+                    break
+    except TimeoutError:
+        raise Refused(408, f"The body was not here after {BODY_SECONDS:g} seconds.") from None
+    if size > most:
+        raise Refused(413, f"The body is larger than {most // 1024} KiB.")
     return b"".join(parts)
 
 # %% ../../nbs/60_service/02_http.ipynb #c117
 @cache
-def _meters()->tuple[Any, Any, Any]:
+def _meters() -> tuple[Any, Any, Any]:
     from prometheus_client import Counter, Histogram
-    return (Counter("predelinquency_requests", "Requests by route and status.", ["route", "status"]), Counter("predelinquency_scores", "Scores given, by band and source.", ["band", "source"]),
-            Histogram("predelinquency_request_seconds", "Time taken by a request.", ["route"], buckets=(.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5)))
+
+    return (
+        Counter("predelinquency_requests", "Requests by route and status.", ["route", "status"]),
+        Counter("predelinquency_scores", "Scores given, by band and source.", ["band", "source"]),
+        Histogram(
+            "predelinquency_request_seconds",
+            "Time taken by a request.",
+            ["route"],
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+        ),
+    )
 
 # %% ../../nbs/60_service/02_http.ipynb #serving08
-HUNG_UP = 499 # as others count it: the sender went away in the middle of the request
+HUNG_UP = 499  # as others count it: the sender went away in the middle of the request
 
 # %% ../../nbs/60_service/02_http.ipynb #c118
 class Quiet:
     "Around all routes: counts, logs the route and nothing else, and turns what nobody foresaw into a plain 500."
-    def __init__(self, app:Any): self.app = app
 
-    async def __call__(self, scope:Any, receive:Any, send:Any)->None:
-        if scope["type"] != "http": return await self.app(scope, receive, send)
+    def __init__(self, app: Any):
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
         from starlette.requests import ClientDisconnect
+
         began, status = time.perf_counter(), 0
-        async def noted(message:Any)->None:
+
+        async def noted(message: Any) -> None:
             nonlocal status
-            if message["type"] == "http.response.start": status = message["status"]
+            if message["type"] == "http.response.start":
+                status = message["status"]
             await send(message)
-        try: await self.app(scope, receive, noted)
-        except ClientDisconnect: status = HUNG_UP # nobody is there to hear an answer
+
+        try:
+            await self.app(scope, receive, noted)
+        except ClientDisconnect:
+            status = HUNG_UP  # nobody is there to hear an answer
         except Exception as e:
             LOG.error("%s %s", type(e).__name__, _place_of(e))
-            if not status: await problem(500, "Something went wrong here; it has been logged.")(scope, receive, noted)
-        finally: _note(scope, status, time.perf_counter() - began)
+            if not status:
+                await problem(500, "Something went wrong here; it has been logged.")(scope, receive, noted)
+        finally:
+            _note(scope, status, time.perf_counter() - began)
 
 # %% ../../nbs/60_service/02_http.ipynb #c119
-def _place_of(error:BaseException)->str:
+def _place_of(error: BaseException) -> str:
     "File and line of an error, without its words, which may quote somebody's data."
     trace = error.__traceback__
-    while trace and trace.tb_next: trace = trace.tb_next
+    while trace and trace.tb_next:
+        trace = trace.tb_next
     return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
 
 # %% ../../nbs/60_service/02_http.ipynb #c120
 class Loopback:
     "Without a key, answers only who asks for this machine by a name of its own: a browser may be led here by another's."
-    def __init__(self, app:Any, desk:Desk): self.app, self.desk = app, desk
 
-    async def __call__(self, scope:Any, receive:Any, send:Any)->None:
-        if scope["type"] == "http" and not self.desk.key and not _own_name(dict(scope["headers"]).get(b"host", b"").decode("latin-1")):
-            return await problem(421, f"Without {KEY} only 127.0.0.1, localhost and [::1] are answered.")(scope, receive, send)
+    def __init__(self, app: Any, desk: Desk):
+        self.app, self.desk = app, desk
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if (
+            scope["type"] == "http"
+            and not self.desk.key
+            and not _own_name(dict(scope["headers"]).get(b"host", b"").decode("latin-1"))
+        ):
+            return await problem(421, f"Without {KEY} only 127.0.0.1, localhost and [::1] are answered.")(
+                scope, receive, send
+            )
         await self.app(scope, receive, send)
 
 # %% ../../nbs/60_service/02_http.ipynb #serving09
 def _own_name(
-    host:str, # a Host header
-)->bool:
+    host: str,  # a Host header
+) -> bool:
     "Whether it names this machine from within."
     from urllib.parse import urlsplit
-    try: return _local((urlsplit(f"//{host}").hostname or "", 0))
-    except ValueError: return False
+
+    try:
+        return _local((urlsplit(f"//{host}").hostname or "", 0))
+    except ValueError:
+        return False
 
 # %% ../../nbs/60_service/02_http.ipynb #c121
 _PROBES = ("/health", "/healthz", "/livez", "/readyz", "/metrics")
-def _note(scope:Any, status:int, seconds:float)->None:
-    route = getattr(scope.get("route"), "path", "") or "other" # ours; what else was asked for may hold anything
+
+
+def _note(scope: Any, status: int, seconds: float) -> None:
+    route = getattr(scope.get("route"), "path", "") or "other"  # ours; what else was asked for may hold anything
     requests, _, took = _meters()
     requests.labels(route, status).inc()
     took.labels(route).observe(seconds)
     said = "hung up" if status == HUNG_UP else status
-    if route not in _PROBES: LOG.info("%s %s %s %.1f ms", scope["method"] if scope["method"] in ("GET", "POST") else "?", route, said, seconds * 1000)
+    if route not in _PROBES:
+        LOG.info(
+            "%s %s %s %.1f ms",
+            scope["method"] if scope["method"] in ("GET", "POST") else "?",
+            route,
+            said,
+            seconds * 1000,
+        )
 
 # %% ../../nbs/60_service/02_http.ipynb #c122
 def app(
-    desk:Desk, # what the routes share
-)->Any:        # a FastAPI app
+    desk: Desk,  # what the routes share
+) -> Any:  # a FastAPI app
     "The routes."
     from fastapi import FastAPI
-    made = FastAPI(title="Predelinquency", version="1", docs_url=None, redoc_url=None, generate_unique_id_function=lambda route: route.name,
-                   description="Who is likely to miss a payment two to four weeks from now, why, and what may be offered.")
+
+    made = FastAPI(
+        title="Predelinquency",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+        description="Who is likely to miss a payment two to four weeks from now, why, and what may be offered.",
+    )
     made.add_middleware(Loopback, desk=desk)
     made.add_middleware(Quiet)
     _refusals(made)
     made.include_router(_scores(desk))
     made.include_router(_around(desk))
-    made.openapi = _as_problems(made.openapi) # type: ignore[method-assign]
+    made.openapi = _as_problems(made.openapi)  # type: ignore[method-assign]
     return made
 
 # %% ../../nbs/60_service/02_http.ipynb #c123
-def _refusals(made:Any)->None:
+def _refusals(made: Any) -> None:
     "What a refusal of ours, of FastAPI's and of the ledger looks like."
     from starlette.exceptions import HTTPException
+
     made.add_exception_handler(Refused, lambda _, e: problem(e.status, e.detail, e.errors))
     made.add_exception_handler(StoreError, lambda _, e: problem(503, "The ledger cannot be read now."))
     said = {404: "There is nothing here; see /openapi.json."}
-    def other(_:Any, e:Any)->Any: return problem(e.status_code, said.get(e.status_code, f"Use {(e.headers or {}).get('Allow', 'another')}."), headers=e.headers)
+
+    def other(_: Any, e: Any) -> Any:
+        return problem(
+            e.status_code,
+            said.get(e.status_code, f"Use {(e.headers or {}).get('Allow', 'another')}."),
+            headers=e.headers,
+        )
+
     made.add_exception_handler(HTTPException, other)
 
 # %% ../../nbs/60_service/02_http.ipynb #serving11
-_READS = {"/v1/score": (Request, SINGLE_BYTES), "/v1/score/batch": (Batch, BATCH_BYTES)} # what a body is, and its most bytes
+_READS = {
+    "/v1/score": (Request, SINGLE_BYTES),
+    "/v1/score/batch": (Batch, BATCH_BYTES),
+}  # what a body is, and its most bytes
 
 # %% ../../nbs/60_service/02_http.ipynb #serving12
-def _guarded(desk:Desk)->type:
+def _guarded(desk: Desk) -> type:
     "Routes that ask for the key, then take in the body, then read it: a long one beside the others."
     from fastapi.routing import APIRoute
+
     class Guarded(APIRoute):
-        def get_route_handler(self)->Any:
+        def get_route_handler(self) -> Any:
             answered = super().get_route_handler()
-            async def handled(incoming:Any)->Any:
+
+            async def handled(incoming: Any) -> Any:
                 desk.admit(incoming)
                 if self.path in _READS:
                     kind, most = _READS[self.path]
                     body = incoming._body = await body_of(incoming, most)
-                    incoming._json = await asyncio.to_thread(parse, body, kind) if len(body) > SINGLE_BYTES else parse(body, kind)
+                    incoming._json = (
+                        await asyncio.to_thread(parse, body, kind) if len(body) > SINGLE_BYTES else parse(body, kind)
+                    )
                 return await answered(incoming)
+
             return handled
+
     return Guarded
 
 # %% ../../nbs/60_service/02_http.ipynb #serving13
-def _problems(*statuses:int)->Any: return {n: {"model": Problem, "description": TITLES[n]} for n in statuses}
+def _problems(*statuses: int) -> Any:
+    return {n: {"model": Problem, "description": TITLES[n]} for n in statuses}
 
 # %% ../../nbs/60_service/02_http.ipynb #c124
-def _scores(desk:Desk)->Any: # an APIRouter
+def _scores(desk: Desk) -> Any:  # an APIRouter
     "The routes that need the key."
     from fastapi import APIRouter, Body, Security
     from fastapi.security import HTTPBearer
-    v1 = APIRouter(prefix="/v1", route_class=_guarded(desk), dependencies=[Security(HTTPBearer(scheme_name="key", auto_error=False))], responses=_problems(401, 500, 503))
+
+    v1 = APIRouter(
+        prefix="/v1",
+        route_class=_guarded(desk),
+        dependencies=[Security(HTTPBearer(scheme_name="key", auto_error=False))],
+        responses=_problems(401, 500, 503),
+    )
     example = json.loads(EXAMPLE.read_bytes())
-    def shown(value:Any)->Any: return Body(openapi_examples={"one customer": {"value": value}})
 
-    @v1.post("/score", summary="Score one customer, from their history or from the ledger", responses=_problems(404, 408, 413, 415, 422))
-    async def score(asked:Annotated[Request, shown(example)])->Answer:
+    def shown(value: Any) -> Any:
+        return Body(openapi_examples={"one customer": {"value": value}})
+
+    @v1.post(
+        "/score",
+        summary="Score one customer, from their history or from the ledger",
+        responses=_problems(404, 408, 413, 415, 422),
+    )
+    async def score(asked: Annotated[Request, shown(example)]) -> Answer:
         engine = desk.engine()
-        return await asyncio.to_thread(_counted, engine, asked) if isinstance(asked, RecordedCustomer) else _counted(engine, asked)
+        return (
+            await asyncio.to_thread(_counted, engine, asked)
+            if isinstance(asked, RecordedCustomer)
+            else _counted(engine, asked)
+        )
 
-    @v1.post("/score/batch", summary="Score several customers; all or none", responses=_problems(404, 408, 413, 415, 422))
-    async def batch(asked:Annotated[Batch, shown({"requests": [example]})])->Answers: return await asyncio.to_thread(_each, desk.engine(), asked)
+    @v1.post(
+        "/score/batch", summary="Score several customers; all or none", responses=_problems(404, 408, 413, 415, 422)
+    )
+    async def batch(asked: Annotated[Batch, shown({"requests": [example]})]) -> Answers:
+        return await asyncio.to_thread(_each, desk.engine(), asked)
 
     @v1.get("/model", summary="What the model is")
-    async def model()->dict[str, Any]: return desk.engine().about()
+    async def model() -> dict[str, Any]:
+        return desk.engine().about()
+
     return v1
 
 # %% ../../nbs/60_service/02_http.ipynb #c125
-def _counted(scoring:Scoring, asked:History|RecordedCustomer)->Answer:
+def _counted(scoring: Scoring, asked: History | RecordedCustomer) -> Answer:
     "Answer and count."
     answer = scoring.score(asked)
     _meters()[1].labels(answer.band, answer.source).inc()
@@ -257,70 +390,107 @@ def _counted(scoring:Scoring, asked:History|RecordedCustomer)->Answer:
 # %% ../../nbs/60_service/02_http.ipynb #serving15
 _WHY_NOT = {False: "The service is still warming up.", True: "The service is about to end."}
 _DOCS = ("swagger-ui-bundle.js", "swagger-ui.css")
-def _swagger()->Path:
+
+
+def _swagger() -> Path:
     "Swagger UI's files, as BentoML brings them: nothing is asked of another host."
     found = importlib.util.find_spec("bentoml")
-    return Path(found.origin).parent/"_internal/server/static_content" # type: ignore[union-attr, arg-type]
+    return Path(found.origin).parent / "_internal/server/static_content"  # type: ignore[union-attr, arg-type]
 
 # %% ../../nbs/60_service/02_http.ipynb #serving14
-def _each(scoring:Scoring, asked:Batch)->Answers:
+def _each(scoring: Scoring, asked: Batch) -> Answers:
     "Answer by answer; a refusal names which."
     done = []
     for i, one in enumerate(asked.requests):
-        try: done.append(_counted(scoring, one))
-        except Refused as e: raise Refused(e.status, e.detail, [(f"requests.{i}.{field}", what) for field, what in e.errors]) from None
+        try:
+            done.append(_counted(scoring, one))
+        except Refused as e:
+            raise Refused(e.status, e.detail, [(f"requests.{i}.{field}", what) for field, what in e.errors]) from None
     return Answers(answers=done)
 
 # %% ../../nbs/60_service/02_http.ipynb #c126
-def _around(desk:Desk)->Any: # an APIRouter
+def _around(desk: Desk) -> Any:  # an APIRouter
     "Health, readiness, metrics, a page to try things out, and a front door."
     from fastapi import APIRouter
     from fastapi.openapi.docs import get_swagger_ui_html
     from starlette.responses import FileResponse, PlainTextResponse, Response
+
     rest = APIRouter(include_in_schema=False)
 
     @rest.get("/health")
     @rest.get("/healthz")
     @rest.get("/livez")
-    async def health()->Response: return PlainTextResponse("ok")
+    async def health() -> Response:
+        return PlainTextResponse("ok")
 
     @rest.get("/readyz")
-    async def ready()->Response: return PlainTextResponse("ready") if desk.ready and not desk.leaving else problem(503, _WHY_NOT[desk.leaving])
+    async def ready() -> Response:
+        return PlainTextResponse("ready") if desk.ready and not desk.leaving else problem(503, _WHY_NOT[desk.leaving])
 
     @rest.get("/metrics")
-    async def metrics()->Response: return Response(_exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    async def metrics() -> Response:
+        return Response(_exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @rest.get("/docs")
-    async def docs()->Response:
-        return get_swagger_ui_html(openapi_url="/openapi.json", title="Predelinquency", swagger_js_url="/docs/swagger-ui-bundle.js", swagger_css_url="/docs/swagger-ui.css",
-                                   swagger_favicon_url="data:,", swagger_ui_parameters=dict(tryItOutEnabled=True, defaultModelsExpandDepth=0, syntaxHighlight=False))
+    async def docs() -> Response:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title="Predelinquency",
+            swagger_js_url="/docs/swagger-ui-bundle.js",
+            swagger_css_url="/docs/swagger-ui.css",
+            swagger_favicon_url="data:,",
+            swagger_ui_parameters=dict(tryItOutEnabled=True, defaultModelsExpandDepth=0, syntaxHighlight=False),
+        )
+
     @rest.get("/docs/{name}")
-    async def part(name:str)->Response:
-        if name not in _DOCS: raise Refused(404, "There is nothing here; see /docs.")
-        return FileResponse(_swagger()/name)
+    async def part(name: str) -> Response:
+        if name not in _DOCS:
+            raise Refused(404, "There is nothing here; see /docs.")
+        return FileResponse(_swagger() / name)
 
     @rest.get("/")
-    async def front()->dict[str, str]: return dict(service="predelinquency", description="/openapi.json", docs="/docs", score="POST /v1/score", health="/healthz", ready="/readyz", metrics="/metrics")
+    async def front() -> dict[str, str]:
+        return dict(
+            service="predelinquency",
+            description="/openapi.json",
+            docs="/docs",
+            score="POST /v1/score",
+            health="/healthz",
+            ready="/readyz",
+            metrics="/metrics",
+        )
+
     return rest
 
 # %% ../../nbs/60_service/02_http.ipynb #c127
-def _exposition()->bytes:
+def _exposition() -> bytes:
     "All workers' figures in Prometheus's format."
     from prometheus_client import REGISTRY, CollectorRegistry, generate_latest, multiprocess
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ: return generate_latest(REGISTRY)
+
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(REGISTRY)
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)
     return generate_latest(registry)
 
 # %% ../../nbs/60_service/02_http.ipynb #c129
-EXAMPLE = package_folder()/"example.json"
+EXAMPLE = package_folder() / "example.json"
 
 # %% ../../nbs/60_service/02_http.ipynb #c133
-def _as_problems(described:Callable[[], dict[str, Any]])->Callable[[], dict[str, Any]]:
+def _as_problems(described: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
     "The description, with refusals as the problems they are."
-    def said()->dict[str, Any]:
+
+    def said() -> dict[str, Any]:
         found = described()
-        for answer in (a for path in found["paths"].values() for route in path.values() for status, a in route["responses"].items() if status != "200"):
-            if "application/json" in answer["content"]: answer["content"] = {"application/problem+json": answer["content"]["application/json"]}
+        for answer in (
+            a
+            for path in found["paths"].values()
+            for route in path.values()
+            for status, a in route["responses"].items()
+            if status != "200"
+        ):
+            if "application/json" in answer["content"]:
+                answer["content"] = {"application/problem+json": answer["content"]["application/json"]}
         return found
+
     return said

@@ -28,22 +28,34 @@ from ..ground.core import StoreError, to_date, to_day
 from ..model import champion as model_champion
 from ..reasons import scorer as reasons_scorer, tables as reasons_tables
 from predelinquency.service.wire import (
-    _MODELS, History, RecordedCustomer, Refused, _calendar, _once, case_of, standing, tables
+    _MODELS,
+    History,
+    RecordedCustomer,
+    Refused,
+    _calendar,
+    _once,
+    case_of,
+    standing,
+    tables,
 )
 
 # %% ../../nbs/60_service/01_scoring.ipynb #c083
 class Reason(pydantic.BaseModel):
     "One reason, strongest first."
+
     feature: str
     group: str
     value: float | None = Field(description="what was observed; null is unknown")
     contribution: float = Field(description="push on the margin, log-odds: + raises the risk")
     analyst: str = Field(description="wording for staff")
-    customer: str | None = Field(description="topic a customer may read; null when it must not be said or the value is not known")
+    customer: str | None = Field(
+        description="topic a customer may read; null when it must not be said or the value is not known"
+    )
 
 # %% ../../nbs/60_service/01_scoring.ipynb #c084
 class Refusal(pydantic.BaseModel):
     "One rule that said no."
+
     rule: str
     sentence: str
     action: str
@@ -52,6 +64,7 @@ class Refusal(pydantic.BaseModel):
 # %% ../../nbs/60_service/01_scoring.ipynb #c085
 class Proposal(pydantic.BaseModel):
     "What the policy proposes; the day's capacity is left to the nightly plan."
+
     action: str = Field(description="'nothing' is one")
     channel: str = Field(description="empty when nothing is sent")
     subject: str
@@ -71,14 +84,21 @@ class Proposal(pydantic.BaseModel):
 # %% ../../nbs/60_service/01_scoring.ipynb #c086
 class Answer(pydantic.BaseModel):
     "A score, why, and what is proposed."
+
     customer_id: int
     as_of: str
-    probability: float = Field(ge=0, le=1, description="of a first missed payment 15 to 28 days after as_of, calibrated")
+    probability: float = Field(
+        ge=0, le=1, description="of a first missed payment 15 to 28 days after as_of, calibrated"
+    )
     margin: float = Field(description="log-odds before calibration; the contributions sum to it")
     band: str
     reasons: list[Reason]
-    eligible: bool | None = Field(description="false: an older payment is unpaid past its grace, or there is too little history; the score was not made for such cases. null: not recorded")
-    decision: Proposal | None = Field(description="null: none, because the customer is not eligible or none is recorded")
+    eligible: bool | None = Field(
+        description="false: an older payment is unpaid past its grace, or there is too little history; the score was not made for such cases. null: not recorded"
+    )
+    decision: Proposal | None = Field(
+        description="null: none, because the customer is not eligible or none is recorded"
+    )
     model_version: str
     policy_version: str
     feature_hash: str
@@ -88,13 +108,15 @@ class Answer(pydantic.BaseModel):
 # %% ../../nbs/60_service/01_scoring.ipynb #serving05
 class Answers(pydantic.BaseModel):
     "One for each request, in their order."
+
     answers: list[Answer]
 
 # %% ../../nbs/60_service/01_scoring.ipynb #c087
-def _number(value:float)->float|None: return None if math.isnan(value) else value
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 # %% ../../nbs/60_service/01_scoring.ipynb #c088
-def _fields(kind:type[pydantic.BaseModel], *but:str)->Callable[[Any], dict[str, Any]]:
+def _fields(kind: type[pydantic.BaseModel], *but: str) -> Callable[[Any], dict[str, Any]]:
     "Takes a record's fields of the same names, in order."
     names = [name for name in kind.model_fields if name not in but]
     of = attrgetter(*names)
@@ -104,40 +126,59 @@ def _fields(kind:type[pydantic.BaseModel], *but:str)->Callable[[Any], dict[str, 
 _reason, _refusal, _proposal = _fields(Reason), _fields(Refusal), _fields(Proposal, "refusals")
 
 # %% ../../nbs/60_service/01_scoring.ipynb #c090
-def _answer(score:records.Score, band:str, decision:records.Decision|None, **more:Any)->dict[str, Any]:
+def _answer(score: records.Score, band: str, decision: records.Decision | None, **more: Any) -> dict[str, Any]:
     "An `Answer` as plain values: our own records need no second look."
     reasons = [_reason(r) | dict(value=_number(r.value)) for r in score.reasons]
     said = _proposal(decision) | dict(refusals=[_refusal(r) for r in decision.refusals]) if decision else None
-    more = dict(customer_id=score.customer_id, as_of=score.as_of, probability=score.probability, margin=score.margin, band=band, reasons=reasons, decision=said,
-                model_version=score.model_version, feature_hash=score.feature_hash) | more
+    more = (
+        dict(
+            customer_id=score.customer_id,
+            as_of=score.as_of,
+            probability=score.probability,
+            margin=score.margin,
+            band=band,
+            reasons=reasons,
+            decision=said,
+            model_version=score.model_version,
+            feature_hash=score.feature_hash,
+        )
+        | more
+    )
     return {name: more[name] for name in Answer.model_fields}
 
 # %% ../../nbs/60_service/01_scoring.ipynb #c092
 @dataclass(frozen=True)
 class Scoring:
     "A champion, its reasons, the rules and, where there is one, the ledger."
+
     scorer: reasons_scorer.Scorer
     book: engine.Book
     ledger: ground_ledger.Ledger | None = None
-    metrics: Mapping[str, Any] | None = None # the evaluation's headline
+    metrics: Mapping[str, Any] | None = None  # the evaluation's headline
 
     @property
-    def base(self)->Mapping[str, Any]:
+    def base(self) -> Mapping[str, Any]:
         "The periods the model was trained with."
         return self.scorer.champion.manifest["params"]["base"]
 
-    def score(self, asked:History|RecordedCustomer)->Answer:
+    def score(self, asked: History | RecordedCustomer) -> Answer:
         "Answer one request."
-        return Answer.model_validate(self.known(asked) if isinstance(asked, RecordedCustomer) else self.history(asked, tables(asked)))
+        return Answer.model_validate(
+            self.known(asked) if isinstance(asked, RecordedCustomer) else self.history(asked, tables(asked))
+        )
 
-    def history(self, asked:History, found:Mapping[str, Mapping[str, Any]])->dict[str, Any]:
+    def history(self, asked: History, found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         "Score a customer from their own history."
-        _once("preferences", [(p.channel, p.purpose) for p in asked.preferences or ()]) # which of two is the later word is the sender's to say
+        _once(
+            "preferences", [(p.channel, p.purpose) for p in asked.preferences or ()]
+        )  # which of two is the later word is the sender's to say
         day = to_day(asked.as_of)
         vector = online.rows(events.history(found), np.array([day]))[0]
         score = _explained(self.scorer, asked.customer_id, asked.as_of, vector, asked.currency)
         row, overdue = standing(found, day, self.base)
-        known = day - to_day(_calendar("joined_on", asked.joined_on)) if asked.joined_on else vector[_PLACE["history_days"]]
+        known = (
+            day - to_day(_calendar("joined_on", asked.joined_on)) if asked.joined_on else vector[_PLACE["history_days"]]
+        )
         eligible = not overdue and bool(known >= self.base["min_history_days"])
         decision = None
         if eligible:
@@ -145,113 +186,230 @@ class Scoring:
             at = policy.moment(date.fromisoformat(asked.as_of), self.book.policy["planned_hour"], asked.time_zone)
             decision = engine.decide(self.book, case, score, at)
         features = dict(zip(BY_NAME, map(_number, vector.tolist()), strict=True)) if asked.features else None
-        return _answer(score, policy.band(self.book.policy, score.probability), decision, eligible=eligible, policy_version=self.book.version, source="request", features=features)
+        return _answer(
+            score,
+            policy.band(self.book.policy, score.probability),
+            decision,
+            eligible=eligible,
+            policy_version=self.book.version,
+            source="request",
+            features=features,
+        )
 
-    def known(self, asked:RecordedCustomer)->dict[str, Any]:
+    def known(self, asked: RecordedCustomer) -> dict[str, Any]:
         "What the ledger recorded about a customer."
         day = _calendar("as_of", asked.as_of) if asked.as_of else None
         scores = self.ledger.scores_of(asked.customer_id) if self.ledger else []
-        if not scores: raise Refused(404, "The ledger has no such score." if self.ledger else "No ledger is attached to this service.", [("customer_id", "is not known")])
-        if day and not (scores := [s for s in scores if s.as_of == day]): raise Refused(404, "The ledger has no such score.", [("as_of", "is no day that was recorded of this customer")])
+        if not scores:
+            raise Refused(
+                404,
+                "The ledger has no such score." if self.ledger else "No ledger is attached to this service.",
+                [("customer_id", "is not known")],
+            )
+        if day and not (scores := [s for s in scores if s.as_of == day]):
+            raise Refused(
+                404, "The ledger has no such score.", [("as_of", "is no day that was recorded of this customer")]
+            )
         score = scores[-1]
-        made = [d for d in self.ledger.of(records.Decision, asked.customer_id) if d.as_of == score.as_of] # type: ignore[union-attr]
+        made = [d for d in self.ledger.of(records.Decision, asked.customer_id) if d.as_of == score.as_of]  # type: ignore[union-attr]
         decision = made[-1] if made else None
-        return _answer(score, decision.band if decision else policy.band(self.book.policy, score.probability), decision, eligible=True if decision else None,
-                       policy_version=decision.policy if decision else self.book.version, source="ledger", features=None)
+        return _answer(
+            score,
+            decision.band if decision else policy.band(self.book.policy, score.probability),
+            decision,
+            eligible=True if decision else None,
+            policy_version=decision.policy if decision else self.book.version,
+            source="ledger",
+            features=None,
+        )
 
-    def about(self)->dict[str, Any]:
+    def about(self) -> dict[str, Any]:
         "What this model is."
         m = self.scorer.champion.manifest
-        return dict(model_version=self.scorer.champion.version, learner=m["champion"], features=list(m["features"]), calibration=dict(m["calibration"]), threshold=m["threshold"],
-                    contact_share=m["contact_share"], horizon_days=[self.base["horizon_from_days"], self.base["horizon_to_days"]], trained_on=m["rows"], data=m["data"],
-                    metrics=dict(self.metrics or {}), package=m["package"], policy_version=self.book.version, bands=[dict(id=b.id, low=b.low, high=b.high) for b in self.book.policy.bands])
+        return dict(
+            model_version=self.scorer.champion.version,
+            learner=m["champion"],
+            features=list(m["features"]),
+            calibration=dict(m["calibration"]),
+            threshold=m["threshold"],
+            contact_share=m["contact_share"],
+            horizon_days=[self.base["horizon_from_days"], self.base["horizon_to_days"]],
+            trained_on=m["rows"],
+            data=m["data"],
+            metrics=dict(self.metrics or {}),
+            package=m["package"],
+            policy_version=self.book.version,
+            bands=[dict(id=b.id, low=b.low, high=b.high) for b in self.book.policy.bands],
+        )
 
 # %% ../../nbs/60_service/01_scoring.ipynb #c093
 _PLACE = {name: i for i, name in enumerate(BY_NAME)}
 
 # %% ../../nbs/60_service/01_scoring.ipynb #c094
-def _explained(scorer:reasons_scorer.Scorer, customer:int, as_of:str, vector:np.ndarray, currency:str)->records.Score:
+def _explained(
+    scorer: reasons_scorer.Scorer, customer: int, as_of: str, vector: np.ndarray, currency: str
+) -> records.Score:
     "The score as it goes into the ledger."
     return scorer.explain(customer, as_of, vector, currency)
 
 # %% ../../nbs/60_service/01_scoring.ipynb #c095
-def _due(d:Mapping[str, Any], row:int, currency:str, vector:np.ndarray, day:int)->policy.Due:
+def _due(d: Mapping[str, Any], row: int, currency: str, vector: np.ndarray, day: int) -> policy.Due:
     due_on = int(d["due_on"][row]) // 86_400_000
     after = engine.payday_after_days(due_on - day, vector[_PLACE["days_to_pay"]], vector[_PLACE["pay_rhythm_days"]])
     on, amount = date.fromisoformat(to_date(due_on)), int(d["amount_minor"][row])
-    return policy.Due(int(d["obligation_id"][row]), int(d["instalment"][row]), d["kind"][row], on, amount, currency, bool(d["autopay"][row]), after)
+    return policy.Due(
+        int(d["obligation_id"][row]),
+        int(d["instalment"][row]),
+        d["kind"][row],
+        on,
+        amount,
+        currency,
+        bool(d["autopay"][row]),
+        after,
+    )
 
 # %% ../../nbs/60_service/01_scoring.ipynb #c096
 def load(
-    model:Path|str="data/model",   # a model folder
-    ledger:str|None=None,          # URL of a ledger; None: customers are not known by id
-    rules:Path|str|None=None, words:Path|str|None=None, # of another policy; None: the shipped one
-)->Scoring:
+    model: Path | str = "data/model",  # a model folder
+    ledger: str | None = None,  # URL of a ledger; None: customers are not known by id
+    rules: Path | str | None = None,
+    words: Path | str | None = None,  # of another policy; None: the shipped one
+) -> Scoring:
     "Everything a service needs, from plain files."
-    beside = next((p for p in (Path(model)/"metrics.json", Path(model).parent/"reports/metrics.json") if p.is_file()), None)
+    beside = next(
+        (p for p in (Path(model) / "metrics.json", Path(model).parent / "reports/metrics.json") if p.is_file()), None
+    )
     champion = model_champion.load(model)
-    headline = json.loads(beside.read_text()).get("headline") if beside and disk.versions(beside).get("model") == champion.version else None
-    return Scoring(reasons_scorer.Scorer(champion), engine.load(rules, words), ground_ledger.Ledger.open(ledger) if ledger else None, headline)
+    headline = (
+        json.loads(beside.read_text()).get("headline")
+        if beside and disk.versions(beside).get("model") == champion.version
+        else None
+    )
+    return Scoring(
+        reasons_scorer.Scorer(champion),
+        engine.load(rules, words),
+        ground_ledger.Ledger.open(ledger) if ledger else None,
+        headline,
+    )
 
 # %% ../../nbs/60_service/01_scoring.ipynb #c105
-def _pack(column:pd.Series)->Any:
+def _pack(column: pd.Series) -> Any:
     "A column as JSON: words coded, times as short as they can be."
-    if column.dtype.kind == "M": return [t.removesuffix(".000").removesuffix("T00:00:00") for t in np.datetime_as_string(column.to_numpy("datetime64[ms]")).tolist()]
-    if isinstance(column.dtype, pd.CategoricalDtype) or column.dtype == object or str(column.dtype) in ("str", "string"):
+    if column.dtype.kind == "M":
+        return [
+            t.removesuffix(".000").removesuffix("T00:00:00")
+            for t in np.datetime_as_string(column.to_numpy("datetime64[ms]")).tolist()
+        ]
+    if (
+        isinstance(column.dtype, pd.CategoricalDtype)
+        or column.dtype == object
+        or str(column.dtype) in ("str", "string")
+    ):
         plain = column.astype(object).where(column.notna(), None)
         words = {w: i for i, w in enumerate(dict.fromkeys(plain))}
         return dict(words=list(words), at=[words[w] for w in plain])
     return [None if pd.isna(v) else v for v in column.tolist()]
 
 # %% ../../nbs/60_service/01_scoring.ipynb #c106
-_KNOWN_BY = {"transactions": "arrived_at", "obligations": "announced_at", "payments": "arrived_at", "accounts": "opened_on"}
+_KNOWN_BY = {
+    "transactions": "arrived_at",
+    "obligations": "announced_at",
+    "payments": "arrived_at",
+    "accounts": "opened_on",
+}
 
 # %% ../../nbs/60_service/01_scoring.ipynb #c107
-def _table(name:str, frame:pd.DataFrame)->dict[str, Any]:
+def _table(name: str, frame: pd.DataFrame) -> dict[str, Any]:
     "One table's columns, without what the defaults say anyway."
-    frame, begins = frame.drop(columns="transaction_id", errors="ignore"), "paid_at" if name == "payments" else "booked_at"
-    if "arrived_at" in frame: frame = frame.assign(arrived_after_ms=(frame.arrived_at - frame[begins]) // pd.Timedelta(1, "ms")).drop(columns="arrived_at")
-    if name == "transactions" and (frame.status == "booked").all(): frame = frame.drop(columns="status")
-    if name == "transactions" and (frame.seq.diff().dropna() == 1).all(): frame = frame.drop(columns="seq")
-    return {c: _pack(frame[c].astype("category") if c.endswith("_id") else frame[c]) for c in _MODELS[name].model_fields if c in frame}
+    frame, begins = (
+        frame.drop(columns="transaction_id", errors="ignore"),
+        "paid_at" if name == "payments" else "booked_at",
+    )
+    if "arrived_at" in frame:
+        frame = frame.assign(arrived_after_ms=(frame.arrived_at - frame[begins]) // pd.Timedelta(1, "ms")).drop(
+            columns="arrived_at"
+        )
+    if name == "transactions" and (frame.status == "booked").all():
+        frame = frame.drop(columns="status")
+    if name == "transactions" and (frame.seq.diff().dropna() == 1).all():
+        frame = frame.drop(columns="seq")
+    return {
+        c: _pack(frame[c].astype("category") if c.endswith("_id") else frame[c])
+        for c in _MODELS[name].model_fields
+        if c in frame
+    }
 
 # %% ../../nbs/60_service/01_scoring.ipynb #c108
 def request(
-    rows:Mapping[str, pd.DataFrame], # canonical tables of one customer; preferences, circumstances and contacts may be missing
-    as_of:str,                       # YYYY-MM-DD
-    currency:str="GBP",              # of all amounts
-)->dict[str, Any]:                   # what `parse` reads
+    rows: Mapping[
+        str, pd.DataFrame
+    ],  # canonical tables of one customer; preferences, circumstances and contacts may be missing
+    as_of: str,  # YYYY-MM-DD
+    currency: str = "GBP",  # of all amounts
+) -> dict[str, Any]:  # what `parse` reads
     "One customer's rows as a request: only what was known at `as_of`."
     now, who = pd.Timestamp(as_of), rows["customers"].iloc[0]
-    found: dict[str, Any] = dict(customer_id=int(who.customer_id), as_of=as_of, currency=currency, source_id=str(who.source_id), time_zone=str(who.time_zone),
-                                 joined_on=str(who.joined_on.date()))
+    found: dict[str, Any] = dict(
+        customer_id=int(who.customer_id),
+        as_of=as_of,
+        currency=currency,
+        source_id=str(who.source_id),
+        time_zone=str(who.time_zone),
+        joined_on=str(who.joined_on.date()),
+    )
     for name, column in _KNOWN_BY.items():
         some = rows[name][rows[name][column] < now]
-        if len(some) or name in ("transactions", "obligations"): found[name] = _table(name, some)
+        if len(some) or name in ("transactions", "obligations"):
+            found[name] = _table(name, some)
     return found | _told(rows, now)
 
 # %% ../../nbs/60_service/01_scoring.ipynb #c109
-def _told(rows:Mapping[str, pd.DataFrame], now:pd.Timestamp)->dict[str, Any]:
-    def plain(frame:pd.DataFrame)->list[dict[str, Any]]:
+def _told(rows: Mapping[str, pd.DataFrame], now: pd.Timestamp) -> dict[str, Any]:
+    def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
         columns = {c: _pack(frame[c]) for c in frame if c != "customer_id"}
         flat = {c: [v["words"][i] for i in v["at"]] if isinstance(v, dict) else v for c, v in columns.items()}
-        return [{c: v for c, v in zip(flat, values, strict=True) if v is not None} for values in zip(*flat.values(), strict=True)]
+        return [
+            {c: v for c, v in zip(flat, values, strict=True) if v is not None}
+            for values in zip(*flat.values(), strict=True)
+        ]
+
     found: dict[str, Any] = {name: plain(rows[name]) for name in ("preferences",) if name in rows}
-    if "contacts" in rows: found["contacts"] = plain(rows["contacts"][rows["contacts"].contacted_at < now])
+    if "contacts" in rows:
+        found["contacts"] = plain(rows["contacts"][rows["contacts"].contacted_at < now])
     return found | ({"circumstances": next(iter(plain(rows["circumstances"])), {})} if "circumstances" in rows else {})
 
 # %% ../../nbs/60_service/01_scoring.ipynb #c168
 def record(
-    root:Path|str="data",                  # the results of a run
-    ledger:str="sqlite:///data/ledger.db", # URL
-    at:datetime|None=None,                 # the moment of recording; None: now, for this is where the clock is read
-)->dict[str, Any]:                         # how many of each were new
+    root: Path | str = "data",  # the results of a run
+    ledger: str = "sqlite:///data/ledger.db",  # URL
+    at: datetime | None = None,  # the moment of recording; None: now, for this is where the clock is read
+) -> dict[str, Any]:  # how many of each were new
     "Write the latest snapshot's scores and decisions into the ledger: all of them or nothing."
-    plan = Path(root)/"reports/plan.parquet"
-    if not plan.exists(): raise StoreError("there is no plan to record", where=str(plan), remedy=f"run `predelinquency stage decide --root {root}` first")
+    plan = Path(root) / "reports/plan.parquet"
+    if not plan.exists():
+        raise StoreError(
+            "there is no plan to record",
+            where=str(plan),
+            remedy=f"run `predelinquency stage decide --root {root}` first",
+        )
     model_champion.check_belongs(root, ["reports/plan.parquet"])
-    scores, decisions, at = list(reasons_tables.scores(root)), engine.decisions(pd.read_parquet(plan)), at or datetime.now(UTC)
+    scores, decisions, at = (
+        list(reasons_tables.scores(root)),
+        engine.decisions(pd.read_parquet(plan)),
+        at or datetime.now(UTC),
+    )
     days = {s.as_of for s in scores} | {d.as_of for d in decisions}
-    if len(days) > 1: raise StoreError(f"the scores and the plan are of different days: {', '.join(sorted(days))}", where=str(root), remedy="run explain and decide again")
-    with ground_ledger.Ledger.open(ledger) as book: new = book.added([*scores, *decisions], at)
-    return dict(as_of=max(days, default=None), scores=new.get(records.Score, 0), decisions=new.get(records.Decision, 0), of=len(scores))
+    if len(days) > 1:
+        raise StoreError(
+            f"the scores and the plan are of different days: {', '.join(sorted(days))}",
+            where=str(root),
+            remedy="run explain and decide again",
+        )
+    with ground_ledger.Ledger.open(ledger) as book:
+        new = book.added([*scores, *decisions], at)
+    return dict(
+        as_of=max(days, default=None),
+        scores=new.get(records.Score, 0),
+        decisions=new.get(records.Decision, 0),
+        of=len(scores),
+    )

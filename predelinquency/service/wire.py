@@ -20,7 +20,14 @@ import numpy as np
 import pydantic
 import pydantic_core
 from pydantic import (
-    AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema, WrapValidator
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    WrapValidator,
 )
 
 from ..decide import policy
@@ -29,9 +36,9 @@ from ..ground import dues, schema
 from ..ground.core import PredelinquencyError, kernel, to_day
 
 # %% ../../nbs/60_service/00_wire.ipynb #c004
-MOST_ROWS = 20_000         # of a table
-MOST_MINOR = 10**12        # of an amount: sums over all rows stay far inside 64 bits
-MOST_LETTERS = 200         # of a name
+MOST_ROWS = 20_000  # of a table
+MOST_MINOR = 10**12  # of an amount: sums over all rows stay far inside 64 bits
+MOST_LETTERS = 200  # of a name
 SINGLE_BYTES, BATCH_BYTES, BATCH_ITEMS = 64 * 1024, 4 * 1024 * 1024, 500
 
 # %% ../../nbs/60_service/00_wire.ipynb #c005
@@ -39,80 +46,101 @@ _DAY = r"(19[7-9]\d|20\d\d)-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
 _TIME = _DAY + r"([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,3})?)?)?"
 
 # %% ../../nbs/60_service/00_wire.ipynb #c006
-def _whole(value:Any)->Any:
+def _whole(value: Any) -> Any:
     "3081544.0 is an integer to JSON Schema, `true` is none; Python and pydantic see both otherwise."
     return int(value) if type(value) is float and value.is_integer() else value
 
 # %% ../../nbs/60_service/00_wire.ipynb #c007
-def _all_whole(values:Any)->Any: return [_whole(v) for v in values] if type(values) is list and any(type(v) is float for v in values) else values
+def _all_whole(values: Any) -> Any:
+    return [_whole(v) for v in values] if type(values) is list and any(type(v) is float for v in values) else values
 
 # %% ../../nbs/60_service/00_wire.ipynb #c008
 @cache
-def _adapter(kind:Any)->pydantic.TypeAdapter: return pydantic.TypeAdapter(kind)
+def _adapter(kind: Any) -> pydantic.TypeAdapter:
+    return pydantic.TypeAdapter(kind)
 
 # %% ../../nbs/60_service/00_wire.ipynb #c009
-def _decoded(column:Any, one:Any)->Any:
+def _decoded(column: Any, one: Any) -> Any:
     "A column of `words` and where they stand, as a plain list; words that nothing points at must be good too."
-    if not isinstance(column, dict): return _all_whole(column)
+    if not isinstance(column, dict):
+        return _all_whole(column)
     words, at = _all_whole(column.get("words")), _all_whole(column.get("at"))
-    if set(column) != {"words", "at"} or not isinstance(words, list) or not isinstance(at, list): raise ValueError("is neither a list nor {words, at}")
-    if not all(type(i) is int and 0 <= i < len(words) for i in at): raise ValueError("points at a word that is not there")
-    try: _adapter(list[one]).validate_python(words, strict=True)
-    except pydantic.ValidationError: raise ValueError("holds a word that is not allowed") from None
+    if set(column) != {"words", "at"} or not isinstance(words, list) or not isinstance(at, list):
+        raise ValueError("is neither a list nor {words, at}")
+    if not all(type(i) is int and 0 <= i < len(words) for i in at):
+        raise ValueError("points at a word that is not there")
+    try:
+        _adapter(list[one]).validate_python(words, strict=True)
+    except pydantic.ValidationError:
+        raise ValueError("holds a word that is not allowed") from None
     return [words[i] for i in at]
 
 # %% ../../nbs/60_service/00_wire.ipynb #c011
 _ODD = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 
 # %% ../../nbs/60_service/00_wire.ipynb #serving01
-def _read_column(values:Any, read:Callable[[Any], Any], strictly:Callable[[Any], Any])->Any:
+def _read_column(values: Any, read: Callable[[Any], Any], strictly: Callable[[Any], Any]) -> Any:
     "A column at once, as an array or `events.Coded`; where that fails, word by word."
-    with contextlib.suppress(*_ODD): return read(values)
-    plain = strictly(values) # refuses, and says which word; or it was odd and good, as 3.0 is
-    with contextlib.suppress(*_ODD): return read(plain)
-    return plain # a day that no calendar has: `tables` says which
+    with contextlib.suppress(*_ODD):
+        return read(values)
+    plain = strictly(values)  # refuses, and says which word; or it was odd and good, as 3.0 is
+    with contextlib.suppress(*_ODD):
+        return read(plain)
+    return plain  # a day that no calendar has: `tables` says which
 
 # %% ../../nbs/60_service/00_wire.ipynb #serving02
 def _at_once(
-    read:Callable[[Any], Any], # plain JSON to an array or `events.Coded`; one of `_ODD` where it cannot
-)->WrapValidator:
+    read: Callable[[Any], Any],  # plain JSON to an array or `events.Coded`; one of `_ODD` where it cannot
+) -> WrapValidator:
     "How a whole column is read."
     return WrapValidator(lambda values, strictly: _read_column(values, read, strictly))
 
 # %% ../../nbs/60_service/00_wire.ipynb #c012
-def _of_types(values:Any, *types:type)->list[Any]:
+def _of_types(values: Any, *types: type) -> list[Any]:
     "The list, when it is one, is not too long and holds nothing else."
-    if type(values) is not list or len(values) > MOST_ROWS or not set(map(type, values)) <= set(types): raise TypeError
+    if type(values) is not list or len(values) > MOST_ROWS or not set(map(type, values)) <= set(types):
+        raise TypeError
     return values
 
 # %% ../../nbs/60_service/00_wire.ipynb #c013
-def _whole_column(values:Any, low:int, high:int, optional:bool=False)->np.ndarray: # int64; float64 with nan for None when some may be
-    column = np.array(_of_types(values, int, type(None)), np.float64) if optional else np.array(_of_types(values, int), np.int64)
-    if ((column < low) | (column > high)).any(): raise ValueError
+def _whole_column(
+    values: Any, low: int, high: int, optional: bool = False
+) -> np.ndarray:  # int64; float64 with nan for None when some may be
+    column = (
+        np.array(_of_types(values, int, type(None)), np.float64)
+        if optional
+        else np.array(_of_types(values, int), np.int64)
+    )
+    if ((column < low) | (column > high)).any():
+        raise ValueError
     return column
 
 # %% ../../nbs/60_service/00_wire.ipynb #c014
-def _word_column(column:Any, words_read:Callable[[Any], Any])->events.Coded:
+def _word_column(column: Any, words_read: Callable[[Any], Any]) -> events.Coded:
     "A column of words, plain or coded; words that nothing points at are read too."
-    if type(column) is not dict: return events.Coded(words_read(column), np.arange(len(column)))
-    if set(column) != {"words", "at"}: raise ValueError
+    if type(column) is not dict:
+        return events.Coded(words_read(column), np.arange(len(column)))
+    if set(column) != {"words", "at"}:
+        raise ValueError
     words = words_read(column["words"])
     return events.Coded(words, _whole_column(column["at"], 0, len(words) - 1))
 
 # %% ../../nbs/60_service/00_wire.ipynb #c015
-def _number_column(column:Any, high:int)->np.ndarray:
+def _number_column(column: Any, high: int) -> np.ndarray:
     "A column of ids, plain or coded."
     found = _word_column(column, lambda values: _whole_column(values, 0, high))
-    return found.words[found.at] # type: ignore[call-overload, no-any-return]
+    return found.words[found.at]  # type: ignore[call-overload, no-any-return]
 
 # %% ../../nbs/60_service/00_wire.ipynb #c016
-def _within(values:Any, words:frozenset[str])->list[str]:
-    if not words.issuperset(_of_types(values, str)): raise ValueError
+def _within(values: Any, words: frozenset[str]) -> list[str]:
+    if not words.issuperset(_of_types(values, str)):
+        raise ValueError
     return values
 
 # %% ../../nbs/60_service/00_wire.ipynb #c017
-def _short(values:Any)->list[str|None]:
-    if not all(w is None or 0 < len(w) <= MOST_LETTERS for w in _of_types(values, str, type(None))): raise ValueError
+def _short(values: Any) -> list[str | None]:
+    if not all(w is None or 0 < len(w) <= MOST_LETTERS for w in _of_types(values, str, type(None))):
+        raise ValueError
     return values
 
 # %% ../../nbs/60_service/00_wire.ipynb #c019
@@ -121,7 +149,8 @@ def _digits(text, at, count):
     "A number of so many digits; -1 when something else stands there."
     total = 0
     for k in range(at, at + count):
-        if text[k] < 48 or text[k] > 57: return -1
+        if text[k] < 48 or text[k] > 57:
+            return -1
         total = total * 10 + text[k] - 48
     return total
 
@@ -130,10 +159,12 @@ def _digits(text, at, count):
 def _day_number(text, at):
     "Days since 1970-01-01 of YYYY-MM-DD between 1970 and 2099; -1 when it is none."
     year, month, day = _digits(text, at, 4), _digits(text, at + 5, 2), _digits(text, at + 8, 2)
-    if text[at + 4] != 45 or text[at + 7] != 45 or year < 1970 or year > 2099 or month < 1 or month > 12 or day < 1: return -1
-    leap = 1 if year % 4 == 0 else 0 # 2000 was one, too
+    if text[at + 4] != 45 or text[at + 7] != 45 or year < 1970 or year > 2099 or month < 1 or month > 12 or day < 1:
+        return -1
+    leap = 1 if year % 4 == 0 else 0  # 2000 was one, too
     length = 28 + leap if month == 2 else 30 if month == 4 or month == 6 or month == 9 or month == 11 else 31
-    if day > length: return -1
+    if day > length:
+        return -1
     before = (367 * month - 362) // 12 - (0 if month < 3 else 2 - leap)
     return 365 * (year - 1970) + (year - 1969) // 4 + before + day - 1
 
@@ -141,17 +172,27 @@ def _day_number(text, at):
 @kernel
 def _clock_ms(text, at, size):
     "Milliseconds of the rest of a time: nothing, THH:MM, THH:MM:SS or with up to three digits more; -1 when it is none."
-    if size == 0: return 0
-    if (size != 6 and size != 9 and (size < 11 or size > 13)) or (text[at] != 84 and text[at] != 32) or text[at + 3] != 58: return -1
+    if size == 0:
+        return 0
+    if (
+        (size != 6 and size != 9 and (size < 11 or size > 13))
+        or (text[at] != 84 and text[at] != 32)
+        or text[at + 3] != 58
+    ):
+        return -1
     hour, minute, second, rest = _digits(text, at + 1, 2), _digits(text, at + 4, 2), 0, 0
     if size > 6:
         second = _digits(text, at + 7, 2)
-        if text[at + 6] != 58: return -1
+        if text[at + 6] != 58:
+            return -1
     if size > 9:
         rest = _digits(text, at + 10, size - 10)
-        if text[at + 9] != 46 or rest < 0: return -1
-        for _ in range(size, 13): rest *= 10
-    if hour < 0 or hour > 23 or minute < 0 or minute > 59 or second < 0 or second > 59: return -1
+        if text[at + 9] != 46 or rest < 0:
+            return -1
+        for _ in range(size, 13):
+            rest *= 10
+    if hour < 0 or hour > 23 or minute < 0 or minute > 59 or second < 0 or second > 59:
+        return -1
     return ((hour * 60 + minute) * 60 + second) * 1000 + rest
 
 # %% ../../nbs/60_service/00_wire.ipynb #c022
@@ -161,76 +202,130 @@ def _lines_ms(text, longest, out):
     at = 0
     for n in range(len(out)):
         stop = at
-        while stop < len(text) and text[stop] != 10: stop += 1
-        if stop - at < 10 or stop - at > longest: return False
+        while stop < len(text) and text[stop] != 10:
+            stop += 1
+        if stop - at < 10 or stop - at > longest:
+            return False
         day, clock = _day_number(text, at), _clock_ms(text, at + 10, stop - at - 10)
-        if day < 0 or clock < 0: return False
+        if day < 0 or clock < 0:
+            return False
         out[n], at = day * 86_400_000 + clock, stop + 1
     return at == len(text) + 1
 
 # %% ../../nbs/60_service/00_wire.ipynb #c023
-def _time_column(values:Any, longest:int=23)->np.ndarray: # milliseconds since 1970
+def _time_column(values: Any, longest: int = 23) -> np.ndarray:  # milliseconds since 1970
     out = np.empty(len(_of_types(values, str)), np.int64)
-    if len(out) and not _lines_ms(np.frombuffer("\n".join(values).encode(), np.uint8), longest, out): raise ValueError
+    if len(out) and not _lines_ms(np.frombuffer("\n".join(values).encode(), np.uint8), longest, out):
+        raise ValueError
     return out
 
 # %% ../../nbs/60_service/00_wire.ipynb #c024
-def _numbers(low:int, high:int=2**63 - 1, optional:bool=False)->Any:
+def _numbers(low: int, high: int = 2**63 - 1, optional: bool = False) -> Any:
     "A column of whole numbers."
     one = Annotated[int, Field(strict=True, ge=low, le=high)]
-    def read(values:Any)->np.ndarray: return _whole_column(values, low, high, optional)
-    return Annotated[list[one | None if optional else one], Field(max_length=MOST_ROWS, fail_fast=True),
-                     BeforeValidator(_all_whole), _at_once(read)]
+
+    def read(values: Any) -> np.ndarray:
+        return _whole_column(values, low, high, optional)
+
+    return Annotated[
+        list[one | None if optional else one],
+        Field(max_length=MOST_ROWS, fail_fast=True),
+        BeforeValidator(_all_whole),
+        _at_once(read),
+    ]
 
 # %% ../../nbs/60_service/00_wire.ipynb #c025
-def _coded(one:Any, schema:Mapping[str, Any], read:Callable[[Any], Any])->Any:
+def _coded(one: Any, schema: Mapping[str, Any], read: Callable[[Any], Any]) -> Any:
     "A column of words, plain or coded."
     plain = {"type": "array", "items": dict(schema), "maxItems": MOST_ROWS}
-    coded = {"type": "object", "additionalProperties": False, "required": ["words", "at"], "properties": {
-        "words": {"type": "array", "items": dict(schema), "maxItems": MOST_ROWS}, "at": {"type": "array", "items": {"type": "integer", "minimum": 0}, "maxItems": MOST_ROWS}}}
-    return Annotated[list[one], Field(max_length=MOST_ROWS, fail_fast=True), BeforeValidator(lambda column: _decoded(column, one)), WithJsonSchema({"anyOf": [plain, coded]}), _at_once(read)]
+    coded = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["words", "at"],
+        "properties": {
+            "words": {"type": "array", "items": dict(schema), "maxItems": MOST_ROWS},
+            "at": {"type": "array", "items": {"type": "integer", "minimum": 0}, "maxItems": MOST_ROWS},
+        },
+    }
+    return Annotated[
+        list[one],
+        Field(max_length=MOST_ROWS, fail_fast=True),
+        BeforeValidator(lambda column: _decoded(column, one)),
+        WithJsonSchema({"anyOf": [plain, coded]}),
+        _at_once(read),
+    ]
 
 # %% ../../nbs/60_service/00_wire.ipynb #c026
 Whole = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1), BeforeValidator(_whole)]
 Day = Annotated[str, Field(pattern=f"^{_DAY}$")]
 Time = Annotated[str, Field(pattern=f"^{_TIME}$")]
 Name = Annotated[str, Field(min_length=1, max_length=MOST_LETTERS)]
-Ids = _coded(Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)], {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}, lambda column: _number_column(column, 2**63 - 1))
-Names = _coded(Name | None, {"type": ["string", "null"], "minLength": 1, "maxLength": MOST_LETTERS}, lambda column: _word_column(column, _short))
+Ids = _coded(
+    Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)],
+    {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
+    lambda column: _number_column(column, 2**63 - 1),
+)
+Names = _coded(
+    Name | None,
+    {"type": ["string", "null"], "minLength": 1, "maxLength": MOST_LETTERS},
+    lambda column: _word_column(column, _short),
+)
 Amounts, Delays = _numbers(-MOST_MINOR, MOST_MINOR), _numbers(0, 10**11)
-Truths = Annotated[list[Annotated[bool, Field(strict=True)]], Field(max_length=MOST_ROWS, fail_fast=True), _at_once(lambda values: np.array(_of_types(values, bool), bool))]
-Days = Annotated[list[Day], Field(max_length=MOST_ROWS, fail_fast=True), _at_once(lambda values: _time_column(values, 10))]
+Truths = Annotated[
+    list[Annotated[bool, Field(strict=True)]],
+    Field(max_length=MOST_ROWS, fail_fast=True),
+    _at_once(lambda values: np.array(_of_types(values, bool), bool)),
+]
+Days = Annotated[
+    list[Day], Field(max_length=MOST_ROWS, fail_fast=True), _at_once(lambda values: _time_column(values, 10))
+]
 Times = Annotated[list[Time], Field(max_length=MOST_ROWS, fail_fast=True), _at_once(_time_column)]
 
 # %% ../../nbs/60_service/00_wire.ipynb #c027
-def _words(words:Sequence[str])->Any: return _coded(Literal[tuple(words)], {"enum": list(words)}, lambda column: _word_column(column, lambda values: _within(values, frozenset(words))))
+def _words(words: Sequence[str]) -> Any:
+    return _coded(
+        Literal[tuple(words)],
+        {"enum": list(words)},
+        lambda column: _word_column(column, lambda values: _within(values, frozenset(words))),
+    )
 
 # %% ../../nbs/60_service/00_wire.ipynb #c028
 class Strict(pydantic.BaseModel):
     "Nothing unknown, nothing converted, nothing quoted back."
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
 
 # %% ../../nbs/60_service/00_wire.ipynb #c029
 class Transactions(Strict):
     "Every movement on the customer's visible accounts; columns of one length."
+
     booked_at: Times = Field(description="when it happened, local time")
     amount_minor: Amounts = Field(description="minor units, signed: + in, - out")
     category: _words(schema.CATEGORIES) = Field(description="what it was for")
     arrived_at: Times | None = Field(None, description="when it became known; left out: as booked")
-    arrived_after_ms: Delays | None = Field(None, description="instead of arrived_at: so many milliseconds after booked_at")
-    seq: _numbers(0, 2**31 - 1) | None = Field(None, description="the order of booking; left out: the order of the rows")
+    arrived_after_ms: Delays | None = Field(
+        None, description="instead of arrived_at: so many milliseconds after booked_at"
+    )
+    seq: _numbers(0, 2**31 - 1) | None = Field(
+        None, description="the order of booking; left out: the order of the rows"
+    )
     transaction_id: Ids | None = Field(None, description="unique; left out: not checked")
     account_id: Ids | None = Field(None, description="left out: all on the first account")
     counterparty: Names | None = Field(None, description="the other side, as a name")
-    balance_after_minor: _numbers(-MOST_MINOR, MOST_MINOR, True) | None = Field(None, description="the account's balance afterwards")
+    balance_after_minor: _numbers(-MOST_MINOR, MOST_MINOR, True) | None = Field(
+        None, description="the account's balance afterwards"
+    )
     status: _words(schema.STATUSES) | None = Field(None, description="left out: all booked")
 
 # %% ../../nbs/60_service/00_wire.ipynb #c030
 class Obligations(Strict):
     "The schedule of what is due; one row an instalment."
+
     obligation_id: Ids
     instalment: _numbers(1, 2**31 - 1)
-    kind: _words(schema.OBLIGATION_KINDS) = Field(description="loan, card, mortgage and rent can be missed in the sense of the score; the others are signs")
+    kind: _words(schema.OBLIGATION_KINDS) = Field(
+        description="loan, card, mortgage and rent can be missed in the sense of the score; the others are signs"
+    )
     announced_at: Times = Field(description="when the due was known: before as_of")
     due_on: Days
     amount_minor: _numbers(1, MOST_MINOR)
@@ -239,24 +334,31 @@ class Obligations(Strict):
 # %% ../../nbs/60_service/00_wire.ipynb #c031
 class Payments(Strict):
     "What was paid towards an instalment."
+
     obligation_id: Ids
     instalment: _numbers(1, 2**31 - 1)
     paid_at: Times
     amount_minor: Amounts = Field(description="minor units; negative when a payment is taken back")
     arrived_at: Times | None = Field(None, description="left out: as paid")
-    arrived_after_ms: Delays | None = Field(None, description="instead of arrived_at: so many milliseconds after paid_at")
+    arrived_after_ms: Delays | None = Field(
+        None, description="instead of arrived_at: so many milliseconds after paid_at"
+    )
 
 # %% ../../nbs/60_service/00_wire.ipynb #c032
 class Accounts(Strict):
     "The visible accounts."
+
     account_id: Ids
     kind: _words(schema.ACCOUNT_KINDS)
     opened_on: Days
-    limit_minor: _numbers(0, MOST_MINOR, True) | None = Field(None, description="overdraft or credit limit; left out: none")
+    limit_minor: _numbers(0, MOST_MINOR, True) | None = Field(
+        None, description="overdraft or credit limit; left out: none"
+    )
 
 # %% ../../nbs/60_service/00_wire.ipynb #c033
 class Preference(Strict):
     "What the customer agreed to, for one channel and purpose."
+
     channel: Literal[schema.CHANNELS]
     purpose: Literal[schema.PURPOSES]
     consent: bool | None = None
@@ -266,6 +368,7 @@ class Preference(Strict):
 # %% ../../nbs/60_service/00_wire.ipynb #c034
 class Circumstances(Strict):
     "What the bank was told; left out is not known, and what is not known stops a message."
+
     vulnerable: bool | None = None
     bereavement: bool | None = None
     dispute: bool | None = None
@@ -278,20 +381,26 @@ class Circumstances(Strict):
 # %% ../../nbs/60_service/00_wire.ipynb #c035
 class Contact(Strict):
     "One contact, either way."
+
     contacted_at: Time = Field(description="UTC")
     direction: Literal["in", "out"]
     channel: Literal[schema.CHANNELS]
-    action: Name | None = Field(None, description="the policy's action it was part of; left out: of none, an ordinary service message. A name the policy does not know counts as each of them")
+    action: Name | None = Field(
+        None,
+        description="the policy's action it was part of; left out: of none, an ordinary service message. A name the policy does not know counts as each of them",
+    )
     answered: bool = True
 
 # %% ../../nbs/60_service/00_wire.ipynb #c036
-def _permanent(source_id:str)->str:
-    if not policy.permanent(source_id): raise ValueError("has blanks around it, or characters that cannot be seen")
+def _permanent(source_id: str) -> str:
+    if not policy.permanent(source_id):
+        raise ValueError("has blanks around it, or characters that cannot be seen")
     return source_id
 
 # %% ../../nbs/60_service/00_wire.ipynb #c037
 class History(Strict):
     "A customer as the asking program knows them."
+
     customer_id: Whole = Field(description="your number; comes back in the answer")
     as_of: Day = Field(description="the moment of knowledge, its midnight: only what came before counts")
     currency: Literal[schema.CURRENCIES] = Field(description="of all amounts")
@@ -300,9 +409,16 @@ class History(Strict):
     payments: Payments | None = None
     accounts: Accounts | None = None
     joined_on: Day | None = Field(None, description="first day with the bank; left out: that of the first transaction")
-    source_id: Annotated[Name, AfterValidator(_permanent)] | None = Field(None, description="your permanent id, always written the same: decides the control group; without it nothing may be sent")
+    source_id: Annotated[Name, AfterValidator(_permanent)] | None = Field(
+        None,
+        description="your permanent id, always written the same: decides the control group; without it nothing may be sent",
+    )
     time_zone: Name | None = Field(None, description="IANA, e.g. Europe/London; without it nothing may be sent")
-    preferences: list[Preference] | None = Field(None, max_length=100, description="one of each channel and purpose, as it stands now; left out: not known, and nothing may be sent")
+    preferences: list[Preference] | None = Field(
+        None,
+        max_length=100,
+        description="one of each channel and purpose, as it stands now; left out: not known, and nothing may be sent",
+    )
     circumstances: Circumstances | None = None
     contacts: list[Contact] | None = Field(None, max_length=1000, description="both ways; [] says that there were none")
     features: bool = Field(False, description="also give back the features")
@@ -310,130 +426,175 @@ class History(Strict):
 # %% ../../nbs/60_service/00_wire.ipynb #c038
 class RecordedCustomer(Strict):
     "A customer whose scores the ledger holds."
+
     customer_id: Whole
     as_of: Day | None = Field(None, description="which of the recorded scores; left out: the latest")
 
 # %% ../../nbs/60_service/00_wire.ipynb #c040
-def _which(request:Any)->str:
-    if isinstance(request, dict): return "known" if set(request) <= {"customer_id", "as_of"} else "history"
+def _which(request: Any) -> str:
+    if isinstance(request, dict):
+        return "known" if set(request) <= {"customer_id", "as_of"} else "history"
     return "known" if isinstance(request, RecordedCustomer) else "history"
 
 # %% ../../nbs/60_service/00_wire.ipynb #c041
-Request = Annotated[Annotated[History, Tag("history")] | Annotated[RecordedCustomer, Tag("known")], Discriminator(_which)]
+Request = Annotated[
+    Annotated[History, Tag("history")] | Annotated[RecordedCustomer, Tag("known")], Discriminator(_which)
+]
 
 # %% ../../nbs/60_service/00_wire.ipynb #c042
 class Batch(Strict):
     "Several requests."
+
     requests: list[Request] = Field(min_length=1, max_length=BATCH_ITEMS)
 
 # %% ../../nbs/60_service/00_wire.ipynb #c044
 class Refused(PredelinquencyError):
     "A request that cannot be answered."
-    def __init__(self, status:int, detail:str, errors:Sequence[tuple[str, str]]=()):
+
+    def __init__(self, status: int, detail: str, errors: Sequence[tuple[str, str]] = ()):
         self.status, self.detail, self.errors = status, detail, tuple(errors)
-        super().__init__(detail + "".join(f"; {field}: {problem}" for field, problem in self.errors[:3]), where="request", remedy="see /openapi.json")
+        super().__init__(
+            detail + "".join(f"; {field}: {problem}" for field, problem in self.errors[:3]),
+            where="request",
+            remedy="see /openapi.json",
+        )
 
 # %% ../../nbs/60_service/00_wire.ipynb #c045
-def _refuse(field:str, problem:str)->Refused: return Refused(422, "The request says something that cannot be.", [(field, problem)])
+def _refuse(field: str, problem: str) -> Refused:
+    return Refused(422, "The request says something that cannot be.", [(field, problem)])
 
 # %% ../../nbs/60_service/00_wire.ipynb #c046
-_SAYS = {"string_pattern_mismatch": "is not written as YYYY-MM-DD, or with a time as YYYY-MM-DDTHH:MM:SS", "extra_forbidden": "is not a known field", "missing": "is missing",
-         "json_invalid": "is not valid JSON", "list_type": "Input should be a valid array",
-         "model_type": "Input should be an object", "dict_type": "Input should be an object"}
+_SAYS = {
+    "string_pattern_mismatch": "is not written as YYYY-MM-DD, or with a time as YYYY-MM-DDTHH:MM:SS",
+    "extra_forbidden": "is not a known field",
+    "missing": "is missing",
+    "json_invalid": "is not valid JSON",
+    "list_type": "Input should be a valid array",
+    "model_type": "Input should be an object",
+    "dict_type": "Input should be an object",
+}
 
 # %% ../../nbs/60_service/00_wire.ipynb #serving04
-def _not_as_it_should_be(errors:Sequence[tuple[str, str]])->Refused:
+def _not_as_it_should_be(errors: Sequence[tuple[str, str]]) -> Refused:
     return Refused(422, "The request is not what it should be.", errors)
 
 # %% ../../nbs/60_service/00_wire.ipynb #c047
-def _field(path:Sequence[Any])->str:
+def _field(path: Sequence[Any]) -> str:
     "Where in the request; what is no plain name is somebody's data and is left out."
     named = [str(p) for p in path if isinstance(p, int) or re.fullmatch(r"[a-z][a-z_]{0,40}", str(p))]
-    return ".".join(p for i, p in enumerate(named) if not (p in ("history", "known") and (i == 0 or named[i - 1].isdigit()))) or "body"
+    return (
+        ".".join(
+            p for i, p in enumerate(named) if not (p in ("history", "known") and (i == 0 or named[i - 1].isdigit()))
+        )
+        or "body"
+    )
 
 # %% ../../nbs/60_service/00_wire.ipynb #c049
-def _keys(plain:Any)->int:
+def _keys(plain: Any) -> int:
     "How many keys the objects have together."
-    if type(plain) is dict: return len(plain) + sum(map(_keys, plain.values()))
+    if type(plain) is dict:
+        return len(plain) + sum(map(_keys, plain.values()))
     return sum(map(_keys, plain)) if type(plain) is list and plain and type(plain[0]) is dict else 0
 
 # %% ../../nbs/60_service/00_wire.ipynb #c050
-def _maybe_twice(body:bytes, plain:Any)->bool:
+def _maybe_twice(body: bytes, plain: Any) -> bool:
     "Whether more colons follow a quote or a blank than there are keys."
     letters = np.frombuffer(body, np.uint8)
     before = letters[np.flatnonzero(letters == ord(":")) - 1]
     return bool(np.count_nonzero((before == ord('"')) | (before <= ord(" "))) != _keys(plain))
 
 # %% ../../nbs/60_service/00_wire.ipynb #c051
-def _keys_once(pairs:list[tuple[str, Any]])->dict[str, Any]:
+def _keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     "An object of plain JSON; a key that stands twice is refused."
     seen = dict(pairs)
-    if len(seen) == len(pairs): return seen
+    if len(seen) == len(pairs):
+        return seen
     keys = [key for key, _ in pairs]
     raise _refuse(_field([next(k for k in keys if keys.count(k) > 1)]), "is there twice in one object")
 
 # %% ../../nbs/60_service/00_wire.ipynb #serving03
-def _decoded_json(body:bytes)->Any:
+def _decoded_json(body: bytes) -> Any:
     "Plain values; a key that stands twice is refused."
-    try: found = pydantic_core.from_json(body, cache_strings="none")
-    except ValueError: raise _not_as_it_should_be([("body", _SAYS["json_invalid"])]) from None
-    if _maybe_twice(body, found): json.loads(body, object_pairs_hook=_keys_once, parse_int=str, parse_float=str)
+    try:
+        found = pydantic_core.from_json(body, cache_strings="none")
+    except ValueError:
+        raise _not_as_it_should_be([("body", _SAYS["json_invalid"])]) from None
+    if _maybe_twice(body, found):
+        json.loads(body, object_pairs_hook=_keys_once, parse_int=str, parse_float=str)
     return found
 
 # %% ../../nbs/60_service/00_wire.ipynb #c052
 def parse(
-    body:bytes,        # JSON
-    kind:Any=Request,  # what it should be
-)->Any:                # a `History`, `RecordedCustomer` or `Batch`
+    body: bytes,  # JSON
+    kind: Any = Request,  # what it should be
+) -> Any:  # a `History`, `RecordedCustomer` or `Batch`
     "Read a body, strictly."
-    try: return _adapter(kind).validate_python(_decoded_json(body))
-    except pydantic.ValidationError as e: found = e.errors(include_url=False, include_input=False, include_context=False)[:20]
-    raise _not_as_it_should_be([(_field(f["loc"]), _SAYS.get(f["type"], f["msg"].removeprefix("Value error, "))) for f in found])
+    try:
+        return _adapter(kind).validate_python(_decoded_json(body))
+    except pydantic.ValidationError as e:
+        found = e.errors(include_url=False, include_input=False, include_context=False)[:20]
+    raise _not_as_it_should_be(
+        [(_field(f["loc"]), _SAYS.get(f["type"], f["msg"].removeprefix("Value error, "))) for f in found]
+    )
 
 # %% ../../nbs/60_service/00_wire.ipynb #c057
-_MODELS: dict[str, type[Strict]] = {"transactions": Transactions, "obligations": Obligations, "payments": Payments, "accounts": Accounts}
+_MODELS: dict[str, type[Strict]] = {
+    "transactions": Transactions,
+    "obligations": Obligations,
+    "payments": Payments,
+    "accounts": Accounts,
+}
 
 # %% ../../nbs/60_service/00_wire.ipynb #c058
-def _ms(table:str, column:str, texts:Sequence[str])->np.ndarray:
+def _ms(table: str, column: str, texts: Sequence[str]) -> np.ndarray:
     "Milliseconds of a column of times that look right; the calendar has the last word."
-    with contextlib.suppress(ValueError): return np.array(texts, "datetime64[ms]").astype(np.int64) # which one is wrong is looked for below
+    with contextlib.suppress(ValueError):
+        return np.array(texts, "datetime64[ms]").astype(np.int64)  # which one is wrong is looked for below
     for i, text in enumerate(texts):
-        try: np.datetime64(text, "ms")
-        except ValueError: raise _refuse(f"{table}.{column}.{i}", "is a day that no calendar has") from None
+        try:
+            np.datetime64(text, "ms")
+        except ValueError:
+            raise _refuse(f"{table}.{column}.{i}", "is a day that no calendar has") from None
     raise _refuse(f"{table}.{column}", "holds something that is no time")
 
 # %% ../../nbs/60_service/00_wire.ipynb #c059
-def _columns(name:str, table:Strict|None)->dict[str, Any]:
+def _columns(name: str, table: Strict | None) -> dict[str, Any]:
     "A table's columns, those left out left out, of one length."
-    if table is None: return {}
+    if table is None:
+        return {}
     given = _of_one_length(name, {c: v for c in table.__class__.model_fields if (v := getattr(table, c)) is not None})
     return {c: _ms(name, c, v) if isinstance(v, list) and c.endswith(("_at", "_on")) else v for c, v in given.items()}
 
 # %% ../../nbs/60_service/00_wire.ipynb #c060
-def _of_one_length(name:str, given:dict[str, Any])->dict[str, Any]:
+def _of_one_length(name: str, given: dict[str, Any]) -> dict[str, Any]:
     lengths = {c: len(v) for c, v in given.items()}
     first = next(iter(lengths))
-    if wrong := next((c for c in lengths if lengths[c] != lengths[first]), None): raise _refuse(f"{name}.{wrong}", f"has {lengths[wrong]} rows, {first} has {lengths[first]}")
+    if wrong := next((c for c in lengths if lengths[c] != lengths[first]), None):
+        raise _refuse(f"{name}.{wrong}", f"has {lengths[wrong]} rows, {first} has {lengths[first]}")
     return given
 
 # %% ../../nbs/60_service/00_wire.ipynb #c061
-def _first(name:str, bad:np.ndarray, problem:str)->None:
+def _first(name: str, bad: np.ndarray, problem: str) -> None:
     "Refuse the first row for which `bad` is true."
-    if bad.any(): raise _refuse(f"{name}.{np.flatnonzero(bad)[0]}", problem)
+    if bad.any():
+        raise _refuse(f"{name}.{np.flatnonzero(bad)[0]}", problem)
 
 # %% ../../nbs/60_service/00_wire.ipynb #c062
-def _plain(column:Any)->Sequence[Any]: return column if isinstance(column, Sequence) else column.tolist()
+def _plain(column: Any) -> Sequence[Any]:
+    return column if isinstance(column, Sequence) else column.tolist()
 
 # %% ../../nbs/60_service/00_wire.ipynb #c063
-def _once(name:str, keys:Sequence[Any])->None:
-    if len(set(keys)) == len(keys): return
+def _once(name: str, keys: Sequence[Any]) -> None:
+    if len(set(keys)) == len(keys):
+        return
     seen: set[Any] = set()
-    _first(name, np.array([key in seen or seen.add(key) for key in keys], bool), "is there twice") # type: ignore[func-returns-value]
+    _first(name, np.array([key in seen or seen.add(key) for key in keys], bool), "is there twice")  # type: ignore[func-returns-value]
 
 # %% ../../nbs/60_service/00_wire.ipynb #c064
-def _arrivals(name:str, table:dict[str, Any], begins:str, now:int)->None:
+def _arrivals(name: str, table: dict[str, Any], begins: str, now: int) -> None:
     "Fill in when each row became known, and refuse the future."
-    if "arrived_at" in table and "arrived_after_ms" in table: raise _refuse(f"{name}.arrived_after_ms", "is one of two ways to say the same; leave out arrived_at")
+    if "arrived_at" in table and "arrived_after_ms" in table:
+        raise _refuse(f"{name}.arrived_after_ms", "is one of two ways to say the same; leave out arrived_at")
     after = np.array(table.pop("arrived_after_ms", 0), np.int64)
     table.setdefault("arrived_at", table[begins] + after)
     _first(f"{name}.{begins}", table[begins] >= now, "is not before as_of")
@@ -441,26 +602,36 @@ def _arrivals(name:str, table:dict[str, Any], begins:str, now:int)->None:
     _first(f"{name}.arrived_at", table["arrived_at"] < table[begins], f"is before {begins}")
 
 # %% ../../nbs/60_service/00_wire.ipynb #c065
-def _filled(t:dict[str, Any], a:dict[str, Any])->None:
+def _filled(t: dict[str, Any], a: dict[str, Any]) -> None:
     "Defaults of what was left out of the transactions and the accounts."
     n, nothing = len(t["booked_at"]), np.zeros(len(t["booked_at"]), np.int64)
     main = int(a["account_id"][0]) if len(a.get("account_id", ())) else 0
-    left_out = dict(account_id=nothing + main, counterparty=events.Coded([None], nothing), balance_after_minor=nothing + np.nan, status=events.Coded(["booked"], nothing))
-    for c, value in left_out.items(): t.setdefault(c, value)
-    if "seq" in t: _once("transactions.seq", _plain(t["seq"]))
-    else: t["seq"] = np.arange(n)
-    if a: a.setdefault("limit_minor", np.zeros(len(a["account_id"]), np.int64))
+    left_out = dict(
+        account_id=nothing + main,
+        counterparty=events.Coded([None], nothing),
+        balance_after_minor=nothing + np.nan,
+        status=events.Coded(["booked"], nothing),
+    )
+    for c, value in left_out.items():
+        t.setdefault(c, value)
+    if "seq" in t:
+        _once("transactions.seq", _plain(t["seq"]))
+    else:
+        t["seq"] = np.arange(n)
+    if a:
+        a.setdefault("limit_minor", np.zeros(len(a["account_id"]), np.int64))
 
 # %% ../../nbs/60_service/00_wire.ipynb #c066
 def _checked(
-    found:dict[str, dict[str, Any]], # table → column → values
-    as_of:str,
-)->dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]],  # table → column → values
+    as_of: str,
+) -> dict[str, dict[str, Any]]:
     "All columns, and nothing in them that cannot be."
     t, d, y, a = found["transactions"], found["obligations"], found["payments"], found["accounts"]
     now = to_day(_calendar("as_of", as_of)) * 86_400_000
     for name, table, begins in (("transactions", t, "booked_at"), ("payments", y, "paid_at")):
-        if table: _arrivals(name, table, begins, now)
+        if table:
+            _arrivals(name, table, begins, now)
     _first("obligations.announced_at", d["announced_at"] >= now, "is not before as_of: it cannot be known yet")
     _first("obligations.announced_at", d["announced_at"] >= d["due_on"] + 86_400_000, "is after due_on")
     _filled(t, a)
@@ -471,50 +642,86 @@ def _checked(
 
 # %% ../../nbs/60_service/00_wire.ipynb #c067
 def tables(
-    asked:History, # a request
-)->dict[str, dict[str, Any]]: # table → column → values, for `events.history`; times in milliseconds
+    asked: History,  # a request
+) -> dict[str, dict[str, Any]]:  # table → column → values, for `events.history`; times in milliseconds
     "The request's tables with all columns, checked."
     return _checked({name: _columns(name, getattr(asked, name)) for name in _MODELS}, asked.as_of)
 
 # %% ../../nbs/60_service/00_wire.ipynb #c068
-def _calendar(field:str, day:str)->str:
-    try: return date.fromisoformat(day).isoformat()
-    except ValueError: raise _refuse(field, "is a day that no calendar has") from None
+def _calendar(field: str, day: str) -> str:
+    try:
+        return date.fromisoformat(day).isoformat()
+    except ValueError:
+        raise _refuse(field, "is a day that no calendar has") from None
 
 # %% ../../nbs/60_service/00_wire.ipynb #c069
 def standing(
-    found:Mapping[str, Mapping[str, Any]], # from `tables`
-    day:int,                               # as_of, days since 1970-01-01
-    base:Mapping[str, Any],                # the model's own: horizon and grace
-)->tuple[int, bool]:                       # row of the due to speak about, -1 when there is none; whether an older one is unpaid past its grace
+    found: Mapping[str, Mapping[str, Any]],  # from `tables`
+    day: int,  # as_of, days since 1970-01-01
+    base: Mapping[str, Any],  # the model's own: horizon and grace
+) -> tuple[
+    int, bool
+]:  # row of the due to speak about, -1 when there is none; whether an older one is unpaid past its grace
     "Where a customer stands with the target dues: as `engine.coming` and `labels.look` see it, for one customer."
     d, y = found["obligations"], found["payments"]
     paid: dict[tuple[int, int], int] = {}
-    for o, i, amount in zip(*(_plain(y.get(c, ())) for c in ("obligation_id", "instalment", "amount_minor")), strict=True): paid[o, i] = paid.get((o, i), 0) + amount
+    for o, i, amount in zip(
+        *(_plain(y.get(c, ())) for c in ("obligation_id", "instalment", "amount_minor")), strict=True
+    ):
+        paid[o, i] = paid.get((o, i), 0) + amount
     coming, overdue = [], False
     keys, when = (_plain(d[c]) for c in ("obligation_id", "instalment", "kind")), (d["due_on"] // 86_400_000).tolist()
     for row, (o, i, kind, due_day, amount) in enumerate(zip(*keys, when, _plain(d["amount_minor"]), strict=True)):
-        if kind not in schema.TARGET_KINDS: continue
+        if kind not in schema.TARGET_KINDS:
+            continue
         known, ahead = paid.get((o, i), 0), due_day - day
         state = dues.state_of(due_day, base["grace_days"], amount, known, known, day, True)
         overdue |= state == dues.UNPAID
-        if state == dues.OPEN and base["horizon_from_days"] <= ahead <= base["horizon_to_days"]: coming.append((ahead, -amount, o, row))
+        if state == dues.OPEN and base["horizon_from_days"] <= ahead <= base["horizon_to_days"]:
+            coming.append((ahead, -amount, o, row))
     return min(coming)[3] if coming else -1, overdue
 
 # %% ../../nbs/60_service/00_wire.ipynb #c070
-def _utc(table:str, text:str)->datetime:
-    try: return datetime.fromisoformat(text).replace(tzinfo=UTC)
-    except ValueError: raise _refuse(table, "is a day that no calendar has") from None
+def _utc(table: str, text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+    except ValueError:
+        raise _refuse(table, "is a day that no calendar has") from None
 
 # %% ../../nbs/60_service/00_wire.ipynb #c071
 def case_of(
-    asked:History,
-    due:policy.Due|None, # the one to speak about
-)->policy.Case:
+    asked: History,
+    due: policy.Due | None,  # the one to speak about
+) -> policy.Case:
     "What the policy must know about the customer."
-    given = None if asked.preferences is None else {
-        (p.channel, p.purpose): policy.Consent(p.consent, _utc(f"preferences.{i}.recorded_at", p.recorded_at) if p.recorded_at else None) for i, p in enumerate(asked.preferences)}
-    past = None if asked.contacts is None else tuple(
-        policy.PastContact(_utc(f"contacts.{i}.contacted_at", c.contacted_at), c.direction, c.channel, c.action, c.answered) for i, c in enumerate(asked.contacts))
+    given = (
+        None
+        if asked.preferences is None
+        else {
+            (p.channel, p.purpose): policy.Consent(
+                p.consent, _utc(f"preferences.{i}.recorded_at", p.recorded_at) if p.recorded_at else None
+            )
+            for i, p in enumerate(asked.preferences)
+        }
+    )
+    past = (
+        None
+        if asked.contacts is None
+        else tuple(
+            policy.PastContact(
+                _utc(f"contacts.{i}.contacted_at", c.contacted_at), c.direction, c.channel, c.action, c.answered
+            )
+            for i, c in enumerate(asked.contacts)
+        )
+    )
     liked = frozenset(p.channel for p in asked.preferences or () if p.preferred)
-    return policy.Case(asked.customer_id, asked.source_id, asked.time_zone, due, given, liked, asked.circumstances.model_dump() if asked.circumstances else None, past)
+    return policy.Case(
+        asked.customer_id,
+        asked.source_id,
+        asked.time_zone,
+        due,
+        given,
+        liked,
+        asked.circumstances.model_dump() if asked.circumstances else None,
+        past,
+    )

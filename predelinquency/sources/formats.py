@@ -20,143 +20,211 @@ from .mapping import File, Mapping, _near
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c035
 @contextmanager
-def _database()->Iterator[duckdb.DuckDBPyConnection]:
+def _database() -> Iterator[duckdb.DuckDBPyConnection]:
     "A scratch database that is gone afterwards; a full disk is a `StoreError`, a file that may not be read a `SchemaError`."
     try:
-        with tempfile.TemporaryDirectory(prefix="sources-") as folder, duckdb.connect(str(Path(folder)/"work.duckdb")) as db: yield db
+        with (
+            tempfile.TemporaryDirectory(prefix="sources-") as folder,
+            duckdb.connect(str(Path(folder) / "work.duckdb")) as db,
+        ):
+            yield db
     except (duckdb.IOException, duckdb.FatalException, OSError) as e:
         told = str(e).splitlines()[0]
-        if isinstance(e, OSError) and e.errno not in (errno.ENOSPC, errno.EDQUOT): raise SchemaError(f"cannot be read: {e.strerror}",
-                                                                                                     where=str(e.filename or "")) from e
-        raise StoreError(f"could not write: {told}", where=tempfile.gettempdir(), remedy="free disk space, or set TMPDIR to a folder with more of it") from e
+        if isinstance(e, OSError) and e.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise SchemaError(f"cannot be read: {e.strerror}", where=str(e.filename or "")) from e
+        raise StoreError(
+            f"could not write: {told}",
+            where=tempfile.gettempdir(),
+            remedy="free disk space, or set TMPDIR to a folder with more of it",
+        ) from e
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c036
-def _quote(name:str)->str: return '"' + name.replace('"', '""') + '"'
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c037
-def _text(value:str)->str: return "'" + value.replace("'", "''") + "'"
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c038
-def _paths(file:File, data:Path, where:str)->list[Path]:
+def _paths(file: File, data: Path, where: str) -> list[Path]:
     "The files that a mapping's path names, in order."
     found = [p for pattern in file.path for p in sorted(data.glob(pattern))]
     missing = [p for p in file.path if not any(data.glob(p))]
     if missing:
         there = sorted(p.name for p in data.iterdir()) if data.is_dir() else []
-        raise SchemaError(f"there is no file {missing[0]!r} in {data}", where=where, remedy=_near(missing[0], there) if there else "check the data folder")
+        raise SchemaError(
+            f"there is no file {missing[0]!r} in {data}",
+            where=where,
+            remedy=_near(missing[0], there) if there else "check the data folder",
+        )
     return found
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c039
-def _as_utf8(path:Path, encoding:str, scratch:Path)->Path:
+def _as_utf8(path: Path, encoding: str, scratch: Path) -> Path:
     "Check every byte; a file in another encoding is copied as UTF-8."
     plain = codecs.lookup(encoding).name in ("utf-8", "ascii")
     decoder, line = codecs.getincrementaldecoder(encoding)(), 1
-    with path.open("rb") as source, (open(os.devnull, "wb") if plain else scratch.open("wb")) as copy:
+    with path.open("rb") as source, open(os.devnull, "wb") if plain else scratch.open("wb") as copy:
         for piece in source:
-            try: text = decoder.decode(piece)
+            try:
+                text = decoder.decode(piece)
             except UnicodeDecodeError as e:
-                raise SchemaError(f"line {line} is not {encoding}: {e.object[max(0, e.start - 12):e.start + 8]!r}", where=path.name, remedy="set the file's encoding (byte "
-                                  f"{e.object[e.start]:#04x} suggests {_guess(piece)}), or repair this line: mixed encodings cannot be read") from e
+                raise SchemaError(
+                    f"line {line} is not {encoding}: {e.object[max(0, e.start - 12) : e.start + 8]!r}",
+                    where=path.name,
+                    remedy="set the file's encoding (byte "
+                    f"{e.object[e.start]:#04x} suggests {_guess(piece)}), or repair this line: mixed encodings cannot be read",
+                ) from e
             if reason := _misread(piece, text, encoding, line):
-                raise SchemaError(f"line {line} is hardly {encoding}: {text.strip()[:40]!r}", where=path.name,
-                                  remedy=f"{reason}; mixed encodings cannot be read")
+                raise SchemaError(
+                    f"line {line} is hardly {encoding}: {text.strip()[:40]!r}",
+                    where=path.name,
+                    remedy=f"{reason}; mixed encodings cannot be read",
+                )
             line += 1
-            if not plain: copy.write(text.encode())
+            if not plain:
+                copy.write(text.encode())
     return path if plain else scratch
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c041
-def _misread(piece:bytes, text:str, encoding:str, line:int)->str:
+def _misread(piece: bytes, text: str, encoding: str, line: int) -> str:
     "What to do about a line that can be read but cannot be meant; empty when it is fine."
     name, single = codecs.lookup(encoding).name, codecs.lookup(encoding).name.startswith(("iso8859", "cp125"))
     marks = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
     mark = next((e for b, e in marks.items() if line == 1 and piece.startswith(b)), name)
-    if not name.startswith(mark): return f"set the file's encoding: {mark}"
-    if "\0" in text: return "repair this line, or set the file's encoding: utf-16-le if every second byte is zero"
-    if piece.isascii() or not single: return ""
-    if _guess(piece) == "utf-8": return "set the file's encoding: utf-8; or repair this line, if the others are what they were said to be"
-    return "set the file's encoding, e.g. cp1252 or cp850; or repair this line" if re.search("[\x80-\x9f]", text) else ""
+    if not name.startswith(mark):
+        return f"set the file's encoding: {mark}"
+    if "\0" in text:
+        return "repair this line, or set the file's encoding: utf-16-le if every second byte is zero"
+    if piece.isascii() or not single:
+        return ""
+    if _guess(piece) == "utf-8":
+        return "set the file's encoding: utf-8; or repair this line, if the others are what they were said to be"
+    return (
+        "set the file's encoding, e.g. cp1252 or cp850; or repair this line" if re.search("[\x80-\x9f]", text) else ""
+    )
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c042
-def _guess(piece:bytes)->str:
+def _guess(piece: bytes) -> str:
     "An encoding that can read the bytes that the declared one cannot."
     for name in ("utf-8", "cp1250" if any(0x8A <= b <= 0x9F for b in piece) else "latin-1"):
-        try: return bytes(piece).decode(name) and name
-        except UnicodeDecodeError: continue
+        try:
+            return bytes(piece).decode(name) and name
+        except UnicodeDecodeError:
+            continue
     return "latin-1"
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c043
-def _header(path:Path, file:File, name:str)->list[str]:
+def _header(path: Path, file: File, name: str) -> list[str]:
     "The column names of a CSV file, checked against the mapping."
-    with path.open(encoding="utf-8-sig", newline="") as f: header = next(csv.reader(f, delimiter=file.delimiter), [])
+    with path.open(encoding="utf-8-sig", newline="") as f:
+        header = next(csv.reader(f, delimiter=file.delimiter), [])
     header = [h.strip() for h in header]
-    if not any(header): raise SchemaError("is empty: it has no header line", where=name, remedy="export it again, with its column names in the first line")
+    if not any(header):
+        raise SchemaError(
+            "is empty: it has no header line",
+            where=name,
+            remedy="export it again, with its column names in the first line",
+        )
     _check_columns(file, header, name)
-    if twice := [h for i, h in enumerate(header) if h in header[:i]]: raise SchemaError(f"column {twice[0]!r} stands twice in the header",
-                                                                                        where=name, remedy="rename one of them")
+    if twice := [h for i, h in enumerate(header) if h in header[:i]]:
+        raise SchemaError(f"column {twice[0]!r} stands twice in the header", where=name, remedy="rename one of them")
     return header
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c044
-def _check_columns(file:File, header:list[str], name:str)->None:
+def _check_columns(file: File, header: list[str], name: str) -> None:
     "Every mapped column is there; a header that is one long word was read with the wrong delimiter."
     missing = [c for c in file.columns if c not in header]
-    if not missing: return
+    if not missing:
+        return
     if len(header) == 1 and (marks := [m for m in ";,\t|" if m in header[0]]):
-        raise SchemaError(f"read with delimiter {file.delimiter!r} it has one column, {header[0]!r}",
-                          where=name, remedy=f'set delimiter: "{marks[0]}"'.replace("\t", r"\t"))
-    raise SchemaError(f"lacks column {', '.join(missing)}; it has {', '.join(header)}",
-                      where=name, remedy=f"correct files.{file.name}.columns: {_near(missing[0], header)}")
+        raise SchemaError(
+            f"read with delimiter {file.delimiter!r} it has one column, {header[0]!r}",
+            where=name,
+            remedy=f'set delimiter: "{marks[0]}"'.replace("\t", r"\t"),
+        )
+    raise SchemaError(
+        f"lacks column {', '.join(missing)}; it has {', '.join(header)}",
+        where=name,
+        remedy=f"correct files.{file.name}.columns: {_near(missing[0], header)}",
+    )
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c045
-def _load_csv(db:duckdb.DuckDBPyConnection, file:File, path:Path, scratch:Path)->str:
+def _load_csv(db: duckdb.DuckDBPyConnection, file: File, path: Path, scratch: Path) -> str:
     "The file as a select of text columns, with `_row` and `_file`."
     utf8 = _as_utf8(path, file.encoding, scratch)
     header = _header(utf8, file, path.name)
     columns = ", ".join(f"{_text(h or f'column {i + 1}')}: 'VARCHAR'" for i, h in enumerate(header))
-    return (f"select {_row_columns(path.name)}, {', '.join(_quote(c) for c in file.columns)} from read_csv({_text(str(utf8))}, auto_detect=false, header=true, "
-            f"delim={_text(file.delimiter)}, quote='\"', escape='\"', columns={{{columns}}})")
+    return (
+        f"select {_row_columns(path.name)}, {', '.join(_quote(c) for c in file.columns)} from read_csv({_text(str(utf8))}, auto_detect=false, header=true, "
+        f"delim={_text(file.delimiter)}, quote='\"', escape='\"', columns={{{columns}}})"
+    )
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c046
-def _row_columns(name:str)->str: return f"row_number() over () as _row, {_text(name)} as _file"
+def _row_columns(name: str) -> str:
+    return f"row_number() over () as _row, {_text(name)} as _file"
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c047
-def _load_parquet(db:duckdb.DuckDBPyConnection, file:File, path:Path)->str:
+def _load_parquet(db: duckdb.DuckDBPyConnection, file: File, path: Path) -> str:
     "A Parquet file as a select of text columns."
-    try: header = [row[0] for row in db.execute(f"describe select * from read_parquet({_text(str(path))})").fetchall()]
-    except duckdb.Error as e: raise SchemaError(f"cannot be read as Parquet ({str(e).splitlines()[0]})", where=path.name, remedy="export it again") from e
+    try:
+        header = [row[0] for row in db.execute(f"describe select * from read_parquet({_text(str(path))})").fetchall()]
+    except duckdb.Error as e:
+        raise SchemaError(
+            f"cannot be read as Parquet ({str(e).splitlines()[0]})", where=path.name, remedy="export it again"
+        ) from e
     _check_columns(file, header, path.name)
     columns = ", ".join(f"cast({_quote(c)} as varchar) as {_quote(c)}" for c in file.columns)
     return f"select {_row_columns(path.name)}, {columns} from read_parquet({_text(str(path))})"
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c048
-def _load_sql(db:duckdb.DuckDBPyConnection, file:File, data:Path)->str:
+def _load_sql(db: duckdb.DuckDBPyConnection, file: File, data: Path) -> str:
     "Run the query where the data lives and bring its rows over, a hundred thousand at a time."
     import sqlalchemy as sa
+
     url = os.path.expandvars(file.url).replace("{data}", str(data))
-    if left := re.findall(r"\$\{?(\w+)", url): raise ParamsError(f"environment variable {left[0]} is not set",
-                                                                 where=f"files.{file.name}.url", remedy=f"set {left[0]}")
+    if left := re.findall(r"\$\{?(\w+)", url):
+        raise ParamsError(
+            f"environment variable {left[0]} is not set", where=f"files.{file.name}.url", remedy=f"set {left[0]}"
+        )
     try:
         engine = sa.create_engine(url)
         _check_database(engine.url, file)
         with engine.connect().execution_options(stream_results=True) as connection:
-            for i, piece in enumerate(pd.read_sql_query(sa.text(file.query), connection, chunksize=100_000, dtype_backend="pyarrow")):
-                if not i: _check_columns(file, list(piece.columns), file.name)
+            for i, piece in enumerate(
+                pd.read_sql_query(sa.text(file.query), connection, chunksize=100_000, dtype_backend="pyarrow")
+            ):
+                if not i:
+                    _check_columns(file, list(piece.columns), file.name)
                 _append(db, file, piece, i)
     except (sa.exc.SQLAlchemyError, pd.errors.DatabaseError, ImportError) as e:
         reason = re.sub(r"://[^@/\s]*@", "://…@", str(e).splitlines()[0])
-        raise SchemaError(f"the database could not answer ({reason})",
-                          where=f"files.{file.name}", remedy="check url, query and that the driver is installed") from None
+        raise SchemaError(
+            f"the database could not answer ({reason})",
+            where=f"files.{file.name}",
+            remedy="check url, query and that the driver is installed",
+        ) from None
     return f"select {_row_columns(file.name)}, * from {_quote('_sql_' + file.name)}"
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c049
-def _check_database(url:Any, file:File)->None:
+def _check_database(url: Any, file: File) -> None:
     "An SQLite file must be there: opening it would make an empty one."
-    if url.get_backend_name() == "sqlite" and url.database and not url.database.startswith(("file:", ":")) and not Path(url.database).is_file():
+    if (
+        url.get_backend_name() == "sqlite"
+        and url.database
+        and not url.database.startswith(("file:", ":"))
+        and not Path(url.database).is_file()
+    ):
         there = sorted(p.name for p in Path(url.database).parent.glob("*"))
-        raise SchemaError(f"there is no database {url.database!r}",
-                          where=f"files.{file.name}.url", remedy=_near(Path(url.database).name, there) if there else "check the folder")
+        raise SchemaError(
+            f"there is no database {url.database!r}",
+            where=f"files.{file.name}.url",
+            remedy=_near(Path(url.database).name, there) if there else "check the folder",
+        )
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c050
-def _append(db:duckdb.DuckDBPyConnection, file:File, piece:pd.DataFrame, index:int)->None:
+def _append(db: duckdb.DuckDBPyConnection, file: File, piece: pd.DataFrame, index: int) -> None:
     db.register("_piece", piece)
     select = f"select {', '.join(f'cast({_quote(c)} as varchar) as {_quote(c)}' for c in file.columns)} from _piece"
     table = _quote("_sql_" + file.name)
@@ -164,129 +232,205 @@ def _append(db:duckdb.DuckDBPyConnection, file:File, piece:pd.DataFrame, index:i
     db.unregister("_piece")
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c052
-def _value_sql(file:File, column:str, kind:str, codes:Dict[str, Dict[str, str]], time_zone:str)->str:
+def _value_sql(file: File, column: str, kind: str, codes: Dict[str, Dict[str, str]], time_zone: str) -> str:
     "The SQL that turns a text column into what its type says; null where it cannot."
     word, _, rest = kind.partition(" ")
     raw = _quote(column)
-    if word == "integer": return f"try_cast({raw} as bigint)"
-    if word == "decimal": return _decimal_sql(file, raw)
-    if word == "code": return _code_sql(raw, codes[rest])
-    if word in ("text", "currency"): return raw
+    if word == "integer":
+        return f"try_cast({raw} as bigint)"
+    if word == "decimal":
+        return _decimal_sql(file, raw)
+    if word == "code":
+        return _code_sql(raw, codes[rest])
+    if word in ("text", "currency"):
+        return raw
     parsed = f"try_strptime({raw}, {_text(rest)})" if rest else f"try_cast({raw} as timestamp)"
-    if word == "date": return f"cast({parsed} as date)"
-    return f"{parsed} at time zone {_text(file.time_zone)} at time zone {_text(time_zone)}" if file.time_zone else parsed
+    if word == "date":
+        return f"cast({parsed} as date)"
+    return (
+        f"{parsed} at time zone {_text(file.time_zone)} at time zone {_text(time_zone)}" if file.time_zone else parsed
+    )
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c053
-def _decimal_sql(file:File, raw:str)->str:
+def _decimal_sql(file: File, raw: str) -> str:
     "An amount of at most eight decimals. With a comma for them, points may only part thousands: 12.50 is refused, not read as 1250."
-    if file.format == "csv" and file.decimal == ".": good = r"^[+-]?[0-9]*(\.[0-9]{0,8})?$"
-    elif file.decimal == ".": good = r"^[^.,]*(\.[0-9]{0,8}([eE].*)?)?$" # databases write floats as they like
-    else: good = r"^[+-]?([0-9]*|[0-9]{1,3}(\.[0-9]{3})+)(,[0-9]{0,8})?$"
+    if file.format == "csv" and file.decimal == ".":
+        good = r"^[+-]?[0-9]*(\.[0-9]{0,8})?$"
+    elif file.decimal == ".":
+        good = r"^[^.,]*(\.[0-9]{0,8}([eE].*)?)?$"  # databases write floats as they like
+    else:
+        good = r"^[+-]?([0-9]*|[0-9]{1,3}(\.[0-9]{3})+)(,[0-9]{0,8})?$"
     value = raw if file.decimal == "." else f"replace(replace({raw}, '.', ''), ',', '.')"
     return f"try_cast(case when regexp_matches({raw}, {_text(good)}) then {value} end as decimal(30, 8))"
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c054
-def _code_sql(raw:str, codes:Dict[str, str])->str:
+def _code_sql(raw: str, codes: Dict[str, str]) -> str:
     "A code table as a CASE; codes that are all whole numbers stay numbers."
     number = all(re.fullmatch(r"-?\d+", v) for v in codes.values() if v)
-    def literal(v:str)->str: return "null" if not v else v if number else _text(v)
+
+    def literal(v: str) -> str:
+        return "null" if not v else v if number else _text(v)
+
     cases = " ".join(f"when {_text(k)} then {literal(v)}" for k, v in codes.items() if k not in ("", "*"))
     blank = f"when {raw} is null then {literal(codes['']) if '' in codes else 'null'} "
-    return f"case {blank}else case {raw} {cases} else {literal(codes.get('*', ''))} end end" if cases else f"case {blank}end"
+    return (
+        f"case {blank}else case {raw} {cases} else {literal(codes.get('*', ''))} end end"
+        if cases
+        else f"case {blank}end"
+    )
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c055
-def _refused_sql(file:File, column:str, kind:str, codes:Dict[str, Dict[str, str]], value:str)->str:
+def _refused_sql(file: File, column: str, kind: str, codes: Dict[str, Dict[str, str]], value: str) -> str:
     "The SQL condition under which a text is not what its type says."
     word, _, rest = kind.partition(" ")
-    if word == "text": return "false"
-    if word == "currency": return f"{_quote(column)} not in ({', '.join(_text(c) for c in CURRENCY_DIGITS)})"
-    if word != "code": return f"{_quote(column)} is not null and ({value}) is null"
-    if "*" in codes[rest]: return "false"
+    if word == "text":
+        return "false"
+    if word == "currency":
+        return f"{_quote(column)} not in ({', '.join(_text(c) for c in CURRENCY_DIGITS)})"
+    if word != "code":
+        return f"{_quote(column)} is not null and ({value}) is null"
+    if "*" in codes[rest]:
+        return "false"
     known = ", ".join(_text(k) for k in codes[rest] if k) or "''"
-    return f"({_quote(column)} is not null and {_quote(column)} not in ({known}))" + ("" if "" in codes[rest] else f" or {_quote(column)} is null")
+    return f"({_quote(column)} is not null and {_quote(column)} not in ({known}))" + (
+        "" if "" in codes[rest] else f" or {_quote(column)} is null"
+    )
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c056
-def _read_file(db:duckdb.DuckDBPyConnection, mapping:Mapping, file:File, data:Path)->int:
+def _read_file(db: duckdb.DuckDBPyConnection, mapping: Mapping, file: File, data: Path) -> int:
     "Make a typed table of the file's name; returns its number of rows."
     where = f"{mapping.where}, files.{file.name}"
     with tempfile.TemporaryDirectory(prefix="sources-") as folder:
-        if file.format == "sql": selects = [_load_sql(db, file, data)]
-        elif file.format == "parquet": selects = [_load_parquet(db, file, p) for p in _paths(file, data, where)]
-        else: selects = [_load_csv(db, file, p, Path(folder)/f"{i}.csv") for i, p in enumerate(_paths(file, data, where))]
+        if file.format == "sql":
+            selects = [_load_sql(db, file, data)]
+        elif file.format == "parquet":
+            selects = [_load_parquet(db, file, p) for p in _paths(file, data, where)]
+        else:
+            selects = [
+                _load_csv(db, file, p, Path(folder) / f"{i}.csv") for i, p in enumerate(_paths(file, data, where))
+            ]
         nothing = f"in ({', '.join(_text(e) for e in ('', *file.empty))})"
-        clean = ", ".join(f"case when trim({_quote(c)}) {nothing} then null else trim({_quote(c)}) end as {_quote(c)}" for c in file.columns)
+        clean = ", ".join(
+            f"case when trim({_quote(c)}) {nothing} then null else trim({_quote(c)}) end as {_quote(c)}"
+            for c in file.columns
+        )
         try:
             for i, select in enumerate(selects):
-                db.execute(f"{'insert into _raw by name' if i else 'create or replace table _raw as'} select _row, _file, {clean} from ({select})")
-        except duckdb.InvalidInputException as e: raise _bad_line(e, _paths(file, data, where)[i].name) from None
+                db.execute(
+                    f"{'insert into _raw by name' if i else 'create or replace table _raw as'} select _row, _file, {clean} from ({select})"
+                )
+        except duckdb.InvalidInputException as e:
+            raise _bad_line(e, _paths(file, data, where)[i].name) from None
     rows = db.execute("select count(*) from _raw").fetchall()[0][0]
-    if not rows: raise SchemaError("holds no row", where=f"{', '.join(file.path) or file.name}", remedy="export it again, or take it out of the mapping")
+    if not rows:
+        raise SchemaError(
+            "holds no row",
+            where=f"{', '.join(file.path) or file.name}",
+            remedy="export it again, or take it out of the mapping",
+        )
     _type_columns(db, mapping, file, data)
     return int(rows)
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c057
-def _bad_line(e:duckdb.Error, name:str)->SchemaError:
+def _bad_line(e: duckdb.Error, name: str) -> SchemaError:
     "DuckDB's complaint about a line, in our words."
     text = str(e)
     line, counts = re.search(r"Line: (\d+)", text), re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
     found = next((x for x in text.splitlines() if re.match("Value with|.*quote", x)), text.splitlines()[0])
     problem = f"{counts[2]} fields instead of {counts[1]}" if counts else found[:1].lower() + found[1:]
-    return SchemaError(f"line {line[1] if line else '?'}: {problem}", where=name,
-                       remedy="repair the line; a text that holds the delimiter or a quote stands in double quotes, a quote in it is doubled")
+    return SchemaError(
+        f"line {line[1] if line else '?'}: {problem}",
+        where=name,
+        remedy="repair the line; a text that holds the delimiter or a quote stands in double quotes, a quote in it is doubled",
+    )
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c058
-def _place(file:File, data:Path, name:str, row:int)->str:
+def _place(file: File, data: Path, name: str, row: int) -> str:
     "Where the n-th record of a file stands: blank lines and texts of several lines make the line differ from the row."
-    if file.format != "csv": return f"row {row}"
+    if file.format != "csv":
+        return f"row {row}"
     path = next(p for p in _paths(file, data, "") if p.name == name)
     with path.open(encoding=file.encoding, newline="") as f:
         reader, records = csv.reader(f, delimiter=file.delimiter), -1
         for fields in reader:
             records += bool(fields)
-            if records == row: break
+            if records == row:
+                break
         return f"line {reader.line_num}"
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c059
-def _type_columns(db:duckdb.DuckDBPyConnection, mapping:Mapping, file:File, data:Path)->None:
+def _type_columns(db: duckdb.DuckDBPyConnection, mapping: Mapping, file: File, data: Path) -> None:
     "Check every value of `_raw` and make the typed table."
     values = {c: _value_sql(file, c, k, mapping.codes, mapping.time_zone) for c, k in file.columns.items()}
     bad = {c: _refused_sql(file, c, k, mapping.codes, values[c]) for c, k in file.columns.items()}
-    try: row = db.execute("select " + ", ".join(f"count(*) filter (where {b})" for b in bad.values()) + " from _raw").fetchall()[0]
+    try:
+        row = db.execute(
+            "select " + ", ".join(f"count(*) filter (where {b})" for b in bad.values()) + " from _raw"
+        ).fetchall()[0]
     except duckdb.InvalidInputException as e:
-        raise ParamsError(str(e).splitlines()[0],
-                          where=f"{mapping.where}, files.{file.name}.columns", remedy="write dates as strptime does: %Y-%m-%d %H:%M:%S") from e
+        raise ParamsError(
+            str(e).splitlines()[0],
+            where=f"{mapping.where}, files.{file.name}.columns",
+            remedy="write dates as strptime does: %Y-%m-%d %H:%M:%S",
+        ) from e
     for (column, condition), count in zip(bad.items(), row, strict=True):
-        if count: raise _bad_value(db, mapping, file, data, column, condition, count)
+        if count:
+            raise _bad_value(db, mapping, file, data, column, condition, count)
     typed = ", ".join(f"{v} as {_quote(c)}" for c, v in values.items())
-    db.execute(f"create or replace table {_quote(file.name)} as select _row, _file, {typed} from _raw order by _file, _row")
-    if file.key: _check_key(db, file, data)
+    db.execute(
+        f"create or replace table {_quote(file.name)} as select _row, _file, {typed} from _raw order by _file, _row"
+    )
+    if file.key:
+        _check_key(db, file, data)
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c060
-EXPECTED = dict(integer="a whole number", decimal="an amount", currency="an ISO 4217 code", date="a date written YYYY-MM-DD",
-                time="a time written YYYY-MM-DD HH:MM:SS")
+EXPECTED = dict(
+    integer="a whole number",
+    decimal="an amount",
+    currency="an ISO 4217 code",
+    date="a date written YYYY-MM-DD",
+    time="a time written YYYY-MM-DD HH:MM:SS",
+)
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c061
-def _bad_value(db:duckdb.DuckDBPyConnection, mapping:Mapping, file:File, data:Path, column:str, condition:str, count:int)->SchemaError:
+def _bad_value(
+    db: duckdb.DuckDBPyConnection, mapping: Mapping, file: File, data: Path, column: str, condition: str, count: int
+) -> SchemaError:
     "The refusal of a column, with the first few values that are not what they should be."
     kind, _, rest = file.columns[column].partition(" ")
-    found = db.execute(f"select _file, _row, {_quote(column)} from _raw where {condition} order by _file, _row limit 3").fetchall()
+    found = db.execute(
+        f"select _file, _row, {_quote(column)} from _raw where {condition} order by _file, _row limit 3"
+    ).fetchall()
     first = str(found[0][2] or "")
     expected = f"a code of codes.{rest}" if kind == "code" else f"a {kind} written {rest}" if rest else EXPECTED[kind]
-    remedy = {"code": f"add it to codes.{rest} in the mapping, or '*' for all others; {_near(first, mapping.codes.get(rest, {}))}",
-              "currency": _near(first, CURRENCY_DIGITS), "decimal": f"correct it at its source, or the file's decimal mark, now {file.decimal!r}"}
+    remedy = {
+        "code": f"add it to codes.{rest} in the mapping, or '*' for all others; {_near(first, mapping.codes.get(rest, {}))}",
+        "currency": _near(first, CURRENCY_DIGITS),
+        "decimal": f"correct it at its source, or the file's decimal mark, now {file.decimal!r}",
+    }
     shown = "; ".join(f"{_place(file, data, name, row)}: {value!r}" for name, row, value in found)
-    return SchemaError(f"column {column} must be {expected}; {count} broken: {shown}", where=found[0][0],
-                       remedy=remedy.get(kind, "correct it at its source, or the column's type in the mapping"))
+    return SchemaError(
+        f"column {column} must be {expected}; {count} broken: {shown}",
+        where=found[0][0],
+        remedy=remedy.get(kind, "correct it at its source, or the column's type in the mapping"),
+    )
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c062
-def _check_key(db:duckdb.DuckDBPyConnection, file:File, data:Path)->None:
+def _check_key(db: duckdb.DuckDBPyConnection, file: File, data: Path) -> None:
     "Refuse rows that share what should be unique."
     keys = ", ".join(_quote(k) for k in file.key)
     rows = f"select list(_file order by _file, _row), list(_row order by _file, _row), {keys} from {_quote(file.name)} group by {keys} having count(*) > 1"
     found = db.execute(f"{rows} order by 2 limit 3").fetchall()
-    if not found: return
+    if not found:
+        return
     several = any(len(set(names)) > 1 for names, *_ in found)
-    places = [", ".join((f"{n} " if several else "") + _place(file, data, n, r) for n, r in list(zip(names, numbers))[:3]) for names, numbers, *_ in found]
+    places = [
+        ", ".join((f"{n} " if several else "") + _place(file, data, n, r) for n, r in list(zip(names, numbers))[:3])
+        for names, numbers, *_ in found
+    ]
     shown = "; ".join(f"{', '.join(map(repr, row[2:]))} in {place}" for row, place in zip(found, places, strict=True))
-    raise SchemaError(f"{', '.join(file.key)} must be unique; found {shown}",
-                      where=found[0][0][0], remedy="drop the duplicate at its source, or take `key` out of the mapping if it is none")
+    raise SchemaError(
+        f"{', '.join(file.key)} must be unique; found {shown}",
+        where=found[0][0][0],
+        remedy="drop the duplicate at its source, or take `key` out of the mapping if it is none",
+    )

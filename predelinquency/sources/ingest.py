@@ -23,59 +23,93 @@ from .formats import _database, _paths, _quote, _read_file, _text
 from .mapping import CANONICAL, File, Mapping, Select, _default, _near, accepts, load
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c065
-def _select_sql(select:Select, limit:str="")->str:
+def _select_sql(select: Select, limit: str = "") -> str:
     "The mapped expressions of a table and, per row, the reason it is dropped for."
     columns = ", ".join(f"{sql} as {_quote(name)}" for name, sql in select.columns.items())
-    cases = " ".join(f"when not coalesce(({condition}), false) then {_text(reason)}" for reason, condition in select.keep.items())
+    cases = " ".join(
+        f"when not coalesce(({condition}), false) then {_text(reason)}" for reason, condition in select.keep.items()
+    )
     return f"select {columns}, {f'case {cases} end' if cases else 'cast(null as varchar)'} as _dropped from {select.source}{limit}"
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c066
-def _evaluate(db:duckdb.DuckDBPyConnection, mapping:Mapping, select:Select)->None:
+def _evaluate(db: duckdb.DuckDBPyConnection, mapping: Mapping, select: Select) -> None:
     "Make `_mapped`, or say which expression is wrong."
     where = f"{mapping.where}, tables.{select.name}"
-    try: db.execute(f"create or replace table _mapped as {_select_sql(select)}")
-    except duckdb.IOException: raise
+    try:
+        db.execute(f"create or replace table _mapped as {_select_sql(select)}")
+    except duckdb.IOException:
+        raise
     except duckdb.Error as e:
-        parts = [(f"{where}.from", f"select 1 from {select.source}", select.source),
-                 *((f"{where}.columns.{k}", f"select {v} from {select.source}", v) for k, v in select.columns.items()),
-                 *((f"{where}.keep, {k!r}", f"select 1 from {select.source} where {v}", v) for k, v in select.keep.items())]
+        parts = [
+            (f"{where}.from", f"select 1 from {select.source}", select.source),
+            *((f"{where}.columns.{k}", f"select {v} from {select.source}", v) for k, v in select.columns.items()),
+            *((f"{where}.keep, {k!r}", f"select 1 from {select.source} where {v}", v) for k, v in select.keep.items()),
+        ]
         for place, sql, text in parts:
-            try: db.execute(f"create or replace table _tried as {sql}")
-            except duckdb.Error as inner: raise _sql_error(inner, place, text) from None
+            try:
+                db.execute(f"create or replace table _tried as {sql}")
+            except duckdb.Error as inner:
+                raise _sql_error(inner, place, text) from None
         raise _sql_error(e, where, select.source) from None
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c067
-def _sql_error(e:duckdb.Error, where:str, sql:str)->ParamsError:
+def _sql_error(e: duckdb.Error, where: str, sql: str) -> ParamsError:
     lines = [line for line in str(e).splitlines() if line.strip() and not line.startswith(("LINE", " "))]
     hint = next((x for x in lines[1:] if "andidate" in x or "Did you mean" in x), "")
-    if not hint or re.search("pg_|duckdb_|sqlite_|_raw|_mapped|_tried", hint): hint = "correct the SQL; it may use the tables of `files` and the earlier `steps`"
+    if not hint or re.search("pg_|duckdb_|sqlite_|_raw|_mapped|_tried", hint):
+        hint = "correct the SQL; it may use the tables of `files` and the earlier `steps`"
     if isinstance(e, duckdb.ParserException):
         word = sql.strip() if sql.strip().isidentifier() else "order"
         hint = f"correct the SQL; a column whose name is an SQL word stands in double quotes, in YAML within single ones: '\"{word}\"'"
     return ParamsError(f"{sql.strip()!r} cannot be evaluated: {lines[0].split(': ', 1)[-1]}", where=where, remedy=hint)
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c069
-_CAST = {"int64": "bigint", "int32": "integer", "bool": "boolean", "text": "varchar", "word": "varchar", "time": "timestamp_ms"}
-_IDS = {"customer_id": "customers", "account_id": "accounts", "obligation_id": "obligations", "transaction_id": "transactions"}
-UNIQUE = {"customers": ("customer",), "accounts": ("account",), "obligations": ("customer", "obligation", "instalment"), "transactions": ("transaction",),
-          "moments": ("customer", "as_of")}
+_CAST = {
+    "int64": "bigint",
+    "int32": "integer",
+    "bool": "boolean",
+    "text": "varchar",
+    "word": "varchar",
+    "time": "timestamp_ms",
+}
+_IDS = {
+    "customer_id": "customers",
+    "account_id": "accounts",
+    "obligation_id": "obligations",
+    "transaction_id": "transactions",
+}
+UNIQUE = {
+    "customers": ("customer",),
+    "accounts": ("account",),
+    "obligations": ("customer", "obligation", "instalment"),
+    "transactions": ("transaction",),
+    "moments": ("customer", "as_of"),
+}
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c070
-def _cast(column:schema.Column)->str:
+def _cast(column: schema.Column) -> str:
     "The SQL type of a column while it is still in the mapping's words."
     return "decimal(30, 8)" if column.name.endswith("_minor") else _CAST[column.kind]
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c071
-_DUES = ("select c.key as c, i.key as o, instalment as i, due_on, currency from obligations "
-         "join _ids_customers c on customer_id = c.id join _ids_obligations i on obligation_id = i.id")
+_DUES = (
+    "select c.key as c, i.key as o, instalment as i, due_on, currency from obligations "
+    "join _ids_customers c on customer_id = c.id join _ids_obligations i on obligation_id = i.id"
+)
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c072
-def _complete(db:duckdb.DuckDBPyConnection, mapping:Mapping, name:str)->None:
+def _complete(db: duckdb.DuckDBPyConnection, mapping: Mapping, name: str) -> None:
     "Make `_full`: the mapped columns and the defaults of the others."
     given, columns = mapping.tables[name].columns, []
     for key, column in accepts(name).items():
-        default = (_default(name, key, column) or "null").replace("$currency", _text(mapping.currency)).replace("$time_zone", _text(mapping.time_zone))
-        mapped = f"cast({_quote(key)} as varchar) as {_quote(key)}" if column.words else _quote(key) # words are compared as text
+        default = (
+            (_default(name, key, column) or "null")
+            .replace("$currency", _text(mapping.currency))
+            .replace("$time_zone", _text(mapping.time_zone))
+        )
+        mapped = (
+            f"cast({_quote(key)} as varchar) as {_quote(key)}" if column.words else _quote(key)
+        )  # words are compared as text
         columns.append(mapped if key in given else f"try_cast({default} as {_cast(column)}) as {_quote(key)}")
     source = "_mapped"
     if name == "payments":
@@ -84,295 +118,453 @@ def _complete(db:duckdb.DuckDBPyConnection, mapping:Mapping, name:str)->None:
     db.execute(f"create or replace table _full as select {', '.join(columns)}, _dropped from {source}")
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c073
-YEARS = (1900, 2100) # a time outside of them is a slip of the pen, or two digits read as four
+YEARS = (1900, 2100)  # a time outside of them is a slip of the pen, or two digits read as four
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c074
-def _expected(column:schema.Column)->str:
+def _expected(column: schema.Column) -> str:
     "What a column must be, in the words of somebody who writes a mapping."
     least = f" of at least {column.low:g} minor unit" if column.low else ""
-    if column.name in _IDS: return "an id"
-    if column.kind == "time": return f"a time of the years {YEARS[0]} to {YEARS[1]}"
-    return f"an amount{least}, with no more digits than its currency has" if column.name.endswith("_minor") else column.expected()
+    if column.name in _IDS:
+        return "an id"
+    if column.kind == "time":
+        return f"a time of the years {YEARS[0]} to {YEARS[1]}"
+    return (
+        f"an amount{least}, with no more digits than its currency has"
+        if column.name.endswith("_minor")
+        else column.expected()
+    )
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c075
-def _broken_sql(column:schema.Column, key:str)->str:
+def _broken_sql(column: schema.Column, key: str) -> str:
     "The SQL condition under which a value of `_full` breaks its contract."
     raw = _quote(key)
     value = raw if column.name in _IDS or key == "order" else f"try_cast({raw} as {_cast(column)})"
-    if column.name.endswith("_minor"): value = _minor_sql(value)
+    if column.name.endswith("_minor"):
+        value = _minor_sql(value)
     test = f"{value} is null" + (f" and {raw} is not null" if column.nullable else "")
-    if column.kind == "time": test += f" or {value} not between timestamp '{YEARS[0]}-01-01' and timestamp '{YEARS[1]}-12-31'"
-    if column.words: test += f" or {raw} not in ({', '.join(_text(w) for w in column.words)})"
+    if column.kind == "time":
+        test += f" or {value} not between timestamp '{YEARS[0]}-01-01' and timestamp '{YEARS[1]}-12-31'"
+    if column.words:
+        test += f" or {raw} not in ({', '.join(_text(w) for w in column.words)})"
     return test + (f" or {value} < {column.low:g}" if column.low is not None and column.name not in _IDS else "")
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c076
 @contextmanager
-def _told(where:str)->Iterator[None]:
+def _told(where: str) -> Iterator[None]:
     "What the database says about a mapped column's type, as a refusal with its place."
-    try: yield
-    except duckdb.IOException: raise
+    try:
+        yield
+    except duckdb.IOException:
+        raise
     except duckdb.Error as e:
-        raise SchemaError(f"is of a type that does not fit: {str(e).splitlines()[0].split(': ', 1)[-1]}", where=where,
-                          remedy="turn it into the type of its column, e.g. cast(… as timestamp) or cast(… as varchar)") from None
+        raise SchemaError(
+            f"is of a type that does not fit: {str(e).splitlines()[0].split(': ', 1)[-1]}",
+            where=where,
+            remedy="turn it into the type of its column, e.g. cast(… as timestamp) or cast(… as varchar)",
+        ) from None
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c077
-def _check_column(db:duckdb.DuckDBPyConnection, mapping:Mapping, name:str, key:str, column:schema.Column)->None:
+def _check_column(db: duckdb.DuckDBPyConnection, mapping: Mapping, name: str, key: str, column: schema.Column) -> None:
     "Refuse a column of `_full` with missing, mistyped or unknown values."
     shown, who = f"cast({_quote(key)} as varchar)", "account" if name == "accounts" else "customer"
-    if column.name.endswith("_minor"): shown = f"regexp_replace({shown}, '\\.0+$|(\\.\\d*[1-9])0+$', '\\1')" # 12.50000000 is 12.5
+    if column.name.endswith("_minor"):
+        shown = f"regexp_replace({shown}, '\\.0+$|(\\.\\d*[1-9])0+$', '\\1')"  # 12.50000000 is 12.5
     broken = f"from _full where _dropped is null and ({_broken_sql(column, key)})"
-    count, found, first = db.execute(f"select count(*), list(distinct {shown}), min(cast({who} as varchar)) {broken}").fetchall()[0]
-    if not count: return
+    count, found, first = db.execute(
+        f"select count(*), list(distinct {shown}), min(cast({who} as varchar)) {broken}"
+    ).fetchall()[0]
+    if not count:
+        return
     found = sorted(v for v in found if v is not None)
     hint = "correct the expression, or add a `keep` condition that says why such rows are left out"
     whose = f", the first for {who} {first!r}" if first else ""
-    raise SchemaError(f"{key} must be {_expected(column)}; {count} rows hold {', '.join(map(repr, found[:3])) or 'nothing'}{whose}",
-                      where=f"{mapping.where}, tables.{name}.columns.{key}", remedy=_near(found[0], column.words) if column.words and found else hint)
+    raise SchemaError(
+        f"{key} must be {_expected(column)}; {count} rows hold {', '.join(map(repr, found[:3])) or 'nothing'}{whose}",
+        where=f"{mapping.where}, tables.{name}.columns.{key}",
+        remedy=_near(found[0], column.words) if column.words and found else hint,
+    )
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c078
-def _minor_sql(value:str)->str:
+def _minor_sql(value: str) -> str:
     "Minor units of an amount in major units; null where it has more digits than the row's currency."
     digits = " ".join(f"when {_text(c)} then 1{'0' * d}" for c, d in CURRENCY_DIGITS.items())
     scaled = f"cast({value} as decimal(30, 8)) * (case currency {digits} end)"
     return f"case when {scaled} = round({scaled}) then try_cast({scaled} as bigint) end"
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c079
-def _check_unique(db:duckdb.DuckDBPyConnection, mapping:Mapping, name:str)->None:
-    if name not in UNIQUE: return
-    keys, shown = ", ".join(_quote(k) for k in UNIQUE[name]), ", ".join(f"cast({_quote(k)} as varchar)" for k in UNIQUE[name])
+def _check_unique(db: duckdb.DuckDBPyConnection, mapping: Mapping, name: str) -> None:
+    if name not in UNIQUE:
+        return
+    keys, shown = (
+        ", ".join(_quote(k) for k in UNIQUE[name]),
+        ", ".join(f"cast({_quote(k)} as varchar)" for k in UNIQUE[name]),
+    )
     groups = f"from _full where _dropped is null group by {keys} having count(*) > 1"
     found = db.execute(f"select count(*) over (), {shown}, count(*) {groups} order by {keys} limit 3").fetchall()
     if found:
         told = "; ".join(f"{', '.join(map(str, row[1:-1]))} ({row[-1]} rows)" for row in found)
-        raise SchemaError(f"{', '.join(UNIQUE[name])} must be unique; {found[0][0]} repeat: {told}", where=f"{mapping.where}, tables.{name}",
-                          remedy="drop the duplicates at their source, or add a `keep` condition that says which one counts")
+        raise SchemaError(
+            f"{', '.join(UNIQUE[name])} must be unique; {found[0][0]} repeat: {told}",
+            where=f"{mapping.where}, tables.{name}",
+            remedy="drop the duplicates at their source, or add a `keep` condition that says which one counts",
+        )
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c081
-def _number(db:duckdb.DuckDBPyConnection, name:str, key:str)->None:
+def _number(db: duckdb.DuckDBPyConnection, name: str, key: str) -> None:
     "Make `_ids_<table>`: the source's id → its number."
     kind = db.execute(f"select typeof({_quote(key)}) from _full limit 1").fetchall()
     whole = name != "customers" and kind and "INT" in kind[0][0]
-    keep = whole and db.execute(f"select min({_quote(key)}) >= 0 and max({_quote(key)}) < {2**63} from _full").fetchall()[0][0]
+    keep = (
+        whole
+        and db.execute(f"select min({_quote(key)}) >= 0 and max({_quote(key)}) < {2**63} from _full").fetchall()[0][0]
+    )
     number = f"cast({_quote(key)} as bigint)" if keep else f"row_number() over (order by {_quote(key)}) - 1"
     ids = f"select distinct {_quote(key)} from _full where _dropped is null"
-    db.execute(f"create or replace table _ids_{name} as select cast({_quote(key)} as varchar) as key, {number} as id from ({ids})")
+    db.execute(
+        f"create or replace table _ids_{name} as select cast({_quote(key)} as varchar) as key, {number} as id from ({ids})"
+    )
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c082
-_LINKS = {"accounts": ("customer",), "obligations": ("customer",), "transactions": ("customer", "account"), "payments": ("customer", "obligation"),
-          "moments": ("customer",)}
+_LINKS = {
+    "accounts": ("customer",),
+    "obligations": ("customer",),
+    "transactions": ("customer", "account"),
+    "payments": ("customer", "obligation"),
+    "moments": ("customer",),
+}
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c083
-def _drop_strangers(db:duckdb.DuckDBPyConnection, name:str)->None:
+def _drop_strangers(db: duckdb.DuckDBPyConnection, name: str) -> None:
     "Mark rows that point to nothing."
     for key in _LINKS.get(name, ()):
         there = f"cast({_quote(key)} as varchar) in (select key from _ids_{key}s)"
         db.execute(f"update _full set _dropped = 'its {key} is not there' where _dropped is null and not {there}")
-    if name == "payments": db.execute("update _full set _dropped = 'its instalment is not there' where _dropped is null and due_on is null")
+    if name == "payments":
+        db.execute(
+            "update _full set _dropped = 'its instalment is not there' where _dropped is null and due_on is null"
+        )
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c084
-_ORDER = {"customers": "customer_id", "accounts": "customer_id, account_id", "obligations": "customer_id, obligation_id, instalment",
-          "transactions": "customer_id, seq", "payments": "customer_id, obligation_id, instalment, paid_at, amount_minor", "moments": "customer_id, as_of"}
+_ORDER = {
+    "customers": "customer_id",
+    "accounts": "customer_id, account_id",
+    "obligations": "customer_id, obligation_id, instalment",
+    "transactions": "customer_id, seq",
+    "payments": "customer_id, obligation_id, instalment, paid_at, amount_minor",
+    "moments": "customer_id, as_of",
+}
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c085
-def _final_column(name:str, column:schema.Column)->str:
+def _final_column(name: str, column: schema.Column) -> str:
     "The SQL of a canonical column over `_full`."
-    if column.name == "source_id": value = "cast(_full.customer as varchar)"
-    elif column.name == "seq": value = "row_number() over (partition by _full.customer order by booked_at, _full.\"order\", _full.transaction) - 1"
-    elif column.name in _IDS: value = f"_{column.name}.id"
-    elif column.name.endswith("_minor"): value = _minor_sql(_quote(column.name.removesuffix("_minor")))
-    else: value = f"_full.{_quote(column.name)}"
+    if column.name == "source_id":
+        value = "cast(_full.customer as varchar)"
+    elif column.name == "seq":
+        value = (
+            'row_number() over (partition by _full.customer order by booked_at, _full."order", _full.transaction) - 1'
+        )
+    elif column.name in _IDS:
+        value = f"_{column.name}.id"
+    elif column.name.endswith("_minor"):
+        value = _minor_sql(_quote(column.name.removesuffix("_minor")))
+    else:
+        value = f"_full.{_quote(column.name)}"
     return f"cast({value} as {_CAST[column.kind]}) as {_quote(column.name)}"
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c086
-def _finish(db:duckdb.DuckDBPyConnection, mapping:Mapping, name:str)->None:
+def _finish(db: duckdb.DuckDBPyConnection, mapping: Mapping, name: str) -> None:
     "Make the canonical table from `_full`."
     table, joins = CANONICAL[name], ""
     for column in table.columns:
         alias, key = f"_{column.name}", column.name.removesuffix("_id")
-        if column.name in _IDS: joins += f" join _ids_{_IDS[column.name]} {alias} on {alias}.key = cast(_full.{_quote(key)} as varchar)"
+        if column.name in _IDS:
+            joins += f" join _ids_{_IDS[column.name]} {alias} on {alias}.key = cast(_full.{_quote(key)} as varchar)"
     columns = ", ".join(_final_column(name, c) for c in table.columns)
-    db.execute(f"create or replace table {name} as select {columns} from _full{joins} where _dropped is null order by {_ORDER[name]}")
+    db.execute(
+        f"create or replace table {name} as select {columns} from _full{joins} where _dropped is null order by {_ORDER[name]}"
+    )
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c087
-def _build(db:duckdb.DuckDBPyConnection, mapping:Mapping, name:str)->dict[str, int]:
+def _build(db: duckdb.DuckDBPyConnection, mapping: Mapping, name: str) -> dict[str, int]:
     "Make one canonical table; returns how many rows were dropped, by reason."
     _evaluate(db, mapping, mapping.tables[name])
-    with _told(place := f"{mapping.where}, tables.{name}"): _complete(db, mapping, name)
-    for key, column in sorted(accepts(name).items(), key=lambda item: item[0] != "currency"): # amounts need it
-        with _told(f"{place}.columns.{key}"): _check_column(db, mapping, name, key, column)
+    with _told(place := f"{mapping.where}, tables.{name}"):
+        _complete(db, mapping, name)
+    for key, column in sorted(accepts(name).items(), key=lambda item: item[0] != "currency"):  # amounts need it
+        with _told(f"{place}.columns.{key}"):
+            _check_column(db, mapping, name, key, column)
     _check_unique(db, mapping, name)
     _drop_strangers(db, name)
     key = UNIQUE.get(name, ("",))[1 if name == "obligations" else 0]
-    if name in _IDS.values(): _number(db, name, key)
+    if name in _IDS.values():
+        _number(db, name, key)
     _finish(db, mapping, name)
-    return dict(db.execute("select _dropped, count(*) from _full where _dropped is not null group by 1 order by 2 desc, 1").fetchall())
+    return dict(
+        db.execute(
+            "select _dropped, count(*) from _full where _dropped is not null group by 1 order by 2 desc, 1"
+        ).fetchall()
+    )
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c089
 @dataclass(frozen=True)
 class TableFacts:
     "What became of one canonical table."
+
     name: str
     rows: int
-    first: str = ""                                          # of its leading time, YYYY-MM-DD
+    first: str = ""  # of its leading time, YYYY-MM-DD
     last: str = ""
-    words: Dict[str, Dict[str, int]] = field(default_factory=dict) # vocabulary column → word → rows
-    dropped: Dict[str, int] = field(default_factory=dict)    # reason → rows
-    unknown: tuple[str, ...] = ()                            # columns that hold nothing
+    words: Dict[str, Dict[str, int]] = field(default_factory=dict)  # vocabulary column → word → rows
+    dropped: Dict[str, int] = field(default_factory=dict)  # reason → rows
+    unknown: tuple[str, ...] = ()  # columns that hold nothing
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c090
 @dataclass(frozen=True)
 class Report:
     "What a mapping makes of a folder of files."
+
     source: str
     about: str
-    files: Dict[str, dict[str, Any]]    # file → rows, columns used, columns left alone
+    files: Dict[str, dict[str, Any]]  # file → rows, columns used, columns left alone
     tables: Dict[str, TableFacts]
-    unused: Dict[str, str]              # file in the folder → why it is left out
-    missing: Dict[str, str]             # feature group → why it cannot be known
-    target_rate: float | None           # of the source's own moments, 0–1; None without them
+    unused: Dict[str, str]  # file in the folder → why it is left out
+    missing: Dict[str, str]  # feature group → why it cannot be known
+    target_rate: float | None  # of the source's own moments, 0–1; None without them
 
-    def to_dict(self)->dict[str, Any]: return asdict(self)
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
 
-    def __rich__(self)->Any:
+    def __rich__(self) -> Any:
         from rich.markdown import Markdown
+
         return Markdown(self._repr_markdown_())
 
-    def _repr_markdown_(self)->str: return _words(self)
+    def _repr_markdown_(self) -> str:
+        return _words(self)
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #bench310
 def source_in_words(
-    report:Report, # of a source
-)->list[str]:      # sentences of markdown
+    report: Report,  # of a source
+) -> list[str]:  # sentences of markdown
     "What came of a source's files, what was dropped, and what it cannot say."
     tables = [t for t in report.tables.values() if t.rows]
     dropped = sum(n for t in report.tables.values() for n in t.dropped.values())
-    said = [f"{counted(len(report.files), 'file')} of *{report.source}* gave {sum(t.rows for t in tables):,} rows in "
-            f"{counted(len(tables), 'table')}; {counted(dropped, 'row was|rows were')} dropped."]
-    if report.unused: said.append(f"Left out: {', '.join(f'`{name}`' for name in report.unused)}.")
-    said.append(f"Features that cannot be known from it: {', '.join(report.missing)}." if report.missing else
-                "No group of features is unknown.")
+    said = [
+        f"{counted(len(report.files), 'file')} of *{report.source}* gave {sum(t.rows for t in tables):,} rows in "
+        f"{counted(len(tables), 'table')}; {counted(dropped, 'row was|rows were')} dropped."
+    ]
+    if report.unused:
+        said.append(f"Left out: {', '.join(f'`{name}`' for name in report.unused)}.")
+    said.append(
+        f"Features that cannot be known from it: {', '.join(report.missing)}."
+        if report.missing
+        else "No group of features is unknown."
+    )
     moments = report.tables.get("moments")
-    if moments is None or report.target_rate is None: own = "No moments of its own: the weekly ones and the house's target are used."
-    else: own = f"It brings {counted(moments.rows, 'moment')} with a label of its own; **{report.target_rate:.1%}** went badly."
+    if moments is None or report.target_rate is None:
+        own = "No moments of its own: the weekly ones and the house's target are used."
+    else:
+        own = f"It brings {counted(moments.rows, 'moment')} with a label of its own; **{report.target_rate:.1%}** went badly."
     return [*said, own]
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c091
-def _words(report:Report)->str:
+def _words(report: Report) -> str:
     "The report as a page of markdown."
-    lines = [f"## Source {report.source}", "", report.about, "", "| file | rows | columns used | columns left alone |", "|---|---:|---|---|"]
-    lines += [f"| {k} | {f['rows']:,} | {', '.join(f['used'])} | {', '.join(f['left']) or '–'} |" for k, f in report.files.items()]
+    lines = [
+        f"## Source {report.source}",
+        "",
+        report.about,
+        "",
+        "| file | rows | columns used | columns left alone |",
+        "|---|---:|---|---|",
+    ]
+    lines += [
+        f"| {k} | {f['rows']:,} | {', '.join(f['used'])} | {', '.join(f['left']) or '–'} |"
+        for k, f in report.files.items()
+    ]
     lines += ["", "| table | rows | from | to | what is in it | not known |", "|---|---:|---|---|---|---|"]
     for t in report.tables.values():
-        lines.append(f"| {t.name} | {t.rows:,} | {t.first or '–'} | {t.last or '–'} | {_counted(t.words)} | {', '.join(t.unknown) or '–'} |")
-    drops = [f"- {t.name}: {n:,} {'row' if n == 1 else 'rows'}, {why if why.startswith('its ') else f'kept only if *{why}*'}"
-             for t in report.tables.values() for why, n in t.dropped.items()]
+        lines.append(
+            f"| {t.name} | {t.rows:,} | {t.first or '–'} | {t.last or '–'} | {_counted(t.words)} | {', '.join(t.unknown) or '–'} |"
+        )
+    drops = [
+        f"- {t.name}: {n:,} {'row' if n == 1 else 'rows'}, {why if why.startswith('its ') else f'kept only if *{why}*'}"
+        for t in report.tables.values()
+        for why, n in t.dropped.items()
+    ]
     lines += ["", "**Dropped**", "", *(drops or ["- nothing"])]
-    if report.unused: lines += ["", "**Files left out**", "", *(f"- {k}: {why}" for k, why in report.unused.items())]
-    if report.missing: lines += ["", "**Features that cannot be known from this source**", "", *(f"- {k}: {why}" for k, why in report.missing.items())]
+    if report.unused:
+        lines += ["", "**Files left out**", "", *(f"- {k}: {why}" for k, why in report.unused.items())]
+    if report.missing:
+        lines += [
+            "",
+            "**Features that cannot be known from this source**",
+            "",
+            *(f"- {k}: {why}" for k, why in report.missing.items()),
+        ]
     if report.target_rate is not None:
-        lines += ["", f"**Own moments and label**: {report.tables['moments'].rows:,} moments, {report.target_rate:.1%} went badly."]
-    if cannot := _unasked(report): lines += ["", "**What cannot be asked of this source**", "", *(f"- {said}" for said in cannot)]
+        lines += [
+            "",
+            f"**Own moments and label**: {report.tables['moments'].rows:,} moments, {report.target_rate:.1%} went badly.",
+        ]
+    if cannot := _unasked(report):
+        lines += ["", "**What cannot be asked of this source**", "", *(f"- {said}" for said in cannot)]
     return "\n".join(lines)
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c092
-def _counted(words:Dict[str, Dict[str, int]])->str:
-    return "; ".join(f"{column}: " + ", ".join(f"{w} {n:,}" for w, n in counts.items()) for column, counts in words.items()) or "–"
+def _counted(words: Dict[str, Dict[str, int]]) -> str:
+    return (
+        "; ".join(
+            f"{column}: " + ", ".join(f"{w} {n:,}" for w, n in counts.items()) for column, counts in words.items()
+        )
+        or "–"
+    )
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #minute61
-def _unasked(report:Report)->list[str]:
+def _unasked(report: Report) -> list[str]:
     "What no later stage can do with this source, and why."
     has = {name for name, facts in report.tables.items() if facts.rows}
     own = "or bring moments with a target of your own"
     if "moments" in has:
-        word = {0.: "well", 1.: "badly"}.get(report.target_rate if report.target_rate is not None else .5)
+        word = {0.0: "well", 1.0: "badly"}.get(report.target_rate if report.target_rate is not None else 0.5)
         return [f"train: every moment went {word}, and a model learns from both outcomes"] if word else []
-    return [said for table, said in (
-        ("accounts", f"weekly moments: they are asked of customers with an account, and the source has none; map accounts, {own}"),
-        ("obligations", f"outcomes: without due dates nobody can miss one; map obligations, {own}"),
-    ) if table not in has]
+    return [
+        said
+        for table, said in (
+            (
+                "accounts",
+                f"weekly moments: they are asked of customers with an account, and the source has none; map accounts, {own}",
+            ),
+            ("obligations", f"outcomes: without due dates nobody can miss one; map obligations, {own}"),
+        )
+        if table not in has
+    ]
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c093
-_LEADING = {"customers": "joined_on", "accounts": "opened_on", "obligations": "due_on", "transactions": "booked_at", "payments": "paid_at", "moments": "as_of"}
+_LEADING = {
+    "customers": "joined_on",
+    "accounts": "opened_on",
+    "obligations": "due_on",
+    "transactions": "booked_at",
+    "payments": "paid_at",
+    "moments": "as_of",
+}
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c094
-def _facts(db:duckdb.DuckDBPyConnection, name:str, dropped:Dict[str, int])->TableFacts:
+def _facts(db: duckdb.DuckDBPyConnection, name: str, dropped: Dict[str, int]) -> TableFacts:
     "Count what is in a canonical table."
     table, time = CANONICAL[name], _LEADING[name]
     rows, first, last = db.execute(f"select count(*), min({time}), max({time}) from {name}").fetchall()[0]
-    words = {c.name: dict(db.execute(f"select {c.name}, count(*) from {name} group by 1 order by 2 desc, 1").fetchall()) for c in table.columns if c.words}
-    unknown = tuple(c.name for c in table.columns if c.nullable and not db.execute(f"select count({c.name}) from {name}").fetchall()[0][0])
-    return TableFacts(name, rows, str(first.date()) if first else "", str(last.date()) if last else "", words, dict(dropped), unknown)
+    words = {
+        c.name: dict(db.execute(f"select {c.name}, count(*) from {name} group by 1 order by 2 desc, 1").fetchall())
+        for c in table.columns
+        if c.words
+    }
+    unknown = tuple(
+        c.name
+        for c in table.columns
+        if c.nullable and not db.execute(f"select count({c.name}) from {name}").fetchall()[0][0]
+    )
+    return TableFacts(
+        name, rows, str(first.date()) if first else "", str(last.date()) if last else "", words, dict(dropped), unknown
+    )
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c095
-def _missing(tables:Dict[str, TableFacts])->dict[str, str]:
+def _missing(tables: Dict[str, TableFacts]) -> dict[str, str]:
     "Feature groups that a source cannot give, and why."
     has = {t for t, f in tables.items() if f.rows}
     result: dict[str, str] = {}
-    if "transactions" not in has: result |= dict.fromkeys(("income", "liquidity", "savings", "spending", "credit", "shocks"), "the source has no transactions")
-    elif "balance_after_minor" in tables["transactions"].unknown: result["liquidity"] = "the source has no balances"
+    if "transactions" not in has:
+        result |= dict.fromkeys(
+            ("income", "liquidity", "savings", "spending", "credit", "shocks"), "the source has no transactions"
+        )
+    elif "balance_after_minor" in tables["transactions"].unknown:
+        result["liquidity"] = "the source has no balances"
     kinds = tables["accounts"].words.get("kind", {}) if "accounts" in tables else {}
-    if "transactions" in has and not {"savings", "term_deposit"} & set(kinds): result["savings"] = "the source shows no savings account"
-    if "obligations" not in has: result["obligations"] = "the source has no due dates"
-    if "payments" not in has: result["payment"] = "the source has no payments towards due dates"
+    if "transactions" in has and not {"savings", "term_deposit"} & set(kinds):
+        result["savings"] = "the source shows no savings account"
+    if "obligations" not in has:
+        result["obligations"] = "the source has no due dates"
+    if "payments" not in has:
+        result["payment"] = "the source has no payments towards due dates"
     return result
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c097
 @contextmanager
-def _understood(mapping:Mapping, data:Path)->Iterator[tuple[duckdb.DuckDBPyConnection, Report]]:
+def _understood(mapping: Mapping, data: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, Report]]:
     "The scratch database with the canonical tables, and the report on them."
-    if not data.is_dir(): raise SchemaError("there is no such folder", where=str(data), remedy="give the folder that holds the files of the mapping")
+    if not data.is_dir():
+        raise SchemaError(
+            "there is no such folder", where=str(data), remedy="give the folder that holds the files of the mapping"
+        )
     with _database() as db:
         rows = {name: _read_file(db, mapping, file, data) for name, file in mapping.files.items()}
-        db.execute("set enable_external_access = false") # from here on SQL comes from the mapping: it sees the tables and nothing else
-        for name, sql in mapping.steps.items(): _step(db, mapping, name, sql)
+        db.execute(
+            "set enable_external_access = false"
+        )  # from here on SQL comes from the mapping: it sees the tables and nothing else
+        for name, sql in mapping.steps.items():
+            _step(db, mapping, name, sql)
         built = {name: _build(db, mapping, name) for name in CANONICAL if name in mapping.tables}
         facts = {name: _facts(db, name, dropped) for name, dropped in built.items()}
-        if not facts["customers"].rows: raise SchemaError("no customer is left",
-                                                          where=f"{mapping.where}, tables.customers", remedy="check its `from` and `keep`")
-        files = {name: dict(rows=rows[name], used=list(f.columns), left=_left_alone(mapping, f, data)) for name, f in mapping.files.items()}
+        if not facts["customers"].rows:
+            raise SchemaError(
+                "no customer is left", where=f"{mapping.where}, tables.customers", remedy="check its `from` and `keep`"
+            )
+        files = {
+            name: dict(rows=rows[name], used=list(f.columns), left=_left_alone(mapping, f, data))
+            for name, f in mapping.files.items()
+        }
         rate = db.execute("select avg(target) from moments").fetchall()[0][0] if "moments" in facts else None
         yield db, Report(mapping.source, mapping.about, files, facts, _unused(mapping, data), _missing(facts), rate)
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c098
-def _step(db:duckdb.DuckDBPyConnection, mapping:Mapping, name:str, sql:str)->None:
-    try: db.execute(f"create or replace table {_quote(name)} as {sql}")
-    except duckdb.IOException: raise
-    except duckdb.Error as e: raise _sql_error(e, f"{mapping.where}, steps.{name}", sql) from None
+def _step(db: duckdb.DuckDBPyConnection, mapping: Mapping, name: str, sql: str) -> None:
+    try:
+        db.execute(f"create or replace table {_quote(name)} as {sql}")
+    except duckdb.IOException:
+        raise
+    except duckdb.Error as e:
+        raise _sql_error(e, f"{mapping.where}, steps.{name}", sql) from None
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c099
-def _left_alone(mapping:Mapping, file:File, data:Path)->list[str]:
+def _left_alone(mapping: Mapping, file: File, data: Path) -> list[str]:
     "Columns of a CSV file that the mapping does not use."
-    if file.format != "csv": return []
+    if file.format != "csv":
+        return []
     path = _paths(file, data, mapping.where)[0]
-    with path.open(encoding=file.encoding, newline="") as f: header = next(csv.reader(f, delimiter=file.delimiter), [])
+    with path.open(encoding=file.encoding, newline="") as f:
+        header = next(csv.reader(f, delimiter=file.delimiter), [])
     return [h.strip().lstrip("\ufeff") for h in header if h.strip().lstrip("\ufeff") not in file.columns]
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c100
-def _unused(mapping:Mapping, data:Path)->dict[str, str]:
+def _unused(mapping: Mapping, data: Path) -> dict[str, str]:
     "Files of the folder that no table comes from, with the mapping's reason."
     read = {p for f in mapping.files.values() if f.path for p in _paths(f, data, mapping.where)}
     asked = " ".join(f.url for f in mapping.files.values())
-    left = (p for p in sorted(data.iterdir()) if p.is_file() and p not in read and p.name not in asked and p.suffix != ".md")
+    left = (
+        p for p in sorted(data.iterdir()) if p.is_file() and p not in read and p.name not in asked and p.suffix != ".md"
+    )
     return {p.name: mapping.unused.get(p.name, "the mapping does not mention it") for p in left}
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c101
 def check(
-    mapping:Mapping|Path|str, # a mapping, its file, or the name of a shipped one
-    data:Path|str,            # the folder with the files
-)->Report:
+    mapping: Mapping | Path | str,  # a mapping, its file, or the name of a shipped one
+    data: Path | str,  # the folder with the files
+) -> Report:
     "Read everything, write nothing, say what was understood."
     mapping = mapping if isinstance(mapping, Mapping) else load(mapping)
     with _understood(mapping, Path(data)) as (db, report):
-        for part in disk.ranges(report.tables["customers"].rows, 10_000): _frames(db, mapping, part)
+        for part in disk.ranges(report.tables["customers"].rows, 10_000):
+            _frames(db, mapping, part)
     return report
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c102
 def ingest(
-    mapping:Mapping|Path|str, # a mapping, its file, or the name of a shipped one
-    data:Path|str,            # the folder with the files
-    folder:Path|str,          # where the canonical tables go
-    base:params.Base,         # for the size of the parts
-)->Report:
+    mapping: Mapping | Path | str,  # a mapping, its file, or the name of a shipped one
+    data: Path | str,  # the folder with the files
+    folder: Path | str,  # where the canonical tables go
+    base: params.Base,  # for the size of the parts
+) -> Report:
     "Read everything and write the canonical tables; they appear together or not at all."
     mapping = mapping if isinstance(mapping, Mapping) else load(mapping)
     tables = _tables(mapping)
@@ -380,32 +572,40 @@ def ingest(
         with disk.writing(folder, tables) as writer:
             for part in disk.ranges(report.tables["customers"].rows, base.customers_per_part):
                 writer.add(part, _frames(db, mapping, part))
-        if "moments" not in mapping.tables: shutil.rmtree(Path(folder)/"moments", ignore_errors=True)
+        if "moments" not in mapping.tables:
+            shutil.rmtree(Path(folder) / "moments", ignore_errors=True)
     return report
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c103
-def _tables(mapping:Mapping)->list[schema.Table]:
+def _tables(mapping: Mapping) -> list[schema.Table]:
     "What is written: the five tables, empty ones too, and the moments if there are any."
     return [*schema.TABLES.values(), *([schema.MOMENTS] if "moments" in mapping.tables else [])]
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c104
-def _frames(db:duckdb.DuckDBPyConnection, mapping:Mapping, part:disk.Part)->dict[str, pd.DataFrame]:
+def _frames(db: duckdb.DuckDBPyConnection, mapping: Mapping, part: disk.Part) -> dict[str, pd.DataFrame]:
     "One part of every table, as its contract wants it."
     frames = {t.name: _part(db, t, part, t.name in mapping.tables) for t in _tables(mapping)}
-    return {name: schema.validate(CANONICAL[name], frame, f"{mapping.where}, tables.{name}") for name, frame in frames.items()}
+    return {
+        name: schema.validate(CANONICAL[name], frame, f"{mapping.where}, tables.{name}")
+        for name, frame in frames.items()
+    }
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c105
-def _part(db:duckdb.DuckDBPyConnection, table:schema.Table, part:disk.Part, there:bool)->pd.DataFrame:
+def _part(db: duckdb.DuckDBPyConnection, table: schema.Table, part: disk.Part, there: bool) -> pd.DataFrame:
     "One part of a canonical table, in the types of its contract."
     select = f"select * from {table.name} where customer_id >= {part.low} and customer_id < {part.high} order by {_ORDER[table.name]}"
     frame = db.execute(select).df() if there else pd.DataFrame({c.name: [] for c in table.columns})
     return pd.DataFrame({c.name: _as_kind(frame[c.name], c) for c in table.columns})
 
 # %% ../../nbs/15_sources/02_ingest.ipynb #c106
-def _as_kind(values:pd.Series, column:schema.Column)->pd.Series:
+def _as_kind(values: pd.Series, column: schema.Column) -> pd.Series:
     "A column in the type its contract asks for."
-    if column.words: return pd.Series(pd.Categorical(values, categories=list(column.words)))
-    if column.kind == "time": return values.astype("datetime64[ms]")
-    if column.kind == "text": return values.astype("str").where(values.notna(), None) if column.nullable else values.astype("str")
-    if column.nullable and column.kind in ("int32", "int64"): return values.astype("Int64")
+    if column.words:
+        return pd.Series(pd.Categorical(values, categories=list(column.words)))
+    if column.kind == "time":
+        return values.astype("datetime64[ms]")
+    if column.kind == "text":
+        return values.astype("str").where(values.notna(), None) if column.nullable else values.astype("str")
+    if column.nullable and column.kind in ("int32", "int64"):
+        return values.astype("Int64")
     return values.astype(column.kind)

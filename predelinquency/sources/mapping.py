@@ -25,129 +25,178 @@ from ..ground.params import Strict
 @dataclass(frozen=True)
 class File:
     "One file, or several of the same layout, or a query."
+
     name: str
-    path: tuple[str, ...] = ()          # below the data folder; * matches several
-    format: str = "csv"                 # csv parquet sql
+    path: tuple[str, ...] = ()  # below the data folder; * matches several
+    format: str = "csv"  # csv parquet sql
     delimiter: str = ","
     encoding: str = "utf-8"
-    decimal: str = "."                  # the decimal mark of amounts
-    empty: tuple[str, ...] = ()         # texts that mean "nothing", besides the empty one
-    time_zone: str = ""                 # of its times, when it is not the mapping's
-    url: str = ""                       # of a database (SQLAlchemy); {data} is the data folder, ${NAME} an environment variable
-    query: str = ""                     # what to ask it
-    key: tuple[str, ...] = ()           # columns that no two rows share
-    columns: Dict[str, str] = field(default_factory=dict) # column → text, integer, decimal, currency, date [format], time [format] or code NAME
+    decimal: str = "."  # the decimal mark of amounts
+    empty: tuple[str, ...] = ()  # texts that mean "nothing", besides the empty one
+    time_zone: str = ""  # of its times, when it is not the mapping's
+    url: str = ""  # of a database (SQLAlchemy); {data} is the data folder, ${NAME} an environment variable
+    query: str = ""  # what to ask it
+    key: tuple[str, ...] = ()  # columns that no two rows share
+    columns: Dict[str, str] = field(
+        default_factory=dict
+    )  # column → text, integer, decimal, currency, date [format], time [format] or code NAME
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c008
 @dataclass(frozen=True)
 class Select:
     "One canonical table: where its rows come from and what each column is."
+
     name: str
-    source: str                                              # what stands after SQL's FROM
-    columns: Dict[str, str]                                  # canonical column → SQL expression
-    keep: Dict[str, str] = field(default_factory=dict)       # reason to keep a row, in words → SQL condition
+    source: str  # what stands after SQL's FROM
+    columns: Dict[str, str]  # canonical column → SQL expression
+    keep: Dict[str, str] = field(default_factory=dict)  # reason to keep a row, in words → SQL condition
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c009
 @dataclass(frozen=True)
 class Mapping:
     "A mapping file, read and checked."
+
     source: str
     about: str
     currency: str
     time_zone: str
     files: Dict[str, File]
     codes: Dict[str, Dict[str, str]]
-    steps: Dict[str, str]                # name → SQL select, in order: tables in between
+    steps: Dict[str, str]  # name → SQL select, in order: tables in between
     tables: Dict[str, Select]
-    unused: Dict[str, str]               # file → why it is deliberately left out
-    where: str = ""                      # the mapping file's name, for messages
+    unused: Dict[str, str]  # file → why it is deliberately left out
+    where: str = ""  # the mapping file's name, for messages
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c011
 CANONICAL: dict[str, schema.Table] = {**schema.TABLES, "moments": schema.MOMENTS}
 MADE_HERE = {"customers": ("source_id",), "transactions": ("seq",), "payments": ("due_on",)}
-DEFAULTS = {"currency": "$currency", "time_zone": "$time_zone", "status": "'booked'", "autopay": "false", ("transactions", "arrived_at"): "booked_at",
-            ("payments", "arrived_at"): "paid_at"}
+DEFAULTS = {
+    "currency": "$currency",
+    "time_zone": "$time_zone",
+    "status": "'booked'",
+    "autopay": "false",
+    ("transactions", "arrived_at"): "booked_at",
+    ("payments", "arrived_at"): "paid_at",
+}
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c012
 def accepts(
-    table:str, # a canonical table
-)->dict[str, schema.Column]: # name in the mapping → the column it becomes
+    table: str,  # a canonical table
+) -> dict[str, schema.Column]:  # name in the mapping → the column it becomes
     "What a mapping may say about one table."
-    columns = {c.name.removesuffix("_minor").removesuffix("_id"): c for c in CANONICAL[table].columns if c.name not in MADE_HERE.get(table, ())}
+    columns = {
+        c.name.removesuffix("_minor").removesuffix("_id"): c
+        for c in CANONICAL[table].columns
+        if c.name not in MADE_HERE.get(table, ())
+    }
     order = schema.Column("order", "int64", "breaks ties among transactions of one instant", nullable=True)
     return columns | ({"order": order} if table == "transactions" else {})
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c013
-def _default(table:str, name:str, column:schema.Column)->str|None:
+def _default(table: str, name: str, column: schema.Column) -> str | None:
     "The SQL of a column that the mapping leaves out; None when it may not."
     return DEFAULTS.get((table, name), DEFAULTS.get(name, "null" if column.nullable else None))
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c019
-def _near(word:str, known:Iterable[str])->str:
+def _near(word: str, known: Iterable[str]) -> str:
     "A hint: the nearest known word, or all of them."
     known = list(known)
-    if near := get_close_matches(word, known, 1, .6): return f"did you mean {near[0]}?"
-    return f"known: {', '.join(known)}" + ("; put an expression with a comma into quotes, or on a line of its own" if re.search("[() ]", word) else "")
+    if near := get_close_matches(word, known, 1, 0.6):
+        return f"did you mean {near[0]}?"
+    return f"known: {', '.join(known)}" + (
+        "; put an expression with a comma into quotes, or on a line of its own" if re.search("[() ]", word) else ""
+    )
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c020
-def _short(value:Any)->str: return repr(value) if len(repr(value)) <= 60 else repr(value)[:60] + " …"
+def _short(value: Any) -> str:
+    return repr(value) if len(repr(value)) <= 60 else repr(value)[:60] + " …"
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c021
-def _section(values:Any, known:Iterable[str], required:Iterable[str], where:str)->dict[str, Any]:
+def _section(values: Any, known: Iterable[str], required: Iterable[str], where: str) -> dict[str, Any]:
     "A mapping's section as a dictionary whose keys are known and complete."
-    if not isinstance(values, dict): raise ParamsError(f"must be a section of keys and values, not {_short(values)}", where=where,
-                                                      remedy="write each key on a line of its own, followed by a colon, a space and its value")
+    if not isinstance(values, dict):
+        raise ParamsError(
+            f"must be a section of keys and values, not {_short(values)}",
+            where=where,
+            remedy="write each key on a line of its own, followed by a colon, a space and its value",
+        )
     for key in values:
-        if key not in (known := list(known)): raise ParamsError(f"unknown key {key!r}", where=where, remedy=_near(key, known))
-    if missing := [k for k in required if k not in values]: raise ParamsError(f"missing key {', '.join(missing)}", where=where, remedy="add it")
+        if key not in (known := list(known)):
+            raise ParamsError(f"unknown key {key!r}", where=where, remedy=_near(key, known))
+    if missing := [k for k in required if k not in values]:
+        raise ParamsError(f"missing key {', '.join(missing)}", where=where, remedy="add it")
     return values
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c022
-def _texts(values:Any, where:str)->dict[str, str]:
+def _texts(values: Any, where: str) -> dict[str, str]:
     "A section whose values are all texts."
     for key, value in _section(values, values, (), where).items():
-        if not isinstance(value, str): raise ParamsError(f"must be one text, not {_short(value)}", where=f"{where}.{key}",
-                                                         remedy="write the expression or code as one text; quote it if it holds , : { or [")
+        if not isinstance(value, str):
+            raise ParamsError(
+                f"must be one text, not {_short(value)}",
+                where=f"{where}.{key}",
+                remedy="write the expression or code as one text; quote it if it holds , : { or [",
+            )
     return dict(values)
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c023
 class _Text(Strict):
     "Strict YAML whose scalars all stay text."
+
     yaml_implicit_resolvers: dict[str, Any] = {}
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c024
 def load(
-    path:Path|str, # a mapping file, or the name of one that is shipped: berka, superlender
-)->Mapping:
+    path: Path | str,  # a mapping file, or the name of one that is shipped: berka, superlender
+) -> Mapping:
     "Read and check a mapping file."
-    shipped = package_folder()/"mappings"
-    file = next((p for p in (Path(path), shipped/f"{path}.yaml") if p.is_file()), None)
+    shipped = package_folder() / "mappings"
+    file = next((p for p in (Path(path), shipped / f"{path}.yaml") if p.is_file()), None)
     if file is None:
-        raise ParamsError("there is no such mapping file",
-                          where=str(path), remedy=f"give a path, or one of {', '.join(sorted(p.stem for p in shipped.glob('*.yaml')))}")
-    try: return parse(file.read_text("utf-8"), file.name)
-    except UnicodeDecodeError as e: raise ParamsError("is not UTF-8 text", where=file.name, remedy=f"save it as UTF-8; if it is data, {_NO_MAPPING}") from e
+        raise ParamsError(
+            "there is no such mapping file",
+            where=str(path),
+            remedy=f"give a path, or one of {', '.join(sorted(p.stem for p in shipped.glob('*.yaml')))}",
+        )
+    try:
+        return parse(file.read_text("utf-8"), file.name)
+    except UnicodeDecodeError as e:
+        raise ParamsError(
+            "is not UTF-8 text", where=file.name, remedy=f"save it as UTF-8; if it is data, {_NO_MAPPING}"
+        ) from e
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c025
 def parse(
-    text:str,          # YAML
-    where:str="mapping", # its name, for messages
-)->Mapping:
+    text: str,  # YAML
+    where: str = "mapping",  # its name, for messages
+) -> Mapping:
     "A checked mapping from the text of a mapping file."
-    try: raw = yaml.load(text, _Text)
+    try:
+        raw = yaml.load(text, _Text)
     except yaml.YAMLError as e:
-        raise ParamsError(f"is not valid YAML: {e}", where=where,
-                          remedy="check the indentation; put texts with ':' or '#' into quotes; keep one of two equal keys") from e
-    if not isinstance(raw, dict): raise ParamsError(f"this is no mapping file: it begins {_short(text.strip())}", where=where, remedy=_NO_MAPPING)
+        raise ParamsError(
+            f"is not valid YAML: {e}",
+            where=where,
+            remedy="check the indentation; put texts with ':' or '#' into quotes; keep one of two equal keys",
+        ) from e
+    if not isinstance(raw, dict):
+        raise ParamsError(f"this is no mapping file: it begins {_short(text.strip())}", where=where, remedy=_NO_MAPPING)
     raw = _section(raw, KEYS, ("source", "currency", "time_zone", "files", "tables"), where)
-    part = {k: _section(raw.get(k) or {}, raw.get(k) or {}, (), f"{where}, {k}") for k in ("files", "codes", "steps", "tables", "unused")}
+    part = {
+        k: _section(raw.get(k) or {}, raw.get(k) or {}, (), f"{where}, {k}")
+        for k in ("files", "codes", "steps", "tables", "unused")
+    }
     head = _texts({k: raw.get(k, "") for k in KEYS if k not in part}, where)
     _check_head(head, where)
     codes = {k: _texts(v, f"{where}, codes.{k}") for k, v in part["codes"].items()}
     files = {k: _file(k, v, codes, f"{where}, files.{k}") for k, v in part["files"].items()}
-    tables = {k: _select(k, v, f"{where}, tables.{k}") for k, v in _section(part["tables"], CANONICAL, ("customers",), f"{where}, tables").items()}
+    tables = {
+        k: _select(k, v, f"{where}, tables.{k}")
+        for k, v in _section(part["tables"], CANONICAL, ("customers",), f"{where}, tables").items()
+    }
     for name, needs in (("transactions", "accounts"), ("payments", "obligations")):
-        if name in tables and needs not in tables: raise ParamsError(f"{name} need the table {needs}", where=f"{where}, tables", remedy=f"add tables.{needs}")
+        if name in tables and needs not in tables:
+            raise ParamsError(f"{name} need the table {needs}", where=f"{where}, tables", remedy=f"add tables.{needs}")
     steps, unused = (_texts(part[k], f"{where}, {k}") for k in ("steps", "unused"))
     return Mapping(**head, files=files, codes=codes, steps=steps, tables=tables, unused=unused, where=where)
 
@@ -156,52 +205,104 @@ _NO_MAPPING = "give a mapping file first, and the folder of its data with --data
 KEYS = ("source", "about", "currency", "time_zone", "files", "codes", "steps", "tables", "unused")
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c027
-def _check_head(head:Dict[str, str], where:str)->None:
+def _check_head(head: Dict[str, str], where: str) -> None:
     if head["currency"] not in CURRENCY_DIGITS:
-        raise ParamsError(f"unknown currency {head['currency']!r}", where=f"{where}, currency", remedy=_near(head["currency"], CURRENCY_DIGITS))
-    try: ZoneInfo(head["time_zone"])
+        raise ParamsError(
+            f"unknown currency {head['currency']!r}",
+            where=f"{where}, currency",
+            remedy=_near(head["currency"], CURRENCY_DIGITS),
+        )
+    try:
+        ZoneInfo(head["time_zone"])
     except (ZoneInfoNotFoundError, ValueError) as e:
-        near = _near(head["time_zone"], get_close_matches(head["time_zone"], available_timezones(), 1, .6) or ["Europe/Prague", "Africa/Lagos", "…"])
-        raise ParamsError(f"unknown time zone {head['time_zone']!r}",
-                          where=f"{where}, time_zone", remedy=near) from e
+        near = _near(
+            head["time_zone"],
+            get_close_matches(head["time_zone"], available_timezones(), 1, 0.6)
+            or ["Europe/Prague", "Africa/Lagos", "…"],
+        )
+        raise ParamsError(f"unknown time zone {head['time_zone']!r}", where=f"{where}, time_zone", remedy=near) from e
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c028
-FILE_KEYS = ("path", "format", "delimiter", "encoding", "decimal", "empty", "time_zone", "url", "query", "key", "columns")
+FILE_KEYS = (
+    "path",
+    "format",
+    "delimiter",
+    "encoding",
+    "decimal",
+    "empty",
+    "time_zone",
+    "url",
+    "query",
+    "key",
+    "columns",
+)
 TYPES = ("text", "integer", "decimal", "currency", "date", "time", "code")
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c029
-def _file(name:str, raw:Any, codes:Dict[str, Any], where:str)->File:
+def _file(name: str, raw: Any, codes: Dict[str, Any], where: str) -> File:
     raw = _section(raw, FILE_KEYS, ("columns",), where)
-    lists: dict[str, Any] = {k: (raw[k],) if isinstance(raw[k], str) else tuple(raw[k]) for k in ("path", "empty", "key") if k in raw}
+    lists: dict[str, Any] = {
+        k: (raw[k],) if isinstance(raw[k], str) else tuple(raw[k]) for k in ("path", "empty", "key") if k in raw
+    }
     texts = _texts({k: v for k, v in raw.items() if k not in lists and k != "columns"}, where)
-    for key, values in lists.items(): _texts({f"{key}, {i}": v for i, v in enumerate(values, 1)}, where)
-    file = File(name, **{"format": "sql" if "query" in raw else "csv", **texts, **lists, "columns": _texts(raw["columns"], f"{where}.columns")})
-    if file.format not in ("csv", "parquet", "sql"): raise ParamsError(f"unknown format {file.format!r}", where=where, remedy="use csv, parquet or sql")
+    for key, values in lists.items():
+        _texts({f"{key}, {i}": v for i, v in enumerate(values, 1)}, where)
+    file = File(
+        name,
+        **{
+            "format": "sql" if "query" in raw else "csv",
+            **texts,
+            **lists,
+            "columns": _texts(raw["columns"], f"{where}.columns"),
+        },
+    )
+    if file.format not in ("csv", "parquet", "sql"):
+        raise ParamsError(f"unknown format {file.format!r}", where=where, remedy="use csv, parquet or sql")
     needs = ("url", "query") if file.format == "sql" else ("path",)
-    if missing := [k for k in needs if not getattr(file, k)]: raise ParamsError(f"missing key {', '.join(missing)}",
-                                                                                where=where, remedy=f"a {file.format} source needs it")
+    if missing := [k for k in needs if not getattr(file, k)]:
+        raise ParamsError(f"missing key {', '.join(missing)}", where=where, remedy=f"a {file.format} source needs it")
     if outside := [p for p in file.path if Path(p).is_absolute() or ".." in Path(p).parts]:
-        raise ParamsError(f"path {outside[0]!r} leaves the data folder",
-                          where=where, remedy="give the folder on the command line and only the file's name here")
+        raise ParamsError(
+            f"path {outside[0]!r} leaves the data folder",
+            where=where,
+            remedy="give the folder on the command line and only the file's name here",
+        )
     if nowhere := [p for p in file.path if not Path(p).parts or re.search(r"\*\*[^/]|[^/]\*\*", p)]:
-        raise ParamsError(f"path {nowhere[0]!r} names no file", where=where, remedy="write the file's name in the data folder; * stands for any part of it")
-    if len(file.delimiter) != 1: raise ParamsError(f"delimiter is {file.delimiter!r}",
-                                                   where=where, remedy=r'it is one character, e.g. ";" or "\t" (in double quotes)')
-    try: codecs.lookup(file.encoding)
-    except LookupError as e: raise ParamsError(f"unknown encoding {file.encoding!r}", where=where, remedy="e.g. utf-8, latin-1, cp1250, cp1252") from e
-    for column, kind in file.columns.items(): _check_type(column, kind, codes, where)
-    if unknown := [k for k in file.key if k not in file.columns]: raise ParamsError(f"key names {unknown[0]!r}",
-                                                                                    where=where, remedy=_near(unknown[0], file.columns))
+        raise ParamsError(
+            f"path {nowhere[0]!r} names no file",
+            where=where,
+            remedy="write the file's name in the data folder; * stands for any part of it",
+        )
+    if len(file.delimiter) != 1:
+        raise ParamsError(
+            f"delimiter is {file.delimiter!r}",
+            where=where,
+            remedy=r'it is one character, e.g. ";" or "\t" (in double quotes)',
+        )
+    try:
+        codecs.lookup(file.encoding)
+    except LookupError as e:
+        raise ParamsError(
+            f"unknown encoding {file.encoding!r}", where=where, remedy="e.g. utf-8, latin-1, cp1250, cp1252"
+        ) from e
+    for column, kind in file.columns.items():
+        _check_type(column, kind, codes, where)
+    if unknown := [k for k in file.key if k not in file.columns]:
+        raise ParamsError(f"key names {unknown[0]!r}", where=where, remedy=_near(unknown[0], file.columns))
     return file
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c030
-def _check_type(column:str, kind:str, codes:Dict[str, Any], where:str)->None:
+def _check_type(column: str, kind: str, codes: Dict[str, Any], where: str) -> None:
     word, _, rest = kind.partition(" ")
-    if word not in TYPES: raise ParamsError(f"unknown type {kind!r}", where=f"{where}.columns.{column}", remedy=_near(word, TYPES))
-    if word == "code" and rest not in codes: raise ParamsError(f"there is no code table {rest!r}", where=f"{where}.columns.{column}", remedy=_near(rest, codes))
+    if word not in TYPES:
+        raise ParamsError(f"unknown type {kind!r}", where=f"{where}.columns.{column}", remedy=_near(word, TYPES))
+    if word == "code" and rest not in codes:
+        raise ParamsError(
+            f"there is no code table {rest!r}", where=f"{where}.columns.{column}", remedy=_near(rest, codes)
+        )
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c031
-def _select(name:str, raw:Any, where:str)->Select:
+def _select(name: str, raw: Any, where: str) -> Select:
     raw = _section(raw, ("from", "columns", "keep"), ("from", "columns"), where)
     known = accepts(name)
     needed = [k for k, c in known.items() if _default(name, k, c) is None]

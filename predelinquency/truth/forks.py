@@ -29,113 +29,166 @@ from ..world.stress import stress_matrix, strike
 from ..world.world import Settings, arrive_here, days_of, live, step
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c004
-NO_DAY = 1 << 40 # later than any
+NO_DAY = 1 << 40  # later than any
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c005
 class Ground(NamedTuple):
     "What a world is made from, as numbers for kernels."
-    seed: int           # of every draw
-    first: int          # first day of life, days since 1970-01-01
-    visible: int        # first visible day
-    end: int            # end of the visible time
-    months: int         # months in which people join
-    hidden_share: float # 0–1, of customers
-    lag_ms: int         # longest arrival lag
-    personas: Any       # matrices
+
+    seed: int  # of every draw
+    first: int  # first day of life, days since 1970-01-01
+    visible: int  # first visible day
+    end: int  # end of the visible time
+    months: int  # months in which people join
+    hidden_share: float  # 0–1, of customers
+    lag_ms: int  # longest arrival lag
+    personas: Any  # matrices
     spending: Any
     stresses: Any
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c006
 def ground(
-    p:Params|Settings, # the parameters
-)->Ground:
+    p: Params | Settings,  # the parameters
+) -> Ground:
     "The world of these parameters."
     first, visible, end, months = (int(d) for d in days_of(p))
-    return Ground(p.base.seed, first, visible, end, months, p.simulate.hidden_share, p.base.arrival_lag_days * DAY_MS, persona_matrix(), spending_matrix(), stress_matrix())
+    return Ground(
+        p.base.seed,
+        first,
+        visible,
+        end,
+        months,
+        p.simulate.hidden_share,
+        p.base.arrival_lag_days * DAY_MS,
+        persona_matrix(),
+        spending_matrix(),
+        stress_matrix(),
+    )
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c007
 @kernel
 def until(
-    w:Any, customer:int, day:int, # world, who, the midnight to live to
-    stress:int, on:int,           # a stress to add and its day; from `day` on: none
-    t:Any, s:Any, log:Any,        # PERSON and LIFE, all zero, and a log: filled in
-)->None:
+    w: Any,
+    customer: int,
+    day: int,  # world, who, the midnight to live to
+    stress: int,
+    on: int,  # a stress to add and its day; from `day` on: none
+    t: Any,
+    s: Any,
+    log: Any,  # PERSON and LIFE, all zero, and a log: filled in
+) -> None:
     "Live one customer from birth to a midnight, perhaps with one stress more."
     log[0, 0] = 0
     birth(t, w.seed, customer, w.personas, w.spending, w.hidden_share)
     t.visible_from, t.lag_ms = arrive_here(t, w.visible, w.months), w.lag_ms
     begin(s, t, w.personas, w.spending, w.first)
     live(s, t, log, w.spending, w.stresses, w.first, min(on, day))
-    if on >= day: return
+    if on >= day:
+        return
     s.day = on
     strike(s, t, log, w.stresses, stress)
     live(s, t, log, w.spending, w.stresses, on, day)
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c009
-FORK = 7_001 # purpose of a draw
+FORK = 7_001  # purpose of a draw
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c010
 @kernel
 def future_seed(
-    seed:int, customer:int, day:int, # world, who, the midnight of the fork
-    replay:int,                      # 0 …; negative: the future that did happen
-)->int:
+    seed: int,
+    customer: int,
+    day: int,  # world, who, the midnight of the fork
+    replay: int,  # 0 …; negative: the future that did happen
+) -> int:
     "The seed of one future."
     return seed if replay < 0 else int(bits(seed, customer, day, FORK, replay) >> np.uint64(1))
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c012
 @kernel
 def watch(
-    log:Any,                            # what happened, in order
-    dues:Any, n:int,                    # (size, 5) contract, instalment, due day, amount, paid in time; rows used
-    earliest:int, latest:int, grace:int, # due days that count, and days after them
-)->int:                                 # rows used now; 16 contracts have no more than 32 dues in a month
+    log: Any,  # what happened, in order
+    dues: Any,
+    n: int,  # (size, 5) contract, instalment, due day, amount, paid in time; rows used
+    earliest: int,
+    latest: int,
+    grace: int,  # due days that count, and days after them
+) -> int:  # rows used now; 16 contracts have no more than 32 dues in a month
     "Add the target dues of a log, and what was paid towards them in time."
     for row in range(1, log[0, 0] + 1):
         if log[row, 0] == DUE and log[row, 3] <= RENT_DUE and earliest <= log[row, 5] <= latest:
-            dues[n, 0], dues[n, 1], dues[n, 2], dues[n, 3], dues[n, 4] = log[row, 1], log[row, 2], log[row, 5], log[row, 6], 0
+            dues[n, 0], dues[n, 1], dues[n, 2], dues[n, 3], dues[n, 4] = (
+                log[row, 1],
+                log[row, 2],
+                log[row, 5],
+                log[row, 6],
+                0,
+            )
             n += 1
         elif log[row, 0] == PAYMENT and in_time(log[row, 5], grace, log[row, 3]):
             for i in range(n):
-                if dues[i, 0] == log[row, 1] and dues[i, 1] == log[row, 2]: dues[i, 4] += log[row, 6]
+                if dues[i, 0] == log[row, 1] and dues[i, 1] == log[row, 2]:
+                    dues[i, 4] += log[row, 6]
     return n
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c013
-NOTHING_DUE, PAID, MISSED, IMMINENT = range(4) # on the target's days: nothing, all paid, the first miss; or a miss before them
+NOTHING_DUE, PAID, MISSED, IMMINENT = range(
+    4
+)  # on the target's days: nothing, all paid, the first miss; or a miss before them
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c014
 @kernel
 def outcome(
-    w:Any, t:Any, s:Any, log:Any,       # world, PERSON, LIFE at midnight of `day` (moved on), a log to write over
-    dues:Any, n:int,                    # from `watch`, of the past
-    day:int, near:int, far:int, grace:int, # the midnight, the target's days, the grace
-)->int:                                 # NOTHING_DUE … IMMINENT
+    w: Any,
+    t: Any,
+    s: Any,
+    log: Any,  # world, PERSON, LIFE at midnight of `day` (moved on), a log to write over
+    dues: Any,
+    n: int,  # from `watch`, of the past
+    day: int,
+    near: int,
+    far: int,
+    grace: int,  # the midnight, the target's days, the grace
+) -> int:  # NOTHING_DUE … IMMINENT
     "Live on until the target is known."
     for today in range(day, day + far + grace + 1):
         log[0, 0] = 0
         step(s, t, log, w.spending, w.stresses, today)
         n = watch(log, dues, n, day - grace, day + far, grace)
         for i in range(n):
-            if is_missed(dues[i, 2], grace, dues[i, 3], dues[i, 4], today + 1): return MISSED if dues[i, 2] >= day + near else IMMINENT
+            if is_missed(dues[i, 2], grace, dues[i, 3], dues[i, 4], today + 1):
+                return MISSED if dues[i, 2] >= day + near else IMMINENT
     for i in range(n):
-        if dues[i, 2] >= day + near: return PAID
+        if dues[i, 2] >= day + near:
+            return PAID
     return NOTHING_DUE
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c015
 @kernel
 def many(
-    w:Any, who:Any, day:Any,            # world; (n,) customers and midnights
-    stress:Any, on:Any,                 # (n,) as in `until`
-    low:int, high:int,                  # which rows
-    first:int, replays:Any,             # first replay, (n,) how many
-    near:int, far:int, grace:int,       # the target's days, the grace
-    t:Any, raw_t:Any, s:Any, raw_s:Any, # (1,) PERSON and (2,) LIFE with their int64 views
-    log:Any, dues:Any,                  # scratch: a log that holds a life; (2, 64, 5)
-    out:Any,                            # (n, width) int8: filled in
-)->None:
+    w: Any,
+    who: Any,
+    day: Any,  # world; (n,) customers and midnights
+    stress: Any,
+    on: Any,  # (n,) as in `until`
+    low: int,
+    high: int,  # which rows
+    first: int,
+    replays: Any,  # first replay, (n,) how many
+    near: int,
+    far: int,
+    grace: int,  # the target's days, the grace
+    t: Any,
+    raw_t: Any,
+    s: Any,
+    raw_s: Any,  # (1,) PERSON and (2,) LIFE with their int64 views
+    log: Any,
+    dues: Any,  # scratch: a log that holds a life; (2, 64, 5)
+    out: Any,  # (n, width) int8: filled in
+) -> None:
     "Futures of many presents, each as if it were alone."
     for r in range(low, high):
-        if replays[r] == 0: continue
+        if replays[r] == 0:
+            continue
         raw_t[0, :], raw_s[0, :] = 0, 0
         until(w, who[r], day[r], stress[r], on[r], t[0], s[0], log)
         n = watch(log, dues[0], 0, day[r] - grace, day[r] + far, grace)
@@ -146,50 +199,94 @@ def many(
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c016
 def futures(
-    w:Ground,               # the world
-    moments:pd.DataFrame,   # (n, >=2) `customer_id`, `as_of`; `stress` and `on` (day) where a twin is meant
-    replays:int|np.ndarray, # how many of each
-    base:Base,              # horizon and grace
-    first:int=0,            # number of the first replay; -1: the future that did happen
-    threads:int=2,          # rows at a time
-)->np.ndarray:              # (n, most replays) int8 NOTHING_DUE … IMMINENT; -1 where a row asked for fewer
+    w: Ground,  # the world
+    moments: pd.DataFrame,  # (n, >=2) `customer_id`, `as_of`; `stress` and `on` (day) where a twin is meant
+    replays: int | np.ndarray,  # how many of each
+    base: Base,  # horizon and grace
+    first: int = 0,  # number of the first replay; -1: the future that did happen
+    threads: int = 2,  # rows at a time
+) -> np.ndarray:  # (n, most replays) int8 NOTHING_DUE … IMMINENT; -1 where a row asked for fewer
     "What each future of each moment brings: the same whatever the order, the company or the threads."
-    who, day = np.array(moments["customer_id"], np.int64), moments["as_of"].to_numpy("datetime64[D]").astype(np.int64) # copies: a read-only column is another type to numba, and compiles everything anew
-    stress, on = (np.array(moments[c], np.int64) if c in moments else d for c, d in (("stress", np.full(len(who), -1)), ("on", np.full(len(who), NO_DAY))))
+    who, day = (
+        np.array(moments["customer_id"], np.int64),
+        moments["as_of"].to_numpy("datetime64[D]").astype(np.int64),
+    )  # copies: a read-only column is another type to numba, and compiles everything anew
+    stress, on = (
+        np.array(moments[c], np.int64) if c in moments else d
+        for c, d in (("stress", np.full(len(who), -1)), ("on", np.full(len(who), NO_DAY)))
+    )
     count = np.broadcast_to(np.asarray(replays, np.int64), who.shape).copy()
     out = np.full((len(who), int(count.max(initial=0))), -1, np.int8)
-    def some(low:int, high:int)->None:
+
+    def some(low: int, high: int) -> None:
         t, s = np.zeros(1, PERSON), np.zeros(2, LIFE)
         log, dues = np.zeros((20_000, LOG_WIDTH), np.int64), np.zeros((2, 64, 5), np.int64)
-        many(w, who, day, stress, on, low, high, first, count, base.horizon_from_days, base.horizon_to_days, base.grace_days,
-             t, t.view(np.int64).reshape(1, -1), s, s.view(np.int64).reshape(2, -1), log, dues, out)
+        many(
+            w,
+            who,
+            day,
+            stress,
+            on,
+            low,
+            high,
+            first,
+            count,
+            base.horizon_from_days,
+            base.horizon_to_days,
+            base.grace_days,
+            t,
+            t.view(np.int64).reshape(1, -1),
+            s,
+            s.view(np.int64).reshape(2, -1),
+            log,
+            dues,
+            out,
+        )
+
     cuts = np.linspace(0, len(who), min(len(who), 16 * threads) + 1).astype(int)
-    with ThreadPoolExecutor(threads) as pool: list(pool.map(some, cuts[:-1], cuts[1:]))
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(some, cuts[:-1], cuts[1:]))
     return out
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c084
-RECIPE = "recipe.json" # in the folder of the truth
+RECIPE = "recipe.json"  # in the folder of the truth
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c085
-SOFT = {"contact_share", "customers_per_part", "train_share", "stop_share", "calibrate_share", "test_share", "min_history_days"} # play no part in a life
+SOFT = {
+    "contact_share",
+    "customers_per_part",
+    "train_share",
+    "stop_share",
+    "calibrate_share",
+    "test_share",
+    "min_history_days",
+}  # play no part in a life
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c086
 def made_by(
-    truth:Path|str, # folder of the planted truth
-    base:Base,      # the periods of today
-)->Settings:
+    truth: Path | str,  # folder of the planted truth
+    base: Base,  # the periods of today
+) -> Settings:
     "The parameters a world was made with."
-    path = Path(truth)/RECIPE
-    try: recipe = json.loads(path.read_text())
-    except (OSError, ValueError) as e: raise SchemaError("the world has left no recipe", where=str(path), remedy="run the simulate stage") from e
+    path = Path(truth) / RECIPE
+    try:
+        recipe = json.loads(path.read_text())
+    except (OSError, ValueError) as e:
+        raise SchemaError("the world has left no recipe", where=str(path), remedy="run the simulate stage") from e
     found = Settings(params.section(params.Base, recipe["base"]), params.section(params.Simulate, recipe["simulate"]))
     if other := [k for k, v in vars(found.base).items() if k not in SOFT and v != getattr(base, k)]:
-        raise ParamsError(f"base.{other[0]} is {getattr(base, other[0])!r}, the world was made with {getattr(found.base, other[0])!r}", where=str(path), remedy="run the simulate stage again")
+        raise ParamsError(
+            f"base.{other[0]} is {getattr(base, other[0])!r}, the world was made with {getattr(found.base, other[0])!r}",
+            where=str(path),
+            remedy="run the simulate stage again",
+        )
     return found
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c094
 @kernel
-def unbalanced(w:Any, who:Any, t:Any, raw_t:Any, s:Any, raw_s:Any, log:Any)->int: # world, (n,) customers, scratch; how many evenings
+def unbalanced(
+    w: Any, who: Any, t: Any, raw_t: Any, s: Any, raw_s: Any, log: Any
+) -> int:  # world, (n,) customers, scratch; how many evenings
     "Evenings on which somebody's money does not add up to nothing."
     wrong = 0
     for i in range(len(who)):
@@ -197,23 +294,40 @@ def unbalanced(w:Any, who:Any, t:Any, raw_t:Any, s:Any, raw_s:Any, log:Any)->int
         until(w, who[i], w.first, -1, NO_DAY, t[0], s[0], log)
         for day in range(w.first, w.end):
             step(s[0], t[0], log, w.spending, w.stresses, day)
-            if s[0].money.sum() != 0: wrong += 1
+            if s[0].money.sum() != 0:
+                wrong += 1
     return wrong
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c095
 def money_conserved(
-    w:Ground, customers:np.ndarray, # the world; (n,) whom to follow
-)->bool:
+    w: Ground,
+    customers: np.ndarray,  # the world; (n,) whom to follow
+) -> bool:
     "Whether every customer's money balances to the unit on every evening of the world."
     t, s = np.zeros(1, PERSON), np.zeros(1, LIFE)
-    return unbalanced(w, np.asarray(customers, np.int64), t, t.view(np.int64).reshape(1, -1), s, s.view(np.int64).reshape(1, -1), np.zeros((1, LOG_WIDTH), np.int64)) == 0
+    return (
+        unbalanced(
+            w,
+            np.asarray(customers, np.int64),
+            t,
+            t.view(np.int64).reshape(1, -1),
+            s,
+            s.view(np.int64).reshape(1, -1),
+            np.zeros((1, LOG_WIDTH), np.int64),
+        )
+        == 0
+    )
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c097
 def reachable(
-    truth:Path|str, *folders:Path|str, # the planted truth, and folders of tables that features and models read
-    inputs:Sequence[str]=(),           # of the model
-)->list[str]:                          # empty when the wall stands
+    truth: Path | str,
+    *folders: Path | str,  # the planted truth, and folders of tables that features and models read
+    inputs: Sequence[str] = (),  # of the model
+) -> list[str]:  # empty when the wall stands
     "Columns of the planted truth that stand in a table or among a model's inputs."
-    def columns(folder:Path|str)->set[str]: return {name for path in Path(folder).glob("*/customers-*.parquet") for name in pq.read_schema(path).names}
+
+    def columns(folder: Path | str) -> set[str]:
+        return {name for path in Path(folder).glob("*/customers-*.parquet") for name in pq.read_schema(path).names}
+
     outside = {*inputs}.union(*(columns(folder) for folder in folders))
     return sorted((columns(truth) - {"customer_id"}) & outside)

@@ -28,143 +28,219 @@ from . import strangers
 from ..world import world
 
 # %% ../../nbs/50_truth/08_holdout.ipynb #c005
-FIRST, REHEARSED = 500_000_000, 600_000_000 # numbers of the first of them, and of the first of those that rehearsals meet
+FIRST, REHEARSED = (
+    500_000_000,
+    600_000_000,
+)  # numbers of the first of them, and of the first of those that rehearsals meet
 
 # %% ../../nbs/50_truth/08_holdout.ipynb #c006
 def parts(
-    known:int,       # customers of the bank, numbered from 0
-    wanted:int,      # in the hold-out; 0: none
-    size:int,        # customers in a part
-    rehearsal:bool,  # other customers, for a folder that is not the project's own
-)->list[Part]:
+    known: int,  # customers of the bank, numbered from 0
+    wanted: int,  # in the hold-out; 0: none
+    size: int,  # customers in a part
+    rehearsal: bool,  # other customers, for a folder that is not the project's own
+) -> list[Part]:
     "The numbers of the hold-out's customers, cut into parts."
-    if 3 * known > FIRST: raise LeakageError(f"{known:,} customers and their strangers reach the hold-out's numbers, which begin at {FIRST:,}", where="final", remedy="make a smaller world")
+    if 3 * known > FIRST:
+        raise LeakageError(
+            f"{known:,} customers and their strangers reach the hold-out's numbers, which begin at {FIRST:,}",
+            where="final",
+            remedy="make a smaller world",
+        )
     low = REHEARSED if rehearsal else FIRST
     return [Part(p.low + low, p.high + low) for p in ranges(min(wanted, 2 * known), size)]
 
 # %% ../../nbs/50_truth/08_holdout.ipynb #c009
 def name(
-    made_from:Mapping[str, Any], # the world's parameters, and what is asked
-    who:Sequence[Part],          # from `parts`
-)->str:                          # 12 hex digits
+    made_from: Mapping[str, Any],  # the world's parameters, and what is asked
+    who: Sequence[Part],  # from `parts`
+) -> str:  # 12 hex digits
     "The name of a hold-out."
     people = [who[0].low, who[-1].high] if who else []
     return hashlib.blake2b(json.dumps([dict(made_from), people], sort_keys=True).encode(), digest_size=6).hexdigest()
 
 # %% ../../nbs/50_truth/08_holdout.ipynb #c010
 def made_from(
-    base:Base,                  # periods, horizon, seed
-    simulate:Mapping[str, Any], # the world's section of the parameters
-    every_days:int,             # days between two weeks
-)->dict[str, Any]:
+    base: Base,  # periods, horizon, seed
+    simulate: Mapping[str, Any],  # the world's section of the parameters
+    every_days: int,  # days between two weeks
+) -> dict[str, Any]:
     "What makes a hold-out what it is; not how many customers the bank has, nor how they lie in files, nor how many can be contacted."
-    return {k: v for k, v in asdict(base).items() if k not in ("customers_per_part", "contact_share")} | {k: v for k, v in simulate.items() if k not in ("customers", "calibration")} | dict(every_days=every_days)
+    return (
+        {k: v for k, v in asdict(base).items() if k not in ("customers_per_part", "contact_share")}
+        | {k: v for k, v in simulate.items() if k not in ("customers", "calibration")}
+        | dict(every_days=every_days)
+    )
 
 # %% ../../nbs/50_truth/08_holdout.ipynb #c013
 def version(
-    folder:Path|str, # a model folder
-)->str:              # 12 hex digits
+    folder: Path | str,  # a model folder
+) -> str:  # 12 hex digits
     "The version of the model that lies there; refused when its files are not those it was written with."
     about = champion.load(folder).manifest
     found, said = champion.version_of(about, about["files"]), str(about["version"])
     problem = f"the model's files are version {found}, its manifest says {said}"
-    if found != said: raise StoreError(problem, where=str(folder), remedy="run the train stage again")
+    if found != said:
+        raise StoreError(problem, where=str(folder), remedy="run the train stage again")
     return said
 
 # %% ../../nbs/50_truth/08_holdout.ipynb #c023
 def first_time(
-    lines:Sequence[Mapping[str, Any]], # from `read`
-    version:str,                       # of the model
-)->None:
+    lines: Sequence[Mapping[str, Any]],  # from `read`
+    version: str,  # of the model
+) -> None:
     "Raise `StoreError`, which tells what was found, when the hold-out was opened for this version."
     for one in lines:
         if one["version"] == version:
-            raise StoreError(f"opened for version {version} on {one['opened_on']} by {one['by']} ({one['reason']}): {in_words(one['figures'])}",
-                             where=LOG, remedy="read those figures: a hold-out is opened once for a version; another version may be opened")
+            raise StoreError(
+                f"opened for version {version} on {one['opened_on']} by {one['by']} ({one['reason']}): {in_words(one['figures'])}",
+                where=LOG,
+                remedy="read those figures: a hold-out is opened once for a version; another version may be opened",
+            )
 
 # %% ../../nbs/50_truth/08_holdout.ipynb #c024
 def asked_by(
-    by:str, reason:str, # who opens it, and why
-)->tuple[str, str]:     # the same in one line each
+    by: str,
+    reason: str,  # who opens it, and why
+) -> tuple[str, str]:  # the same in one line each
     "Refuse an opening for which nobody answers."
     for key, text, least in (("by", by, 2), ("reason", reason, 10)):
-        if not least <= len(" ".join(text.split())) <= 200: raise ParamsError(f"{key} is {text[:40]!r}", where="final", remedy=f"say it in {least} to 200 characters")
+        if not least <= len(" ".join(text.split())) <= 200:
+            raise ParamsError(f"{key} is {text[:40]!r}", where="final", remedy=f"say it in {least} to 200 characters")
     return " ".join(by.split()), " ".join(reason.split())
 
 # %% ../../nbs/50_truth/08_holdout.ipynb #c030
-CONFIRMS = ("headline.auc", "headline.pr_auc", "headline.base_rate", "headline.ece", "headline.brier_skill", "headline.slope", "headline.intercept", "headline.recall_at_5pct", "headline.precision_at_5pct",
-            "calibration.observed_expected", "calibration.observed_expected_top5", "baselines.calendar.auc", "gain_over_calendar.auc", "gain_over_projected.auc", "gain_over_logistic.auc", "lead.recall_5pct_15_42d")
+CONFIRMS = (
+    "headline.auc",
+    "headline.pr_auc",
+    "headline.base_rate",
+    "headline.ece",
+    "headline.brier_skill",
+    "headline.slope",
+    "headline.intercept",
+    "headline.recall_at_5pct",
+    "headline.precision_at_5pct",
+    "calibration.observed_expected",
+    "calibration.observed_expected_top5",
+    "baselines.calendar.auc",
+    "gain_over_calendar.auc",
+    "gain_over_projected.auc",
+    "gain_over_logistic.auc",
+    "lead.recall_5pct_15_42d",
+)
 
 # %% ../../nbs/50_truth/08_holdout.ipynb #c031
 def measured(
-    plan:statistics.Plan,             # from `report.plan`, and others
-    customers:int,            # how many there are
-    replicates:int, seed:int, # of the bootstrap
-)->dict[str, Any]:            # nested as in the evaluation's report
+    plan: statistics.Plan,  # from `report.plan`, and others
+    customers: int,  # how many there are
+    replicates: int,
+    seed: int,  # of the bootstrap
+) -> dict[str, Any]:  # nested as in the evaluation's report
     "The confirming figures with their intervals."
     wanted = {path: plan.differences[path] for path in CONFIRMS if path in plan.differences}
-    needed = {*(path for path in CONFIRMS if path in plan.statistics), *(name for pair in wanted.values() for name in pair)}
-    found = intervals.estimate({path: plan.statistics[path] for path in sorted(needed)}, customers, replicates, seed, wanted)
-    return ev.nested({path: e for path, e in found.items() if path in CONFIRMS}, {path: why for path, why in plan.absent.items() if path in CONFIRMS})
+    needed = {
+        *(path for path in CONFIRMS if path in plan.statistics),
+        *(name for pair in wanted.values() for name in pair),
+    }
+    found = intervals.estimate(
+        {path: plan.statistics[path] for path in sorted(needed)}, customers, replicates, seed, wanted
+    )
+    return ev.nested(
+        {path: e for path, e in found.items() if path in CONFIRMS},
+        {path: why for path, why in plan.absent.items() if path in CONFIRMS},
+    )
 
 # %% ../../nbs/50_truth/08_holdout.ipynb #c005025
 @dataclass(frozen=True)
 class Ready:
     "A model that may be confirmed."
+
     root: Path
     version: str
     base: Base
     world: world.Settings
-    every_days: int # between two weeks
+    every_days: int  # between two weeks
     log: Path
 
 # %% ../../nbs/50_truth/08_holdout.ipynb #c006026
 def ready(
-    root:Path|str, # a folder of results
-)->Ready:
+    root: Path | str,  # a folder of results
+) -> Ready:
     "What an opening needs; refused when it is not there, or when the hold-out was opened for this version."
     root = Path(root)
-    if not (root/"model/manifest.json").is_file(): raise StoreError("there is no model here", where=str(root), remedy="`make run` makes one")
-    if not (recipe := root/"truth/recipe.json").is_file():
-        raise StoreError("these are a bank's own files: no customers were set aside from them, and there is nothing to open", where=str(root), remedy="judge by the folds; a later delivery is its own hold-out")
-    made_by, log = version(root/"model"), root/"reports"/openings.LOG
-    metrics = json.loads(path.read_text()) if (path := root/"reports/metrics.json").is_file() else {}
+    if not (root / "model/manifest.json").is_file():
+        raise StoreError("there is no model here", where=str(root), remedy="`make run` makes one")
+    if not (recipe := root / "truth/recipe.json").is_file():
+        raise StoreError(
+            "these are a bank's own files: no customers were set aside from them, and there is nothing to open",
+            where=str(root),
+            remedy="judge by the folds; a later delivery is its own hold-out",
+        )
+    made_by, log = version(root / "model"), root / "reports" / openings.LOG
+    metrics = json.loads(path.read_text()) if (path := root / "reports/metrics.json").is_file() else {}
     first_time(openings.read(log), made_by)
-    if metrics.get("model", {}).get("version") != made_by: raise StoreError(f"version {made_by} has not been evaluated", where=str(root), remedy="run the stage evaluate first: the hold-out confirms what it found")
+    if metrics.get("model", {}).get("version") != made_by:
+        raise StoreError(
+            f"version {made_by} has not been evaluated",
+            where=str(root),
+            remedy="run the stage evaluate first: the hold-out confirms what it found",
+        )
     made = json.loads(recipe.read_text())
-    weeks = np.unique(pd.read_parquet(root/"model/predictions.parquet", columns=["as_of", "split"]).query("split == 'test'").as_of)
+    weeks = np.unique(
+        pd.read_parquet(root / "model/predictions.parquet", columns=["as_of", "split"]).query("split == 'test'").as_of
+    )
     base = params.section(Base, made["base"])
-    return Ready(root, made_by, base, world.Settings(base, params.section(params.Simulate, made["simulate"])), int(np.diff(weeks).min() / np.timedelta64(1, "D")), log)
+    return Ready(
+        root,
+        made_by,
+        base,
+        world.Settings(base, params.section(params.Simulate, made["simulate"])),
+        int(np.diff(weeks).min() / np.timedelta64(1, "D")),
+        log,
+    )
 
 # %% ../../nbs/50_truth/08_holdout.ipynb #c008028
 def judged(
-    of:Ready, # what is there
-    who:list[Any], # parts
-    replicates:int, # of the bootstrap
-)->tuple[dict[str, Any], dict[str, Any]]: # figures, and how much there was to measure on
+    of: Ready,  # what is there
+    who: list[Any],  # parts
+    replicates: int,  # of the bootstrap
+) -> tuple[dict[str, Any], dict[str, Any]]:  # figures, and how much there was to measure on
     "Make the customers and judge the model on them."
-    manifest, names = champion.load(of.root/"model").manifest, catalogue.names()
+    manifest, names = champion.load(of.root / "model").manifest, catalogue.names()
     settings = params.section(params.Train, manifest["params"]["train"])
-    teachers = model_rows.gather(of.root/"features", names, of.base, settings.max_rows, ["train"])["train"].usable()
-    own = disk.read(of.root/"raw", "customers", columns=["customer_id"])["customer_id"].to_numpy()
+    teachers = model_rows.gather(of.root / "features", names, of.base, settings.max_rows, ["train"])["train"].usable()
+    own = disk.read(of.root / "raw", "customers", columns=["customer_id"])["customer_id"].to_numpy()
     them = strangers.meet(who, strangers.maker(of.world, world.tables_of), names, of.base, of.every_days)
-    if them is None: raise StoreError("the hold-out is empty", where="params.yaml", remedy="set evaluate.final to a number of customers")
-    scored, _ = strangers.scored(them, own, teachers, of.root/"model", settings, of.base.seed)
+    if them is None:
+        raise StoreError(
+            "the hold-out is empty", where="params.yaml", remedy="set evaluate.final to a number of customers"
+        )
+    scored, _ = strangers.scored(them, own, teachers, of.root / "model", settings, of.base.seed)
     frame = statistics.checked(scored)
     rows, everyone = statistics.judged(frame), statistics.judged(frame, imminent=True)
-    if not 0 < rows.y.sum() < len(rows): raise StoreError(f"{len(rows)} rows, {int(rows.y.sum())} of them positive: nothing to measure", where="final", remedy="use more customers")
+    if not 0 < rows.y.sum() < len(rows):
+        raise StoreError(
+            f"{len(rows)} rows, {int(rows.y.sum())} of them positive: nothing to measure",
+            where="final",
+            remedy="use more customers",
+        )
     people = np.unique(everyone.customer_id)
     plan = report.plan(frame, people) | alerts.lead(everyone, people)
-    weeks = dict(judged_from=str(rows.as_of.min().date()), judged_to=str(rows.as_of.max().date()), customers=len(them.about))
-    return measured(plan, len(people), replicates, of.base.seed), weeks | {k: v for k, v in report.counts(rows, everyone).items() if k in ("onsets", "rows", "positives")}
+    weeks = dict(
+        judged_from=str(rows.as_of.min().date()), judged_to=str(rows.as_of.max().date()), customers=len(them.about)
+    )
+    return measured(plan, len(people), replicates, of.base.seed), weeks | {
+        k: v for k, v in report.counts(rows, everyone).items() if k in ("onsets", "rows", "positives")
+    }
 
 # %% ../../nbs/50_truth/08_holdout.ipynb #c010030
 def opened(
-    root:Path|str,            # a folder of results
-    by:str, reason:str,       # who asks, and why
-    on:str,                   # the day, YYYY-MM-DD
-    settings:Evaluate,        # how many customers, how many replicates
-)->dict[str, Any]:            # the line of the log
+    root: Path | str,  # a folder of results
+    by: str,
+    reason: str,  # who asks, and why
+    on: str,  # the day, YYYY-MM-DD
+    settings: Evaluate,  # how many customers, how many replicates
+) -> dict[str, Any]:  # the line of the log
     "Open the hold-out for the model that lies there."
     by, reason = asked_by(by, reason)
     with holding(root):
@@ -172,17 +248,34 @@ def opened(
         rehearsal = of.root.resolve() != Path(DEFAULT_ROOT).resolve()
         who = parts(of.world.simulate.customers, settings.final, of.base.customers_per_part, rehearsal)
         figures, counts = judged(of, who, settings.bootstrap)
-        manifest = champion.load(of.root/"model").manifest
+        manifest = champion.load(of.root / "model").manifest
         holdout = name(made_from(of.base, asdict(of.world.simulate), of.every_days), who)
-        line = dict(version=of.version, holdout=holdout, rehearsal=rehearsal, opened_on=on, by=by, reason=reason, figures=figures, **counts, champion=manifest["champion"],
-                    params=manifest["params"]["train"], trained_by=manifest["package"]["sources"], opened_by=package_hash())
+        line = dict(
+            version=of.version,
+            holdout=holdout,
+            rehearsal=rehearsal,
+            opened_on=on,
+            by=by,
+            reason=reason,
+            figures=figures,
+            **counts,
+            champion=manifest["champion"],
+            params=manifest["params"]["train"],
+            trained_by=manifest["package"]["sources"],
+            opened_by=package_hash(),
+        )
         openings.append(of.log, line)
     _tell_registry(of, line)
     return line
 
 # %% ../../nbs/50_truth/08_holdout.ipynb #c011031
-def _tell_registry(of:Ready, line:Mapping[str, Any])->None:
+def _tell_registry(of: Ready, line: Mapping[str, Any]) -> None:
     "Tags on the version, where there is a registry."
-    if not (of.root/"mlflow/mlflow.db").is_file(): return
+    if not (of.root / "mlflow/mlflow.db").is_file():
+        return
     head = {k: line["figures"]["headline"].get(k) for k in ("auc", "auc_low", "auc_high")}
-    registry.tag(of.root/"mlflow", of.version, {f"final.{k}": v for k, v in (head | {k: line[k] for k in ("holdout", "opened_on", "by", "reason")}).items()})
+    registry.tag(
+        of.root / "mlflow",
+        of.version,
+        {f"final.{k}": v for k, v in (head | {k: line[k] for k in ("holdout", "opened_on", "by", "reason")}).items()},
+    )

@@ -17,122 +17,215 @@ import pandas as pd
 from ..ground.core import StoreError, package_folder, replacing
 
 # %% ../../nbs/50_truth/04_kept.ipynb #c004
-PARTS = dict( # what a figure depends on: the modules that make it
-    world=("ground.core", "ground.dues", "world.personas", "world.money", "world.contracts", "world.cashflow",
-           "world.stress", "world.world"),
-    features=("ground.dues", "features.measures", "features.quantities", "features.calculations", "features.catalogue",
-              "features.state", "features.trackers", "features.midnight", "features.fold", "features.events",
-              "features.offline", "model.labels"),
-    training=("model.learners", "model.rows", "model.calibrate", "model.train", "model.champion", "judge.baselines",
-              "judge.promotion"))
+PARTS = dict(  # what a figure depends on: the modules that make it
+    world=(
+        "ground.core",
+        "ground.dues",
+        "world.personas",
+        "world.money",
+        "world.contracts",
+        "world.cashflow",
+        "world.stress",
+        "world.world",
+    ),
+    features=(
+        "ground.dues",
+        "features.measures",
+        "features.quantities",
+        "features.calculations",
+        "features.catalogue",
+        "features.state",
+        "features.trackers",
+        "features.midnight",
+        "features.fold",
+        "features.events",
+        "features.offline",
+        "model.labels",
+    ),
+    training=(
+        "model.learners",
+        "model.rows",
+        "model.calibrate",
+        "model.train",
+        "model.champion",
+        "judge.baselines",
+        "judge.promotion",
+    ),
+)
 
 # %% ../../nbs/50_truth/04_kept.ipynb #c005
 def essence(
-    source:str, # of a module
-)->str:         # what of it is executed
+    source: str,  # of a module
+) -> str:  # what of it is executed
     "Source without comments, docstrings and empty lines."
     lines = source.split("\n")
     for node in ast.walk(ast.parse(source)):
         body = getattr(node, "body", None)
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and body and ast.get_docstring(node, clean=False) is not None:
-            for at in range(body[0].lineno - 1, body[0].end_lineno or body[0].lineno): lines[at] = ""
+        if (
+            isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+            and body
+            and ast.get_docstring(node, clean=False) is not None
+        ):
+            for at in range(body[0].lineno - 1, body[0].end_lineno or body[0].lineno):
+                lines[at] = ""
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         at, column = token.start
-        if token.type == tokenize.COMMENT and lines[at - 1]: lines[at - 1] = lines[at - 1][:column]
+        if token.type == tokenize.COMMENT and lines[at - 1]:
+            lines[at - 1] = lines[at - 1][:column]
     return "\n".join(line.rstrip() for line in lines if line.strip())
 
 # %% ../../nbs/50_truth/04_kept.ipynb #c008
 def code(
-    modules:Iterable[str], # names below the package
-)->str:                    # 16 hex digits
+    modules: Iterable[str],  # names below the package
+) -> str:  # 16 hex digits
     "A hash of what some modules of the package do."
     digest, package = hashlib.blake2b(digest_size=8), package_folder()
-    for name in modules: digest.update(f"{name}\0{essence((package/(name.replace('.', '/') + '.py')).read_text())}\0".encode())
+    for name in modules:
+        digest.update(f"{name}\0{essence((package / (name.replace('.', '/') + '.py')).read_text())}\0".encode())
     return digest.hexdigest()
 
 # %% ../../nbs/50_truth/04_kept.ipynb #c011
-IDLE = {"contact_share", "customers_per_part", "calibration"} # parameters that move no life, no feature and no model
+IDLE = {"contact_share", "customers_per_part", "calibration"}  # parameters that move no life, no feature and no model
 
 # %% ../../nbs/50_truth/04_kept.ipynb #c012
 def spacing(
-    predictions:pd.DataFrame, # of the model: `as_of`, `split`
-)->int:                       # days
+    predictions: pd.DataFrame,  # of the model: `as_of`, `split`
+) -> int:  # days
     "How far apart the moments are that customers are scored at."
     return int(np.diff(np.unique(predictions["as_of"][predictions["split"] == "test"])).min() / np.timedelta64(1, "D"))
 
 # %% ../../nbs/50_truth/04_kept.ipynb #c013
 def identity(
-    recipe:Mapping[str, Any],   # with which the world was made: sections `base` and `simulate`
-    manifest:Mapping[str, Any], # of the model
-    every_days:int,             # between moments of scoring
-)->dict[str, Any]:              # `parameters`, `code`, `version` (of each part, a hash of both) and `made`
+    recipe: Mapping[str, Any],  # with which the world was made: sections `base` and `simulate`
+    manifest: Mapping[str, Any],  # of the model
+    every_days: int,  # between moments of scoring
+) -> dict[str, Any]:  # `parameters`, `code`, `version` (of each part, a hash of both) and `made`
     "What a figure belongs to."
-    def section(values:Mapping[str, Any])->dict[str, Any]: return {k: v for k, v in values.items() if k not in IDLE}
-    parameters = dict(world=dict(base=section(recipe["base"]), simulate=section(recipe["simulate"])), features=dict(featurize=dict(every_days=every_days)),
-                      training=dict(base=section(manifest["params"]["base"]), train=section(manifest["params"]["train"])))
+
+    def section(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {k: v for k, v in values.items() if k not in IDLE}
+
+    parameters = dict(
+        world=dict(base=section(recipe["base"]), simulate=section(recipe["simulate"])),
+        features=dict(featurize=dict(every_days=every_days)),
+        training=dict(base=section(manifest["params"]["base"]), train=section(manifest["params"]["train"])),
+    )
     sources = {part: code(modules) for part, modules in PARTS.items()}
-    version = {part: hashlib.blake2b(json.dumps([parameters[part], sources[part]], sort_keys=True).encode(), digest_size=6).hexdigest() for part in PARTS}
-    return dict(parameters=parameters, code=sources, version=version, made=dict(manifest["data"]) | dict(model=manifest["version"]))
+    version = {
+        part: hashlib.blake2b(
+            json.dumps([parameters[part], sources[part]], sort_keys=True).encode(), digest_size=6
+        ).hexdigest()
+        for part in PARTS
+    }
+    return dict(
+        parameters=parameters,
+        code=sources,
+        version=version,
+        made=dict(manifest["data"]) | dict(model=manifest["version"]),
+    )
 
 # %% ../../nbs/50_truth/04_kept.ipynb #c014
 def differs(
-    kept:Mapping[str, Any], now:Mapping[str, Any], # from `identity`
-)->str:                                            # "" when they are the same; otherwise what differs first
+    kept: Mapping[str, Any],
+    now: Mapping[str, Any],  # from `identity`
+) -> str:  # "" when they are the same; otherwise what differs first
     "Why a figure does not belong to this run."
     for part in PARTS:
-        was, today = ({f"{name}.{k}": v for name, values in one["parameters"][part].items() for k, v in values.items()} for one in (kept, now))
+        was, today = (
+            {f"{name}.{k}": v for name, values in one["parameters"][part].items() for k, v in values.items()}
+            for one in (kept, now)
+        )
         for key in sorted(was.keys() | today.keys()):
-            if was.get(key) != today.get(key): return f"{key} is {today.get(key)!r} here and was {was.get(key)!r} there"
+            if was.get(key) != today.get(key):
+                return f"{key} is {today.get(key)!r} here and was {was.get(key)!r} there"
     other = [part for part in PARTS if kept["code"][part] != now["code"][part]]
-    if not other or kept["made"] == now["made"]: return ""
+    if not other or kept["made"] == now["made"]:
+        return ""
     changed = [name for name in sorted(now["made"]) if kept["made"].get(name) != now["made"][name]]
-    return f"the code of the {' and the '.join(other)} has changed since, and with it what it makes ({', '.join(changed)})"
+    return (
+        f"the code of the {' and the '.join(other)} has changed since, and with it what it makes ({', '.join(changed)})"
+    )
 
 # %% ../../nbs/50_truth/04_kept.ipynb #c018
-FILE = "full_proof.json"                             # beside metrics.json
-TAKEN = ("oracle", "replays", "sweep", "transfer")   # blocks of a proof's report
+FILE = "full_proof.json"  # beside metrics.json
+TAKEN = ("oracle", "replays", "sweep", "transfer")  # blocks of a proof's report
 
 # %% ../../nbs/50_truth/04_kept.ipynb #c019
 def keep(
-    report:Mapping[str, Any],     # of the stage prove, run at full length
-    belongs_to:Mapping[str, Any], # from `identity`
-    folder:Path|str,              # of reports
-)->Path:
+    report: Mapping[str, Any],  # of the stage prove, run at full length
+    belongs_to: Mapping[str, Any],  # from `identity`
+    folder: Path | str,  # of reports
+) -> Path:
     "Write what a proof found; refused when it is not a proof at full length or of another model."
-    path = Path(folder)/FILE
-    if report["model"] != belongs_to["made"]["model"]: raise StoreError(f"this proof is of model {report['model']}, here is {belongs_to['made']['model']}", where=str(path), remedy="make the proof again")
-    if lacking := [name for name in TAKEN if not report.get(name)]: raise StoreError(f"this proof was not made at full length: it has no {lacking[0]}", where=str(path), remedy="`make proof`")
+    path = Path(folder) / FILE
+    if report["model"] != belongs_to["made"]["model"]:
+        raise StoreError(
+            f"this proof is of model {report['model']}, here is {belongs_to['made']['model']}",
+            where=str(path),
+            remedy="make the proof again",
+        )
+    if lacking := [name for name in TAKEN if not report.get(name)]:
+        raise StoreError(
+            f"this proof was not made at full length: it has no {lacking[0]}", where=str(path), remedy="`make proof`"
+        )
     with replacing(path) as draft:
-        draft.write_text(json.dumps(dict(belongs_to=belongs_to, size=report["params"]) | {name: report[name] for name in TAKEN}, indent=1, sort_keys=True, allow_nan=False) + "\n")
+        draft.write_text(
+            json.dumps(
+                dict(belongs_to=belongs_to, size=report["params"]) | {name: report[name] for name in TAKEN},
+                indent=1,
+                sort_keys=True,
+                allow_nan=False,
+            )
+            + "\n"
+        )
     return path
 
 # %% ../../nbs/50_truth/04_kept.ipynb #c020
 def command(
-    folder:Path|str, # of reports
-)->str:
+    folder: Path | str,  # of reports
+) -> str:
     "What makes the proof again."
     root = Path(folder).parent
     place = os.path.relpath(root)
-    if place.startswith(".."): place = f"…/{root.name}" # what is kept names no place outside the project
+    if place.startswith(".."):
+        place = f"…/{root.name}"  # what is kept names no place outside the project
     return "make proof" if root.name == "data" else f"make proof ROOT={place}"
 
 # %% ../../nbs/50_truth/04_kept.ipynb #c021
 def taken(
-    proof:Mapping[str, Any],  # figures of this run's own, short proof
-    now:Mapping[str, Any],    # from `identity`
-    folder:Path|str,          # of reports
-)->dict[str, Any]:            # the same with the blocks of the kept proof, or without them and with the reason; `proof` says which
+    proof: Mapping[str, Any],  # figures of this run's own, short proof
+    now: Mapping[str, Any],  # from `identity`
+    folder: Path | str,  # of reports
+) -> dict[
+    str, Any
+]:  # the same with the blocks of the kept proof, or without them and with the reason; `proof` says which
     "The figures of a kept proof, when and only when it belongs to this run."
-    path = Path(folder)/FILE
-    try: kept = json.loads(path.read_text()) if path.is_file() else None
-    except ValueError as e: raise StoreError(f"is not JSON: {e}", where=str(path), remedy=f"get it back from git, or `{command(folder)}`") from e
+    path = Path(folder) / FILE
+    try:
+        kept = json.loads(path.read_text()) if path.is_file() else None
+    except ValueError as e:
+        raise StoreError(
+            f"is not JSON: {e}", where=str(path), remedy=f"get it back from git, or `{command(folder)}`"
+        ) from e
     other = differs(kept["belongs_to"], now) if kept else "none was made"
     if kept is None or other:
         why = f"no proof at full length belongs to this run: {other}. `{command(folder)}` makes one"
-        return {**proof, "oracle": {**dict(visible_auc=None, share_of_visible=None), **proof["oracle"], "why": why}, "transfer": dict(why=why), "proof": dict(full=False, why=why)}
+        return {
+            **proof,
+            "oracle": {**dict(visible_auc=None, share_of_visible=None), **proof["oracle"], "why": why},
+            "transfer": dict(why=why),
+            "proof": dict(full=False, why=why),
+        }
     held = dict(proof.get("tripwires", {}))
-    if "oracle_not_below_model" in held: # one alarm is enough; held only where both could be asked
+    if "oracle_not_below_model" in held:  # one alarm is enough; held only where both could be asked
         both = (held["oracle_not_below_model"], kept["oracle"]["not_below_model"])
         held["oracle_not_below_model"] = False if False in both else None if None in both else True
     oracle = {**kept["oracle"], "against_replays": kept["replays"]}
-    return {**proof, "oracle": oracle, "sweep": kept["sweep"], "transfer": kept["transfer"], "tripwires": held, "proof": dict(full=True, why=None, world=kept["belongs_to"]["version"]["world"], **kept["size"])}
+    return {
+        **proof,
+        "oracle": oracle,
+        "sweep": kept["sweep"],
+        "transfer": kept["transfer"],
+        "tripwires": held,
+        "proof": dict(full=True, why=None, world=kept["belongs_to"]["version"]["world"], **kept["size"]),
+    }

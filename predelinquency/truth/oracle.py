@@ -32,23 +32,26 @@ from ..world.world import Settings
 @dataclass(frozen=True)
 class Oracle:
     "What the futures of some moments say."
-    outcomes: np.ndarray # (n, replays) int8, -1 where none was asked for
+
+    outcomes: np.ndarray  # (n, replays) int8, -1 where none was asked for
     exposed: np.ndarray  # (n,) bool: in some of the first futures a target due falls on the target's days
 
-    def counts(self, low:int=0, high:int|None=None)->tuple[np.ndarray, np.ndarray]:
+    def counts(self, low: int = 0, high: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         "Hits and futures that count, (n,) each, among replays `low` … `high`."
         some = self.outcomes[:, low:high]
         return (some == MISSED).sum(1), ((some >= 0) & (some < IMMINENT)).sum(1)
 
 # %% ../../nbs/50_truth/01_oracle.ipynb #c022
-GLANCE = 64 # futures that decide whether a moment deserves more
+GLANCE = 64  # futures that decide whether a moment deserves more
 
 # %% ../../nbs/50_truth/01_oracle.ipynb #c023
 def ask(
-    w:Ground, moments:pd.DataFrame, base:Base, # as in `futures`
-    replays:int,                              # at most, >= GLANCE
-    threads:int=2,
-)->Oracle:
+    w: Ground,
+    moments: pd.DataFrame,
+    base: Base,  # as in `futures`
+    replays: int,  # at most, >= GLANCE
+    threads: int = 2,
+) -> Oracle:
     "Replay moments, the ones where something may be missed in full."
     first = futures(w, moments, min(GLANCE, replays), base, threads=threads)
     exposed = ((first == PAID) | (first == MISSED)).any(1)
@@ -57,34 +60,36 @@ def ask(
 
 # %% ../../nbs/50_truth/01_oracle.ipynb #c024
 def shrunk(
-    o:Oracle,
-    weight:np.ndarray,              # (n,) of the rows
-    low:int=0, high:int|None=None,  # which replays
-)->np.ndarray:                      # (n,) in [0, 1]
+    o: Oracle,
+    weight: np.ndarray,  # (n,) of the rows
+    low: int = 0,
+    high: int | None = None,  # which replays
+) -> np.ndarray:  # (n,) in [0, 1]
     "The probability of the target, pulled towards the mean of all as far as its futures are few."
     hits, seen = o.counts(low, high)
     e = o.exposed & (seen > 0)
-    if not e.any(): return np.zeros(len(hits))
+    if not e.any():
+        return np.zeros(len(hits))
     share, mass = hits[e] / seen[e], weight[e] / weight[e].sum()
     mean = kept(float(mass @ share))
     noise = float(mass @ (mean * (1 - mean) / seen[e]))
-    spread = max(float(mass @ (share - mean)**2) - noise, 1e-9)
-    strength = kept(max(mean * (1 - mean) / spread - 1, 0.))
-    return np.where(o.exposed, (hits + mean * strength) / np.maximum(seen + strength, 1e-9), 0.)
+    spread = max(float(mass @ (share - mean) ** 2) - noise, 1e-9)
+    strength = kept(max(mean * (1 - mean) / spread - 1, 0.0))
+    return np.where(o.exposed, (hits + mean * strength) / np.maximum(seen + strength, 1e-9), 0.0)
 
 # %% ../../nbs/50_truth/01_oracle.ipynb #c026
-SAMPLED = 7_002 # purpose of a draw
+SAMPLED = 7_002  # purpose of a draw
 
 # %% ../../nbs/50_truth/01_oracle.ipynb #c027
 def sample(
-    rows:pd.DataFrame, # (n, >=4) `customer_id`, `as_of`, `target`, `probability`: eligible, not imminent
-    size:int,          # negatives, about
-    seed:int,          # of the run
-)->pd.DataFrame:       # (m, … + 1) `weight`: how many rows each one stands for
+    rows: pd.DataFrame,  # (n, >=4) `customer_id`, `as_of`, `target`, `probability`: eligible, not imminent
+    size: int,  # negatives, about
+    seed: int,  # of the run
+) -> pd.DataFrame:  # (m, … + 1) `weight`: how many rows each one stands for
     "All positives, and negatives weighted back."
     rows = rows.reset_index(drop=True)
     score, hit = rows["probability"].to_numpy(float), rows["target"].to_numpy(int) == 1
-    chance = np.minimum(1, (.5 + .5 * score / max(score.mean(), 1e-12)) * size / max(len(rows), 1))
+    chance = np.minimum(1, (0.5 + 0.5 * score / max(score.mean(), 1e-12)) * size / max(len(rows), 1))
     chance[hit] = 1
     day = rows["as_of"].to_numpy("datetime64[D]").astype(np.int64)
     draws = _draws(seed, rows["customer_id"].to_numpy(np.int64), day, SAMPLED)
@@ -92,17 +97,18 @@ def sample(
 
 # %% ../../nbs/50_truth/01_oracle.ipynb #c028
 @kernel
-def _draws(seed:int, who:Any, day:Any, purpose:int)->Any:
+def _draws(seed: int, who: Any, day: Any, purpose: int) -> Any:
     u = np.empty(len(who))
-    for i in range(len(who)): u[i] = uniform(seed, who[i], day[i], purpose, 0)
+    for i in range(len(who)):
+        u[i] = uniform(seed, who[i], day[i], purpose, 0)
     return u
 
 # %% ../../nbs/50_truth/01_oracle.ipynb #c030
 def soft_auc(
-    score:np.ndarray,  # (n,) higher is riskier
-    p:np.ndarray,      # (n,) probability of the target, or the target itself
-    weight:np.ndarray, # (n,) how many rows each one stands for
-)->float:              # 0–1; nan where one of the classes has no weight
+    score: np.ndarray,  # (n,) higher is riskier
+    p: np.ndarray,  # (n,) probability of the target, or the target itself
+    weight: np.ndarray,  # (n,) how many rows each one stands for
+) -> float:  # 0–1; nan where one of the classes has no weight
     "Weighted AUC against probabilities; no row is compared with itself."
     group = np.unique(score, return_inverse=True)[1]
     hit, miss = np.bincount(group, weight * p), np.bincount(group, weight * (1 - p))
@@ -112,97 +118,172 @@ def soft_auc(
 
 # %% ../../nbs/50_truth/01_oracle.ipynb #c032
 def resampled(
-    customer:np.ndarray, # (n,) whose row it is
-    replicates:int,      # how often, >= 0
-    seed:int,            # of the run
-)->np.ndarray:           # (replicates, n) how often each row counts
+    customer: np.ndarray,  # (n,) whose row it is
+    replicates: int,  # how often, >= 0
+    seed: int,  # of the run
+) -> np.ndarray:  # (replicates, n) how often each row counts
     "Customers drawn again with replacement: Poisson weights, the same for all rows of a customer."
     who, row = np.unique(customer, return_inverse=True)
-    return np.random.default_rng(seed).poisson(1., (replicates, len(who)))[:, row]
+    return np.random.default_rng(seed).poisson(1.0, (replicates, len(who)))[:, row]
 
 # %% ../../nbs/50_truth/01_oracle.ipynb #c035
 def halves(
-    o:Oracle, weight:np.ndarray, # (n,) rows each one stands for
-    used:int,                    # futures that rank, at most one half
-)->float:                        # 0–1
+    o: Oracle,
+    weight: np.ndarray,  # (n,) rows each one stands for
+    used: int,  # futures that rank, at most one half
+) -> float:  # 0–1
     "The bound against probabilities: the first futures of one half rank, all of the other judge."
     middle = o.outcomes.shape[1] // 2
     judges = shrunk(o, weight, middle), shrunk(o, weight, 0, middle)
-    return float(np.mean([soft_auc(shrunk(o, weight, at, at + used), p, weight) for at, p in zip((0, middle), judges, strict=True)]))
+    return float(
+        np.mean(
+            [soft_auc(shrunk(o, weight, at, at + used), p, weight) for at, p in zip((0, middle), judges, strict=True)]
+        )
+    )
 
 # %% ../../nbs/50_truth/01_oracle.ipynb #c036
 def against_replays(
-    o:Oracle, target:np.ndarray, weight:np.ndarray, # (n,) 0/1; (n,) rows each one stands for
-)->pd.DataFrame: # `replays`, `latent_auc` against labels, `latent_soft_auc` against the other half's probabilities (empty beyond one half)
+    o: Oracle,
+    target: np.ndarray,
+    weight: np.ndarray,  # (n,) 0/1; (n,) rows each one stands for
+) -> pd.DataFrame:  # `replays`, `latent_auc` against labels, `latent_soft_auc` against the other half's probabilities (empty beyond one half)
     "The bound for 25, 50, … all replays."
     total = o.outcomes.shape[1]
-    sizes = sorted({*(int(n) for n in 25 * 2**np.arange(12) if n < total), total // 2, total})
-    return pd.DataFrame([(n, soft_auc(shrunk(o, weight, 0, n), target, weight), halves(o, weight, n) if n <= total // 2 else np.nan) for n in sizes], columns=["replays", "latent_auc", "latent_soft_auc"])
+    sizes = sorted({*(int(n) for n in 25 * 2 ** np.arange(12) if n < total), total // 2, total})
+    return pd.DataFrame(
+        [
+            (n, soft_auc(shrunk(o, weight, 0, n), target, weight), halves(o, weight, n) if n <= total // 2 else np.nan)
+            for n in sizes
+        ],
+        columns=["replays", "latent_auc", "latent_soft_auc"],
+    )
 
 # %% ../../nbs/50_truth/01_oracle.ipynb #c037
-ALARM = 3.0902 # standard errors: one-sided p < .001
+ALARM = 3.0902  # standard errors: one-sided p < .001
 
 # %% ../../nbs/50_truth/01_oracle.ipynb #c038
 def achievable(
-    rows:pd.DataFrame, # (n, …) from `sample`: `customer_id`, `target`, `probability`, `weight`, and other scores
-    o:Oracle,          # of the same rows
-    others:Sequence[str]=(), # further scores to measure
-    replicates:int=200, seed:int=0, # of the bootstrap over customers
-)->dict[str, Any]:     # numbers of the report's `oracle`; None where they cannot be known
+    rows: pd.DataFrame,  # (n, …) from `sample`: `customer_id`, `target`, `probability`, `weight`, and other scores
+    o: Oracle,  # of the same rows
+    others: Sequence[str] = (),  # further scores to measure
+    replicates: int = 200,
+    seed: int = 0,  # of the bootstrap over customers
+) -> dict[str, Any]:  # numbers of the report's `oracle`; None where they cannot be known
     "The model and the bound on the same rows, by labels and by probabilities."
     y, weight, total = rows["target"].to_numpy(float), rows["weight"].to_numpy(float), o.outcomes.shape[1]
     full, two = shrunk(o, weight), (shrunk(o, weight, 0, total // 2), shrunk(o, weight, total // 2))
     hits, kept = o.counts()
     p = hits / np.maximum(kept, 1)
     model, seen = rows["probability"].to_numpy(float), rows["visible"].to_numpy(float) if "visible" in rows else None
-    def measured(w:np.ndarray)->np.ndarray:
+
+    def measured(w: np.ndarray) -> np.ndarray:
         soft = (soft_auc(two[0], two[1], w) + soft_auc(two[1], two[0], w)) / 2
-        return np.array([soft_auc(full, y, w), soft_auc(model, y, w), soft, soft_auc(model, p, w)] + ([] if seen is None else [soft_auc(seen, y, w), soft_auc(seen, p, w)]))
+        return np.array(
+            [soft_auc(full, y, w), soft_auc(model, y, w), soft, soft_auc(model, p, w)]
+            + ([] if seen is None else [soft_auc(seen, y, w), soft_auc(seen, p, w)])
+        )
+
     point = measured(weight)
-    spread = np.array([measured(weight * k) for k in resampled(rows["customer_id"].to_numpy(), replicates, seed)]).reshape(-1, len(point))
+    spread = np.array(
+        [measured(weight * k) for k in resampled(rows["customer_id"].to_numpy(), replicates, seed)]
+    ).reshape(-1, len(point))
     doubling = halves(o, weight, total // 2) - halves(o, weight, total // 4)
-    more = {f"soft_auc_{name}": _rounded(soft_auc(rows[name].to_numpy(float), p, weight)) for name in others if rows[name].notna().all()}
-    if seen is not None: more |= _visible_numbers(point, spread)
-    return _oracle_numbers(point, spread, doubling) | more | dict(last_doubling=_rounded(doubling), replays=total, rows=len(rows), positives=int(y.sum()), stands_for=int(round(weight.sum())),
-        exposed_share=_rounded(o.exposed.mean()), base_rate=_rounded(weight @ y / weight.sum(), 6), base_rate_soft=_rounded(weight @ p / weight.sum(), 6))
+    more = {
+        f"soft_auc_{name}": _rounded(soft_auc(rows[name].to_numpy(float), p, weight))
+        for name in others
+        if rows[name].notna().all()
+    }
+    if seen is not None:
+        more |= _visible_numbers(point, spread)
+    return (
+        _oracle_numbers(point, spread, doubling)
+        | more
+        | dict(
+            last_doubling=_rounded(doubling),
+            replays=total,
+            rows=len(rows),
+            positives=int(y.sum()),
+            stands_for=int(round(weight.sum())),
+            exposed_share=_rounded(o.exposed.mean()),
+            base_rate=_rounded(weight @ y / weight.sum(), 6),
+            base_rate_soft=_rounded(weight @ p / weight.sum(), 6),
+        )
+    )
 
 # %% ../../nbs/50_truth/01_oracle.ipynb #c039
-def _visible_numbers(point:np.ndarray, spread:np.ndarray)->dict[str, Any]:
+def _visible_numbers(point: np.ndarray, spread: np.ndarray) -> dict[str, Any]:
     "What the learner with far more customers reaches on the same rows, and the model's share of that, with standard errors."
-    def told(at:np.ndarray)->np.ndarray: return np.concatenate([at[:, 4:6], (at[:, [1, 3]] - .5) / (at[:, 4:6] - .5)], axis=1)
-    names, error = ("visible_auc", "visible_soft_auc", "share_of_visible", "share_of_visible_soft"), np.nanstd(told(spread), axis=0, ddof=1) if len(spread) > 1 else np.full(4, np.nan)
-    return {k: _rounded(v) for k, v in (*zip(names, told(point[None])[0], strict=True), *zip((f"{n}_se" for n in names), error, strict=True))}
+
+    def told(at: np.ndarray) -> np.ndarray:
+        return np.concatenate([at[:, 4:6], (at[:, [1, 3]] - 0.5) / (at[:, 4:6] - 0.5)], axis=1)
+
+    names, error = (
+        ("visible_auc", "visible_soft_auc", "share_of_visible", "share_of_visible_soft"),
+        np.nanstd(told(spread), axis=0, ddof=1) if len(spread) > 1 else np.full(4, np.nan),
+    )
+    return {
+        k: _rounded(v)
+        for k, v in (
+            *zip(names, told(point[None])[0], strict=True),
+            *zip((f"{n}_se" for n in names), error, strict=True),
+        )
+    }
 
 # %% ../../nbs/50_truth/01_oracle.ipynb #c040
-def _oracle_numbers(point:np.ndarray, spread:np.ndarray, doubling:float)->dict[str, Any]:
+def _oracle_numbers(point: np.ndarray, spread: np.ndarray, doubling: float) -> dict[str, Any]:
     "Point values of [bound, model, soft bound, soft model], their standard errors, shares, and the alarm."
     hard_bound, hard, soft_bound, soft = point[:4]
-    def error(values:np.ndarray)->float: return float(np.nanstd(values, ddof=1)) if np.isfinite(values).sum() > 1 else float("nan")
-    shares = (spread[:, [1, 3]] - .5) / (spread[:, [0, 2]] - .5) if len(spread) else np.empty((0, 2))
-    gap = hard - hard_bound - 2 * max(doubling, 0.) # finite futures make the bound too low, by less than this
-    found = dict(latent_auc=hard_bound, model_auc=hard, latent_soft_auc=soft_bound, soft_auc=soft, share_of_latent=(hard - .5) / (hard_bound - .5), share_of_latent_soft=(soft - .5) / (soft_bound - .5))
-    errors = dict(zip((f"{k}_se" for k in found), (*(error(spread[:, i]) for i in range(4)), error(shares[:, 0]), error(shares[:, 1])), strict=True))
+
+    def error(values: np.ndarray) -> float:
+        return float(np.nanstd(values, ddof=1)) if np.isfinite(values).sum() > 1 else float("nan")
+
+    shares = (spread[:, [1, 3]] - 0.5) / (spread[:, [0, 2]] - 0.5) if len(spread) else np.empty((0, 2))
+    gap = hard - hard_bound - 2 * max(doubling, 0.0)  # finite futures make the bound too low, by less than this
+    found = dict(
+        latent_auc=hard_bound,
+        model_auc=hard,
+        latent_soft_auc=soft_bound,
+        soft_auc=soft,
+        share_of_latent=(hard - 0.5) / (hard_bound - 0.5),
+        share_of_latent_soft=(soft - 0.5) / (soft_bound - 0.5),
+    )
+    errors = dict(
+        zip(
+            (f"{k}_se" for k in found),
+            (*(error(spread[:, i]) for i in range(4)), error(shares[:, 0]), error(shares[:, 1])),
+            strict=True,
+        )
+    )
     beyond = gap / error(spread[:, 1] - spread[:, 0])
-    return {k: _rounded(v) for k, v in (found | errors).items()} | dict(model_above_bound_in_errors=_rounded(beyond, 2), not_below_model=None if np.isnan(beyond) else bool(not beyond > ALARM))
+    return {k: _rounded(v) for k, v in (found | errors).items()} | dict(
+        model_above_bound_in_errors=_rounded(beyond, 2),
+        not_below_model=None if np.isnan(beyond) else bool(not beyond > ALARM),
+    )
 
 # %% ../../nbs/50_truth/01_oracle.ipynb #c066
 NAMES = [f.name for f in CATALOGUE]
 
 # %% ../../nbs/50_truth/01_oracle.ipynb #c090
-KEPT = .05   # share of the rows without a miss that teach
-ELSEWHERE = 700_000_000 # first customer number of those who only teach here: nobody else's
-LESSON = 7_004 # purpose of a draw
+KEPT = 0.05  # share of the rows without a miss that teach
+ELSEWHERE = 700_000_000  # first customer number of those who only teach here: nobody else's
+LESSON = 7_004  # purpose of a draw
 
 # %% ../../nbs/50_truth/01_oracle.ipynb #c091
 def lessons(
-    made:Settings,  # the world
-    base:Base,      # horizon, grace, history
-    part:Part,      # which customers
-    every_days:int=7, # between moments
-)->tuple[np.ndarray, np.ndarray]: # (n, features of the catalogue) float32, (n,) 0/1
+    made: Settings,  # the world
+    base: Base,  # horizon, grace, history
+    part: Part,  # which customers
+    every_days: int = 7,  # between moments
+) -> tuple[np.ndarray, np.ndarray]:  # (n, features of the catalogue) float32, (n,) 0/1
     "What one part of a population teaches."
     raw, _ = world.tables_of(made, part)
-    rows = lb.label(lb.spine(raw["customers"], raw["accounts"], base, every_days), raw["customers"], raw["obligations"], raw["payments"], base)
+    rows = lb.label(
+        lb.spine(raw["customers"], raw["accounts"], base, every_days),
+        raw["customers"],
+        raw["obligations"],
+        raw["payments"],
+        base,
+    )
     rows = rows[rows["eligible"] & ~rows["imminent"] & rows["target"].notna()].reset_index(drop=True)
     y, day = rows["target"].to_numpy(float), rows["as_of"].to_numpy("datetime64[D]").astype(np.int64)
     keep = (y == 1) | (_draws(made.base.seed, rows["customer_id"].to_numpy(np.int64), day, LESSON) < KEPT)
@@ -210,53 +291,71 @@ def lessons(
 
 # %% ../../nbs/50_truth/01_oracle.ipynb #c092
 def visible_score(
-    made:Settings, base:Base, # the world; horizon, grace, history
-    p:Train,                  # of the champion; grown with the evidence
-    customers:int,            # how many to learn from
-    x:np.ndarray,             # (n, features of the catalogue) rows to score
-    threads:int=2,
-)->np.ndarray:                # (n,) higher is riskier
+    made: Settings,
+    base: Base,  # the world; horizon, grace, history
+    p: Train,  # of the champion; grown with the evidence
+    customers: int,  # how many to learn from
+    x: np.ndarray,  # (n, features of the catalogue) rows to score
+    threads: int = 2,
+) -> np.ndarray:  # (n,) higher is riskier
     "The score of a learner with far more customers: both boosters, stopped early on one part in ten."
     todo = ranges(customers, made.base.customers_per_part)
     todo = [Part(q.low + ELSEWHERE, q.high + ELSEWHERE) for q in todo]
-    with ThreadPoolExecutor(threads) as pool: found = list(pool.map(lambda q: lessons(made, base, q), todo))
+    with ThreadPoolExecutor(threads) as pool:
+        found = list(pool.map(lambda q: lessons(made, base, q), todo))
     held = np.concatenate([np.full(len(y), i % 10 == 9) for i, (_, y) in enumerate(found)])
     seen, y = np.concatenate([part for part, _ in found]), np.concatenate([y for _, y in found])
     large = replace(p, trees=5 * p.trees, max_depth=5, min_child_weight=min(p.min_child_weight, y.sum() / train.LEAVES))
     stop = (seen[held], y[held]) if y[held].sum() >= train.FEW_STOPS else None
-    fits = [learners.fit(name, seen[~held], y[~held], NAMES, large, catalogue.monotone(), made.base.seed, stop) for name in train.BOOSTERS]
+    fits = [
+        learners.fit(name, seen[~held], y[~held], NAMES, large, catalogue.monotone(), made.base.seed, stop)
+        for name in train.BOOSTERS
+    ]
     return np.mean([learners.predict_margin(f, x.astype(np.float32)) for f in fits], axis=0)
 
 # %% ../../nbs/50_truth/01_oracle.ipynb #c100
 def roc_points(
-    score:np.ndarray, y:np.ndarray, weight:np.ndarray, # (n,) higher is riskier; 0/1; rows each one stands for
-    name:str,      # of the curve
-    most:int=200,  # points kept
-)->pd.DataFrame:   # `name`, `false_positive_rate`, `true_positive_rate`
+    score: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,  # (n,) higher is riskier; 0/1; rows each one stands for
+    name: str,  # of the curve
+    most: int = 200,  # points kept
+) -> pd.DataFrame:  # `name`, `false_positive_rate`, `true_positive_rate`
     "A weighted ROC curve."
     order = np.argsort(-score, kind="stable")
     last = np.r_[score[order][1:] != score[order][:-1], True]
     true, false = (np.r_[0, np.cumsum(v[order])[last]] for v in (weight * y, weight * (1 - y)))
     keep = np.unique(np.linspace(0, len(true) - 1, most).astype(int))
-    return pd.DataFrame(dict(name=name, false_positive_rate=(false / false[-1])[keep], true_positive_rate=(true / true[-1])[keep]))
+    return pd.DataFrame(
+        dict(name=name, false_positive_rate=(false / false[-1])[keep], true_positive_rate=(true / true[-1])[keep])
+    )
 
 # %% ../../nbs/50_truth/01_oracle.ipynb #bench341
 def proof_in_words(
-    bound:Mapping[str, Any],         # from `achievable`
-    reasons:Mapping[str, Any],       # what was found about them
-    wires:Mapping[str, bool | None], # name → held; None: it could not be asked
-)->list[str]:                        # sentences of markdown
+    bound: Mapping[str, Any],  # from `achievable`
+    reasons: Mapping[str, Any],  # what was found about them
+    wires: Mapping[str, bool | None],  # name → held; None: it could not be asked
+) -> list[str]:  # sentences of markdown
     "How much of what was achievable the model has, whether its reasons are true, and whether anything was broken."
     share, soft = bound["share_of_latent"], bound["share_of_latent_soft"]
-    said = [f"Against the probabilities of this world the model has **{soft:.0%}** of what was achievable above chance."
-            if soft is not None else "Nothing can be missed in these futures."]
-    said.append(f"Against what happened, where luck plays a part, **{share:.0%}** ({counted(bound['positives'], 'miss|misses')})."
-                if share is not None else "There were too few misses here to measure against what happened.")
+    said = [
+        f"Against the probabilities of this world the model has **{soft:.0%}** of what was achievable above chance."
+        if soft is not None
+        else "Nothing can be missed in these futures."
+    ]
+    said.append(
+        f"Against what happened, where luck plays a part, **{share:.0%}** ({counted(bound['positives'], 'miss|misses')})."
+        if share is not None
+        else "There were too few misses here to measure against what happened."
+    )
     cases, hit = reasons["perturb_cases"], reasons.get("perturb_hit_rate")
     if cases and hit is not None:
         habit = hit <= reasons["perturb_hit_rate_shuffled_high"]
-        said.append(f"Of {counted(cases, 'case')} in which something was made to happen, the reasons name a declared group in **{hit:.0%}**: "
-                    + ("no more than a habit earns." if habit else "more than a habit earns."))
-    else: said.append("There were no cases to judge the reasons by.")
+        said.append(
+            f"Of {counted(cases, 'case')} in which something was made to happen, the reasons name a declared group in **{hit:.0%}**: "
+            + ("no more than a habit earns." if habit else "more than a habit earns.")
+        )
+    else:
+        said.append("There were no cases to judge the reasons by.")
     broken = [name.replace("_", " ") for name, held in wires.items() if held is False]
     return [*said, f"**Broken: {', '.join(broken)}.**" if broken else "No tripwire was broken."]

@@ -23,46 +23,83 @@ from .twins import by_group
 
 # %% ../../nbs/50_truth/03_seeds.ipynb #c078
 def reseeded(
-    rows:Mapping[str, model_rows.Rows], # from `model_rows.gather`
-    champion:model_champion.Champion,       # whose learner and parameters
-    p:Train, seed:int,             # of the champion's run
-    count:int,                     # how many more models
-)->list[Fitted]:                   # each with a seed of its own
+    rows: Mapping[str, model_rows.Rows],  # from `model_rows.gather`
+    champion: model_champion.Champion,  # whose learner and parameters
+    p: Train,
+    seed: int,  # of the champion's run
+    count: int,  # how many more models
+) -> list[Fitted]:  # each with a seed of its own
     "The champion's learner fitted again on the same rows."
     teach, stop = rows["train"].usable(), rows["stop"].usable()
     few = stop.y.sum() < train.FEW_STOPS
-    settings = replace(p, min_child_weight=min(p.min_child_weight, teach.y.sum() / train.LEAVES), trees=max(p.trees // 3, 1) if few else p.trees)
-    return [learners.fit(champion.manifest["champion"], teach.x, teach.y, champion.features, settings, catalogue.monotone(), seed + 1 + k, None if few else (stop.x, stop.y)) for k in range(count)]
+    settings = replace(
+        p,
+        min_child_weight=min(p.min_child_weight, teach.y.sum() / train.LEAVES),
+        trees=max(p.trees // 3, 1) if few else p.trees,
+    )
+    return [
+        learners.fit(
+            champion.manifest["champion"],
+            teach.x,
+            teach.y,
+            champion.features,
+            settings,
+            catalogue.monotone(),
+            seed + 1 + k,
+            None if few else (stop.x, stop.y),
+        )
+        for k in range(count)
+    ]
 
 # %% ../../nbs/50_truth/03_seeds.ipynb #c079
 def top_groups(
-    fitted:Fitted,
-    x:np.ndarray, # (n, n_features) float32, the model's inputs
-    top:int=3,
-)->list[frozenset[str]]: # of each row, the groups that push it up most: at most `top`
+    fitted: Fitted,
+    x: np.ndarray,  # (n, n_features) float32, the model's inputs
+    top: int = 3,
+) -> list[frozenset[str]]:  # of each row, the groups that push it up most: at most `top`
     "The strongest groups of every row."
     push = by_group(fitted, x)
-    return [frozenset(GROUPS[g] for g in row if push[i, g] > 0) for i, row in enumerate(np.argsort(-push, axis=1, kind="stable")[:, :top])]
+    return [
+        frozenset(GROUPS[g] for g in row if push[i, g] > 0)
+        for i, row in enumerate(np.argsort(-push, axis=1, kind="stable")[:, :top])
+    ]
 
 # %% ../../nbs/50_truth/03_seeds.ipynb #c080
 def agreement(
-    models:Sequence[Fitted], # at least two
-    x:np.ndarray,            # (n, n_features) rows whose reasons are read
-    customer:np.ndarray,     # (n,) whose they are
-    seed:int, replicates:int=200, # of the bootstrap over customers
-)->dict[str, float|None]:    # `jaccard` with `_low` and `_high`, and `jaccard_others`, 0–1; None without rows
+    models: Sequence[Fitted],  # at least two
+    x: np.ndarray,  # (n, n_features) rows whose reasons are read
+    customer: np.ndarray,  # (n,) whose they are
+    seed: int,
+    replicates: int = 200,  # of the bootstrap over customers
+) -> dict[str, float | None]:  # `jaccard` with `_low` and `_high`, and `jaccard_others`, 0–1; None without rows
     "What two models share of a row's top groups, and, to read it by, what two rows share in one model."
     tops = [top_groups(m, x) for m in models]
-    shared = np.array([[_jaccard(a, b) for a, b in zip(one, other, strict=True)] for i, one in enumerate(tops) for other in tops[i + 1:]]).mean(axis=0)
+    shared = np.array(
+        [
+            [_jaccard(a, b) for a, b in zip(one, other, strict=True)]
+            for i, one in enumerate(tops)
+            for other in tops[i + 1 :]
+        ]
+    ).mean(axis=0)
     drawn = resampled(customer, replicates, seed)
-    low, high = np.percentile(drawn @ shared / np.maximum(drawn.sum(axis=1), 1), (2.5, 97.5)) if len(x) and replicates else (np.nan, np.nan)
-    return dict(jaccard=_rounded(shared.mean() if len(x) else np.nan), jaccard_low=_rounded(low), jaccard_high=_rounded(high), jaccard_others=_rounded(float(np.mean([_between(one) for one in tops]))))
+    low, high = (
+        np.percentile(drawn @ shared / np.maximum(drawn.sum(axis=1), 1), (2.5, 97.5))
+        if len(x) and replicates
+        else (np.nan, np.nan)
+    )
+    return dict(
+        jaccard=_rounded(shared.mean() if len(x) else np.nan),
+        jaccard_low=_rounded(low),
+        jaccard_high=_rounded(high),
+        jaccard_others=_rounded(float(np.mean([_between(one) for one in tops]))),
+    )
 
 # %% ../../nbs/50_truth/03_seeds.ipynb #c081
-def _jaccard(a:frozenset[str], b:frozenset[str])->float: return len(a & b) / len(a | b) if a | b else 1. # two without any reason agree
+def _jaccard(a: frozenset[str], b: frozenset[str]) -> float:
+    return len(a & b) / len(a | b) if a | b else 1.0  # two without any reason agree
 
 # %% ../../nbs/50_truth/03_seeds.ipynb #c082
-def _between(rows:Sequence[frozenset[str]])->float:
+def _between(rows: Sequence[frozenset[str]]) -> float:
     "The mean over all pairs of different rows."
     count, n = Counter(rows), len(rows)
     total = sum(k * (m - (a == b)) * _jaccard(a, b) for a, k in count.items() for b, m in count.items())

@@ -30,11 +30,12 @@ from ..world.world import Room, Settings, arrive_here, days_of, live, scatter
 @dataclass(frozen=True)
 class Shock:
     "Hard times for everybody."
-    on:int        # the first day of it, days since 1970-01-01
-    work:float    # how many times as often work is lost, hours are cut and pay comes late
-    prices:float  # factor on daily spending and on utility bills
 
-    def stresses(self)->np.ndarray:
+    on: int  # the first day of it, days since 1970-01-01
+    work: float  # how many times as often work is lost, hours are cut and pay comes late
+    prices: float  # factor on daily spending and on utility bills
+
+    def stresses(self) -> np.ndarray:
         "The stress table in hard times."
         table = stress_matrix()
         table["per_year"][np.isin(table["does"], [LATE_SALARY, CUT_HOURS, JOB_LOSS])] *= self.work
@@ -42,15 +43,22 @@ class Shock:
 
 # %% ../../nbs/50_truth/06_shock.ipynb #c006
 def declared(
-    base:Base, settings:Evaluate, # periods; how hard
-)->Shock:
+    base: Base,
+    settings: Evaluate,  # periods; how hard
+) -> Shock:
     "The shock of the parameters."
     if min(settings.shock_work, settings.shock_prices) <= 0:
-        raise ParamsError(f"evaluate.shock_work is {settings.shock_work:g}, evaluate.shock_prices {settings.shock_prices:g}", where="params.yaml", remedy="use factors above 0; 1 changes nothing")
+        raise ParamsError(
+            f"evaluate.shock_work is {settings.shock_work:g}, evaluate.shock_prices {settings.shock_prices:g}",
+            where="params.yaml",
+            remedy="use factors above 0; 1 changes nothing",
+        )
     return Shock(int(lb.blocks(base)["test"][0]) - settings.shock_days, settings.shock_work, settings.shock_prices)
 
 # %% ../../nbs/50_truth/06_shock.ipynb #c009
-def _one(p:Settings, who:int, shock:Shock, days:np.ndarray, tables:tuple[Any, Any, Any], t:Any, s:Any, log:np.ndarray)->None:
+def _one(
+    p: Settings, who: int, shock: Shock, days: np.ndarray, tables: tuple[Any, Any, Any], t: Any, s: Any, log: np.ndarray
+) -> None:
     "One life, with the shock in it: fills `t`, `s` and `log`."
     personas, spending, hard = tables
     log[0] = 0
@@ -58,7 +66,8 @@ def _one(p:Settings, who:int, shock:Shock, days:np.ndarray, tables:tuple[Any, An
     t.visible_from, t.lag_ms = arrive_here(t, days[1], days[3]), p.base.arrival_lag_days * DAY_MS
     begin(s, t, personas, spending, days[0])
     live(s, t, log, spending, stress_matrix(), days[0], min(shock.on, days[2]))
-    if shock.on >= days[2]: return
+    if shock.on >= days[2]:
+        return
     t.spend_day, t.ticket = t.spend_day * shock.prices, t.ticket * shock.prices
     bills = (s.kind == UTILITY_DUE) & (s.active == 1)
     s.amount[bills] = (s.amount[bills] * shock.prices).astype(np.int64)
@@ -66,38 +75,57 @@ def _one(p:Settings, who:int, shock:Shock, days:np.ndarray, tables:tuple[Any, An
 
 # %% ../../nbs/50_truth/06_shock.ipynb #c010
 def tables_of(
-    shock:Shock,
-)->Callable[[Settings, Part], tuple[Mapping[str, pd.DataFrame], Mapping[str, pd.DataFrame]]]: # as `world.tables_of`, for `strangers.maker`
+    shock: Shock,
+) -> Callable[
+    [Settings, Part], tuple[Mapping[str, pd.DataFrame], Mapping[str, pd.DataFrame]]
+]:  # as `world.tables_of`, for `strangers.maker`
     "Makes the tables of a part of customers in a world with this shock."
-    def made(p:Settings, part:Part)->tuple[Mapping[str, pd.DataFrame], Mapping[str, pd.DataFrame]]:
+
+    def made(p: Settings, part: Part) -> tuple[Mapping[str, pd.DataFrame], Mapping[str, pd.DataFrame]]:
         size, days, room = part.high - part.low, days_of(p), Room()
         room.reserve(size, p.base.warm_months + p.base.scored_months + 3)
-        people, lives, used = np.zeros(size, PERSON).view(np.recarray), np.zeros(size, LIFE).view(np.recarray), np.zeros(4, np.int64)
+        people, lives, used = (
+            np.zeros(size, PERSON).view(np.recarray),
+            np.zeros(size, LIFE).view(np.recarray),
+            np.zeros(4, np.int64),
+        )
         tables = persona_matrix(), spending_matrix(), shock.stresses()
         for i in range(size):
             _one(p, part.low + i, shock, days, tables, people[i], lives[i], room.log)
-            if room.log[0, 1] > 0: raise ParamsError("a customer did more than a log holds", where="evaluate.shock_work", remedy="use a smaller factor")
-            while not world.fits(room.log, room.out, used): room.grow()
+            if room.log[0, 1] > 0:
+                raise ParamsError(
+                    "a customer did more than a log holds", where="evaluate.shock_work", remedy="use a smaller factor"
+                )
+            while not world.fits(room.log, room.out, used):
+                room.grow()
             scatter(room.log, part.low + i, room.out, used)
         tx, due, paid = (o[:, :n] for o, n in zip(room.out[:3], used[:3], strict=True))
         who = world.customers(people, int(days[1]))
-        seen = dict(customers=who, accounts=world.accounts(people, lives, who["joined_on"].to_numpy()), obligations=world.obligations(due), transactions=world.transactions(tx), payments=world.payments(paid))
+        seen = dict(
+            customers=who,
+            accounts=world.accounts(people, lives, who["joined_on"].to_numpy()),
+            obligations=world.obligations(due),
+            transactions=world.transactions(tx),
+            payments=world.payments(paid),
+        )
         return seen, dict(protected=world.protected(people))
+
     return made
 
 # %% ../../nbs/50_truth/06_shock.ipynb #c014
 def frame(
-    labels:pd.DataFrame,     # of the test weeks
-    probability:np.ndarray,  # (n,) of the same rows
-)->pd.DataFrame:
+    labels: pd.DataFrame,  # of the test weeks
+    probability: np.ndarray,  # (n,) of the same rows
+) -> pd.DataFrame:
     "Rows as the evaluation reads them."
     return statistics.checked(labels.assign(probability=probability, repeat=0, split="test"))
 
 # %% ../../nbs/50_truth/06_shock.ipynb #c015
 def plan(
-    calm:pd.DataFrame, hard:pd.DataFrame, # from `frame`, of the same customers
-    share:float,                          # of eligible customers contacted a week
-)->tuple[Plan, np.ndarray]:               # what to measure, and the customers it speaks of
+    calm: pd.DataFrame,
+    hard: pd.DataFrame,  # from `frame`, of the same customers
+    share: float,  # of eligible customers contacted a week
+) -> tuple[Plan, np.ndarray]:  # what to measure, and the customers it speaks of
     "Both times side by side, and what the shock costs."
     people = np.unique(np.concatenate([calm.customer_id, hard.customer_id]))
     found = _times(calm, hard, people, share, "shock", 1)
@@ -107,53 +135,98 @@ def plan(
     return found, people
 
 # %% ../../nbs/50_truth/06_shock.ipynb #c016
-def _times(calm:pd.DataFrame, hard:pd.DataFrame, people:np.ndarray, share:float, block:str, fewest:int)->Plan:
+def _times(calm: pd.DataFrame, hard: pd.DataFrame, people: np.ndarray, share: float, block: str, fewest: int) -> Plan:
     stats: dict[str, intervals.Statistic] = {}
     for end, rows in (("_calm", calm), ("", hard)):
         some, everyone = Rows(statistics.judged(rows), people), Rows(statistics.judged(rows, imminent=True), people)
-        if some.frame[some.frame.y > 0].customer_id.nunique() < fewest: return Plan({}, {}, {f"{block}.auc": "too few customers missed a payment"})
-        stats |= {f"{block}.auc{end}": statistics.ranked_by(some), f"{block}.observed_expected{end}": statistics.observed_expected(some), f"{block}.recall{end}": statistics.capacity_statistics(everyone, share)["recall"],
-                  f"{block}.missed_share{end}": lambda w, s=some: float(np.average(s.frame.y, weights=w[s.code(s.frame)]))}
-    return Plan(stats, {f"{block}.lost_auc": (f"{block}.auc_calm", f"{block}.auc"), f"{block}.lost_recall": (f"{block}.recall_calm", f"{block}.recall")}, {})
+        if some.frame[some.frame.y > 0].customer_id.nunique() < fewest:
+            return Plan({}, {}, {f"{block}.auc": "too few customers missed a payment"})
+        stats |= {
+            f"{block}.auc{end}": statistics.ranked_by(some),
+            f"{block}.observed_expected{end}": statistics.observed_expected(some),
+            f"{block}.recall{end}": statistics.capacity_statistics(everyone, share)["recall"],
+            f"{block}.missed_share{end}": lambda w, s=some: float(np.average(s.frame.y, weights=w[s.code(s.frame)])),
+        }
+    return Plan(
+        stats,
+        {
+            f"{block}.lost_auc": (f"{block}.auc_calm", f"{block}.auc"),
+            f"{block}.lost_recall": (f"{block}.recall_calm", f"{block}.recall"),
+        },
+        {},
+    )
 
 # %% ../../nbs/50_truth/06_shock.ipynb #c017
 def measured(
-    calm:pd.DataFrame, hard:pd.DataFrame,          # from `frame`
-    shock:Shock, base:Base, settings:Evaluate,     # what happened; seed, contact share; replicates
-)->dict[str, Any]:                                 # the report's `shock`
+    calm: pd.DataFrame,
+    hard: pd.DataFrame,  # from `frame`
+    shock: Shock,
+    base: Base,
+    settings: Evaluate,  # what happened; seed, contact share; replicates
+) -> dict[str, Any]:  # the report's `shock`
     "All of it with intervals, and what was declared."
     todo, people = plan(calm, hard, base.contact_share)
-    found = ev.nested(intervals.estimate(todo.statistics, len(people), settings.bootstrap, base.seed, todo.differences), todo.absent)["shock"]
-    onsets = {f"onsets{end}": int(statistics.onset_index(statistics.judged(f)).max(initial=-1)) + 1 for end, f in (("", hard), ("_calm", calm))}
+    found = ev.nested(
+        intervals.estimate(todo.statistics, len(people), settings.bootstrap, base.seed, todo.differences), todo.absent
+    )["shock"]
+    onsets = {
+        f"onsets{end}": int(statistics.onset_index(statistics.judged(f)).max(initial=-1)) + 1
+        for end, f in (("", hard), ("_calm", calm))
+    }
     months = {month: _named(block) for month, block in found.get("by_month", {}).items()}
-    return _named(found) | onsets | dict(by_month=months, customers=len(people), begins=to_date(shock.on), work=shock.work, prices=shock.prices)
+    return (
+        _named(found)
+        | onsets
+        | dict(by_month=months, customers=len(people), begins=to_date(shock.on), work=shock.work, prices=shock.prices)
+    )
 
 # %% ../../nbs/50_truth/06_shock.ipynb #c018
-def _named(block:Mapping[str, Any])->dict[str, Any]:
+def _named(block: Mapping[str, Any]) -> dict[str, Any]:
     "Ends of intervals that say to what they belong: there are two AUCs in a block."
     return {f"auc_{key}" if key in ("low", "high") else key: value for key, value in block.items()}
 
 # %% ../../nbs/50_truth/06_shock.ipynb #c019
 def in_words(
-    found:Mapping[str, Any], # from `measured`
-)->str:
+    found: Mapping[str, Any],  # from `measured`
+) -> str:
     "What the shock does to the score, in one sentence."
-    if found.get("auc") is None: return f"Not measured: {found.get('why', 'nothing is known of a shock')}."
-    def span(key:str, style:str)->str:
+    if found.get("auc") is None:
+        return f"Not measured: {found.get('why', 'nothing is known of a shock')}."
+
+    def span(key: str, style: str) -> str:
         value, low, high = (found[key], found.get(f"{key}_low"), found.get(f"{key}_high"))
-        return f"{value:{style}}" + (f" ({low:{style}} to {high:{style}})" if low is not None and high is not None else "")
-    return (f"From {found['begins']} on everybody's work is lost, cut or paid late {found['work']:g} times as often and living costs {found['prices'] - 1:.0%} more: "
-            f"the same {found['customers']:,} customers miss {found['onsets']:,} payments instead of {found['onsets_calm']:,}. "
-            f"The AUC is {span('auc', '.3f')}, without the shock {found['auc_calm']:.3f}, a loss of {span('lost_auc', '.3f')}; "
-            f"observed over expected {span('observed_expected', '.2f')}, without it {found['observed_expected_calm']:.2f}; "
-            f"found at the contact capacity {span('recall', '.0%')}, without it {found['recall_calm']:.0%}.")
+        return f"{value:{style}}" + (
+            f" ({low:{style}} to {high:{style}})" if low is not None and high is not None else ""
+        )
+
+    return (
+        f"From {found['begins']} on everybody's work is lost, cut or paid late {found['work']:g} times as often and living costs {found['prices'] - 1:.0%} more: "
+        f"the same {found['customers']:,} customers miss {found['onsets']:,} payments instead of {found['onsets_calm']:,}. "
+        f"The AUC is {span('auc', '.3f')}, without the shock {found['auc_calm']:.3f}, a loss of {span('lost_auc', '.3f')}; "
+        f"observed over expected {span('observed_expected', '.2f')}, without it {found['observed_expected_calm']:.2f}; "
+        f"found at the contact capacity {span('recall', '.0%')}, without it {found['recall_calm']:.0%}."
+    )
 
 # %% ../../nbs/50_truth/06_shock.ipynb #c020
 def table(
-    found:Mapping[str, Any], # from `measured`
-)->pd.DataFrame:             # `when`, `measure`, `without`, `with`, `low`, `high`; one row a measure, all weeks first, then month by month
+    found: Mapping[str, Any],  # from `measured`
+) -> (
+    pd.DataFrame
+):  # `when`, `measure`, `without`, `with`, `low`, `high`; one row a measure, all weeks first, then month by month
     "With and without, side by side."
-    blocks = {"all judged weeks": found} | {month: block for month, block in found.get("by_month", {}).items() if block.get("auc") is not None}
-    words = {"auc": "AUC", "observed_expected": "observed / expected", "recall": "found at the contact capacity", "missed_share": "share of rows with a miss"}
-    rows = [(when, said, block[f"{key}_calm"], block[key], block.get(f"{key}_low"), block.get(f"{key}_high")) for when, block in blocks.items() for key, said in words.items() if block.get(key) is not None]
+    blocks = {"all judged weeks": found} | {
+        month: block for month, block in found.get("by_month", {}).items() if block.get("auc") is not None
+    }
+    words = {
+        "auc": "AUC",
+        "observed_expected": "observed / expected",
+        "recall": "found at the contact capacity",
+        "missed_share": "share of rows with a miss",
+    }
+    rows = [
+        (when, said, block[f"{key}_calm"], block[key], block.get(f"{key}_low"), block.get(f"{key}_high"))
+        for when, block in blocks.items()
+        for key, said in words.items()
+        if block.get(key) is not None
+    ]
     return pd.DataFrame(rows, columns=["when", "measure", "without", "with", "low", "high"])

@@ -25,10 +25,10 @@ from ..model.rows import Rows
 
 # %% ../../nbs/50_truth/07_strangers.ipynb #c005
 def parts(
-    known:int,  # customers of the bank, numbered from 0
-    wanted:int, # strangers
-    size:int,   # customers in a part
-)->list[Part]:
+    known: int,  # customers of the bank, numbered from 0
+    wanted: int,  # strangers
+    size: int,  # customers in a part
+) -> list[Part]:
     "The numbers of the strangers, cut into parts."
     return [Part(p.low + known, p.high + known) for p in ranges(min(wanted, 2 * known), size)]
 
@@ -36,72 +36,107 @@ def parts(
 @dataclass(frozen=True)
 class Strangers:
     "Rows to judge on."
-    rows: Rows         # of the test weeks, with inputs in the order of `names`
-    due: pd.DataFrame  # the cohort: `customer_id`, `as_of`, `obligation_id`, `instalment`, `lead_days`, `missed` and the inputs
-    about: pd.DataFrame # one row a customer, as it was handed in
+
+    rows: Rows  # of the test weeks, with inputs in the order of `names`
+    due: (
+        pd.DataFrame
+    )  # the cohort: `customer_id`, `as_of`, `obligation_id`, `instalment`, `lead_days`, `missed` and the inputs
+    about: pd.DataFrame  # one row a customer, as it was handed in
 
 # %% ../../nbs/50_truth/07_strangers.ipynb #c009
-Made = tuple[Mapping[str, pd.DataFrame], pd.DataFrame] # canonical tables of a part, and one row a customer about them
+Made = tuple[Mapping[str, pd.DataFrame], pd.DataFrame]  # canonical tables of a part, and one row a customer about them
 DUE = model_champion.DUE_PREDICTIONS.names[:6]
 
 # %% ../../nbs/50_truth/07_strangers.ipynb #c010
 def of_part(
-    tables:Mapping[str, pd.DataFrame], # canonical, of one part
-    names:Sequence[str],               # inputs, in order
-    base:Base, every_days:int,         # periods, outcomes; days between two weeks
-)->tuple[Rows, pd.DataFrame]:          # rows and cohort
+    tables: Mapping[str, pd.DataFrame],  # canonical, of one part
+    names: Sequence[str],  # inputs, in order
+    base: Base,
+    every_days: int,  # periods, outcomes; days between two weeks
+) -> tuple[Rows, pd.DataFrame]:  # rows and cohort
     "One part's rows of the test weeks."
     people, dues, paid = (tables[name] for name in ("customers", "obligations", "payments"))
     asked = lb.spine(people, tables["accounts"], base, every_days)
     first, last = (np.datetime64(d, "D") for d in lb.blocks(base)["test"])
     asked = asked[(asked["as_of"] >= first) & (asked["as_of"] <= last)].reset_index(drop=True)
-    found = lb.label(asked, people, dues, paid, base).assign(split=lambda d: pd.Categorical(["test"] * len(d), categories=lb.SPLIT_WORDS))
+    found = lb.label(asked, people, dues, paid, base).assign(
+        split=lambda d: pd.Categorical(["test"] * len(d), categories=lb.SPLIT_WORDS)
+    )
     known = {name: tables[name] for name in events.NEEDS}
-    cohort = offline.panel(known, lb.due_spine(people, dues, paid, base, dealt=False)[DUE], model_champion.DUE_PREDICTIONS.columns[2:6])
+    cohort = offline.panel(
+        known, lb.due_spine(people, dues, paid, base, dealt=False)[DUE], model_champion.DUE_PREDICTIONS.columns[2:6]
+    )
     return Rows(found, offline.panel(known, found[["customer_id", "as_of"]])[list(names)].to_numpy(np.float32)), cohort
 
 # %% ../../nbs/50_truth/07_strangers.ipynb #c011
 def meet(
-    todo:Iterable[Part],          # from `parts`
-    make:Callable[[Part], Made],  # whoever makes the tables of a part
-    names:Sequence[str],          # inputs, in order
-    base:Base, every_days:int,    # periods, outcomes; days between two weeks
-    threads:int=2,
-)->Strangers|None:                # None when nobody was asked for
+    todo: Iterable[Part],  # from `parts`
+    make: Callable[[Part], Made],  # whoever makes the tables of a part
+    names: Sequence[str],  # inputs, in order
+    base: Base,
+    every_days: int,  # periods, outcomes; days between two weeks
+    threads: int = 2,
+) -> Strangers | None:  # None when nobody was asked for
     "Live through the strangers' lives and keep the test weeks."
-    def one(part:Part)->tuple[Rows, pd.DataFrame, pd.DataFrame]:
+
+    def one(part: Part) -> tuple[Rows, pd.DataFrame, pd.DataFrame]:
         tables, about = make(part)
         return *of_part(tables, names, base, every_days), about
-    with ThreadPoolExecutor(threads) as pool: found = list(pool.map(one, todo))
-    if not found: return None
-    rows = Rows(pd.concat([r.labels for r, _, _ in found], ignore_index=True), np.concatenate([r.x for r, _, _ in found]))
-    return Strangers(rows, pd.concat([d for _, d, _ in found], ignore_index=True), pd.concat([a for _, _, a in found], ignore_index=True))
+
+    with ThreadPoolExecutor(threads) as pool:
+        found = list(pool.map(one, todo))
+    if not found:
+        return None
+    rows = Rows(
+        pd.concat([r.labels for r, _, _ in found], ignore_index=True), np.concatenate([r.x for r, _, _ in found])
+    )
+    return Strangers(
+        rows,
+        pd.concat([d for _, d, _ in found], ignore_index=True),
+        pd.concat([a for _, _, a in found], ignore_index=True),
+    )
 
 # %% ../../nbs/50_truth/07_strangers.ipynb #c012
 def maker(
-    world:Any,                  # settings of the simulated world
-    tables_of:Callable[[Any, Part], tuple[Mapping[str, pd.DataFrame], Mapping[str, pd.DataFrame]]], # its tables and its truth, part by part
-)->Callable[[Part], Made]:
+    world: Any,  # settings of the simulated world
+    tables_of: Callable[
+        [Any, Part], tuple[Mapping[str, pd.DataFrame], Mapping[str, pd.DataFrame]]
+    ],  # its tables and its truth, part by part
+) -> Callable[[Part], Made]:
     "Makes a part's tables; of its truth only what the audit of help offered asks for is kept."
-    def made(part:Part)->Made:
+
+    def made(part: Part) -> Made:
         tables, truth = tables_of(world, part)
-        return tables, tables["customers"][["customer_id", "segment", "joined_on"]].merge(truth["protected"], on="customer_id")
+        return tables, tables["customers"][["customer_id", "segment", "joined_on"]].merge(
+            truth["protected"], on="customer_id"
+        )
+
     return made
 
 # %% ../../nbs/50_truth/07_strangers.ipynb #c014
 def scored(
-    them:Strangers,
-    own:np.ndarray,    # numbers of the bank's customers
-    teachers:Rows,     # the usable training rows
-    folder:Path|str,   # the model
-    p:Train, seed:int, # as trained
-)->tuple[pd.DataFrame, pd.DataFrame]: # `model_champion.PREDICTIONS`, `model_champion.DUE_PREDICTIONS`
+    them: Strangers,
+    own: np.ndarray,  # numbers of the bank's customers
+    teachers: Rows,  # the usable training rows
+    folder: Path | str,  # the model
+    p: Train,
+    seed: int,  # as trained
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # `model_champion.PREDICTIONS`, `model_champion.DUE_PREDICTIONS`
     "The strangers' predictions, made as the train stage makes them; refused when one of them is a customer."
     if len(both := np.intersect1d(own, them.rows.labels["customer_id"])):
-        raise LeakageError(f"{len(both)} customers who never train are also customers of the bank, first: {both[0]}", where="strangers", remedy="number them after the bank's customers")
+        raise LeakageError(
+            f"{len(both)} customers who never train are also customers of the bank, first: {both[0]}",
+            where="strangers",
+            remedy="number them after the bank's customers",
+        )
     champion = model_champion.load(folder)
-    fits = {name: learners.load(Path(folder)/learners.FILES[name]) for name in {champion.manifest["champion"], champion.manifest["challenger"], "scorecard"}}
+    fits = {
+        name: learners.load(Path(folder) / learners.FILES[name])
+        for name in {champion.manifest["champion"], champion.manifest["challenger"], "scorecard"}
+    }
     found = baselines.beside(them.rows, teachers, fits, champion.manifest, p, seed)
     margin = champion.margin(them.due[list(champion.features)].to_numpy(np.float32))
-    due = them.due[DUE].assign(probability=calibrate.probability(margin, champion.manifest["calibration"]), margin=margin)
+    due = them.due[DUE].assign(
+        probability=calibrate.probability(margin, champion.manifest["calibration"]), margin=margin
+    )
     return model_champion.predictions(them.rows.labels, found, "test"), due

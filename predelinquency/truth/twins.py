@@ -36,17 +36,24 @@ from ..world.world import live
 @dataclass(frozen=True)
 class Declared:
     "Where a stress must show."
-    groups: tuple[str, ...] # groups of the catalogue; the first is the cause's own
+
+    groups: tuple[str, ...]  # groups of the catalogue; the first is the cause's own
     reason: str
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c045
-_SHOWS = { # by what a stress does
-    "late_salary": Declared(("income", "liquidity"), "pay comes days after its usual day, and the balance is low when it should be high"),
+_SHOWS = {  # by what a stress does
+    "late_salary": Declared(
+        ("income", "liquidity"), "pay comes days after its usual day, and the balance is low when it should be high"
+    ),
     "cut_hours": Declared(("income", "liquidity"), "pay shrinks, and the balance no longer recovers"),
     "job_loss": Declared(("income", "liquidity"), "pay stops, and what is there is used up"),
     "expense_shock": Declared(("shocks", "liquidity"), "one large bill, and less money after it"),
-    "creeping": Declared(("obligations", "credit"), "more falls due every month, and new loans and instalment purchases begin"),
-    "gambling": Declared(("credit", "liquidity"), "stakes are a measure of the credit group, and they drain the balance"),
+    "creeping": Declared(
+        ("obligations", "credit"), "more falls due every month, and new loans and instalment purchases begin"
+    ),
+    "gambling": Declared(
+        ("credit", "liquidity"), "stakes are a measure of the credit group, and they drain the balance"
+    ),
     "separation": Declared(("income", "liquidity"), "one income less, and the balance no longer recovers"),
     "illness": Declared(("income", "liquidity"), "less pay, and the balance no longer recovers"),
     "rate_rise": Declared(("obligations", "liquidity"), "the instalment is higher than the last one, and less remains"),
@@ -54,48 +61,59 @@ _SHOWS = { # by what a stress does
 DECLARED: dict[str, Declared] = {s.name: _SHOWS[s.does] for s in STRESSES}
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c047
-FIRST_DECLARED: dict[str, tuple[str, ...]] = {"separation": ("income", "obligations"), "illness": ("income", "shocks")} # the rows of `DECLARED` that were corrected, as they were
+FIRST_DECLARED: dict[str, tuple[str, ...]] = {
+    "separation": ("income", "obligations"),
+    "illness": ("income", "shocks"),
+}  # the rows of `DECLARED` that were corrected, as they were
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c048
 def unsized(
-    w:Ground,
-    stress:int, # code
-)->Ground:
+    w: Ground,
+    stress: int,  # code
+) -> Ground:
     "The same world, in which a stress has lost its size (the loss of pay, the delay …) and keeps everything else it does."
     stresses = w.stresses.copy()
-    for size in ("size_low", "size_high"): stresses[size][stress] = 0
+    for size in ("size_low", "size_high"):
+        stresses[size][stress] = 0
     return w._replace(stresses=stresses)
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c050
 @kernel
-def line_day(log:Any, row:int)->int: # a log and its row
+def line_day(log: Any, row: int) -> int:  # a log and its row
     "The day a visible line was written."
     return (log[row, 4] if log[row, 0] == DUE else log[row, 3]) // DAY_MS
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c051
 @kernel
-def first_difference(a:Any, b:Any)->int: # two logs
+def first_difference(a: Any, b: Any) -> int:  # two logs
     "Day of the first visible line in which two logs differ; -1 where none does."
     i = j = 1
     while i <= a[0, 0] or j <= b[0, 0]:
-        while i <= a[0, 0] and a[i, 0] == EPISODE: i += 1
-        while j <= b[0, 0] and b[j, 0] == EPISODE: j += 1
+        while i <= a[0, 0] and a[i, 0] == EPISODE:
+            i += 1
+        while j <= b[0, 0] and b[j, 0] == EPISODE:
+            j += 1
         left, right = i <= a[0, 0], j <= b[0, 0]
-        if not left and not right: return -1
+        if not left and not right:
+            return -1
         same = left and right
         for c in range(LOG_WIDTH):
-            if same and a[i, c] != b[j, c]: same = False
-        if not same: return min(line_day(a, i) if left else NO_DAY, line_day(b, j) if right else NO_DAY)
+            if same and a[i, c] != b[j, c]:
+                same = False
+        if not same:
+            return min(line_day(a, i) if left else NO_DAY, line_day(b, j) if right else NO_DAY)
         i, j = i + 1, j + 1
     return -1
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c052
-LOOK_DAYS = 60 # a stress that has not shown by then is not a case
-AFTER_TRACE = (7, 45) # days after the first trace at which reasons are asked for
+LOOK_DAYS = 60  # a stress that has not shown by then is not a case
+AFTER_TRACE = (7, 45)  # days after the first trace at which reasons are asked for
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c053
 @kernel
-def moment_after(log:Any, trace:int, near:int, far:int, u:float)->int: # a log, a day, the target's days, a draw in [0, 1)
+def moment_after(
+    log: Any, trace: int, near: int, far: int, u: float
+) -> int:  # a log, a day, the target's days, a draw in [0, 1)
     "A day 7–45 days after a trace on which some target due lies in the target's days, each as likely; -1 without one."
     found, days = 0, np.zeros(AFTER_TRACE[1] - AFTER_TRACE[0] + 1, np.int64)
     for day in range(trace + AFTER_TRACE[0], trace + AFTER_TRACE[1] + 1):
@@ -109,77 +127,141 @@ def moment_after(log:Any, trace:int, near:int, far:int, u:float)->int: # a log, 
 # %% ../../nbs/50_truth/02_twins.ipynb #c054
 @kernel
 def traces(
-    w:Any, who:Any, stress:Any, on:Any, u:Any, # world; (n,) customers, stresses, days they are struck, draws in [0, 1)
-    near:int, far:int,                         # the target's days
-    low:int, high:int,                         # which rows
-    t:Any, raw_t:Any, s:Any, raw_s:Any, logs:Any, # scratch, as in `many`; two logs
-    out:Any,                                   # (n, 2) int64: day of the first trace, day to ask; -1 without one, -2 where the stress cannot happen
-)->None:
+    w: Any,
+    who: Any,
+    stress: Any,
+    on: Any,
+    u: Any,  # world; (n,) customers, stresses, days they are struck, draws in [0, 1)
+    near: int,
+    far: int,  # the target's days
+    low: int,
+    high: int,  # which rows
+    t: Any,
+    raw_t: Any,
+    s: Any,
+    raw_s: Any,
+    logs: Any,  # scratch, as in `many`; two logs
+    out: Any,  # (n, 2) int64: day of the first trace, day to ask; -1 without one, -2 where the stress cannot happen
+) -> None:
     "Where each added stress first shows, and when its reasons are asked for."
     for r in range(low, high):
         raw_t[0, :], raw_s[:, :], out[r, :] = 0, 0, -2
         until(w, who[r], on[r], -1, NO_DAY, t[0], s[0], logs[0])
         s[0].day = on[r]
-        if not rate(s[0], t[0], w.stresses, stress[r]) > 0 or (w.stresses[stress[r]].does == RATE_RISE and s[0].active[HOME] == 0): continue
+        if not rate(s[0], t[0], w.stresses, stress[r]) > 0 or (
+            w.stresses[stress[r]].does == RATE_RISE and s[0].active[HOME] == 0
+        ):
+            continue
         raw_s[1, :], logs[1, 0, 0], logs[0, 0, 0] = raw_s[0, :], 0, 0
         live(s[0], t[0], logs[0], w.spending, w.stresses, on[r], on[r] + LOOK_DAYS)
         s[1].day = on[r]
         strike(s[1], t[0], logs[1], w.stresses, stress[r])
         live(s[1], t[0], logs[1], w.spending, w.stresses, on[r], on[r] + LOOK_DAYS)
         out[r, 0], out[r, 1] = first_difference(logs[0], logs[1]), -1
-        if out[r, 0] < 0: continue
+        if out[r, 0] < 0:
+            continue
         live(s[0], t[0], logs[0], w.spending, w.stresses, on[r] + LOOK_DAYS, out[r, 0] + AFTER_TRACE[1] + far + 1)
         out[r, 1] = moment_after(logs[0], out[r, 0], near, far, u[r])
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c055
-TWIN = 7_005 # purpose of a draw; 7_003 drew the twins that had been seen when the table was corrected
+TWIN = 7_005  # purpose of a draw; 7_003 drew the twins that had been seen when the table was corrected
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c056
 def twins(
-    w:Ground, base:Base,  # the world; horizon
-    customers:np.ndarray, # (n,) who may be struck
-    first:int, last:int,  # days on which they may be
-    size:int,             # how many to draw; fewer come back
-)->pd.DataFrame:          # `customer_id`, `stress` (code), `on` (day), `trace` (day), `as_of`
+    w: Ground,
+    base: Base,  # the world; horizon
+    customers: np.ndarray,  # (n,) who may be struck
+    first: int,
+    last: int,  # days on which they may be
+    size: int,  # how many to draw; fewer come back
+) -> pd.DataFrame:  # `customer_id`, `stress` (code), `on` (day), `trace` (day), `as_of`
     "People, each struck once, and the moment at which reasons are asked for; only where the stress can happen, shows, and something falls due."
     u = np.array([[uniform(w.seed, i, 0, TWIN, j) for j in range(4)] for i in range(size)]).reshape(-1, 4)
-    who, stress = np.asarray(customers, np.int64)[(u[:, 0] * len(customers)).astype(int)], (u[:, 1] * len(w.stresses)).astype(np.int64)
+    who, stress = (
+        np.asarray(customers, np.int64)[(u[:, 0] * len(customers)).astype(int)],
+        (u[:, 1] * len(w.stresses)).astype(np.int64),
+    )
     on, found = first + (u[:, 2] * (last - first + 1)).astype(np.int64), np.full((size, 2), -1)
     t, s, logs = np.zeros(1, PERSON), np.zeros(2, LIFE), np.zeros((2, 20_000, LOG_WIDTH), np.int64)
-    traces(w, who, stress, on, u[:, 3].copy(), base.horizon_from_days, base.horizon_to_days, 0, size, t, t.view(np.int64).reshape(1, -1), s, s.view(np.int64).reshape(2, -1), logs, found)
-    drawn = pd.DataFrame(dict(customer_id=who, stress=stress, on=on, trace=found[:, 0], as_of=found[:, 1].astype("datetime64[D]").astype("datetime64[ms]")))
+    traces(
+        w,
+        who,
+        stress,
+        on,
+        u[:, 3].copy(),
+        base.horizon_from_days,
+        base.horizon_to_days,
+        0,
+        size,
+        t,
+        t.view(np.int64).reshape(1, -1),
+        s,
+        s.view(np.int64).reshape(2, -1),
+        logs,
+        found,
+    )
+    drawn = pd.DataFrame(
+        dict(
+            customer_id=who,
+            stress=stress,
+            on=on,
+            trace=found[:, 0],
+            as_of=found[:, 1].astype("datetime64[D]").astype("datetime64[ms]"),
+        )
+    )
     return drawn[found[:, 1] >= 0].drop_duplicates(["customer_id", "stress", "on"]).reset_index(drop=True)
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c058
 def recorded(
-    w:Ground, moments:pd.DataFrame, # as in `futures`
-)->dict[str, pd.DataFrame]:         # canonical tables; `customer_id` is the row of `moments`
+    w: Ground,
+    moments: pd.DataFrame,  # as in `futures`
+) -> dict[str, pd.DataFrame]:  # canonical tables; `customer_id` is the row of `moments`
     "The visible record of every moment."
     n, day = len(moments), moments["as_of"].to_numpy("datetime64[D]").astype(np.int64)
     struck = "stress" in moments
-    people, lives, log = np.zeros(n, PERSON).view(np.recarray), np.zeros(n, LIFE).view(np.recarray), np.zeros((20_000, LOG_WIDTH), np.int64)
+    people, lives, log = (
+        np.zeros(n, PERSON).view(np.recarray),
+        np.zeros(n, LIFE).view(np.recarray),
+        np.zeros((20_000, LOG_WIDTH), np.int64),
+    )
     found: tuple[list[np.ndarray], ...] = ([], [], [])
     for r, who in enumerate(moments["customer_id"].to_numpy(np.int64)):
-        until(w, int(who), int(day[r]), int(moments["stress"].iat[r]) if struck else -1, int(moments["on"].iat[r]) if struck else NO_DAY, people[r], lives[r], log)
-        lines = log[1:log[0, 0] + 1]
+        until(
+            w,
+            int(who),
+            int(day[r]),
+            int(moments["stress"].iat[r]) if struck else -1,
+            int(moments["on"].iat[r]) if struck else NO_DAY,
+            people[r],
+            lives[r],
+            log,
+        )
+        lines = log[1 : log[0, 0] + 1]
         for rows, what in zip(found, (TX, DUE, PAYMENT), strict=True):
             rows.append(lines[lines[:, 0] == what].T.copy())
             rows[-1][0] = r
     tx, due, paid = (np.concatenate(rows, axis=1) if rows else np.empty((LOG_WIDTH, 0), np.int64) for rows in found)
     who = world.customers(people, w.visible).assign(customer_id=np.arange(n))
     people.id = np.arange(n)
-    return dict(customers=who, accounts=world.accounts(people, lives, who["joined_on"].to_numpy()), obligations=world.obligations(due), transactions=world.transactions(tx), payments=world.payments(paid))
+    return dict(
+        customers=who,
+        accounts=world.accounts(people, lives, who["joined_on"].to_numpy()),
+        obligations=world.obligations(due),
+        transactions=world.transactions(tx),
+        payments=world.payments(paid),
+    )
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c059
 def known(
-    w:Ground, moments:pd.DataFrame, # as in `futures`
-    base:Base,                      # grace and history
-    batch:int=500,                  # at a time, for memory
-)->tuple[np.ndarray, np.ndarray]:   # (n, features of the catalogue) float64; (n,) bool eligible
+    w: Ground,
+    moments: pd.DataFrame,  # as in `futures`
+    base: Base,  # grace and history
+    batch: int = 500,  # at a time, for memory
+) -> tuple[np.ndarray, np.ndarray]:  # (n, features of the catalogue) float64; (n,) bool eligible
     "The features of every moment, and whether it would be scored."
     values, eligible = [np.empty((0, len(CATALOGUE)))], [np.empty(0, bool)]
     for start in range(0, len(moments), batch):
-        some = moments.iloc[start:start + batch]
+        some = moments.iloc[start : start + batch]
         tables = recorded(w, some)
         spine = pd.DataFrame(dict(customer_id=np.arange(len(some)), as_of=some["as_of"].to_numpy("datetime64[ms]")))
         facts, _, _ = lb.look(spine, tables["obligations"], tables["payments"], base)
@@ -189,13 +271,16 @@ def known(
     return np.concatenate(values), np.concatenate(eligible)
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c061
-RISE = .01 # of oracle risk: below, nothing happened that a reason would have to name
+RISE = 0.01  # of oracle risk: below, nothing happened that a reason would have to name
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c062
 def risks(
-    w:Ground, pairs:pd.DataFrame, base:Base, replays:int, # from `twins`; at most so many futures each
-    threads:int=2,
-)->np.ndarray: # (n, 2) latent probability without and with the stress; nan where a first look settled it
+    w: Ground,
+    pairs: pd.DataFrame,
+    base: Base,
+    replays: int,  # from `twins`; at most so many futures each
+    threads: int = 2,
+) -> np.ndarray:  # (n, 2) latent probability without and with the stress; nan where a first look settled it
     "Both risks of every pair, from the same futures."
     n = len(pairs)
     both = pd.concat([pairs.assign(stress=-1, on=NO_DAY), pairs], ignore_index=True)
@@ -209,9 +294,9 @@ def risks(
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c065
 def by_group(
-    fitted:Fitted,
-    x:np.ndarray, # (n, n_features) float32, the model's inputs
-)->np.ndarray:    # (n, groups) push on the margin by group of `GROUPS`
+    fitted: Fitted,
+    x: np.ndarray,  # (n, n_features) float32, the model's inputs
+) -> np.ndarray:  # (n, groups) push on the margin by group of `GROUPS`
     "What each group of the catalogue adds to the margin."
     trees = reasons_trees.trees_of(fitted)
     parts = shapley.contributions(fitted, x, shapley.leaf_table(trees) if trees is not None else None)
@@ -219,47 +304,64 @@ def by_group(
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c067
 def pushes(
-    champion:model_champion.Champion,
-    x:np.ndarray, # (n, features of the catalogue)
-)->tuple[np.ndarray, np.ndarray]: # (n, groups) push on the margin by group of `GROUPS`, (n,) calibrated probability
+    champion: model_champion.Champion,
+    x: np.ndarray,  # (n, features of the catalogue)
+) -> tuple[np.ndarray, np.ndarray]:  # (n, groups) push on the margin by group of `GROUPS`, (n,) calibrated probability
     "What each group of the catalogue adds to the margin, and the score."
     mine = np.asarray(x[:, [NAMES.index(name) for name in champion.features]], np.float32)
     return by_group(champion.fitted, mine), champion.probability(mine)
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c068
 def perturbed(
-    w:Ground, champion:model_champion.Champion, pairs:pd.DataFrame, base:Base, replays:int, # world, model, from `twins`, horizon, futures
-    threads:int=2,
-)->pd.DataFrame: # the eligible pairs: + `risk`, `twin_risk`, `score`, `twin_score`, `top` (three groups), `case`, `stress_name`, `named` (a declared group is among them), `first_named`
+    w: Ground,
+    champion: model_champion.Champion,
+    pairs: pd.DataFrame,
+    base: Base,
+    replays: int,  # world, model, from `twins`, horizon, futures
+    threads: int = 2,
+) -> pd.DataFrame:  # the eligible pairs: + `risk`, `twin_risk`, `score`, `twin_score`, `top` (three groups), `case`, `stress_name`, `named` (a declared group is among them), `first_named`
     "Every pair with its risks, its scores and the groups that moved."
     n, columns = len(pairs), {}
     x, eligible = known(w, pd.concat([pairs.assign(stress=-1, on=NO_DAY), pairs], ignore_index=True), base)
     both = eligible[:n] & eligible[n:]
     pairs, x = pairs[both].reset_index(drop=True), x[np.r_[both, both]]
     push, score = pushes(champion, x)
-    change, p = push[len(pairs):] - push[:len(pairs)], risks(w, pairs, base, replays, threads)
+    change, p = push[len(pairs) :] - push[: len(pairs)], risks(w, pairs, base, replays, threads)
     order = np.argsort(-change, axis=1, kind="stable")[:, :3]
     top = [tuple(GROUPS[g] for g in row if change[i, g] > 0) for i, row in enumerate(order)]
-    columns = dict(risk=p[:, 0], twin_risk=p[:, 1], score=score[:len(pairs)], twin_score=score[len(pairs):], top=top, case=p[:, 1] - p[:, 0] >= RISE)
+    columns = dict(
+        risk=p[:, 0],
+        twin_risk=p[:, 1],
+        score=score[: len(pairs)],
+        twin_score=score[len(pairs) :],
+        top=top,
+        case=p[:, 1] - p[:, 0] >= RISE,
+    )
     words = [STRESSES[i].name for i in pairs["stress"]]
-    return pairs.assign(**columns, stress_name=words, named=[bool({*DECLARED[s].groups} & {*t}) for s, t in zip(words, top, strict=True)],
-                        first_named=[DECLARED[s].groups[0] in t for s, t in zip(words, top, strict=True)])
+    return pairs.assign(
+        **columns,
+        stress_name=words,
+        named=[bool({*DECLARED[s].groups} & {*t}) for s, t in zip(words, top, strict=True)],
+        first_named=[DECLARED[s].groups[0] in t for s, t in zip(words, top, strict=True)],
+    )
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c069
 def hits(
-    tops:Sequence[tuple[str, ...]],      # of n cases, the groups that moved most
-    table:Mapping[str, Sequence[str]],   # stress → groups
-)->np.ndarray:                           # (n, stresses) bool
+    tops: Sequence[tuple[str, ...]],  # of n cases, the groups that moved most
+    table: Mapping[str, Sequence[str]],  # stress → groups
+) -> np.ndarray:  # (n, stresses) bool
     "Which stresses' groups are among the top ones of each case."
-    return np.array([[bool({*table[s.name]} & {*top}) for s in STRESSES] for top in tops], bool).reshape(-1, len(STRESSES))
+    return np.array([[bool({*table[s.name]} & {*top}) for s in STRESSES] for top in tops], bool).reshape(
+        -1, len(STRESSES)
+    )
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c071
 def shuffled(
-    hit:np.ndarray,      # (n, stresses) from `hits`
-    stress:np.ndarray,   # (n,) codes
-    seed:int,            # of the run
-    replicates:int=1000,
-)->np.ndarray:           # (replicates,) share of hits
+    hit: np.ndarray,  # (n, stresses) from `hits`
+    stress: np.ndarray,  # (n,) codes
+    seed: int,  # of the run
+    replicates: int = 1000,
+) -> np.ndarray:  # (replicates,) share of hits
     "The share of hits when the stresses are dealt anew among the cases."
     dealt = np.random.default_rng(seed).permuted(np.tile(stress, (replicates, 1)), axis=1)
     return hit[np.arange(len(stress)), dealt].mean(1)
@@ -273,9 +375,9 @@ TABLES: dict[str, dict[str, tuple[str, ...]]] = {
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c074
 def told(
-    pairs:pd.DataFrame, # from `perturbed`
-    seed:int=0,         # of the run
-)->dict[str, Any]:      # numbers of the report's `reasons`; None without cases
+    pairs: pd.DataFrame,  # from `perturbed`
+    seed: int = 0,  # of the run
+) -> dict[str, Any]:  # numbers of the report's `reasons`; None without cases
     "The cases counted, in all and by stress, and what a habit would have earned."
     cases, out = pairs[pairs["case"]], dict[str, Any](pairs=len(pairs), perturb_cases=int(pairs["case"].sum()))
     codes = np.array([[s.name for s in STRESSES].index(name) for name in cases["stress_name"]], np.int64)
@@ -285,40 +387,64 @@ def told(
         mine = every[np.arange(n), codes]
         dealt = shuffled(every, codes, seed) if n else np.full(1, np.nan)
         rate = mine.mean() if n else np.nan
-        out |= {f"perturb_{word}": _rounded(rate), f"perturb_{word}_se": _rounded(np.sqrt(rate * (1 - rate) / max(n, 1)))}
+        out |= {
+            f"perturb_{word}": _rounded(rate),
+            f"perturb_{word}_se": _rounded(np.sqrt(rate * (1 - rate) / max(n, 1))),
+        }
         others = (every.sum() - mine.sum()) / ((len(STRESSES) - 1) * n) if n else np.nan
         out[f"perturb_{word}_others"] = _rounded(others)
-        out |= {f"perturb_{word}_shuffled{end}": _rounded(v) for end, v in zip(("", "_low", "_high"), (dealt.mean(), *np.quantile(dealt, [.025, .975])), strict=True)}
-        for name, found in by.items(): found[word] = _rounded(mine[codes == [s.name for s in STRESSES].index(name)].mean())
+        out |= {
+            f"perturb_{word}_shuffled{end}": _rounded(v)
+            for end, v in zip(("", "_low", "_high"), (dealt.mean(), *np.quantile(dealt, [0.025, 0.975])), strict=True)
+        }
+        for name, found in by.items():
+            found[word] = _rounded(mine[codes == [s.name for s in STRESSES].index(name)].mean())
     return out | dict(by_stress=by)
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c075
 def beside(
-    reasons:Mapping[str, Any], # from `told`, with cases
-    word:str,                  # of `TABLES`
-)->str:
+    reasons: Mapping[str, Any],  # from `told`, with cases
+    word: str,  # of `TABLES`
+) -> str:
     "A share of hits, and what a habit earns."
     rate, low, high = (reasons[f"perturb_{word}{end}"] for end in ("", "_shuffled_low", "_shuffled_high"))
     return f"{rate:.0%} (dealt anew {low:.0%}–{high:.0%})"
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c076
 def grid(
-    cases:pd.DataFrame, # of `perturbed`
-)->pd.DataFrame:        # (stresses that have cases, groups) 0–1
+    cases: pd.DataFrame,  # of `perturbed`
+) -> pd.DataFrame:  # (stresses that have cases, groups) 0–1
     "How often each group is among the three that moved most, by what was done."
-    return pd.DataFrame({g: [g in top for top in cases["top"]] for g in GROUPS}, index=cases.index).groupby(cases["stress_name"].str.replace("_", " ")).mean()
+    return (
+        pd.DataFrame({g: [g in top for top in cases["top"]] for g in GROUPS}, index=cases.index)
+        .groupby(cases["stress_name"].str.replace("_", " "))
+        .mean()
+    )
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c099
 def tale(
-    pair:Any,        # a row of `perturbed`
-    portrait:str="", # who it is, in one sentence
-)->str:              # Markdown
+    pair: Any,  # a row of `perturbed`
+    portrait: str = "",  # who it is, in one sentence
+) -> str:  # Markdown
     "One twin's story: what was done to it, what came of it, and what the model says of that."
-    on, first, asked = (str(np.datetime64(int(d), "D")) for d in (pair.on, pair.trace, np.datetime64(pair.as_of, "D").astype(int)))
+    on, first, asked = (
+        str(np.datetime64(int(d), "D")) for d in (pair.on, pair.trace, np.datetime64(pair.as_of, "D").astype(int))
+    )
     d = DECLARED[pair.stress_name]
-    named = "It names the cause's own group" if pair.first_named else "It names what the cause led to" if pair.named else "It names neither the cause nor what was declared to follow"
-    return "\n".join(([f"{portrait}", ""] if portrait else []) + [
-        f"Two lives are the same to the last penny until **{on}**, when one of them meets **{pair.stress_name.replace('_', ' ')}**: {d.reason}. The records first differ on {first}; on {asked} the bank asks.", "",
-        f"- **What is true.** Of the futures of the one, {pair.risk:.1%} miss a payment 15 to 28 days later; of the other, **{pair.twin_risk:.1%}**.",
-        f"- **What the model says.** {pair.score:.1%}, and **{pair.twin_score:.1%}** for the twin, from what a bank can see.",
-        f"- **Why, it says.** {', '.join(pair.top) or 'nothing'} moved most; declared were {' and '.join(d.groups)}. {named}."])
+    named = (
+        "It names the cause's own group"
+        if pair.first_named
+        else "It names what the cause led to"
+        if pair.named
+        else "It names neither the cause nor what was declared to follow"
+    )
+    return "\n".join(
+        ([f"{portrait}", ""] if portrait else [])
+        + [
+            f"Two lives are the same to the last penny until **{on}**, when one of them meets **{pair.stress_name.replace('_', ' ')}**: {d.reason}. The records first differ on {first}; on {asked} the bank asks.",
+            "",
+            f"- **What is true.** Of the futures of the one, {pair.risk:.1%} miss a payment 15 to 28 days later; of the other, **{pair.twin_risk:.1%}**.",
+            f"- **What the model says.** {pair.score:.1%}, and **{pair.twin_score:.1%}** for the twin, from what a bank can see.",
+            f"- **Why, it says.** {', '.join(pair.top) or 'nothing'} moved most; declared were {' and '.join(d.groups)}. {named}.",
+        ]
+    )

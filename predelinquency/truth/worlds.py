@@ -30,41 +30,67 @@ from ..world.world import Settings
 @dataclass(frozen=True)
 class Variant:
     "A world that differs."
+
     name: str
-    hidden_share: float                       # 0–1, of customers
+    hidden_share: float  # 0–1, of customers
     rates: Mapping[str, float] | None = None  # stress → factor on its yearly rate; "all" for every other
-    income: float = 1.                        # factor on every income
+    income: float = 1.0  # factor on every income
 
 # %% ../../nbs/50_truth/05_worlds.ipynb #c005
-WORLDS = (Variant("as it is", .5), Variant("nothing hidden", 0.), Variant("a quarter hidden", .25), Variant("more hidden", .7),
-          Variant("other stresses", .5, dict(job_loss=2.5, late_salary=2.5, expense_shock=.3, gambling=.3, creeping=.3)), Variant("hard times", .5, dict(all=1.8), .92))
+WORLDS = (
+    Variant("as it is", 0.5),
+    Variant("nothing hidden", 0.0),
+    Variant("a quarter hidden", 0.25),
+    Variant("more hidden", 0.7),
+    Variant("other stresses", 0.5, dict(job_loss=2.5, late_salary=2.5, expense_shock=0.3, gambling=0.3, creeping=0.3)),
+    Variant("hard times", 0.5, dict(all=1.8), 0.92),
+)
 
 # %% ../../nbs/50_truth/05_worlds.ipynb #c006
 def ground_of(
-    p:Params|Settings, v:Variant, # parameters, and what is different
-)->forks.Ground:
+    p: Params | Settings,
+    v: Variant,  # parameters, and what is different
+) -> forks.Ground:
     "The world of a variant."
     w = forks.ground(p)
     rates, stresses, personas = v.rates or {}, w.stresses.copy(), w.personas.copy()
-    stresses["per_year"] *= [rates.get(s.name, rates.get("all", 1.)) for s in STRESSES]
+    stresses["per_year"] *= [rates.get(s.name, rates.get("all", 1.0)) for s in STRESSES]
     personas["income"] *= v.income
     return w._replace(hidden_share=v.hidden_share, stresses=stresses, personas=personas)
 
 # %% ../../nbs/50_truth/05_worlds.ipynb #c008
 def rows_of(
-    w:forks.Ground, base:Base,  # the world; periods
-    low:int, high:int,          # customers
-    first:int, last:int,        # days between which a moment may fall
-    batch:int=250,              # customers at a time, for memory
-)->Rows:                        # usable rows of these customers, inputs in the catalogue's order
+    w: forks.Ground,
+    base: Base,  # the world; periods
+    low: int,
+    high: int,  # customers
+    first: int,
+    last: int,  # days between which a moment may fall
+    batch: int = 250,  # customers at a time, for memory
+) -> Rows:  # usable rows of these customers, inputs in the catalogue's order
     "Labels and features of some customers of a world."
     frames, inputs = [], []
     for start in range(low, high, batch):
         who = np.arange(start, min(start + batch, high))
-        raw = twins.recorded(w, pd.DataFrame(dict(customer_id=who, as_of=np.full(len(who), np.datetime64(w.end, "D")).astype("datetime64[ms]"))))
-        rows = lb.label(lb.spine(raw["customers"], raw["accounts"], base, 7), raw["customers"], raw["obligations"], raw["payments"], base)
+        raw = twins.recorded(
+            w,
+            pd.DataFrame(
+                dict(customer_id=who, as_of=np.full(len(who), np.datetime64(w.end, "D")).astype("datetime64[ms]"))
+            ),
+        )
+        rows = lb.label(
+            lb.spine(raw["customers"], raw["accounts"], base, 7),
+            raw["customers"],
+            raw["obligations"],
+            raw["payments"],
+            base,
+        )
         day = rows["as_of"].to_numpy("datetime64[D]").astype(np.int64)
-        rows = rows[(rows["eligible"] & ~rows["imminent"] & rows["target"].notna()).to_numpy(bool) & (day >= first) & (day <= last)]
+        rows = rows[
+            (rows["eligible"] & ~rows["imminent"] & rows["target"].notna()).to_numpy(bool)
+            & (day >= first)
+            & (day <= last)
+        ]
         inputs.append(offline.matrix(raw, rows[["customer_id", "as_of"]]).astype(np.float32))
         frames.append(rows.assign(customer_id=rows["customer_id"] + start))
     return Rows(pd.concat(frames, ignore_index=True), np.concatenate(inputs))
@@ -73,126 +99,217 @@ def rows_of(
 @dataclass(frozen=True)
 class Lived:
     "One world with its model and its judged rows."
+
     variant: Variant
-    fits: Mapping[str, Fitted] # xgboost, scorecard, calendar
-    judged: Rows               # sampled rows
-    rows: pd.DataFrame         # of the judged: `weight` and `probability`
-    oracle: truth_oracle.Oracle       # of the judged
+    fits: Mapping[str, Fitted]  # xgboost, scorecard, calendar
+    judged: Rows  # sampled rows
+    rows: pd.DataFrame  # of the judged: `weight` and `probability`
+    oracle: truth_oracle.Oracle  # of the judged
 
 # %% ../../nbs/50_truth/05_worlds.ipynb #c010
 def scored(
-    fits:Mapping[str, Fitted], # of one world
-    rows:Rows,                 # of any
-)->dict[str, np.ndarray]:      # name → (n,) higher is riskier
+    fits: Mapping[str, Fitted],  # of one world
+    rows: Rows,  # of any
+) -> dict[str, np.ndarray]:  # name → (n,) higher is riskier
     "The model and the simple rules."
     cash = {name: baselines.rule(rows, truth_oracle.NAMES, name) for name in ("balance", "projected")}
-    return dict(model=learners.predict_margin(fits["xgboost"], rows.x), logistic=learners.predict_margin(fits["scorecard"], rows.x),
-                calendar=learners.predict_margin(fits["calendar"], baselines.calendar_inputs(rows.labels))) | cash
+    return (
+        dict(
+            model=learners.predict_margin(fits["xgboost"], rows.x),
+            logistic=learners.predict_margin(fits["scorecard"], rows.x),
+            calendar=learners.predict_margin(fits["calendar"], baselines.calendar_inputs(rows.labels)),
+        )
+        | cash
+    )
 
 # %% ../../nbs/50_truth/05_worlds.ipynb #c011
 def lived(
-    p:Params|Settings, base:Base, t:Train, v:Variant, # parameters of the world, periods, the learner, what is different
-    customers:int,                                    # so many teach, and as many are judged
-    rows:int=400, replays:int=400,                    # judged moments without a miss, about; futures of each
-)->Lived:
+    p: Params | Settings,
+    base: Base,
+    t: Train,
+    v: Variant,  # parameters of the world, periods, the learner, what is different
+    customers: int,  # so many teach, and as many are judged
+    rows: int = 400,
+    replays: int = 400,  # judged moments without a miss, about; futures of each
+) -> Lived:
     "Make a world, learn in it, and ask its futures."
     w, block = ground_of(p, v), lb.blocks(base)
     teach = rows_of(w, base, 0, customers, block["train"][0], block["test"][0] - lb.gap_days(base) - 1)
-    held = lb.draw(teach.labels["customer_id"].to_numpy(), base.seed, lb.DEAL) < .15
+    held = lb.draw(teach.labels["customer_id"].to_numpy(), base.seed, lb.DEAL) < 0.15
     few = teach.y[held].sum() < train.FEW_STOPS
-    settings = replace(t, min_child_weight=min(t.min_child_weight, teach.y.sum() / train.LEAVES), trees=max(t.trees // 3, 1) if few else t.trees)
+    settings = replace(
+        t,
+        min_child_weight=min(t.min_child_weight, teach.y.sum() / train.LEAVES),
+        trees=max(t.trees // 3, 1) if few else t.trees,
+    )
     own = teach if few else teach.where(~held)
     stop = None if few else (teach.x[held], teach.y[held])
-    fits = {"xgboost": learners.fit("xgboost", own.x, own.y, truth_oracle.NAMES, settings, catalogue.monotone(), base.seed, stop),
-            "scorecard": learners.fit("scorecard", teach.x, teach.y, truth_oracle.NAMES, settings, catalogue.monotone(), base.seed), "calendar": baselines.calendar(teach, settings, base.seed)}
+    fits = {
+        "xgboost": learners.fit(
+            "xgboost", own.x, own.y, truth_oracle.NAMES, settings, catalogue.monotone(), base.seed, stop
+        ),
+        "scorecard": learners.fit(
+            "scorecard", teach.x, teach.y, truth_oracle.NAMES, settings, catalogue.monotone(), base.seed
+        ),
+        "calendar": baselines.calendar(teach, settings, base.seed),
+    }
     test = rows_of(w, base, customers, 2 * customers, *block["test"])
     guess = 1 / (1 + np.exp(-learners.predict_margin(fits["xgboost"], test.x)))
     some = truth_oracle.sample(test.labels.assign(probability=guess, at=np.arange(len(test.labels))), rows, base.seed)
     return Lived(v, fits, test.where(some["at"].to_numpy()), some, truth_oracle.ask(w, some, base, replays))
 
 # %% ../../nbs/50_truth/05_worlds.ipynb #c013
-REPLICATES = 200 # of the bootstrap over customers
+REPLICATES = 200  # of the bootstrap over customers
 
 # %% ../../nbs/50_truth/05_worlds.ipynb #c014
-def _error(drawn:np.ndarray)->float: return float(np.nanstd(drawn, ddof=1)) if np.isfinite(drawn).sum() > 1 else float("nan")
+def _error(drawn: np.ndarray) -> float:
+    return float(np.nanstd(drawn, ddof=1)) if np.isfinite(drawn).sum() > 1 else float("nan")
 
 # %% ../../nbs/50_truth/05_worlds.ipynb #c015
 def measured(
-    world:Lived,
-    score:np.ndarray,            # (n,) of its judged rows
-    beside:np.ndarray|None=None, # (n,) the score of the world's own model
-)->dict[str, float|None]: # `auc` against what happened, `soft_auc` against the futures with `_se`; `loss` of soft AUC beside the own model, paired
+    world: Lived,
+    score: np.ndarray,  # (n,) of its judged rows
+    beside: np.ndarray | None = None,  # (n,) the score of the world's own model
+) -> dict[
+    str, float | None
+]:  # `auc` against what happened, `soft_auc` against the futures with `_se`; `loss` of soft AUC beside the own model, paired
     "One score in one world."
     hits, kept = world.oracle.counts()
     y, weight = world.rows["target"].to_numpy(float), world.rows["weight"].to_numpy(float)
     p = hits / np.maximum(kept, 1)
-    def soft(w:np.ndarray)->list[float]: return [truth_oracle.soft_auc(s, p, w) for s in ([score] if beside is None else [score, beside])]
-    point, drawn = soft(weight), np.array([soft(weight * k) for k in truth_oracle.resampled(world.rows["customer_id"].to_numpy(), REPLICATES, 0)])
+
+    def soft(w: np.ndarray) -> list[float]:
+        return [truth_oracle.soft_auc(s, p, w) for s in ([score] if beside is None else [score, beside])]
+
+    point, drawn = (
+        soft(weight),
+        np.array(
+            [soft(weight * k) for k in truth_oracle.resampled(world.rows["customer_id"].to_numpy(), REPLICATES, 0)]
+        ),
+    )
     found = dict(auc=truth_oracle.soft_auc(score, y, weight), soft_auc=point[0], soft_auc_se=_error(drawn[:, 0]))
-    if beside is not None: found |= dict(loss=point[1] - point[0], loss_se=_error(drawn[:, 1] - drawn[:, 0]))
+    if beside is not None:
+        found |= dict(loss=point[1] - point[0], loss_se=_error(drawn[:, 1] - drawn[:, 0]))
     return {k: None if not np.isfinite(v) else round(float(v), 4) for k, v in found.items()}
 
 # %% ../../nbs/50_truth/05_worlds.ipynb #c016
 def bounded(
-    world:Lived,
-)->dict[str, float|None]: # `soft_auc` with `_se`, and `last_doubling`: what the last doubling of its futures added
+    world: Lived,
+) -> dict[str, float | None]:  # `soft_auc` with `_se`, and `last_doubling`: what the last doubling of its futures added
     "What was achievable in one world, against the futures: one half of them ranks, the other judges."
     weight, half = world.rows["weight"].to_numpy(float), world.oracle.outcomes.shape[1] // 2
     one, other = truth_oracle.shrunk(world.oracle, weight, 0, half), truth_oracle.shrunk(world.oracle, weight, half)
-    def both(w:np.ndarray)->float: return (truth_oracle.soft_auc(one, other, w) + truth_oracle.soft_auc(other, one, w)) / 2
-    drawn = np.array([both(weight * k) for k in truth_oracle.resampled(world.rows["customer_id"].to_numpy(), REPLICATES, 0)])
-    found = dict(soft_auc=both(weight), soft_auc_se=_error(drawn), last_doubling=truth_oracle.halves(world.oracle, weight, half) - truth_oracle.halves(world.oracle, weight, half // 2))
+
+    def both(w: np.ndarray) -> float:
+        return (truth_oracle.soft_auc(one, other, w) + truth_oracle.soft_auc(other, one, w)) / 2
+
+    drawn = np.array(
+        [both(weight * k) for k in truth_oracle.resampled(world.rows["customer_id"].to_numpy(), REPLICATES, 0)]
+    )
+    found = dict(
+        soft_auc=both(weight),
+        soft_auc_se=_error(drawn),
+        last_doubling=truth_oracle.halves(world.oracle, weight, half)
+        - truth_oracle.halves(world.oracle, weight, half // 2),
+    )
     return {k: None if not np.isfinite(v) else round(float(v), 4) for k, v in found.items()}
 
 # %% ../../nbs/50_truth/05_worlds.ipynb #c017
 def sweep(
-    worlds:Sequence[Lived],                 # of which those that differ in nothing but what is hidden are looked at
-    p:Params|Settings, base:Base, t:Train,  # as in `lived`
-    visible_customers:int=0,                # who teach the estimate of what is visible; 0: left out
-)->list[dict[str, Any]]: # one record a world: `world`, `hidden_share`, `base_rate`, and `NAME_soft_auc` with `_se` for the latent bound, the visible estimate and each score
+    worlds: Sequence[Lived],  # of which those that differ in nothing but what is hidden are looked at
+    p: Params | Settings,
+    base: Base,
+    t: Train,  # as in `lived`
+    visible_customers: int = 0,  # who teach the estimate of what is visible; 0: left out
+) -> list[
+    dict[str, Any]
+]:  # one record a world: `world`, `hidden_share`, `base_rate`, and `NAME_soft_auc` with `_se` for the latent bound, the visible estimate and each score
     "Every score, and both bounds, by how much is hidden."
     found = []
-    for one in sorted((w for w in worlds if not w.variant.rates and w.variant.income == 1), key=lambda w: w.variant.hidden_share):
-        share, weight, bound, told = one.variant.hidden_share, one.rows["weight"].to_numpy(float), bounded(one), scored(one.fits, one.judged)
-        record: dict[str, Any] = dict(world=one.variant.name, hidden_share=share, base_rate=round(float(weight @ one.rows["target"].to_numpy(float) / weight.sum()), 5), rows=len(one.rows),
-                                      positives=int(one.rows["target"].sum()), replays=one.oracle.outcomes.shape[1], last_doubling=bound["last_doubling"])
-        if visible_customers: told = dict(visible=truth_oracle.visible_score(Settings(p.base, replace(p.simulate, hidden_share=share)), base, t, visible_customers, one.judged.x)) | told
-        for name, figures in {"latent": bound, **{n: measured(one, s) for n, s in told.items()}}.items(): record |= {f"{name}_{k}": figures[k] for k in ("soft_auc", "soft_auc_se")}
+    for one in sorted(
+        (w for w in worlds if not w.variant.rates and w.variant.income == 1), key=lambda w: w.variant.hidden_share
+    ):
+        share, weight, bound, told = (
+            one.variant.hidden_share,
+            one.rows["weight"].to_numpy(float),
+            bounded(one),
+            scored(one.fits, one.judged),
+        )
+        record: dict[str, Any] = dict(
+            world=one.variant.name,
+            hidden_share=share,
+            base_rate=round(float(weight @ one.rows["target"].to_numpy(float) / weight.sum()), 5),
+            rows=len(one.rows),
+            positives=int(one.rows["target"].sum()),
+            replays=one.oracle.outcomes.shape[1],
+            last_doubling=bound["last_doubling"],
+        )
+        if visible_customers:
+            told = (
+                dict(
+                    visible=truth_oracle.visible_score(
+                        Settings(p.base, replace(p.simulate, hidden_share=share)),
+                        base,
+                        t,
+                        visible_customers,
+                        one.judged.x,
+                    )
+                )
+                | told
+            )
+        for name, figures in {"latent": bound, **{n: measured(one, s) for n, s in told.items()}}.items():
+            record |= {f"{name}_{k}": figures[k] for k in ("soft_auc", "soft_auc_se")}
         found.append(record)
     return found
 
 # %% ../../nbs/50_truth/05_worlds.ipynb #c018
 def transfer(
-    worlds:Sequence[Lived], # each with its own model
-)->dict[str, dict[str, dict[str, float|None]]]: # trained in → asked in → as from `measured`; and `bound` → asked in → as from `bounded`
+    worlds: Sequence[Lived],  # each with its own model
+) -> dict[
+    str, dict[str, dict[str, float | None]]
+]:  # trained in → asked in → as from `measured`; and `bound` → asked in → as from `bounded`
     "Models trained in one world, asked in every other; the loss is against the model that was trained there."
-    table: dict[str, dict[str, dict[str, float|None]]] = {a.variant.name: {} for a in worlds}
+    table: dict[str, dict[str, dict[str, float | None]]] = {a.variant.name: {} for a in worlds}
     for b in worlds:
         own = scored(b.fits, b.judged)["model"]
-        for a in worlds: table[a.variant.name][b.variant.name] = measured(b, scored(a.fits, b.judged)["model"], own)
+        for a in worlds:
+            table[a.variant.name][b.variant.name] = measured(b, scored(a.fits, b.judged)["model"], own)
     return table | {"bound": {b.variant.name: bounded(b) for b in worlds}}
 
 # %% ../../nbs/50_truth/05_worlds.ipynb #runner32
-BORROWED = ("raw", "truth", "features", "model", *(f"reports/{name}.json" for name in ("simulate", "featurize", "train")))
+BORROWED = (
+    "raw",
+    "truth",
+    "features",
+    "model",
+    *(f"reports/{name}.json" for name in ("simulate", "featurize", "train")),
+)
+
 
 def borrow(
-    root:Path|str,  # folder of results
-    aside:Path|str, # becomes a folder of results that reads them
-)->None:
+    root: Path | str,  # folder of results
+    aside: Path | str,  # becomes a folder of results that reads them
+) -> None:
     "Results of its own for a proof, over the tables and the model of another folder."
     shutil.rmtree(aside, ignore_errors=True)
-    (Path(aside)/"reports").mkdir(parents=True)
+    (Path(aside) / "reports").mkdir(parents=True)
     for name in BORROWED:
-        target = (Path(root)/name).resolve()
-        shutil.copy(target, Path(aside)/name) if target.is_file() else (Path(aside)/name).symlink_to(target)
+        target = (Path(root) / name).resolve()
+        shutil.copy(target, Path(aside) / name) if target.is_file() else (Path(aside) / name).symlink_to(target)
 
 # %% ../../nbs/50_truth/05_worlds.ipynb #c020
 def keep(
-    proved:Path|str, # folder of results in which `prove` was run at full length
-    root:Path|str,   # folder of results that it was run on
-)->Path:             # what was written
+    proved: Path | str,  # folder of results in which `prove` was run at full length
+    root: Path | str,  # folder of results that it was run on
+) -> Path:  # what was written
     "Put the figures of a proof where the next evaluation finds them."
     root = Path(root)
-    predictions = pd.read_parquet(root/"model/predictions.parquet", columns=["as_of", "split"])
-    recipe, report = (json.loads(path.read_text()) for path in (root/"truth"/forks.RECIPE, Path(proved)/"reports/prove.json"))
-    return truth_kept.keep(report, truth_kept.identity(recipe, champion.read_manifest(root/"model"), truth_kept.spacing(predictions)), root/"reports")
+    predictions = pd.read_parquet(root / "model/predictions.parquet", columns=["as_of", "split"])
+    recipe, report = (
+        json.loads(path.read_text()) for path in (root / "truth" / forks.RECIPE, Path(proved) / "reports/prove.json")
+    )
+    return truth_kept.keep(
+        report,
+        truth_kept.identity(recipe, champion.read_manifest(root / "model"), truth_kept.spacing(predictions)),
+        root / "reports",
+    )

@@ -23,19 +23,30 @@ from .world import Settings
 
 # %% ../../nbs/10_world/07_calibration.ipynb #c008
 def spells(
-    missed:pd.DataFrame, # `customer_id`, `due_on`, `settled_at` (NaT never) of target dues not paid for good within grace
-)->pd.DataFrame:         # customer_id, onset, end, clean_days before (inf when never late)
+    missed: pd.DataFrame,  # `customer_id`, `due_on`, `settled_at` (NaT never) of target dues not paid for good within grace
+) -> pd.DataFrame:  # customer_id, onset, end, clean_days before (inf when never late)
     "Missed dues of each customer joined into spells."
-    rows = missed.assign(end=missed["settled_at"].fillna(pd.Timestamp("2262-01-01")).astype("datetime64[ms]")).sort_values(["customer_id", "due_on"])
+    rows = missed.assign(
+        end=missed["settled_at"].fillna(pd.Timestamp("2262-01-01")).astype("datetime64[ms]")
+    ).sort_values(["customer_id", "due_on"])
     so_far = rows.groupby("customer_id")["end"].cummax()
     before = so_far.groupby(rows["customer_id"]).shift()
     first = before.isna() | (rows["due_on"] > before)
-    found = rows[first].assign(clean_days=((rows["due_on"] - before) / pd.Timedelta(days=1)).fillna(np.inf)[first], spell=first.cumsum()[first])
+    found = rows[first].assign(
+        clean_days=((rows["due_on"] - before) / pd.Timedelta(days=1)).fillna(np.inf)[first], spell=first.cumsum()[first]
+    )
     ends = rows.groupby(first.cumsum())["end"].max()
-    return pd.DataFrame(dict(customer_id=found["customer_id"], onset=found["due_on"], end=found["spell"].map(ends), clean_days=found["clean_days"])).reset_index(drop=True)
+    return pd.DataFrame(
+        dict(
+            customer_id=found["customer_id"],
+            onset=found["due_on"],
+            end=found["spell"].map(ends),
+            clean_days=found["clean_days"],
+        )
+    ).reset_index(drop=True)
 
 # %% ../../nbs/10_world/07_calibration.ipynb #c011
-def _arrears(t:Mapping[str, pd.DataFrame], p:Params|Settings, end:pd.Timestamp)->dict[str, Any]:
+def _arrears(t: Mapping[str, pd.DataFrame], p: Params | Settings, end: pd.Timestamp) -> dict[str, Any]:
     "Counts of spells: onsets per clean day, cured within 30 days, still open after 30 and 60, clean for 180 days before."
     day = pd.Timedelta(days=1)
     dues = t["obligations"].loc[lambda d: d["kind"].isin(TARGET_KINDS) & over(d, p.base.grace_days, end - day)]
@@ -44,14 +55,28 @@ def _arrears(t:Mapping[str, pd.DataFrame], p:Params|Settings, end:pd.Timestamp)-
     found = spells(dues[late])
     began = dues.groupby("customer_id")["due_on"].min()
     lasted = (found["end"].clip(upper=end) - found["onset"]) / day
-    old, known = found[found["onset"] < end - 61 * day], found[found["onset"] >= found["customer_id"].map(began) + 180 * day]
+    old, known = (
+        found[found["onset"] < end - 61 * day],
+        found[found["onset"] >= found["customer_id"].map(began) + 180 * day],
+    )
     open_days = (old["end"] - old["onset"]) / day
     cards = t["obligations"].loc[lambda d: (d["kind"] == "card") & (d["due_on"] < end - 60 * day)]
-    return dict(onsets=len(found), clean_days=((end - began) / day).sum() - lasted.sum(), old=len(old), cured_30=(open_days <= 30).sum(), open_30=(open_days > 30).sum(), open_60=(open_days > 60).sum(),
-                straight=(known["clean_days"] > 180).sum(), known=len(known), **_card_stock(cards, t["payments"], p, end), missed=int(late.sum()), target_dues=len(dues))
+    return dict(
+        onsets=len(found),
+        clean_days=((end - began) / day).sum() - lasted.sum(),
+        old=len(old),
+        cured_30=(open_days <= 30).sum(),
+        open_30=(open_days > 30).sum(),
+        open_60=(open_days > 60).sum(),
+        straight=(known["clean_days"] > 180).sum(),
+        known=len(known),
+        **_card_stock(cards, t["payments"], p, end),
+        missed=int(late.sum()),
+        target_dues=len(dues),
+    )
 
 # %% ../../nbs/10_world/07_calibration.ipynb #c012
-def _card_stock(cards:pd.DataFrame, payments:pd.DataFrame, p:Params|Settings, end:pd.Timestamp)->dict[str, int]:
+def _card_stock(cards: pd.DataFrame, payments: pd.DataFrame, p: Params | Settings, end: pd.Timestamp) -> dict[str, int]:
     "Cards with a due unpaid past grace, and cards at all, on the last days of four quarters."
     when, late, have = settlements(cards, payments, p.base.grace_days)["settled_at"], 0, 0
     for back in range(1, 5):
@@ -64,7 +89,7 @@ def _card_stock(cards:pd.DataFrame, payments:pd.DataFrame, p:Params|Settings, en
 _DEBITS = [{"loan": "loan_payment", "card": "card_payment"}.get(k, k) for k in OBLIGATION_KINDS]
 
 # %% ../../nbs/10_world/07_calibration.ipynb #c014
-def _debits(t:Mapping[str, pd.DataFrame])->dict[str, Any]:
+def _debits(t: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     "Direct debits tried and failed, in all, for mortgages, in January and in the months around it."
     dues, tx = t["obligations"].loc[lambda d: d["autopay"]], t["transactions"]
     failed = tx.loc[(tx["status"] == "failed") & tx["category"].isin(_DEBITS)]
@@ -72,21 +97,42 @@ def _debits(t:Mapping[str, pd.DataFrame])->dict[str, Any]:
     failed = failed[failed["booked_at"] >= failed["customer_id"].map(first)]
     end = tx["booked_at"].max()
     tried = dues[dues["due_on"] <= end]
-    january, around = (failed["booked_at"].dt.month == 1, tried["due_on"].dt.month == 1), (failed["booked_at"].dt.month.isin([11, 2, 3]), tried["due_on"].dt.month.isin([11, 2, 3]))
-    return dict(failed=len(failed), tried=len(tried) + len(failed), failed_mortgage=(failed["category"] == "mortgage").sum(), tried_mortgage=(tried["kind"] == "mortgage").sum(),
-                failed_january=january[0].sum(), tried_january=january[1].sum(), failed_around=around[0].sum(), tried_around=around[1].sum())
+    january, around = (
+        (failed["booked_at"].dt.month == 1, tried["due_on"].dt.month == 1),
+        (failed["booked_at"].dt.month.isin([11, 2, 3]), tried["due_on"].dt.month.isin([11, 2, 3])),
+    )
+    return dict(
+        failed=len(failed),
+        tried=len(tried) + len(failed),
+        failed_mortgage=(failed["category"] == "mortgage").sum(),
+        tried_mortgage=(tried["kind"] == "mortgage").sum(),
+        failed_january=january[0].sum(),
+        tried_january=january[1].sum(),
+        failed_around=around[0].sum(),
+        tried_around=around[1].sum(),
+    )
 
 # %% ../../nbs/10_world/07_calibration.ipynb #c015
-_SHARES = dict(spend_housing=("rent", "mortgage", "utility", "tax", "telecom"), spend_transport=("fuel", "transport"), spend_food=("groceries", "restaurant"), spend_insurance=("insurance",),
-               spend_health=("medical",), spend_entertainment=("leisure", "subscription"))
+_SHARES = dict(
+    spend_housing=("rent", "mortgage", "utility", "tax", "telecom"),
+    spend_transport=("fuel", "transport"),
+    spend_food=("groceries", "restaurant"),
+    spend_insurance=("insurance",),
+    spend_health=("medical",),
+    spend_entertainment=("leisure", "subscription"),
+)
 _NOT_SPENT = ["own_transfer", "card_payment", "loan_disbursement", "cash_advance"]
 
 # %% ../../nbs/10_world/07_calibration.ipynb #c016
-def _money(t:Mapping[str, pd.DataFrame], latent:pd.DataFrame)->dict[str, Any]:
+def _money(t: Mapping[str, pd.DataFrame], latent: pd.DataFrame) -> dict[str, Any]:
     "Spending by purpose and month-to-month income changes of those who bank only here."
     here = latent.loc[latent["hidden_pay_share"] == 0, "customer_id"]
     tx = t["transactions"].loc[lambda d: (d["status"] == "booked") & d["customer_id"].isin(here)]
-    out = tx[(tx["amount_minor"] < 0) & ~tx["category"].isin(_NOT_SPENT)].groupby("category", observed=False)["amount_minor"].sum()
+    out = (
+        tx[(tx["amount_minor"] < 0) & ~tx["category"].isin(_NOT_SPENT)]
+        .groupby("category", observed=False)["amount_minor"]
+        .sum()
+    )
     income = tx[tx["category"].map(CATEGORY_GROUP).eq("income") & (tx["amount_minor"] > 0)]
     month = (income["booked_at"].dt.year * 12 + income["booked_at"].dt.month).rename("month")
     table = income.groupby(["customer_id", month])["amount_minor"].sum().unstack()
@@ -95,121 +141,240 @@ def _money(t:Mapping[str, pd.DataFrame], latent:pd.DataFrame)->dict[str, Any]:
     return dict(**sums, spent=-out.sum(), income_changes=[change[np.isfinite(change)]])
 
 # %% ../../nbs/10_world/07_calibration.ipynb #c017
-def _people(t:Mapping[str, pd.DataFrame], latent:pd.DataFrame, first:pd.Timestamp, end:pd.Timestamp)->dict[str, Any]:
+def _people(
+    t: Mapping[str, pd.DataFrame], latent: pd.DataFrame, first: pd.Timestamp, end: pd.Timestamp
+) -> dict[str, Any]:
     "Customers, their months, transactions, buffers and hidden accounts."
     days = (end - t["customers"]["joined_on"].clip(lower=first)) / pd.Timedelta(days=1)
-    return dict(customers=len(days), months=days.sum() / 30.4, transactions=len(t["transactions"]), hidden=(latent["hidden_pay_share"] > 0).sum(), incomes=[latent["income_minor"].to_numpy()],
-                buffers=[latent["buffer_days"].to_numpy()])
+    return dict(
+        customers=len(days),
+        months=days.sum() / 30.4,
+        transactions=len(t["transactions"]),
+        hidden=(latent["hidden_pay_share"] > 0).sum(),
+        incomes=[latent["income_minor"].to_numpy()],
+        buffers=[latent["buffer_days"].to_numpy()],
+    )
 
 # %% ../../nbs/10_world/07_calibration.ipynb #c018
 def marginals(
-    folder:Path|str, truth:Path|str, # where the tables and the planted truth are
-    p:Params|Settings,               # the parameters they were made with
-    max_parts:int=10,                # parts to measure, spread over the population
-)->dict[str, float]:                 # name → value; nan where nothing of the kind exists
+    folder: Path | str,
+    truth: Path | str,  # where the tables and the planted truth are
+    p: Params | Settings,  # the parameters they were made with
+    max_parts: int = 10,  # parts to measure, spread over the population
+) -> dict[str, float]:  # name → value; nan where nothing of the kind exists
     "The marginals of a written world."
     first = pd.Timestamp(p.base.first_visible)
     end = first + pd.DateOffset(months=p.base.warm_months + p.base.scored_months)
     total: dict[str, Any] = {}
     every = disk.parts(folder, "customers")
-    for part in every[::-(-len(every) // max_parts)]:
+    for part in every[:: -(-len(every) // max_parts)]:
         t = {name: disk.read(folder, name, part) for name in ("customers", "obligations", "payments", "transactions")}
         latent = disk.read(truth, "latent", part)
-        for key, value in (_people(t, latent, first, end) | _arrears(t, p, end) | _debits(t) | _money(t, latent)).items(): total[key] = total[key] + value if key in total else value
+        for key, value in (
+            _people(t, latent, first, end) | _arrears(t, p, end) | _debits(t) | _money(t, latent)
+        ).items():
+            total[key] = total[key] + value if key in total else value
     return _ratios(total)
 
 # %% ../../nbs/10_world/07_calibration.ipynb #c019
-def _ratios(n:Mapping[str, Any])->dict[str, float]:
+def _ratios(n: Mapping[str, Any]) -> dict[str, float]:
     "Sums into the marginals people publish."
     incomes, buffers, changes = (np.concatenate(n[k]) for k in ("incomes", "buffers", "income_changes"))
-    low, high = np.quantile(incomes, [.25, .75])
+    low, high = np.quantile(incomes, [0.25, 0.75])
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = {k: float(np.divide(a, b)) for k, a, b in (
-            ("first_miss_28d", n["onsets"] * 28, n["clean_days"]), ("self_cure_30d", n["cured_30"], n["old"]), ("roll_30_to_60d", n["open_60"], n["open_30"]), ("straight_rollers", n["straight"], n["known"]),
-            ("card_past_due", n["cards_late"], n["cards"]), ("direct_debit_failed", n["failed"], n["tried"]), ("direct_debit_failed_mortgage", n["failed_mortgage"], n["tried_mortgage"]),
-            ("direct_debit_january", n["failed_january"] / np.float64(n["tried_january"]), n["failed_around"] / np.float64(n["tried_around"])), ("hidden_accounts", n["hidden"], n["customers"]),
-            ("transactions_a_month", n["transactions"], n["months"]), *((k, n[k], n["spent"]) for k in _SHARES))}
-    return share | dict(buffer_days_low=float(np.median(buffers[incomes <= low])), buffer_days_high=float(np.median(buffers[incomes >= high])), income_change=float(np.median(changes)))
+        share = {
+            k: float(np.divide(a, b))
+            for k, a, b in (
+                ("first_miss_28d", n["onsets"] * 28, n["clean_days"]),
+                ("self_cure_30d", n["cured_30"], n["old"]),
+                ("roll_30_to_60d", n["open_60"], n["open_30"]),
+                ("straight_rollers", n["straight"], n["known"]),
+                ("card_past_due", n["cards_late"], n["cards"]),
+                ("direct_debit_failed", n["failed"], n["tried"]),
+                ("direct_debit_failed_mortgage", n["failed_mortgage"], n["tried_mortgage"]),
+                (
+                    "direct_debit_january",
+                    n["failed_january"] / np.float64(n["tried_january"]),
+                    n["failed_around"] / np.float64(n["tried_around"]),
+                ),
+                ("hidden_accounts", n["hidden"], n["customers"]),
+                ("transactions_a_month", n["transactions"], n["months"]),
+                *((k, n[k], n["spent"]) for k in _SHARES),
+            )
+        }
+    return share | dict(
+        buffer_days_low=float(np.median(buffers[incomes <= low])),
+        buffer_days_high=float(np.median(buffers[incomes >= high])),
+        income_change=float(np.median(changes)),
+    )
 
 # %% ../../nbs/10_world/07_calibration.ipynb #c021
 def compare(
-    obtained:Mapping[str, float],         # from `marginals`
-    bands:Sequence[Mapping[str, Any]],    # `simulate.calibration` of params.yaml: name, low, high, unit, source
-)->pd.DataFrame:                          # name, value, low, high, inside, unit, source
+    obtained: Mapping[str, float],  # from `marginals`
+    bands: Sequence[Mapping[str, Any]],  # `simulate.calibration` of params.yaml: name, low, high, unit, source
+) -> pd.DataFrame:  # name, value, low, high, inside, unit, source
     "The calibration table: each marginal with its band, what the world gives and whether it lies inside."
     for band in bands:
-        if set(band) != {"name", "low", "high", "unit", "source"}: raise ParamsError(f"calibration record {dict(band)} has the wrong keys", where="params.yaml", remedy="give name, low, high, unit, source")
-        if band["name"] not in obtained: raise ParamsError(f"calibration record {band['name']!r} is not measured", where="params.yaml", remedy=f"use one of {', '.join(sorted(obtained))}")
-        if not band["low"] <= band["high"]: raise ParamsError(f"calibration record {band['name']!r}: low {band['low']} is above high {band['high']}", where="params.yaml", remedy="swap them")
-    rows = [dict(name=b["name"], value=obtained[b["name"]], low=float(b["low"]), high=float(b["high"]), inside=bool(b["low"] <= obtained[b["name"]] <= b["high"]), unit=b["unit"], source=b["source"]) for b in bands]
+        if set(band) != {"name", "low", "high", "unit", "source"}:
+            raise ParamsError(
+                f"calibration record {dict(band)} has the wrong keys",
+                where="params.yaml",
+                remedy="give name, low, high, unit, source",
+            )
+        if band["name"] not in obtained:
+            raise ParamsError(
+                f"calibration record {band['name']!r} is not measured",
+                where="params.yaml",
+                remedy=f"use one of {', '.join(sorted(obtained))}",
+            )
+        if not band["low"] <= band["high"]:
+            raise ParamsError(
+                f"calibration record {band['name']!r}: low {band['low']} is above high {band['high']}",
+                where="params.yaml",
+                remedy="swap them",
+            )
+    rows = [
+        dict(
+            name=b["name"],
+            value=obtained[b["name"]],
+            low=float(b["low"]),
+            high=float(b["high"]),
+            inside=bool(b["low"] <= obtained[b["name"]] <= b["high"]),
+            unit=b["unit"],
+            source=b["source"],
+        )
+        for b in bands
+    ]
     return pd.DataFrame(rows, columns=["name", "value", "low", "high", "inside", "unit", "source"])
 
 # %% ../../nbs/10_world/07_calibration.ipynb #c025
-_WORDS = dict(late_salary="pay began to come late", cut_hours="hours were cut", job_loss="the job was lost", expense_shock="a large bill came", creeping="small commitments began to pile up",
-              gambling="gambling took hold", separation="the household separated", illness="illness kept them from work", rate_rise="the housing instalment was raised")
-_SIGNS = dict(payday_loan="took a payday loan", family_support="was helped by family", cash_advance="drew cash on the card", asset_sale="sold something", bnpl="paid for a purchase in parts",
-              benefit="received a benefit")
+_WORDS = dict(
+    late_salary="pay began to come late",
+    cut_hours="hours were cut",
+    job_loss="the job was lost",
+    expense_shock="a large bill came",
+    creeping="small commitments began to pile up",
+    gambling="gambling took hold",
+    separation="the household separated",
+    illness="illness kept them from work",
+    rate_rise="the housing instalment was raised",
+)
+_SIGNS = dict(
+    payday_loan="took a payday loan",
+    family_support="was helped by family",
+    cash_advance="drew cash on the card",
+    asset_sale="sold something",
+    bnpl="paid for a purchase in parts",
+    benefit="received a benefit",
+)
 
 # %% ../../nbs/10_world/07_calibration.ipynb #c026
 def story(
-    customer:int, folder:Path|str, truth:Path|str, # who, and where the tables are
-    grace_days:int=5,                              # a due is missed after so many days
-)->pd.DataFrame: # on, what: a timeline in words
+    customer: int,
+    folder: Path | str,
+    truth: Path | str,  # who, and where the tables are
+    grace_days: int = 5,  # a due is missed after so many days
+) -> pd.DataFrame:  # on, what: a timeline in words
     "What happened to one customer, day by day, in words."
     part = next(q for q in disk.parts(folder, "customers") if q.low <= customer < q.high)
-    def of(where:Path|str, name:str)->pd.DataFrame: return disk.read(where, name, part).loc[lambda d: d["customer_id"] == customer]
+
+    def of(where: Path | str, name: str) -> pd.DataFrame:
+        return disk.read(where, name, part).loc[lambda d: d["customer_id"] == customer]
+
     dues, tx = of(folder, "obligations"), of(folder, "transactions")
     found, day = settlements(dues, of(folder, "payments"), grace_days), pd.Timedelta(days=1)
     late, when = dues[~found["in_time"] & over(dues, grace_days, tx["booked_at"].max())], found["settled_at"]
-    lines = [(e.start_on, _WORDS.get(name := str(e.stress), name.replace("_", " "))) for e in of(truth, "episodes").itertuples()]
-    lines += [(d.due_on, f"missed {d.kind} of {money(d.amount_minor, 'GBP', whole=True)}" + ("" if pd.isna(when[d.Index]) else f", paid {(when[d.Index] - d.due_on) // day} days later")) for d in late.itertuples()]
-    signs = tx[tx["category"].isin(list(_SIGNS)) & (tx["status"] == "booked") & (tx["amount_minor"] > 0) | tx["category"].eq("bnpl")]
-    lines += [(x.booked_at.floor("D"), _SIGNS[str(x.category)]) for x in signs.groupby(["category", signs["booked_at"].dt.to_period("M")], observed=True).head(1).itertuples()]
+    lines = [
+        (e.start_on, _WORDS.get(name := str(e.stress), name.replace("_", " ")))
+        for e in of(truth, "episodes").itertuples()
+    ]
+    lines += [
+        (
+            d.due_on,
+            f"missed {d.kind} of {money(d.amount_minor, 'GBP', whole=True)}"
+            + ("" if pd.isna(when[d.Index]) else f", paid {(when[d.Index] - d.due_on) // day} days later"),
+        )
+        for d in late.itertuples()
+    ]
+    signs = tx[
+        tx["category"].isin(list(_SIGNS)) & (tx["status"] == "booked") & (tx["amount_minor"] > 0)
+        | tx["category"].eq("bnpl")
+    ]
+    lines += [
+        (x.booked_at.floor("D"), _SIGNS[str(x.category)])
+        for x in signs.groupby(["category", signs["booked_at"].dt.to_period("M")], observed=True).head(1).itertuples()
+    ]
     first_failed = tx[tx["status"] == "failed"].groupby(tx["booked_at"].dt.to_period("M")).head(1)
     lines += [(x.booked_at.floor("D"), f"a debit to {x.counterparty} failed") for x in first_failed.itertuples()]
     return pd.DataFrame(sorted(lines), columns=["on", "what"]).astype({"on": "datetime64[ms]"})
 
 # %% ../../nbs/10_world/07_calibration.ipynb #c027
 def portrait(
-    customer:int, truth:Path|str, # who, and where the planted truth is
-)->str: # one sentence
+    customer: int,
+    truth: Path | str,  # who, and where the planted truth is
+) -> str:  # one sentence
     "Who a customer is, in one sentence."
     part = next(q for q in disk.parts(truth, "latent") if q.low <= customer < q.high)
     who = disk.read(truth, "latent", part).set_index("customer_id").loc[customer]
-    hidden = "banks only here" if who["hidden_pay_share"] == 0 else f"has {who['hidden_pay_share']:.0%} of pay sent to another bank"
-    return (f"Customer {customer} ({_KINDS.get(kind := str(who['persona']), kind.replace('_', ' '))}): about {money(who['income_minor'], 'GBP', whole=True)} a month, "
-            f"{who['buffer_days']:.0f} days of outgoings in hand on average, {hidden}.")
+    hidden = (
+        "banks only here"
+        if who["hidden_pay_share"] == 0
+        else f"has {who['hidden_pay_share']:.0%} of pay sent to another bank"
+    )
+    return (
+        f"Customer {customer} ({_KINDS.get(kind := str(who['persona']), kind.replace('_', ' '))}): about {money(who['income_minor'], 'GBP', whole=True)} a month, "
+        f"{who['buffer_days']:.0f} days of outgoings in hand on average, {hidden}."
+    )
 
 # %% ../../nbs/10_world/07_calibration.ipynb #c028
-_KINDS = dict(salaried_monthly="salaried, paid monthly", salaried_fortnight="salaried, paid every fortnight", salaried_weekly="salaried, paid weekly", gig="paid by the job",
-              self_employed="self-employed", benefit="living on benefits", pension="retired")
+_KINDS = dict(
+    salaried_monthly="salaried, paid monthly",
+    salaried_fortnight="salaried, paid every fortnight",
+    salaried_weekly="salaried, paid weekly",
+    gig="paid by the job",
+    self_employed="self-employed",
+    benefit="living on benefits",
+    pension="retired",
+)
 
 # %% ../../nbs/10_world/07_calibration.ipynb #c029
 def told(
-    customer:int, folder:Path|str, truth:Path|str, # who, and where the tables are
-    grace_days:int=5,                              # a due is missed after so many days
-    before:int=6, after:int=2,                     # months around the first missed loan, card or housing due; around all when there is none
-)->str: # markdown
+    customer: int,
+    folder: Path | str,
+    truth: Path | str,  # who, and where the tables are
+    grace_days: int = 5,  # a due is missed after so many days
+    before: int = 6,
+    after: int = 2,  # months around the first missed loan, card or housing due; around all when there is none
+) -> str:  # markdown
     "A customer's story in words: who it is, and month by month what went wrong, what could be seen, what was missed."
     lines = story(customer, folder, truth, grace_days)
     lines["month"] = lines["on"].dt.to_period("M")
-    often = lines.groupby("what")["month"].nunique().loc[lambda n: n > 8].index # every month: no news
+    often = lines.groupby("what")["month"].nunique().loc[lambda n: n > 8].index  # every month: no news
     hit = lines.loc[lines["what"].str.match("missed (" + "|".join(schema.TARGET_KINDS) + ")"), "month"]
     lines = lines[~lines["what"].isin(often)]
-    if len(hit): lines = lines[lines["month"].between(hit.iloc[0] - before, hit.iloc[0] + after)]
-    months = [f"- **{month.strftime('%B %Y')}**: {'; '.join(dict.fromkeys(f'{x.on.day} {x.on:%b} {x.what}' for x in rows.itertuples()))}." for month, rows in lines.groupby("month")]
+    if len(hit):
+        lines = lines[lines["month"].between(hit.iloc[0] - before, hit.iloc[0] + after)]
+    months = [
+        f"- **{month.strftime('%B %Y')}**: {'; '.join(dict.fromkeys(f'{x.on.day} {x.on:%b} {x.what}' for x in rows.itertuples()))}."
+        for month, rows in lines.groupby("month")
+    ]
     return "\n".join([portrait(customer, truth), "", *(months or ["- Nothing went wrong that anybody could see."])])
 
 # %% ../../nbs/10_world/07_calibration.ipynb #bench301
 def world_in_words(
-    made:Mapping[str, int], # rows of each table, from `world.simulate`
-    table:pd.DataFrame,     # from `compare`
-)->list[str]:               # sentences of markdown
+    made: Mapping[str, int],  # rows of each table, from `world.simulate`
+    table: pd.DataFrame,  # from `compare`
+) -> list[str]:  # sentences of markdown
     "How large the world is, how often its customers fall behind, and whether it is plausible."
-    size = "{customers:,} customers, {transactions:,} transactions, {obligations:,} dues and {payments:,} payments".format(**made)
+    size = (
+        "{customers:,} customers, {transactions:,} transactions, {obligations:,} dues and {payments:,} payments".format(
+            **made
+        )
+    )
     said = [f"This bank has {size}; {made['episodes']:,} times something goes wrong in somebody's life."]
     begun = table.loc[table["name"] == "first_miss_28d", "value"].dropna()
-    if len(begun): said.append(f"In four weeks **{begun.iloc[0]:.1%}** of those who are not behind begin to be.")
+    if len(begun):
+        said.append(f"In four weeks **{begun.iloc[0]:.1%}** of those who are not behind begin to be.")
     inside, outside = int(table["inside"].sum()), table.loc[~table["inside"], "name"].tolist()
     where = f" Outside: {', '.join(outside)}." if outside else ""
     return [*said, f"**{inside} of {len(table)} marginals lie inside their band.**{where}"]

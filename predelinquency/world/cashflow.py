@@ -16,172 +16,277 @@ import numpy as np
 from ..ground.core import DAY_MS, bits, civil, lean, normal, uniform, weekday
 from .contracts import due_in_month, next_payday, pick_name
 from predelinquency.world.money import (
-    ANNOUNCED_DAYS, ATM, ATTENTION, BACK, BOOKED, CARD, CARD_DUE, CARD_SLOT, CONTRACT, CURRENT, DUE, ENERGY, FAILED,
-    FEE, GIG_INCOME, HABIT, HIDDEN, HOME, INTEREST, KIND_CATEGORY, LOAN, LOAN_DUE, MANUAL, MORTGAGE_DUE, OPEN,
-    OWN_TRANSFER, PARTIAL, PAY, PAYMENT, PURCHASE, PURCHASES, RENT_DUE, REVERSED, SAVINGS, SIDE, SLOTS, TAX_DUE,
-    TERM, TICKET, UTILITY_DUE, at_time, book, draw, note, post, shift
+    ANNOUNCED_DAYS,
+    ATM,
+    ATTENTION,
+    BACK,
+    BOOKED,
+    CARD,
+    CARD_DUE,
+    CARD_SLOT,
+    CONTRACT,
+    CURRENT,
+    DUE,
+    ENERGY,
+    FAILED,
+    FEE,
+    GIG_INCOME,
+    HABIT,
+    HIDDEN,
+    HOME,
+    INTEREST,
+    KIND_CATEGORY,
+    LOAN,
+    LOAN_DUE,
+    MANUAL,
+    MORTGAGE_DUE,
+    OPEN,
+    OWN_TRANSFER,
+    PARTIAL,
+    PAY,
+    PAYMENT,
+    PURCHASE,
+    PURCHASES,
+    RENT_DUE,
+    REVERSED,
+    SAVINGS,
+    SIDE,
+    SLOTS,
+    TAX_DUE,
+    TERM,
+    TICKET,
+    UTILITY_DUE,
+    at_time,
+    book,
+    draw,
+    note,
+    post,
+    shift,
 )
 from .personas import BANK_NAME, FOURWEEKLY, GIG, NAME_RANGE, OWN_NAME, WEEKLY
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c033
 @lean
-def season_of_pay(s:Any, t:Any)->float:
+def season_of_pay(s: Any, t: Any) -> float:
     "Work paid by the job or the hour is plentiful before Christmas and scarce in January."
-    if t.rhythm != WEEKLY and t.rhythm < GIG: return 1.0
+    if t.rhythm != WEEKLY and t.rhythm < GIG:
+        return 1.0
     month = civil(s.day)[1]
-    return 1.08 if month == 12 else .78 if month == 1 else 1.01
+    return 1.08 if month == 12 else 0.78 if month == 1 else 1.01
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c034
 @lean
-def receive(s:Any, t:Any, log:Any)->None:
+def receive(s: Any, t: Any, log: Any) -> None:
     "Pay arrives, part of it at the other bank; some is put aside and some sent over."
-    if s.day != s.pay_on: return
-    amount = int(t.pay * s.wage * s.pay_factor * season_of_pay(s, t) * np.exp(t.wobble * normal(t.seed, t.id, s.day, PAY, 0) - .5 * t.wobble * t.wobble))
+    if s.day != s.pay_on:
+        return
+    amount = int(
+        t.pay
+        * s.wage
+        * s.pay_factor
+        * season_of_pay(s, t)
+        * np.exp(t.wobble * normal(t.seed, t.id, s.day, PAY, 0) - 0.5 * t.wobble * t.wobble)
+    )
     at_time(s, 1_800_000 + int(draw(s, t, PAY, 1) * 5_000_000))
     if amount > 0:
         away = int(amount * t.hidden_pay)
-        if away > 0: post(s, t, log, HIDDEN, away, t.pay_category, s.employer, BOOKED)
-        if amount > away: post(s, t, log, CURRENT, amount - away, t.pay_category, s.employer, BOOKED)
+        if away > 0:
+            post(s, t, log, HIDDEN, away, t.pay_category, s.employer, BOOKED)
+        if amount > away:
+            post(s, t, log, CURRENT, amount - away, t.pay_category, s.employer, BOOKED)
         s.paid_on = s.day
-    if t.topup > 0: shift(s, t, log, HIDDEN, CURRENT, min(t.topup // 100 * 100, max(0, s.money[HIDDEN])))
-    if t.has_savings and s.cut > .95 and amount > 0: shift(s, t, log, CURRENT, SAVINGS, min(int(amount * t.save_share), max(0, s.money[CURRENT] - amount // 4)) // 500 * 500)
+    if t.topup > 0:
+        shift(s, t, log, HIDDEN, CURRENT, min(t.topup // 100 * 100, max(0, s.money[HIDDEN])))
+    if t.has_savings and s.cut > 0.95 and amount > 0:
+        shift(
+            s,
+            t,
+            log,
+            CURRENT,
+            SAVINGS,
+            min(int(amount * t.save_share), max(0, s.money[CURRENT] - amount // 4)) // 500 * 500,
+        )
     next_payday(s, t)
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c035
 @lean
-def receive_more(s:Any, t:Any, log:Any)->None:
+def receive_more(s: Any, t: Any, log: Any) -> None:
     "A side income for some; a term's student finance for students."
     if t.side > 0 and s.day >= s.side_on:
         s.side_on = s.day + 5 + int(12 * draw(s, t, SIDE, 0))
         at_time(s, 7_200_000)
-        post(s, t, log, HIDDEN if t.hidden_pay == 1.0 else CURRENT, int(t.side * np.exp(.6 * normal(t.seed, t.id, s.day, SIDE, 1) - .18)), GIG_INCOME, pick_name(t, GIG_INCOME, born_choice(t)), BOOKED)
+        post(
+            s,
+            t,
+            log,
+            HIDDEN if t.hidden_pay == 1.0 else CURRENT,
+            int(t.side * np.exp(0.6 * normal(t.seed, t.id, s.day, SIDE, 1) - 0.18)),
+            GIG_INCOME,
+            pick_name(t, GIG_INCOME, born_choice(t)),
+            BOOKED,
+        )
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c036
 @lean
-def born_choice(t:Any)->float:
+def born_choice(t: Any) -> float:
     "A choice that a person keeps for life."
     return uniform(t.nature, t.id, 0, CONTRACT, 170)
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c038
 @lean
-def amount_due(s:Any, t:Any, k:int)->int:
+def amount_due(s: Any, t: Any, k: int) -> int:
     "The amount of the next instalment: a card asks for a minimum, energy follows the season."
     if s.kind[k] == CARD_DUE:
         owed = -s.money[CARD]
         return min(owed, max(2500, owed // 40)) if owed > 0 else 0
     if k == ENERGY:
         _, month, _ = civil(s.next_due[k])
-        return int(s.amount[k] * (1 + .35 * np.cos((month - 1.5) / 6 * np.pi)))
+        return int(s.amount[k] * (1 + 0.35 * np.cos((month - 1.5) / 6 * np.pi)))
     return s.amount[k]
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c039
 @lean
-def when_paid(s:Any, t:Any, k:int)->int:
+def when_paid(s: Any, t: Any, k: int) -> int:
     "The day on which somebody will first try to pay the next instalment."
     due = s.next_due[k]
-    if s.autopay[k]: return due
+    if s.autopay[k]:
+        return due
     key = s.contract[k] * 4096 + s.number[k]
     if uniform(t.seed, t.id, key, MANUAL, 0) < t.forgets * (1.6 if s.kind[k] >= UTILITY_DUE else 1.0):
         u = uniform(t.seed, t.id, key, MANUAL, 1)
         return due + 2 + int(20 * u * u + 6 * u)
-    return max(s.day, due - int(7 * uniform(t.nature, t.id, s.contract[k], HABIT, 0)) - int(2.5 * uniform(t.seed, t.id, key, MANUAL, 2)))
+    return max(
+        s.day,
+        due
+        - int(7 * uniform(t.nature, t.id, s.contract[k], HABIT, 0))
+        - int(2.5 * uniform(t.seed, t.id, key, MANUAL, 2)),
+    )
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c040
 @lean
-def announce(s:Any, t:Any, log:Any, k:int)->None:
+def announce(s: Any, t: Any, log: Any, k: int) -> None:
     "Make the next instalment known and put it among the open ones."
     amount, j = amount_due(s, t, k), 0
-    while j < OPEN and s.left[k, j] > 0: j += 1
+    while j < OPEN and s.left[k, j] > 0:
+        j += 1
     if amount > 0 and j < OPEN:
         s.number[k] += 1
-        s.due_on[k, j], s.left[k, j], s.instalment[k, j], s.tries[k, j], s.extra[k, j] = s.next_due[k], amount, s.number[k], 0, 0
-        if s.kind[k] == CARD_DUE: s.extra[k, j] = card_wish(s, t, amount)
+        s.due_on[k, j], s.left[k, j], s.instalment[k, j], s.tries[k, j], s.extra[k, j] = (
+            s.next_due[k],
+            amount,
+            s.number[k],
+            0,
+            0,
+        )
+        if s.kind[k] == CARD_DUE:
+            s.extra[k, j] = card_wish(s, t, amount)
         s.act_on[k, j] = when_paid(s, t, k)
-        if s.seen[k] and s.next_due[k] >= t.visible_from + 14: # whoever pays early pays at most 9 days before
+        if s.seen[k] and s.next_due[k] >= t.visible_from + 14:  # whoever pays early pays at most 9 days before
             known = s.day * DAY_MS + (32_400_000 if s.day != t.visible_from else 0)
             note(log, DUE, s.contract[k], s.number[k], s.kind[k], known, s.next_due[k], amount, s.autopay[k], 0, 0)
         s.months[k] -= 1
-        if s.months[k] <= 0: s.active[k] = 2
+        if s.months[k] <= 0:
+            s.active[k] = 2
     s.next_due[k] = due_in_month(s.next_due[k], s.dom[k], 1)
-    if s.kind[k] == TAX_DUE and civil(s.next_due[k])[1] == 2: s.next_due[k] = due_in_month(s.next_due[k], s.dom[k], 2) # ten payments a year
+    if s.kind[k] == TAX_DUE and civil(s.next_due[k])[1] == 2:
+        s.next_due[k] = due_in_month(s.next_due[k], s.dom[k], 2)  # ten payments a year
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c041
 @lean
-def card_wish(s:Any, t:Any, minimum:int)->int:
+def card_wish(s: Any, t: Any, minimum: int) -> int:
     "What a cardholder would like to pay above the minimum: all, some or nothing."
     owed = -s.money[CARD] - minimum
-    if t.card_habit == 1 and s.cut > .7: return owed
-    if t.card_habit == 2 and s.cut > .8: return min(owed, int(owed * .06) + 2000)
+    if t.card_habit == 1 and s.cut > 0.7:
+        return owed
+    if t.card_habit == 2 and s.cut > 0.8:
+        return min(owed, int(owed * 0.06) + 2000)
     return 0
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c042
 @lean
-def tend(s:Any, t:Any, log:Any, k:int)->None:
+def tend(s: Any, t: Any, log: Any, k: int) -> None:
     "Everything that slot `k` needs today: announcements, payments, and when to look again."
-    while s.active[k] == 1 and s.day >= s.next_due[k] - ANNOUNCED_DAYS[s.kind[k]]: announce(s, t, log, k)
+    while s.active[k] == 1 and s.day >= s.next_due[k] - ANNOUNCED_DAYS[s.kind[k]]:
+        announce(s, t, log, k)
     wake = s.next_due[k] - ANNOUNCED_DAYS[s.kind[k]] if s.active[k] == 1 else s.day + 4000
     waiting = False
     for j in range(OPEN):
-        if s.left[k, j] > 0 and s.act_on[k, j] <= s.day: pay_due(s, t, log, k, j)
-        if s.left[k, j] > 0: wake, waiting = min(wake, s.act_on[k, j]), True
-    if s.active[k] == 2 and not waiting: s.active[k] = 0
+        if s.left[k, j] > 0 and s.act_on[k, j] <= s.day:
+            pay_due(s, t, log, k, j)
+        if s.left[k, j] > 0:
+            wake, waiting = min(wake, s.act_on[k, j]), True
+    if s.active[k] == 2 and not waiting:
+        s.active[k] = 0
     s.wake[k] = max(wake, s.day + 1)
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c044
 @lean
-def spendable(s:Any, t:Any, k:int)->int:
+def spendable(s: Any, t: Any, k: int) -> int:
     "What contract `k` can draw on: the visible account with its overdraft, or the account elsewhere."
     return s.money[CURRENT] + t.overdraft if s.seen[k] else s.money[HIDDEN]
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c045
 @lean
-def cover(s:Any, t:Any, log:Any, short:int)->int:
+def cover(s: Any, t: Any, log: Any, short: int) -> int:
     "Move up to `short` (rounded up to 10.00) of own money into the current account; returns how much came."
     came = 0
     for account in (HIDDEN, SAVINGS, TERM):
-        if short - came <= 0: break
-        if account == TERM and s.opened[TERM] < 0: continue
-        take = min(max(0, s.money[account]), (short - came + 999) // 1000 * 1000) if account != TERM else max(0, s.money[TERM])
+        if short - came <= 0:
+            break
+        if account == TERM and s.opened[TERM] < 0:
+            continue
+        take = (
+            min(max(0, s.money[account]), (short - came + 999) // 1000 * 1000)
+            if account != TERM
+            else max(0, s.money[TERM])
+        )
         shift(s, t, log, account, CURRENT, take)
         came += take
     return came
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c046
 @lean
-def due_within(s:Any, days:int, seen_only:bool)->int:
+def due_within(s: Any, days: int, seen_only: bool) -> int:
     "What is announced, unpaid and due within so many days."
     total = 0
     for k in range(SLOTS):
         if s.active[k] and (s.seen[k] or not seen_only):
             for j in range(OPEN):
-                if s.left[k, j] > 0 and s.due_on[k, j] <= s.day + days: total += s.left[k, j]
+                if s.left[k, j] > 0 and s.due_on[k, j] <= s.day + days:
+                    total += s.left[k, j]
     return total
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c047
-PAID_ANYHOW = 8000 # a bank lets a small shortfall through, minor units; assumption
+PAID_ANYHOW = 8000  # a bank lets a small shortfall through, minor units; assumption
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c048
 @lean
-def living(s:Any, t:Any)->int:
+def living(s: Any, t: Any) -> int:
     "What a household keeps to live on until pay before it catches up on what is behind."
-    return int(max(3, min(21, s.pay_on - s.day)) * t.spend_day * s.level * .65) + due_within(s, 6, True) // 2
+    return int(max(3, min(21, s.pay_on - s.day)) * t.spend_day * s.level * 0.65) + due_within(s, 6, True) // 2
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c049
 @lean
-def pay_due(s:Any, t:Any, log:Any, k:int, j:int)->None:
+def pay_due(s: Any, t: Any, log: Any, k: int, j: int) -> None:
     "Try to pay open instalment `j` of slot `k`."
     at_time(s, 7_200_000 if s.autopay[k] and s.tries[k, j] < 2 else 25_200_000 + k * 240_000)
-    if s.seen[k] and (not s.autopay[k] or s.tries[k, j] > 0) and spendable(s, t, k) < s.left[k, j]: cover(s, t, log, s.left[k, j] - spendable(s, t, k))
+    if s.seen[k] and (not s.autopay[k] or s.tries[k, j] > 0) and spendable(s, t, k) < s.left[k, j]:
+        cover(s, t, log, s.left[k, j] - spendable(s, t, k))
     ready = spendable(s, t, k) + (PAID_ANYHOW if s.autopay[k] and s.seen[k] else 0)
-    if s.tries[k, j] >= 2: ready -= living(s, t)
-    if s.kind[k] == CARD_DUE and s.ease < .45 and draw(s, t, PARTIAL, 400) < .6: # the roof and the light come before the card
+    if s.tries[k, j] >= 2:
+        ready -= living(s, t)
+    if (
+        s.kind[k] == CARD_DUE and s.ease < 0.45 and draw(s, t, PARTIAL, 400) < 0.6
+    ):  # the roof and the light come before the card
         s.autopay[k], s.tries[k, j], s.act_on[k, j] = 0, 2, s.day + 8 + int(28 * draw(s, t, PARTIAL, 401))
-    elif ready >= s.left[k, j]: pay(s, t, log, k, j, min(s.left[k, j] + s.extra[k, j], ready))
-    else: refuse(s, t, log, k, j, ready)
+    elif ready >= s.left[k, j]:
+        pay(s, t, log, k, j, min(s.left[k, j] + s.extra[k, j], ready))
+    else:
+        refuse(s, t, log, k, j, ready)
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c050
 @lean
-def pay(s:Any, t:Any, log:Any, k:int, j:int, amount:int)->None:
+def pay(s: Any, t: Any, log: Any, k: int, j: int, amount: int) -> None:
     "Money leaves for instalment `j`; a card or loan payment lands on its account."
     kind, source = s.kind[k], CURRENT if s.seen[k] else HIDDEN
     if kind == CARD_DUE or kind == LOAN_DUE:
@@ -190,71 +295,110 @@ def pay(s:Any, t:Any, log:Any, k:int, j:int, amount:int)->None:
         known = book(s, t, log, source, -amount, KIND_CATEGORY[kind], s.name[k], BOOKED)
         s.money[target] += amount
         book(s, t, log, target, amount, OWN_TRANSFER, OWN_NAME, BOOKED)
-    else: known = post(s, t, log, source, -amount, KIND_CATEGORY[kind], s.name[k], BOOKED)
+    else:
+        known = post(s, t, log, source, -amount, KIND_CATEGORY[kind], s.name[k], BOOKED)
     note_payment(s, t, log, k, j, amount, known)
     s.left[k, j] = max(0, s.left[k, j] - amount)
-    if s.left[k, j] == 0 and kind < UTILITY_DUE and s.seen[k] and s.back_on == 0 and draw(s, t, BACK, k) < .0015: # taken back by the payer's bank a few days later
-        s.back_on, s.back_slot, s.back_due, s.back_number, s.back_amount = s.day + 2 + int(3 * draw(s, t, BACK, 100 + k)), k, s.due_on[k, j], s.instalment[k, j], amount
+    if (
+        s.left[k, j] == 0 and kind < UTILITY_DUE and s.seen[k] and s.back_on == 0 and draw(s, t, BACK, k) < 0.0015
+    ):  # taken back by the payer's bank a few days later
+        s.back_on, s.back_slot, s.back_due, s.back_number, s.back_amount = (
+            s.day + 2 + int(3 * draw(s, t, BACK, 100 + k)),
+            k,
+            s.due_on[k, j],
+            s.instalment[k, j],
+            amount,
+        )
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c051
 @lean
-def note_payment(s:Any, t:Any, log:Any, k:int, j:int, amount:int, known:int)->None:
+def note_payment(s: Any, t: Any, log: Any, k: int, j: int, amount: int, known: int) -> None:
     "Write down a payment towards a due that we can see."
     if s.seen[k] and s.due_on[k, j] >= t.visible_from + 14:
-        note(log, PAYMENT, s.contract[k], s.instalment[k, j], s.day * DAY_MS + s.clock, known, s.due_on[k, j], amount, 0, 0, 0)
+        note(
+            log,
+            PAYMENT,
+            s.contract[k],
+            s.instalment[k, j],
+            s.day * DAY_MS + s.clock,
+            known,
+            s.due_on[k, j],
+            amount,
+            0,
+            0,
+            0,
+        )
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c052
 @lean
-def refuse(s:Any, t:Any, log:Any, k:int, j:int, ready:int)->None:
+def refuse(s: Any, t: Any, log: Any, k: int, j: int, ready: int) -> None:
     "The money is not there: a direct debit fails and is tried again, a customer pays a part or waits for pay."
     if s.autopay[k] and s.tries[k, j] < 2:
         if s.seen[k]:
             post(s, t, log, CURRENT, -s.left[k, j], KIND_CATEGORY[s.kind[k]], s.name[k], FAILED)
-            if s.tries[k, j] == 0 and s.kind[k] <= RENT_DUE: post(s, t, log, CURRENT, -1200, FEE, BANK_NAME, BOOKED)
+            if s.tries[k, j] == 0 and s.kind[k] <= RENT_DUE:
+                post(s, t, log, CURRENT, -1200, FEE, BANK_NAME, BOOKED)
         s.act_on[k, j] = s.day + (3 if s.tries[k, j] == 0 else 6)
-        if s.tries[k, j] == 1 and draw(s, t, PARTIAL, 300 + k) < .8: s.autopay[k] = 0 # the mandate lapses
+        if s.tries[k, j] == 1 and draw(s, t, PARTIAL, 300 + k) < 0.8:
+            s.autopay[k] = 0  # the mandate lapses
     else:
-        if s.seen[k] and ready > s.left[k, j] // 3 and draw(s, t, PARTIAL, k) < .3: pay(s, t, log, k, j, ready // 2)
+        if s.seen[k] and ready > s.left[k, j] // 3 and draw(s, t, PARTIAL, k) < 0.3:
+            pay(s, t, log, k, j, ready // 2)
         wait = s.pay_on - s.day
         s.act_on[k, j] = s.day + (wait if 1 <= wait <= 12 else 5 + int(6 * draw(s, t, PARTIAL, 100 + k)))
-        if draw(s, t, PARTIAL, 200 + k) < .5: s.act_on[k, j] += 16 # looks away
+        if draw(s, t, PARTIAL, 200 + k) < 0.5:
+            s.act_on[k, j] += 16  # looks away
     s.tries[k, j] += 1
-    if s.day - s.due_on[k, j] > 110: give_up(s, k)
+    if s.day - s.due_on[k, j] > 110:
+        give_up(s, k)
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c053
 @lean
-def give_up(s:Any, k:int)->None:
+def give_up(s: Any, k: int) -> None:
     "After months in arrears the contract ends (loan, card) or what is behind is written off and it goes on (home, bills)."
     for j in range(OPEN):
-        if s.due_on[k, j] < s.day: s.left[k, j] = 0
-    if k == HOME: s.amount[k] -= s.amount[k] // 6 # a smaller home, or a longer term
+        if s.due_on[k, j] < s.day:
+            s.left[k, j] = 0
+    if k == HOME:
+        s.amount[k] -= s.amount[k] // 6  # a smaller home, or a longer term
     if s.kind[k] == LOAN_DUE or s.kind[k] == CARD_DUE:
         s.active[k] = 0
-        for j in range(OPEN): s.left[k, j] = 0
+        for j in range(OPEN):
+            s.left[k, j] = 0
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c054
 @lean
-def take_back(s:Any, t:Any, log:Any)->None:
+def take_back(s: Any, t: Any, log: Any) -> None:
     "A payment is returned: money comes back, the instalment is open again."
-    if s.back_on != s.day: return
+    if s.back_on != s.day:
+        return
     k, j, amount = s.back_slot, 0, s.back_amount
     s.back_on = 0
-    while j < OPEN and s.left[k, j] > 0: j += 1
-    if j == OPEN or not s.active[k]: return
+    while j < OPEN and s.left[k, j] > 0:
+        j += 1
+    if j == OPEN or not s.active[k]:
+        return
     if s.kind[k] == CARD_DUE or s.kind[k] == LOAN_DUE:
         s.money[CARD if s.kind[k] == CARD_DUE else LOAN] -= amount
         book(s, t, log, CARD if s.kind[k] == CARD_DUE else LOAN, -amount, OWN_TRANSFER, OWN_NAME, REVERSED)
         s.money[CURRENT] += amount
         known = book(s, t, log, CURRENT, amount, KIND_CATEGORY[s.kind[k]], s.name[k], REVERSED)
-    else: known = post(s, t, log, CURRENT, amount, KIND_CATEGORY[s.kind[k]], s.name[k], REVERSED)
-    s.due_on[k, j], s.left[k, j], s.instalment[k, j], s.extra[k, j], s.tries[k, j] = s.back_due, amount, s.back_number, 0, 0
+    else:
+        known = post(s, t, log, CURRENT, amount, KIND_CATEGORY[s.kind[k]], s.name[k], REVERSED)
+    s.due_on[k, j], s.left[k, j], s.instalment[k, j], s.extra[k, j], s.tries[k, j] = (
+        s.back_due,
+        amount,
+        s.back_number,
+        0,
+        0,
+    )
     s.act_on[k, j] = s.day + 1 + int(9 * draw(s, t, BACK, 200))
     note_payment(s, t, log, k, j, -amount, known)
     s.wake[k] = min(s.wake[k], s.act_on[k, j])
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c056
 @lean
-def poisson(rate:float, u:float)->int:
+def poisson(rate: float, u: float) -> int:
     "The Poisson quantile of `u`, at most 12."
     n, p = 0, np.exp(-rate)
     total = p
@@ -266,125 +410,168 @@ def poisson(rate:float, u:float)->int:
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c057
 @lean
-def spend(s:Any, t:Any, log:Any, spending:Any, season:int)->None:
+def spend(s: Any, t: Any, log: Any, spending: Any, season: int) -> None:
     "All purchases of a day, in the order of the clock."
     weekend = 1 if weekday(s.day) >= 5 else 0
     since = s.day - s.paid_on
-    glow = 1.3 if since <= 2 and t.rhythm <= FOURWEEKLY else .96
+    glow = 1.3 if since <= 2 and t.rhythm <= FOURWEEKLY else 0.96
     n = poisson(t.visits * t.base_rate[season, weekend] * glow * s.mood * s.level, draw(s, t, PURCHASES, 0))
     for i in range(n):
         b = bits(t.seed, t.id, s.day, PURCHASE, i)
-        if not (i > 0 and (b & np.uint64(31)) == 0): at_time(s, 28_800_000 + int((i + float((b >> np.uint64(5)) & np.uint64(1023)) / 1024.0) / n * 55_000_000) // 1000 * 1000) # some share a second
+        if not (i > 0 and (b & np.uint64(31)) == 0):
+            at_time(
+                s,
+                28_800_000
+                + int((i + float((b >> np.uint64(5)) & np.uint64(1023)) / 1024.0) / n * 55_000_000) // 1000 * 1000,
+            )  # some share a second
         buy(s, t, log, spending, season, weekend, i, b)
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c058
 @lean
-def buy(s:Any, t:Any, log:Any, spending:Any, season:int, weekend:int, i:int, b:np.uint64)->None:
+def buy(s: Any, t: Any, log: Any, spending: Any, season: int, weekend: int, i: int, b: np.uint64) -> None:
     "One purchase: what, how much, where, from which account; `b` holds its random bits."
     u, c = float((b >> np.uint64(15)) & np.uint64(0xFFFF)) / 65536.0, 0
-    while c < spending.shape[0] - 1 and u >= t.pick[season, weekend, c]: c += 1
+    while c < spending.shape[0] - 1 and u >= t.pick[season, weekend, c]:
+        c += 1
     row, category = spending[c], spending[c].category
     v = float((b >> np.uint64(31)) & np.uint64(1023)) / 1024.0
     tight = 1.0 - s.cut
-    if row.essential == 0.0 and v < tight * (.4 if category == ATM else 1.0): return
-    size = row.ticket * t.ticket * (1.0 - .45 * tight * row.essential) * (.8 + .2 * s.mood) * (1.2 if season == 1 else 1.0)
-    amount = int(size * np.exp(row.scatter * normal(t.seed, t.id, s.day, TICKET, i) - .5 * row.scatter * row.scatter)) + 20
-    if category == ATM: amount = max(1000, (amount + 500) // 1000 * 1000)
+    if row.essential == 0.0 and v < tight * (0.4 if category == ATM else 1.0):
+        return
+    size = (
+        row.ticket
+        * t.ticket
+        * (1.0 - 0.45 * tight * row.essential)
+        * (0.8 + 0.2 * s.mood)
+        * (1.2 if season == 1 else 1.0)
+    )
+    amount = (
+        int(size * np.exp(row.scatter * normal(t.seed, t.id, s.day, TICKET, i) - 0.5 * row.scatter * row.scatter)) + 20
+    )
+    if category == ATM:
+        amount = max(1000, (amount + 500) // 1000 * 1000)
     w = float((b >> np.uint64(41)) & np.uint64(1023)) / 1024.0
     account = choose_account(s, t, category, amount, w)
-    if account < 0: return
+    if account < 0:
+        return
     count, x = NAME_RANGE[category, 1], float((b >> np.uint64(51)) & np.uint64(1023)) / 1024.0
-    name = NAME_RANGE[category, 0] + (int(x * 7.0 * count) % count if x < .14 else (t.id * 13 + category * 5 + int(x * x * 4.0)) % count) # mostly the usual places
+    name = NAME_RANGE[category, 0] + (
+        int(x * 7.0 * count) % count if x < 0.14 else (t.id * 13 + category * 5 + int(x * x * 4.0)) % count
+    )  # mostly the usual places
     post(s, t, log, account, -amount, category, name, BOOKED)
-    if (b >> np.uint64(61)) == 0 and x < .03: post(s, t, log, account, amount, category, name, REVERSED)
+    if (b >> np.uint64(61)) == 0 and x < 0.03:
+        post(s, t, log, account, amount, category, name, REVERSED)
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c059
 @lean
-def choose_account(s:Any, t:Any, category:int, amount:int, w:float)->int:
+def choose_account(s: Any, t: Any, category: int, amount: int, w: float) -> int:
     "Where a purchase is paid from; -1 when there is no money for it anywhere."
-    if w < t.hidden_spend and s.money[HIDDEN] >= amount: return HIDDEN
-    card = s.opened[CARD] >= 0 and s.active[CARD_SLOT] == 1 and s.money[CARD] - amount >= -t.card_limit and category != ATM
-    if card and (w * 7.0) % 1.0 < t.card_use: return CARD
+    if w < t.hidden_spend and s.money[HIDDEN] >= amount:
+        return HIDDEN
+    card = (
+        s.opened[CARD] >= 0 and s.active[CARD_SLOT] == 1 and s.money[CARD] - amount >= -t.card_limit and category != ATM
+    )
+    if card and (w * 7.0) % 1.0 < t.card_use:
+        return CARD
     floor = s.reserve - t.overdraft
-    if s.money[CURRENT] - amount >= floor: return CURRENT
-    if s.money[HIDDEN] >= amount: return HIDDEN
+    if s.money[CURRENT] - amount >= floor:
+        return CURRENT
+    if s.money[HIDDEN] >= amount:
+        return HIDDEN
     return CARD if card else -1
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c061
 @lean
-def in_reach(s:Any, t:Any)->int:
+def in_reach(s: Any, t: Any) -> int:
     "Own money, and half of the overdraft."
     return s.money[CURRENT] + s.money[SAVINGS] + s.money[TERM] + s.money[HIDDEN] + t.overdraft // 2
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c062
 @lean
-def due_soon(s:Any, k:int, days:int)->int:
+def due_soon(s: Any, k: int, days: int) -> int:
     "What contract `k` will ask for within so many days."
     total = 0
     for j in range(OPEN):
-        if s.left[k, j] > 0 and s.due_on[k, j] <= s.day + days: total += s.left[k, j]
+        if s.left[k, j] > 0 and s.due_on[k, j] <= s.day + days:
+            total += s.left[k, j]
     return total
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c063
 @lean
-def look_ahead(s:Any, days:int)->tuple[int, int, int, int]:
+def look_ahead(s: Any, days: int) -> tuple[int, int, int, int]:
     "Due until pay, due within 30 days, of the visible ones due until pay or 12 days, and within 4: in one pass."
     until_next, within_month, reserve, soon = 0, 0, 0, 0
     for k in range(SLOTS):
-        if not s.active[k]: continue
+        if not s.active[k]:
+            continue
         for j in range(OPEN):
             left = s.left[k, j]
-            if left <= 0: continue
+            if left <= 0:
+                continue
             ahead = s.due_on[k, j] - s.day
-            if ahead > 30: continue
+            if ahead > 30:
+                continue
             within_month += left
             if ahead <= days:
                 until_next += left
-                if s.seen[k] and ahead <= 12: reserve += left
-            if s.seen[k] and ahead <= 4: soon += left
+                if s.seen[k] and ahead <= 12:
+                    reserve += left
+            if s.seen[k] and ahead <= 4:
+                soon += left
     return until_next, within_month, reserve, soon
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c064
 @lean
-def reflect(s:Any, t:Any, log:Any)->None:
+def reflect(s: Any, t: Any, log: Any) -> None:
     "Adjust spending to means, and move own money before the next dues if one is looking."
     days, daily, reach = min(21, max(5, s.pay_on - s.day)), t.spend_day * s.level, in_reach(s, t)
     until_next, within_month, reserve, soon = look_ahead(s, days)
-    until_pay = reach / (until_next + days * daily * .5)
-    month = (reach + t.income * s.wage * s.pay_factor + 3 * t.side) / (within_month + 30 * daily * .6)
-    s.ease += .35 * (min(3.0, max(0.0, min(until_pay, month))) - s.ease)
-    s.cut = 1.0 - t.restraint * (1.0 - min(1.0, max(.2, .05 + .75 * s.ease)))
+    until_pay = reach / (until_next + days * daily * 0.5)
+    month = (reach + t.income * s.wage * s.pay_factor + 3 * t.side) / (within_month + 30 * daily * 0.6)
+    s.ease += 0.35 * (min(3.0, max(0.0, min(until_pay, month))) - s.ease)
+    s.cut = 1.0 - t.restraint * (1.0 - min(1.0, max(0.2, 0.05 + 0.75 * s.ease)))
     christmas = civil(s.day)[1] == 12
-    if christmas: s.cut = max(s.cut, .9)
+    if christmas:
+        s.cut = max(s.cut, 0.9)
     s.reserve = 0 if s.ease > 1.4 or christmas else int(t.restraint * reserve)
-    if s.active[HOME] and s.seen[HOME] and due_soon(s, HOME, 20) > 0: s.reserve = max(s.reserve, int(s.amount[HOME] * (1.0 if s.kind[HOME] == MORTGAGE_DUE else t.restraint))) # the home comes first
+    if s.active[HOME] and s.seen[HOME] and due_soon(s, HOME, 20) > 0:
+        s.reserve = max(
+            s.reserve, int(s.amount[HOME] * (1.0 if s.kind[HOME] == MORTGAGE_DUE else t.restraint))
+        )  # the home comes first
     wealth = s.money[CURRENT] + s.money[SAVINGS] + s.money[HIDDEN]
-    s.mood = min(1.3, max(.65, .74 + .26 * wealth / t.wanted))
+    s.mood = min(1.3, max(0.65, 0.74 + 0.26 * wealth / t.wanted))
     if draw(s, t, ATTENTION, 0) < t.attentive:
         at_time(s, 84_000_000)
         soon += int(t.spend_day) - s.money[CURRENT]
-        if soon > 0: cover(s, t, log, soon)
-        elif t.has_savings and s.money[CURRENT] > .6 * t.wanted + t.income and s.day - s.paid_on < 4: shift(s, t, log, CURRENT, SAVINGS, int(s.money[CURRENT] - .6 * t.wanted - t.income) // 10_000 * 10_000)
+        if soon > 0:
+            cover(s, t, log, soon)
+        elif t.has_savings and s.money[CURRENT] > 0.6 * t.wanted + t.income and s.day - s.paid_on < 4:
+            shift(s, t, log, CURRENT, SAVINGS, int(s.money[CURRENT] - 0.6 * t.wanted - t.income) // 10_000 * 10_000)
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c065
 @lean
-def adapt(s:Any, t:Any)->None:
+def adapt(s: Any, t: Any) -> None:
     "Once a month habits move a quarter of the way to what the income and the contracts of today allow; wages drift back."
     fixed = 0
     for k in range(SLOTS):
-        if s.active[k] == 1 and s.kind[k] != CARD_DUE: fixed += s.amount[k]
+        if s.active[k] == 1 and s.kind[k] != CARD_DUE:
+            fixed += s.amount[k]
     afford = (t.income * s.wage * s.pay_factor * (1 - t.save_share) + t.side * 3 - fixed) / 30.4
-    s.level += .25 * (min(1.25, max(.3, afford / t.spend_day)) - s.level)
-    s.wage += .03 * (1.0 - s.wage)
+    s.level += 0.25 * (min(1.25, max(0.3, afford / t.spend_day)) - s.level)
+    s.wage += 0.03 * (1.0 - s.wage)
     for k in range(SLOTS):
-        if not s.autopay[k] and s.ease > 1.2 and draw(s, t, HABIT, 10 + k) < .2 * t.autopay * t.autopay: s.autopay[k] = 1
+        if not s.autopay[k] and s.ease > 1.2 and draw(s, t, HABIT, 10 + k) < 0.2 * t.autopay * t.autopay:
+            s.autopay[k] = 1
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c066
 @lean
-def turn_of_month(s:Any, t:Any, log:Any)->None:
+def turn_of_month(s: Any, t: Any, log: Any) -> None:
     "Habits adapt; interest on the overdraft, on the card, on savings."
     adapt(s, t)
     at_time(s, 600_000)
-    if s.money[CURRENT] < 0: post(s, t, log, CURRENT, s.money[CURRENT] * 28 // 1000 - 1, INTEREST, BANK_NAME, BOOKED)
-    if s.money[SAVINGS] > 1000: post(s, t, log, SAVINGS, s.money[SAVINGS] * 2 // 1000, INTEREST, BANK_NAME, BOOKED)
-    if s.opened[CARD] >= 0 and t.card_habit > 1 and s.money[CARD] < -1000 and s.active[CARD_SLOT] == 1: post(s, t, log, CARD, s.money[CARD] * 17 // 1000, INTEREST, BANK_NAME, BOOKED)
+    if s.money[CURRENT] < 0:
+        post(s, t, log, CURRENT, s.money[CURRENT] * 28 // 1000 - 1, INTEREST, BANK_NAME, BOOKED)
+    if s.money[SAVINGS] > 1000:
+        post(s, t, log, SAVINGS, s.money[SAVINGS] * 2 // 1000, INTEREST, BANK_NAME, BOOKED)
+    if s.opened[CARD] >= 0 and t.card_habit > 1 and s.money[CARD] < -1000 and s.active[CARD_SLOT] == 1:
+        post(s, t, log, CARD, s.money[CARD] * 17 // 1000, INTEREST, BANK_NAME, BOOKED)

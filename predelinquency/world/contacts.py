@@ -20,84 +20,119 @@ from .personas import May, Number, Share, table
 from .stress import STRESSES
 
 # %% ../../nbs/10_world/05_contacts.ipynb #c004
-AGREED, ASKED, WISH, LIFE, SPOKE = range(80, 85) # purposes of draws, used nowhere else
+AGREED, ASKED, WISH, LIFE, SPOKE = range(80, 85)  # purposes of draws, used nowhere else
 BESIDE = (PREFERENCES, CIRCUMSTANCES, CONTACTS)
 
 # %% ../../nbs/10_world/05_contacts.ipynb #c006
 @dataclass(frozen=True)
 class Channel:
     "How customers feel about one way to reach them."
+
     channel: Annotated[str, May(words=tuple(sorted(CHANNELS)), unique=True)]
-    service: Share # share who agreed to hear about a payment
-    support: Share # share who agreed to be offered help
+    service: Share  # share who agreed to hear about a payment
+    support: Share  # share who agreed to be offered help
     wished: Share  # share who asked for this channel
 
 # %% ../../nbs/10_world/05_contacts.ipynb #c007
-WAYS: tuple[Channel, ...] = table(Channel, """
+WAYS: tuple[Channel, ...] = table(
+    Channel,
+    """
 channel service support wished
 app         .88     .80    .10
 call        .40     .38    .01
 email       .82     .70    .08
 sms         .62     .45    .06
-""")
-NEVER_ASKED, NOT_KNOWN, CHANGED_MIND = .02, .005, .10 # shares of customers, of answers, of answers
+""",
+)
+NEVER_ASKED, NOT_KNOWN, CHANGED_MIND = 0.02, 0.005, 0.10  # shares of customers, of answers, of answers
 
 # %% ../../nbs/10_world/05_contacts.ipynb #c008
 @kernel
 def draws_of(
-    seeds:Any, ids:Any,    # (n,) int64
-    purpose:int, count:int, # what for, how many
-)->Any: # (n, count) in [0, 1)
+    seeds: Any,
+    ids: Any,  # (n,) int64
+    purpose: int,
+    count: int,  # what for, how many
+) -> Any:  # (n, count) in [0, 1)
     "Draws for a whole life, for many people at once."
     u = np.empty((ids.shape[0], count))
     for i in range(ids.shape[0]):
-        for j in range(count): u[i, j] = uniform(seeds[i], ids[i], 0, purpose, j)
+        for j in range(count):
+            u[i, j] = uniform(seeds[i], ids[i], 0, purpose, j)
     return u
 
 # %% ../../nbs/10_world/05_contacts.ipynb #c009
-def _draws(who:pd.DataFrame, seed:int, purpose:int, count:int)->np.ndarray: # (n, count)
+def _draws(who: pd.DataFrame, seed: int, purpose: int, count: int) -> np.ndarray:  # (n, count)
     ids = who["customer_id"].to_numpy()
     return draws_of(np.full(len(ids), seed), ids, purpose, count)
 
 # %% ../../nbs/10_world/05_contacts.ipynb #c010
 def agreed(
-    who:pd.DataFrame, seed:int, # `schema.CUSTOMERS`
-)->tuple[np.ndarray, np.ndarray]: # (n, channels, purposes) agreed; (n, channels) wished for: both in the order of `WAYS`
+    who: pd.DataFrame,
+    seed: int,  # `schema.CUSTOMERS`
+) -> tuple[
+    np.ndarray, np.ndarray
+]:  # (n, channels, purposes) agreed; (n, channels) wished for: both in the order of `WAYS`
     "Who agreed to what; whoever asks for a channel agrees to it."
-    yes = _draws(who, seed, AGREED, len(WAYS) * len(PURPOSES)).reshape(-1, len(WAYS), len(PURPOSES)) < [[w.service, w.support] for w in WAYS]
+    yes = _draws(who, seed, AGREED, len(WAYS) * len(PURPOSES)).reshape(-1, len(WAYS), len(PURPOSES)) < [
+        [w.service, w.support] for w in WAYS
+    ]
     edge = np.cumsum([w.wished for w in WAYS])
     wished = np.searchsorted(edge, _draws(who, seed, WISH, 1), side="right") == np.arange(len(WAYS))
     return yes | wished[:, :, None], wished
 
 # %% ../../nbs/10_world/05_contacts.ipynb #c011
 def preferences(
-    who:pd.DataFrame, seed:int, # `schema.CUSTOMERS`
-    until:int,                  # the end of the visible time, days since 1970-01-01
-)->pd.DataFrame:                # `schema.PREFERENCES`: asked when they joined; some answers changed since, some customers were never asked
+    who: pd.DataFrame,
+    seed: int,  # `schema.CUSTOMERS`
+    until: int,  # the end of the visible time, days since 1970-01-01
+) -> (
+    pd.DataFrame
+):  # `schema.PREFERENCES`: asked when they joined; some answers changed since, some customers were never asked
     "What each customer agreed to, and the channel they like best."
     (yes, wished), cells = agreed(who, seed), len(WAYS) * len(PURPOSES)
     u = _draws(who, seed, ASKED, 1 + 3 * cells)
-    known, changed, when = u[:, 1:1 + cells] >= NOT_KNOWN, u[:, 1 + cells:1 + 2 * cells] < CHANGED_MIND, u[:, 1 + 2 * cells:]
+    known, changed, when = (
+        u[:, 1 : 1 + cells] >= NOT_KNOWN,
+        u[:, 1 + cells : 1 + 2 * cells] < CHANGED_MIND,
+        u[:, 1 + 2 * cells :],
+    )
     joined = who["joined_on"].to_numpy().astype("datetime64[ms]").astype(np.int64)[:, None]
     at = joined + np.where(changed, when, 0) * (until * DAY_MS - 1 - joined)
     rows = np.repeat(u[:, 0] >= NEVER_ASKED, cells)
     consent = pd.array(yes.reshape(-1), "boolean")
     consent[~known.reshape(-1)] = pd.NA
-    words = {c: pd.Categorical(np.tile(v, len(who)), categories=list(n)) for c, v, n in (("channel", np.repeat([w.channel for w in WAYS], len(PURPOSES)), CHANNELS), ("purpose", np.tile(PURPOSES, len(WAYS)), PURPOSES))}
-    frame = pd.DataFrame(dict(customer_id=np.repeat(who["customer_id"].to_numpy(), cells), **words, consent=consent, recorded_at=at.astype(np.int64).reshape(-1).view("datetime64[ms]"),
-                              preferred=np.repeat(wished.reshape(-1), len(PURPOSES))))
+    words = {
+        c: pd.Categorical(np.tile(v, len(who)), categories=list(n))
+        for c, v, n in (
+            ("channel", np.repeat([w.channel for w in WAYS], len(PURPOSES)), CHANNELS),
+            ("purpose", np.tile(PURPOSES, len(WAYS)), PURPOSES),
+        )
+    }
+    frame = pd.DataFrame(
+        dict(
+            customer_id=np.repeat(who["customer_id"].to_numpy(), cells),
+            **words,
+            consent=consent,
+            recorded_at=at.astype(np.int64).reshape(-1).view("datetime64[ms]"),
+            preferred=np.repeat(wished.reshape(-1), len(PURPOSES)),
+        )
+    )
     return frame[rows].reset_index(drop=True)
 
 # %% ../../nbs/10_world/05_contacts.ipynb #c014
 @dataclass(frozen=True)
 class Told:
     "Something about a customer's life or case that a bank may be told."
+
     name: Annotated[str, May(words=tuple(c.name for c in CIRCUMSTANCES.columns[1:]), unique=True)]
-    share: Share      # of customers on record
-    in_trouble: Share # of those who are, or lately were, ill, out of work or separating
+    share: Share  # of customers on record
+    in_trouble: Share  # of those who are, or lately were, ill, out of work or separating
 
 # %% ../../nbs/10_world/05_contacts.ipynb #c015
-LIVES: tuple[Told, ...] = table(Told, """
+LIVES: tuple[Told, ...] = table(
+    Told,
+    """
 name                  share in_trouble
 vulnerable            .035       .12
 bereavement           .003       .010
@@ -107,18 +142,26 @@ fraud                 .003       .003
 bankruptcy            .001       .004
 legal_representative  .002       .004
 already_acting        .004       .05
-""")
-TROUBLE, LATELY_DAYS, BLANK = tuple(s.name for s in STRESSES if s.grave), 180, .0003 # stresses, days, share of answers that are not known
+""",
+)
+TROUBLE, LATELY_DAYS, BLANK = (
+    tuple(s.name for s in STRESSES if s.grave),
+    180,
+    0.0003,
+)  # stresses, days, share of answers that are not known
 
 # %% ../../nbs/10_world/05_contacts.ipynb #c016
 def circumstances(
-    who:pd.DataFrame, seed:int, # `schema.CUSTOMERS`
-    wrong:pd.DataFrame,         # customer_id, stress, start_on, end_on
-    until:int,                  # as in `preferences`: the day of the record
-)->pd.DataFrame:                # `schema.CIRCUMSTANCES`
+    who: pd.DataFrame,
+    seed: int,  # `schema.CUSTOMERS`
+    wrong: pd.DataFrame,  # customer_id, stress, start_on, end_on
+    until: int,  # as in `preferences`: the day of the record
+) -> pd.DataFrame:  # `schema.CIRCUMSTANCES`
     "What the bank was told about each customer."
     end, day = np.datetime64(until, "D"), np.timedelta64(1, "D")
-    lately = wrong[wrong["stress"].isin(TROUBLE) & (wrong["start_on"] < end) & (wrong["end_on"] >= end - LATELY_DAYS * day)]
+    lately = wrong[
+        wrong["stress"].isin(TROUBLE) & (wrong["start_on"] < end) & (wrong["end_on"] >= end - LATELY_DAYS * day)
+    ]
     trouble = who["customer_id"].isin(lately["customer_id"]).to_numpy()
     u, columns = _draws(who, seed, LIFE, len(LIVES)), {}
     for k, told in enumerate(LIVES):
@@ -130,15 +173,18 @@ def circumstances(
 @dataclass(frozen=True)
 class Said:
     "A kind of contact."
-    number: Number # the row's own: draws go by it
+
+    number: Number  # the row's own: draws go by it
     direction: Annotated[str, May(words=("in", "out"))]
     channel: Annotated[str, May(words=tuple(w.channel for w in WAYS))]
-    action: Annotated[str, May()]    # of the policy; - for none
-    a_month: Share # chance in 30 days
-    open: Share    # share that waits for an answer, of the last 30 days
+    action: Annotated[str, May()]  # of the policy; - for none
+    a_month: Share  # chance in 30 days
+    open: Share  # share that waits for an answer, of the last 30 days
 
 # %% ../../nbs/10_world/05_contacts.ipynb #c020
-TALK: tuple[Said, ...] = table(Said, """
+TALK: tuple[Said, ...] = table(
+    Said,
+    """
 number direction channel action          a_month open
 1      out       email   -                   .15    0
 2      out       app     reminder            .06    0
@@ -146,32 +192,55 @@ number direction channel action          a_month open
 4      out       app     due_date_change     .01    0
 5      in        call    -                   .04  .05
 6      in        app     -                   .03  .15
-""")
-MONTHS, MONTH_DAYS = 4, 30 # how far back, and the months it is cut into
+""",
+)
+MONTHS, MONTH_DAYS = 4, 30  # how far back, and the months it is cut into
 
 # %% ../../nbs/10_world/05_contacts.ipynb #c021
 def contacts(
-    who:pd.DataFrame, seed:int, # `schema.CUSTOMERS`
-    until:int,                  # as in `preferences`
-)->pd.DataFrame:                # `schema.CONTACTS`, the last 120 days; between 9 and 18 o'clock
+    who: pd.DataFrame,
+    seed: int,  # `schema.CUSTOMERS`
+    until: int,  # as in `preferences`
+) -> pd.DataFrame:  # `schema.CONTACTS`, the last 120 days; between 9 and 18 o'clock
     "What was said, both ways; nothing goes out by a channel that the customer does not want to hear from."
-    u, (yes, _), ways = _draws(who, seed, SPOKE, len(TALK) * MONTHS * 4).reshape(-1, len(TALK), MONTHS, 4), agreed(who, seed), [w.channel for w in WAYS]
+    u, (yes, _), ways = (
+        _draws(who, seed, SPOKE, len(TALK) * MONTHS * 4).reshape(-1, len(TALK), MONTHS, 4),
+        agreed(who, seed),
+        [w.channel for w in WAYS],
+    )
     wanted = np.stack([yes[:, ways.index(t.channel), 0] | (t.direction == "in") for t in TALK], axis=1)
     day = until - 1 - MONTH_DAYS * np.arange(MONTHS) - (u[..., 1] * MONTH_DAYS).astype(np.int64)
-    happened = (u[..., 0] < np.array([t.a_month for t in TALK])[:, None]) & wanted[:, :, None] & (day >= who["joined_on"].to_numpy().astype("datetime64[D]").astype(np.int64)[:, None, None])
+    happened = (
+        (u[..., 0] < np.array([t.a_month for t in TALK])[:, None])
+        & wanted[:, :, None]
+        & (day >= who["joined_on"].to_numpy().astype("datetime64[D]").astype(np.int64)[:, None, None])
+    )
     row, kind, month = np.nonzero(happened)
-    at = (day[happened] * DAY_MS + ((9 + 9 * u[..., 2][happened]) * 3_600_000).astype(np.int64))
+    at = day[happened] * DAY_MS + ((9 + 9 * u[..., 2][happened]) * 3_600_000).astype(np.int64)
     waits = (u[..., 3][happened] < np.array([t.open for t in TALK])[kind]) & (month == 0)
     order, pick = np.lexsort((kind, at, row)), lambda field: np.array([getattr(t, field) for t in TALK], object)[kind]
-    frame = pd.DataFrame(dict(customer_id=who["customer_id"].to_numpy()[row], contacted_at=at.view("datetime64[ms]"), direction=pd.Categorical(pick("direction"), categories=["in", "out"]),
-                              channel=pd.Categorical(pick("channel"), categories=list(CHANNELS)), action=pd.Series(pick("action"), dtype="str").replace("-", None).astype("str"), answered=~waits))
+    frame = pd.DataFrame(
+        dict(
+            customer_id=who["customer_id"].to_numpy()[row],
+            contacted_at=at.view("datetime64[ms]"),
+            direction=pd.Categorical(pick("direction"), categories=["in", "out"]),
+            channel=pd.Categorical(pick("channel"), categories=list(CHANNELS)),
+            action=pd.Series(pick("action"), dtype="str").replace("-", None).astype("str"),
+            answered=~waits,
+        )
+    )
     return frame.iloc[order].reset_index(drop=True)
 
 # %% ../../nbs/10_world/05_contacts.ipynb #c024
 def tables(
-    who:pd.DataFrame, seed:int, # `schema.CUSTOMERS`, any part of the population
-    wrong:pd.DataFrame,         # customer_id, stress, start_on, end_on
-    until:int,                  # the end of the visible time, days since 1970-01-01
-)->dict[str, pd.DataFrame]:     # the tables of `BESIDE` by name
+    who: pd.DataFrame,
+    seed: int,  # `schema.CUSTOMERS`, any part of the population
+    wrong: pd.DataFrame,  # customer_id, stress, start_on, end_on
+    until: int,  # the end of the visible time, days since 1970-01-01
+) -> dict[str, pd.DataFrame]:  # the tables of `BESIDE` by name
     "Everything that was agreed, told and said, of one part of the population."
-    return dict(preferences=preferences(who, seed, until), circumstances=circumstances(who, seed, wrong, until), contacts=contacts(who, seed, until))
+    return dict(
+        preferences=preferences(who, seed, until),
+        circumstances=circumstances(who, seed, wrong, until),
+        contacts=contacts(who, seed, until),
+    )

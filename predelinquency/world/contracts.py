@@ -12,21 +12,50 @@ import numpy as np
 
 from ..ground.core import civil, day_number, kernel, lean, month_length, normal, uniform, weekday
 from predelinquency.world.money import (
-    ACCOUNTS, BROADBAND, CARD, CARD_DUE, CARD_SLOT, CAR_INSURANCE, CONTRACT, COUNCIL_TAX, CURRENT, ENERGY, EXTRAS,
-    HIDDEN, HOME, INSURANCE_DUE, KIND_CATEGORY, LOAN, LOAN_DUE, LOAN_SLOT, MOBILE, MORTGAGE_DUE, OTHER_INSURANCE,
-    OUTSIDE, PAY_DELAY, RENT_DUE, SAVINGS, SLOTS, SUBSCRIPTION_DUE, TAX_DUE, TELECOM_DUE, TERM, UTILITY_DUE, WATER
+    ACCOUNTS,
+    BROADBAND,
+    CARD,
+    CARD_DUE,
+    CARD_SLOT,
+    CAR_INSURANCE,
+    CONTRACT,
+    COUNCIL_TAX,
+    CURRENT,
+    ENERGY,
+    EXTRAS,
+    HIDDEN,
+    HOME,
+    INSURANCE_DUE,
+    KIND_CATEGORY,
+    LOAN,
+    LOAN_DUE,
+    LOAN_SLOT,
+    MOBILE,
+    MORTGAGE_DUE,
+    OTHER_INSURANCE,
+    OUTSIDE,
+    PAY_DELAY,
+    RENT_DUE,
+    SAVINGS,
+    SLOTS,
+    SUBSCRIPTION_DUE,
+    TAX_DUE,
+    TELECOM_DUE,
+    TERM,
+    UTILITY_DUE,
+    WATER,
 )
 from .personas import FORTNIGHTLY, GIG, INVOICE, MONTHLY, NAME_RANGE, WEEKLY, between
 
 # %% ../../nbs/10_world/02_contracts.ipynb #c023
 @lean
-def pick_name(t:Any, category:int, u:float)->int:
+def pick_name(t: Any, category: int, u: float) -> int:
     "A counterparty of a category."
     return NAME_RANGE[category, 0] + int(u * NAME_RANGE[category, 1])
 
 # %% ../../nbs/10_world/02_contracts.ipynb #c024
 @lean
-def due_in_month(day:int, dom:int, ahead:int)->int:
+def due_in_month(day: int, dom: int, ahead: int) -> int:
     "The due date on day-of-month `dom`, `ahead` months after the month of `day`."
     year, month, _ = civil(day)
     month += ahead
@@ -35,96 +64,183 @@ def due_in_month(day:int, dom:int, ahead:int)->int:
 # %% ../../nbs/10_world/02_contracts.ipynb #c025
 @lean
 def sign(
-    s:Any, t:Any,    # LIFE, PERSON
-    slot:int, kind:int, # where, and what
-    amount:int,      # an instalment, minor units
-    months:int,      # instalments to come; a large number is for ever
-    elsewhere:float, # chance that it is paid from the other bank, if there is one
-)->None:
+    s: Any,
+    t: Any,  # LIFE, PERSON
+    slot: int,
+    kind: int,  # where, and what
+    amount: int,  # an instalment, minor units
+    months: int,  # instalments to come; a large number is for ever
+    elsewhere: float,  # chance that it is paid from the other bank, if there is one
+) -> None:
     "Start a contract; the first due falls 25 to 60 days ahead."
     s.contracts += 1
     i = s.contracts * 8
     u = uniform(t.seed, t.id, i, CONTRACT, 0)
     dom = int(u * 28) + 1
-    if u < .5 and t.rhythm == MONTHLY: dom = min(28, t.pay_dom % 31 + 1 + int(uniform(t.seed, t.id, i, CONTRACT, 1) * 7))
-    s.kind[slot], s.contract[slot], s.amount[slot], s.dom[slot], s.months[slot], s.active[slot], s.number[slot] = kind, s.contracts, max(amount, 100), dom, months, 1, 0
+    if u < 0.5 and t.rhythm == MONTHLY:
+        dom = min(28, t.pay_dom % 31 + 1 + int(uniform(t.seed, t.id, i, CONTRACT, 1) * 7))
+    s.kind[slot], s.contract[slot], s.amount[slot], s.dom[slot], s.months[slot], s.active[slot], s.number[slot] = (
+        kind,
+        s.contracts,
+        max(amount, 100),
+        dom,
+        months,
+        1,
+        0,
+    )
     s.seen[slot] = 0 if t.hidden_pay > 0 and uniform(t.seed, t.id, i, CONTRACT, 2) < elsewhere else 1
     s.autopay[slot] = 1 if uniform(t.seed, t.id, i, CONTRACT, 3) < t.autopay else 0
     s.name[slot] = pick_name(t, KIND_CATEGORY[kind], uniform(t.seed, t.id, i, CONTRACT, 4))
     s.next_due[slot] = due_in_month(s.day + 25, dom, 0)
-    if s.next_due[slot] < s.day + 25: s.next_due[slot] = due_in_month(s.day + 25, dom, 1)
+    if s.next_due[slot] < s.day + 25:
+        s.next_due[slot] = due_in_month(s.day + 25, dom, 1)
     s.wake[slot] = s.day
 
 # %% ../../nbs/10_world/02_contracts.ipynb #c026
 @lean
-def sign_home(s:Any, t:Any, p:Any)->None:
+def sign_home(s: Any, t: Any, p: Any) -> None:
     "Rent or mortgage, energy, water, telephone, insurance, council tax."
     u, size, home = uniform(t.seed, t.id, 0, CONTRACT, 100), uniform(t.seed, t.id, 0, CONTRACT, 101), False
-    if u < p.mortgage: sign(s, t, HOME, MORTGAGE_DUE, int(t.income * between(.17, .30, size)), 9999, .35)
-    elif u < p.mortgage + p.rent: sign(s, t, HOME, RENT_DUE, int(t.income * between(.20, .34, size)) + 4000, 9999, .35)
+    if u < p.mortgage:
+        sign(s, t, HOME, MORTGAGE_DUE, int(t.income * between(0.17, 0.30, size)), 9999, 0.35)
+    elif u < p.mortgage + p.rent:
+        sign(s, t, HOME, RENT_DUE, int(t.income * between(0.20, 0.34, size)) + 4000, 9999, 0.35)
     home = u < p.mortgage + p.rent
-    if u < p.mortgage: t.buffer_days, t.hardship = t.buffer_days * 1.7, t.hardship * .55 # who was granted a mortgage had something behind them
+    if u < p.mortgage:
+        t.buffer_days, t.hardship = (
+            t.buffer_days * 1.7,
+            t.hardship * 0.55,
+        )  # who was granted a mortgage had something behind them
     for slot, kind, usual in ((ENERGY, UTILITY_DUE, 11000), (WATER, UTILITY_DUE, 3400), (COUNCIL_TAX, TAX_DUE, 13500)):
-        if home: sign(s, t, slot, kind, int(usual * between(.6, 1.4, uniform(t.seed, t.id, 0, CONTRACT, 102 + slot))), 9999, .6)
-    sign(s, t, MOBILE, TELECOM_DUE, int(between(900, 3500, uniform(t.seed, t.id, 0, CONTRACT, 110))), 9999, .6)
-    if home: sign(s, t, BROADBAND, TELECOM_DUE, int(between(2200, 4200, uniform(t.seed, t.id, 0, CONTRACT, 111))), 9999, .6)
-    if t.car: sign(s, t, CAR_INSURANCE, INSURANCE_DUE, int(between(3200, 7500, uniform(t.seed, t.id, 0, CONTRACT, 112))), 9999, .5)
-    if uniform(t.seed, t.id, 0, CONTRACT, 113) < .8: sign(s, t, OTHER_INSURANCE, INSURANCE_DUE, int(t.income * between(.015, .055, uniform(t.seed, t.id, 0, CONTRACT, 114))), 9999, .5)
+        if home:
+            sign(
+                s,
+                t,
+                slot,
+                kind,
+                int(usual * between(0.6, 1.4, uniform(t.seed, t.id, 0, CONTRACT, 102 + slot))),
+                9999,
+                0.6,
+            )
+    sign(s, t, MOBILE, TELECOM_DUE, int(between(900, 3500, uniform(t.seed, t.id, 0, CONTRACT, 110))), 9999, 0.6)
+    if home:
+        sign(s, t, BROADBAND, TELECOM_DUE, int(between(2200, 4200, uniform(t.seed, t.id, 0, CONTRACT, 111))), 9999, 0.6)
+    if t.car:
+        sign(
+            s,
+            t,
+            CAR_INSURANCE,
+            INSURANCE_DUE,
+            int(between(3200, 7500, uniform(t.seed, t.id, 0, CONTRACT, 112))),
+            9999,
+            0.5,
+        )
+    if uniform(t.seed, t.id, 0, CONTRACT, 113) < 0.8:
+        sign(
+            s,
+            t,
+            OTHER_INSURANCE,
+            INSURANCE_DUE,
+            int(t.income * between(0.015, 0.055, uniform(t.seed, t.id, 0, CONTRACT, 114))),
+            9999,
+            0.5,
+        )
 
 # %% ../../nbs/10_world/02_contracts.ipynb #c027
 @lean
-def sign_rest(s:Any, t:Any, p:Any)->None:
+def sign_rest(s: Any, t: Any, p: Any) -> None:
     "Loan, card, subscriptions."
-    for slot in range(EXTRAS, EXTRAS + int(4.3 * uniform(t.seed, t.id, 0, CONTRACT, 120))): sign(s, t, slot, SUBSCRIPTION_DUE, int(between(500, 2200, uniform(t.seed, t.id, 0, CONTRACT, 121 + slot))), 9999, .4)
+    for slot in range(EXTRAS, EXTRAS + int(4.3 * uniform(t.seed, t.id, 0, CONTRACT, 120))):
+        sign(
+            s,
+            t,
+            slot,
+            SUBSCRIPTION_DUE,
+            int(between(500, 2200, uniform(t.seed, t.id, 0, CONTRACT, 121 + slot))),
+            9999,
+            0.4,
+        )
     if uniform(t.seed, t.id, 0, CONTRACT, 140) < p.loan:
         months = 8 + int(48 * uniform(t.seed, t.id, 0, CONTRACT, 141))
-        sign(s, t, LOAN_SLOT, LOAN_DUE, int(t.income * between(.035, .11, uniform(t.seed, t.id, 0, CONTRACT, 142))), months, 0.0)
+        sign(
+            s,
+            t,
+            LOAN_SLOT,
+            LOAN_DUE,
+            int(t.income * between(0.035, 0.11, uniform(t.seed, t.id, 0, CONTRACT, 142))),
+            months,
+            0.0,
+        )
         s.opened[LOAN], s.money[LOAN] = 0, -s.amount[LOAN_SLOT] * months
     if t.card_habit > 0:
         sign(s, t, CARD_SLOT, CARD_DUE, 2500, 9999, 0.0)
-        s.opened[CARD], s.money[CARD] = 0, -int(t.card_limit * between(.05, .75, uniform(t.seed, t.id, 0, CONTRACT, 143)) * (.25 if t.card_habit == 1 else 1.0))
+        s.opened[CARD], s.money[CARD] = (
+            0,
+            -int(
+                t.card_limit
+                * between(0.05, 0.75, uniform(t.seed, t.id, 0, CONTRACT, 143))
+                * (0.25 if t.card_habit == 1 else 1.0)
+            ),
+        )
 
 # %% ../../nbs/10_world/02_contracts.ipynb #c029
 @kernel
-def budget(s:Any, t:Any, spending:Any)->None:
+def budget(s: Any, t: Any, spending: Any) -> None:
     "What is left to spend after contracts and saving, and how it is spent."
     fixed, seen = 0, 0
     for k in range(SLOTS):
         if s.active[k] and s.kind[k] != CARD_DUE:
             fixed += s.amount[k]
-            if s.seen[k]: seen += s.amount[k]
-    while fixed > .62 * t.income and s.active[HOME]: # nobody is let a home they plainly cannot pay
+            if s.seen[k]:
+                seen += s.amount[k]
+    while fixed > 0.62 * t.income and s.active[HOME]:  # nobody is let a home they plainly cannot pay
         cut = s.amount[HOME] // 10
         s.amount[HOME], fixed, seen = s.amount[HOME] - cut, fixed - cut, seen - cut * s.seen[HOME]
-        if s.amount[HOME] < .1 * t.income: break
-    t.spend_day = max(.22 * t.income, t.income * (1 - t.save_share) + t.side * 3 - fixed) / 30.4
+        if s.amount[HOME] < 0.1 * t.income:
+            break
+    t.spend_day = max(0.22 * t.income, t.income * (1 - t.save_share) + t.side * 3 - fixed) / 30.4
     mean_ticket = 1 / (spending.share / spending.ticket).sum()
-    t.visits = 1.35 * (t.spend_day / 2600) ** .4 * np.exp(.2 * normal(t.seed, t.id, 0, CONTRACT, 150))
+    t.visits = 1.35 * (t.spend_day / 2600) ** 0.4 * np.exp(0.2 * normal(t.seed, t.id, 0, CONTRACT, 150))
     t.ticket = t.spend_day / (t.visits * mean_ticket)
     t.wanted = t.buffer_days * (t.spend_day + fixed / 30.4)
     card = int(t.card_use * t.spend_day * 30.4) if t.card_habit else 0
-    t.topup = int((seen + (1 - t.hidden_spend) * t.spend_day * 30.4 + card * .3) * t.pay / t.income - t.pay * (1 - t.hidden_pay)) if t.hidden_pay > 0 else 0
+    t.topup = (
+        int(
+            (seen + (1 - t.hidden_spend) * t.spend_day * 30.4 + card * 0.3) * t.pay / t.income
+            - t.pay * (1 - t.hidden_pay)
+        )
+        if t.hidden_pay > 0
+        else 0
+    )
 
 # %% ../../nbs/10_world/02_contracts.ipynb #c030
 @kernel
 def begin(
-    s:Any, t:Any, # LIFE (all zero) and PERSON: filled in
-    personas:Any, spending:Any, # matrices
-    day:int,      # first day of life in this world
-)->None:
+    s: Any,
+    t: Any,  # LIFE (all zero) and PERSON: filled in
+    personas: Any,
+    spending: Any,  # matrices
+    day: int,  # first day of life in this world
+) -> None:
     "Sign the contracts, lay out the wealth, set the first payday."
     s.day, s.wage, s.ease, s.cut, s.mood, s.level, s.pay_factor = day, 1.0, 1.5, 1.0, 1.0, 1.0, 1.0
-    for account in range(ACCOUNTS): s.opened[account] = -1
+    for account in range(ACCOUNTS):
+        s.opened[account] = -1
     p = personas[t.persona]
     sign_home(s, t, p)
     sign_rest(s, t, p)
     budget(s, t, spending)
     u = uniform(t.seed, t.id, 0, CONTRACT, 160)
-    wealth, saved = int(t.wanted * between(.3, 1.5, u)), (.65 if t.has_savings else 0.0)
+    wealth, saved = int(t.wanted * between(0.3, 1.5, u)), (0.65 if t.has_savings else 0.0)
     s.money[SAVINGS], s.money[TERM] = int(wealth * saved), (int(t.income * 1.5) if t.has_term else 0)
-    s.money[HIDDEN] = int(wealth * (1 - saved) * .7) if t.hidden_pay > 0 else 0
-    s.money[CURRENT] = wealth - int(wealth * saved) - s.money[HIDDEN] + int(t.income * .5)
-    s.opened[CURRENT], s.opened[SAVINGS], s.opened[TERM], s.opened[HIDDEN] = 0, 0 if t.has_savings else -1, 0 if t.has_term else -1, 0 if t.hidden_pay > 0 else -1
+    s.money[HIDDEN] = int(wealth * (1 - saved) * 0.7) if t.hidden_pay > 0 else 0
+    s.money[CURRENT] = wealth - int(wealth * saved) - s.money[HIDDEN] + int(t.income * 0.5)
+    s.opened[CURRENT], s.opened[SAVINGS], s.opened[TERM], s.opened[HIDDEN] = (
+        0,
+        0 if t.has_savings else -1,
+        0 if t.has_term else -1,
+        0 if t.hidden_pay > 0 else -1,
+    )
     s.money[OUTSIDE] = -s.money[:OUTSIDE].sum()
     s.employer = pick_name(t, t.pay_category, uniform(t.seed, t.id, 0, CONTRACT, 161))
     s.pay_nominal = day + int(uniform(t.seed, t.id, 0, CONTRACT, 162) * 7)
@@ -133,7 +249,7 @@ def begin(
 
 # %% ../../nbs/10_world/02_contracts.ipynb #c032
 @lean
-def next_payday(s:Any, t:Any)->None:
+def next_payday(s: Any, t: Any) -> None:
     "Set the next payday by contract and its weekend-shifted date."
     last = max(s.pay_nominal, s.day)
     if t.rhythm == MONTHLY:
@@ -142,12 +258,16 @@ def next_payday(s:Any, t:Any)->None:
         year, month = year + (month - 1 + ahead) // 12, (month - 1 + ahead) % 12 + 1
         s.pay_nominal = day_number(year, month, min(t.pay_dom, month_length(year, month)))
         s.pay_on = day_number(year, 12, min(t.pay_dom, 21)) if month == 12 else s.pay_nominal
-    elif t.rhythm == GIG: s.pay_nominal = s.pay_on = last + 1 + int(4 * uniform(t.seed, t.id, last, PAY_DELAY, 0))
-    elif t.rhythm == INVOICE: s.pay_nominal = s.pay_on = last + 3 + int(16 * uniform(t.seed, t.id, last, PAY_DELAY, 0))
+    elif t.rhythm == GIG:
+        s.pay_nominal = s.pay_on = last + 1 + int(4 * uniform(t.seed, t.id, last, PAY_DELAY, 0))
+    elif t.rhythm == INVOICE:
+        s.pay_nominal = s.pay_on = last + 3 + int(16 * uniform(t.seed, t.id, last, PAY_DELAY, 0))
     else:
         step = 7 if t.rhythm == WEEKLY else 14 if t.rhythm == FORTNIGHTLY else 28
         s.pay_nominal += step * max(1, (s.day - s.pay_nominal) // step + 1)
         s.pay_on = s.pay_nominal
     s.pay_on -= max(0, weekday(s.pay_on) - 4)
-    if s.pay_on <= s.day: s.pay_on = s.day + 1
-    if s.delay > 0: s.pay_on += max(1, int(s.delay * between(.5, 1.5, uniform(t.seed, t.id, s.pay_nominal, PAY_DELAY, 1))))
+    if s.pay_on <= s.day:
+        s.pay_on = s.day + 1
+    if s.delay > 0:
+        s.pay_on += max(1, int(s.delay * between(0.5, 1.5, uniform(t.seed, t.id, s.pay_nominal, PAY_DELAY, 1))))

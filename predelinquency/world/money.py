@@ -28,21 +28,58 @@ from .personas import ELSEWHERE_NAME, OWN_NAME
 CURRENT, SAVINGS, TERM, CARD, LOAN, HIDDEN, OUTSIDE = range(7)
 ACCOUNTS = 7
 BOOKED, FAILED, REVERSED = (STATUSES.index(s) for s in ("booked", "failed", "reversed"))
-LOAN_DUE, CARD_DUE, MORTGAGE_DUE, RENT_DUE, UTILITY_DUE, TELECOM_DUE, INSURANCE_DUE, SUBSCRIPTION_DUE, TAX_DUE = range(len(OBLIGATION_KINDS))
-KIND_CATEGORY = np.array([CATEGORIES.index({"loan": "loan_payment", "card": "card_payment"}.get(k, k)) for k in OBLIGATION_KINDS])
-ANNOUNCED_DAYS = np.array([75, 25, 75, 75, 16, 40, 75, 40, 75]) # before the due date: contracts are known long before, a card's due on statement day
+LOAN_DUE, CARD_DUE, MORTGAGE_DUE, RENT_DUE, UTILITY_DUE, TELECOM_DUE, INSURANCE_DUE, SUBSCRIPTION_DUE, TAX_DUE = range(
+    len(OBLIGATION_KINDS)
+)
+KIND_CATEGORY = np.array(
+    [CATEGORIES.index({"loan": "loan_payment", "card": "card_payment"}.get(k, k)) for k in OBLIGATION_KINDS]
+)
+ANNOUNCED_DAYS = np.array(
+    [75, 25, 75, 75, 16, 40, 75, 40, 75]
+)  # before the due date: contracts are known long before, a card's due on statement day
 
 # %% ../../nbs/10_world/01_money.ipynb #c006
-(SALARY, OWN_TRANSFER, FEE, INTEREST, GROCERIES, ATM, REPAIR, MEDICAL, GAMBLING, BENEFIT, GIG_INCOME, STUDENT_FINANCE, PAYDAY_LOAN, PAYDAY_REPAYMENT, BNPL, CASH_ADVANCE, FAMILY_SUPPORT,
- ASSET_SALE, REFUND, LOAN_DISBURSEMENT, RENT_CATEGORY, RETAIL, OTHER, TRANSFER_OUT) = (CATEGORIES.index(c) for c in (
-    "salary own_transfer fee interest groceries atm repair medical gambling benefit gig_income student_finance payday_loan payday_repayment bnpl cash_advance family_support "
-    "asset_sale refund loan_disbursement rent retail other transfer_out").split())
+(
+    SALARY,
+    OWN_TRANSFER,
+    FEE,
+    INTEREST,
+    GROCERIES,
+    ATM,
+    REPAIR,
+    MEDICAL,
+    GAMBLING,
+    BENEFIT,
+    GIG_INCOME,
+    STUDENT_FINANCE,
+    PAYDAY_LOAN,
+    PAYDAY_REPAYMENT,
+    BNPL,
+    CASH_ADVANCE,
+    FAMILY_SUPPORT,
+    ASSET_SALE,
+    REFUND,
+    LOAN_DISBURSEMENT,
+    RENT_CATEGORY,
+    RETAIL,
+    OTHER,
+    TRANSFER_OUT,
+) = (
+    CATEGORIES.index(c)
+    for c in (
+        "salary own_transfer fee interest groceries atm repair medical gambling benefit gig_income student_finance payday_loan payday_repayment bnpl cash_advance family_support "
+        "asset_sale refund loan_disbursement rent retail other transfer_out"
+    ).split()
+)
 
 # %% ../../nbs/10_world/01_money.ipynb #c008
 SLOTS, OPEN = 16, 8
-HOME, LOAN_SLOT, CARD_SLOT, ENERGY, WATER, COUNCIL_TAX, MOBILE, BROADBAND, CAR_INSURANCE, OTHER_INSURANCE, EXTRAS = range(11) # slots; from EXTRAS on: subscriptions
+HOME, LOAN_SLOT, CARD_SLOT, ENERGY, WATER, COUNCIL_TAX, MOBILE, BROADBAND, CAR_INSURANCE, OTHER_INSURANCE, EXTRAS = (
+    range(11)
+)  # slots; from EXTRAS on: subscriptions
 SECOND_LOAN = SLOTS - 1
-MOST_STRESSES = 16 # rows that the stress table may have
+MOST_STRESSES = 16  # rows that the stress table may have
+# fmt: off
 LIFE = np.dtype([
     ("day", "i8"), ("clock", "i8"), ("seq", "i8"), ("contracts", "i8"),                                                # today, last booking time (ms), next transaction number, contracts ever signed
     ("money", "i8", (ACCOUNTS,)), ("opened", "i8", (ACCOUNTS,)),                                                       # minor units; first day of each account, -1 none
@@ -59,6 +96,7 @@ LIFE = np.dtype([
     ("pay_factor", "f8"), ("delay", "f8"), ("gamble", "f8"), ("drain", "f8"), ("troubles", "i8"), # stress episodes and what they do
     ("liquid_sum", "i8"), ("liquid_days", "i8"), ("out_sum", "i8"),                                                    # for the calibration table
 ], align=True)
+# fmt: on
 
 # %% ../../nbs/10_world/01_money.ipynb #c011
 TX, DUE, PAYMENT, EPISODE = range(1, 5)
@@ -67,11 +105,21 @@ LOG_WIDTH = 10
 # %% ../../nbs/10_world/01_money.ipynb #c012
 @lean
 def note(
-    log:Any, # (rows, LOG_WIDTH) int64; row 0 holds [rows used, rows lost]
-    what:int, a:int, b:int, c:int, d:int, e:int, f:int, g:int, h:int, i:int, # which table, and its fields
-)->None:
+    log: Any,  # (rows, LOG_WIDTH) int64; row 0 holds [rows used, rows lost]
+    what: int,
+    a: int,
+    b: int,
+    c: int,
+    d: int,
+    e: int,
+    f: int,
+    g: int,
+    h: int,
+    i: int,  # which table, and its fields
+) -> None:
     "Append one row; a full log counts what it lost."
-    if log.shape[0] == 1: return
+    if log.shape[0] == 1:
+        return
     row = log[0, 0] + 1
     if row >= log.shape[0]:
         log[0, 1] += 1
@@ -81,25 +129,45 @@ def note(
     log[row, 5], log[row, 6], log[row, 7], log[row, 8], log[row, 9] = e, f, g, h, i
 
 # %% ../../nbs/10_world/01_money.ipynb #c014
-ARRIVAL, PAY, PAY_DELAY, PURCHASES, PURCHASE, TICKET, MANUAL, HABIT, ATTENTION, BACK, SIDE, PARTIAL, BILL, RESERVE, CONTRACT, LUCK = range(10, 26)
+(
+    ARRIVAL,
+    PAY,
+    PAY_DELAY,
+    PURCHASES,
+    PURCHASE,
+    TICKET,
+    MANUAL,
+    HABIT,
+    ATTENTION,
+    BACK,
+    SIDE,
+    PARTIAL,
+    BILL,
+    RESERVE,
+    CONTRACT,
+    LUCK,
+) = range(10, 26)
 
 # %% ../../nbs/10_world/01_money.ipynb #c015
 @lean
-def arrives(s:Any, t:Any, at:int)->int:
+def arrives(s: Any, t: Any, at: int) -> int:
     "When a booking at `at` (ms) becomes known."
-    if t.lag_ms <= 0: return at
+    if t.lag_ms <= 0:
+        return at
     b = bits(t.seed, t.id, s.seq, ARRIVAL, 0)
     u = float(b >> np.uint64(40)) / 16777216.0
     share = float(b & np.uint64(0xFFFF)) / 65536.0
-    if u < .80: return at + int(share * 20_000)
-    return at + int(share * (t.lag_ms - 1) * (.5 if u < .96 else 1.0))
+    if u < 0.80:
+        return at + int(share * 20_000)
+    return at + int(share * (t.lag_ms - 1) * (0.5 if u < 0.96 else 1.0))
 
 # %% ../../nbs/10_world/01_money.ipynb #c016
 @lean
-def book(s:Any, t:Any, log:Any, account:int, amount:int, category:int, name:int, status:int)->int:
+def book(s: Any, t: Any, log: Any, account: int, amount: int, category: int, name: int, status: int) -> int:
     "Write a movement down, if we can see the account; returns when it became known (ms)."
     at = s.day * DAY_MS + s.clock
-    if account >= HIDDEN or s.day < t.visible_from: return at
+    if account >= HIDDEN or s.day < t.visible_from:
+        return at
     known = arrives(s, t, at)
     note(log, TX, s.seq, account, at, known, amount, category, name, s.money[account], status)
     s.seq += 1
@@ -108,24 +176,29 @@ def book(s:Any, t:Any, log:Any, account:int, amount:int, category:int, name:int,
 # %% ../../nbs/10_world/01_money.ipynb #c017
 @lean
 def post(
-    s:Any, t:Any, log:Any, # LIFE, PERSON, log
-    account:int,           # CURRENT … HIDDEN
-    amount:int,            # minor units, + in, - out
-    category:int, name:int, # codes
-    status:int,            # BOOKED, FAILED or REVERSED
-)->int:                    # when it became known, ms
+    s: Any,
+    t: Any,
+    log: Any,  # LIFE, PERSON, log
+    account: int,  # CURRENT … HIDDEN
+    amount: int,  # minor units, + in, - out
+    category: int,
+    name: int,  # codes
+    status: int,  # BOOKED, FAILED or REVERSED
+) -> int:  # when it became known, ms
     "Exchange money with the world."
     if status != FAILED:
         s.money[account] += amount
         s.money[OUTSIDE] -= amount
-        if amount < 0 and account != LOAN: s.out_sum -= amount
+        if amount < 0 and account != LOAN:
+            s.out_sum -= amount
     return book(s, t, log, account, amount, category, name, status)
 
 # %% ../../nbs/10_world/01_money.ipynb #c018
 @lean
-def shift(s:Any, t:Any, log:Any, source:int, target:int, amount:int)->None:
+def shift(s: Any, t: Any, log: Any, source: int, target: int, amount: int) -> None:
     "Move one's own money; what comes from or goes to the other bank is seen on one side only."
-    if amount <= 0: return
+    if amount <= 0:
+        return
     name = ELSEWHERE_NAME if source == HIDDEN or target == HIDDEN else OWN_NAME
     s.money[source] -= amount
     book(s, t, log, source, -amount, OWN_TRANSFER, name, BOOKED)
@@ -134,7 +207,7 @@ def shift(s:Any, t:Any, log:Any, source:int, target:int, amount:int)->None:
 
 # %% ../../nbs/10_world/01_money.ipynb #c019
 @lean
-def borrow_here(s:Any, t:Any, log:Any, granted:int, owed:int, name:int)->None:
+def borrow_here(s: Any, t: Any, log: Any, granted: int, owed: int, name: int) -> None:
     "A loan from this bank: `granted` now, `owed` in all, the difference being the world's interest."
     s.money[LOAN] -= owed
     book(s, t, log, LOAN, -owed, LOAN_DISBURSEMENT, name, BOOKED)
@@ -144,12 +217,12 @@ def borrow_here(s:Any, t:Any, log:Any, granted:int, owed:int, name:int)->None:
 
 # %% ../../nbs/10_world/01_money.ipynb #c020
 @lean
-def at_time(s:Any, ms:int)->None:
+def at_time(s: Any, ms: int) -> None:
     "Move the clock forward to a time of day; it never goes back, so balances and times agree."
     s.clock = max(s.clock, ms)
 
 # %% ../../nbs/10_world/01_money.ipynb #c021
 @lean
-def draw(s:Any, t:Any, purpose:int, index:int)->float:
+def draw(s: Any, t: Any, purpose: int, index: int) -> float:
     "One uniform draw of today."
     return uniform(t.seed, t.id, s.day, purpose, index)

@@ -24,82 +24,100 @@ from ..ground.schema import CATEGORIES, CATEGORY_GROUP
 @dataclass(frozen=True)
 class May:
     "What a cell of a table may hold."
+
     low: float = -math.inf
     high: float = math.inf
-    words: tuple[str, ...] = () # one of these; none: any
-    unique: bool = False        # no two rows have the same
-
+    words: tuple[str, ...] = ()  # one of these; none: any
+    unique: bool = False  # no two rows have the same
 
 # %% ../../nbs/10_world/00_personas.ipynb #tables01
 Share = Annotated[float, May(0, 1)]
 Amount = Annotated[float, May(0)]
 Name = Annotated[str, May(unique=True)]
-Number = Annotated[int, May(1, unique=True)] # a row's own, for good: draws go by it
+Number = Annotated[int, May(1, unique=True)]  # a row's own, for good: draws go by it
 YesNo = Annotated[bool, May()]
-R = TypeVar("R") # a record
-
+R = TypeVar("R")  # a record
 
 # %% ../../nbs/10_world/00_personas.ipynb #tables02
-def _cell(kind:Any, text:str, cell:str, where:str)->Any:
+def _cell(kind: Any, text: str, cell: str, where: str) -> Any:
     "The value of one cell; what it may not hold is refused."
     base, may = get_args(kind)
     number = f"from {may.low:g}" + (f" to {may.high:g}" if may.high < math.inf else " on")
-    wanted = {bool: "yes or no", int: f"a whole number {number}", float: f"a number {number}"}.get(base, f"one of {', '.join(may.words)}")
-    try: value = {"yes": True, "no": False}[text] if base is bool else base(text)
-    except (KeyError, ValueError): value = None
+    wanted = {bool: "yes or no", int: f"a whole number {number}", float: f"a number {number}"}.get(
+        base, f"one of {', '.join(may.words)}"
+    )
+    try:
+        value = {"yes": True, "no": False}[text] if base is bool else base(text)
+    except (KeyError, ValueError):
+        value = None
     within = base not in (int, float) or value is not None and math.isfinite(value) and may.low <= value <= may.high
     if value is None or not within or may.words and value not in may.words:
         raise ParamsError(f"{cell} is {text}, expected {wanted}", where=where, remedy="correct this cell of the table")
     return value
 
-
 # %% ../../nbs/10_world/00_personas.ipynb #tables03
 def table(
-    cls:type[R], # a dataclass whose fields are the columns, each annotated with what it may hold
-    text:str,    # a header line, then one line a row, in any order
-)->tuple[R, ...]: # one record a row, in the order of `number`, or of the words of the column that names a row
+    cls: type[R],  # a dataclass whose fields are the columns, each annotated with what it may hold
+    text: str,  # a header line, then one line a row, in any order
+) -> tuple[R, ...]:  # one record a row, in the order of `number`, or of the words of the column that names a row
     "Read a whitespace-separated table into records; a cell that does not fit is refused by name."
     header, *rows = [line.split() for line in text.splitlines() if line.strip()]
-    kinds: dict[str, Any] = {f.name: f.type for f in fields(cls)} # type: ignore[arg-type]
+    kinds: dict[str, Any] = {f.name: f.type for f in fields(cls)}  # type: ignore[arg-type]
     where = cls.__name__
     if sorted(header) != sorted(kinds):
-        raise ParamsError(f"columns {header} do not match {list(kinds)}", where=where, remedy="give every field of the record one column")
+        raise ParamsError(
+            f"columns {header} do not match {list(kinds)}",
+            where=where,
+            remedy="give every field of the record one column",
+        )
     for n, row in enumerate(rows, 1):
-        if len(row) != len(header): raise ParamsError(f"row {n} ({row[0]}) has {len(row)} values, expected {len(header)}", where=where)
-    read = [{h: _cell(kinds[h], v, f"{h} of {row[0]}", where) for h, v in zip(header, row, strict=True)} for row in rows]
+        if len(row) != len(header):
+            raise ParamsError(f"row {n} ({row[0]}) has {len(row)} values, expected {len(header)}", where=where)
+    read = [
+        {h: _cell(kinds[h], v, f"{h} of {row[0]}", where) for h, v in zip(header, row, strict=True)} for row in rows
+    ]
     for column in (h for h in header if get_args(kinds[h])[1].unique):
         seen = [row[column] for row in read]
         if twice := next((v for v in seen if seen.count(v) > 1), None):
-            raise ParamsError(f"{column} {twice} stands in two rows, expected one", where=where, remedy="give each row its own")
+            raise ParamsError(
+                f"{column} {twice} stands in two rows, expected one", where=where, remedy="give each row its own"
+            )
     named = next((h for h in kinds if get_args(kinds[h])[1].unique and get_args(kinds[h])[1].words), "number")
     order = get_args(kinds[named])[1].words
     return tuple(cls(**row) for row in sorted(read, key=lambda row: order.index(row[named]) if order else row[named]))
 
-
 # %% ../../nbs/10_world/00_personas.ipynb #tables04
 def whole(
-    rows:tuple[R, ...],   # of a table
-    column:str="share",   # shares of one whole
-)->tuple[R, ...]:         # the same
+    rows: tuple[R, ...],  # of a table
+    column: str = "share",  # shares of one whole
+) -> tuple[R, ...]:  # the same
     "Refuse shares that do not add up to one."
     total = sum(getattr(r, column) for r in rows)
-    if abs(total - 1) < .001: return rows
-    raise ParamsError(f"the column {column} adds up to {total:.3f}, expected 1", where=type(rows[0]).__name__ if rows else "an empty table",
-                      remedy="take from one row what you give to another")
-
+    if abs(total - 1) < 0.001:
+        return rows
+    raise ParamsError(
+        f"the column {column} adds up to {total:.3f}, expected 1",
+        where=type(rows[0]).__name__ if rows else "an empty table",
+        remedy="take from one row what you give to another",
+    )
 
 # %% ../../nbs/10_world/00_personas.ipynb #tables06
 def numbers(
-    cls:type[R], rows:Sequence[R], # a table
-    **codes:tuple[str, ...],       # of columns of words: the words in the order of their codes
-)->np.recarray:                    # (n_rows,) a float64 field a number, an int64 field a code or yes/no; other words are left out
+    cls: type[R],
+    rows: Sequence[R],  # a table
+    **codes: tuple[str, ...],  # of columns of words: the words in the order of their codes
+) -> np.recarray:  # (n_rows,) a float64 field a number, an int64 field a code or yes/no; other words are left out
     "A table for kernels, which read its columns by name as well."
-    kinds = {f.name: get_args(f.type)[0] for f in fields(cls)} # type: ignore[arg-type]
-    kept = [(name, "i8" if name in codes or kind in (bool, int) else "f8") for name, kind in kinds.items() if name in codes or kind is not str]
+    kinds = {f.name: get_args(f.type)[0] for f in fields(cls)}  # type: ignore[arg-type]
+    kept = [
+        (name, "i8" if name in codes or kind in (bool, int) else "f8")
+        for name, kind in kinds.items()
+        if name in codes or kind is not str
+    ]
     out = np.zeros(len(rows), np.dtype(kept, align=True)).view(np.recarray)
-    for name, _ in kept: out[name] = [codes[name].index(getattr(r, name)) if name in codes else getattr(r, name) for r in rows]
+    for name, _ in kept:
+        out[name] = [codes[name].index(getattr(r, name)) if name in codes else getattr(r, name) for r in rows]
     return out
-
 
 # %% ../../nbs/10_world/00_personas.ipynb #c007
 RHYTHMS = ("monthly", "fortnightly", "weekly", "fourweekly", "gig", "invoice")
@@ -107,39 +125,41 @@ MONTHLY, FORTNIGHTLY, WEEKLY, FOURWEEKLY, GIG, INVOICE = range(len(RHYTHMS))
 INCOMES = tuple(c for c in CATEGORIES if CATEGORY_GROUP[c] == "income")
 AGES = ("young", "working", "retired")
 
-
 # %% ../../nbs/10_world/00_personas.ipynb #tables08
 @dataclass(frozen=True)
 class Persona:
     "One kind of customer."
-    name: Name
-    number: Number     # the row's own: draws go by it
-    share: Share       # of the population
-    income: Amount     # median net income, major units a month
-    spread: Amount     # of income between people, standard deviation of the log
-    wobble: Amount     # of one pay around its usual size, standard deviation of the log
-    rhythm: Annotated[str, May(words=RHYTHMS)]  # how pay comes
-    pays_as: Annotated[str, May(words=INCOMES)] # category of their pay
-    works: YesNo       # work can be lost, hours can be cut
-    late: YesNo        # pay can come late
-    age: Annotated[str, May(words=AGES)]
-    mortgage: Share    # share with a mortgage
-    rent: Share        # share who rent
-    loan: Share        # share with a loan
-    card: Share        # share with a credit card
-    saver: Share       # share with a savings account
-    overdraft: Share   # share with an arranged overdraft
-    buffer_days: Annotated[float, May(.1)] # days of outgoings they like to keep, median
-    autopay: Share     # share of contracts collected by the bank
-    forgets: Share     # chance to forget one manual due
-    family: Share      # chance of help from family, each time money is short
-    gambles: Share     # share who gamble at all
-    dear: Share        # inclination to payday loans and BNPL
-    hardship: Amount   # multiplies every stress rate
 
+    name: Name
+    number: Number  # the row's own: draws go by it
+    share: Share  # of the population
+    income: Amount  # median net income, major units a month
+    spread: Amount  # of income between people, standard deviation of the log
+    wobble: Amount  # of one pay around its usual size, standard deviation of the log
+    rhythm: Annotated[str, May(words=RHYTHMS)]  # how pay comes
+    pays_as: Annotated[str, May(words=INCOMES)]  # category of their pay
+    works: YesNo  # work can be lost, hours can be cut
+    late: YesNo  # pay can come late
+    age: Annotated[str, May(words=AGES)]
+    mortgage: Share  # share with a mortgage
+    rent: Share  # share who rent
+    loan: Share  # share with a loan
+    card: Share  # share with a credit card
+    saver: Share  # share with a savings account
+    overdraft: Share  # share with an arranged overdraft
+    buffer_days: Annotated[float, May(0.1)]  # days of outgoings they like to keep, median
+    autopay: Share  # share of contracts collected by the bank
+    forgets: Share  # chance to forget one manual due
+    family: Share  # chance of help from family, each time money is short
+    gambles: Share  # share who gamble at all
+    dear: Share  # inclination to payday loans and BNPL
+    hardship: Amount  # multiplies every stress rate
 
 # %% ../../nbs/10_world/00_personas.ipynb #c008
-PERSONAS: tuple[Persona, ...] = whole(table(Persona, """
+PERSONAS: tuple[Persona, ...] = whole(
+    table(
+        Persona,
+        """
 name                number share  income spread wobble rhythm      pays_as         works late age     mortgage rent loan card saver overdraft buffer_days autopay forgets family gambles dear hardship
 salaried_monthly    1      .38    2350   .40    .11    monthly     salary          yes   yes  working .42      .38  .42  .66  .66   .60       32          .86     .016    .30    .14     .10  .9
 salaried_fortnight  2      .07    1950   .35    .14    fortnightly salary          yes   yes  working .28      .50  .42  .56  .56   .52       26          .82     .018    .30    .18     .16  1.0
@@ -149,32 +169,36 @@ self_employed       5      .08    2450   .55    .80    invoice     business_inco
 benefit             6      .08    1120   .22    .04    fourweekly  benefit         no    yes  working .02      .80  .26  .22  .26   .26       15          .74     .020    .34    .20     .24  1.3
 pension             7      .13    1500   .40    .02    fourweekly  pension         no    no   retired .16      .26  .16  .52  .72   .40       44          .90     .011    .20    .10     .03  .6
 student             8      .07    950    .30    .30    monthly     student_finance no    no   young   .00      .66  .12  .36  .46   .66       18          .70     .026    .50    .18     .16  .8
-"""))
+""",
+    )
+)
 
 # %% ../../nbs/10_world/00_personas.ipynb #c011
-NEEDS = ("-", "car", "children") # what a person must have, to buy it at all
+NEEDS = ("-", "car", "children")  # what a person must have, to buy it at all
 _, CAR, CHILDREN = range(len(NEEDS))
-
 
 # %% ../../nbs/10_world/00_personas.ipynb #tables09
 @dataclass(frozen=True)
 class Spending:
     "One category of purchase."
+
     category: Annotated[str, May(words=CATEGORIES, unique=True)]
-    share: Share     # of the money spent on purchases
-    ticket: Annotated[float, May(.01)] # mean size, major units
+    share: Share  # of the money spent on purchases
+    ticket: Annotated[float, May(0.01)]  # mean size, major units
     scatter: Amount  # standard deviation of the log
     weekend: Amount  # multiplies the rate on Saturday and Sunday
-    december: Amount # multiplies the rate in December
+    december: Amount  # multiplies the rate in December
     january: Amount  # multiplies the rate in January
-    summer: Amount   # multiplies the rate in July and August
-    essential: Share # 1 cannot be given up, 0 can
-    needs: Annotated[str, May(words=NEEDS)] # - for nothing
-    owners: Amount   # multiplies the rate of those who have what it needs
-
+    summer: Amount  # multiplies the rate in July and August
+    essential: Share  # 1 cannot be given up, 0 can
+    needs: Annotated[str, May(words=NEEDS)]  # - for nothing
+    owners: Amount  # multiplies the rate of those who have what it needs
 
 # %% ../../nbs/10_world/00_personas.ipynb #c012
-SPENDING: tuple[Spending, ...] = whole(table(Spending, """
+SPENDING: tuple[Spending, ...] = whole(
+    table(
+        Spending,
+        """
 category    share ticket scatter weekend december january summer essential  needs    owners
 groceries   .185      22     .60     1.2     1.15     .95    1.0         1  -           1.0
 fuel        .165      42     .30     1.0     1.00    1.00    1.0         1  car         1.5
@@ -190,28 +214,79 @@ leisure     .045      22     .70     1.7     1.20     .80    1.0         0  -   
 repair      .040      95     .80      .7      .80    1.00    1.0         0  -           1.0
 charity     .010      12     .60     1.0     1.60     .80    1.0         0  -           1.0
 atm         .047      45     .50     1.2     1.15     .95    1.0         0  -           1.0
-"""))
+""",
+    )
+)
 
 # %% ../../nbs/10_world/00_personas.ipynb #c014
-_PLACES = ("Northgate Alder Brook Castle Dale Elm Fern Grove Harbour Ivy Juniper Kestrel Linden Maple Nettle Orchard Priory Quarry Rowan Sycamore Thistle "
-           "Union Valley Willow Yarrow Amber Beacon Copper Drift Ember Falcon Granite Hazel Indigo Jasper Larch Meadow Osprey Pebble Sable").split()
+_PLACES = (
+    "Northgate Alder Brook Castle Dale Elm Fern Grove Harbour Ivy Juniper Kestrel Linden Maple Nettle Orchard Priory Quarry Rowan Sycamore Thistle "
+    "Union Valley Willow Yarrow Amber Beacon Copper Drift Ember Falcon Granite Hazel Indigo Jasper Larch Meadow Osprey Pebble Sable"
+).split()
 _TRADES = dict(
-    groceries="Grocers Market Foods Pantry Larder", fuel="Fuels Garage Filling", transport="Buses Rail Cabs Trams", childcare="Nursery Playgroup", medical="Pharmacy Dental Opticians Clinic",
-    education="Tuition College Books", restaurant="Kitchen Bistro Café Noodles Tavern Grill", retail="Clothing Home Outfitters Store Bazaar", electronics="Electricals Computing",
-    travel="Airways Holidays Hotels", leisure="Cinema Gym Arcade Bowl", repair="Motors Plumbing Repairs", charity="Trust Relief", atm="Cashpoint", salary="Logistics Council Care Retail Engineering Foods",
-    gig_income="Rides Couriers Tasks", benefit="Benefits", pension="Pensions", student_finance="Student-Finance", business_income="Studio Builders Traders Partners", rent="Lettings Homes Estates",
-    mortgage="Building-Society", loan_payment="Finance", card_payment="Card-Services", utility="Energy Water Power", telecom="Mobile Broadband", insurance="Insurance Mutual", subscription="Stream Play Press Fit",
-    tax="Council-Tax", gambling="Bets Casino Bingo", payday_loan="Quick-Cash", bnpl="Pay-Later", family_support="Family", asset_sale="Marketplace", other="Services")
+    groceries="Grocers Market Foods Pantry Larder",
+    fuel="Fuels Garage Filling",
+    transport="Buses Rail Cabs Trams",
+    childcare="Nursery Playgroup",
+    medical="Pharmacy Dental Opticians Clinic",
+    education="Tuition College Books",
+    restaurant="Kitchen Bistro Café Noodles Tavern Grill",
+    retail="Clothing Home Outfitters Store Bazaar",
+    electronics="Electricals Computing",
+    travel="Airways Holidays Hotels",
+    leisure="Cinema Gym Arcade Bowl",
+    repair="Motors Plumbing Repairs",
+    charity="Trust Relief",
+    atm="Cashpoint",
+    salary="Logistics Council Care Retail Engineering Foods",
+    gig_income="Rides Couriers Tasks",
+    benefit="Benefits",
+    pension="Pensions",
+    student_finance="Student-Finance",
+    business_income="Studio Builders Traders Partners",
+    rent="Lettings Homes Estates",
+    mortgage="Building-Society",
+    loan_payment="Finance",
+    card_payment="Card-Services",
+    utility="Energy Water Power",
+    telecom="Mobile Broadband",
+    insurance="Insurance Mutual",
+    subscription="Stream Play Press Fit",
+    tax="Council-Tax",
+    gambling="Bets Casino Bingo",
+    payday_loan="Quick-Cash",
+    bnpl="Pay-Later",
+    family_support="Family",
+    asset_sale="Marketplace",
+    other="Services",
+)
 
 # %% ../../nbs/10_world/00_personas.ipynb #c015
-def _counterparties()->tuple[tuple[str, ...], np.ndarray]:
+def _counterparties() -> tuple[tuple[str, ...], np.ndarray]:
     "All names, and for each category where its names start and how many there are."
-    few = dict(atm=6, benefit=1, pension=8, student_finance=1, mortgage=8, loan_payment=6, card_payment=1, tax=20, payday_loan=6, bnpl=4, family_support=1, asset_sale=2, gambling=9)
+    few = dict(
+        atm=6,
+        benefit=1,
+        pension=8,
+        student_finance=1,
+        mortgage=8,
+        loan_payment=6,
+        card_payment=1,
+        tax=20,
+        payday_loan=6,
+        bnpl=4,
+        family_support=1,
+        asset_sale=2,
+        gambling=9,
+    )
     names, where = ["Own account", "The bank", "Own account, other bank"], np.zeros((len(CATEGORIES), 2), np.int64)
     for n, (category, trades) in enumerate(_TRADES.items()):
         words = trades.split()
-        made = [f"{_PLACES[(7 * i + 5 * n) % len(_PLACES)]} {words[i % len(words)].replace('-', ' ')}" for i in range(len(_PLACES))]
-        made = [name for name in dict.fromkeys(made) if name not in names][:few.get(category, len(_PLACES))]
+        made = [
+            f"{_PLACES[(7 * i + 5 * n) % len(_PLACES)]} {words[i % len(words)].replace('-', ' ')}"
+            for i in range(len(_PLACES))
+        ]
+        made = [name for name in dict.fromkeys(made) if name not in names][: few.get(category, len(_PLACES))]
         where[CATEGORIES.index(category)] = len(names), len(made)
         names += made
     return tuple(names), where
@@ -221,36 +296,76 @@ NAMES, NAME_RANGE = _counterparties()
 OWN_NAME, BANK_NAME, ELSEWHERE_NAME = 0, 1, 2
 
 # %% ../../nbs/10_world/00_personas.ipynb #c019
-SEASONS = 4 # ordinary, December, January, summer
-PERSON = np.dtype([
-    ("seed", "i8"), ("nature", "i8"), ("id", "i8"), ("persona", "i8"), ("visible_from", "i8"), ("lag_ms", "i8"), # world, and what is kept for life; customer, row of PERSONAS, first visible day, longest lag
-    ("rhythm", "i8"), ("income", "i8"), ("pay", "i8"), ("wobble", "f8"), ("pay_dom", "i8"), ("pay_category", "i8"), ("side", "i8"), ("works", "i8"), ("late", "i8"), # minor units; category of pay, yes or no
-    ("spend_day", "f8"), ("visits", "f8"), ("ticket", "f8"), ("pick", "f8", (SEASONS, 2, len(SPENDING))), ("base_rate", "f8", (SEASONS, 2)), # purchases: minor/day, number/day, scale, cumulative choice
-    ("hidden_pay", "f8"), ("hidden_spend", "f8"), ("topup", "i8"), # share of pay and of purchases at another bank; minor units sent over each pay
-    ("has_savings", "i8"), ("has_term", "i8"), ("overdraft", "i8"), ("card_limit", "i8"), ("card_use", "f8"), ("card_habit", "i8"), # 0 none 1 pays all 2 pays some 3 pays the minimum
-    ("buffer_days", "f8"), ("wanted", "f8"), ("save_share", "f8"), ("autopay", "f8"), ("forgets", "f8"), ("attentive", "f8"), ("restraint", "f8"),
-    ("family", "f8"), ("gambles", "f8"), ("dear", "f8"), ("hardship", "f8"), ("car", "i8"), ("children", "i8"),
-], align=True)
+SEASONS = 4  # ordinary, December, January, summer
+PERSON = np.dtype(
+    [
+        ("seed", "i8"),
+        ("nature", "i8"),
+        ("id", "i8"),
+        ("persona", "i8"),
+        ("visible_from", "i8"),
+        ("lag_ms", "i8"),  # world, and what is kept for life; customer, row of PERSONAS, first visible day, longest lag
+        ("rhythm", "i8"),
+        ("income", "i8"),
+        ("pay", "i8"),
+        ("wobble", "f8"),
+        ("pay_dom", "i8"),
+        ("pay_category", "i8"),
+        ("side", "i8"),
+        ("works", "i8"),
+        ("late", "i8"),  # minor units; category of pay, yes or no
+        ("spend_day", "f8"),
+        ("visits", "f8"),
+        ("ticket", "f8"),
+        ("pick", "f8", (SEASONS, 2, len(SPENDING))),
+        ("base_rate", "f8", (SEASONS, 2)),  # purchases: minor/day, number/day, scale, cumulative choice
+        ("hidden_pay", "f8"),
+        ("hidden_spend", "f8"),
+        ("topup", "i8"),  # share of pay and of purchases at another bank; minor units sent over each pay
+        ("has_savings", "i8"),
+        ("has_term", "i8"),
+        ("overdraft", "i8"),
+        ("card_limit", "i8"),
+        ("card_use", "f8"),
+        ("card_habit", "i8"),  # 0 none 1 pays all 2 pays some 3 pays the minimum
+        ("buffer_days", "f8"),
+        ("wanted", "f8"),
+        ("save_share", "f8"),
+        ("autopay", "f8"),
+        ("forgets", "f8"),
+        ("attentive", "f8"),
+        ("restraint", "f8"),
+        ("family", "f8"),
+        ("gambles", "f8"),
+        ("dear", "f8"),
+        ("hardship", "f8"),
+        ("car", "i8"),
+        ("children", "i8"),
+    ],
+    align=True,
+)
 
 # %% ../../nbs/10_world/00_personas.ipynb #c021
 def persona_matrix(
-    personas:tuple[Persona, ...]=PERSONAS, # the table
-)->np.recarray: # (n_personas,) its columns
+    personas: tuple[Persona, ...] = PERSONAS,  # the table
+) -> np.recarray:  # (n_personas,) its columns
     "The persona table as numbers for kernels."
     return numbers(Persona, personas, rhythm=RHYTHMS, pays_as=CATEGORIES)
 
-
 # %% ../../nbs/10_world/00_personas.ipynb #c022
 def spending_matrix(
-    spending:tuple[Spending, ...]=SPENDING, # the table
-)->np.recarray: # (n_categories,) its columns; `ticket` in minor units
+    spending: tuple[Spending, ...] = SPENDING,  # the table
+) -> np.recarray:  # (n_categories,) its columns; `ticket` in minor units
     "The spending table as numbers for kernels."
     if unnamed := [s.category for s in spending if NAME_RANGE[CATEGORIES.index(s.category), 1] == 0]:
-        raise ParamsError(f"category of {unnamed[0]} has no counterparties, expected one with names", where="Spending", remedy="add its trades to the list of names")
+        raise ParamsError(
+            f"category of {unnamed[0]} has no counterparties, expected one with names",
+            where="Spending",
+            remedy="add its trades to the list of names",
+        )
     out = numbers(Spending, spending, category=CATEGORIES, needs=NEEDS)
     out["ticket"] *= 100
     return out
-
 
 # %% ../../nbs/10_world/00_personas.ipynb #c024
 BIRTH = 1
@@ -258,68 +373,100 @@ BIRTH = 1
 # %% ../../nbs/10_world/00_personas.ipynb #c025
 @lean
 def born(
-    t:Any,     # PERSON
-    index:int, # which draw
-)->float:      # in [0, 1)
+    t: Any,  # PERSON
+    index: int,  # which draw
+) -> float:  # in [0, 1)
     "One uniform draw of a person's birth."
     return uniform(t.seed, t.id, 0, BIRTH, index)
 
 # %% ../../nbs/10_world/00_personas.ipynb #c026
 @lean
 def between(
-    low:float, high:float, # the range
-    u:float,               # in [0, 1)
-)->float:
+    low: float,
+    high: float,  # the range
+    u: float,  # in [0, 1)
+) -> float:
     "A value in the range."
     return low + (high - low) * u
 
 # %% ../../nbs/10_world/00_personas.ipynb #c027
 @lean
-def birth_income(t:Any, p:Any)->None:
+def birth_income(t: Any, p: Any) -> None:
     "How much, how often and on what day a person is paid."
     t.pay_category, t.works, t.late = p.pays_as, p.works, p.late
     t.rhythm = p.rhythm
     t.income = int(100 * p.income * np.exp(p.spread * normal(t.seed, t.id, 0, BIRTH, 1)))
-    per_month = 26.0 / 12 if t.rhythm == FORTNIGHTLY else 52.0 / 12 if t.rhythm == WEEKLY else 13.0 / 12 if t.rhythm == FOURWEEKLY else 12.2 if t.rhythm == GIG else 2.77 if t.rhythm == INVOICE else 1.0
+    per_month = (
+        26.0 / 12
+        if t.rhythm == FORTNIGHTLY
+        else 52.0 / 12
+        if t.rhythm == WEEKLY
+        else 13.0 / 12
+        if t.rhythm == FOURWEEKLY
+        else 12.2
+        if t.rhythm == GIG
+        else 2.77
+        if t.rhythm == INVOICE
+        else 1.0
+    )
     t.pay = int(t.income / per_month)
     t.wobble = p.wobble * between(0.5, 1.5, born(t, 2))
     u = born(t, 3)
-    t.pay_dom = 31 if u < .3 else 28 if u < .5 else 25 if u < .7 else 1 if u < .75 else 15 if u < .85 else 20 + int(u * 100) % 8
-    t.side = int(t.income * between(.04, .18, born(t, 4))) if born(t, 5) < .36 else 0
+    t.pay_dom = (
+        31
+        if u < 0.3
+        else 28
+        if u < 0.5
+        else 25
+        if u < 0.7
+        else 1
+        if u < 0.75
+        else 15
+        if u < 0.85
+        else 20 + int(u * 100) % 8
+    )
+    t.side = int(t.income * between(0.04, 0.18, born(t, 4))) if born(t, 5) < 0.36 else 0
 
 # %% ../../nbs/10_world/00_personas.ipynb #c028
 @lean
-def birth_habits(t:Any, p:Any)->None:
+def birth_habits(t: Any, p: Any) -> None:
     "How careful, how helped, how tempted a person is."
-    t.buffer_days = p.buffer_days * np.exp(.85 * normal(t.seed, t.id, 0, BIRTH, 10)) * (t.income / 190_000) ** .25
-    t.save_share = between(.0, .10, born(t, 11)) * min(1.0, t.buffer_days / 15)
-    t.autopay = min(1.0, max(.1, p.autopay + .18 * normal(t.seed, t.id, 0, BIRTH, 12)))
-    t.forgets = p.forgets * np.exp(.6 * normal(t.seed, t.id, 0, BIRTH, 13))
-    t.attentive = between(.85, .998, born(t, 14))
-    t.restraint = between(.0, .8, born(t, 15))
+    t.buffer_days = p.buffer_days * np.exp(0.85 * normal(t.seed, t.id, 0, BIRTH, 10)) * (t.income / 190_000) ** 0.25
+    t.save_share = between(0.0, 0.10, born(t, 11)) * min(1.0, t.buffer_days / 15)
+    t.autopay = min(1.0, max(0.1, p.autopay + 0.18 * normal(t.seed, t.id, 0, BIRTH, 12)))
+    t.forgets = p.forgets * np.exp(0.6 * normal(t.seed, t.id, 0, BIRTH, 13))
+    t.attentive = between(0.85, 0.998, born(t, 14))
+    t.restraint = between(0.0, 0.8, born(t, 15))
     t.family = p.family * between(0.0, 2.0, born(t, 16))
-    t.gambles = between(.002, .05, born(t, 17) ** 2) if born(t, 18) < p.gambles else 0.0
+    t.gambles = between(0.002, 0.05, born(t, 17) ** 2) if born(t, 18) < p.gambles else 0.0
     t.dear = p.dear * between(0.0, 2.0, born(t, 19))
-    t.hardship = p.hardship * np.exp(.5 * normal(t.seed, t.id, 0, BIRTH, 20) - .12)
-    t.car, t.children = int(born(t, 21) < .62), int(born(t, 22) < .28)
+    t.hardship = p.hardship * np.exp(0.5 * normal(t.seed, t.id, 0, BIRTH, 20) - 0.12)
+    t.car, t.children = int(born(t, 21) < 0.62), int(born(t, 22) < 0.28)
 
 # %% ../../nbs/10_world/00_personas.ipynb #c029
 @lean
-def birth_accounts(t:Any, p:Any, hidden_share:float)->None:
+def birth_accounts(t: Any, p: Any, hidden_share: float) -> None:
     "Which accounts a person has here, and how much of life happens at another bank."
-    t.has_savings, t.has_term = int(born(t, 30) < p.saver), int(born(t, 31) < .10 * p.saver)
-    t.overdraft = int(round(min(2500, max(1, t.income / 40_000 * between(.5, 2.5, born(t, 33))) * 100))) * 100 if born(t, 32) < p.overdraft else 0
+    t.has_savings, t.has_term = int(born(t, 30) < p.saver), int(born(t, 31) < 0.10 * p.saver)
+    t.overdraft = (
+        int(round(min(2500, max(1, t.income / 40_000 * between(0.5, 2.5, born(t, 33))) * 100))) * 100
+        if born(t, 32) < p.overdraft
+        else 0
+    )
     if born(t, 34) < p.card:
         u = born(t, 35)
-        t.card_habit = 1 if u < .48 else 2 if u < .82 else 3
-        t.card_limit, t.card_use = int(t.income * between(.5, 2.2, born(t, 36)) / 10_000) * 10_000 + 30_000, between(.05, .55, born(t, 37))
+        t.card_habit = 1 if u < 0.48 else 2 if u < 0.82 else 3
+        t.card_limit, t.card_use = (
+            int(t.income * between(0.5, 2.2, born(t, 36)) / 10_000) * 10_000 + 30_000,
+            between(0.05, 0.55, born(t, 37)),
+        )
     if born(t, 38) < hidden_share:
-        t.hidden_pay = 1.0 if born(t, 39) < .55 else between(.3, .9, born(t, 40))
-        t.hidden_spend = between(.35, .9, born(t, 41))
+        t.hidden_pay = 1.0 if born(t, 39) < 0.55 else between(0.3, 0.9, born(t, 40))
+        t.hidden_spend = between(0.35, 0.9, born(t, 41))
 
 # %% ../../nbs/10_world/00_personas.ipynb #c030
 @lean
-def birth_tastes(t:Any, spending:Any)->None:
+def birth_tastes(t: Any, spending: Any) -> None:
     "A person's own cumulative choice between categories, by season and weekend."
     mean_rate = 0.0
     for season in range(SEASONS):
@@ -327,9 +474,11 @@ def birth_tastes(t:Any, spending:Any)->None:
             total = 0.0
             for c in range(spending.shape[0]):
                 row = spending[c]
-                w = row.share / row.ticket * np.exp(.45 * normal(t.seed, t.id, 0, BIRTH, 100 + c))
-                if row.needs == CAR: w *= row.owners * t.car
-                if row.needs == CHILDREN: w *= row.owners * t.children
+                w = row.share / row.ticket * np.exp(0.45 * normal(t.seed, t.id, 0, BIRTH, 100 + c))
+                if row.needs == CAR:
+                    w *= row.owners * t.car
+                if row.needs == CHILDREN:
+                    w *= row.owners * t.children
                 w *= row.weekend if weekend else 1.0
                 w *= row.december if season == 1 else row.january if season == 2 else row.summer if season == 3 else 1.0
                 total += w
@@ -338,31 +487,34 @@ def birth_tastes(t:Any, spending:Any)->None:
     mean_rate = (5 * t.base_rate[0, 0] + 2 * t.base_rate[0, 1]) / 7
     for season in range(SEASONS):
         for weekend in range(2):
-            for c in range(spending.shape[0]): t.pick[season, weekend, c] /= t.base_rate[season, weekend]
+            for c in range(spending.shape[0]):
+                t.pick[season, weekend, c] /= t.base_rate[season, weekend]
             t.base_rate[season, weekend] /= mean_rate
 
 # %% ../../nbs/10_world/00_personas.ipynb #c031
 @lean
 def choose(
-    shares:Any, # (n,) >= 0
-    u:float,    # in [0, 1)
-)->int:         # 0 … n - 1
+    shares: Any,  # (n,) >= 0
+    u: float,  # in [0, 1)
+) -> int:  # 0 … n - 1
     "The index that `u` falls on when the shares are laid end to end."
     rest = u * shares.sum()
     for i in range(shares.shape[0] - 1):
         rest -= shares[i]
-        if rest < 0: return i
+        if rest < 0:
+            return i
     return shares.shape[0] - 1
 
 # %% ../../nbs/10_world/00_personas.ipynb #c032
 @lean
 def birth(
-    t:Any,              # PERSON, all zero: filled in
-    seed:int, customer:int, # who
-    personas:Any,       # `persona_matrix()`
-    spending:Any,       # `spending_matrix()`
-    hidden_share:float, # 0–1
-)->None:
+    t: Any,  # PERSON, all zero: filled in
+    seed: int,
+    customer: int,  # who
+    personas: Any,  # `persona_matrix()`
+    spending: Any,  # `spending_matrix()`
+    hidden_share: float,  # 0–1
+) -> None:
     "Draw one person."
     t.seed, t.nature, t.id = seed, seed, customer
     t.persona = choose(personas.share, born(t, 0))

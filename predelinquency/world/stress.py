@@ -20,39 +20,86 @@ from ..ground.core import ParamsError, lean, normal
 from .cashflow import due_within
 from .contracts import pick_name, sign
 from predelinquency.world.money import (
-    ASSET_SALE, BENEFIT, BNPL, BOOKED, CARD, CARD_SLOT, CASH_ADVANCE, CURRENT, ENERGY, EPISODE, EXTRAS, FAILED,
-    FAMILY_SUPPORT, GAMBLING, HIDDEN, HOME, LOAN, LOAN_DUE, LOAN_SLOT, MEDICAL, MORTGAGE_DUE, MOST_STRESSES, OPEN,
-    PAYDAY_LOAN, PAYDAY_REPAYMENT, RENT_DUE, REPAIR, SAVINGS, SECOND_LOAN, SLOTS, SUBSCRIPTION_DUE, TELECOM_DUE,
-    UTILITY_DUE, at_time, borrow_here, draw, note, post
+    ASSET_SALE,
+    BENEFIT,
+    BNPL,
+    BOOKED,
+    CARD,
+    CARD_SLOT,
+    CASH_ADVANCE,
+    CURRENT,
+    ENERGY,
+    EPISODE,
+    EXTRAS,
+    FAILED,
+    FAMILY_SUPPORT,
+    GAMBLING,
+    HIDDEN,
+    HOME,
+    LOAN,
+    LOAN_DUE,
+    LOAN_SLOT,
+    MEDICAL,
+    MORTGAGE_DUE,
+    MOST_STRESSES,
+    OPEN,
+    PAYDAY_LOAN,
+    PAYDAY_REPAYMENT,
+    RENT_DUE,
+    REPAIR,
+    SAVINGS,
+    SECOND_LOAN,
+    SLOTS,
+    SUBSCRIPTION_DUE,
+    TELECOM_DUE,
+    UTILITY_DUE,
+    at_time,
+    borrow_here,
+    draw,
+    note,
+    post,
 )
 from .personas import OWN_NAME, Amount, May, Name, Number, YesNo, between, numbers, table
 
 # %% ../../nbs/10_world/04_stress.ipynb #c005
-EFFECTS = ("late_salary", "cut_hours", "job_loss", "expense_shock", "creeping", "gambling", "separation", "illness", "rate_rise")
-LATE_SALARY, CUT_HOURS, JOB_LOSS, EXPENSE_SHOCK, CREEPING, GAMBLING_BURST, SEPARATION, ILLNESS, RATE_RISE = range(len(EFFECTS))
-ASKS = ("-", "works", "late") # columns of the persona table
+EFFECTS = (
+    "late_salary",
+    "cut_hours",
+    "job_loss",
+    "expense_shock",
+    "creeping",
+    "gambling",
+    "separation",
+    "illness",
+    "rate_rise",
+)
+LATE_SALARY, CUT_HOURS, JOB_LOSS, EXPENSE_SHOCK, CREEPING, GAMBLING_BURST, SEPARATION, ILLNESS, RATE_RISE = range(
+    len(EFFECTS)
+)
+ASKS = ("-", "works", "late")  # columns of the persona table
 _, WORKS, LATE = range(len(ASKS))
-
 
 # %% ../../nbs/10_world/04_stress.ipynb #tables11
 @dataclass(frozen=True)
 class Stress:
     "One way life goes wrong."
+
     name: Name
-    number: Number   # the row's own: draws go by it
+    number: Number  # the row's own: draws go by it
     does: Annotated[str, May(words=EFFECTS)]
-    needs: Annotated[str, May(words=ASKS)] # what a persona must say yes to; - for nothing
-    grave: YesNo     # a bank may be told of it (`simulate.contacts`)
-    per_year: Amount # starts per customer and year
+    needs: Annotated[str, May(words=ASKS)]  # what a persona must say yes to; - for nothing
+    grave: YesNo  # a bank may be told of it (`simulate.contacts`)
+    per_year: Amount  # starts per customer and year
     days_low: Annotated[float, May(1)]
     days_high: Annotated[float, May(1)]
     size_low: Amount
     size_high: Amount
     size_means: Annotated[str, May()]
 
-
 # %% ../../nbs/10_world/04_stress.ipynb #c006
-STRESSES: tuple[Stress, ...] = table(Stress, """
+STRESSES: tuple[Stress, ...] = table(
+    Stress,
+    """
 name           number  does           needs  grave per_year days_low days_high size_low size_high  size_means
 late_salary         1  late_salary    late   no         .22       20       120        2        14  days_late
 cut_hours           2  cut_hours      works  no         .20       60       270      .15       .60  share_of_pay
@@ -63,61 +110,76 @@ gambling            6  gambling       -      no         .12       30       150  
 separation          7  separation     -      yes        .05      150       400      .15       .45  share_of_pay
 illness             8  illness        -      yes        .14       40       200      .20       .65  share_of_pay
 rate_rise           9  rate_rise      -      no         .06        1         1      .06       .25  of_the_instalment
-""")
+""",
+)
 
 # %% ../../nbs/10_world/04_stress.ipynb #tables12
-MOST_A_DAY = .06 # far above the sum of all rates of a person of hardship 1
+MOST_A_DAY = 0.06  # far above the sum of all rates of a person of hardship 1
 # how much likelier: a lost job after cut hours or late pay; a burst, of those who gamble and of others
-FOREWARNED, GAMBLERS, OTHERS = 9.0, 4.0, .25
+FOREWARNED, GAMBLERS, OTHERS = 9.0, 4.0, 0.25
 WORSE = {"job_loss": FOREWARNED, "gambling": GAMBLERS}
-
 
 # %% ../../nbs/10_world/04_stress.ipynb #c008
 def stress_matrix(
-    stresses:tuple[Stress, ...]=STRESSES, # the table
-)->np.recarray: # (n_stresses,) its columns
+    stresses: tuple[Stress, ...] = STRESSES,  # the table
+) -> np.recarray:  # (n_stresses,) its columns
     "The stress table as numbers for kernels."
     if len(stresses) > MOST_STRESSES:
-        raise ParamsError(f"{len(stresses)} rows, expected at most {MOST_STRESSES}", where="Stress", remedy="raise MOST_STRESSES in simulate.cashflow, at most to 20")
+        raise ParamsError(
+            f"{len(stresses)} rows, expected at most {MOST_STRESSES}",
+            where="Stress",
+            remedy="raise MOST_STRESSES in simulate.cashflow, at most to 20",
+        )
     for s in stresses:
         for low, high in (("days_low", "days_high"), ("size_low", "size_high")):
             if getattr(s, low) > getattr(s, high):
-                raise ParamsError(f"{low} of {s.name} is {getattr(s, low):g}, expected at most its {high}, {getattr(s, high):g}", where="Stress", remedy="exchange the two")
+                raise ParamsError(
+                    f"{low} of {s.name} is {getattr(s, low):g}, expected at most its {high}, {getattr(s, high):g}",
+                    where="Stress",
+                    remedy="exchange the two",
+                )
     often = sum(s.per_year * WORSE.get(s.does, 1) for s in stresses) / 365.25
     if often > MOST_A_DAY:
-        raise ParamsError(f"the column per_year adds up to {often:.3f} starts a day in the worst of times, expected at most {MOST_A_DAY}", where="Stress", remedy="lower per_year of some rows")
+        raise ParamsError(
+            f"the column per_year adds up to {often:.3f} starts a day in the worst of times, expected at most {MOST_A_DAY}",
+            where="Stress",
+            remedy="lower per_year of some rows",
+        )
     return numbers(Stress, stresses, does=EFFECTS, needs=ASKS)
-
 
 # %% ../../nbs/10_world/04_stress.ipynb #c010
 BEFALL, SIZE, SUFFER, HELP, DEAR_CHOICE, AFTER = range(50, 56)
 
 # %% ../../nbs/10_world/04_stress.ipynb #c015
 @lean
-def runs(s:Any, i:int)->bool:
+def runs(s: Any, i: int) -> bool:
     "Whether stress `i` is going on."
     return s.until[i] >= s.day
 
 # %% ../../nbs/10_world/04_stress.ipynb #c011
 @lean
-def rate(s:Any, t:Any, stresses:Any, i:int)->float:
+def rate(s: Any, t: Any, stresses: Any, i: int) -> float:
     "Chance that stress `i` starts today."
-    if runs(s, i): return 0.0
+    if runs(s, i):
+        return 0.0
     row, worse = stresses[i], 1.0
-    if row.needs == WORKS and not t.works or row.needs == LATE and not t.late: return 0.0
+    if row.needs == WORKS and not t.works or row.needs == LATE and not t.late:
+        return 0.0
     if row.does == JOB_LOSS:
         for j in range(stresses.shape[0]):
-            if (stresses[j].does == LATE_SALARY or stresses[j].does == CUT_HOURS) and runs(s, j): worse = FOREWARNED
-    if row.does == GAMBLING_BURST: worse = GAMBLERS if t.gambles > 0 else OTHERS
+            if (stresses[j].does == LATE_SALARY or stresses[j].does == CUT_HOURS) and runs(s, j):
+                worse = FOREWARNED
+    if row.does == GAMBLING_BURST:
+        worse = GAMBLERS if t.gambles > 0 else OTHERS
     return row.per_year * t.hardship * worse / 365.25
-
 
 # %% ../../nbs/10_world/04_stress.ipynb #c012
 @lean
-def befall(s:Any, t:Any, log:Any, stresses:Any)->None:
+def befall(s: Any, t: Any, log: Any, stresses: Any) -> None:
     "Perhaps something starts today."
     u = draw(s, t, BEFALL, 0)
-    if u > t.hardship * MOST_A_DAY: return
+    if u > t.hardship * MOST_A_DAY:
+        return
     for i in range(stresses.shape[0]):
         u -= rate(s, t, stresses, i)
         if u < 0:
@@ -127,54 +189,74 @@ def befall(s:Any, t:Any, log:Any, stresses:Any)->None:
 # %% ../../nbs/10_world/04_stress.ipynb #c013
 @lean
 def strike(
-    s:Any, t:Any, log:Any, # LIFE, PERSON, log
-    stresses:Any,          # `stress_matrix()`
-    i:int,                 # which stress
-)->None:
+    s: Any,
+    t: Any,
+    log: Any,  # LIFE, PERSON, log
+    stresses: Any,  # `stress_matrix()`
+    i: int,  # which stress
+) -> None:
     "Start stress `i` today; its length and size are drawn once."
     row = stresses[i]
     days = int(between(row.days_low, row.days_high, draw(s, t, SIZE, i)))
     u = draw(s, t, SIZE, 20 + i)
-    s.until[i], s.since[i], s.size[i] = s.day + days, s.day, between(row.size_low, row.size_high, u * u if row.does == EXPENSE_SHOCK else u)
+    s.until[i], s.since[i], s.size[i] = (
+        s.day + days,
+        s.day,
+        between(row.size_low, row.size_high, u * u if row.does == EXPENSE_SHOCK else u),
+    )
     s.troubles = 1
     note(log, EPISODE, i, s.day, s.until[i], int(s.size[i] * 1000), 0, 0, 0, 0, 0)
-    if row.does == RATE_RISE: raise_rates(s, s.size[i])
-    if row.does == SEPARATION: move_out(s, t)
+    if row.does == RATE_RISE:
+        raise_rates(s, s.size[i])
+    if row.does == SEPARATION:
+        move_out(s, t)
 
 # %% ../../nbs/10_world/04_stress.ipynb #c016
 @lean
-def late_salary(s:Any, i:int)->None:
+def late_salary(s: Any, i: int) -> None:
     "Pay comes some days late."
     s.delay = max(s.delay, s.size[i])
 
 # %% ../../nbs/10_world/04_stress.ipynb #c017
 @lean
-def cut_hours(s:Any, i:int)->None:
+def cut_hours(s: Any, i: int) -> None:
     "Pay shrinks over two months and stays low."
     s.pay_factor *= 1 - s.size[i] * min(1.0, (s.day - s.since[i]) / 60)
 
 # %% ../../nbs/10_world/04_stress.ipynb #c018
 @lean
-def job_loss(s:Any, t:Any, log:Any, i:int)->None:
+def job_loss(s: Any, t: Any, log: Any, i: int) -> None:
     "A last pay, then little or nothing; after five weeks a benefit; at the end a new employer."
     gone = s.day - s.since[i]
-    if gone > 25: s.pay_factor *= 1 - s.size[i]
-    if gone >= 38 and (gone - 38) % 28 == 0: post(s, t, log, HIDDEN if t.hidden_pay == 1.0 else CURRENT, int(min(130_000, t.income * .42)), BENEFIT, pick_name(t, BENEFIT, 0.0), BOOKED)
+    if gone > 25:
+        s.pay_factor *= 1 - s.size[i]
+    if gone >= 38 and (gone - 38) % 28 == 0:
+        post(
+            s,
+            t,
+            log,
+            HIDDEN if t.hidden_pay == 1.0 else CURRENT,
+            int(min(130_000, t.income * 0.42)),
+            BENEFIT,
+            pick_name(t, BENEFIT, 0.0),
+            BOOKED,
+        )
     if s.day == s.until[i]:
         s.employer = pick_name(t, t.pay_category, draw(s, t, AFTER, 0))
-        s.wage *= between(.82, 1.06, draw(s, t, AFTER, 1))
+        s.wage *= between(0.82, 1.06, draw(s, t, AFTER, 1))
 
 # %% ../../nbs/10_world/04_stress.ipynb #c019
 @lean
-def expense_shock(s:Any, t:Any, log:Any, i:int)->None:
+def expense_shock(s: Any, t: Any, log: Any, i: int) -> None:
     "A repair or a treatment, paid in up to three parts, from whatever there is."
-    if (s.day - s.since[i]) % 10 != 0: return
+    if (s.day - s.since[i]) % 10 != 0:
+        return
     whole = s.size[i] * t.income / (1 + (s.until[i] - s.since[i]) // 10)
     pay_anyhow(s, t, log, int(whole), REPAIR if t.id % 3 else MEDICAL, draw(s, t, SUFFER, 0))
 
 # %% ../../nbs/10_world/04_stress.ipynb #c020
 @lean
-def pay_anyhow(s:Any, t:Any, log:Any, amount:int, category:int, u:float)->None:
+def pay_anyhow(s: Any, t: Any, log: Any, amount: int, category: int, u: float) -> None:
     "A large bill: savings first, then the card, then the current account as far as it goes."
     from_card = s.opened[CARD] >= 0 and s.active[CARD_SLOT] == 1 and s.money[CARD] - amount >= -t.card_limit
     name = pick_name(t, category, u)
@@ -182,123 +264,170 @@ def pay_anyhow(s:Any, t:Any, log:Any, amount:int, category:int, u:float)->None:
         if s.money[account] >= amount:
             post(s, t, log, account, -amount, category, name, BOOKED)
             return
-    if from_card: post(s, t, log, CARD, -amount, category, name, BOOKED)
+    if from_card:
+        post(s, t, log, CARD, -amount, category, name, BOOKED)
     else:
         part = min(amount, max(0, s.money[CURRENT] + t.overdraft))
-        if part > 100: post(s, t, log, CURRENT, -part, category, name, BOOKED)
+        if part > 100:
+            post(s, t, log, CURRENT, -part, category, name, BOOKED)
 
 # %% ../../nbs/10_world/04_stress.ipynb #c021
 @lean
-def creeping(s:Any, t:Any, log:Any, i:int)->None:
+def creeping(s: Any, t: Any, log: Any, i: int) -> None:
     "Small commitments pile up: every few weeks a subscription, a second phone, an insurance, a loan."
-    if (s.day - s.since[i]) % max(8, int(30 / s.size[i])) != 0: return
+    if (s.day - s.since[i]) % max(8, int(30 / s.size[i])) != 0:
+        return
     u = draw(s, t, SUFFER, 1)
-    if u < .35:
-        s.bnpl_part = int(t.income * between(.02, .06, draw(s, t, SUFFER, 2)))
+    if u < 0.35:
+        s.bnpl_part = int(t.income * between(0.02, 0.06, draw(s, t, SUFFER, 2)))
         s.bnpl_left, s.bnpl_on = s.bnpl_left + 4, s.day + 14
-    elif u < .55 and not s.active[LOAN_SLOT] and not s.active[SECOND_LOAN]: borrow(s, t, log, SECOND_LOAN, between(.04, .10, draw(s, t, SUFFER, 3)))
+    elif u < 0.55 and not s.active[LOAN_SLOT] and not s.active[SECOND_LOAN]:
+        borrow(s, t, log, SECOND_LOAN, between(0.04, 0.10, draw(s, t, SUFFER, 3)))
     else:
         for slot in range(EXTRAS, SLOTS):
             if not s.active[slot]:
-                sign(s, t, slot, SUBSCRIPTION_DUE if u < .85 else TELECOM_DUE, int(t.income * between(.008, .03, draw(s, t, SUFFER, 4))), 9999, .2)
+                sign(
+                    s,
+                    t,
+                    slot,
+                    SUBSCRIPTION_DUE if u < 0.85 else TELECOM_DUE,
+                    int(t.income * between(0.008, 0.03, draw(s, t, SUFFER, 4))),
+                    9999,
+                    0.2,
+                )
                 return
 
 # %% ../../nbs/10_world/04_stress.ipynb #c022
 @lean
-def borrow(s:Any, t:Any, log:Any, slot:int, share:float)->None:
+def borrow(s: Any, t: Any, log: Any, slot: int, share: float) -> None:
     "Take out a loan here: money now, instalments for years."
     months = 12 + int(36 * draw(s, t, SUFFER, 5))
     sign(s, t, slot, LOAN_DUE, int(t.income * share), months, 0.0)
     at_time(s, 36_000_000)
-    granted = int(s.amount[slot] * months * .84)
-    if s.opened[LOAN] < 0: s.opened[LOAN] = s.day
+    granted = int(s.amount[slot] * months * 0.84)
+    if s.opened[LOAN] < 0:
+        s.opened[LOAN] = s.day
     borrow_here(s, t, log, granted, s.amount[slot] * months, s.name[slot])
 
 # %% ../../nbs/10_world/04_stress.ipynb #c023
 @lean
-def gambling_burst(s:Any, t:Any, log:Any, i:int)->None:
+def gambling_burst(s: Any, t: Any, log: Any, i: int) -> None:
     "A share of the spending money goes on bets, in small frequent stakes, whatever the balance."
-    s.gamble = s.size[i] * t.spend_day * min(1.0, .3 + (s.day - s.since[i]) / 40)
+    s.gamble = s.size[i] * t.spend_day * min(1.0, 0.3 + (s.day - s.since[i]) / 40)
 
 # %% ../../nbs/10_world/04_stress.ipynb #c024
 @lean
-def separation(s:Any, i:int)->None:
+def separation(s: Any, i: int) -> None:
     "One income less in the household."
     s.pay_factor *= 1 - s.size[i]
 
 # %% ../../nbs/10_world/04_stress.ipynb #c025
 @lean
-def illness(s:Any, t:Any, i:int)->None:
+def illness(s: Any, t: Any, i: int) -> None:
     "Less pay, more medicine."
-    s.pay_factor *= 1 - s.size[i] * (1.0 if t.works else .15)
-    s.drain = .12 * t.spend_day
+    s.pay_factor *= 1 - s.size[i] * (1.0 if t.works else 0.15)
+    s.drain = 0.12 * t.spend_day
 
 # %% ../../nbs/10_world/04_stress.ipynb #c026
 @lean
-def raise_rates(s:Any, share:float)->None:
+def raise_rates(s: Any, share: float) -> None:
     "A mortgage is refixed, rent goes up: for good."
-    if s.kind[HOME] == MORTGAGE_DUE or s.kind[HOME] == RENT_DUE: s.amount[HOME] += int(s.amount[HOME] * share)
+    if s.kind[HOME] == MORTGAGE_DUE or s.kind[HOME] == RENT_DUE:
+        s.amount[HOME] += int(s.amount[HOME] * share)
 
 # %% ../../nbs/10_world/04_stress.ipynb #c027
 @lean
-def move_out(s:Any, t:Any)->None:
+def move_out(s: Any, t: Any) -> None:
     "A separated person pays more for a home alone."
-    if s.active[HOME]: s.amount[HOME] += int(s.amount[HOME] * .15)
+    if s.active[HOME]:
+        s.amount[HOME] += int(s.amount[HOME] * 0.15)
 
 # %% ../../nbs/10_world/04_stress.ipynb #c028
 @lean
-def suffer(s:Any, t:Any, log:Any, stresses:Any)->None:
+def suffer(s: Any, t: Any, log: Any, stresses: Any) -> None:
     "All running episodes have their say about today."
     s.pay_factor, s.delay, s.gamble, s.drain, s.troubles = 1.0, 0.0, t.gambles * t.spend_day, 0.0, 0
     for i in range(stresses.shape[0]):
-        if not runs(s, i): continue
+        if not runs(s, i):
+            continue
         s.troubles, does = 1, stresses[i].does
-        if does == LATE_SALARY: late_salary(s, i)
-        elif does == CUT_HOURS: cut_hours(s, i)
-        elif does == JOB_LOSS: job_loss(s, t, log, i)
-        elif does == EXPENSE_SHOCK: expense_shock(s, t, log, i)
-        elif does == CREEPING: creeping(s, t, log, i)
-        elif does == GAMBLING_BURST: gambling_burst(s, t, log, i)
-        elif does == SEPARATION: separation(s, i)
-        elif does == ILLNESS: illness(s, t, i)
-
+        if does == LATE_SALARY:
+            late_salary(s, i)
+        elif does == CUT_HOURS:
+            cut_hours(s, i)
+        elif does == JOB_LOSS:
+            job_loss(s, t, log, i)
+        elif does == EXPENSE_SHOCK:
+            expense_shock(s, t, log, i)
+        elif does == CREEPING:
+            creeping(s, t, log, i)
+        elif does == GAMBLING_BURST:
+            gambling_burst(s, t, log, i)
+        elif does == SEPARATION:
+            separation(s, i)
+        elif does == ILLNESS:
+            illness(s, t, i)
 
 # %% ../../nbs/10_world/04_stress.ipynb #c030
 @lean
-def indulge(s:Any, t:Any, log:Any)->None:
+def indulge(s: Any, t: Any, log: Any) -> None:
     "Bets and medicine of the day."
     for which in range(2):
         daily, category, stake = (s.gamble, GAMBLING, 900.0) if which == 0 else (s.drain, MEDICAL, 1800.0)
-        if daily <= 0: continue
+        if daily <= 0:
+            continue
         u, stake = draw(s, t, SUFFER, 10 + which), max(stake, daily)
-        if u >= daily / stake: continue
+        if u >= daily / stake:
+            continue
         at_time(s, 79_200_000)
-        amount = int(stake * np.exp(.7 * normal(t.seed, t.id, s.day, SUFFER, 12 + which) - .25)) + 100
+        amount = int(stake * np.exp(0.7 * normal(t.seed, t.id, s.day, SUFFER, 12 + which) - 0.25)) + 100
         account = HIDDEN if u * stake / daily < t.hidden_spend and s.money[HIDDEN] > amount else CURRENT
-        if account == HIDDEN or s.money[CURRENT] + t.overdraft >= amount: post(s, t, log, account, -amount, category, pick_name(t, category, u * stake / daily), BOOKED)
+        if account == HIDDEN or s.money[CURRENT] + t.overdraft >= amount:
+            post(s, t, log, account, -amount, category, pick_name(t, category, u * stake / daily), BOOKED)
 
 # %% ../../nbs/10_world/04_stress.ipynb #c032
 @lean
-def seek_help(s:Any, t:Any, log:Any)->None:
+def seek_help(s: Any, t: Any, log: Any) -> None:
     "Money in reach is short of what is needed: respond."
-    if s.ease > .95 or s.day - s.helped_on < 9: return
-    short = due_within(s, 8, True) + int(5 * t.spend_day * .5) - s.money[CURRENT] - t.overdraft // 2
-    if short <= 0: return
+    if s.ease > 0.95 or s.day - s.helped_on < 9:
+        return
+    short = due_within(s, 8, True) + int(5 * t.spend_day * 0.5) - s.money[CURRENT] - t.overdraft // 2
+    if short <= 0:
+        return
     s.helped_on = s.day
     at_time(s, 66_600_000)
     u = draw(s, t, HELP, 0)
-    if draw(s, t, HELP, 1) < t.family: post(s, t, log, CURRENT, short // 2000 * 2000 + 2000, FAMILY_SUPPORT, pick_name(t, FAMILY_SUPPORT, 0.0), BOOKED)
-    elif u < t.dear: borrow_dear(s, t, log, short)
-    elif u > .88: post(s, t, log, CURRENT, int(t.income * between(.03, .15, draw(s, t, HELP, 2))), ASSET_SALE, pick_name(t, ASSET_SALE, u), BOOKED)
-    elif u > .62: cancel_one(s)
-    elif u > .40: let_wait(s, t)
+    if draw(s, t, HELP, 1) < t.family:
+        post(s, t, log, CURRENT, short // 2000 * 2000 + 2000, FAMILY_SUPPORT, pick_name(t, FAMILY_SUPPORT, 0.0), BOOKED)
+    elif u < t.dear:
+        borrow_dear(s, t, log, short)
+    elif u > 0.88:
+        post(
+            s,
+            t,
+            log,
+            CURRENT,
+            int(t.income * between(0.03, 0.15, draw(s, t, HELP, 2))),
+            ASSET_SALE,
+            pick_name(t, ASSET_SALE, u),
+            BOOKED,
+        )
+    elif u > 0.62:
+        cancel_one(s)
+    elif u > 0.40:
+        let_wait(s, t)
 
 # %% ../../nbs/10_world/04_stress.ipynb #c033
 @lean
-def borrow_dear(s:Any, t:Any, log:Any, short:int)->None:
+def borrow_dear(s: Any, t: Any, log: Any, short: int) -> None:
     "A cash advance when the card has room, else a payday loan."
     amount = min(max(10_000, short // 5000 * 5000 + 5000), t.income // 2)
-    if s.opened[CARD] >= 0 and s.active[CARD_SLOT] == 1 and s.money[CARD] - amount > -t.card_limit and draw(s, t, DEAR_CHOICE, 0) < .5:
+    if (
+        s.opened[CARD] >= 0
+        and s.active[CARD_SLOT] == 1
+        and s.money[CARD] - amount > -t.card_limit
+        and draw(s, t, DEAR_CHOICE, 0) < 0.5
+    ):
         post(s, t, log, CARD, -amount, CASH_ADVANCE, OWN_NAME, BOOKED)
         post(s, t, log, CURRENT, amount, CASH_ADVANCE, OWN_NAME, BOOKED)
     elif s.payday_debt == 0:
@@ -307,7 +436,7 @@ def borrow_dear(s:Any, t:Any, log:Any, short:int)->None:
 
 # %% ../../nbs/10_world/04_stress.ipynb #c034
 @lean
-def cancel_one(s:Any)->None:
+def cancel_one(s: Any) -> None:
     "Give up a subscription."
     for slot in range(EXTRAS, SLOTS):
         if s.active[slot] == 1 and s.kind[slot] == SUBSCRIPTION_DUE:
@@ -316,19 +445,20 @@ def cancel_one(s:Any)->None:
 
 # %% ../../nbs/10_world/04_stress.ipynb #c035
 @lean
-def let_wait(s:Any, t:Any)->None:
+def let_wait(s: Any, t: Any) -> None:
     "Bills that are not collected wait until after pay."
     for slot in range(ENERGY, SLOTS):
         if s.active[slot] and s.kind[slot] >= UTILITY_DUE and not s.autopay[slot]:
             for j in range(OPEN):
-                if s.left[slot, j] > 0 and s.due_on[slot, j] <= s.day + 10: s.act_on[slot, j] = max(s.act_on[slot, j], s.pay_on + 1)
+                if s.left[slot, j] > 0 and s.due_on[slot, j] <= s.day + 10:
+                    s.act_on[slot, j] = max(s.act_on[slot, j], s.pay_on + 1)
 
 # %% ../../nbs/10_world/04_stress.ipynb #c036
 @lean
-def repay_dear(s:Any, t:Any, log:Any)->None:
+def repay_dear(s: Any, t: Any, log: Any) -> None:
     "Payday loan and BNPL parts are taken on their day; what fails is dearer next time."
     if s.payday_debt > 0 and s.day >= s.payday_due:
-        name = pick_name(t, PAYDAY_LOAN, .5)
+        name = pick_name(t, PAYDAY_LOAN, 0.5)
         if s.money[CURRENT] + t.overdraft >= s.payday_debt:
             post(s, t, log, CURRENT, -s.payday_debt, PAYDAY_REPAYMENT, name, BOOKED)
             s.payday_debt = 0
@@ -337,6 +467,6 @@ def repay_dear(s:Any, t:Any, log:Any)->None:
             s.payday_debt, s.payday_due = min(s.payday_debt + s.payday_debt // 8, t.income), s.day + 14
     if s.bnpl_left > 0 and s.day >= s.bnpl_on:
         if s.money[CURRENT] + t.overdraft >= s.bnpl_part:
-            post(s, t, log, CURRENT, -s.bnpl_part, BNPL, pick_name(t, BNPL, .5), BOOKED)
+            post(s, t, log, CURRENT, -s.bnpl_part, BNPL, pick_name(t, BNPL, 0.5), BOOKED)
             s.bnpl_left -= 1
         s.bnpl_on = s.day + 14

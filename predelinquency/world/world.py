@@ -35,39 +35,47 @@ from .stress import STRESSES, befall, indulge, repay_dear, seek_help, stress_mat
 @dataclass(frozen=True)
 class Settings:
     "What a world is made from."
+
     base: Base
     simulate: Simulate
 
 # %% ../../nbs/10_world/06_world.ipynb #c006
 @lean
 def step(
-    s:Any, t:Any,              # LIFE as of last night, PERSON; the state is moved on by one day
-    log:Any,                   # where to write; one row long: nowhere
-    spending:Any, stresses:Any, # matrices
-    day:int,                   # days since 1970-01-01
-)->None:
+    s: Any,
+    t: Any,  # LIFE as of last night, PERSON; the state is moved on by one day
+    log: Any,  # where to write; one row long: nowhere
+    spending: Any,
+    stresses: Any,  # matrices
+    day: int,  # days since 1970-01-01
+) -> None:
     "One day of one customer."
     s.day, s.clock = day, 0
     _, month, dom = civil(day)
-    if dom == 1: turn_of_month(s, t, log)
+    if dom == 1:
+        turn_of_month(s, t, log)
     befall(s, t, log, stresses)
-    if s.troubles: suffer(s, t, log, stresses)
+    if s.troubles:
+        suffer(s, t, log, stresses)
     receive(s, t, log)
     receive_more(s, t, log)
     take_back(s, t, log)
     repay_dear(s, t, log)
     for k in range(SLOTS):
-        if s.wake[k] <= day and s.active[k]: tend(s, t, log, k)
+        if s.wake[k] <= day and s.active[k]:
+            tend(s, t, log, k)
     spend(s, t, log, spending, 1 if month == 12 else 2 if month == 1 else 3 if month == 7 or month == 8 else 0)
-    if s.gamble > 0 or s.drain > 0: indulge(s, t, log)
+    if s.gamble > 0 or s.drain > 0:
+        indulge(s, t, log)
     if (day + t.id) % 3 == 0:
         reflect(s, t, log)
         seek_help(s, t, log)
-    if dom == 15 and day >= t.visible_from: measure(s)
+    if dom == 15 and day >= t.visible_from:
+        measure(s)
 
 # %% ../../nbs/10_world/06_world.ipynb #c007
 @lean
-def measure(s:Any)->None:
+def measure(s: Any) -> None:
     "Remember this month's liquid wealth, for the calibration table."
     s.liquid_sum += s.money[CURRENT] + s.money[SAVINGS] + s.money[HIDDEN]
     s.liquid_days += 1
@@ -75,52 +83,74 @@ def measure(s:Any)->None:
 # %% ../../nbs/10_world/06_world.ipynb #c008
 @lean
 def live(
-    s:Any, t:Any, log:Any, spending:Any, stresses:Any, # as in `step`
-    first:int, end:int, # days, first <= day < end
-)->None:
+    s: Any,
+    t: Any,
+    log: Any,
+    spending: Any,
+    stresses: Any,  # as in `step`
+    first: int,
+    end: int,  # days, first <= day < end
+) -> None:
     "Many days."
-    for day in range(first, end): step(s, t, log, spending, stresses, day)
+    for day in range(first, end):
+        step(s, t, log, spending, stresses, day)
 
 # %% ../../nbs/10_world/06_world.ipynb #c012
 @lean
-def arrive_here(t:Any, first:int, months:int)->int:
+def arrive_here(t: Any, first: int, months: int) -> int:
     "The day a customer joined: two in three were there before anything is visible, the others come one by one, so that length of history is no clock."
     u = uniform(t.seed, t.id, 0, 2, 0)
-    return first if u < .66 else first + 1 + int((u - .66) / .34 * months * 30.4)
+    return first if u < 0.66 else first + 1 + int((u - 0.66) / 0.34 * months * 30.4)
 
 # %% ../../nbs/10_world/06_world.ipynb #c013
 @kernel
-def fits(log:Any, out:Any, used:Any)->bool:
+def fits(log: Any, out: Any, used: Any) -> bool:
     "Whether a customer's log still fits into the part's rows."
     counts = np.zeros(4, np.int64)
-    for row in range(1, log[0, 0] + 1): counts[log[row, 0] - 1] += 1
-    return used[0] + counts[0] <= out[0].shape[1] and used[1] + counts[1] <= out[1].shape[1] and used[2] + counts[2] <= out[2].shape[1] and used[3] + counts[3] <= out[3].shape[1]
+    for row in range(1, log[0, 0] + 1):
+        counts[log[row, 0] - 1] += 1
+    return (
+        used[0] + counts[0] <= out[0].shape[1]
+        and used[1] + counts[1] <= out[1].shape[1]
+        and used[2] + counts[2] <= out[2].shape[1]
+        and used[3] + counts[3] <= out[3].shape[1]
+    )
 
 # %% ../../nbs/10_world/06_world.ipynb #c014
 @lean
 def scatter(
-    log:Any, customer:int, # one customer's log
-    out:Any, used:Any,     # per table (LOG_WIDTH, capacity) int64, and how many rows are used
-)->None:
+    log: Any,
+    customer: int,  # one customer's log
+    out: Any,
+    used: Any,  # per table (LOG_WIDTH, capacity) int64, and how many rows are used
+) -> None:
     "Append one customer's log to the part's rows, table by table."
     for row in range(1, log[0, 0] + 1):
         what = log[row, 0] - 1
         n, rows = used[what], out[0] if what == 0 else out[1] if what == 1 else out[2] if what == 2 else out[3]
         rows[0, n] = customer
-        for c in range(1, LOG_WIDTH): rows[c, n] = log[row, c]
+        for c in range(1, LOG_WIDTH):
+            rows[c, n] = log[row, c]
         used[what] = n + 1
 
 # %% ../../nbs/10_world/06_world.ipynb #c015
 @kernel
 def populate(
-    start:int, low:int, seed:int,               # first of the part's people to live now, first customer of the part, world
-    days:Any,                                   # int64: first day of life, first visible, end, months in which people join
-    hidden_share:float, lag_ms:int,
-    personas:Any, spending:Any, stresses:Any,   # matrices
-    people:Any, lives:Any,                      # (size,) PERSON and LIFE, all zero from `start` on: filled in
-    out:Any, used:Any,                          # per table (LOG_WIDTH, capacity) int64, and (4,) rows used
-    log:Any,                                    # scratch of one customer
-)->int:                                         # how many have lived: fewer than all when the rows are full; -1 when one life does not fit the scratch
+    start: int,
+    low: int,
+    seed: int,  # first of the part's people to live now, first customer of the part, world
+    days: Any,  # int64: first day of life, first visible, end, months in which people join
+    hidden_share: float,
+    lag_ms: int,
+    personas: Any,
+    spending: Any,
+    stresses: Any,  # matrices
+    people: Any,
+    lives: Any,  # (size,) PERSON and LIFE, all zero from `start` on: filled in
+    out: Any,
+    used: Any,  # per table (LOG_WIDTH, capacity) int64, and (4,) rows used
+    log: Any,  # scratch of one customer
+) -> int:  # how many have lived: fewer than all when the rows are full; -1 when one life does not fit the scratch
     "Live the lives of a part, one after the other."
     for i in range(start, people.shape[0]):
         t, s = people[i], lives[i]
@@ -129,223 +159,394 @@ def populate(
         log[0, 0] = 0
         begin(s, t, personas, spending, days[0])
         live(s, t, log, spending, stresses, days[0], days[2])
-        if log[0, 1] > 0: return -1
-        if not fits(log, out, used): return i
+        if log[0, 1] > 0:
+            return -1
+        if not fits(log, out, used):
+            return i
         scatter(log, low + i, out, used)
     return people.shape[0]
 
 # %% ../../nbs/10_world/06_world.ipynb #c016
-ROWS_A_MONTH = np.array([48, 7.5, 7, .3]) # usual rows per customer and visible month of transactions, dues, payments, episodes; more room is made when needed
+ROWS_A_MONTH = np.array(
+    [48, 7.5, 7, 0.3]
+)  # usual rows per customer and visible month of transactions, dues, payments, episodes; more room is made when needed
 
 # %% ../../nbs/10_world/06_world.ipynb #c017
 def days_of(
-    p:Params|Settings, # the parameters
-)->np.ndarray: # int64: first day of life, first visible day, end of the visible time, months in which people join
+    p: Params | Settings,  # the parameters
+) -> np.ndarray:  # int64: first day of life, first visible day, end of the visible time, months in which people join
     "The world's calendar."
     first, months = to_day(p.base.first_visible), p.base.warm_months + p.base.scored_months
     start = np.datetime64(p.base.first_visible, "M")
     if str(np.datetime64(p.base.first_visible, "D")) != f"{start}-01":
-        raise ParamsError(f"base.first_visible is {p.base.first_visible}, expected the first of a month", where="params.yaml", remedy=f"write {start}-01")
-    return np.array([to_day(start - p.simulate.burn_in_months), first, to_day(start + months), max(0, p.base.scored_months)])
+        raise ParamsError(
+            f"base.first_visible is {p.base.first_visible}, expected the first of a month",
+            where="params.yaml",
+            remedy=f"write {start}-01",
+        )
+    return np.array(
+        [to_day(start - p.simulate.burn_in_months), first, to_day(start + months), max(0, p.base.scored_months)]
+    )
 
 # %% ../../nbs/10_world/06_world.ipynb #c019
 class Room:
     "Memory for the rows of a part: taken once, made larger when needed, used again for the next part."
-    def __init__(self)->None:
+
+    def __init__(self) -> None:
         self.out: tuple[np.ndarray, ...] = tuple(np.empty((LOG_WIDTH, 0), np.int64) for _ in ROWS_A_MONTH)
         self.log = np.zeros((1, LOG_WIDTH), np.int64)
 
-    def reserve(self, size:int, months:int)->None:
+    def reserve(self, size: int, months: int) -> None:
         "Room for so many customers and months; what stands there is lost."
         needed = [int(size * months * rows) + 1000 for rows in ROWS_A_MONTH]
-        if any(o.shape[1] < n for o, n in zip(self.out, needed, strict=True)): self.out = tuple(np.empty((LOG_WIDTH, n), np.int64) for n in needed)
-        if len(self.log) < months * 400: self.log = np.zeros((months * 400, LOG_WIDTH), np.int64)
+        if any(o.shape[1] < n for o, n in zip(self.out, needed, strict=True)):
+            self.out = tuple(np.empty((LOG_WIDTH, n), np.int64) for n in needed)
+        if len(self.log) < months * 400:
+            self.log = np.zeros((months * 400, LOG_WIDTH), np.int64)
         self.log[0] = 0
 
-    def grow(self)->None:
+    def grow(self) -> None:
         "Half as much again; what stands there is kept."
-        self.out = tuple(np.concatenate([o, np.empty_like(o[:, :o.shape[1] // 2])], axis=1) for o in self.out)
+        self.out = tuple(np.concatenate([o, np.empty_like(o[:, : o.shape[1] // 2])], axis=1) for o in self.out)
 
 # %% ../../nbs/10_world/06_world.ipynb #c020
 def raw_part(
-    p:Params|Settings, part:Part, # parameters, which customers
-    room:Room|None=None,          # where the rows go; they are valid until it is used again
-)->tuple[np.recarray, np.recarray, list[np.ndarray]]: # people, lives at the end, rows of transactions, dues, payments, episodes as (LOG_WIDTH, n)
+    p: Params | Settings,
+    part: Part,  # parameters, which customers
+    room: Room | None = None,  # where the rows go; they are valid until it is used again
+) -> tuple[
+    np.recarray, np.recarray, list[np.ndarray]
+]:  # people, lives at the end, rows of transactions, dues, payments, episodes as (LOG_WIDTH, n)
     "The lives of one part as integer columns."
     size, months, room = part.high - part.low, p.base.warm_months + p.base.scored_months + 3, room or Room()
     room.reserve(size, months)
-    people, lives, used, done = np.zeros(size, PERSON).view(np.recarray), np.zeros(size, LIFE).view(np.recarray), np.zeros(4, np.int64), 0
-    fixed = (part.low, p.base.seed, days_of(p), p.simulate.hidden_share, p.base.arrival_lag_days * DAY_MS, persona_matrix(), spending_matrix(), stress_matrix(), people, lives)
+    people, lives, used, done = (
+        np.zeros(size, PERSON).view(np.recarray),
+        np.zeros(size, LIFE).view(np.recarray),
+        np.zeros(4, np.int64),
+        0,
+    )
+    fixed = (
+        part.low,
+        p.base.seed,
+        days_of(p),
+        p.simulate.hidden_share,
+        p.base.arrival_lag_days * DAY_MS,
+        persona_matrix(),
+        spending_matrix(),
+        stress_matrix(),
+        people,
+        lives,
+    )
     while (done := populate(done, *fixed, room.out, used, room.log)) < size:
-        if done < 0: raise ParamsError("a customer did more than a log holds", where=part.file, remedy="lower the rates in the spending and stress tables")
+        if done < 0:
+            raise ParamsError(
+                "a customer did more than a log holds",
+                where=part.file,
+                remedy="lower the rates in the spending and stress tables",
+            )
         people[done], lives[done] = np.zeros(1, PERSON)[0], np.zeros(1, LIFE)[0]
         room.grow()
     return people, lives, [o[:, :n] for o, n in zip(room.out, used, strict=True)]
 
 # %% ../../nbs/10_world/06_world.ipynb #c022
-def _word(codes:np.ndarray, words:tuple[str, ...])->pd.Categorical:
-    return pd.Categorical.from_codes(codes.astype(np.int16 if len(words) > 127 else np.int8), categories=list(words), validate=False)
+def _word(codes: np.ndarray, words: tuple[str, ...]) -> pd.Categorical:
+    return pd.Categorical.from_codes(
+        codes.astype(np.int16 if len(words) > 127 else np.int8), categories=list(words), validate=False
+    )
 
 # %% ../../nbs/10_world/06_world.ipynb #c023
-def _time(ms:np.ndarray)->np.ndarray: return ms.view("datetime64[ms]")
+def _time(ms: np.ndarray) -> np.ndarray:
+    return ms.view("datetime64[ms]")
 
 # %% ../../nbs/10_world/06_world.ipynb #c024
-def _day(day:np.ndarray)->np.ndarray: return (day * DAY_MS).view("datetime64[ms]")
+def _day(day: np.ndarray) -> np.ndarray:
+    return (day * DAY_MS).view("datetime64[ms]")
 
 # %% ../../nbs/10_world/06_world.ipynb #c025
 def transactions(
-    rows:np.ndarray, # (LOG_WIDTH, n)
-)->pd.DataFrame:     # (n, columns of `schema.TRANSACTIONS`)
+    rows: np.ndarray,  # (LOG_WIDTH, n)
+) -> pd.DataFrame:  # (n, columns of `schema.TRANSACTIONS`)
     "The transactions table of a part."
     customer, seq, account, booked, known, amount, category, name, balance, status = rows
-    return pd.DataFrame(dict(customer_id=customer, seq=seq.astype(np.int32), transaction_id=customer * (1 << 20) + seq, account_id=customer * 8 + account, booked_at=_time(booked), arrived_at=_time(known),
-        amount_minor=amount, currency=_word(np.zeros(len(seq)), ("GBP",)), category=_word(category, schema.CATEGORIES), counterparty=_word(name, NAMES), balance_after_minor=balance,
-        status=_word(status, schema.STATUSES)), copy=False)
+    return pd.DataFrame(
+        dict(
+            customer_id=customer,
+            seq=seq.astype(np.int32),
+            transaction_id=customer * (1 << 20) + seq,
+            account_id=customer * 8 + account,
+            booked_at=_time(booked),
+            arrived_at=_time(known),
+            amount_minor=amount,
+            currency=_word(np.zeros(len(seq)), ("GBP",)),
+            category=_word(category, schema.CATEGORIES),
+            counterparty=_word(name, NAMES),
+            balance_after_minor=balance,
+            status=_word(status, schema.STATUSES),
+        ),
+        copy=False,
+    )
 
 # %% ../../nbs/10_world/06_world.ipynb #c026
 def obligations(
-    rows:np.ndarray, # (LOG_WIDTH, n)
-)->pd.DataFrame:     # (n, columns of `schema.OBLIGATIONS`)
+    rows: np.ndarray,  # (LOG_WIDTH, n)
+) -> pd.DataFrame:  # (n, columns of `schema.OBLIGATIONS`)
     "The obligations table of a part."
     rows = rows[:, np.lexsort((rows[2], rows[1], rows[0]))]
     customer, contract, instalment, kind, known, due, amount, autopay = rows[:8]
-    return pd.DataFrame(dict(customer_id=customer, obligation_id=customer * 64 + contract, instalment=instalment.astype(np.int32), kind=_word(kind, schema.OBLIGATION_KINDS), announced_at=_time(known),
-        due_on=_day(due), amount_minor=amount, currency=_word(np.zeros(len(due)), ("GBP",)), autopay=autopay.astype(bool)))
+    return pd.DataFrame(
+        dict(
+            customer_id=customer,
+            obligation_id=customer * 64 + contract,
+            instalment=instalment.astype(np.int32),
+            kind=_word(kind, schema.OBLIGATION_KINDS),
+            announced_at=_time(known),
+            due_on=_day(due),
+            amount_minor=amount,
+            currency=_word(np.zeros(len(due)), ("GBP",)),
+            autopay=autopay.astype(bool),
+        )
+    )
 
 # %% ../../nbs/10_world/06_world.ipynb #c027
 def payments(
-    rows:np.ndarray, # (LOG_WIDTH, n)
-)->pd.DataFrame:     # (n, columns of `schema.PAYMENTS`)
+    rows: np.ndarray,  # (LOG_WIDTH, n)
+) -> pd.DataFrame:  # (n, columns of `schema.PAYMENTS`)
     "The payments table of a part."
     customer, contract, instalment, paid, known, due, amount = rows[:7]
-    return pd.DataFrame(dict(customer_id=customer, obligation_id=customer * 64 + contract, instalment=instalment.astype(np.int32), paid_at=_time(paid), arrived_at=_time(known), due_on=_day(due),
-        amount_minor=amount))
+    return pd.DataFrame(
+        dict(
+            customer_id=customer,
+            obligation_id=customer * 64 + contract,
+            instalment=instalment.astype(np.int32),
+            paid_at=_time(paid),
+            arrived_at=_time(known),
+            due_on=_day(due),
+            amount_minor=amount,
+        )
+    )
 
 # %% ../../nbs/10_world/06_world.ipynb #c028
 def customers(
-    people:np.recarray, first:int, # PERSON records, first visible day
-)->pd.DataFrame: # (n, columns of `schema.CUSTOMERS`)
+    people: np.recarray,
+    first: int,  # PERSON records, first visible day
+) -> pd.DataFrame:  # (n, columns of `schema.CUSTOMERS`)
     "The customers table of a part."
     years = (draws_of(people.seed, people.id, 2, 2)[:, 1] * 4500).astype(int)
     joined = np.where(people.visible_from > first, people.visible_from, first - years)
     segment = np.digitize(people.income, [150_000, 320_000])
-    return pd.DataFrame(dict(customer_id=people.id, source_id=[f"C{i:09d}" for i in people.id], joined_on=_day(joined), segment=_word(segment, ("everyday", "plus", "premier")),
-        time_zone=_word(np.zeros(len(people)), ("Europe/London",))))
+    return pd.DataFrame(
+        dict(
+            customer_id=people.id,
+            source_id=[f"C{i:09d}" for i in people.id],
+            joined_on=_day(joined),
+            segment=_word(segment, ("everyday", "plus", "premier")),
+            time_zone=_word(np.zeros(len(people)), ("Europe/London",)),
+        )
+    )
 
 # %% ../../nbs/10_world/06_world.ipynb #c029
 def accounts(
-    people:np.recarray, lives:np.recarray, joined:np.ndarray, # records, and the joining dates
-)->pd.DataFrame: # (n, columns of `schema.ACCOUNTS`)
+    people: np.recarray,
+    lives: np.recarray,
+    joined: np.ndarray,  # records, and the joining dates
+) -> pd.DataFrame:  # (n, columns of `schema.ACCOUNTS`)
     "The accounts table of a part: those we can see."
     who, account = np.nonzero(lives.opened[:, :5] >= 0)
     limit = np.where(account == 0, people.overdraft[who], np.where(account == 3, people.card_limit[who], 0))
     opened = np.maximum(_day(lives.opened[who, account]), joined[who])
-    return pd.DataFrame(dict(account_id=people.id[who] * 8 + account, customer_id=people.id[who], kind=_word(np.array([0, 1, 4, 2, 3])[account], schema.ACCOUNT_KINDS), opened_on=opened,
-        currency=_word(np.zeros(len(who)), ("GBP",)), limit_minor=limit))
+    return pd.DataFrame(
+        dict(
+            account_id=people.id[who] * 8 + account,
+            customer_id=people.id[who],
+            kind=_word(np.array([0, 1, 4, 2, 3])[account], schema.ACCOUNT_KINDS),
+            opened_on=opened,
+            currency=_word(np.zeros(len(who)), ("GBP",)),
+            limit_minor=limit,
+        )
+    )
 
 # %% ../../nbs/10_world/06_world.ipynb #c031
-EPISODES = Table("episodes", "what went wrong, and when", (
-    Column("customer_id", "int64", "whom it hit", low=0), Column("stress", "word", "which stress", tuple(s.name for s in STRESSES)), Column("start_on", "time", "first day"),
-    Column("end_on", "time", "last day, as planned when it began"), Column("size", "float64", "how hard, in the unit of the stress table", low=0)))
-PROTECTED = Table("protected", "for fairness audits only", (
-    Column("customer_id", "int64", "the customer", low=0, unique=True), Column("age_band", "word", "years", ("18-29", "30-44", "45-59", "60-74", "75+")), Column("sex", "word", "as recorded", ("female", "male")),
-    Column("ethnicity", "word", "invented groups", ("group_a", "group_b", "group_c")), Column("region", "word", "where they live", ("north", "midlands", "south", "city"))))
+EPISODES = Table(
+    "episodes",
+    "what went wrong, and when",
+    (
+        Column("customer_id", "int64", "whom it hit", low=0),
+        Column("stress", "word", "which stress", tuple(s.name for s in STRESSES)),
+        Column("start_on", "time", "first day"),
+        Column("end_on", "time", "last day, as planned when it began"),
+        Column("size", "float64", "how hard, in the unit of the stress table", low=0),
+    ),
+)
+PROTECTED = Table(
+    "protected",
+    "for fairness audits only",
+    (
+        Column("customer_id", "int64", "the customer", low=0, unique=True),
+        Column("age_band", "word", "years", ("18-29", "30-44", "45-59", "60-74", "75+")),
+        Column("sex", "word", "as recorded", ("female", "male")),
+        Column("ethnicity", "word", "invented groups", ("group_a", "group_b", "group_c")),
+        Column("region", "word", "where they live", ("north", "midlands", "south", "city")),
+    ),
+)
 
 # %% ../../nbs/10_world/06_world.ipynb #c032
+# fmt: off
 LATENT = Table("latent", "what no bank can see", (
     Column("customer_id", "int64", "the customer", low=0, unique=True), Column("persona", "word", "row of the persona table", tuple(p.name for p in PERSONAS)),
     Column("income_minor", "int64", "usual net income a month, minor units", low=0), Column("hidden_pay_share", "float64", "of pay that goes to another bank, 0–1", low=0),
     Column("hidden_spend_share", "float64", "of purchases paid from there, 0–1", low=0), Column("forgets", "float64", "chance to forget one manual due", low=0),
     Column("family", "float64", "chance of help when short", low=0), Column("hardship", "float64", "multiplies every stress rate", low=0),
     Column("buffer_days", "float64", "liquid money everywhere / daily outgoings, mean over the visible months")))
+# fmt: on
 TRUTH = (EPISODES, PROTECTED, LATENT)
 
 # %% ../../nbs/10_world/06_world.ipynb #c033
 def episodes(
-    rows:np.ndarray, # (LOG_WIDTH, n)
-)->pd.DataFrame:     # (n, columns of `EPISODES`)
+    rows: np.ndarray,  # (LOG_WIDTH, n)
+) -> pd.DataFrame:  # (n, columns of `EPISODES`)
     "The episodes table of a part."
-    return pd.DataFrame(dict(customer_id=rows[0], stress=_word(rows[1], tuple(s.name for s in STRESSES)), start_on=_day(rows[2]), end_on=_day(rows[3]), size=rows[4] / 1000))
+    return pd.DataFrame(
+        dict(
+            customer_id=rows[0],
+            stress=_word(rows[1], tuple(s.name for s in STRESSES)),
+            start_on=_day(rows[2]),
+            end_on=_day(rows[3]),
+            size=rows[4] / 1000,
+        )
+    )
 
 # %% ../../nbs/10_world/06_world.ipynb #c034
 def protected(
-    people:np.recarray, # PERSON records
-)->pd.DataFrame:       # (n, columns of `PROTECTED`)
+    people: np.recarray,  # PERSON records
+) -> pd.DataFrame:  # (n, columns of `PROTECTED`)
     "The protected attributes of a part: age goes with the persona, the rest is drawn freely."
     u = draws_of(people.seed, people.id, 3, 4)
     age_of = np.array([p.age for p in PERSONAS])[people.persona]
-    age = np.where(age_of == "retired", np.where(u[:, 0] < .65, 3, 4), np.where(age_of == "young", 0, np.minimum(2, u[:, 0] * 3.2).astype(int)))
+    age = np.where(
+        age_of == "retired",
+        np.where(u[:, 0] < 0.65, 3, 4),
+        np.where(age_of == "young", 0, np.minimum(2, u[:, 0] * 3.2).astype(int)),
+    )
     words = {c.name: c.words for c in PROTECTED.columns}
-    return pd.DataFrame(dict(customer_id=people.id, age_band=_word(age, words["age_band"]), sex=_word(u[:, 1] < .49, words["sex"]),
-        ethnicity=_word(np.digitize(u[:, 2], [.72, .88]), words["ethnicity"]), region=_word((u[:, 3] * 4).astype(int), words["region"])))
+    return pd.DataFrame(
+        dict(
+            customer_id=people.id,
+            age_band=_word(age, words["age_band"]),
+            sex=_word(u[:, 1] < 0.49, words["sex"]),
+            ethnicity=_word(np.digitize(u[:, 2], [0.72, 0.88]), words["ethnicity"]),
+            region=_word((u[:, 3] * 4).astype(int), words["region"]),
+        )
+    )
 
 # %% ../../nbs/10_world/06_world.ipynb #c035
 def latent(
-    people:np.recarray, lives:np.recarray, days:int, # records, and how many days the lives lasted
-)->pd.DataFrame: # (n, columns of `LATENT`)
+    people: np.recarray,
+    lives: np.recarray,
+    days: int,  # records, and how many days the lives lasted
+) -> pd.DataFrame:  # (n, columns of `LATENT`)
     "The latent table of a part."
     buffer = (lives.liquid_sum / np.maximum(1, lives.liquid_days)) / np.maximum(1, lives.out_sum / days)
-    return pd.DataFrame(dict(customer_id=people.id, persona=_word(people.persona, tuple(p.name for p in PERSONAS)), income_minor=people.income, hidden_pay_share=people.hidden_pay,
-        hidden_spend_share=people.hidden_spend, forgets=people.forgets, family=people.family, hardship=people.hardship, buffer_days=buffer))
+    return pd.DataFrame(
+        dict(
+            customer_id=people.id,
+            persona=_word(people.persona, tuple(p.name for p in PERSONAS)),
+            income_minor=people.income,
+            hidden_pay_share=people.hidden_pay,
+            hidden_spend_share=people.hidden_spend,
+            forgets=people.forgets,
+            family=people.family,
+            hardship=people.hardship,
+            buffer_days=buffer,
+        )
+    )
 
 # %% ../../nbs/10_world/06_world.ipynb #c036
 def tables_of(
-    p:Params|Settings, part:Part, # parameters, which customers
-    room:Room|None=None,          # memory to use; the tables are valid until it is used again
-)->tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]: # the canonical tables and those beside them, the truth
+    p: Params | Settings,
+    part: Part,  # parameters, which customers
+    room: Room | None = None,  # memory to use; the tables are valid until it is used again
+) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:  # the canonical tables and those beside them, the truth
     "Everything about one part."
     days = days_of(p)
     people, lives, (tx, due, paid, wrong) = raw_part(p, part, room)
     who = customers(people, int(days[1]))
-    raw = dict(customers=who, accounts=accounts(people, lives, who["joined_on"].to_numpy()), obligations=obligations(due), transactions=transactions(tx), payments=payments(paid))
+    raw = dict(
+        customers=who,
+        accounts=accounts(people, lives, who["joined_on"].to_numpy()),
+        obligations=obligations(due),
+        transactions=transactions(tx),
+        payments=payments(paid),
+    )
     went = episodes(wrong)
-    return raw | contacts.tables(who, p.base.seed, went, int(days[2])), dict(episodes=went, protected=protected(people), latent=latent(people, lives, int(days[2] - days[0])))
+    return raw | contacts.tables(who, p.base.seed, went, int(days[2])), dict(
+        episodes=went, protected=protected(people), latent=latent(people, lives, int(days[2] - days[0]))
+    )
 
 # %% ../../nbs/10_world/06_world.ipynb #c038
 def simulate(
-    p:Params|Settings,  # the parameters
-    folder:Path|str,    # the canonical tables go below it, and those beside them (`simulate.contacts`)
-    truth:Path|str,     # the planted truth goes below it
-    progress:bool=True, # show a bar
-    threads:int=2,      # parts at a time
-)->dict[str, Any]:      # customers, transactions, …
+    p: Params | Settings,  # the parameters
+    folder: Path | str,  # the canonical tables go below it, and those beside them (`simulate.contacts`)
+    truth: Path | str,  # the planted truth goes below it
+    progress: bool = True,  # show a bar
+    threads: int = 2,  # parts at a time
+) -> dict[str, Any]:  # customers, transactions, …
     "Make the world and write it."
     check(p)
-    counts: dict[str, int] = dict(customers=0, transactions=0, obligations=0, payments=0, preferences=0, contacts=0, episodes=0)
+    counts: dict[str, int] = dict(
+        customers=0, transactions=0, obligations=0, payments=0, preferences=0, contacts=0, episodes=0
+    )
     mine = local()
     with writing(folder, [*schema.TABLES.values(), *contacts.BESIDE]) as raw, writing(truth, TRUTH) as hidden:
-        def one(part:Part)->dict[str, int]:
+
+        def one(part: Part) -> dict[str, int]:
             mine.room = getattr(mine, "room", None) or Room()
             tables, planted = tables_of(p, part, mine.room)
             raw.add(part, tables)
             hidden.add(part, planted)
             return {k: len(v) for k, v in (tables | planted).items() if k in counts}
+
         for found in _each(one, ranges(p.simulate.customers, p.base.customers_per_part), threads, progress):
-            for k, v in found.items(): counts[k] += v
+            for k, v in found.items():
+                counts[k] += v
     return counts
 
 # %% ../../nbs/10_world/06_world.ipynb #c039
-def _each(one:Any, todo:list[Part], threads:int, progress:bool)->Iterator[Any]:
+def _each(one: Any, todo: list[Part], threads: int, progress: bool) -> Iterator[Any]:
     "Results as they finish, with no more than `threads` parts in the air."
     from tqdm import tqdm
+
     with ThreadPoolExecutor(threads) as pool, tqdm(total=len(todo), desc="parts", disable=not progress) as bar:
         queue, running = iter(todo), set[Future[Any]]()
         while True:
-            while len(running) < threads and (part := next(queue, None)): running.add(pool.submit(one, part))
-            if not running: return
+            while len(running) < threads and (part := next(queue, None)):
+                running.add(pool.submit(one, part))
+            if not running:
+                return
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for job in done:
                 yield job.result()
                 bar.update()
 
 # %% ../../nbs/10_world/06_world.ipynb #c040
-def check(p:Params|Settings)->None:
+def check(p: Params | Settings) -> None:
     "Refuse a world that cannot be."
-    def must(good:bool, key:str, what:str)->None:
-        if not good: raise ParamsError(f"{key} is {what}", where="params.yaml", remedy="choose a value in range")
+
+    def must(good: bool, key: str, what: str) -> None:
+        if not good:
+            raise ParamsError(f"{key} is {what}", where="params.yaml", remedy="choose a value in range")
+
     must(p.simulate.customers >= 1, "simulate.customers", f"{p.simulate.customers}, expected at least 1")
     must(p.base.customers_per_part >= 1, "base.customers_per_part", f"{p.base.customers_per_part}, expected at least 1")
-    must(0 <= p.simulate.hidden_share <= 1, "simulate.hidden_share", f"{p.simulate.hidden_share}, expected a share between 0 and 1")
+    must(
+        0 <= p.simulate.hidden_share <= 1,
+        "simulate.hidden_share",
+        f"{p.simulate.hidden_share}, expected a share between 0 and 1",
+    )
     must(p.simulate.burn_in_months >= 1, "simulate.burn_in_months", f"{p.simulate.burn_in_months}, expected at least 1")
-    must(p.base.warm_months >= 0 and p.base.scored_months >= 1, "base.scored_months", f"{p.base.scored_months} (warm {p.base.warm_months}), expected at least 1 and 0")
+    must(
+        p.base.warm_months >= 0 and p.base.scored_months >= 1,
+        "base.scored_months",
+        f"{p.base.scored_months} (warm {p.base.warm_months}), expected at least 1 and 0",
+    )
     must(0 <= p.base.arrival_lag_days <= 30, "base.arrival_lag_days", f"{p.base.arrival_lag_days}, expected 0 to 30")
