@@ -550,7 +550,7 @@ def why_not(
 def summary(
     book: Book,
     plan: pd.DataFrame,  # `PLAN`
-) -> dict[str, Any]:  # JSON: counts and sums
+) -> dict[str, object]:  # JSON: counts and sums
     "The day in numbers."
 
     def counts(values: pd.Series) -> dict[str, int]:

@@ -315,8 +315,8 @@ def load(
 ) -> Words:
     "Read templates, tone and the bank's own name, and check them all."
     folder = Path(folder) if folder else package_folder() / "messages"
-    digest, (bank, content) = hashlib.blake2b(digest_size=4), read_yaml(folder / "bank.yaml")
-    rules, rule_bytes = read_yaml(Path(tone) if tone else shipped() / "tone.yaml")
+    digest, (bank, content) = hashlib.blake2b(digest_size=4), read_yaml(folder / "bank.yaml", dict)
+    rules, rule_bytes = read_yaml(Path(tone) if tone else shipped() / "tone.yaml", list)
     templates = {
         (a.id, c): template(_text(folder / f"{a.id}.{c}.txt"), a.id, c)
         for a in policy.actions.values()

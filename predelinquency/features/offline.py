@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TOGETHER', 'features', 'matrix', 'panel_contract', 'read_tables', 'read_whole', 'panel', 'write_panel',
-           'panel_in_words']
+           'PanelFigures', 'panel_in_words']
 
 # %% ../../nbs/20_features/10_offline.ipynb #i10offline
 import os
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -206,10 +206,21 @@ def write_panel(
     return written
 
 # %% ../../nbs/20_features/10_offline.ipynb #bench321
+class PanelFigures(TypedDict):
+    "What the stage that computes the features counted."
+
+    customers: int
+    rows: int
+    features: int
+    eligible_rows: int
+    targets: int
+    target_rate: float | None  # of those that can be judged; None: nobody can
+    missing_share: dict[str, float]  # feature → 0–1
+    empty_for_everybody: list[str]
+
+
 def panel_in_words(
-    figures: Mapping[
-        str, Any
-    ],  # of the stage: customers, rows, eligible_rows, targets, target_rate, missing_share, empty_for_everybody
+    figures: PanelFigures,  # of the stage
 ) -> list[str]:  # sentences of markdown
     "Who was asked about, how often the target was met, and what cannot be known."
     size = "{rows:,} moments of {customers:,} customers, each with {features} features".format(**figures)

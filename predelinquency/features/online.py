@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from .events import PLAN, _POSITION, events, one_name
-from .fold import MS, emit, replay
+from .fold import MS, Events, emit, replay
 from .state import ACCOUNT_CLASS, CAPACITY, CLOCK, DUE, DUE_AT, N_DUES, new
 from .trackers import take_account, take_due, take_payment, take_transaction
-from ..ground.core import LeakageError, SchemaError, StoreError, to_date, to_day
+from ..ground.core import LeakageError, SchemaError, StoreError, When, to_date, to_day
 
 # %% ../../nbs/20_features/11_online.ipynb #c006
 def vector(
@@ -25,7 +25,7 @@ def vector(
     obligations: pd.DataFrame,  # (n, …) `schema.OBLIGATIONS` of the same customer; may be empty
     payments: pd.DataFrame,  # (n, …) `schema.PAYMENTS`; may be empty
     accounts: pd.DataFrame,  # (n, …) `schema.ACCOUNTS`; may be empty
-    as_of: Any,  # a date: the moment of knowledge, its midnight
+    as_of: When,  # the moment of knowledge, its midnight
 ) -> np.ndarray:  # (n_features,) float64 in the catalogue's order
     "One customer's row from the raw tables."
     tables = {"transactions": transactions, "obligations": obligations, "payments": payments, "accounts": accounts}
@@ -40,7 +40,7 @@ def vector(
 
 # %% ../../nbs/20_features/11_online.ipynb #c007
 def rows(
-    history: Any,  # `fold.Events` of one customer: arrays, as a service holds or parses them
+    history: Events,  # of one customer: arrays, as a service holds or parses them
     days: np.ndarray,  # (n,) day numbers, ascending
 ) -> np.ndarray:  # (n, n_features) float64
     "One customer's rows from arrays: what a request costs without its parsing."
@@ -58,7 +58,7 @@ class Customer:
     def update(
         self,
         table: str,  # accounts, obligations, transactions or payments
-        row: Mapping[str, Any],  # the columns of its contract; times as `numpy.datetime64`, ISO text or milliseconds
+        row: Mapping[str, object],  # the columns of its contract; times as `numpy.datetime64`, ISO text or milliseconds
     ) -> None:
         "Take one event."
         if table not in _TAKES:
@@ -70,7 +70,7 @@ class Customer:
 
     def emit(
         self,
-        as_of: Any,  # a date: the moment of knowledge, its midnight
+        as_of: When,  # the moment of knowledge, its midnight
     ) -> np.ndarray:  # (n_features,) float64 in the catalogue's order
         "The row of features at a midnight."
         day = to_day(as_of)

@@ -153,9 +153,8 @@ def restore(
             return math.nan
         return value if kind in _CONVERT or value is None else tuple(restore(kind, v) for v in value)
 
-    return record(
-        **{name: back(name, kind, values[name]) for name, (kind, _) in _shape(record).items() if name in values}
-    )  # type: ignore[arg-type]
+    shape = _shape(record)  # type: ignore[arg-type]
+    return record(**{name: back(name, kind, values[name]) for name, (kind, _) in shape.items() if name in values})
 
 # %% ../../nbs/00_ground/07_ledger.ipynb #c023
 @cache

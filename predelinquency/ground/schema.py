@@ -10,12 +10,15 @@ __all__ = ['CATEGORY_GROUP', 'CATEGORIES', 'STATUSES', 'ACCOUNT_KINDS', 'TARGET_
 # %% ../../nbs/00_ground/01_schema.ipynb #i01schema
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from .core import CURRENCY_DIGITS, SchemaError
+
+if TYPE_CHECKING:
+    from pandera.pandas import DataFrameSchema
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c005
 CATEGORY_GROUP: dict[str, str] = {
@@ -294,7 +297,7 @@ def _checks(column: Column) -> list[Any]:
 # %% ../../nbs/00_ground/01_schema.ipynb #c033
 def contract(
     table: Table,  # what to keep
-) -> Any:  # a `pandera.DataFrameSchema`
+) -> "DataFrameSchema":
     "The pandera schema of a table."
     import pandera.pandas as pa_
 

@@ -8,11 +8,10 @@ __all__ = ['SYMBOLS', 'MONTHS', 'money', 'day', 'chance', 'one_in', 'signed', 'c
 
 # %% ../../nbs/00_ground/05_words.ipynb #i05words
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
-from .core import CURRENCY_DIGITS
+from .core import CURRENCY_DIGITS, When
 
 # %% ../../nbs/00_ground/05_words.ipynb #words05
 SYMBOLS = {"GBP": "£", "EUR": "€", "USD": "$", "NGN": "₦", "INR": "₹", "JPY": "¥"}  # others are written out: 1,200 CZK
@@ -37,7 +36,7 @@ MONTHS = tuple(
 
 # %% ../../nbs/00_ground/05_words.ipynb #words10
 def day(
-    when: Any,  # anything pandas reads as a time
+    when: When | None,  # None and NaT are not known
     year: bool = True,
 ) -> str:  # "" when it is not known
     "A date as it is written in a letter."
@@ -120,7 +119,7 @@ def months(
 
 # %% ../../nbs/00_ground/05_words.ipynb #words24
 def sentence(
-    phrase: Any,  # words; anything else is nothing
+    phrase: object,  # words; anything else is nothing
 ) -> str:  # "" for what is not there
     "A phrase as a sentence begins: with a capital."
     return phrase[:1].upper() + phrase[1:] if isinstance(phrase, str) else ""

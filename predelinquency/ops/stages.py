@@ -90,7 +90,7 @@ def graph(
         raise ParamsError(
             f"there is no {GRAPH} here", where=str(project.resolve()), remedy="run it in the project's folder"
         )
-    tasks = params.read_raw(project / GRAPH)["tasks"]
+    tasks: Any = params.read_raw(project / GRAPH)["tasks"]
     stages = {
         t["name"]: Stage(t["name"], Path(t["source"]), t["product"], upstream_of(project / t["source"])) for t in tasks
     }

@@ -373,3 +373,19 @@ def test_every_number_says_where_it_comes_from() -> None:
         RULES.actions["nothing"].intrusiveness == 0
         and len({a.intrusiveness for a in RULES.actions.values()}) == len(RULES.actions) == 7
     )
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "says"),
+    [
+        ("bands.yaml", "low: 0", "bands.yaml: expected a list"),
+        ("caps.yaml", "- 5", "caps.yaml: expected keys and values"),
+        ("actions.yaml", "", "actions.yaml: expected a list"),
+        ("rules.yaml", "text", "rules.yaml: expected a list"),
+    ],
+)
+def test_a_file_of_another_shape_is_refused_by_its_name(tmp_path: Path, file: str, text: str, says: str) -> None:
+    folder = shutil.copytree(policy.shipped(), tmp_path / "policy")
+    (folder / file).write_text(text)
+    with pytest.raises(PolicyError, match=says):
+        policy.load(folder)

@@ -22,6 +22,7 @@ KEPT = Path(__file__).with_name("style.yaml")
 WIDTH, RUN, ROOMS, LOCAL = 120, 6, 2, 5  # of a line; without a lesson; of one function's name; lines of a stage's `def`
 IMPORTS, FUNCTIONS = (ast.Import, ast.ImportFrom), (ast.FunctionDef, ast.AsyncFunctionDef)
 SYMBOLS = (*FUNCTIONS, ast.ClassDef)
+TYPED = ("ground", "features", "decide", "service")  # wings whose public signatures say what they take and give
 KERNELS = {"kernel", "lean"}
 
 
@@ -47,6 +48,7 @@ MEASURES = {
     "lessons": Measure("lessons for each exported cell", 1, .03, 1),
     "parameters": Measure("most parameters of a function, kernels apart", 6),
     "shared_names": Measure("functions whose name stands in more than two rooms", 0),
+    "untyped": Measure("public signatures with `Any` in ground, features, decide, service", 0),
     "stage_lambdas": Measure("lambdas in stage notebooks", 0),
     "stage_cells": Measure("stage with the most code cells", 12),
     "stage_definitions": Measure("definitions in stages, apart from `def`s of up to five lines", 0),
@@ -119,6 +121,23 @@ def is_kernel(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     return any(isinstance(n, ast.Name) and n.id in KERNELS for d in function.decorator_list for n in ast.walk(d))
 
 
+def signatures(body: list[ast.stmt], owner: str = "") -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    "The public functions and methods of a module, each with its name."
+    for node in body:
+        if isinstance(node, FUNCTIONS) and not node.name.startswith("_"):
+            yield owner + node.name, node
+        elif isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield from signatures(node.body, f"{node.name}.")
+
+
+def is_untyped(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    "Whether `Any` stands in its signature."
+    a = function.args
+    given = [n.annotation for n in (*a.posonlyargs, *a.args, *a.kwonlyargs, a.vararg, a.kwarg) if n]
+    said = [n for n in (*given, function.returns) if n]
+    return any(isinstance(n, ast.Name) and n.id == "Any" for one in said for n in ast.walk(one))
+
+
 def functions(room: Notebook) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     "Every function of a room, methods and inner ones too."
     yield from (n for c in room.exported for n in ast.walk(tree(c)) if isinstance(n, FUNCTIONS))
@@ -157,6 +176,14 @@ def count() -> Count:
             homes[symbol.name].add(name)
     common = {name: len(where) for name, where in homes.items() if len(where) > ROOMS}
     seen = [is_shown for room in rooms.values() for _, is_shown in shown(room)]
+    untyped = [
+        f"{name}.{symbol}"
+        for name, room in rooms.items()
+        if name.partition(".")[0] in TYPED
+        for cell in room.exported
+        for symbol, function in signatures(tree(cell).body)
+        if is_untyped(function)
+    ]
     lambdas = {
         name: sum(isinstance(n, ast.Lambda) for c in w.code for n in ast.walk(tree(c))) for name, w in works.items()
     }
@@ -175,6 +202,7 @@ def count() -> Count:
         lessons=round(sum(is_lesson(c) for room in rooms.values() for c in room.code) / len(exported), 4),
         parameters=max(taken.values()),
         shared_names=len(common),
+        untyped=len(untyped),
         stage_lambdas=sum(lambdas.values()),
         stage_cells=max(steps.values()),
         stage_definitions=sum(own.values()),
@@ -185,6 +213,7 @@ def count() -> Count:
         rooms_above_six=places(longest, RUN),
         parameters=places(taken, 6),
         shared_names=places(common, ROOMS),
+        untyped=untyped,
         stage_lambdas=places(lambdas, 0),
         stage_cells=places(steps, 12),
         stage_definitions=places(own, 0),
