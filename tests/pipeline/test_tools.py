@@ -3,13 +3,18 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
+from served import free_port
 
 from predelinquency.judge import promotion
 
@@ -35,6 +40,31 @@ class Clone:
     def commit(self, why: str) -> None:
         self.run("git", "add", "--all")
         self.run("git", *AUTHOR, "commit", "--quiet", "--allow-empty", "-m", why)
+
+    def opened(self, page: str, *words: str) -> str:
+        "The first answer of a server started in the clone; it is ended afterwards."
+        port, log = free_port(), self.folder.parent / f"{words[0]}.log"
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        with log.open("w") as heard:
+            server = subprocess.Popen(
+                [*words, "--port", str(port)],
+                cwd=self.folder,
+                env={**os.environ, "PATH": path},
+                stdout=heard,
+                stderr=heard,
+                start_new_session=True,
+            )
+        try:
+            while server.poll() is None:
+                try:
+                    with urllib.request.urlopen(f"http://127.0.0.1:{port}{page}", timeout=300) as answer:
+                        return answer.read().decode()
+                except urllib.error.URLError:
+                    time.sleep(0.2)  # not listening yet
+            raise AssertionError(f"{words} ended: {log.read_text()[-2000:]}")
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait(60)
 
     @property
     def changed(self) -> str:
@@ -141,4 +171,19 @@ def test_bentoml_build_takes_the_model_along_and_no_customer(clone: Clone, tmp_p
     clone.run("env", f"BENTOML_HOME={tmp_path}", "bentoml", "build", "--output", "tag")
     source = next((tmp_path / "bentos/predelinquency").glob("*/src"))
     assert (source / "data/model/manifest.json").is_file() and not list(source.rglob("*.parquet"))
+    assert clone.changed == ""
+
+
+def test_mlflow_shows_what_was_trained(clone: Clone):
+    store = "sqlite:///data/mlflow/mlflow.db"
+    said = clone.opened(
+        "/ajax-api/2.0/mlflow/registered-models/search", "mlflow", "ui", "--workers", "1", "--backend-store-uri", store
+    )
+    assert [model["name"] for model in json.loads(said)["registered_models"]] == ["predelinquency"]
+    assert clone.changed == ""
+
+
+def test_voila_alone_serves_the_page(clone: Clone):
+    said = clone.opened("/", "voila", "nbs/dashboards/risk.ipynb", "--no-browser")
+    assert "<title>" in said and "Traceback" not in said
     assert clone.changed == ""
