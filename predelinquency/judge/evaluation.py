@@ -337,7 +337,7 @@ class Found:
     capacity: pd.DataFrame  # recall over contacts
     customers: dict[str, int]  # `bank`, `strangers`
 
-
+# %% ../../nbs/35_judge/19_evaluation.ipynb #stg-eval42b
 NAMED = ("champion", "challenger", "version", "rounds", "threshold")  # of the manifest, in the report
 
 
