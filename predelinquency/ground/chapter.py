@@ -6,6 +6,7 @@
 __all__ = ['bullets', 'listing', 'present']
 
 # %% ../../nbs/00_ground/09_chapter.ipynb #stg-chap02
+import hashlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,7 +28,8 @@ def listing(
     **rest: Any,  # of pandas' `Styler.format`, such as `precision`
 ) -> Any:  # a `Styler`
     "A table without row numbers."
-    style = frame.style.hide(axis="index").format(formats, na_rep=unknown, **rest)
+    name = hashlib.blake2b(frame.to_csv().encode(), digest_size=4).hexdigest()  # the same table, the same page
+    style = frame.style.set_uuid(name).hide(axis="index").format(formats, na_rep=unknown, **rest)
     return style.set_table_styles([dict(selector="td, th", props="text-align: left")]) if left else style
 
 # %% ../../nbs/00_ground/09_chapter.ipynb #stg-chap10

@@ -20,7 +20,7 @@ from ..features.measures import GROUPS
 from ..ground import chapter, disk, figures
 from ..ground.records import Reason
 from ..model.champion import Champion
-from . import bundles, evidence, shapley
+from . import evidence, shapley
 from .bundles import Bundles
 from .tables import Explained
 
