@@ -15,7 +15,7 @@ from predelinquency.world import calibration
 
 pytestmark = pytest.mark.fast
 STAGES = {n.name: n for n in stages()}
-SILENT = {"offline", "append", "check_belongs"}  # last in a cell and calls, but they give nothing to see
+SILENT = {"offline", "append", "check_belongs", "log_findings"}  # last in a cell and calls, but nothing is seen
 
 
 def shows(cell: str) -> bool:

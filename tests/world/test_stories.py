@@ -59,7 +59,7 @@ def test_the_report_tells_five_customers_drawn_by_lot(trained: Path):
         "".join(o["data"]["text/markdown"])
         for c in cells
         for o in c.get("outputs", [])
-        if "sample(min(5" in "".join(c["source"])
+        if "chronicle.by_lot(" in "".join(c["source"])
     )
     people = set(disk.read(trained / "raw", "customers").customer_id)
     assert len(drawn := {int(n) for n in re.findall(r"^Customer (\d+) \(", told, re.M)}) == 5 and drawn <= people
