@@ -89,8 +89,8 @@ def misses(
 def warned(
     missed: pd.DataFrame,
     sent: pd.DataFrame,  # from `misses`, `alerts`
-) -> pd.DataFrame:  # `missed` with `first` (days from the first alert of the six weeks before; nan: none) and `in_time` (one of them in the days that count)
-    "What each missed payment was preceded by."
+) -> pd.DataFrame:  # `missed` with `first` (days; nan: none) and `in_time` (an alert in the days that count)
+    "What each missed payment was preceded by: the first alert of the six weeks before it."
     pairs = missed.reset_index().merge(sent, on="customer_id")
     days = (pairs.on - pairs.as_of).dt.days
     near = pairs.assign(days=days)[(days >= 0) & (days <= EARLIEST)].groupby("index").days
@@ -117,7 +117,7 @@ def fates(
 def flapping(
     weeks: pd.DataFrame,  # from `listed`
     step_days: int,  # days between two weeks
-) -> pd.DataFrame:  # `customer_id` of everyone on a list, `stays` (there the next time), `back` (gone, and there again within `QUIET_DAYS`)
+) -> pd.DataFrame:  # `customer_id`, `stays` (there the next time), `back` (gone, and again within `QUIET_DAYS`)
     "How restless the list is; only customers who could have been on the next list."
     when, who, on = (
         weeks.as_of.to_numpy("datetime64[D]").astype(np.int64),
@@ -205,7 +205,7 @@ def _warning(told: pd.DataFrame, customers: np.ndarray) -> dict[str, Statistic]:
         "lead.misses": lambda w: float(len(told)),
     }
 
-# %% ../../nbs/35_judge/04_alerts.ipynb #c020
+
 def _quality(
     decided: pd.DataFrame, fate: pd.Series, restless: pd.DataFrame, customers: np.ndarray
 ) -> dict[str, Statistic]:

@@ -158,7 +158,7 @@ def one_each(
     rows: Rows,
     seed: int,  # usable
 ) -> Rows:  # a row a customer, in the rows' order
-    "One moment of every customer, drawn so that every week is among them: a single week would say what day of the month it is."
+    "A moment of every customer, drawn so that all weeks are among them: one week would tell the day of the month."
     owner, when = (
         rows.labels["customer_id"].to_numpy(np.int64),
         rows.labels["as_of"].to_numpy("datetime64[D]").astype(np.int64),

@@ -80,9 +80,9 @@ def _share(part: pd.DataFrame, above: str, of: str | None, customers: np.ndarray
         per_customer(owner, part[above].to_numpy(float) * size, customers), per_customer(owner, size, customers)
     )
 
-# %% ../../nbs/35_judge/06_groups.ipynb #c039
+
 def _lowest_of(shares: Sequence[Statistic], customers: int) -> Statistic:
-    "The two groups are those of all customers: the lowest of every draw anew would lie below what it is an interval of."
+    "Which two groups is settled once, on all customers: the lowest of every draw anew would lie too low."
     found = [f(np.ones(customers)) for f in shares]
     if len(found) < 2 or not max(found) > 0:
         return lambda w: np.nan

@@ -48,7 +48,7 @@ def estimate(
     seed: int = 0,
     differences: Mapping[str, tuple[str, str]] | None = None,  # name → (minuend, subtrahend), both names of statistics
 ) -> dict[str, Estimate]:
-    "Point estimates and percentile intervals of many statistics, and of paired differences, over the same draws of customers."
+    "Many statistics and paired differences with percentile intervals, over the same draws of customers."
 
     def drawn(w: np.ndarray) -> dict[str, float]:
         return {name: f(w) for name, f in statistics.items()}

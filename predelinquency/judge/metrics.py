@@ -162,7 +162,7 @@ def recall_precision(
     hits, positives, taken, _ = _tally(r.customer, r.target, _chosen(r.customer, r.last, r.starts, w, share), w)
     return hits / positives if positives else np.nan, hits / taken if taken else np.nan
 
-# %% ../../nbs/35_judge/01_metrics.ipynb #c031
+
 @kernel
 def _tally(customer, target, chosen, weight):
     "Weights of the positives contacted, of all positives, of all contacted, of everybody."
@@ -292,10 +292,12 @@ def slope_intercept(
     target: np.ndarray,
     customer: np.ndarray,  # (n,) each
 ) -> tuple[Statistic, Statistic]:  # of the weights
-    "Calibration slope, and calibration in the large, as statistics; a replicate takes two Newton steps from the whole sample's fit."
+    "Calibration slope, and level; a replicate takes two Newton steps from the whole sample's fit."
     p = np.clip(probability, EDGE, 1 - EDGE)
     logit, y, ones = np.log(p / (1 - p)), np.asarray(target, float), np.ones(int(customer.max(initial=-1)) + 1)
     a, b = _recalibrate(logit, y, customer, ones, 0.0, 1.0, 25, True)
+    if not np.isfinite(b) and 0 < y.sum() < len(y) and np.ptp(logit) > 0:  # too sure: from slope 1 the steps overshoot
+        a, b = _recalibrate(logit, y, customer, ones, np.log(y.mean() / (1 - y.mean())), 0.0, 25, True)
     level, _ = _recalibrate(logit, y, customer, ones, 0.0, 1.0, 25, False)
     return (lambda w: _recalibrate(logit, y, customer, w, a, b, 2, True)[1]), (
         lambda w: _recalibrate(logit, y, customer, w, level, 1.0, 2, False)[0]

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FIGURES', 'COLUMNS', 'KEYS', 'OUTCOME', 'REPLICATES', 'Figure', 'predictions', 'check_pair', 'later', 'measures',
-           'Paired', 'sentence', 'compare', 'table', 'records']
+           'Paired', 'sentence', 'compare_models', 'pair_table', 'records']
 
 # %% ../../nbs/35_judge/11_paired.ipynb #i11paired
 from collections.abc import Mapping
@@ -70,7 +70,10 @@ def predictions(
     places = [Path(folder) / name for name in ("model/predictions.parquet", "predictions.parquet")]
     found = next((p for p in places if p.is_file()), None)
     if found is None:
-        remedy = "name a folder of results, such as data or data/runs/try; `predelinquency stage train` makes the predictions"
+        remedy = (
+            "name a folder of results, such as data or data/runs/try; `predelinquency stage train` makes the "
+            "predictions"
+        )
         raise StoreError("there are no predictions here", where=str(folder), remedy=remedy)
     return judge_statistics.checked(pd.read_parquet(found))[list(COLUMNS)]
 
@@ -87,14 +90,20 @@ def check_pair(
     keys = [pd.MultiIndex.from_frame(f[KEYS].astype({"split": str})) for f in (old, new)]
     if not keys[0].equals(keys[1]):
         shared = len(keys[0].intersection(keys[1]))
-        said = f"the two runs do not judge the same rows: the old one has {len(old):,}, the new one {len(new):,}, both have {shared:,}"
+        said = (
+            f"the two runs do not judge the same rows: the old one has {len(old):,}, the new one {len(new):,}, "
+            f"both have {shared:,}"
+        )
         raise SchemaError(said, where="old and new predictions", remedy=remedy)
     same = pd.concat(
         [(a := old[c].astype(float)).eq(b := new[c].astype(float)) | (a.isna() & b.isna()) for c in OUTCOME], axis=1
     ).all(axis=1)
     if not same.all():
         row = old[~same.to_numpy()].iloc[0]
-        said = f"{int((~same).sum()):,} of {len(old):,} rows have another outcome in the new run: these are two worlds, or two labels"
+        said = (
+            f"{int((~same).sum()):,} of {len(old):,} rows have another outcome in the new run: these are two "
+            "worlds, or two labels"
+        )
         raise SchemaError(said, where=f"first at customer {row.customer_id}, {row.as_of.date()}", remedy=remedy)
 
 # %% ../../nbs/35_judge/11_paired.ipynb #minute19
@@ -146,7 +155,7 @@ def _calendar(rows: judge_statistics.Rows) -> Plan:
     model, dates = judge_statistics.ranked_by(some), judge_statistics.ranked_by(some, "calendar")
     return Plan({"gain_over_calendar": lambda w: model(w) - dates(w)}, {}, {})
 
-# %% ../../nbs/35_judge/11_paired.ipynb #minute22
+
 def _rollers(rows: judge_statistics.Rows) -> Plan:
     "The AUC among those who were clean for 180 days."
     known, why = (
@@ -162,7 +171,7 @@ def _rollers(rows: judge_statistics.Rows) -> Plan:
         else Plan({}, {}, {"straight_rollers": why})
     )
 
-# %% ../../nbs/35_judge/11_paired.ipynb #minute23
+
 def _announced(everyone: judge_statistics.Rows) -> Plan:
     "The share of missed payments that an alert came before, in time."
     part = alerts.lead(everyone.frame, everyone.customers, 0.05)
@@ -213,7 +222,7 @@ def sentence(
 REPLICATES = 400  # of the bootstrap over customers
 
 # %% ../../nbs/35_judge/11_paired.ipynb #minute29
-def compare(
+def compare_models(
     old: pd.DataFrame,
     new: pd.DataFrame,  # from `predictions`
     seed: int = 0,
@@ -235,22 +244,22 @@ def compare(
     )
     return tuple(_paired(f, found, sides["old"].absent | sides["new"].absent) for f in FIGURES)
 
-# %% ../../nbs/35_judge/11_paired.ipynb #minute30
+
 def _paired(figure: Figure, found: Mapping[str, Estimate], absent: Mapping[str, str]) -> Paired:
     nothing = Estimate(np.nan, np.nan, np.nan)
     old, new = (found.get(f"{side}.{figure.key}", nothing).value for side in ("old", "new"))
     return Paired(figure, old, new, found.get(figure.key, nothing), absent.get(figure.key, ""))
 
 # %% ../../nbs/35_judge/11_paired.ipynb #minute31
-def table(
-    pairs: tuple[Paired, ...],  # from `compare`
+def pair_table(
+    pairs: tuple[Paired, ...],  # from `compare_models`
 ) -> pd.DataFrame:  # `figure`, `old`, `new`, `said`
     "The eight figures for people."
     return pd.DataFrame([dict(figure=p.figure.name, old=p.old, new=p.new, said=sentence(p)) for p in pairs])
 
 # %% ../../nbs/35_judge/11_paired.ipynb #minute35
 def records(
-    pairs: tuple[Paired, ...],  # from `compare`
+    pairs: tuple[Paired, ...],  # from `compare_models`
 ) -> list[dict[str, Any]]:  # `figure`, `old`, `new`, `change`, `low`, `high`, `verdict`, `said`
     "The eight figures for programs; nan is not known."
     return [

@@ -28,7 +28,7 @@ def _canvas(name: str, height: float) -> tuple[Any, Any]:
     axes.tick_params(colors=ground_figures.MUTED, labelcolor=ground_figures.INK)
     return figure, axes
 
-# %% ../../nbs/35_judge/17_pictures.ipynb #c039
+
 def _svg(name: str, figure: Any) -> str:
     "The picture as text; ids depend on nothing but its name and content."
     from matplotlib import rc_context

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['NEEDED', 'JUDGED', 'BASELINES', 'LACKED', 'LEADS', 'checked', 'judged', 'Rows', 'mean_of', 'ranked_by',
            'calibration_statistics', 'calibration_line', 'observed_expected', 'period', 'onset_index',
-           'capacity_statistics', 'lift_statistics', 'Plan', 'beside', 'subset', 'due_statistics', 'with_reference']
+           'capacity_statistics', 'lift_statistics', 'Plan', 'compare_with', 'subset', 'due_statistics',
+           'with_reference']
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #i02statisti
 from collections.abc import Callable, Sequence
@@ -140,7 +141,7 @@ def observed_expected(
     blocks = rows.repeats()
     return mean_of([_quotient(b, rows) if share is None else _quotient_of_list(b, rows, share) for b in blocks])
 
-# %% ../../nbs/35_judge/02_statistics.ipynb #c055
+
 def _quotient(block: pd.DataFrame, rows: Rows) -> Statistic:
     "Of every row."
     both = np.column_stack(
@@ -153,7 +154,7 @@ def _quotient(block: pd.DataFrame, rows: Rows) -> Statistic:
 
     return value
 
-# %% ../../nbs/35_judge/02_statistics.ipynb #c056
+
 def _quotient_of_list(block: pd.DataFrame, rows: Rows, share: float) -> Statistic:
     "Of the riskiest share of each contact round."
     p, when = block.probability.to_numpy(float), period(block)
@@ -170,7 +171,7 @@ def _quotient_of_list(block: pd.DataFrame, rows: Rows, share: float) -> Statisti
 def period(
     block: pd.DataFrame,  # rows of one repeat
 ) -> np.ndarray | None:  # (n,) the contact round, or None when there are no rounds
-    "Weekly moments are contact rounds; moments of a source's own (an approval, say), which are judged out of fold, are not."
+    "Weekly moments are contact rounds; a source's own moments (an approval, say), judged out of fold, are not."
     return block.as_of.to_numpy() if block.split.isin(["test", "live"]).all() else None
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c058
@@ -244,7 +245,7 @@ class Plan:
         )
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c064
-def beside(
+def compare_with(
     rows: Rows,
     column: str,  # another score; nan where it cannot be known
     block: str,  # where it goes in the report

@@ -364,7 +364,7 @@ def _against(used: Any, root: str) -> tuple[Any, str]:
     if used is None:
         return (), "the first model here: the next one is compared with it"
     try:
-        return paired.compare(used, paired.predictions(root)), ""
+        return paired.compare_models(used, paired.predictions(root)), ""
     except PredelinquencyError as e:
         return (), f"not compared with the model before: {e}"
 
@@ -399,7 +399,7 @@ def compare(
     from predelinquency.judge import paired
 
     before, after = paired.predictions(old), paired.predictions(new)
-    pairs = paired.compare(before, after)
+    pairs = paired.compare_models(before, after)
     splits, called = paired.later(after)
     rows = int(after.split.isin(splits).sum())
     if as_json:
@@ -414,9 +414,9 @@ QUIET = dict(
 # %% ../../nbs/80_ops/04_cli.ipynb #c026
 def _beside(before: dict[str, Any], after: dict[str, Any]) -> list[Any]:
     "This run's numbers beside the last one's, where they moved: the headline first, ends of intervals last."
-    from predelinquency.judge.report import compare
+    from predelinquency.judge.report import change_table
 
-    rows = compare(before, after)
+    rows = change_table(before, after)
     if not before:
         return ["\nthe first run here: the next one's numbers are shown beside its own"]
     moved = rows[(rows["change"].abs() > 1e-12) | rows["change"].isna()]
@@ -1089,7 +1089,7 @@ def _opening(line: Mapping[str, Any]) -> str:
     "One line of the log, as people read it."
     from predelinquency.judge import openings
 
-    return f"{line['opened_on']} version {line['version']} by {line['by']} ({line['reason']}), {line['onsets']:,} missed payments of {line['customers']:,} customers: {openings.in_words(line['figures'])}"
+    return f"{line['opened_on']} version {line['version']} by {line['by']} ({line['reason']}), {line['onsets']:,} missed payments of {line['customers']:,} customers: {openings.opening_sentence(line['figures'])}"
 
 # %% ../../nbs/80_ops/04_cli.ipynb #runner17
 @app.command(epilog=_tail("challenge", "challenge models/in-use", "challenge models/in-use --root data/runs/deep"))

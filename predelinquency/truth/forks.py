@@ -276,7 +276,10 @@ def made_by(
     found = Settings(params.section(params.Base, recipe["base"]), params.section(params.Simulate, recipe["simulate"]))
     if other := [k for k, v in vars(found.base).items() if k not in SOFT and v != getattr(base, k)]:
         raise ParamsError(
-            f"base.{other[0]} is {getattr(base, other[0])!r}, the world was made with {getattr(found.base, other[0])!r}",
+            (
+                f"base.{other[0]} is {getattr(base, other[0])!r}, the world was made with "
+                f"{getattr(found.base, other[0])!r}"
+            ),
             where=str(path),
             remedy="run the simulate stage again",
         )

@@ -98,7 +98,7 @@ def agreement(
 def _jaccard(a: frozenset[str], b: frozenset[str]) -> float:
     return len(a & b) / len(a | b) if a | b else 1.0  # two without any reason agree
 
-# %% ../../nbs/50_truth/03_seeds.ipynb #c082
+
 def _between(rows: Sequence[frozenset[str]]) -> float:
     "The mean over all pairs of different rows."
     count, n = Counter(rows), len(rows)

@@ -134,7 +134,7 @@ def scored(
         name: learners.load(Path(folder) / learners.FILES[name])
         for name in {champion.manifest["champion"], champion.manifest["challenger"], "scorecard"}
     }
-    found = baselines.beside(them.rows, teachers, fits, champion.manifest, p, seed)
+    found = baselines.score_rows(them.rows, teachers, fits, champion.manifest, p, seed)
     margin = champion.margin(them.due[list(champion.features)].to_numpy(np.float32))
     due = them.due[DUE].assign(
         probability=calibrate.probability(margin, champion.manifest["calibration"]), margin=margin

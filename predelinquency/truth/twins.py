@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DECLARED', 'FIRST_DECLARED', 'LOOK_DAYS', 'AFTER_TRACE', 'TWIN', 'RISE', 'TABLES', 'Declared', 'unsized', 'line_day',
            'first_difference', 'moment_after', 'traces', 'twins', 'recorded', 'known', 'risks', 'by_group', 'pushes',
-           'perturbed', 'hits', 'shuffled', 'told', 'beside', 'grid', 'tale']
+           'perturbed', 'hits', 'shuffled', 'count_cases', 'hit_sentence', 'grid', 'tale']
 
 # %% ../../nbs/50_truth/02_twins.ipynb #i02twins
 from collections.abc import Mapping, Sequence
@@ -71,7 +71,7 @@ def unsized(
     w: Ground,
     stress: int,  # code
 ) -> Ground:
-    "The same world, in which a stress has lost its size (the loss of pay, the delay …) and keeps everything else it does."
+    "The same world, in which a stress has lost its size (the loss of pay, the delay …) and nothing else."
     stresses = w.stresses.copy()
     for size in ("size_low", "size_high"):
         stresses[size][stress] = 0
@@ -175,7 +175,7 @@ def twins(
     last: int,  # days on which they may be
     size: int,  # how many to draw; fewer come back
 ) -> pd.DataFrame:  # `customer_id`, `stress` (code), `on` (day), `trace` (day), `as_of`
-    "People, each struck once, and the moment at which reasons are asked for; only where the stress can happen, shows, and something falls due."
+    "People, each struck once where that can happen, shows, and something falls due; and when reasons are asked for."
     u = np.array([[uniform(w.seed, i, 0, TWIN, j) for j in range(4)] for i in range(size)]).reshape(-1, 4)
     who, stress = (
         np.asarray(customers, np.int64)[(u[:, 0] * len(customers)).astype(int)],
@@ -319,8 +319,8 @@ def perturbed(
     base: Base,
     replays: int,  # world, model, from `twins`, horizon, futures
     threads: int = 2,
-) -> pd.DataFrame:  # the eligible pairs: + `risk`, `twin_risk`, `score`, `twin_score`, `top` (three groups), `case`, `stress_name`, `named` (a declared group is among them), `first_named`
-    "Every pair with its risks, its scores and the groups that moved."
+) -> pd.DataFrame:  # the eligible pairs: + `risk`, `twin_risk`, `score`, `twin_score`, `top`, `case`, `named` …
+    "Every pair with its risks, its scores, the three groups that moved and whether a declared one is among them."
     n, columns = len(pairs), {}
     x, eligible = known(w, pd.concat([pairs.assign(stress=-1, on=NO_DAY), pairs], ignore_index=True), base)
     both = eligible[:n] & eligible[n:]
@@ -374,7 +374,7 @@ TABLES: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c074
-def told(
+def count_cases(
     pairs: pd.DataFrame,  # from `perturbed`
     seed: int = 0,  # of the run
 ) -> dict[str, Any]:  # numbers of the report's `reasons`; None without cases
@@ -402,8 +402,8 @@ def told(
     return out | dict(by_stress=by)
 
 # %% ../../nbs/50_truth/02_twins.ipynb #c075
-def beside(
-    reasons: Mapping[str, Any],  # from `told`, with cases
+def hit_sentence(
+    reasons: Mapping[str, Any],  # from `count_cases`, with cases
     word: str,  # of `TABLES`
 ) -> str:
     "A share of hits, and what a habit earns."
@@ -441,10 +441,23 @@ def tale(
     return "\n".join(
         ([f"{portrait}", ""] if portrait else [])
         + [
-            f"Two lives are the same to the last penny until **{on}**, when one of them meets **{pair.stress_name.replace('_', ' ')}**: {d.reason}. The records first differ on {first}; on {asked} the bank asks.",
+            (
+                f"Two lives are the same to the last penny until **{on}**, when one of them meets "
+                f"**{pair.stress_name.replace('_', ' ')}**: {d.reason}. The records first differ on {first}; "
+                f"on {asked} the bank asks."
+            ),
             "",
-            f"- **What is true.** Of the futures of the one, {pair.risk:.1%} miss a payment 15 to 28 days later; of the other, **{pair.twin_risk:.1%}**.",
-            f"- **What the model says.** {pair.score:.1%}, and **{pair.twin_score:.1%}** for the twin, from what a bank can see.",
-            f"- **Why, it says.** {', '.join(pair.top) or 'nothing'} moved most; declared were {' and '.join(d.groups)}. {named}.",
+            (
+                f"- **What is true.** Of the futures of the one, {pair.risk:.1%} miss a payment 15 to 28 days "
+                f"later; of the other, **{pair.twin_risk:.1%}**."
+            ),
+            (
+                f"- **What the model says.** {pair.score:.1%}, and **{pair.twin_score:.1%}** for the twin, "
+                "from what a bank can see."
+            ),
+            (
+                f"- **Why, it says.** {', '.join(pair.top) or 'nothing'} moved most; declared were "
+                f"{' and '.join(d.groups)}. {named}."
+            ),
         ]
     )

@@ -64,7 +64,7 @@ def test_a_source_gets_every_score_for_every_row_of_every_repeat(tmp_path):
     some = rows()
     seen = np.arange(600) % 2 == 1
     p = settings(folds=3, repeats=2)
-    learned = baselines.learn_moments(some, seen, NAMES, base(), p, catalogue.monotone(), {})
+    learned = baselines.learn_moments(some, seen, baselines.Learner(NAMES, base(), p, catalogue.monotone()), {})
     inside = learned.scored[learned.scored.split == "fold"]
     assert (
         len(inside) == 1200

@@ -466,6 +466,15 @@ def test_observed_over_expected_equals_a_count_by_hand(made):
     assert report["calibration"]["observed_expected_top5"] == pytest.approx(happened / expected, rel=1e-3)
 
 
+@pytest.mark.parametrize("scale,slope", [(0.5, 2.0), (1.0, 1.0), (2.0, 0.5), (3.0, 1 / 3)])
+def test_the_slope_of_a_score_that_is_too_sure_of_itself_is_found_too(scale, slope):
+    rng = np.random.default_rng(2)
+    p = rng.beta(1, 8, 20_000)
+    y, customer = (rng.random(20_000) < p).astype(int), np.arange(20_000) % 500
+    found, _ = metrics.slope_intercept(1 / (1 + np.exp(-scale * np.log(p / (1 - p)))), y, customer)
+    assert found(np.ones(500)) == pytest.approx(slope, abs=0.05)
+
+
 def test_a_probability_twice_too_high_halves_observed_over_expected(made):
     frame, report = made
     double = ev.report(frame.assign(probability=frame.probability * 2), BASE, FEW)["calibration"]
@@ -567,7 +576,7 @@ def test_sentences_hold_the_numbers_of_the_report_and_leave_out_what_is_not_know
 
 
 def test_a_table_has_nan_where_nothing_is_known(made):
-    table = ev.table(
+    table = ev.interval_table(
         made[1],
         {
             "model": "headline.auc",
@@ -612,13 +621,13 @@ def test_recall_grows_with_capacity_and_reaches_everybody(made):
 
 
 def test_two_reports_are_laid_side_by_side():
-    table = ev.compare(
+    table = ev.change_table(
         {"headline": {"auc": 0.8, "gone": 1}, "x": {"auc": None}},
         {"headline": {"auc": 0.83}, "x": {"auc": 0.7, "why": "words"}},
     ).set_index("metric")
     assert table.change["headline.auc"] == pytest.approx(0.03)
     assert np.isnan(table.before["x.auc"]) and np.isnan(table.after["headline.gone"]) and "x.why" not in table.index
-    assert len(ev.compare({}, {"a": 1})) == 1
+    assert len(ev.change_table({}, {"a": 1})) == 1
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ def test_the_page_asks_for_nothing_from_outside_and_every_link_leads_somewhere()
 
 def test_the_same_run_gives_the_same_bytes_in_another_process(tmp_path):
     (tmp_path / "files.json").write_text(json.dumps(files()))
-    code = "import json, sys; from predelinquency.judge import pack, pictures; f = json.load(open(sys.argv[1])); pack.write(sys.argv[2], f, pictures.pictures(f, 'nowhere'))"
+    code = "import json, sys; from predelinquency.judge import pack, pictures; f = json.load(open(sys.argv[1])); pack.write_pack(sys.argv[2], f, pictures.pictures(f, 'nowhere'))"
     for i in (1, 2):
         env = os.environ | {"PYTHONHASHSEED": str(i)}
         subprocess.run(
@@ -244,12 +244,12 @@ def test_no_pack_is_refused_with_what_to_do(tmp_path):
 
 
 def test_a_write_that_fails_leaves_the_last_pack(tmp_path):
-    pack.write(tmp_path / "pack", files(), {})
+    pack.write_pack(tmp_path / "pack", files(), {})
     before = {p.name: p.read_bytes() for p in (tmp_path / "pack").iterdir()}
     changed = files()
     changed["metrics"]["headline"]["auc"] = 0.5
     with pytest.raises(StoreError):
-        pack.write(tmp_path / "pack", changed, {"no such folder/beside": "<svg/>"})
+        pack.write_pack(tmp_path / "pack", changed, {"no such folder/beside": "<svg/>"})
     assert {p.name: p.read_bytes() for p in (tmp_path / "pack").iterdir()} == before
 
 

@@ -42,7 +42,7 @@ def scored(noise: float, level: float = 1.0, seed: int = 3) -> pd.DataFrame:
 
 
 def said(old: pd.DataFrame, new: pd.DataFrame) -> dict[str, paired.Paired]:
-    return {p.figure.key: p for p in paired.compare(old, new, replicates=120)}
+    return {p.figure.key: p for p in paired.compare_models(old, new, replicates=120)}
 
 
 GOOD, POOR = scored(0.3), scored(2.5)
@@ -97,7 +97,7 @@ def test_coming_nearer_to_what_was_observed_is_better():
 )
 def test_what_cannot_be_paired_is_refused_in_words(change, words):
     with pytest.raises(SchemaError, match=words):
-        paired.compare(GOOD, change(GOOD))
+        paired.compare_models(GOOD, change(GOOD))
 
 
 @pytest.mark.parametrize(

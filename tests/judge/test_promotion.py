@@ -88,7 +88,7 @@ def test_the_comparison_is_paired_by_customer():
         0, 0.05, n
     )  # nearly the same: unpaired, the interval would be ten times as wide
     chance = {k: calibrate.probability(m, calibrate.platt(m, y)) for k, m in margins.items()}
-    one = promotion.compare(margins, chance, held, "xgboost", 1)["lightgbm"]
+    one = promotion.compare_learners(margins, chance, held, "xgboost", 1)["lightgbm"]
     assert one["gain_high"] - one["gain_low"] < 0.004 and one["gain_low"] < one["gain"] < one["gain_high"]
 
 
@@ -233,7 +233,8 @@ def test_the_winner_is_the_model_that_is_kept_and_a_loser_leaves_no_trace_among_
 ):
     monkeypatch.setattr(promotion, "choose", lambda found, counted, *rest: dict(champion=won, among=sorted(found)))
     few = replace(RULE, trials=1, trees=20)
-    ruling, kept, numbered = baselines._promoted(fits, numbers(fits, rows), rows, NAMES, few, SIGNS, 1)
+    how = baselines.Learner(NAMES, replace(base(), seed=1), few, SIGNS)
+    ruling, kept, numbered = baselines._promoted(fits, numbers(fits, rows), rows, how)
     name = won.removesuffix("_tuned")
     assert (
         ruling["champion"] == name

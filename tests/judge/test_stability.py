@@ -156,7 +156,7 @@ def test_a_median_over_draws_is_the_median_of_the_drawn():
 
 def test_without_weekly_lists_there_is_no_lead_time():
     everyone = watched(60).assign(split="fold")
-    found = needs.report([st.lead(everyone, np.arange(60))], np.arange(60), BASE, FEW)["lead"]
+    found = needs.measure_needs([st.lead(everyone, np.arange(60))], np.arange(60), BASE, FEW)["lead"]
     assert found["recall_5pct_15_42d"] is None and found["why"]
 
 
@@ -164,7 +164,7 @@ def test_groups_are_judged_among_their_own():
     everyone = watched()
     rows = everyone[~everyone.imminent]
     side = np.where(rows.customer_id % 3 == 0, "a", "b")
-    found = needs.report(
+    found = needs.measure_needs(
         [drift.grouped(statistics.Rows(rows, np.arange(300)), {"side": side}, "slices")], np.arange(300), BASE, FEW
     )["slices"]["side"]
     for word in "ab":
@@ -257,14 +257,18 @@ def made(customers=400, weeks=10, seed=2):
     return Rows(labels, x)
 
 
+def quick(names):
+    return needs.Quick(list(names), PARAMS.train, 1, {})
+
+
 def test_leaving_out_a_group_that_another_copies_costs_nothing_and_leaving_out_both_costs_much():
     teachers, test = made(), made(seed=3)
     for groups, least, most in (
         ({"a": "one", "b": "two", "c": "three"}, -0.01, 0.02),
         ({"a": "one", "b": "one", "c": "three"}, 0.15, 0.5),
     ):
-        margins = needs.ablation(teachers, test, groups, PARAMS.train, 1, {})
-        found = needs.report(
+        margins = needs.ablation(teachers, test, groups, quick(groups))
+        found = needs.measure_needs(
             [needs.scored_by(margins, test, np.arange(400), "ablation", "all")], np.arange(400), BASE, FEW
         )["ablation"]
         assert least < found["one"]["loss"] < most
@@ -273,11 +277,10 @@ def test_leaving_out_a_group_that_another_copies_costs_nothing_and_leaving_out_b
 
 
 def test_levels_alone_are_asked_beside_the_groups_and_hold_nothing_that_moves():
-    margins = needs.ablation(made(), made(seed=3), {"a": "one", "mean_ever": "two", "c": "three"}, PARAMS.train, 1, {})
+    groups = {"a": "one", "mean_ever": "two", "c": "three"}
+    margins = needs.ablation(made(), made(seed=3), groups, quick(groups))
     assert margins.columns.tolist() == ["all", "one", "two", "three", "levels"]
-    alone = needs.refit(
-        needs.thin(made(), 12_000, 1), ["a", "mean_ever", "c"], ["mean_ever"], PARAMS.train, 1, {}, made(seed=3).x
-    )[0]
+    alone = needs.refit(needs.thin(made(), 12_000, 1), ["mean_ever"], quick(groups), made(seed=3).x)[0]
     assert (margins.levels == alone).all()
     named = [catalogue.BY_NAME[f] for f in needs.LEVELS]
     assert not {f.name for f in named} & set(needs.late_family(catalogue.names()))
@@ -294,7 +297,9 @@ def test_levels_alone_are_asked_beside_the_groups_and_hold_nothing_that_moves():
 def test_a_group_is_calibrated_by_its_own_line():
     frame = statistics.judged(watched().assign(split="test"))
     rows, kind = statistics.Rows(frame, np.arange(300)), np.where(frame.customer_id < 150, "low", "high")
-    found = needs.report([drift.grouped(rows, {"kind": kind}, "slices")], np.arange(300), BASE, FEW)["slices"]["kind"]
+    found = needs.measure_needs([drift.grouped(rows, {"kind": kind}, "slices")], np.arange(300), BASE, FEW)["slices"][
+        "kind"
+    ]
     for word in ("low", "high"):
         some = frame[kind == word]
         slope, level = metrics.slope_intercept(
@@ -308,7 +313,7 @@ def test_a_group_is_calibrated_by_its_own_line():
 
 
 def test_more_customers_are_never_fewer_and_contain_the_few():
-    found = needs.learning(made(), made(seed=3), ["a", "b", "c"], PARAMS.train, 1, {})
+    found = needs.learning(made(), made(seed=3), quick(["a", "b", "c"]))
     sizes = [int(c) for c in found]
     assert sizes == sorted(sizes) and sizes[-1] == 400 and sizes[0] == pytest.approx(50, abs=20)
 

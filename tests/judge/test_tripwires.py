@@ -59,9 +59,9 @@ def test_a_broken_tripwire_is_refused_by_name_and_one_that_cannot_be_asked_is_no
         tw.Tripwire("future_noise", False, "3 of 24 differ"),
         tw.Tripwire("timeless", None, "one moment"),
     )
-    assert tw.check([fine, silent]) == dict(truncation=True, timeless=None)
+    assert tw.check_wires([fine, silent]) == dict(truncation=True, timeless=None)
     with pytest.raises(LeakageError, match="tripwire future_noise: 3 of 24 differ"):
-        tw.check([fine, broken, silent])
+        tw.check_wires([fine, broken, silent])
 
 
 def test_outcomes_change_hands_as_whole_sequences_and_nothing_is_lost():
@@ -203,7 +203,7 @@ def test_a_column_from_elsewhere_is_caught(trained, tmp_path):
 
 
 def test_a_penny_too_much_is_caught(trained, tmp_path):
-    assert tw.money(trained / "raw").held
+    assert tw.money_wire(trained / "raw").held
     part = disk.parts(trained / "raw", "transactions")[0]
     frame = disk.read(trained / "raw", "transactions", part)
     booked = np.flatnonzero(frame.status != "failed")
@@ -212,13 +212,13 @@ def test_a_penny_too_much_is_caught(trained, tmp_path):
         odd = frame.copy()
         odd.loc[odd.index[booked[500]], column] += value
         odd.to_parquet(tmp_path / "transactions" / part.file)
-        assert tw.money(tmp_path).held is False
-        own = tw.money(tmp_path, simulated=False)  # a bank's own books are told of, not judged
+        assert tw.money_wire(tmp_path).held is False
+        own = tw.money_wire(tmp_path, simulated=False)  # a bank's own books are told of, not judged
         assert own.held is None and "do not fit their balance" in own.says
     frame.assign(balance_after_minor=pd.array([pd.NA] * len(frame), dtype="Int64")).to_parquet(
         tmp_path / "transactions" / part.file
     )
-    assert tw.money(tmp_path).held is None
+    assert tw.money_wire(tmp_path).held is None
 
 
 def test_a_future_cannot_leak_where_none_is_on_record(few, gathered):

@@ -49,24 +49,26 @@ def numbers(who):
 
 
 def test_nobody_else_meets_the_customers_of_the_hold_out(settings):
-    real, rehearsed = (holdout.parts(10_000, 20_000, 1_000, rehearsal) for rehearsal in (False, True))
+    real, rehearsed = (holdout.holdout_parts(10_000, 20_000, 1_000, rehearsal) for rehearsal in (False, True))
     assert sum(p.high - p.low for p in real) == sum(p.high - p.low for p in rehearsed) == 20_000
     largest = max(numbers(strangers.parts(10_000_000, 10**9, 10**6)))
     assert largest < min(numbers(real)) and max(numbers(real)) < min(numbers(rehearsed))
     with pytest.raises(LeakageError, match="reach the hold-out's numbers"):
-        holdout.parts(200_000_000, 20_000, 1_000, False)
+        holdout.holdout_parts(200_000_000, 20_000, 1_000, False)
 
 
 def test_the_hold_out_of_a_small_world_is_small():
     assert (
-        sum(p.high - p.low for p in holdout.parts(300, 20_000, 100, False)) == 600
-        and holdout.parts(300, 0, 100, False) == []
+        sum(p.high - p.low for p in holdout.holdout_parts(300, 20_000, 100, False)) == 600
+        and holdout.holdout_parts(300, 0, 100, False) == []
     )
 
 
 def test_a_hold_out_has_the_same_name_for_any_size_of_the_bank_and_another_one_in_another_world(settings):
     def name(base, simulate):
-        return holdout.name(holdout.made_from(base, asdict(simulate), 7), holdout.parts(10_000, 500, 100, False))
+        return holdout.name(
+            holdout.made_from(base, asdict(simulate), 7), holdout.holdout_parts(10_000, 500, 100, False)
+        )
 
     base, simulate = settings.base, settings.simulate
     same = name(base, simulate)
@@ -75,7 +77,7 @@ def test_a_hold_out_has_the_same_name_for_any_size_of_the_bank_and_another_one_i
         name(replace(base, seed=1), simulate),
         name(replace(base, horizon_to_days=30), simulate),
         name(base, replace(simulate, hidden_share=0.1)),
-        holdout.name(holdout.made_from(base, asdict(simulate), 7), holdout.parts(10_000, 400, 100, False)),
+        holdout.name(holdout.made_from(base, asdict(simulate), 7), holdout.holdout_parts(10_000, 400, 100, False)),
     ]
     assert len({same, *others}) == 5
 
@@ -148,8 +150,8 @@ def test_it_says_what_the_evaluation_would_say_of_the_same_rows(trained, setting
     frame = statistics.checked(predictions)
     everyone = statistics.judged(frame, imminent=True)
     people = np.unique(everyone.customer_id)
-    found = holdout.measured(
-        ev.plan(frame, people) | alerts.lead(everyone, people), len(people), 50, settings.base.seed
+    found = holdout.measure_final(
+        ev.plan_report(frame, people) | alerts.lead(everyone, people), len(people), 50, settings.base.seed
     )
     whole = ev.flat(ev.report(predictions, settings.base, replace(settings.evaluate, bootstrap=50)))
     shared = {k: v for k, v in ev.flat(found).items() if k in whole}
@@ -160,7 +162,7 @@ def test_it_says_what_the_evaluation_would_say_of_the_same_rows(trained, setting
 
 
 def test_what_a_pack_is_told(log, tmp_path):
-    mine = openings.told(log, "bbbb")
+    mine = openings.opening_state(log, "bbbb")
     assert (
         mine["opened"]
         and mine["versions"] == 2
@@ -168,10 +170,10 @@ def test_what_a_pack_is_told(log, tmp_path):
         and "opened on 2026-01-05" in mine["words"]
     )
     openings.append(log, line("dddd", holdout="beef"))
-    assert openings.told(log, "dddd")["versions"] == 1 and openings.told(log, "aaaa")["versions"] == 2
-    other = openings.told(log, "cccc")
+    assert openings.opening_state(log, "dddd")["versions"] == 1 and openings.opening_state(log, "aaaa")["versions"] == 2
+    other = openings.opening_state(log, "cccc")
     assert not other["opened"] and "not opened" in other["words"] and "make final" in other["words"]
-    assert "a bank's own files" in openings.told(tmp_path / "none.jsonl", "cccc", possible=False)["words"]
+    assert "a bank's own files" in openings.opening_state(tmp_path / "none.jsonl", "cccc", possible=False)["words"]
 
 
 def test_no_model_of_the_fixture_was_ever_opened_by_a_run(trained):

@@ -262,7 +262,7 @@ def test_the_modules_that_a_proof_hangs_on_are_there_and_told_apart() -> None:
 
 def test_the_tables_hold_each_figure_with_its_error_and_call_the_visible_estimate_what_it_is(reports: Path) -> None:
     report = truth_kept.taken(SHORT, NOW, reports)
-    shown, o = achieved.tables(report), report["oracle"]
+    shown, o = achieved.achieved_tables(report), report["oracle"]
     assert (
         shown["achievable"].loc[achieved.VISIBLE, "against what happened"]
         == f"{o['visible_auc']:.3f} ± {o['visible_auc_se']:.3f}"
@@ -282,7 +282,7 @@ def test_the_tables_hold_each_figure_with_its_error_and_call_the_visible_estimat
 
 def test_a_source_without_a_truth_has_tables_that_are_empty_and_a_reason() -> None:
     report = dict(oracle=dict(latent_auc=None, why="nothing was proved: that needs a world whose truth is known"))
-    assert achieved.tables(report)["achievable"].empty and achieved.said(report) == [
+    assert achieved.achieved_tables(report)["achievable"].empty and achieved.said(report) == [
         "Nothing was proved: that needs a world whose truth is known."
     ]
 

@@ -321,7 +321,7 @@ def test_cases_are_counted_against_the_declaration() -> None:
         ("gambling", ("liquidity",)),
         ("gambling", ("income",)),
     )
-    found = twins.told(pairs.assign(case=[True] * 4 + [False]))
+    found = twins.count_cases(pairs.assign(case=[True] * 4 + [False]))
     assert (
         found["pairs"] == 5
         and found["perturb_cases"] == 4
@@ -329,7 +329,7 @@ def test_cases_are_counted_against_the_declaration() -> None:
         and found["perturb_own_group"] == 0.5
     )
     assert found["by_stress"]["gambling"] == dict(cases=2, hit_rate=1.0, own_group=0.5, first_declared=1.0)
-    nobody = twins.told(pairs.assign(case=False))
+    nobody = twins.count_cases(pairs.assign(case=False))
     assert (
         nobody["perturb_hit_rate"] is None
         and nobody["perturb_own_group_shuffled_high"] is None
@@ -338,7 +338,7 @@ def test_cases_are_counted_against_the_declaration() -> None:
 
 
 def test_the_rows_as_they_were_first_are_scored_beside_the_corrected_ones() -> None:
-    found = twins.told(
+    found = twins.count_cases(
         cases(
             ("illness", ("shocks", "credit", "savings")),
             ("illness", ("liquidity",)),
@@ -355,8 +355,8 @@ def test_the_rows_as_they_were_first_are_scored_beside_the_corrected_ones() -> N
 def test_a_habit_of_naming_the_same_groups_earns_no_more_than_causes_dealt_anew() -> None:
     u = np.random.default_rng(1)
     causes = [world_stress.STRESSES[i].name for i in u.integers(0, 9, 200)]
-    habit = twins.told(cases(*((c, ("liquidity", "obligations", "savings")) for c in causes)), 1)
-    knows = twins.told(cases(*((c, (twins.DECLARED[c].groups[0], "spending", "payment")) for c in causes)), 1)
+    habit = twins.count_cases(cases(*((c, ("liquidity", "obligations", "savings")) for c in causes)), 1)
+    knows = twins.count_cases(cases(*((c, (twins.DECLARED[c].groups[0], "spending", "payment")) for c in causes)), 1)
     assert habit["perturb_hit_rate"] > 0.9 and habit["perturb_hit_rate"] <= habit["perturb_hit_rate_shuffled_high"]
     assert (
         habit["perturb_own_group_shuffled_low"]
@@ -368,7 +368,7 @@ def test_a_habit_of_naming_the_same_groups_earns_no_more_than_causes_dealt_anew(
         and knows["perturb_own_group_shuffled_high"] < 0.6
         and knows["perturb_own_group_others"] < knows["perturb_own_group_shuffled_high"]
     )
-    assert twins.beside(knows, "own_group").startswith("100% (dealt anew ")
+    assert twins.hit_sentence(knows, "own_group").startswith("100% (dealt anew ")
     assert twins.grid(cases(("job_loss", ("income",)), ("job_loss", ()))).loc["job loss"].to_dict() == {
         g: 0.5 * (g == "income") for g in measures.GROUPS
     }

@@ -23,8 +23,8 @@ def lived(settings):
     at, hard = world.Settings(settings.base, settings.simulate), shock.declared(settings.base, settings.evaluate)
     return dict(
         calm=world.tables_of(at, SOME),
-        same=shock.tables_of(shock.Shock(hard.on, 1.0, 1.0))(at, SOME),
-        hard=shock.tables_of(hard)(at, SOME),
+        same=shock.shock_tables(shock.Shock(hard.on, 1.0, 1.0))(at, SOME),
+        hard=shock.shock_tables(hard)(at, SOME),
     ), hard
 
 
@@ -75,25 +75,29 @@ def by_hand(times, people=400):
 
 def test_twice_the_misses_at_the_same_scores_double_observed_over_expected_and_the_loss_is_paired(settings):
     hard, few = shock.declared(settings.base, settings.evaluate), replace(settings.evaluate, bootstrap=50)
-    same = shock.measured(by_hand(1), by_hand(1), hard, settings.base, few)
+    same = shock.measure_shock(by_hand(1), by_hand(1), hard, settings.base, few)
     assert (
         same["lost_auc"] == same["lost_auc_low"] == same["lost_auc_high"] == 0 and same["onsets"] == same["onsets_calm"]
     )
-    worse = shock.measured(by_hand(1), by_hand(2), hard, settings.base, few)
+    worse = shock.measure_shock(by_hand(1), by_hand(2), hard, settings.base, few)
     assert (
         worse["observed_expected"] / worse["observed_expected_calm"] == pytest.approx(2, rel=0.15)
         and worse["onsets"] > 1.7 * worse["onsets_calm"]
     )
     assert worse["auc_low"] < worse["auc"] < worse["auc_high"] and set(worse["by_month"]) == {"2025-04", "2025-05"}
-    assert f"instead of {worse['onsets_calm']}" in shock.in_words(worse) and "by_month" in worse and "low" not in worse
-    table = shock.table(worse)
+    assert (
+        f"instead of {worse['onsets_calm']}" in shock.shock_sentence(worse)
+        and "by_month" in worse
+        and "low" not in worse
+    )
+    table = shock.shock_table(worse)
     assert table.when.tolist()[::4] == ["all judged weeks", "2025-04", "2025-05"] and table["with"].notna().all()
 
 
 def test_a_month_with_too_few_misses_says_nothing(settings):
     calm = by_hand(1)
     empty = calm.assign(target=np.where(calm.as_of < np.datetime64("2025-05-01"), 0, calm.target))
-    found = shock.measured(
+    found = shock.measure_shock(
         empty,
         empty,
         shock.declared(settings.base, settings.evaluate),

@@ -17,7 +17,7 @@ def few(settings: params.Params) -> list[worlds.Lived]:
     "Two worlds small enough to live in a test."
     quick = replace(settings.train, trees=10)
     return [
-        worlds.lived(settings, settings.base, quick, v, 120, rows=50, replays=80)
+        worlds.lived(settings, settings.base, quick, v, worlds.Size(120, 50, 80))
         for v in (worlds.WORLDS[3], worlds.WORLDS[0])
     ]
 
@@ -80,12 +80,15 @@ def made_up(p: Sequence[float], replays: int = 4000) -> worlds.Lived:
 def test_no_score_is_better_than_the_truth_and_the_bound_is_the_truth() -> None:
     p = np.random.default_rng(3).random(600) ** 3
     one = made_up(p)
-    truth, noisy = worlds.measured(one, p), worlds.measured(one, p + np.random.default_rng(4).normal(0, 0.3, 600), p)
+    truth, noisy = (
+        worlds.measure_score(one, p),
+        worlds.measure_score(one, p + np.random.default_rng(4).normal(0, 0.3, 600), p),
+    )
     assert worlds.bounded(one)["soft_auc"] == pytest.approx(truth["soft_auc"], abs=0.003)
     assert noisy["soft_auc"] < truth["soft_auc"] and noisy["loss"] > 3 * noisy["loss_se"] > 0
-    assert worlds.measured(one, -p)["soft_auc"] == pytest.approx(1 - truth["soft_auc"], abs=0.01)
+    assert worlds.measure_score(one, -p)["soft_auc"] == pytest.approx(1 - truth["soft_auc"], abs=0.01)
 
 
 def test_where_nobody_misses_nothing_is_measured() -> None:
-    found = worlds.measured(made_up([0.0] * 20), np.arange(20.0), np.arange(20.0))
+    found = worlds.measure_score(made_up([0.0] * 20), np.arange(20.0), np.arange(20.0))
     assert set(found.values()) == {None}
