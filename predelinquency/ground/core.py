@@ -103,7 +103,7 @@ def _numba_cache_dir() -> Path:
     base = os.environ.get("PREDELINQUENCY_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "predelinquency" / package_hash()
 
-# %% ../../nbs/00_ground/00_core.ipynb #c018
+
 if "__file__" in globals() and "NUMBA_CACHE_DIR" not in os.environ:
     setattr(numba_config, "CACHE_DIR", str(_numba_cache_dir()))
 _njit: Callable[..., Any] = numba.njit
@@ -128,7 +128,7 @@ def _widened(compiled: Callable[..., Any]) -> Callable[..., Any]:
 
 # %% ../../nbs/00_ground/00_core.ipynb #c021
 def _one_writer(compiled: Callable[..., Any]) -> Callable[..., Any]:
-    "Two processes that compile at once write their results to disk one after the other: numba would number two versions of a function alike."
+    "Two processes that compile at once write to disk one after the other: numba would number two versions alike."
     cache: Any = getattr(compiled, "_cache", None)
     if not hasattr(cache, "_save_overload"):
         return compiled  # nothing is kept on disk
@@ -239,10 +239,10 @@ def normal(
     v = float(mix(b + np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
     return np.sqrt(-2.0 * np.log(u)) * np.cos(2.0 * np.pi * v)
 
-# %% ../../nbs/00_ground/00_core.ipynb #c036
+# %% ../../nbs/00_ground/00_core.ipynb #c037
 DAY_MS = 86_400_000  # milliseconds in a day
 
-# %% ../../nbs/00_ground/00_core.ipynb #c037
+
 @kernel
 def weekday(
     day: int,  # days since 1970-01-01
@@ -343,10 +343,10 @@ def stable_id(
     "A number for a name, the same everywhere and for ever."
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
-# %% ../../nbs/00_ground/00_core.ipynb #ident02
+# %% ../../nbs/00_ground/00_core.ipynb #ident03
 KEPT_DIGITS = 10  # significant digits of a number that is kept
 
-# %% ../../nbs/00_ground/00_core.ipynb #ident03
+
 def kept(
     value: Any,  # a number, or numbers inside arrays, lists, tuples and mappings; all else stays as it is
     digits: int = KEPT_DIGITS,  # significant
@@ -362,11 +362,11 @@ def kept(
         return float(f"{float(value):.{digits}g}")
     return value
 
-# %% ../../nbs/00_ground/00_core.ipynb #ident06
+# %% ../../nbs/00_ground/00_core.ipynb #ident07
 _LN2 = (0.6931471803691238, 1.9082149292705877e-10)  # their sum is ln 2; 2,000 times the first is still exact
 _LOG2_E = 1.4426950408889634
 
-# %% ../../nbs/00_ground/00_core.ipynb #ident07
+
 def exponential(
     x: np.ndarray,  # any shape, -700 … 700
 ) -> np.ndarray:  # the same shape, float64

@@ -187,15 +187,18 @@ def _is_date(text: str) -> bool:
 RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {  # what a value must be → its test, and the keys it is asked of
     "at least 1": (
         lambda v: v >= 1,
-        """base.scored_months base.horizon_from_days base.horizon_to_days base.customers_per_part simulate.customers simulate.burn_in_months
-        featurize.every_days train.trees train.max_depth train.early_stopping_rounds train.max_rows train.repeats
-        prove.rows prove.replays prove.pairs prove.pair_replays prove.seeds prove.bootstrap evaluate.bootstrap explain.top_reasons""",
+        """base.scored_months base.horizon_from_days base.horizon_to_days base.customers_per_part
+        simulate.customers simulate.burn_in_months featurize.every_days
+        train.trees train.max_depth train.early_stopping_rounds train.max_rows train.repeats
+        prove.rows prove.replays prove.pairs prove.pair_replays prove.seeds prove.bootstrap
+        evaluate.bootstrap explain.top_reasons""",
     ),
     "at least 2": (lambda v: v >= 2, "train.folds"),
     "at least 0": (
         lambda v: v >= 0,
-        """base.warm_months base.grace_days base.arrival_lag_days base.min_history_days train.min_child_weight train.reg_lambda train.trials
-        prove.visible_customers prove.world_customers evaluate.strangers evaluate.final evaluate.shock_customers evaluate.shock_days""",
+        """base.warm_months base.grace_days base.arrival_lag_days base.min_history_days
+        train.min_child_weight train.reg_lambda train.trials prove.visible_customers prove.world_customers
+        evaluate.strangers evaluate.final evaluate.shock_customers evaluate.shock_days""",
     ),
     "above 0": (lambda v: v > 0, "evaluate.shock_work evaluate.shock_prices"),
     "from 0 to 1": (lambda v: 0 <= v <= 1, "simulate.hidden_share base.contact_share train.promote_max_ece"),
@@ -207,7 +210,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {  # what a value must be
     "a date written YYYY-MM-DD": (_is_date, "base.first_visible"),
 }
 
-# %% ../../nbs/00_ground/04_params.ipynb #c019
+
 _RANGE_OF = {key: (words, good) for words, (good, keys) in RANGES.items() for key in keys.split()}
 
 # %% ../../nbs/00_ground/04_params.ipynb #tools09
@@ -245,7 +248,8 @@ def _together(base: Base, where: str) -> None:
     shares = [base.train_share, base.stop_share, base.calibrate_share, base.test_share]
     if abs(sum(shares) - 1) > 1e-9:
         raise ParamsError(
-            f"base.train_share, stop_share, calibrate_share and test_share are {', '.join(f'{v:g}' for v in shares)}: {sum(shares):g} in all",
+            "base.train_share, stop_share, calibrate_share and test_share are "
+            f"{', '.join(f'{v:g}' for v in shares)}: {sum(shares):g} in all",
             where=where,
             remedy="make their sum 1",
         )
@@ -271,10 +275,10 @@ class Strict(yaml.SafeLoader):
             seen[key.value] = key
         return super().construct_mapping(node, deep)
 
-# %% ../../nbs/00_ground/04_params.ipynb #c023
+# %% ../../nbs/00_ground/04_params.ipynb #c024
 Section = TypeVar("Section")
 
-# %% ../../nbs/00_ground/04_params.ipynb #c024
+
 def section(
     cls: type[Section],  # one of the dataclasses above
     values: Mapping[str, Any] | None,  # its keys and values; None is what a stage notebook has that is run by itself

@@ -245,6 +245,7 @@ SOURCES = (  # below the package: what the train stage runs
     "ground/dues.py",
     "ground/figures.py",
     "ground/params.py",
+    "ground/portraits.py",
     "ground/schema.py",
     "ground/words.py",
     "judge/baselines.py",

@@ -261,7 +261,7 @@ def _readable(source: str, data: Path) -> None:
     "A mapping that cannot be read, or a folder that is not there, is refused before a folder of results is made."
     from predelinquency.sources import mapping as sources_mapping
 
-    sources_mapping.load(source)
+    sources_mapping.load_mapping(source)
     if not data.is_dir():
         raise SchemaError(
             "there is no such folder", where=str(data), remedy="give the folder that holds the files of the mapping"
@@ -489,7 +489,7 @@ def check(
     from predelinquency.sources import mapping as sources_mapping
 
     with _say(True).status("reading"):
-        found = ingest.check(sources_mapping.load(mapping), data)
+        found = ingest.check_source(sources_mapping.load_mapping(mapping), data)
     _answer(found.to_dict()) if as_json else _say().print(found)
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c037
