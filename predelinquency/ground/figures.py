@@ -205,6 +205,14 @@ def precision_recall(
     )
     return fig.update_xaxes(range=[0, 1]).update_yaxes(rangemode="tozero", tickformat=".0%")
 
+# %% ../../nbs/00_ground/09_figures.ipynb #c023
+def _log_ticks(low: float, high: float) -> dict[str, Any]:
+    "A few round shares between two bounds."
+    ticks = [t for t in (1e-5, 3e-5, 1e-4, 3e-4, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1) if low <= t <= high]
+    return dict(
+        tickvals=ticks, ticktext=[f"{t:.3%}" if t < 1e-3 else f"{t:.1%}" if t < 0.01 else f"{t:.0%}" for t in ticks]
+    )
+
 # %% ../../nbs/00_ground/09_figures.ipynb #c022
 def calibration(
     bins: pd.DataFrame,  # `predicted`, `observed`, `low`, `high` in 0–1 and `rows`: equal-mass bins, ascending
@@ -228,19 +236,19 @@ def calibration(
         hoverinfo="skip",
         showlegend=False,
     )
-    y = bins.observed.clip(lower=floor)
+    seen = bins.observed.clip(lower=floor)
     bars = dict(
         type="data",
         symmetric=False,
-        array=bins.high - y,
-        arrayminus=(y - bins.low.clip(lower=floor)).clip(lower=0),
+        array=bins.high - seen,
+        arrayminus=(seen - bins.low.clip(lower=floor)).clip(lower=0),
         color=BLUE,
         thickness=1.2,
         width=3,
     )
     fig.add_scatter(
         x=bins.predicted,
-        y=y,
+        y=seen,
         error_y=bars,
         mode="markers",
         marker=dict(size=9, color=BLUE),
@@ -250,14 +258,6 @@ def calibration(
     )
     axis = dict(type="log", range=np.log10([floor, top])) | _log_ticks(floor, top)
     return fig.update_xaxes(**axis).update_yaxes(**axis)
-
-# %% ../../nbs/00_ground/09_figures.ipynb #c023
-def _log_ticks(low: float, high: float) -> dict[str, Any]:
-    "A few round shares between two bounds."
-    ticks = [t for t in (1e-5, 3e-5, 1e-4, 3e-4, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1) if low <= t <= high]
-    return dict(
-        tickvals=ticks, ticktext=[f"{t:.3%}" if t < 1e-3 else f"{t:.1%}" if t < 0.01 else f"{t:.0%}" for t in ticks]
-    )
 
 # %% ../../nbs/00_ground/09_figures.ipynb #c025
 def score_distribution(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RANGES', 'CHOICES', 'Section', 'Base', 'Simulate', 'Ingest', 'Featurize', 'Train', 'Prove', 'Evaluate', 'Explain',
-           'Decide', 'Pack', 'Params', 'Strict', 'section', 'parse', 'load', 'read_raw', 'override']
+           'Decide', 'Pack', 'Params', 'Strict', 'section', 'parse', 'read_raw', 'override', 'load']
 
 # %% ../../nbs/00_ground/04_params.ipynb #i04params
 import dataclasses
@@ -342,14 +342,6 @@ def parse(
         raise ParamsError(f"missing section {', '.join(missing)}", where=where)
     return Params(**{k: section(kinds[k], values[k] or {}, where) for k in kinds})
 
-# %% ../../nbs/00_ground/04_params.ipynb #c027
-def load(
-    path: Path | str = "params.yaml",  # the file
-    overrides: Mapping[str, Any] | None = None,  # "train.max_depth" → value
-) -> Params:
-    "Read, override and check the parameter file."
-    return parse(override(read_raw(path), overrides or {}), Path(path).name)
-
 # %% ../../nbs/00_ground/04_params.ipynb #c028
 def read_raw(path: Path | str) -> dict[str, Any]:
     "A YAML file of sections as plain dictionaries, its keys unchecked; a key that is given twice is refused."
@@ -380,3 +372,11 @@ def override(
             raise ParamsError(f"{dotted!r} names no section", remedy="write section.key=value, e.g. train.max_depth=4")
         values.setdefault(name, {})[key] = value
     return values
+
+# %% ../../nbs/00_ground/04_params.ipynb #c027
+def load(
+    path: Path | str = "params.yaml",  # the file
+    overrides: Mapping[str, Any] | None = None,  # "train.max_depth" → value
+) -> Params:
+    "Read, override and check the parameter file."
+    return parse(override(read_raw(path), overrides or {}), Path(path).name)

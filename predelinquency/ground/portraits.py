@@ -177,7 +177,7 @@ def beeswarm(
         height=130 + 34 * contributions.shape[1],
         margin=dict(l=10, r=24, t=76, b=50),
     )
-    for i, name in enumerate(contributions.columns):
+    for at, name in enumerate(contributions.columns):
         push, rank = contributions[name].to_numpy(), values[name].rank(pct=True)
         order = np.argsort(push, kind="stable")
         heap = np.empty(len(push))
@@ -186,7 +186,7 @@ def beeswarm(
         ) * 0.7  # a golden-ratio jitter: spread without randomness
         fig.add_scatter(
             x=push,
-            y=i + heap,
+            y=at + heap,
             mode="markers",
             showlegend=False,
             hoverinfo="skip",
@@ -224,7 +224,7 @@ def dependence(
         vertical_spacing=0.5 / max(2 * rows, 2),
         horizontal_spacing=0.07,
     )
-    for i, name in enumerate(contributions.columns):
+    for at, name in enumerate(contributions.columns):
         x, y = values[name].to_numpy(float), contributions[name].to_numpy(float)
         low, high = np.nanquantile(x, [0.01, 0.99]) if np.isfinite(x).any() else (0.0, 0.0)
         seen = (x >= low) & (x <= high)
@@ -235,10 +235,10 @@ def dependence(
             marker=dict(size=4, opacity=0.5, color=BLUE),
             showlegend=False,
             hoverinfo="skip",
-            row=i // columns + 1,
-            col=i % columns + 1,
+            row=at // columns + 1,
+            col=at % columns + 1,
         )
-        fig.add_hline(y=0, line=dict(color=MUTED, width=1), row=i // columns + 1, col=i % columns + 1)
+        fig.add_hline(y=0, line=dict(color=MUTED, width=1), row=at // columns + 1, col=at % columns + 1)
     fig.update_annotations(font=dict(size=11, color=MUTED))
     return fig.update_layout(
         template=pio.templates["predelinquency"],
