@@ -118,7 +118,7 @@ NOT_YET = np.iinfo(np.int64).min  # what numpy keeps for a time that is none
 # %% ../../nbs/00_ground/06_dues.ipynb #dues26
 @kernel
 def _follow(row, paid_ms, minor, due_day, amount, grace, paid, timely, since):
-    "Add payments, in order of time, to their dues: all of them, those in time, and since when the due is paid in full for good."
+    "Add payments, in order of time, to their dues: all, those in time, and since when a due is paid in full for good."
     for p in range(len(row)):
         d = row[p]
         if d < 0:
@@ -148,22 +148,6 @@ def _sums(
     _follow(row[order], when[order], minor[order], due_day, amount, grace_days, paid, timely, since)
     return paid, timely, since
 
-# %% ../../nbs/00_ground/06_dues.ipynb #dues32
-def outcomes(
-    obligations: pd.DataFrame,  # (n, …) `schema.OBLIGATIONS`
-    payments: pd.DataFrame,  # (m, …) `schema.PAYMENTS`, all that are known today
-    grace_days: int,  # whole days after the due date
-) -> pd.DataFrame:  # (n, … + 1) `missed`; a due whose grace is not over yet is for the caller to leave out
-    "Obligations with their outcome."
-    row = towards(obligations, payments)
-    _check_known(payments, row)
-    _, timely, _ = _sums(obligations, payments, row, grace_days)
-    missed = np.zeros(len(obligations), bool)
-    _judge(
-        _ms(obligations["due_on"]) // DAY_MS, obligations["amount_minor"].to_numpy(np.int64), timely, grace_days, missed
-    )
-    return obligations.assign(missed=missed)
-
 # %% ../../nbs/00_ground/06_dues.ipynb #dues33
 @kernel
 def _judge(due_day, amount, timely, grace, missed):
@@ -180,6 +164,22 @@ def _check_known(payments: pd.DataFrame, row: np.ndarray) -> None:
         where="payments",
         remedy="add the instalment to obligations, or leave the payment out",
     )
+
+# %% ../../nbs/00_ground/06_dues.ipynb #dues32
+def outcomes(
+    obligations: pd.DataFrame,  # (n, …) `schema.OBLIGATIONS`
+    payments: pd.DataFrame,  # (m, …) `schema.PAYMENTS`, all that are known today
+    grace_days: int,  # whole days after the due date
+) -> pd.DataFrame:  # (n, … + 1) `missed`; a due whose grace is not over yet is for the caller to leave out
+    "Obligations with their outcome."
+    row = towards(obligations, payments)
+    _check_known(payments, row)
+    _, timely, _ = _sums(obligations, payments, row, grace_days)
+    missed = np.zeros(len(obligations), bool)
+    _judge(
+        _ms(obligations["due_on"]) // DAY_MS, obligations["amount_minor"].to_numpy(np.int64), timely, grace_days, missed
+    )
+    return obligations.assign(missed=missed)
 
 # %% ../../nbs/00_ground/06_dues.ipynb #dues37
 def over(

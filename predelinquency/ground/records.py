@@ -59,7 +59,9 @@ class Decision:
     rule: str  # the rule that decided
     because: str  # that rule, as a sentence
     value_minor: float  # expected value of the action above doing nothing, minor units; 0 for nothing
-    intended: str  # the action this case calls for, control group and capacity left aside: lets the two groups be compared like with like
+    intended: (
+        str  # what the case calls for, control group and capacity left aside: the two groups compare like with like
+    )
     approval: str  # automatic, or who must agree first: team_lead, specialist
     review: bool  # a person should look at the case; nothing is sent by itself
     policy: str  # fingerprint of the rules, numbers and words it was made with
@@ -99,10 +101,8 @@ class Contact:
     at: str  # ISO 8601, UTC: when it came to be so; of a queued one, when it is to be sent
     channel: str  # never empty
     action: str  # the policy's action; "other" for what this system did not decide
-    as_of: str | None = (
-        None  # YYYY-MM-DD, with `decided_at` the decision it carries out; both None when another system made the contact
-    )
-    decided_at: str | None = None
+    as_of: str | None = None  # YYYY-MM-DD, with `decided_at` the decision it carries out
+    decided_at: str | None = None  # both None when another system made the contact
     message_id: str = ""  # template and fingerprint of its words
     subject: str = ""
     message: str = ""  # what the customer reads or hears

@@ -17,7 +17,7 @@ from .trees import trees_of
 
 # %% ../../nbs/33_reasons/03_scorer.ipynb #c068
 def _fingerprint(champion: model_champion.Champion, x: np.ndarray) -> str:  # (n_features,) float32 in the model's order
-    from predelinquency.ground.ledger import feature_hash  # the ledger's, which takes long to import
+    from predelinquency.ground.entries import feature_hash  # the ledger's, which takes long to import
 
     return feature_hash(champion.features, x)
 

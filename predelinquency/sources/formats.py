@@ -21,7 +21,7 @@ from .mapping import File, Mapping, _near
 # %% ../../nbs/15_sources/01_formats.ipynb #c035
 @contextmanager
 def _database() -> Iterator[duckdb.DuckDBPyConnection]:
-    "A scratch database that is gone afterwards; a full disk is a `StoreError`, a file that may not be read a `SchemaError`."
+    "A scratch database that is gone afterwards: a full disk is a `StoreError`, an unreadable file a `SchemaError`."
     try:
         with (
             tempfile.TemporaryDirectory(prefix="sources-") as folder,
@@ -42,7 +42,7 @@ def _database() -> Iterator[duckdb.DuckDBPyConnection]:
 def _quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
-# %% ../../nbs/15_sources/01_formats.ipynb #c037
+
 def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
@@ -73,8 +73,8 @@ def _as_utf8(path: Path, encoding: str, scratch: Path) -> Path:
                 raise SchemaError(
                     f"line {line} is not {encoding}: {e.object[max(0, e.start - 12) : e.start + 8]!r}",
                     where=path.name,
-                    remedy="set the file's encoding (byte "
-                    f"{e.object[e.start]:#04x} suggests {_guess(piece)}), or repair this line: mixed encodings cannot be read",
+                    remedy=f"set the file's encoding (byte {e.object[e.start]:#04x} suggests {_guess(piece)}), "
+                    "or repair this line: mixed encodings cannot be read",
                 ) from e
             if reason := _misread(piece, text, encoding, line):
                 raise SchemaError(
@@ -151,19 +151,20 @@ def _check_columns(file: File, header: list[str], name: str) -> None:
     )
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c045
+def _row_columns(name: str) -> str:
+    return f"row_number() over () as _row, {_text(name)} as _file"
+
+
 def _load_csv(db: duckdb.DuckDBPyConnection, file: File, path: Path, scratch: Path) -> str:
     "The file as a select of text columns, with `_row` and `_file`."
     utf8 = _as_utf8(path, file.encoding, scratch)
     header = _header(utf8, file, path.name)
     columns = ", ".join(f"{_text(h or f'column {i + 1}')}: 'VARCHAR'" for i, h in enumerate(header))
     return (
-        f"select {_row_columns(path.name)}, {', '.join(_quote(c) for c in file.columns)} from read_csv({_text(str(utf8))}, auto_detect=false, header=true, "
-        f"delim={_text(file.delimiter)}, quote='\"', escape='\"', columns={{{columns}}})"
+        f"select {_row_columns(path.name)}, {', '.join(_quote(c) for c in file.columns)} "
+        f"from read_csv({_text(str(utf8))}, auto_detect=false, header=true, delim={_text(file.delimiter)}, "
+        f"quote='\"', escape='\"', columns={{{columns}}})"
     )
-
-# %% ../../nbs/15_sources/01_formats.ipynb #c046
-def _row_columns(name: str) -> str:
-    return f"row_number() over () as _row, {_text(name)} as _file"
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c047
 def _load_parquet(db: duckdb.DuckDBPyConnection, file: File, path: Path) -> str:
@@ -253,7 +254,8 @@ def _value_sql(file: File, column: str, kind: str, codes: Dict[str, Dict[str, st
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c053
 def _decimal_sql(file: File, raw: str) -> str:
-    "An amount of at most eight decimals. With a comma for them, points may only part thousands: 12.50 is refused, not read as 1250."
+    "An amount of at most eight decimals."
+    # where a comma is the decimal mark, points may only part thousands: 12.50 is refused, not read as 1250
     if file.format == "csv" and file.decimal == ".":
         good = r"^[+-]?[0-9]*(\.[0-9]{0,8})?$"
     elif file.decimal == ".":
@@ -296,6 +298,114 @@ def _refused_sql(file: File, column: str, kind: str, codes: Dict[str, Dict[str, 
         "" if "" in codes[rest] else f" or {_quote(column)} is null"
     )
 
+# %% ../../nbs/15_sources/01_formats.ipynb #c057
+def _bad_line(e: duckdb.Error, name: str) -> SchemaError:
+    "DuckDB's complaint about a line, in our words."
+    text = str(e)
+    line, counts = re.search(r"Line: (\d+)", text), re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
+    found = next((x for x in text.splitlines() if re.match("Value with|.*quote", x)), text.splitlines()[0])
+    problem = f"{counts[2]} fields instead of {counts[1]}" if counts else found[:1].lower() + found[1:]
+    return SchemaError(
+        f"line {line[1] if line else '?'}: {problem}",
+        where=name,
+        remedy="repair the line; a text that holds the delimiter or a quote stands in double quotes, "
+        "a quote in it is doubled",
+    )
+
+# %% ../../nbs/15_sources/01_formats.ipynb #c058
+def _place(file: File, data: Path, name: str, row: int) -> str:
+    "Where the n-th record of a file stands: blank lines and texts of several lines make the line differ from the row."
+    if file.format != "csv":
+        return f"row {row}"
+    path = next(p for p in _paths(file, data, "") if p.name == name)
+    with path.open(encoding=file.encoding, newline="") as f:
+        reader, records = csv.reader(f, delimiter=file.delimiter), -1
+        for fields in reader:
+            records += bool(fields)
+            if records == row:
+                break
+        return f"line {reader.line_num}"
+
+# %% ../../nbs/15_sources/01_formats.ipynb #c060
+EXPECTED = dict(
+    integer="a whole number",
+    decimal="an amount",
+    currency="an ISO 4217 code",
+    date="a date written YYYY-MM-DD",
+    time="a time written YYYY-MM-DD HH:MM:SS",
+)
+
+# %% ../../nbs/15_sources/01_formats.ipynb #c061
+def _bad_value(
+    mapping: Mapping, file: File, data: Path, column: str, found: list[tuple[str, int, Any]], count: int
+) -> SchemaError:
+    "The refusal of a column with `count` bad values; the first few were `found` as file, row and value."
+    kind, _, rest = file.columns[column].partition(" ")
+    where, _, value = found[0]
+    first = str(value or "")
+    expected = f"a code of codes.{rest}" if kind == "code" else f"a {kind} written {rest}" if rest else EXPECTED[kind]
+    near = _near(first, mapping.codes.get(rest, {}))
+    remedy = {
+        "code": f"add it to codes.{rest} in the mapping, or '*' for all others; {near}",
+        "currency": _near(first, CURRENCY_DIGITS),
+        "decimal": f"correct it at its source, or the file's decimal mark, now {file.decimal!r}",
+    }
+    shown = "; ".join(f"{_place(file, data, name, row)}: {value!r}" for name, row, value in found)
+    return SchemaError(
+        f"column {column} must be {expected}; {count} broken: {shown}",
+        where=where,
+        remedy=remedy.get(kind, "correct it at its source, or the column's type in the mapping"),
+    )
+
+# %% ../../nbs/15_sources/01_formats.ipynb #c062
+def _check_key(db: duckdb.DuckDBPyConnection, file: File, data: Path) -> None:
+    "Refuse rows that share what should be unique."
+    keys = ", ".join(_quote(k) for k in file.key)
+    lists = "list(_file order by _file, _row), list(_row order by _file, _row)"
+    rows = f"select {lists}, {keys} from {_quote(file.name)} group by {keys} having count(*) > 1"
+    found = db.execute(f"{rows} order by 2 limit 3").fetchall()
+    if not found:
+        return
+    several = any(len(set(names)) > 1 for names, *_ in found)
+    places = [
+        ", ".join((f"{n} " if several else "") + _place(file, data, n, r) for n, r in list(zip(names, numbers))[:3])
+        for names, numbers, *_ in found
+    ]
+    shown = "; ".join(f"{', '.join(map(repr, row[2:]))} in {place}" for row, place in zip(found, places, strict=True))
+    raise SchemaError(
+        f"{', '.join(file.key)} must be unique; found {shown}",
+        where=found[0][0][0],
+        remedy="drop the duplicate at its source, or take `key` out of the mapping if it is none",
+    )
+
+# %% ../../nbs/15_sources/01_formats.ipynb #c059
+def _type_columns(db: duckdb.DuckDBPyConnection, mapping: Mapping, file: File, data: Path) -> None:
+    "Check every value of `_raw` and make the typed table."
+    values = {c: _value_sql(file, c, k, mapping.codes, mapping.time_zone) for c, k in file.columns.items()}
+    bad = {c: _refused_sql(file, c, k, mapping.codes, values[c]) for c, k in file.columns.items()}
+    try:
+        row = db.execute(
+            "select " + ", ".join(f"count(*) filter (where {b})" for b in bad.values()) + " from _raw"
+        ).fetchall()[0]
+    except duckdb.InvalidInputException as e:
+        raise ParamsError(
+            str(e).splitlines()[0],
+            where=f"{mapping.where}, files.{file.name}.columns",
+            remedy="write dates as strptime does: %Y-%m-%d %H:%M:%S",
+        ) from e
+    for (column, condition), count in zip(bad.items(), row, strict=True):
+        if count:
+            found = db.execute(
+                f"select _file, _row, {_quote(column)} from _raw where {condition} order by _file, _row limit 3"
+            ).fetchall()
+            raise _bad_value(mapping, file, data, column, found, count)
+    typed = ", ".join(f"{v} as {_quote(c)}" for c, v in values.items())
+    db.execute(
+        f"create or replace table {_quote(file.name)} as select _row, _file, {typed} from _raw order by _file, _row"
+    )
+    if file.key:
+        _check_key(db, file, data)
+
 # %% ../../nbs/15_sources/01_formats.ipynb #c056
 def _read_file(db: duckdb.DuckDBPyConnection, mapping: Mapping, file: File, data: Path) -> int:
     "Make a typed table of the file's name; returns its number of rows."
@@ -316,9 +426,8 @@ def _read_file(db: duckdb.DuckDBPyConnection, mapping: Mapping, file: File, data
         )
         try:
             for i, select in enumerate(selects):
-                db.execute(
-                    f"{'insert into _raw by name' if i else 'create or replace table _raw as'} select _row, _file, {clean} from ({select})"
-                )
+                make = "insert into _raw by name" if i else "create or replace table _raw as"
+                db.execute(f"{make} select _row, _file, {clean} from ({select})")
         except duckdb.InvalidInputException as e:
             raise _bad_line(e, _paths(file, data, where)[i].name) from None
     rows = db.execute("select count(*) from _raw").fetchall()[0][0]
@@ -330,107 +439,3 @@ def _read_file(db: duckdb.DuckDBPyConnection, mapping: Mapping, file: File, data
         )
     _type_columns(db, mapping, file, data)
     return int(rows)
-
-# %% ../../nbs/15_sources/01_formats.ipynb #c057
-def _bad_line(e: duckdb.Error, name: str) -> SchemaError:
-    "DuckDB's complaint about a line, in our words."
-    text = str(e)
-    line, counts = re.search(r"Line: (\d+)", text), re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
-    found = next((x for x in text.splitlines() if re.match("Value with|.*quote", x)), text.splitlines()[0])
-    problem = f"{counts[2]} fields instead of {counts[1]}" if counts else found[:1].lower() + found[1:]
-    return SchemaError(
-        f"line {line[1] if line else '?'}: {problem}",
-        where=name,
-        remedy="repair the line; a text that holds the delimiter or a quote stands in double quotes, a quote in it is doubled",
-    )
-
-# %% ../../nbs/15_sources/01_formats.ipynb #c058
-def _place(file: File, data: Path, name: str, row: int) -> str:
-    "Where the n-th record of a file stands: blank lines and texts of several lines make the line differ from the row."
-    if file.format != "csv":
-        return f"row {row}"
-    path = next(p for p in _paths(file, data, "") if p.name == name)
-    with path.open(encoding=file.encoding, newline="") as f:
-        reader, records = csv.reader(f, delimiter=file.delimiter), -1
-        for fields in reader:
-            records += bool(fields)
-            if records == row:
-                break
-        return f"line {reader.line_num}"
-
-# %% ../../nbs/15_sources/01_formats.ipynb #c059
-def _type_columns(db: duckdb.DuckDBPyConnection, mapping: Mapping, file: File, data: Path) -> None:
-    "Check every value of `_raw` and make the typed table."
-    values = {c: _value_sql(file, c, k, mapping.codes, mapping.time_zone) for c, k in file.columns.items()}
-    bad = {c: _refused_sql(file, c, k, mapping.codes, values[c]) for c, k in file.columns.items()}
-    try:
-        row = db.execute(
-            "select " + ", ".join(f"count(*) filter (where {b})" for b in bad.values()) + " from _raw"
-        ).fetchall()[0]
-    except duckdb.InvalidInputException as e:
-        raise ParamsError(
-            str(e).splitlines()[0],
-            where=f"{mapping.where}, files.{file.name}.columns",
-            remedy="write dates as strptime does: %Y-%m-%d %H:%M:%S",
-        ) from e
-    for (column, condition), count in zip(bad.items(), row, strict=True):
-        if count:
-            raise _bad_value(db, mapping, file, data, column, condition, count)
-    typed = ", ".join(f"{v} as {_quote(c)}" for c, v in values.items())
-    db.execute(
-        f"create or replace table {_quote(file.name)} as select _row, _file, {typed} from _raw order by _file, _row"
-    )
-    if file.key:
-        _check_key(db, file, data)
-
-# %% ../../nbs/15_sources/01_formats.ipynb #c060
-EXPECTED = dict(
-    integer="a whole number",
-    decimal="an amount",
-    currency="an ISO 4217 code",
-    date="a date written YYYY-MM-DD",
-    time="a time written YYYY-MM-DD HH:MM:SS",
-)
-
-# %% ../../nbs/15_sources/01_formats.ipynb #c061
-def _bad_value(
-    db: duckdb.DuckDBPyConnection, mapping: Mapping, file: File, data: Path, column: str, condition: str, count: int
-) -> SchemaError:
-    "The refusal of a column, with the first few values that are not what they should be."
-    kind, _, rest = file.columns[column].partition(" ")
-    found = db.execute(
-        f"select _file, _row, {_quote(column)} from _raw where {condition} order by _file, _row limit 3"
-    ).fetchall()
-    first = str(found[0][2] or "")
-    expected = f"a code of codes.{rest}" if kind == "code" else f"a {kind} written {rest}" if rest else EXPECTED[kind]
-    remedy = {
-        "code": f"add it to codes.{rest} in the mapping, or '*' for all others; {_near(first, mapping.codes.get(rest, {}))}",
-        "currency": _near(first, CURRENCY_DIGITS),
-        "decimal": f"correct it at its source, or the file's decimal mark, now {file.decimal!r}",
-    }
-    shown = "; ".join(f"{_place(file, data, name, row)}: {value!r}" for name, row, value in found)
-    return SchemaError(
-        f"column {column} must be {expected}; {count} broken: {shown}",
-        where=found[0][0],
-        remedy=remedy.get(kind, "correct it at its source, or the column's type in the mapping"),
-    )
-
-# %% ../../nbs/15_sources/01_formats.ipynb #c062
-def _check_key(db: duckdb.DuckDBPyConnection, file: File, data: Path) -> None:
-    "Refuse rows that share what should be unique."
-    keys = ", ".join(_quote(k) for k in file.key)
-    rows = f"select list(_file order by _file, _row), list(_row order by _file, _row), {keys} from {_quote(file.name)} group by {keys} having count(*) > 1"
-    found = db.execute(f"{rows} order by 2 limit 3").fetchall()
-    if not found:
-        return
-    several = any(len(set(names)) > 1 for names, *_ in found)
-    places = [
-        ", ".join((f"{n} " if several else "") + _place(file, data, n, r) for n, r in list(zip(names, numbers))[:3])
-        for names, numbers, *_ in found
-    ]
-    shown = "; ".join(f"{', '.join(map(repr, row[2:]))} in {place}" for row, place in zip(found, places, strict=True))
-    raise SchemaError(
-        f"{', '.join(file.key)} must be unique; found {shown}",
-        where=found[0][0][0],
-        remedy="drop the duplicate at its source, or take `key` out of the mapping if it is none",
-    )

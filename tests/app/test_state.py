@@ -454,10 +454,10 @@ def test_an_action_is_one_line_with_all_its_ways(over: state.Overview) -> None:
 
 
 def test_no_due_is_drawn_on_the_edge_of_the_calendar(over: state.Overview) -> None:
-    from predelinquency.ground import figures
+    from predelinquency.ground import portraits
 
     one = state.customer(over, riskiest(over))
-    last = one.as_of + pd.Timedelta(days=figures.AHEAD_DAYS)
+    last = one.as_of + pd.Timedelta(days=portraits.AHEAD_DAYS)
     edge = one.dues.tail(1).assign(due_on=last, state="open", amount_minor=77_700)
     fig = views.cash_figure(replace(one, dues=pd.concat([one.dues, edge], ignore_index=True)))
     assert all(

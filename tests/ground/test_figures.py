@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import plotly.io as pio
 import pytest
 
-from predelinquency.ground import figures
+from predelinquency.ground import figures, portraits
 
 DAYS = pd.date_range("2025-01-01", periods=30)
 BLOCKS = pd.DataFrame(
@@ -72,30 +72,30 @@ FIGURES = {
     "intervals": lambda: figures.intervals(NUMBERS, "beside", reference=0.5),
     "over_time": lambda: figures.over_time(NUMBERS.dropna().rename(columns={"name": "month"})),
     "split_picture": lambda: figures.split_picture(BLOCKS),
-    "timeline": lambda: figures.timeline(
+    "timeline": lambda: portraits.timeline(
         pd.DataFrame(dict(on=DAYS, balance_minor=np.arange(30) * 1000)), DUES, [DAYS[4]], moments={"as of": DAYS[9]}
     ),
-    "cash_timeline": lambda: figures.cash_timeline(
+    "cash_timeline": lambda: portraits.cash_timeline(
         pd.DataFrame(dict(on=DAYS, balance_minor=np.arange(30) * 1000, savings_minor=np.nan)),
         pd.DataFrame(dict(week=DAYS[::7], in_minor=900, out_minor=700)),
         DUES.assign(state="paid", main=True),
         pd.DataFrame(dict(on=DAYS[:1], amount_minor=900)),
         DAYS[-1],
-        symbol="£",
+        portraits.Currency(symbol="£"),
     ),
-    "score_history": lambda: figures.score_history(
+    "score_history": lambda: portraits.score_history(
         pd.DataFrame(dict(as_of=DAYS, probability=0.1, learnt=np.arange(30) < 3)), [("Low", 0.0), ("High", 0.15)]
     ),
-    "importance": lambda: figures.importance(
+    "importance": lambda: portraits.importance(
         pd.DataFrame(dict(name=["a", "b"], value=[2.0, 1.0], group=["income", "savings"]))
     ),
-    "waterfall": lambda: figures.waterfall(
+    "waterfall": lambda: portraits.waterfall(
         pd.DataFrame(dict(name=["late pay", "low balance"], contribution=[1.0, -0.4])), -4.0, -2.0
     ),
-    "beeswarm": lambda: figures.beeswarm(
+    "beeswarm": lambda: portraits.beeswarm(
         pd.DataFrame(dict(a=[0.1, -0.2, 0.3])), pd.DataFrame(dict(a=[1.0, np.nan, 3.0]))
     ),
-    "dependence": lambda: figures.dependence(
+    "dependence": lambda: portraits.dependence(
         pd.DataFrame(dict(a=[0.1, -0.2, 0.3], b=0.0)), pd.DataFrame(dict(a=[1.0, np.nan, 3.0], b=np.nan))
     ),
     "heat": lambda: figures.heat(
@@ -127,8 +127,9 @@ def test_the_same_figure_is_the_same_bytes_and_asks_the_network_for_nothing(name
 def test_every_public_figure_is_tested_here():
     drawn = {
         n
-        for n in figures.__all__
-        if n.islower() and callable(getattr(figures, n)) and n not in ("theme", "figure", "to_html", "offline", "bare")
+        for room in (figures, portraits)
+        for n in room.__all__
+        if n.islower() and callable(getattr(room, n)) and n not in ("theme", "figure", "to_html", "offline", "bare")
     }
     assert drawn == set(FIGURES)
 
@@ -184,7 +185,7 @@ def test_splits_are_rectangles_that_share_no_row():
 
 def test_a_square_of_dependence_leaves_out_what_is_unknown_and_the_outermost_values():
     value = np.r_[np.arange(100.0), np.nan, 1e9]
-    fig = figures.dependence(pd.DataFrame(dict(a=value * 0)), pd.DataFrame(dict(a=value)))
+    fig = portraits.dependence(pd.DataFrame(dict(a=value * 0)), pd.DataFrame(dict(a=value)))
     assert (
         fig.data[0].x.max() < 1e9
         and len(fig.data[0].x) == len(fig.data[0].y) == 99

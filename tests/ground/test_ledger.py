@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from records import AT, REASONS, call, control, decision, message, one_of_each, outcome, reply, score
 
 from predelinquency.ground.core import StoreError
-from predelinquency.ground.ledger import KINDS, METADATA, Ledger, _rows, contact, feature_hash, plain, restore
+from predelinquency.ground.entries import KINDS, METADATA, feature_hash, plain_values, restore
+from predelinquency.ground.ledger import Ledger, _rows, contact
 from predelinquency.ground.records import CONTACT_STATES, Contact, Decision, Outcome, Reply, Score
 
 LATER = "2026-03-09T10:00:00+00:00"
@@ -100,13 +101,13 @@ def made(record: type) -> st.SearchStrategy:
 
 @given(st.one_of([made(record) for record in KINDS]))
 def test_any_record_survives_the_way_to_json_and_back(record: object) -> None:
-    assert same(restore(type(record), plain(record)), record)
+    assert same(restore(type(record), plain_values(record)), record)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(made(Outcome) | made(Reply).map(lambda r: replace(r, kind="other")), max_size=5))
 def test_any_record_survives_the_way_through_the_database(ledger: Ledger, records: list) -> None:
-    first = list({tuple(plain(r)[c] for c in KINDS[type(r)].key) + (type(r),): r for r in records}.values())
+    first = list({tuple(plain_values(r)[c] for c in KINDS[type(r)].key) + (type(r),): r for r in records}.values())
     try:
         ledger.append(first, AT)
     except StoreError as e:

@@ -14,7 +14,8 @@ from records import AT, one_of_each
 from predelinquency.ground import ledger as ground_ledger
 from predelinquency.ground import records
 from predelinquency.ground.core import StoreError
-from predelinquency.ground.ledger import METADATA, REVISION, Ledger, differences, migrate, revision
+from predelinquency.ground.entries import METADATA
+from predelinquency.ground.ledger import REVISION, Ledger, differences, migrate, revision
 
 
 def described(engine: sa.Engine) -> dict:

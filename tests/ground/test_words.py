@@ -93,20 +93,19 @@ def test_the_command_line_writes_every_currency(currency: str, capsys: pytest.Ca
 
 
 def test_the_hover_of_a_picture_names_the_currency_that_has_no_sign() -> None:
-    from predelinquency.ground import figures
+    from predelinquency.ground import portraits
 
     on = pd.to_datetime(["2026-01-01", "2026-01-02"])
     balance = pd.DataFrame(dict(on=on, balance_minor=[1_200_000, 1_300_000], savings_minor=[float("nan")] * 2))
     flows = pd.DataFrame(dict(week=on, in_minor=[0, 5], out_minor=[5, 0]))
     dues = pd.DataFrame(dict(kind=["loan"], due_on=on[:1], amount_minor=[9_000], state=["open"], main=[True]))
-    fig = figures.cash_timeline(
+    fig = portraits.cash_timeline(
         balance,
         flows,
         dues,
         pd.DataFrame(dict(on=on[:1], amount_minor=[7_000])),
         on[1],
-        CURRENCY_DIGITS["KWD"],
-        words.SYMBOLS.get("KWD", "KWD "),
+        portraits.Currency(CURRENCY_DIGITS["KWD"], words.SYMBOLS.get("KWD", "KWD ")),
     )
     hovers = [t.hovertemplate for t in fig.data if t.hovertemplate]
     assert len(hovers) >= 3 and all("KWD " in h for h in hovers)

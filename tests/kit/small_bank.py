@@ -42,7 +42,7 @@ def bank(
     "Write the file (an empty text writes none) and read the mapping."
     if book:
         (folder / "book.csv").write_bytes(book if isinstance(book, bytes) else book.encode(encoding))
-    return sources_mapping.parse(mapping, "small.yaml")
+    return sources_mapping.parse_mapping(mapping, "small.yaml")
 
 
 ACCOUNTS = """  accounts:

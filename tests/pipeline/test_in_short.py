@@ -9,7 +9,7 @@ from project import Notebook, stages
 
 from predelinquency.features import offline
 from predelinquency.judge import promotion
-from predelinquency.sources import ingest
+from predelinquency.sources import audit
 from predelinquency.truth import oracle
 from predelinquency.world import calibration
 
@@ -60,9 +60,9 @@ def test_the_world_in_words_says_what_lies_outside_its_band() -> None:
     assert len(calm) == 2 and "nan" not in " ".join(calm)
 
 
-def facts(name: str, rows: int, dropped: dict[str, int]) -> ingest.TableFacts:
+def facts(name: str, rows: int, dropped: dict[str, int]) -> audit.TableFacts:
     empty = dict(first=None, last=None, words={}, unknown=[])
-    return ingest.TableFacts(name=name, rows=rows, dropped=dropped, **empty)
+    return audit.TableFacts(name=name, rows=rows, dropped=dropped, **empty)
 
 
 def test_a_source_in_words_counts_what_was_dropped_and_names_what_is_unknown() -> None:
@@ -71,12 +71,12 @@ def test_a_source_in_words_counts_what_was_dropped_and_names_what_is_unknown() -
         "moments": facts("moments", 9, {}),
     }
     said = " ".join(
-        ingest.source_in_words(ingest.Report("b", "", {"a.csv": {}}, tables, {"n.txt": "no"}, {"income": "no"}, 0.125))
+        audit.source_in_words(audit.Report("b", "", {"a.csv": {}}, tables, {"n.txt": "no"}, {"income": "no"}, 0.125))
     )
     assert "1 file of *b* gave 49 rows in 2 tables; 3 rows were dropped." in said
     assert "Left out: `n.txt`." in said and "cannot be known from it: income." in said
     assert "9 moments with a label of its own; **12.5%** went badly." in said
-    bare = " ".join(ingest.source_in_words(ingest.Report("b", "", {}, {}, {}, {}, None)))
+    bare = " ".join(audit.source_in_words(audit.Report("b", "", {}, {}, {}, {}, None)))
     assert "No moments of its own" in bare and "No group of features is unknown." in bare and "Left out" not in bare
 
 

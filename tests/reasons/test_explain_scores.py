@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from predelinquency.features.catalogue import BY_NAME
-from predelinquency.ground import disk, ledger, schema
+from predelinquency.ground import disk, entries, schema
 from predelinquency.ground.core import SchemaError, StoreError
 from predelinquency.model import champion
 from predelinquency.reasons import bundles, tables
@@ -70,7 +70,7 @@ def test_the_fingerprint_is_that_of_the_feature_row(
     names = scorer.champion.features
     at = [list(BY_NAME).index(n) for n in names]
     for s in list(tables.scores(trained))[:20]:
-        assert s.feature_hash == ledger.feature_hash(names, vectors[s.customer_id][at])
+        assert s.feature_hash == entries.feature_hash(names, vectors[s.customer_id][at])
 
 
 def test_a_row_is_bundled_to_the_same_bits_alone_and_among_thousands() -> None:

@@ -36,7 +36,7 @@ ACCOUNTS, DUES, OUTCOME = (
     ],
 )
 def test_checking_a_source_tells_what_no_later_stage_can_ask_of_it(tmp_path, has, said):
-    page = ingest.check(bank(tmp_path, customers=16, **has), tmp_path)._repr_markdown_()
+    page = ingest.check_source(bank(tmp_path, customers=16, **has), tmp_path)._repr_markdown_()
     assert all(words in page for words in said)
     assert sum(words in page for words in (ACCOUNTS, DUES, OUTCOME)) == len(said)
     assert ("What cannot be asked of this source" in page) is bool(said)

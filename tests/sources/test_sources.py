@@ -48,7 +48,7 @@ def test_what_a_source_lacks_is_reported_and_never_invented(tmp_path: Path):
 def test_check_says_what_ingest_says_and_writes_nothing(tmp_path: Path):
     mapping = bank(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    checked = ingest.check(mapping, tmp_path)
+    checked = ingest.check_source(mapping, tmp_path)
     assert sorted(tmp_path.rglob("*")) == before
     assert checked == ingest.ingest(mapping, tmp_path, tmp_path / "raw", BASE)
 
@@ -152,7 +152,7 @@ def test_rows_that_point_to_nobody_are_dropped_and_counted(tmp_path: Path):
 
 
 def test_a_condition_that_cannot_be_decided_keeps_nothing(tmp_path: Path):
-    report = ingest.check(
+    report = ingest.check_source(
         bank(
             tmp_path,
             MAPPING.replace(
@@ -179,17 +179,17 @@ def test_moments_of_an_earlier_ingest_do_not_outlive_their_mapping(tmp_path: Pat
 def test_a_secret_of_the_environment_is_used_and_never_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     asked = MAPPING.replace("path: book.csv", 'url: "${BANK_URL}"\n    query: select * from book')
     with pytest.raises(ParamsError, match="BANK_URL is not set"):
-        ingest.check(bank(tmp_path, asked, ""), tmp_path)
+        ingest.check_source(bank(tmp_path, asked, ""), tmp_path)
     monkeypatch.setenv("BANK_URL", "postgresql+nodriver://reader:hunter2@nowhere/bank")
     with pytest.raises(Exception) as told:
-        ingest.check(bank(tmp_path, asked, ""), tmp_path)
+        ingest.check_source(bank(tmp_path, asked, ""), tmp_path)
     assert "hunter2" not in str(told.value)
 
 
 def test_the_sql_of_a_mapping_sees_only_the_mapped_files(tmp_path: Path):
     (tmp_path / "other.csv").write_text("a\n1\n")
     with pytest.raises(ParamsError, match="disabled"):
-        ingest.check(
+        ingest.check_source(
             bank(
                 tmp_path,
                 MAPPING.replace(

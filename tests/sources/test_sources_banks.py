@@ -30,7 +30,7 @@ def read(once: Callable[..., Path]) -> Callable[[str, str], pd.DataFrame]:
 
 @pytest.mark.parametrize("name", ["berka", "superlender"])
 def test_a_shipped_mapping_can_be_read_without_its_files(name: str):
-    assert mapping.load(name).source == name
+    assert mapping.load_mapping(name).source == name
 
 
 def test_berka_is_354_loans_of_which_30_went_badly(read: Callable[..., pd.DataFrame]):
@@ -110,7 +110,7 @@ def test_superlenders_instalments_add_up_to_what_is_owed(read: Callable[..., pd.
 def test_nothing_about_the_person_becomes_a_table(read: Callable[..., pd.DataFrame]):
     for bank in ("berka", "superlender"):
         read(bank, "customers")
-        used = {c for f in mapping.load(bank).files.values() for c in f.columns}
+        used = {c for f in mapping.load_mapping(bank).files.values() for c in f.columns}
         assert (
             used
             & {

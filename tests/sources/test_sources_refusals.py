@@ -174,7 +174,7 @@ def test_a_fault_in_a_file_is_refused_with_its_place_and_a_remedy(fault: str, tm
     book, words = FILES[fault]
     mapping = bank(tmp_path, book=book)
     for action in (
-        lambda: ingest.check(mapping, tmp_path),
+        lambda: ingest.check_source(mapping, tmp_path),
         lambda: ingest.ingest(mapping, tmp_path, tmp_path / "raw", BASE),
     ):
         with pytest.raises(SchemaError) as told:
@@ -197,9 +197,9 @@ def test_an_encoding_that_accepts_every_byte_does_not_hide_another_one(fault: st
     book, words = LATIN[fault]
     latin = MAPPING.replace("    key: number", "    key: number\n    encoding: latin-1")
     with pytest.raises(SchemaError) as told:
-        ingest.check(bank(tmp_path, latin, book), tmp_path)
+        ingest.check_source(bank(tmp_path, latin, book), tmp_path)
     assert [w for w in ("book.csv", *words) if w not in str(told.value)] == []
-    assert ingest.check(bank(tmp_path, latin, BOOK.encode("latin-1")), tmp_path).tables["customers"].rows == 2
+    assert ingest.check_source(bank(tmp_path, latin, BOOK.encode("latin-1")), tmp_path).tables["customers"].rows == 2
 
 
 @pytest.mark.parametrize("typed", ["12.50", "1.1800,5", "1,180.50", "1180,50,0"])
@@ -207,7 +207,7 @@ def test_a_point_among_decimal_commas_only_parts_thousands(typed: str, tmp_path:
     comma = MAPPING.replace("    key: number", '    key: number\n    delimiter: ";"\n    decimal: ","')
     book = BOOK.replace(",", ";").replace(".", ",")
     with pytest.raises(SchemaError, match=r"(?s)book\.csv: column sum.*line 4.*decimal mark"):
-        ingest.check(bank(tmp_path, comma, book.replace("1180,50", typed)), tmp_path)
+        ingest.check_source(bank(tmp_path, comma, book.replace("1180,50", typed)), tmp_path)
     ingest.ingest(bank(tmp_path, comma, book.replace("1180,50", "1.180,50")), tmp_path, tmp_path / "raw", BASE)
     assert ground_disk.read(tmp_path / "raw", "obligations").amount_minor.tolist() == [25_000, 25_000, 118_050]
 
@@ -220,10 +220,10 @@ def test_a_fault_in_one_of_several_files_names_that_one(tmp_path: Path):
     mapping, head = bank(tmp_path, several, ""), BOOK.splitlines()[0]
     (tmp_path / "book2.csv").write_text(f"{head}\n4,Zoë\n", "cp1252")
     with pytest.raises(SchemaError, match=r"^book2\.csv: line 2: 2 fields"):
-        ingest.check(mapping, tmp_path)
+        ingest.check_source(mapping, tmp_path)
     (tmp_path / "book2.csv").write_text(f"{head}\n2,Zoë,2024-02-01,,1.00,KR,EUR\n", "cp1252")
     with pytest.raises(SchemaError, match=r"found 2 in book1\.csv line 3, book2\.csv line 2"):
-        ingest.check(mapping, tmp_path)
+        ingest.check_source(mapping, tmp_path)
 
 
 @pytest.mark.parametrize("fault", ["no file", "no database", "no table", "no column"])
@@ -235,7 +235,7 @@ def test_a_database_that_cannot_answer_is_named_and_none_is_made(fault: str, tmp
         pd.DataFrame(dict(number=[1])).to_sql(table, sa.create_engine(f"sqlite:///{tmp_path}/bank.db"), index=False)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(SchemaError) as told:
-        ingest.check(bank(tmp_path, asked, ""), tmp_path)
+        ingest.check_source(bank(tmp_path, asked, ""), tmp_path)
     said = {
         "no file": "there is no database",
         "no database": "not a database",
@@ -250,7 +250,7 @@ def test_a_database_that_cannot_answer_is_named_and_none_is_made(fault: str, tmp
 def test_a_fault_in_a_mapping_is_refused_with_the_nearest_name(fault: str, tmp_path: Path):
     change, words = MAPPINGS[fault]
     assert MAPPING.count(change[0]) >= 1
-    for action in (ingest.check, lambda mapping, data: ingest.ingest(mapping, data, tmp_path / "raw", BASE)):
+    for action in (ingest.check_source, lambda mapping, data: ingest.ingest(mapping, data, tmp_path / "raw", BASE)):
         with pytest.raises(PredelinquencyError) as told:
             action(bank(tmp_path, MAPPING.replace(*change)), tmp_path)
         assert [w for w in words if w not in str(told.value)] == []
@@ -260,9 +260,9 @@ def test_a_fault_in_a_mapping_is_refused_with_the_nearest_name(fault: str, tmp_p
 
 def test_ids_and_amounts_beyond_64_bits_do_not_break_the_reading(tmp_path: Path):
     large = MAPPING.replace("obligation: number", "obligation: number + 99999999999999999999")
-    assert ingest.check(bank(tmp_path, large), tmp_path).tables["payments"].rows == 2
+    assert ingest.check_source(bank(tmp_path, large), tmp_path).tables["payments"].rows == 2
     with pytest.raises(SchemaError, match=r"tables\.payments\.columns\.amount: amount must be an amount"):
-        ingest.check(bank(tmp_path, MAPPING.replace("amount: sum}", "amount: 1e20}")), tmp_path)
+        ingest.check_source(bank(tmp_path, MAPPING.replace("amount: sum}", "amount: 1e20}")), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -273,18 +273,18 @@ def test_whatever_the_database_says_of_a_column_names_the_place(
 ):
     monkeypatch.setattr(ingest, part, lambda db, *_: db.execute("select cast('x' as integer)"))
     with pytest.raises(SchemaError, match="a type that does not fit") as told:
-        ingest.check(bank(tmp_path), tmp_path)
+        ingest.check_source(bank(tmp_path), tmp_path)
     assert told.value.where == f"small.yaml, {where}" and "cast(" in told.value.remedy
 
 
 def test_a_missing_file_and_a_missing_folder_are_named(tmp_path: Path):
     (tmp_path / "books.csv").write_text(BOOK)
     with pytest.raises(SchemaError, match=r"(?s)no file 'book\.csv'.*did you mean books\.csv\?"):
-        ingest.check(bank(tmp_path, book=""), tmp_path)
+        ingest.check_source(bank(tmp_path, book=""), tmp_path)
     with pytest.raises(SchemaError, match="no such folder"):
-        ingest.check(bank(tmp_path), tmp_path / "elsewhere")
+        ingest.check_source(bank(tmp_path), tmp_path / "elsewhere")
     with pytest.raises(ParamsError, match="berka, superlender"):
-        sources_mapping.load("berca")
+        sources_mapping.load_mapping("berca")
 
 
 def test_a_refused_ingest_leaves_the_last_good_one(tmp_path: Path):
@@ -318,7 +318,7 @@ def test_a_file_that_may_not_be_read_is_no_full_disk(tmp_path: Path, monkeypatch
 
         monkeypatch.setattr(formats, "_as_utf8", fails)
         with pytest.raises(kind, match=words):
-            ingest.check(mapping, tmp_path)
+            ingest.check_source(mapping, tmp_path)
 
 
 @pytest.fixture
