@@ -23,7 +23,7 @@ from .world import Settings
 
 # %% ../../nbs/10_world/07_calibration.ipynb #c008
 def spells(
-    missed: pd.DataFrame,  # `customer_id`, `due_on`, `settled_at` (NaT never) of target dues not paid for good within grace
+    missed: pd.DataFrame,  # `customer_id`, `due_on`, `settled_at` (NaT never): target dues missed
 ) -> pd.DataFrame:  # customer_id, onset, end, clean_days before (inf when never late)
     "Missed dues of each customer joined into spells."
     rows = missed.assign(
