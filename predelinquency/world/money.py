@@ -68,7 +68,8 @@ ANNOUNCED_DAYS = np.array(
     CATEGORIES.index(c)
     for c in (
         "salary own_transfer fee interest groceries atm repair medical gambling benefit gig_income student_finance "
-        "payday_loan payday_repayment bnpl cash_advance family_support asset_sale refund loan_disbursement rent retail other transfer_out"
+        "payday_loan payday_repayment bnpl cash_advance family_support asset_sale refund loan_disbursement rent retail "
+        "other transfer_out"
     ).split()
 )
 

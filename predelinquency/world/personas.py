@@ -222,9 +222,9 @@ atm         .047      45     .50     1.2     1.15     .95    1.0         0  -   
 
 # %% ../../nbs/10_world/00_personas.ipynb #c014
 _PLACES = (
-    "Northgate Alder Brook Castle Dale Elm Fern Grove Harbour Ivy Juniper Kestrel Linden Maple Nettle Orchard Priory Quarry "
-    "Rowan Sycamore Thistle Union Valley Willow Yarrow Amber Beacon Copper Drift Ember Falcon Granite Hazel Indigo Jasper Larch Meadow "
-    "Osprey Pebble Sable"
+    "Northgate Alder Brook Castle Dale Elm Fern Grove Harbour Ivy Juniper Kestrel Linden Maple Nettle Orchard Priory "
+    "Quarry Rowan Sycamore Thistle Union Valley Willow Yarrow Amber Beacon Copper Drift Ember Falcon Granite Hazel Indigo Jasper "
+    "Larch Meadow Osprey Pebble Sable"
 ).split()
 _TRADES = dict(
     groceries="Grocers Market Foods Pantry Larder",
