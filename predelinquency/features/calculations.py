@@ -10,6 +10,7 @@ __all__ = ['SOURCES', 'EVER', 'NEVER_DAYS', 'LONGEST_DAYS', 'DAILY', 'Op', 'Calc
 # %% ../../nbs/20_features/02_calculations.ipynb #i02calculat
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import NamedTuple
 
 from .measures import MEASURE, MEASURES, VARIETY, Measure
 from .quantities import Q, QUANTITIES, Quantity
@@ -55,33 +56,28 @@ class Calculation:
     empty: str  # when the value is missing
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c030
-def _calc(
-    op: Op,
-    name: str,
-    formula: str,
-    unit: str,
-    a: int,
-    b: int = 0,
-    days: int = 0,
-    longer: int = 0,
-    source: str = "none",
-    history: int = 0,
-    empty: str = "never",
-    looks: int = 0,
-) -> Calculation:
-    if not all(0 <= window <= LONGEST_DAYS for window in (days, longer)):
+class _Row(NamedTuple):
+    "What the kernel reads, before it is numbers."
+
+    op: Op
+    a: int
+    b: int = 0
+    days: int = 0
+    longer: int = 0
+    source: str = "none"
+    history: int = 0
+
+
+def _calc(row: _Row, name: str, formula: str, unit: str, empty: str = "never", looks: int = 0) -> Calculation:
+    "A row with its words; a window that no state holds is refused."
+    if not all(0 <= window <= LONGEST_DAYS for window in (row.days, row.longer)):
         raise ParamsError(
-            f"{name} looks back over {max(days, longer)} days",
+            f"{name} looks back over {max(row.days, row.longer)} days",
             remedy=f"a window has 1 to {LONGEST_DAYS} days, or is EVER",
         )
-    return Calculation(
-        name,
-        formula,
-        unit,
-        max(days, longer, looks),
-        (int(op), int(a), int(b), days, longer, SOURCES.index(source), history),
-        empty,
-    )
+    source, window = SOURCES.index(row.source), max(row.days, row.longer, looks)
+    numbers = (int(row.op), int(row.a), int(row.b), row.days, row.longer, source, row.history)
+    return Calculation(name, formula, unit, window, numbers, empty)
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c031
 def _measure(name: str) -> Measure:
@@ -92,47 +88,33 @@ def total(measure: str, days: int) -> Calculation:
     "What a measure adds up to over a window; `EVER` is all of history."
     m, span = _measure(measure), "ever" if days == EVER else f"{days}d"
     return _calc(
-        Op.total,
+        _Row(Op.total, MEASURE[measure], days=days, source=m.source),
         f"{measure}_{span}",
         f"sum of {measure} over {'all history' if days == EVER else f'{days} days'}",
         m.unit,
-        MEASURE[measure],
-        days=days,
-        source=m.source,
-        empty=f"no {m.source} ever seen",
+        f"no {m.source} ever seen",
     )
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c033
 def share(measure: str, whole: str, days: int) -> Calculation:
     "One measure as a share of another over the same window."
-    unit = "share" if _measure(measure).unit == _measure(whole).unit else "money"
-    name = f"{measure}_of_{whole}_{'ever' if days == EVER else f'{days}d'}"
+    m = _measure(measure)
     return _calc(
-        Op.ratio,
-        name,
+        _Row(Op.ratio, MEASURE[measure], MEASURE[whole], days, source=m.source),
+        f"{measure}_of_{whole}_{'ever' if days == EVER else f'{days}d'}",
         f"sum of {measure} / sum of {whole}, {days or 'all'} days",
-        unit,
-        MEASURE[measure],
-        MEASURE[whole],
-        days,
-        source=_measure(measure).source,
-        empty=f"no {whole} in the window",
+        "share" if m.unit == _measure(whole).unit else "money",
+        f"no {whole} in the window",
     )
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c034
 def pace(measure: str, days: int, longer: int) -> Calculation:
     "The daily rate of a short window against that of a longer one; 1 is business as usual."
     return _calc(
-        Op.pace,
+        _Row(Op.pace, MEASURE[measure], 0, days, longer, _measure(measure).source, 2 * days),
         f"{measure}_pace_{days}d_{longer}d",
         f"daily {measure} over {days} days / over {longer} days",
         "ratio",
-        MEASURE[measure],
-        0,
-        days,
-        longer,
-        _measure(measure).source,
-        2 * days,
         f"less than {2 * days} days of history, or no {measure} in {longer} days",
     )
 
@@ -140,102 +122,75 @@ def pace(measure: str, days: int, longer: int) -> Calculation:
 def per(measure: str, base: Q, days: int) -> Calculation:
     "A measure per month, as a share of a monthly quantity."
     return _calc(
-        Op.per,
+        _Row(Op.per, MEASURE[measure], base, days, source=_measure(measure).source),
         f"{measure}_per_{base.name}_{days}d",
         f"sum of {measure} over {days} days, per 30 days, / {base.name}",
         "ratio",
-        MEASURE[measure],
-        base,
-        days,
-        source=_measure(measure).source,
-        empty=f"no {base.name}",
+        f"no {base.name}",
     )
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c036
 def since(measure: str) -> Calculation:
     "Days since the last event of a measure, at most a year; never counts as a year."
+    source = _measure(measure).source
     return _calc(
-        Op.since,
+        _Row(Op.since, MEASURE[measure], source=source),
         f"days_since_{measure}",
         f"days since the last event of {measure}, at most {NEVER_DAYS}; never is {NEVER_DAYS}",
         "days",
-        MEASURE[measure],
-        source=_measure(measure).source,
-        empty=f"no {_measure(measure).source} ever seen",
+        f"no {source} ever seen",
     )
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c038
-def _blocks(op: Op, word: str, text: str, unit: str, measure: str, days: int, least: int) -> Calculation:
+def _blocks(op: Op, text: str, unit: str, measure: str, days: int, least: int) -> Calculation:
+    "A calculation over whole blocks, of which at least so many must be known."
+    name = f"{measure}_{op.name}_{days}d"
     if days % 30:
-        raise ParamsError(
-            f"{measure}_{word}_{days}d does not end with a block", remedy="a window of blocks is a multiple of 30 days"
-        )
+        raise ParamsError(f"{name} does not end with a block", remedy="a window of blocks is a multiple of 30 days")
     return _calc(
-        op,
-        f"{measure}_{word}_{days}d",
+        _Row(op, MEASURE[measure], 0, days, 0, _measure(measure).source, 30 * least),
+        name,
         f"{text} of {measure} over blocks of 30 days, {days} days",
         unit,
-        MEASURE[measure],
-        0,
-        days,
-        0,
-        _measure(measure).source,
-        30 * least,
         f"less than {30 * least} days of history, or no {measure}",
     )
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c039
 def trend(measure: str, days: int) -> Calculation:
     "Slope a month over the mean."
-    return _blocks(Op.trend, "trend", "least-squares slope a block / mean", "ratio", measure, days, 3)
+    return _blocks(Op.trend, "least-squares slope a block / mean", "ratio", measure, days, 3)
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c040
 def variation(measure: str, days: int) -> Calculation:
     "Standard deviation over the mean."
-    return _blocks(Op.variation, "variation", "standard deviation / mean", "ratio", measure, days, 3)
+    return _blocks(Op.variation, "standard deviation / mean", "ratio", measure, days, 3)
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c041
 def surprise(measure: str, days: int) -> Calculation:
     "The last month against the months before, in standard deviations."
-    return _blocks(
-        Op.surprise,
-        "surprise",
-        "latest block less the mean of the earlier ones, in their standard deviations,",
-        "score",
-        measure,
-        days,
-        4,
-    )
+    text = "latest block less the mean of the earlier ones, in their standard deviations,"
+    return _blocks(Op.surprise, text, "score", measure, days, 4)
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c042
 def entropy(days: int) -> Calculation:
     "How varied the purchases are: entropy of their number over categories, in nats."
     return _calc(
-        Op.entropy,
+        _Row(Op.entropy, MEASURE[f"{VARIETY[0]}_count"], len(VARIETY), days, source="transactions"),
         f"category_entropy_{days}d",
         f"entropy of the number of purchases over {len(VARIETY)} categories, {days} days",
         "score",
-        MEASURE[f"{VARIETY[0]}_count"],
-        len(VARIETY),
-        days,
-        source="transactions",
-        empty="no transactions ever seen",
+        "no transactions ever seen",
     )
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c043
 def entropy_shift(days: int, longer: int) -> Calculation:
     "How much less or more varied purchases have become."
+    first = MEASURE[f"{VARIETY[0]}_count"]
     return _calc(
-        Op.entropy_shift,
+        _Row(Op.entropy_shift, first, len(VARIETY), days, longer, "transactions", 2 * days),
         f"category_entropy_shift_{days}d_{longer}d",
         f"category entropy of {days} days − of {longer} days",
         "score",
-        MEASURE[f"{VARIETY[0]}_count"],
-        len(VARIETY),
-        days,
-        longer,
-        "transactions",
-        2 * days,
         f"less than {2 * days} days of history",
     )
 
@@ -243,46 +198,30 @@ def entropy_shift(days: int, longer: int) -> Calculation:
 def share_shift(measure: str, whole: str, days: int, longer: int) -> Calculation:
     "How a share has moved between a long and a short window."
     return _calc(
-        Op.share_shift,
+        _Row(Op.share_shift, MEASURE[measure], MEASURE[whole], days, longer, _measure(measure).source, 2 * days),
         f"{measure}_of_{whole}_shift_{days}d_{longer}d",
         f"{measure} / {whole} over {days} days − over {longer} days",
         "share",
-        MEASURE[measure],
-        MEASURE[whole],
-        days,
-        longer,
-        _measure(measure).source,
-        2 * days,
         f"less than {2 * days} days of history, or no {whole}",
     )
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c045
 def tracked(quantity: Q) -> Calculation:
     "A quantity as it is."
-    q = QUANTITIES[quantity]
-    return _calc(
-        Op.tracked,
-        quantity.name,
-        q.text,
-        q.unit,
-        quantity,
-        looks=q.days,
-        empty="not yet known: the tables or the events it needs have not been seen",
-    )
+    q, empty = QUANTITIES[quantity], "not yet known: the tables or the events it needs have not been seen"
+    return _calc(_Row(Op.tracked, quantity), quantity.name, q.text, q.unit, empty, q.days)
 
 # %% ../../nbs/20_features/02_calculations.ipynb #c046
 def over(quantity: Q, base: Q) -> Calculation:
     "One quantity over another: free of currency and scale."
-    back = max(QUANTITIES[quantity].days, QUANTITIES[base].days)
+    above, below = QUANTITIES[quantity], QUANTITIES[base]
     return _calc(
-        Op.over,
+        _Row(Op.over, quantity, base),
         f"{quantity.name}_over_{base.name}",
-        f"{QUANTITIES[quantity].text} / {QUANTITIES[base].text}",
+        f"{above.text} / {below.text}",
         "ratio",
-        quantity,
-        base,
-        looks=back,
-        empty=f"either is not known, or {base.name} is not above 0",
+        f"either is not known, or {base.name} is not above 0",
+        max(above.days, below.days),
     )
 
 # %% ../../nbs/20_features/02_calculations.ipynb #minute81
@@ -336,18 +275,15 @@ def _asked_daily(kind: Daily, days: int, base: Q | None) -> Calculation:
         raise ParamsError(f"{kind.name} is asked over {days} days", remedy=f"a window of it has 1 to {longest} days")
     name, unknown = f"{kind.name}_{days}d", "not yet known: the tables or the events it needs have not been seen"
     if base is None:
-        made = _calc(Op.windowed, name, text, q.unit, kind, -1, days, empty=unknown)
+        made = _calc(_Row(Op.windowed, kind, -1, days), name, text, q.unit, unknown)
     else:
         made = _calc(
-            Op.windowed,
+            _Row(Op.windowed, kind, base, days),
             f"{name}_over_{base.name}",
             f"{text} / {QUANTITIES[base].text}",
             "ratio",
-            kind,
-            base,
-            days,
-            looks=QUANTITIES[base].days,
-            empty=f"either is not known, or {base.name} is not above 0",
+            f"either is not known, or {base.name} is not above 0",
+            QUANTITIES[base].days,
         )
     return replace(made, window_days=QUANTITIES[base].days if base is not None else 0) if ahead else made
 

@@ -352,7 +352,8 @@ _FAILED, _MADE, _BILLS = "Whether payments go through", "When payments are made"
 def _dated(
     what: str, average: str = "", unknown: str = "no earlier payment is known"
 ) -> str:  # how many days after a date something was paid
-    return f"{what} {{day}} after its date{average} / 0: {what} on its date / -: {what} {{day}} before its date{average} / ?: {unknown}"
+    late, early = f"{what} {{day}} after its date{average}", f"{what} {{day}} before its date{average}"
+    return f"{late} / 0: {what} on its date / -: {early} / ?: {unknown}"
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #c087
 # fmt: off
@@ -474,7 +475,8 @@ def by_name(
     for f in features:
         if other := seen.get(f.name):
             raise ParamsError(
-                f"two rows have the name {f.name!r}: one in {other.group} ({other.analyst}), one in {f.group} ({f.analyst})",
+                f"two rows have the name {f.name!r}: one in {other.group} ({other.analyst}), "
+                f"one in {f.group} ({f.analyst})",
                 where="catalogue, cell 'calculation'",
                 remedy="remove one of them",
             )

@@ -107,6 +107,8 @@ MEASURES: tuple[Measure, ...] = (
     *(count(f"{c}_count", "out", c) for c in VARIETY),
 )
 # fmt: on
+
+# %% ../../nbs/20_features/00_measures.ipynb #lsnmeasur00
 class _Places(dict[str, int]):
     "Name → position; a name that nobody declared is refused."
 

@@ -9,62 +9,18 @@ __all__ = ['WAIT', 'PATH', 'WINDOW', 'KINDS', 'N_IDS', 'IDS', 'NOW', 'ROWS', 'PA
 import numpy as np
 
 from .quantities import Q
-from predelinquency.features.state import (
-    AUTOPAY_LOST,
-    BALANCE,
-    BALANCE_DAYS,
-    CARD,
-    CLOSED,
-    CLOSED_MONEY,
-    CREDIT_AT,
-    DAYS_LATE,
-    DEBIT_AT,
-    DRAWN_M,
-    DUE,
-    DUE_AT,
-    END_AT,
-    FIRST_ACCOUNT,
-    FIRST_BALANCE,
-    FIRST_EVENT,
-    FIRST_MOVE,
-    FIRST_SIGN,
-    HEAD,
-    INCOME_M,
-    INFLOW_M,
-    LARGEST_DUE,
-    LAST_DUE,
-    LAST_PAYMENT,
-    LATE,
-    LATE_5,
-    LEAST_AT,
-    LIMIT,
-    LOW_EVER,
-    MOST_LATE,
-    MOST_WINDOWS,
-    NEVER,
-    NOTHING_AT,
-    N_DUES,
-    N_PAYDAYS,
-    N_PAYERS,
-    OPEN_FROM,
-    OUTGOINGS_M,
-    OWN_IN_M,
-    PAID_SIGN,
-    PAID_TARGET,
-    PAYDAYS,
-    PAYDAY_AT,
-    PAYER_AT,
-    PAY_DATE,
-    PAY_GAP,
-    PAY_NEXT,
-    RING_DAYS,
-    SAVED_AT,
-    SAVINGS,
-    SECOND_DUE,
-    SEEN_DUE,
-    SPENDING_M,
-    THIRD_DUE,
-)
+from .state import AUTOPAY_LOST, BALANCE, BALANCE_DAYS, CARD, CLOSED, CLOSED_MONEY, DAYS_LATE
+from .state import FIRST_ACCOUNT, FIRST_BALANCE, FIRST_EVENT, FIRST_MOVE, HEAD, LARGEST_DUE
+from .state import LAST_DUE, LAST_PAYMENT, LATE, LATE_5, LIMIT, LOW_EVER, MOST_LATE, N_DUES
+from .state import N_PAYDAYS, N_PAYERS, OPEN_FROM, PAID_SIGN, PAID_TARGET, PAY_DATE, PAY_GAP
+from .state import PAY_NEXT, SAVINGS, SECOND_DUE, SEEN_DUE, THIRD_DUE
+from .state import CREDIT_AT, DEBIT_AT, DUE_AT, END_AT, LEAST_AT, NOTHING_AT, PAYDAY_AT, PAYER_AT
+from .state import SAVED_AT
+from .state import AMOUNT, AWAY, AWAY_DAYS, AWAY_LATE, CAME, CAME_LATE, CAME_ON, DUE, FALLS_ON
+from .state import LAST_PAID, PAID, PAID_IN_ALL, PAYDAY_SIZE, PAYER_SIZE, ROOT, SETTLED_ON, SORT
+from .state import TOLD_ON
+from .state import DRAWN_M, FIRST_SIGN, INCOME_M, INFLOW_M, MOST_WINDOWS, NEVER, OUTGOINGS_M
+from .state import OWN_IN_M, PAYDAYS, RING_DAYS, SPENDING_M
 from .trackers import _copy, _median, _newest, _next_payday, _row
 from ..ground.core import lean
 from ..ground.dues import is_full, is_over
@@ -75,7 +31,8 @@ KINDS, N_IDS, IDS = (
     PATH,
     PATH + 4,
     PATH + 5,
-)  # the scratch paper: money due a day, dues by kind, the first rows of obligations of days 15–28,
+)  # the scratch paper: money due a day, then dues by kind, then the first rows
+# of the obligations of days 15–28,
 NOW = IDS + WINDOW  # the row of running totals now, and
 ROWS = NOW + 1  # the one before each window; pays in order of size;
 PAYS = ROWS + MOST_WINDOWS
@@ -95,9 +52,8 @@ def _find_rows(s: np.ndarray, windows: np.ndarray, as_of: int, w: np.ndarray) ->
 @lean
 def _sum(s: np.ndarray, w: np.ndarray, m: int, window: int) -> int:
     "What a measure added up to over a window."
-    return (
-        s[np.uint64(w[NOW] + m)] - s[np.uint64(w[np.uint64(ROWS + window)] + m)]
-    )  # what is unsigned cannot count from the end, so nothing is checked
+    # what is unsigned cannot count from the end, so nothing is checked
+    return s[np.uint64(w[NOW] + m)] - s[np.uint64(w[np.uint64(ROWS + window)] + m)]
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c060
 @lean
@@ -139,18 +95,15 @@ def _largest(s: np.ndarray, a: int, q: np.ndarray) -> None:
     if s[FIRST_MOVE] == NEVER:
         return
     month, last = max(a - 30, s[FIRST_MOVE]), min(a - 1, s[HEAD])
-    q[Q.largest_debit_30d], q[Q.largest_credit_30d] = (
-        _highest(s, DEBIT_AT, month, last),
-        _highest(s, CREDIT_AT, month, last),
-    )
-    q[Q.largest_debit_180d] = max(
-        _highest(s, DEBIT_AT, max(a - 180, s[FIRST_MOVE]), min(a - 31, last)), q[Q.largest_debit_30d]
-    )
+    q[Q.largest_debit_30d] = _highest(s, DEBIT_AT, month, last)
+    q[Q.largest_credit_30d] = _highest(s, CREDIT_AT, month, last)
+    earlier = _highest(s, DEBIT_AT, max(a - 180, s[FIRST_MOVE]), min(a - 31, last))
+    q[Q.largest_debit_180d] = max(earlier, q[Q.largest_debit_30d])
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c063
 @lean
 def _unroll(s: np.ndarray, ring: int, a: int, known: int, w: np.ndarray, to: int) -> None:
-    "The last `known` days of a ring of balances, the latest last, in the 180 places from `to` on; after the newest day the balance stays."
+    "The last `known` days of a ring, the latest last, in the 180 places from `to` on; then the balance stays."
     last, first = min(a - 1, s[HEAD]), a - known
     n, k, at = max(last - first + 1, 0), first & (RING_DAYS - 1), to + 180 - known
     run = min(n, RING_DAYS - k)
@@ -207,13 +160,8 @@ def _purse(s: np.ndarray, a: int, q: np.ndarray, w: np.ndarray) -> None:
 def _standing(s: np.ndarray, a: int, q: np.ndarray, w: np.ndarray, n: int) -> None:
     "Balances now, ever, and compared with earlier; `n` is how many of the last 180 days are known."
     first, head, balance = s[FIRST_BALANCE], s[HEAD], s[BALANCE]
-    q[Q.balance], q[Q.savings], q[Q.visible_money], q[Q.low_ever], q[Q.card_debt] = (
-        balance,
-        s[SAVINGS],
-        balance + s[SAVINGS],
-        s[LOW_EVER],
-        max(-s[CARD], 0),
-    )
+    q[Q.balance], q[Q.savings], q[Q.visible_money] = balance, s[SAVINGS], balance + s[SAVINGS]
+    q[Q.low_ever], q[Q.card_debt] = s[LOW_EVER], max(-s[CARD], 0)
     q[Q.mean_ever] = (s[BALANCE_DAYS] + balance * (a - head)) / (a - first)
     q[Q.limit], q[Q.headroom], q[Q.overdraft] = s[LIMIT], balance + s[LIMIT], max(-balance, 0)
     if n <= 30:
@@ -233,12 +181,12 @@ def _paydays(s: np.ndarray, a: int, q: np.ndarray, w: np.ndarray) -> int:
     n = s[N_PAYDAYS]
     if n == 0:
         return NEVER
-    last, k = PAYDAY_AT + 3 * ((n - 1) & (PAYDAYS - 1)), min(n, 6)
-    q[Q.days_since_pay] = a - s[last]
+    last, k = PAYDAY_AT + PAYDAY_SIZE * ((n - 1) & (PAYDAYS - 1)), min(n, 6)
+    q[Q.days_since_pay] = a - s[last + CAME_ON]
     for i in range(k):
-        w[PAYS + i] = s[PAYDAY_AT + 3 * ((n - 1 - i) & (PAYDAYS - 1)) + 1]
+        w[PAYS + i] = s[PAYDAY_AT + PAYDAY_SIZE * ((n - 1 - i) & (PAYDAYS - 1)) + CAME]
     if k >= 3:
-        q[Q.pay_step] = s[last + 1] / _median(w, PAYS + 1, k - 1)
+        q[Q.pay_step] = s[last + CAME] / _median(w, PAYS + 1, k - 1)
     q[Q.usual_pay] = _median(w, PAYS, k)
     _payers(s, a, q)
     gap, date, expected = s[PAY_GAP], s[PAY_DATE], s[PAY_NEXT]
@@ -247,7 +195,7 @@ def _paydays(s: np.ndarray, a: int, q: np.ndarray, w: np.ndarray) -> int:
     q[Q.pay_rhythm_days], q[Q.pay_late_days], q[Q.days_to_pay] = gap, max(a - expected, 0), max(expected - a, 0)
     delays, total = 0, 0
     for i in range(min(n, 3)):
-        delay = s[PAYDAY_AT + 3 * ((n - 1 - i) & (PAYDAYS - 1)) + 2]
+        delay = s[PAYDAY_AT + PAYDAY_SIZE * ((n - 1 - i) & (PAYDAYS - 1)) + CAME_LATE]
         if delay != NEVER:
             delays, total = delays + 1, total + delay
     if delays > 0:
@@ -262,37 +210,37 @@ def _payers(s: np.ndarray, a: int, q: np.ndarray) -> None:
     "How many pay, and how long the one who paid most has been silent."
     paying, main = 0, PAYER_AT
     for i in range(s[N_PAYERS]):
-        at = PAYER_AT + 3 * i
-        if s[at + 1] >= a - 90:
+        at = PAYER_AT + PAYER_SIZE * i
+        if s[at + LAST_PAID] >= a - 90:
             paying += 1
-        if s[at + 2] > s[main + 2]:
+        if s[at + PAID_IN_ALL] > s[main + PAID_IN_ALL]:
             main = at
     if s[N_PAYERS] > 0:
-        q[Q.payers_90d], q[Q.main_payer_silent_days] = paying, a - s[main + 1]
+        q[Q.payers_90d], q[Q.main_payer_silent_days] = paying, a - s[main + LAST_PAID]
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c070
 @lean
 def _ahead(s: np.ndarray, a: int, q: np.ndarray, w: np.ndarray) -> int:
-    "What is due: fills the path (money due on each coming day) and the obligations of days 15–28; returns the row of the next target due, -1 when there is none."
+    "What is due: fills the path (money due a day) and the obligations of days 15–28; the next target due's row, or -1."
     w[: PATH + 5] = 0
     if s[SEEN_DUE] == 0:
         return -1
     next_at, left, owed, auto, any_14, any_30, count_14, n = -1, 0, 0, 0, 0, 0, 0, 0
     target_7, target_14, target_28, target_30, manual, manual_n = 0, 0, 0, 0, 0, 0
     for at in range(s[OPEN_FROM], DUE_AT + DUE * s[N_DUES], DUE):
-        rest, ahead = s[at + 4] - s[at + 5], s[at + 3] - a
-        if ahead < 0 or is_full(s[at + 4], s[at + 5]):
+        rest, ahead = s[at + AMOUNT] - s[at + PAID], s[at + FALLS_ON] - a
+        if ahead < 0 or is_full(s[at + AMOUNT], s[at + PAID]):
             continue
         if ahead < PATH:
             w[ahead] += rest
         if ahead <= 30:
-            any_30, auto = any_30 + rest, auto + rest * (s[at + 2] & 1)
+            any_30, auto = any_30 + rest, auto + rest * (s[at + SORT] & 1)
         if ahead <= 14:
             any_14 += rest
-        if s[at + 2] >= FIRST_SIGN:
+        if s[at + SORT] >= FIRST_SIGN:
             continue
         left, owed = left + 1, owed + rest
-        if next_at < 0 or s[at + 3] < s[next_at + 3]:
+        if next_at < 0 or s[at + FALLS_ON] < s[next_at + FALLS_ON]:
             next_at = at
         if ahead <= 7:
             target_7 += rest
@@ -302,104 +250,75 @@ def _ahead(s: np.ndarray, a: int, q: np.ndarray, w: np.ndarray) -> int:
             target_14, count_14 = target_14 + rest, count_14 + 1
         elif ahead <= 28:
             target_28 += rest
-            w[KINDS + (s[at + 2] >> 1)] += 1
+            w[KINDS + (s[at + SORT] >> 1)] += 1
             if n < WINDOW:
-                w[IDS + n] = s[at + 8]
+                w[IDS + n] = s[at + ROOT]
                 n += 1
-            if s[at + 2] & 1 == 0:
+            if s[at + SORT] & 1 == 0:
                 manual, manual_n = manual + rest, manual_n + 1
-    q[Q.due_7d], q[Q.due_14d], q[Q.due_15_28d], q[Q.due_30d], q[Q.due_count_14d] = (
-        target_7,
-        target_14,
-        target_28,
-        target_30,
-        count_14,
-    )
-    q[Q.due_count_15_28d] = w[KINDS] + w[KINDS + 1] + w[KINDS + 2] + w[KINDS + 3]
-    q[Q.due_loan_15_28d], q[Q.due_card_15_28d], q[Q.due_mortgage_15_28d], q[Q.due_rent_15_28d] = (
-        w[KINDS],
-        w[KINDS + 1],
-        w[KINDS + 2],
-        w[KINDS + 3],
-    )
-    (
-        q[Q.any_due_14d],
-        q[Q.any_due_30d],
-        q[Q.instalments_left],
-        q[Q.owed_ahead],
-        q[Q.manual_due_15_28d],
-        q[Q.manual_count_15_28d],
-    ) = any_14, any_30, left, owed, manual, manual_n
     w[N_IDS] = n
+    q[Q.due_7d], q[Q.due_14d], q[Q.due_15_28d] = target_7, target_14, target_28
+    q[Q.due_30d], q[Q.due_count_14d] = target_30, count_14
+    q[Q.due_count_15_28d] = w[KINDS] + w[KINDS + 1] + w[KINDS + 2] + w[KINDS + 3]
+    for k in range(4):
+        q[Q.due_loan_15_28d + k] = w[KINDS + k]
+    q[Q.any_due_14d], q[Q.any_due_30d], q[Q.instalments_left], q[Q.owed_ahead] = any_14, any_30, left, owed
+    q[Q.manual_due_15_28d], q[Q.manual_count_15_28d] = manual, manual_n
     if any_30 > 0:
         q[Q.autopay_share_30d] = auto / any_30
     if next_at >= 0:
-        q[Q.days_to_next_due], q[Q.next_due], q[Q.next_due_lead_days] = (
-            s[next_at + 3] - a,
-            s[next_at + 4] - s[next_at + 5],
-            s[next_at + 3] - s[next_at + 6],
-        )
-        q[Q.next_due_autopay] = s[next_at + 2] & 1
+        falls_on = s[next_at + FALLS_ON]
+        q[Q.days_to_next_due], q[Q.next_due_lead_days] = falls_on - a, falls_on - s[next_at + TOLD_ON]
+        q[Q.next_due] = s[next_at + AMOUNT] - s[next_at + PAID]
+        q[Q.next_due_autopay] = s[next_at + SORT] & 1
     return next_at
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c071
 @lean
 def _late_days(s: np.ndarray, at: int, a: int) -> int:
     "Days late of a closed due (negative is early), or NEVER while it is open."
-    if s[at + 7] != NEVER:
-        return s[at + 7] - s[at + 3]
-    return a - s[at + 3] if is_over(s[at + 3], WAIT, a) else NEVER
+    if s[at + SETTLED_ON] != NEVER:
+        return s[at + SETTLED_ON] - s[at + FALLS_ON]
+    return a - s[at + FALLS_ON] if is_over(s[at + FALLS_ON], WAIT, a) else NEVER
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c072
 @lean
 def _put_away_of(s: np.ndarray, w: np.ndarray) -> tuple[int, int, int]:
-    "How many dues of the obligations of days 15–28 are put away, their days late, and how many of them were late."
+    "Of the obligations of days 15–28: how many dues are put away, their days late, and how many were late."
     n, days, late = 0, 0, 0
     for i in range(w[N_IDS]):
         root, again = w[IDS + i], False
         for j in range(i):
             again |= w[IDS + j] == root
         if not again:
-            n, days, late = n + s[root + 12], days + s[root + 13], late + s[root + 14]
+            n, days, late = n + s[root + AWAY], days + s[root + AWAY_DAYS], late + s[root + AWAY_LATE]
     return n, days, late
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c073
 @lean
 def _behind(s: np.ndarray, a: int, q: np.ndarray, w: np.ndarray, next_at: int) -> None:
-    "What became of the target dues so far: of all of them, and of the obligations that come up."
-    closed, late, late_5, days_sum, days_max, amounts, largest = (
-        s[CLOSED],
-        s[LATE],
-        s[LATE_5],
-        s[DAYS_LATE],
-        s[MOST_LATE],
-        s[CLOSED_MONEY],
-        s[LARGEST_DUE],
-    )
+    "What became of the target dues so far, and of those of the coming obligations."
+    closed, late, late_5, total = s[CLOSED], s[LATE], s[LATE_5], s[DAYS_LATE]
+    most, amounts, largest = s[MOST_LATE], s[CLOSED_MONEY], s[LARGEST_DUE]
     first, second, third, overdue, overdue_n, oldest = s[LAST_DUE], s[SECOND_DUE], s[THIRD_DUE], 0, 0, a
-    root = s[next_at + 8] if next_at >= 0 else -1
-    its, its_days = (s[root + 12], s[root + 13]) if root >= 0 else (0, 0)
+    root = s[next_at + ROOT] if next_at >= 0 else -1
+    its, its_days = (s[root + AWAY], s[root + AWAY_DAYS]) if root >= 0 else (0, 0)
     mine, mine_days, mine_late = _put_away_of(s, w)
     for at in range(s[OPEN_FROM], DUE_AT + DUE * s[N_DUES], DUE):
-        days = _late_days(s, at, a) if s[at + 2] < FIRST_SIGN else NEVER
+        days = _late_days(s, at, a) if s[at + SORT] < FIRST_SIGN else NEVER
         if days == NEVER:
             continue
-        was_late, amount = 1 if days > 0 else 0, s[at + 4]
-        closed, late, late_5, days_sum, days_max = (
-            closed + 1,
-            late + was_late,
-            late_5 + (1 if days > 5 else 0),
-            days_sum + days,
-            max(days_max, days),
-        )
+        was_late, amount = 1 if days > 0 else 0, s[at + AMOUNT]
+        closed, late, late_5 = closed + 1, late + was_late, late_5 + (1 if days > 5 else 0)
+        total, most = total + days, max(most, days)
         amounts, largest = amounts + amount, max(largest, amount)
-        if s[at + 7] == NEVER:
-            overdue, overdue_n, oldest = overdue + amount - s[at + 5], overdue_n + 1, min(oldest, s[at + 3])
+        if s[at + SETTLED_ON] == NEVER:
+            overdue, overdue_n, oldest = overdue + amount - s[at + PAID], overdue_n + 1, min(oldest, s[at + FALLS_ON])
         first, second, third = _newest(s, at, first, second, third)
-        if s[at + 8] == root:
+        if s[at + ROOT] == root:
             its, its_days = its + 1, its_days + days
         for i in range(IDS, IDS + w[N_IDS]):
-            if w[i] == s[at + 8]:
+            if w[i] == s[at + ROOT]:
                 mine, mine_late, mine_days = mine + 1, mine_late + was_late, mine_days + days
                 break
     if s[PAID_TARGET] == 0:
@@ -411,23 +330,13 @@ def _behind(s: np.ndarray, a: int, q: np.ndarray, w: np.ndarray, next_at: int) -
         q[Q.window_days_late], q[Q.window_late_share] = mine_days / mine, mine_late / mine
     if closed == 0:
         return
-    q[Q.late_share], q[Q.late_5_share], q[Q.days_late_mean], q[Q.days_late_max] = (
-        late / closed,
-        late_5 / closed,
-        days_sum / closed,
-        days_max,
-    )
-    q[Q.days_late_last], q[Q.previous_due], q[Q.usual_due], q[Q.largest_due] = (
-        _late_days(s, first, a),
-        s[first + 4],
-        amounts / closed,
-        largest,
-    )
-    recent = (
-        _late_days(s, first, a)
-        + (_late_days(s, second, a) if second >= 0 else 0)
-        + (_late_days(s, third, a) if third >= 0 else 0)
-    )
+    q[Q.late_share], q[Q.late_5_share] = late / closed, late_5 / closed
+    q[Q.days_late_mean], q[Q.days_late_max] = total / closed, most
+    q[Q.days_late_last], q[Q.previous_due] = _late_days(s, first, a), s[first + AMOUNT]
+    q[Q.usual_due], q[Q.largest_due] = amounts / closed, largest
+    recent = 0
+    for row in (first, second, third):
+        recent += _late_days(s, row, a) if row >= 0 else 0
     q[Q.days_late_3] = recent / min(closed, 3)
     q[Q.days_late_drift] = q[Q.days_late_3] - q[Q.days_late_mean]
 
@@ -443,14 +352,14 @@ def _bills(s: np.ndarray, a: int, q: np.ndarray) -> None:
         return
     closed, late, days_sum, overdue = 0, 0, 0, 0
     for at in range(s[OPEN_FROM], DUE_AT + DUE * s[N_DUES], DUE):
-        if s[at + 2] < FIRST_SIGN or s[at + 7] != NEVER and s[at + 3] < a - 90:
+        if s[at + SORT] < FIRST_SIGN or s[at + SETTLED_ON] != NEVER and s[at + FALLS_ON] < a - 90:
             continue
         days = _late_days(s, at, a)
         if days == NEVER:
             continue
-        if s[at + 7] == NEVER:
+        if s[at + SETTLED_ON] == NEVER:
             overdue += 1
-        if s[at + 3] >= a - 90:
+        if s[at + FALLS_ON] >= a - 90:
             closed, late, days_sum = closed + 1, late + (1 if days > 0 else 0), days_sum + days
     q[Q.sign_overdue_count] = overdue
     if closed > 0:
@@ -490,7 +399,7 @@ def _against_payday(s: np.ndarray, a: int, q: np.ndarray, path: np.ndarray, due:
         q[Q.due_before_pay] = before
     if due == NEVER or due - a > 366:
         return
-    last = s[PAYDAY_AT + 3 * ((s[N_PAYDAYS] - 1) & (PAYDAYS - 1))]
+    last = s[PAYDAY_AT + PAYDAY_SIZE * ((s[N_PAYDAYS] - 1) & (PAYDAYS - 1)) + CAME_ON]
     while pay <= due:
         last, pay = pay, _next_payday(pay, s[PAY_GAP], s[PAY_DATE])
     q[Q.due_days_after_pay] = due - last

@@ -16,114 +16,33 @@ from ..ground.core import ParamsError
 class Q(IntEnum):
     "Slots of what the trackers know at `as_of`."
 
-    (
-        history_days,
-        relationship_days,
-        account_age_days,
-        monthly_inflow,
-        monthly_outgoings,
-        monthly_income,
-        daily_spending,
-    ) = range(7)
-    (
-        balance,
-        savings,
-        visible_money,
-        low_7d,
-        low_30d,
-        low_90d,
-        low_180d,
-        low_ever,
-        mean_7d,
-        mean_30d,
-        mean_60d,
-        mean_180d,
-        mean_ever,
-    ) = range(7, 20)
-    (
-        spread_90d,
-        peak_30d,
-        overdrawn_30d,
-        overdrawn_90d,
-        overdrawn_180d,
-        thin_days_30d,
-        limit,
-        headroom,
-        overdraft,
-        trough_change,
-    ) = range(20, 30)
-    (
-        savings_30d_ago,
-        savings_90d_ago,
-        card_debt,
-        largest_debit_30d,
-        largest_debit_180d,
-        largest_credit_30d,
-        usual_half,
-    ) = range(30, 37)
-    (
-        days_since_pay,
-        days_to_pay,
-        pay_late_days,
-        pay_delay_3,
-        pay_rhythm_days,
-        usual_pay,
-        pay_step,
-        payers_90d,
-        main_payer_silent_days,
-    ) = range(37, 46)
-    (
-        days_to_next_due,
-        next_due,
-        next_due_lead_days,
-        due_7d,
-        due_14d,
-        due_15_28d,
-        due_30d,
-        due_count_14d,
-        due_count_15_28d,
-    ) = range(46, 55)
-    any_due_14d, any_due_30d, autopay_share_30d, due_before_pay, instalments_left, owed_ahead, due_days_after_pay = (
-        range(55, 62)
-    )
-    (
-        overdue,
-        overdue_count,
-        overdue_days,
-        sign_overdue_count,
-        dues_closed,
-        late_share,
-        late_5_share,
-        days_late_last,
-        days_late_mean,
-        days_late_max,
-    ) = range(62, 72)
-    (
-        days_late_3,
-        sign_days_late_90d,
-        sign_late_share_90d,
-        previous_due,
-        usual_due,
-        largest_due,
-        days_since_payment,
-        autopay_lost,
-    ) = range(72, 80)
-    projected_next_due, projected_low_14d, projected_low_15_28d, projected_low_28d = range(80, 84)
-    due_loan_15_28d, due_card_15_28d, due_mortgage_15_28d, due_rent_15_28d, manual_due_15_28d, manual_count_15_28d = (
-        range(84, 90)
-    )
-    window_days_late, window_late_share, next_due_days_late, next_due_autopay, days_late_drift, outside_money = range(
-        90, 96
-    )
-    (
-        low_2pct_ever,
-        low_5pct_ever,
-        low_10pct_ever,
-        low_25pct_ever,
-        median_ever,
-        below_zero_ever,
-        below_zero_share_ever,
-    ) = range(96, 103)
+    # fmt: off
+    (history_days, relationship_days, account_age_days, monthly_inflow, monthly_outgoings, monthly_income,
+     daily_spending) = range(7)
+    (balance, savings, visible_money, low_7d, low_30d, low_90d, low_180d, low_ever, mean_7d, mean_30d, mean_60d,
+     mean_180d, mean_ever) = range(7, 20)
+    (spread_90d, peak_30d, overdrawn_30d, overdrawn_90d, overdrawn_180d, thin_days_30d, limit, headroom, overdraft,
+     trough_change) = range(20, 30)
+    (savings_30d_ago, savings_90d_ago, card_debt, largest_debit_30d, largest_debit_180d, largest_credit_30d,
+     usual_half) = range(30, 37)
+    (days_since_pay, days_to_pay, pay_late_days, pay_delay_3, pay_rhythm_days, usual_pay, pay_step, payers_90d,
+     main_payer_silent_days) = range(37, 46)
+    (days_to_next_due, next_due, next_due_lead_days, due_7d, due_14d, due_15_28d, due_30d, due_count_14d,
+     due_count_15_28d) = range(46, 55)
+    (any_due_14d, any_due_30d, autopay_share_30d, due_before_pay, instalments_left, owed_ahead,
+     due_days_after_pay) = range(55, 62)
+    (overdue, overdue_count, overdue_days, sign_overdue_count, dues_closed, late_share, late_5_share,
+     days_late_last, days_late_mean, days_late_max) = range(62, 72)
+    (days_late_3, sign_days_late_90d, sign_late_share_90d, previous_due, usual_due, largest_due,
+     days_since_payment, autopay_lost) = range(72, 80)
+    (projected_next_due, projected_low_14d, projected_low_15_28d, projected_low_28d) = range(80, 84)
+    (due_loan_15_28d, due_card_15_28d, due_mortgage_15_28d, due_rent_15_28d, manual_due_15_28d,
+     manual_count_15_28d) = range(84, 90)
+    (window_days_late, window_late_share, next_due_days_late, next_due_autopay, days_late_drift,
+     outside_money) = range(90, 96)
+    (low_2pct_ever, low_5pct_ever, low_10pct_ever, low_25pct_ever, median_ever, below_zero_ever,
+     below_zero_share_ever) = range(96, 103)
+    # fmt: on
 
 # %% ../../nbs/20_features/01_quantities.ipynb #c017
 @dataclass(frozen=True)
@@ -144,7 +63,8 @@ _GENERAL = {
     ),
     Q.outside_money: Quantity(
         "money",
-        "own transfers into current accounts of the last 90 days that did not leave visible savings, per 30 days of them that are known",
+        "own transfers into current accounts of the last 90 days that did not leave visible savings, "
+        "per 30 days of them that are known",
     ),
     Q.monthly_outgoings: Quantity("money", "outgoings of the last 90 days, per 30 days of them that are known"),
     Q.monthly_income: Quantity("money", "income of the last 90 days, per 30 days of them that are known"),

@@ -4,40 +4,44 @@
 
 # %% auto #0
 __all__ = ['ONE_OFF', 'PAY', 'SHOP', 'INFLOW', 'PURSE', 'BUCKETED', 'LARGEST', 'PAYDAY', 'LEDGER', 'OUTLOOK', 'N_CODES', 'WIDTH',
-           'N_MEASURES', 'N_QUANTITIES', 'ACCOUNT_CLASS', 'FIRST_SIGN', 'BOOKED', 'FAILED', 'REVERSED', 'FIXED',
-           'INFLOW_M', 'OUTGOINGS_M', 'INCOME_M', 'SPENDING_M', 'OWN_IN_M', 'DRAWN_M', 'MOST_WINDOWS', 'MONTHS',
-           'EDGES', 'BUCKETS', 'RING_DAYS', 'SEEN', 'SLOTS', 'MERCHANTS', 'PAYERS', 'PAYDAYS', 'PRINTS', 'CHAINS',
-           'NEVER', 'UNUSED', 'HEAD', 'FIRST_MOVE', 'FIRST_EVENT', 'FIRST_ACCOUNT', 'STALE', 'REPEATED', 'UNMATCHED',
-           'SEQ_HIGH', 'FIRST_BALANCE', 'BALANCE', 'SAVINGS', 'CARD', 'LIMIT', 'LOW_EVER', 'BALANCE_DAYS', 'N_PAYDAYS',
-           'N_PAYERS', 'N_SLOTS', 'N_DUES', 'N_MERCHANTS', 'SEEN_DUE', 'PAID_TARGET', 'PAID_SIGN', 'LAST_PAYMENT',
-           'N_PRINTS', 'AUTOPAY_LOST', 'CAPACITY', 'CLOCK', 'BALANCES', 'BELOW_ZERO', 'RING_FROM', 'PAY_GAP',
-           'PAY_DATE', 'PAY_NEXT', 'OPEN_FROM', 'CLOSED', 'LATE', 'LATE_5', 'DAYS_LATE', 'MOST_LATE', 'CLOSED_MONEY',
-           'LARGEST_DUE', 'LAST_DUE', 'SECOND_DUE', 'THIRD_DUE', 'SEEN_AT', 'SLOT_AT', 'PAYDAY_AT', 'GAP_AT',
-           'PAYER_AT', 'PRINT_AT', 'CHAIN_AT', 'LAST_AT', 'MERCHANT_AT', 'BUCKET_AT', 'NOTHING_AT', 'END_AT',
-           'LEAST_AT', 'SAVED_AT', 'DEBIT_AT', 'CREDIT_AT', 'RING_AT', 'DUE_AT', 'DUE', 'Plan', 'code_of', 'plan',
-           'new', 'reset']
+           'N_MEASURES', 'N_QUANTITIES', 'PAID_NOTE', 'LATE_NOTE', 'PART_NOTE', 'CONTRACT_NOTE', 'MERCHANT_NOTE',
+           'ACCOUNT_CLASS', 'FIRST_SIGN', 'BOOKED', 'FAILED', 'REVERSED', 'FIXED', 'INFLOW_M', 'OUTGOINGS_M',
+           'INCOME_M', 'SPENDING_M', 'OWN_IN_M', 'DRAWN_M', 'MOST_WINDOWS', 'ADDS', 'ADDS_FROM', 'ADD_SIZE',
+           'OPERATION', 'FIRST', 'SECOND', 'SHORT', 'LONGER', 'SOURCE', 'LEAST', 'COLUMN', 'MONTHS', 'EDGES', 'BUCKETS',
+           'RING_DAYS', 'SEEN', 'SLOTS', 'MERCHANTS', 'PAYERS', 'PAYDAYS', 'PRINTS', 'CHAINS', 'NEVER', 'UNUSED',
+           'HEAD', 'FIRST_MOVE', 'FIRST_EVENT', 'FIRST_ACCOUNT', 'STALE', 'REPEATED', 'UNMATCHED', 'SEQ_HIGH',
+           'FIRST_BALANCE', 'BALANCE', 'SAVINGS', 'CARD', 'LIMIT', 'LOW_EVER', 'BALANCE_DAYS', 'N_PAYDAYS', 'N_PAYERS',
+           'N_SLOTS', 'N_DUES', 'N_MERCHANTS', 'SEEN_DUE', 'PAID_TARGET', 'PAID_SIGN', 'LAST_PAYMENT', 'N_PRINTS',
+           'AUTOPAY_LOST', 'CAPACITY', 'CLOCK', 'BALANCES', 'BELOW_ZERO', 'RING_FROM', 'PAY_GAP', 'PAY_DATE',
+           'PAY_NEXT', 'OPEN_FROM', 'CLOSED', 'LATE', 'LATE_5', 'DAYS_LATE', 'MOST_LATE', 'CLOSED_MONEY', 'LARGEST_DUE',
+           'LAST_DUE', 'SECOND_DUE', 'THIRD_DUE', 'SLOT_SIZE', 'PAYDAY_SIZE', 'PAYER_SIZE', 'CHAIN_SIZE', 'DUE',
+           'ACCOUNT', 'CLASS', 'BALANCE_SEQ', 'STANDS_AT', 'IS_OPEN', 'CAME_ON', 'CAME', 'CAME_LATE', 'PAYER',
+           'LAST_PAID', 'PAID_IN_ALL', 'CHAIN_OF', 'CHAIN_ROOT', 'OBLIGATION', 'INSTALMENT', 'SORT', 'FALLS_ON',
+           'AMOUNT', 'PAID', 'TOLD_ON', 'SETTLED_ON', 'ROOT', 'EARLIER', 'LATEST', 'HIGHEST', 'AWAY', 'AWAY_DAYS',
+           'AWAY_LATE', 'SEEN_AT', 'SLOT_AT', 'PAYDAY_AT', 'GAP_AT', 'PAYER_AT', 'PRINT_AT', 'CHAIN_AT', 'LAST_AT',
+           'MERCHANT_AT', 'BUCKET_AT', 'NOTHING_AT', 'END_AT', 'LEAST_AT', 'SAVED_AT', 'DEBIT_AT', 'CREDIT_AT',
+           'RING_AT', 'DUE_AT', 'Plan', 'code_of', 'plan', 'new', 'reset', 'show_state']
 
 # %% ../../nbs/20_features/05_state.ipynb #i05state
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from .calculations import Calculation, Daily, Op
 from .catalogue import CATALOGUE, Feature
 from .measures import ACCOUNT_CLASSES, MEASURE, MEASURES, NOTES, VARIETY, Measure
 from .quantities import Q
-from ..ground.core import ParamsError, lean
-from ..ground.schema import ACCOUNT_KINDS, CATEGORIES, STATUSES, TARGET_KINDS
+from ..ground.core import ParamsError, lean, to_date
+from ..ground.schema import ACCOUNT_KINDS, CATEGORIES, OBLIGATION_KINDS, STATUSES, TARGET_KINDS
 
 # %% ../../nbs/20_features/05_state.ipynb #c005
 class Plan(NamedTuple):
     "The catalogue as arrays."
 
-    effects: np.ndarray  # flat: where each code's entry begins, how many measures are kept, and the entries (below)
-    features: (
-        np.ndarray
-    )  # (n_features, 8) by operation: operation, a, b, window, longer window, source, least history in days, column
+    effects: np.ndarray  # flat: where each code's entry begins, how many measures are kept, and the entries
+    features: np.ndarray  # (n_features, 8) by operation, the columns as named below
     windows: np.ndarray  # days of each window
     needs: int  # the trackers that are asked for
 
@@ -47,12 +51,16 @@ PURSE, BUCKETED, LARGEST, PAYDAY, LEDGER, OUTLOOK = 1, 2, 4, 8, 16, 32  # tracke
 N_CODES = len(CATEGORIES) * len(STATUSES) * 2 * len(ACCOUNT_CLASSES)
 WIDTH = N_CODES + len(NOTES)  # where the effects say how many measures are kept
 N_MEASURES, N_QUANTITIES = len(MEASURES), len(Q)
+PAID_NOTE, LATE_NOTE, PART_NOTE, CONTRACT_NOTE, MERCHANT_NOTE = (N_CODES + k for k in (0, 2, 4, 5, 7))  # by `NOTES`;
+# paid, late and contract are of a target due, one more is of a bill
 ACCOUNT_CLASS = np.array([{"current": 0, "savings": 1, "term_deposit": 1}.get(k, 2) for k in ACCOUNT_KINDS])
 FIRST_SIGN = 2 * len(TARGET_KINDS)  # target kinds come first, so a kind*2 + autopay below this is a target
 BOOKED, FAILED, REVERSED = range(3)
 FIXED = ("inflow", "outgoings", "income", "spending", "own_money_in", "drawn_from_savings")  # the trackers read these
 INFLOW_M, OUTGOINGS_M, INCOME_M, SPENDING_M, OWN_IN_M, DRAWN_M = range(len(FIXED))
 MOST_WINDOWS = 32
+ADDS, ADDS_FROM, ADD_SIZE = 1, 2, 3  # in an entry: how many measures, the first of them, the numbers of one
+OPERATION, FIRST, SECOND, SHORT, LONGER, SOURCE, LEAST, COLUMN = range(8)  # of a feature's row; LEAST: days of history
 MONTHS = tuple(range(0, 181, 30))  # windows that are always at hand: number k is 30*k days, number 0 all of history
 
 # %% ../../nbs/20_features/05_state.ipynb #c007
@@ -166,16 +174,18 @@ def _effects(places: Mapping[str, int], lasting: set[str], needs: int) -> np.nda
     return np.array([*starts, len(places), *(x for e in entries for x in e)], np.int64)
 
 # %% ../../nbs/20_features/05_state.ipynb #c014
+def _kept(asked: Sequence[Calculation]) -> list[str]:
+    "The measures that are kept, in the order of their places."
+    read = {m for c in asked for m in _read(c)}
+    return list(dict.fromkeys((*FIXED, *(m.name for i, m in enumerate(MEASURES) if i in read))))
+
+
 def plan(
     features: Sequence[Feature] = CATALOGUE,  # which features, in which order
 ) -> Plan:
     "Compile the catalogue into arrays."
     asked = [f.calculation for f in features]
-    read, needs = {m for c in asked for m in _read(c)}, _needs(asked)
-    places = {
-        name: k
-        for k, name in enumerate(dict.fromkeys((*FIXED, *(m.name for i, m in enumerate(MEASURES) if i in read))))
-    }
+    needs, places = _needs(asked), {name: k for k, name in enumerate(_kept(asked))}
     windows = tuple(dict.fromkeys((*MONTHS, *(days for c in asked for days in c.row[3:5]))))
     if len(windows) > MOST_WINDOWS:
         raise ParamsError(f"{len(windows)} different windows", remedy=f"use at most {MOST_WINDOWS}")
@@ -206,77 +216,48 @@ def plan(
     )
 
 # %% ../../nbs/20_features/05_state.ipynb #c017
-EDGES = np.array(
-    [round(128 * 2 ** (k / 4)) for k in range(125)], np.int64
-)  # minor units: a quarter octave each, up to 2.7e11
+EDGES = np.array([round(128 * 2 ** (k / 4)) for k in range(125)], np.int64)  # minor units: four to an octave, to 2.7e11
 BUCKETS = len(EDGES) - 1
 RING_DAYS, SEEN, SLOTS, MERCHANTS, PAYERS, PAYDAYS, PRINTS, CHAINS = 256, 2048, 16, 1024, 8, 8, 32, 64
 NEVER, UNUSED = -(1 << 40), -2
+
+# %% ../../nbs/20_features/05_state.ipynb #lsnstate13
+# fmt: off
 (
-    HEAD,
-    FIRST_MOVE,
-    FIRST_EVENT,
-    FIRST_ACCOUNT,
-    STALE,
-    REPEATED,
-    UNMATCHED,
-    SEQ_HIGH,
-    FIRST_BALANCE,
-    BALANCE,
-    SAVINGS,
-    CARD,
-    LIMIT,
-    LOW_EVER,
-    BALANCE_DAYS,
-    N_PAYDAYS,
-    N_PAYERS,
-    N_SLOTS,
-    N_DUES,
-    N_MERCHANTS,
-    SEEN_DUE,
-    PAID_TARGET,
-    PAID_SIGN,
-    LAST_PAYMENT,
-    N_PRINTS,
-    AUTOPAY_LOST,
-    CAPACITY,
-    CLOCK,
-    BALANCES,
-    BELOW_ZERO,
-    RING_FROM,
-    PAY_GAP,
-    PAY_DATE,
-    PAY_NEXT,
-    OPEN_FROM,
-    CLOSED,
-    LATE,
-    LATE_5,
-    DAYS_LATE,
-    MOST_LATE,
-    CLOSED_MONEY,
-    LARGEST_DUE,
-    LAST_DUE,
-    SECOND_DUE,
-    THIRD_DUE,
+    HEAD, FIRST_MOVE, FIRST_EVENT, FIRST_ACCOUNT, STALE, REPEATED, UNMATCHED, SEQ_HIGH,
+    FIRST_BALANCE, BALANCE, SAVINGS, CARD, LIMIT, LOW_EVER, BALANCE_DAYS,
+    N_PAYDAYS, N_PAYERS, N_SLOTS, N_DUES, N_MERCHANTS, SEEN_DUE, PAID_TARGET, PAID_SIGN, LAST_PAYMENT, N_PRINTS,
+    AUTOPAY_LOST, CAPACITY, CLOCK, BALANCES, BELOW_ZERO, RING_FROM, PAY_GAP, PAY_DATE, PAY_NEXT,
+    OPEN_FROM, CLOSED, LATE, LATE_5, DAYS_LATE, MOST_LATE, CLOSED_MONEY, LARGEST_DUE, LAST_DUE, SECOND_DUE, THIRD_DUE,
 ) = range(45)
+# fmt: on
+
+# %% ../../nbs/20_features/05_state.ipynb #lsnstate15
+SLOT_SIZE, PAYDAY_SIZE, PAYER_SIZE, CHAIN_SIZE, DUE = 5, 3, 3, 2, 15  # numbers a record
+ACCOUNT, CLASS, BALANCE_SEQ, STANDS_AT, IS_OPEN = range(SLOT_SIZE)  # an account: its balance and that one's `seq`
+CAME_ON, CAME, CAME_LATE = range(PAYDAY_SIZE)  # a payday: its day, its money, days after the day it was expected
+PAYER, LAST_PAID, PAID_IN_ALL = range(PAYER_SIZE)
+CHAIN_OF, CHAIN_ROOT = range(CHAIN_SIZE)  # an obligation, and the row of its first due
+OBLIGATION, INSTALMENT, SORT, FALLS_ON, AMOUNT, PAID, TOLD_ON, SETTLED_ON, ROOT, EARLIER = range(10)  # a due; SORT is
+# kind*2 + autopay, ROOT the first row of its obligation, EARLIER the row of the one announced before it
+LATEST, HIGHEST, AWAY, AWAY_DAYS, AWAY_LATE = range(10, DUE)  # in an obligation's first row also: the row announced
+# last, its highest instalment's row, how many of its dues are put away, their days late, how many of them were late
+
+# %% ../../nbs/20_features/05_state.ipynb #lsnstate16
 SEEN_AT = 48
-SLOT_AT = SEEN_AT + SEEN // 64  # account id, class, seq of its balance, balance, opened
-PAYDAY_AT = SLOT_AT + 5 * SLOTS  # day, amount, delay
-GAP_AT = PAYDAY_AT + 3 * PAYDAYS  # the latest gaps between paydays, in order of size, then the latest days of the month
-PAYER_AT = GAP_AT + 2 * PAYDAYS  # name, last day, total
-PRINT_AT = PAYER_AT + 3 * PAYERS
-CHAIN_AT = PRINT_AT + PRINTS  # obligation, row of its first due
-LAST_AT = CHAIN_AT + 2 * CHAINS  # last day of each measure
+SLOT_AT = SEEN_AT + SEEN // 64
+PAYDAY_AT = SLOT_AT + SLOT_SIZE * SLOTS
+GAP_AT = PAYDAY_AT + PAYDAY_SIZE * PAYDAYS  # gaps between the latest paydays, by size, then their days of the month
+PAYER_AT = GAP_AT + 2 * PAYDAYS
+PRINT_AT = PAYER_AT + PAYER_SIZE * PAYERS
+CHAIN_AT = PRINT_AT + PRINTS
+LAST_AT = CHAIN_AT + CHAIN_SIZE * CHAINS  # last day of each measure
 MERCHANT_AT = LAST_AT + N_MEASURES
 BUCKET_AT = MERCHANT_AT + MERCHANTS  # how many balances fell into each bucket
 NOTHING_AT = BUCKET_AT + 2 * BUCKETS + 1  # a row of zeros: the running totals before all history
-END_AT = (
-    NOTHING_AT + N_MEASURES
-)  # five rings of days: balance at the end, lowest balance, savings, largest outgoing, largest inflow
+END_AT = NOTHING_AT + N_MEASURES  # five rings of days: balance at the end, lowest, savings, largest outgoing and inflow
 LEAST_AT, SAVED_AT, DEBIT_AT, CREDIT_AT, RING_AT = (END_AT + k * RING_DAYS for k in range(1, 6))
 DUE_AT = RING_AT + N_MEASURES * RING_DAYS
-DUE = 15  # obligation, instalment, kind*2 + autopay, due day, amount, paid, day announced, day settled, the obligation's first row, its row announced before this one;
-# in an obligation's first row also: its row announced last, its highest instalment's row, and how many of its dues are put away, their days late, how many of them were late
 
 # %% ../../nbs/20_features/05_state.ipynb #c018
 def new(
@@ -301,3 +282,98 @@ def reset(
     s[RING_FROM], s[OPEN_FROM] = -NEVER, DUE_AT
     s[LAST_AT : LAST_AT + N_MEASURES] = NEVER
     s[CAPACITY] = (len(s) - DUE_AT) // DUE
+
+# %% ../../nbs/20_features/05_state.ipynb #lsnstate21
+# fmt: off
+_HEAD: dict[str, tuple[int, str, str]] = {  # name → slot, what kind of number it is, what it says
+    "HEAD": (HEAD, "day", "the newest day that is known"), "RING_FROM": (RING_FROM, "day", "the oldest day in the rings"),
+    "FIRST_MOVE": (FIRST_MOVE, "day", "first transaction"), "FIRST_EVENT": (FIRST_EVENT, "day", "first event of any kind"),
+    "FIRST_ACCOUNT": (FIRST_ACCOUNT, "day", "oldest account opened"), "FIRST_BALANCE": (FIRST_BALANCE, "day", "first balance"),
+    "STALE": (STALE, "count", "events too old to count"), "REPEATED": (REPEATED, "count", "events that came again"),
+    "UNMATCHED": (UNMATCHED, "count", "payments for no known due"), "SEQ_HIGH": (SEQ_HIGH, "count", "highest number in the sequence"),
+    "BALANCE": (BALANCE, "money", "on current accounts"), "SAVINGS": (SAVINGS, "money", "on savings accounts"),
+    "CARD": (CARD, "money", "on cards"), "LIMIT": (LIMIT, "money", "overdraft limits"), "LOW_EVER": (LOW_EVER, "money", "lowest balance ever"),
+    "BALANCE_DAYS": (BALANCE_DAYS, "count", "end-of-day balances added up"), "BALANCES": (BALANCES, "count", "balances counted"),
+    "BELOW_ZERO": (BELOW_ZERO, "count", "of them below zero"), "N_MERCHANTS": (N_MERCHANTS, "count", "merchants known"),
+    "N_SLOTS": (N_SLOTS, "count", "accounts"), "N_DUES": (N_DUES, "count", "dues announced"), "N_PRINTS": (N_PRINTS, "count", "payments taken"),
+    "N_PAYDAYS": (N_PAYDAYS, "count", "paydays so far"), "N_PAYERS": (N_PAYERS, "count", "payers remembered"),
+    "PAY_GAP": (PAY_GAP, "days", "between paydays"), "PAY_DATE": (PAY_DATE, "count", "usual day of the month"),
+    "PAY_NEXT": (PAY_NEXT, "day", "next pay expected"), "LAST_PAYMENT": (LAST_PAYMENT, "day", "last payment towards a due"),
+    "SEEN_DUE": (SEEN_DUE, "flag", "any due announced"), "PAID_TARGET": (PAID_TARGET, "flag", "a target due was paid"),
+    "PAID_SIGN": (PAID_SIGN, "flag", "a bill was paid"), "AUTOPAY_LOST": (AUTOPAY_LOST, "count", "direct debits ended, less begun"),
+    "OPEN_FROM": (OPEN_FROM, "row", "first due that is not put away"), "CLOSED": (CLOSED, "count", "target dues put away"),
+    "LATE": (LATE, "count", "of them late"), "LATE_5": (LATE_5, "count", "more than five days late"),
+    "DAYS_LATE": (DAYS_LATE, "days", "late in all"), "MOST_LATE": (MOST_LATE, "days", "late at most"),
+    "CLOSED_MONEY": (CLOSED_MONEY, "money", "of dues put away"), "LARGEST_DUE": (LARGEST_DUE, "money", "the largest of them"),
+    "LAST_DUE": (LAST_DUE, "row", "the latest of them"), "SECOND_DUE": (SECOND_DUE, "row", "the second latest"), "THIRD_DUE": (THIRD_DUE, "row", "the third"),
+}
+_RECORDS = {  # what → where, numbers a record, slot of how many, how many fit, and of each field its name and kind
+    "account": (SLOT_AT, SLOT_SIZE, N_SLOTS, SLOTS, "ACCOUNT count, CLASS class, BALANCE_SEQ count, STANDS_AT money, IS_OPEN flag"),
+    "payday": (PAYDAY_AT, PAYDAY_SIZE, N_PAYDAYS, PAYDAYS, "CAME_ON day, CAME money, CAME_LATE days"),
+    "payer": (PAYER_AT, PAYER_SIZE, N_PAYERS, PAYERS, "PAYER count, LAST_PAID day, PAID_IN_ALL money"),
+    "due": (DUE_AT, DUE, N_DUES, 1 << 30, "OBLIGATION count, INSTALMENT count, SORT sort, FALLS_ON day, AMOUNT money, PAID money, "
+            "TOLD_ON day, SETTLED_ON day, ROOT row, EARLIER row"),
+    "root": (DUE_AT, DUE, N_DUES, 1 << 30, "LATEST row, HIGHEST row, AWAY count, AWAY_DAYS days, AWAY_LATE count"),
+}
+# fmt: on
+
+# %% ../../nbs/20_features/05_state.ipynb #lsnstate22
+def _worded(kind: str, value: int) -> str:
+    "A number of the state as a reader would say it."
+    if abs(value) >= -NEVER:
+        return "never"
+    if kind == "row":
+        return f"due {(value - DUE_AT) // DUE + 1}" if value >= DUE_AT else "none"
+    if kind == "sort":
+        return f"{OBLIGATION_KINDS[value // 2]}, {'by direct debit' if value % 2 else 'by hand'}"
+    names = {"class": ACCOUNT_CLASSES, "flag": ("no", "yes")}
+    if kind in names:
+        return names[kind][value]
+    plain = {"day": to_date, "money": lambda v: f"{v / 100:,.2f}", "days": lambda v: f"{v} days"}
+    return plain[kind](value) if kind in plain else f"{value:,}"
+
+
+def _in_records(state: np.ndarray) -> dict[str, tuple[int, str]]:
+    "The fields of all records that are in use."
+    found = {}
+    for what, (start, size, count, most, fields) in _RECORDS.items():
+        for i in range(min(int(state[count]), most)):
+            at = start + size * i
+            if what == "root" and state[at + ROOT] != at:
+                continue
+            for k, field in enumerate(fields.split(", "), LATEST if what == "root" else 0):
+                name, kind = field.split()
+                found[f"due {i + 1} {name}" if what == "root" else f"{what} {i + 1} {name}"] = (
+                    int(state[at + k]),
+                    _worded(kind, int(state[at + k])),
+                )
+    return found
+
+
+def _on_newest_day(state: np.ndarray) -> dict[str, tuple[int, str]]:
+    "What the rings hold for the newest day: running totals, balances, largest sums."
+    k, rings = int(state[HEAD]) & (RING_DAYS - 1), (END_AT, LEAST_AT, SAVED_AT, DEBIT_AT, CREDIT_AT)
+    if state[HEAD] == NEVER:
+        return {}
+    words = ("balance at the end", "lowest balance", "savings", "largest outgoing", "largest inflow")
+    found = {f"today's {w}": (int(state[r + k]), _worded("money", int(state[r + k]))) for w, r in zip(words, rings)}
+    for place, name in enumerate(_kept([f.calculation for f in CATALOGUE])):
+        total, unit = int(state[RING_AT + k * N_MEASURES + place]), MEASURES[MEASURE[name]].unit
+        found[f"total {name}"] = (total, _worded(unit, total))
+        found[f"last {name}"] = (int(state[LAST_AT + place]), _worded("day", int(state[LAST_AT + place])))
+    return {name: v for name, v in found.items() if v[0] not in (0, NEVER)}
+
+# %% ../../nbs/20_features/05_state.ipynb #lsnstate23
+def show_state(
+    state: np.ndarray,  # as `new` makes it
+    before: np.ndarray | None = None,  # an earlier copy of it; `None` is a state that knows nothing
+) -> pd.DataFrame:  # `value` and `in words` by `slot`: one row a slot that has changed
+    "What a state says that an earlier one did not, in words."
+
+    def said(s: np.ndarray) -> dict[str, tuple[int, str]]:
+        head = {name: (int(s[k]), f"{_worded(kind, int(s[k]))}: {text}") for name, (k, kind, text) in _HEAD.items()}
+        return {**head, **_in_records(s), **_on_newest_day(s)}
+
+    old = said(new(0) if before is None else before)
+    rows = [(name, *now) for name, now in said(state).items() if name not in old or old[name][0] != now[0]]
+    return pd.DataFrame(rows, columns=["slot", "value", "in words"]).set_index("slot")

@@ -9,89 +9,24 @@ __all__ = ['take_account', 'take_transaction', 'take_due', 'take_payment']
 import numpy as np
 
 from .quantities import Q
-from predelinquency.features.state import (
-    AUTOPAY_LOST,
-    BALANCE,
-    BALANCES,
-    BALANCE_DAYS,
-    BELOW_ZERO,
-    BUCKETS,
-    BUCKET_AT,
-    CHAINS,
-    CHAIN_AT,
-    CLOSED,
-    CLOSED_MONEY,
-    CREDIT_AT,
-    DAYS_LATE,
-    DEBIT_AT,
-    DUE,
-    DUE_AT,
-    EDGES,
-    END_AT,
-    FIRST_ACCOUNT,
-    FIRST_BALANCE,
-    FIRST_EVENT,
-    FIRST_MOVE,
-    FIRST_SIGN,
-    GAP_AT,
-    HEAD,
-    INFLOW,
-    LARGEST_DUE,
-    LAST_AT,
-    LAST_DUE,
-    LAST_PAYMENT,
-    LATE,
-    LATE_5,
-    LEAST_AT,
-    LIMIT,
-    LOW_EVER,
-    MERCHANTS,
-    MERCHANT_AT,
-    MOST_LATE,
-    NEVER,
-    NOTHING_AT,
-    N_CODES,
-    N_DUES,
-    N_MEASURES,
-    N_MERCHANTS,
-    N_PAYDAYS,
-    N_PAYERS,
-    N_PRINTS,
-    N_SLOTS,
-    ONE_OFF,
-    OPEN_FROM,
-    PAID_TARGET,
-    PAY,
-    PAYDAYS,
-    PAYDAY_AT,
-    PAYERS,
-    PAYER_AT,
-    PAY_DATE,
-    PAY_GAP,
-    PAY_NEXT,
-    PRINTS,
-    PRINT_AT,
-    REPEATED,
-    RING_AT,
-    RING_DAYS,
-    RING_FROM,
-    SAVED_AT,
-    SAVINGS,
-    SECOND_DUE,
-    SEEN,
-    SEEN_AT,
-    SEEN_DUE,
-    SEQ_HIGH,
-    SHOP,
-    SLOTS,
-    SLOT_AT,
-    STALE,
-    THIRD_DUE,
-    UNMATCHED,
-    UNUSED,
-    WIDTH,
-    code_of,
-)
+from .state import AUTOPAY_LOST, BALANCE, BALANCES, BALANCE_DAYS, BELOW_ZERO, CLOSED
+from .state import CLOSED_MONEY, DAYS_LATE, FIRST_ACCOUNT, FIRST_BALANCE, FIRST_EVENT, FIRST_MOVE
+from .state import HEAD, LARGEST_DUE, LAST_DUE, LAST_PAYMENT, LATE, LATE_5, LIMIT, LOW_EVER
+from .state import MOST_LATE, N_DUES, N_MERCHANTS, N_PAYDAYS, N_PAYERS, N_PRINTS, N_SLOTS
+from .state import OPEN_FROM, PAID_TARGET, PAY_DATE, PAY_GAP, PAY_NEXT, REPEATED, RING_FROM
+from .state import SAVINGS, SECOND_DUE, SEEN_DUE, SEQ_HIGH, STALE, THIRD_DUE, UNMATCHED
+from .state import BUCKET_AT, CHAIN_AT, CREDIT_AT, DEBIT_AT, DUE_AT, END_AT, GAP_AT, LAST_AT
+from .state import LEAST_AT, MERCHANT_AT, NOTHING_AT, PAYDAY_AT, PAYER_AT, PRINT_AT, RING_AT
+from .state import SAVED_AT, SEEN_AT, SLOT_AT
+from .state import ACCOUNT, AMOUNT, AWAY, AWAY_DAYS, AWAY_LATE, BALANCE_SEQ, CAME, CAME_LATE
+from .state import CAME_ON, CHAIN_OF, CHAIN_ROOT, CHAIN_SIZE, CLASS, DUE, EARLIER, FALLS_ON
+from .state import HIGHEST, INSTALMENT, IS_OPEN, LAST_PAID, LATEST, OBLIGATION, PAID, PAID_IN_ALL
+from .state import PAYDAY_SIZE, PAYER, PAYER_SIZE, ROOT, SETTLED_ON, SLOT_SIZE, SORT, STANDS_AT
+from .state import TOLD_ON
+from .state import ADDS, ADDS_FROM, ADD_SIZE, BUCKETS, CHAINS, CONTRACT_NOTE, EDGES, FIRST_SIGN
+from .state import INFLOW, LATE_NOTE, MERCHANTS, MERCHANT_NOTE, NEVER, N_MEASURES, ONE_OFF
+from .state import PAID_NOTE, PART_NOTE, PAY, PAYDAYS, PAYERS, PRINTS, RING_DAYS, SEEN, SHOP
+from .state import SLOTS, UNUSED, WIDTH, code_of
 from ..ground.core import civil, day_number, lean, month_length, weekday
 from ..ground.dues import is_full
 
@@ -142,10 +77,10 @@ def _note(s: np.ndarray, effects: np.ndarray, day: int, code: int, amount: int) 
     if day > s[HEAD] or day < s[RING_FROM]:
         _advance(s, effects[WIDTH], day)
     head, at = s[HEAD], effects[code]
-    end = at + 2 + 3 * effects[at + 1]
+    end = at + ADDS_FROM + ADD_SIZE * effects[at + ADDS]
     for d in range(day, head + 1):
         row = RING_AT + (d & (RING_DAYS - 1)) * N_MEASURES
-        for k in range(at + 2, end, 3):
+        for k in range(at + ADDS_FROM, end, ADD_SIZE):
             s[np.uint64(row + effects[np.uint64(k)])] += effects[np.uint64(k + 1)] * amount + effects[np.uint64(k + 2)]
     for k in range(end + 1, end + 1 + effects[end]):
         s[LAST_AT + effects[k]] = max(s[LAST_AT + effects[k]], day)
@@ -173,13 +108,14 @@ def _slot(s: np.ndarray, account: int) -> int:
     "Where an account's slot begins; a new one is a current account; -1 when all are taken."
     n = s[N_SLOTS]
     for i in range(n):
-        if s[SLOT_AT + 5 * i] == account:
-            return SLOT_AT + 5 * i
+        if s[SLOT_AT + SLOT_SIZE * i + ACCOUNT] == account:
+            return SLOT_AT + SLOT_SIZE * i
     if n == SLOTS:
         return -1
-    at = SLOT_AT + 5 * n
+    at = SLOT_AT + SLOT_SIZE * n
     s[N_SLOTS] = n + 1
-    s[at], s[at + 1], s[at + 2], s[at + 3], s[at + 4] = account, 0, UNUSED, 0, 0
+    s[at + ACCOUNT], s[at + CLASS], s[at + BALANCE_SEQ] = account, 0, UNUSED
+    s[at + STANDS_AT], s[at + IS_OPEN] = 0, 0
     return at
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c030
@@ -195,11 +131,11 @@ def take_account(
     if s[FIRST_ACCOUNT] == NEVER or day < s[FIRST_ACCOUNT]:
         s[FIRST_ACCOUNT] = day
     at = _slot(s, account)
-    if at < 0 or s[at + 4] == 1:
+    if at < 0 or s[at + IS_OPEN] == 1:
         return
-    if s[at + 2] == UNUSED:
-        s[at + 1], s[at + 2] = kind, -1
-    s[at + 4] = 1
+    if s[at + BALANCE_SEQ] == UNUSED:
+        s[at + CLASS], s[at + BALANCE_SEQ] = kind, -1
+    s[at + IS_OPEN] = 1
     if kind == 0:
         s[LIMIT] += limit
 
@@ -222,7 +158,7 @@ def _bucket(balance: int) -> int:
 # %% ../../nbs/20_features/06_trackers.ipynb #c033
 @lean
 def _ranked(s: np.ndarray, rank: int, seen: int, k: int) -> tuple[int, int, int]:
-    "The balance of a rank (0 is the lowest), spread evenly over its bucket; starts from bucket `k`, before which `seen` balances lie, and returns where it came to."
+    "The balance of a rank, 0 the lowest, spread evenly over its bucket; `seen` lie before bucket `k`; and where it is."
     while seen + s[BUCKET_AT + k] <= rank:
         seen += s[BUCKET_AT + k]
         k += 1
@@ -247,9 +183,9 @@ def _quantiles(s: np.ndarray, q: np.ndarray) -> None:
 @lean
 def _take_balance(s: np.ndarray, at: int, seq: int, balance: int) -> None:
     "The latest balance of an account, from the newest day on."
-    kind, k = s[at + 1], s[HEAD] & (RING_DAYS - 1)
-    s[BALANCE + kind] += balance - s[at + 3]
-    s[at + 2], s[at + 3] = seq, balance
+    kind, k = s[at + CLASS], s[HEAD] & (RING_DAYS - 1)
+    s[BALANCE + kind] += balance - s[at + STANDS_AT]
+    s[at + BALANCE_SEQ], s[at + STANDS_AT] = seq, balance
     s[SAVED_AT + k] = s[SAVINGS]
     if kind != 0:
         return
@@ -291,39 +227,39 @@ def _next_payday(day: int, gap: int, date: int) -> int:
 # %% ../../nbs/20_features/06_trackers.ipynb #c039
 @lean
 def _rhythm(s: np.ndarray) -> None:
-    "Median gap in days and, where it is about a month, the usual day of the month; 0 where unknown or not monthly. And the payday that is expected next."
+    "Median gap and, of about a month, the usual day of the month (0 where unknown or not monthly); the next payday."
     n = s[N_PAYDAYS]
     if n < 3:
         return
     k = min(n, 6)
     for i in range(k):
-        at = PAYDAY_AT + 3 * ((n - 1 - i) & (PAYDAYS - 1))
-        s[GAP_AT + PAYDAYS + i] = civil(s[at])[2]
+        at = PAYDAY_AT + PAYDAY_SIZE * ((n - 1 - i) & (PAYDAYS - 1))
+        s[GAP_AT + PAYDAYS + i] = civil(s[at + CAME_ON])[2]
         if i < k - 1:
-            s[GAP_AT + i] = s[at] - s[PAYDAY_AT + 3 * ((n - 2 - i) & (PAYDAYS - 1))]
+            s[GAP_AT + i] = s[at + CAME_ON] - s[PAYDAY_AT + PAYDAY_SIZE * ((n - 2 - i) & (PAYDAYS - 1)) + CAME_ON]
     s[PAY_GAP] = _median(s, GAP_AT, k - 1)
     s[PAY_DATE] = _median(s, GAP_AT + PAYDAYS, k) if 26 <= s[PAY_GAP] <= 35 else 0
-    s[PAY_NEXT] = (
-        _next_payday(s[PAYDAY_AT + 3 * ((n - 1) & (PAYDAYS - 1))], s[PAY_GAP], s[PAY_DATE]) if s[PAY_GAP] > 0 else NEVER
-    )
+    last = s[PAYDAY_AT + PAYDAY_SIZE * ((n - 1) & (PAYDAYS - 1)) + CAME_ON]
+    s[PAY_NEXT] = _next_payday(last, s[PAY_GAP], s[PAY_DATE]) if s[PAY_GAP] > 0 else NEVER
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c040
 @lean
 def _take_pay(s: np.ndarray, day: int, amount: int) -> None:
     "Income: a new payday, part of the last one, or too small to be one."
     n = s[N_PAYDAYS]
-    last = PAYDAY_AT + 3 * ((n - 1) & (PAYDAYS - 1))
-    if n > 0 and day <= s[last]:
-        s[last + 1] += amount
+    last = PAYDAY_AT + PAYDAY_SIZE * ((n - 1) & (PAYDAYS - 1))
+    if n > 0 and day <= s[last + CAME_ON]:
+        s[last + CAME] += amount
         return
-    if n > 0 and day - s[last] <= 45:
+    if n > 0 and day - s[last + CAME_ON] <= 45:
         k, total = min(n, 3), 0
         for i in range(k):
-            total += s[PAYDAY_AT + 3 * ((n - 1 - i) & (PAYDAYS - 1)) + 1]
+            total += s[PAYDAY_AT + PAYDAY_SIZE * ((n - 1 - i) & (PAYDAYS - 1)) + CAME]
         if 2 * k * amount < total:
             return
-    at = PAYDAY_AT + 3 * (n & (PAYDAYS - 1))
-    s[at], s[at + 1], s[at + 2] = day, amount, day - s[PAY_NEXT] if s[PAY_GAP] > 0 else NEVER
+    at = PAYDAY_AT + PAYDAY_SIZE * (n & (PAYDAYS - 1))
+    s[at + CAME_ON], s[at + CAME] = day, amount
+    s[at + CAME_LATE] = day - s[PAY_NEXT] if s[PAY_GAP] > 0 else NEVER
     s[N_PAYDAYS] = n + 1
     _rhythm(s)
 
@@ -333,17 +269,17 @@ def _take_payer(s: np.ndarray, day: int, name: int, amount: int) -> None:
     "Who paid: eight payers are remembered, the one silent longest makes room."
     n, oldest = s[N_PAYERS], PAYER_AT
     for i in range(n):
-        at = PAYER_AT + 3 * i
-        if s[at] == name:
-            s[at + 1] = max(s[at + 1], day)
-            s[at + 2] += amount
+        at = PAYER_AT + PAYER_SIZE * i
+        if s[at + PAYER] == name:
+            s[at + LAST_PAID] = max(s[at + LAST_PAID], day)
+            s[at + PAID_IN_ALL] += amount
             return
-        if s[at + 1] < s[oldest + 1]:
+        if s[at + LAST_PAID] < s[oldest + LAST_PAID]:
             oldest = at
     if n < PAYERS:
-        oldest = PAYER_AT + 3 * n
+        oldest = PAYER_AT + PAYER_SIZE * n
         s[N_PAYERS] = n + 1
-    s[oldest], s[oldest + 1], s[oldest + 2] = name, day, amount
+    s[oldest + PAYER], s[oldest + LAST_PAID], s[oldest + PAID_IN_ALL] = name, day, amount
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c043
 @lean
@@ -382,15 +318,15 @@ def take_transaction(
         s[STALE] += 1
     else:
         at = _slot(s, account)
-        if at >= 0 and s[at + 2] == UNUSED:
-            s[at + 2] = -1
-        code = code_of(category, status, amount, s[at + 1] if at >= 0 else 0)
+        if at >= 0 and s[at + BALANCE_SEQ] == UNUSED:
+            s[at + BALANCE_SEQ] = -1
+        code = code_of(category, status, amount, s[at + CLASS] if at >= 0 else 0)
         _note(s, effects, day, code, amount)
         if s[FIRST_MOVE] == NEVER or day < s[FIRST_MOVE]:
             s[FIRST_MOVE] = day
         if s[FIRST_EVENT] == NEVER or day < s[FIRST_EVENT]:
             s[FIRST_EVENT] = day
-        if known and at >= 0 and seq > s[at + 2]:
+        if known and at >= 0 and seq > s[at + BALANCE_SEQ]:
             _take_balance(s, at, seq, balance)
         traits = effects[effects[code]]
         if traits != 0:
@@ -406,7 +342,7 @@ def _take_traits(s: np.ndarray, effects: np.ndarray, day: int, amount: int, name
     if traits & INFLOW:
         s[CREDIT_AT + k] = max(s[CREDIT_AT + k], amount)
     if traits & SHOP and name != 0 and _is_new(s, name):
-        _note(s, effects, day, N_CODES + 7, 0)
+        _note(s, effects, day, MERCHANT_NOTE, 0)
     if traits & PAY:
         _take_pay(s, day, amount)
         if name != 0:
@@ -415,24 +351,24 @@ def _take_traits(s: np.ndarray, effects: np.ndarray, day: int, amount: int, name
 # %% ../../nbs/20_features/06_trackers.ipynb #c047
 @lean
 def _find(s: np.ndarray, root: int, instalment: int) -> int:
-    "The row of a due of the obligation whose first row is `root`, from its latest back; -1 when it was never announced."
-    at = s[root + 10]
+    "The row of a due of the obligation that begins at `root`, sought from its latest back; -1: never announced."
+    at = s[root + LATEST]
     while at > 0:
-        if s[at + 1] == instalment:
+        if s[at + INSTALMENT] == instalment:
             return at
-        at = s[at + 9]
+        at = s[at + EARLIER]
     return -1
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c048
 @lean
 def _root(s: np.ndarray, obligation: int) -> int:
     "The first row of an obligation; -1 when it is new."
-    chain = CHAIN_AT + 2 * (obligation & (CHAINS - 1))
-    if s[chain + 1] > 0 and s[chain] == obligation:
-        return s[chain + 1]
+    chain = CHAIN_AT + CHAIN_SIZE * (obligation & (CHAINS - 1))
+    if s[chain + CHAIN_ROOT] > 0 and s[chain + CHAIN_OF] == obligation:
+        return s[chain + CHAIN_ROOT]
     for at in range(DUE_AT, DUE_AT + DUE * s[N_DUES], DUE):
-        if s[at] == obligation:
-            s[chain], s[chain + 1] = obligation, at
+        if s[at + OBLIGATION] == obligation:
+            s[chain + CHAIN_OF], s[chain + CHAIN_ROOT] = obligation, at
             return at
     return -1
 
@@ -441,23 +377,16 @@ def _root(s: np.ndarray, obligation: int) -> int:
 def _put_away(s: np.ndarray, day: int) -> None:
     "Add up the dues at the front that are paid and more than 90 days older than `day`."
     at, end = s[OPEN_FROM], DUE_AT + DUE * s[N_DUES]
-    while at < end and s[at + 7] != NEVER and s[at + 3] < day - 90:
-        if s[at + 2] < FIRST_SIGN:
-            days, root = s[at + 7] - s[at + 3], s[at + 8]
+    while at < end and s[at + SETTLED_ON] != NEVER and s[at + FALLS_ON] < day - 90:
+        if s[at + SORT] < FIRST_SIGN:
+            days, root, amount = s[at + SETTLED_ON] - s[at + FALLS_ON], s[at + ROOT], s[at + AMOUNT]
             late = 1 if days > 0 else 0
-            s[CLOSED], s[LATE], s[LATE_5], s[DAYS_LATE] = (
-                s[CLOSED] + 1,
-                s[LATE] + late,
-                s[LATE_5] + (1 if days > 5 else 0),
-                s[DAYS_LATE] + days,
-            )
-            s[MOST_LATE], s[CLOSED_MONEY], s[LARGEST_DUE] = (
-                max(s[MOST_LATE], days),
-                s[CLOSED_MONEY] + s[at + 4],
-                max(s[LARGEST_DUE], s[at + 4]),
-            )
+            s[CLOSED], s[LATE], s[LATE_5] = s[CLOSED] + 1, s[LATE] + late, s[LATE_5] + (1 if days > 5 else 0)
+            s[DAYS_LATE], s[MOST_LATE] = s[DAYS_LATE] + days, max(s[MOST_LATE], days)
+            s[CLOSED_MONEY], s[LARGEST_DUE] = s[CLOSED_MONEY] + amount, max(s[LARGEST_DUE], amount)
             s[LAST_DUE], s[SECOND_DUE], s[THIRD_DUE] = _newest(s, at, s[LAST_DUE], s[SECOND_DUE], s[THIRD_DUE])
-            s[root + 12], s[root + 13], s[root + 14] = s[root + 12] + 1, s[root + 13] + days, s[root + 14] + late
+            s[root + AWAY], s[root + AWAY_DAYS] = s[root + AWAY] + 1, s[root + AWAY_DAYS] + days
+            s[root + AWAY_LATE] += late
         at += DUE
     s[OPEN_FROM] = at
 
@@ -465,18 +394,19 @@ def _put_away(s: np.ndarray, day: int) -> None:
 @lean
 def _newest(s: np.ndarray, at: int, first: int, second: int, third: int) -> tuple[int, int, int]:
     "The three latest dues once `at` is among them; of two due on one day, the one announced later."
-    if first < 0 or s[at + 3] >= s[first + 3]:
+    if first < 0 or s[at + FALLS_ON] >= s[first + FALLS_ON]:
         return at, first, second
-    if second < 0 or s[at + 3] >= s[second + 3]:
+    if second < 0 or s[at + FALLS_ON] >= s[second + FALLS_ON]:
         return first, at, second
-    return (first, second, at) if third < 0 or s[at + 3] >= s[third + 3] else (first, second, third)
+    return (first, second, at) if third < 0 or s[at + FALLS_ON] >= s[third + FALLS_ON] else (first, second, third)
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c052
 @lean
 def _take_out(s: np.ndarray) -> None:
     "Forget what was put away."
     for at in range(DUE_AT, s[OPEN_FROM], DUE):
-        s[s[at + 8] + 12 : s[at + 8] + 15] = 0
+        root = s[at + ROOT]
+        s[root + AWAY : root + AWAY_LATE + 1] = 0
     for k in (CLOSED, LATE, LATE_5, DAYS_LATE, CLOSED_MONEY, LARGEST_DUE):
         s[k] = 0
     s[MOST_LATE], s[LAST_DUE], s[SECOND_DUE], s[THIRD_DUE], s[OPEN_FROM] = NEVER, -1, -1, -1, DUE_AT
@@ -495,36 +425,35 @@ def take_due(
     amount: int,  # when, and how much
 ) -> None:
     "A due is announced; there must be room for it."
-    root, at = _root(s, obligation), DUE_AT + DUE * s[N_DUES]
-    highest = s[root + 11] if root > 0 else 0
-    if root > 0 and instalment <= s[highest + 1] and _find(s, root, instalment) > 0:
+    root, at, sort = _root(s, obligation), DUE_AT + DUE * s[N_DUES], kind * 2 + autopay
+    highest = s[root + HIGHEST] if root > 0 else 0
+    if root > 0 and instalment <= s[highest + INSTALMENT] and _find(s, root, instalment) > 0:
         s[REPEATED] += 1
         return
-    s[at], s[at + 1], s[at + 2], s[at + 3], s[at + 4] = obligation, instalment, kind * 2 + autopay, due_day, amount
-    s[at + 5], s[at + 6], s[at + 7], s[at + 8], s[at + 9] = 0, day, NEVER, root, 0
+    s[at + OBLIGATION], s[at + INSTALMENT], s[at + SORT] = obligation, instalment, sort
+    s[at + FALLS_ON], s[at + AMOUNT], s[at + PAID] = due_day, amount, 0
+    s[at + TOLD_ON], s[at + SETTLED_ON], s[at + ROOT], s[at + EARLIER] = day, NEVER, root, 0
     s[N_DUES], s[SEEN_DUE] = s[N_DUES] + 1, 1
     if s[FIRST_EVENT] == NEVER or day < s[FIRST_EVENT]:
         s[FIRST_EVENT] = day
     if root < 0:
-        s[at + 8], s[at + 11], s[at + 12], s[at + 13], s[at + 14] = at, at, 0, 0, 0
-        s[CHAIN_AT + 2 * (obligation & (CHAINS - 1))], s[CHAIN_AT + 2 * (obligation & (CHAINS - 1)) + 1], root = (
-            obligation,
-            at,
-            at,
-        )
-        _note(s, effects, day, N_CODES + (5 if 2 * kind < FIRST_SIGN else 6), 0)
+        chain, root = CHAIN_AT + CHAIN_SIZE * (obligation & (CHAINS - 1)), at
+        s[at + ROOT], s[at + HIGHEST], s[at + AWAY], s[at + AWAY_DAYS], s[at + AWAY_LATE] = at, at, 0, 0, 0
+        s[chain + CHAIN_OF], s[chain + CHAIN_ROOT] = obligation, at
+        _note(s, effects, day, CONTRACT_NOTE + (0 if 2 * kind < FIRST_SIGN else 1), 0)
     else:
-        s[at + 9] = s[root + 10]
-        if instalment > s[highest + 1]:
-            s[AUTOPAY_LOST], s[root + 11] = s[AUTOPAY_LOST] + (s[highest + 2] & 1) - autopay, at
-    s[root + 10] = at
+        s[at + EARLIER] = s[root + LATEST]
+        if instalment > s[highest + INSTALMENT]:
+            s[AUTOPAY_LOST], s[root + HIGHEST] = s[AUTOPAY_LOST] + (s[highest + SORT] & 1) - autopay, at
+    s[root + LATEST] = at
     _put_away(s, day)
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c054
 @lean
 def _repeats(s: np.ndarray, when: int, obligation: int, instalment: int, amount: int) -> bool:
     "True when the same payment is among the last 32."
-    n, mark, found = s[N_PRINTS], ((when * 1_000_003 + obligation) * 1_000_003 + instalment) * 1_000_003 + amount, False
+    n, found = s[N_PRINTS], False
+    mark = ((when * 1_000_003 + obligation) * 1_000_003 + instalment) * 1_000_003 + amount
     for known in s[PRINT_AT : PRINT_AT + min(n, PRINTS)]:
         found |= known == mark  # no early end: it compares several at a time
     if found:
@@ -553,23 +482,23 @@ def take_payment(
     if at < 0:
         s[UNMATCHED] += 1
         return
-    s[at + 5] += amount
-    paid = is_full(s[at + 4], s[at + 5])
-    if paid and s[at + 7] == NEVER:
-        s[at + 7] = day
+    s[at + PAID] += amount
+    paid = is_full(s[at + AMOUNT], s[at + PAID])
+    if paid and s[at + SETTLED_ON] == NEVER:
+        s[at + SETTLED_ON] = day
     if not paid:
-        s[at + 7] = NEVER
+        s[at + SETTLED_ON] = NEVER
     if not paid and at < s[OPEN_FROM]:
         _take_out(s)
-    sign = 0 if s[at + 2] < FIRST_SIGN else 1
+    sign = 0 if s[at + SORT] < FIRST_SIGN else 1
     s[PAID_TARGET + sign] = 1
     if s[FIRST_EVENT] == NEVER or day < s[FIRST_EVENT]:
         s[FIRST_EVENT] = day
     if day <= s[HEAD] - RING_DAYS:
         s[STALE] += 1
     elif amount > 0:
-        _note(s, effects, day, N_CODES + sign, 0)
-        if day > s[at + 3]:
-            _note(s, effects, day, N_CODES + 2 + sign, 0)
+        _note(s, effects, day, PAID_NOTE + sign, 0)
+        if day > s[at + FALLS_ON]:
+            _note(s, effects, day, LATE_NOTE + sign, 0)
         if not paid:
-            _note(s, effects, day, N_CODES + 4, 0)
+            _note(s, effects, day, PART_NOTE, 0)

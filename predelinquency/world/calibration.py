@@ -23,7 +23,7 @@ from .world import Settings
 
 # %% ../../nbs/10_world/07_calibration.ipynb #c008
 def spells(
-    missed: pd.DataFrame,  # `customer_id`, `due_on`, `settled_at` (NaT never) of target dues not paid for good within grace
+    missed: pd.DataFrame,  # `customer_id`, `due_on`, `settled_at` (NaT never): target dues missed
 ) -> pd.DataFrame:  # customer_id, onset, end, clean_days before (inf when never late)
     "Missed dues of each customer joined into spells."
     rows = missed.assign(
@@ -47,7 +47,7 @@ def spells(
 
 # %% ../../nbs/10_world/07_calibration.ipynb #c011
 def _arrears(t: Mapping[str, pd.DataFrame], p: Params | Settings, end: pd.Timestamp) -> dict[str, Any]:
-    "Counts of spells: onsets per clean day, cured within 30 days, still open after 30 and 60, clean for 180 days before."
+    "Counts of spells: onsets and clean days, cured within 30 days, open after 30 and 60, clean for 180 days before."
     day = pd.Timedelta(days=1)
     dues = t["obligations"].loc[lambda d: d["kind"].isin(TARGET_KINDS) & over(d, p.base.grace_days, end - day)]
     dues = dues.join(settlements(dues, t["payments"], p.base.grace_days))
@@ -321,8 +321,10 @@ def portrait(
         if who["hidden_pay_share"] == 0
         else f"has {who['hidden_pay_share']:.0%} of pay sent to another bank"
     )
+    kind = str(who["persona"])
     return (
-        f"Customer {customer} ({_KINDS.get(kind := str(who['persona']), kind.replace('_', ' '))}): about {money(who['income_minor'], 'GBP', whole=True)} a month, "
+        f"Customer {customer} ({_KINDS.get(kind, kind.replace('_', ' '))}): "
+        f"about {money(who['income_minor'], 'GBP', whole=True)} a month, "
         f"{who['buffer_days']:.0f} days of outgoings in hand on average, {hidden}."
     )
 
@@ -354,10 +356,11 @@ def told(
     lines = lines[~lines["what"].isin(often)]
     if len(hit):
         lines = lines[lines["month"].between(hit.iloc[0] - before, hit.iloc[0] + after)]
-    months = [
-        f"- **{month.strftime('%B %Y')}**: {'; '.join(dict.fromkeys(f'{x.on.day} {x.on:%b} {x.what}' for x in rows.itertuples()))}."
-        for month, rows in lines.groupby("month")
-    ]
+
+    def happened(rows: pd.DataFrame) -> str:
+        return "; ".join(dict.fromkeys(f"{x.on.day} {x.on:%b} {x.what}" for x in rows.itertuples()))
+
+    months = [f"- **{month.strftime('%B %Y')}**: {happened(rows)}." for month, rows in lines.groupby("month")]
     return "\n".join([portrait(customer, truth), "", *(months or ["- Nothing went wrong that anybody could see."])])
 
 # %% ../../nbs/10_world/07_calibration.ipynb #bench301

@@ -15,54 +15,11 @@ import numpy as np
 
 from ..ground.core import DAY_MS, bits, civil, lean, normal, uniform, weekday
 from .contracts import due_in_month, next_payday, pick_name
-from predelinquency.world.money import (
-    ANNOUNCED_DAYS,
-    ATM,
-    ATTENTION,
-    BACK,
-    BOOKED,
-    CARD,
-    CARD_DUE,
-    CARD_SLOT,
-    CONTRACT,
-    CURRENT,
-    DUE,
-    ENERGY,
-    FAILED,
-    FEE,
-    GIG_INCOME,
-    HABIT,
-    HIDDEN,
-    HOME,
-    INTEREST,
-    KIND_CATEGORY,
-    LOAN,
-    LOAN_DUE,
-    MANUAL,
-    MORTGAGE_DUE,
-    OPEN,
-    OWN_TRANSFER,
-    PARTIAL,
-    PAY,
-    PAYMENT,
-    PURCHASE,
-    PURCHASES,
-    RENT_DUE,
-    REVERSED,
-    SAVINGS,
-    SIDE,
-    SLOTS,
-    TAX_DUE,
-    TERM,
-    TICKET,
-    UTILITY_DUE,
-    at_time,
-    book,
-    draw,
-    note,
-    post,
-    shift,
-)
+from .money import ANNOUNCED_DAYS, ATM, ATTENTION, BACK, BOOKED, CARD, CARD_DUE, CARD_SLOT, CONTRACT
+from .money import CURRENT, DUE, ENERGY, FAILED, FEE, GIG_INCOME, HABIT, HIDDEN, HOME, INTEREST
+from .money import KIND_CATEGORY, LOAN, LOAN_DUE, MANUAL, MORTGAGE_DUE, OPEN, OWN_TRANSFER, PARTIAL
+from .money import PAY, PAYMENT, PURCHASE, PURCHASES, RENT_DUE, REVERSED, SAVINGS, SIDE, SLOTS
+from .money import TAX_DUE, TERM, TICKET, UTILITY_DUE, at_time, book, draw, note, post, shift
 from .personas import BANK_NAME, FOURWEEKLY, GIG, NAME_RANGE, OWN_NAME, WEEKLY
 
 # %% ../../nbs/10_world/03_cashflow.ipynb #c033
@@ -355,7 +312,7 @@ def refuse(s: Any, t: Any, log: Any, k: int, j: int, ready: int) -> None:
 # %% ../../nbs/10_world/03_cashflow.ipynb #c053
 @lean
 def give_up(s: Any, k: int) -> None:
-    "After months in arrears the contract ends (loan, card) or what is behind is written off and it goes on (home, bills)."
+    "After months in arrears the contract ends (loan, card), or it goes on and what is behind is written off."
     for j in range(OPEN):
         if s.due_on[k, j] < s.day:
             s.left[k, j] = 0
@@ -551,7 +508,7 @@ def reflect(s: Any, t: Any, log: Any) -> None:
 # %% ../../nbs/10_world/03_cashflow.ipynb #c065
 @lean
 def adapt(s: Any, t: Any) -> None:
-    "Once a month habits move a quarter of the way to what the income and the contracts of today allow; wages drift back."
+    "Once a month habits move a quarter of the way to what income and contracts allow; wages drift back."
     fixed = 0
     for k in range(SLOTS):
         if s.active[k] == 1 and s.kind[k] != CARD_DUE:

@@ -67,8 +67,9 @@ ANNOUNCED_DAYS = np.array(
 ) = (
     CATEGORIES.index(c)
     for c in (
-        "salary own_transfer fee interest groceries atm repair medical gambling benefit gig_income student_finance payday_loan payday_repayment bnpl cash_advance family_support "
-        "asset_sale refund loan_disbursement rent retail other transfer_out"
+        "salary own_transfer fee interest groceries atm repair medical gambling benefit gig_income student_finance "
+        "payday_loan payday_repayment bnpl cash_advance family_support asset_sale refund loan_disbursement rent retail "
+        "other transfer_out"
     ).split()
 )
 
@@ -79,6 +80,8 @@ HOME, LOAN_SLOT, CARD_SLOT, ENERGY, WATER, COUNCIL_TAX, MOBILE, BROADBAND, CAR_I
 )  # slots; from EXTRAS on: subscriptions
 SECOND_LOAN = SLOTS - 1
 MOST_STRESSES = 16  # rows that the stress table may have
+
+# %% ../../nbs/10_world/01_money.ipynb #lsnmoney00
 # fmt: off
 LIFE = np.dtype([
     ("day", "i8"), ("clock", "i8"), ("seq", "i8"), ("contracts", "i8"),                                                # today, last booking time (ms), next transaction number, contracts ever signed

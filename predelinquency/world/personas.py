@@ -156,6 +156,7 @@ class Persona:
     hardship: Amount  # multiplies every stress rate
 
 # %% ../../nbs/10_world/00_personas.ipynb #c008
+# fmt: off
 PERSONAS: tuple[Persona, ...] = whole(
     table(
         Persona,
@@ -172,6 +173,7 @@ student             8      .07    950    .30    .30    monthly     student_finan
 """,
     )
 )
+# fmt: on
 
 # %% ../../nbs/10_world/00_personas.ipynb #c011
 NEEDS = ("-", "car", "children")  # what a person must have, to buy it at all
@@ -220,8 +222,9 @@ atm         .047      45     .50     1.2     1.15     .95    1.0         0  -   
 
 # %% ../../nbs/10_world/00_personas.ipynb #c014
 _PLACES = (
-    "Northgate Alder Brook Castle Dale Elm Fern Grove Harbour Ivy Juniper Kestrel Linden Maple Nettle Orchard Priory Quarry Rowan Sycamore Thistle "
-    "Union Valley Willow Yarrow Amber Beacon Copper Drift Ember Falcon Granite Hazel Indigo Jasper Larch Meadow Osprey Pebble Sable"
+    "Northgate Alder Brook Castle Dale Elm Fern Grove Harbour Ivy Juniper Kestrel Linden Maple Nettle Orchard Priory "
+    "Quarry Rowan Sycamore Thistle Union Valley Willow Yarrow Amber Beacon Copper Drift Ember Falcon Granite Hazel Indigo Jasper "
+    "Larch Meadow Osprey Pebble Sable"
 ).split()
 _TRADES = dict(
     groceries="Grocers Market Foods Pantry Larder",

@@ -88,7 +88,7 @@ class Stress:
     number: Number  # the row's own: draws go by it
     does: Annotated[str, May(words=EFFECTS)]
     needs: Annotated[str, May(words=ASKS)]  # what a persona must say yes to; - for nothing
-    grave: YesNo  # a bank may be told of it (`simulate.contacts`)
+    grave: YesNo  # a bank may be told of it (`world.contacts`)
     per_year: Amount  # starts per customer and year
     days_low: Annotated[float, May(1)]
     days_high: Annotated[float, May(1)]
@@ -128,7 +128,7 @@ def stress_matrix(
         raise ParamsError(
             f"{len(stresses)} rows, expected at most {MOST_STRESSES}",
             where="Stress",
-            remedy="raise MOST_STRESSES in simulate.cashflow, at most to 20",
+            remedy="raise MOST_STRESSES in world.money, at most to 20",
         )
     for s in stresses:
         for low, high in (("days_low", "days_high"), ("size_low", "size_high")):
@@ -141,7 +141,8 @@ def stress_matrix(
     often = sum(s.per_year * WORSE.get(s.does, 1) for s in stresses) / 365.25
     if often > MOST_A_DAY:
         raise ParamsError(
-            f"the column per_year adds up to {often:.3f} starts a day in the worst of times, expected at most {MOST_A_DAY}",
+            f"the column per_year adds up to {often:.3f} starts a day in the worst of times, "
+            f"expected at most {MOST_A_DAY}",
             where="Stress",
             remedy="lower per_year of some rows",
         )

@@ -98,7 +98,7 @@ def live(
 # %% ../../nbs/10_world/06_world.ipynb #c012
 @lean
 def arrive_here(t: Any, first: int, months: int) -> int:
-    "The day a customer joined: two in three were there before anything is visible, the others come one by one, so that length of history is no clock."
+    "The day a customer joined: two in three from the first, the others one by one: a history's length is no clock."
     u = uniform(t.seed, t.id, 0, 2, 0)
     return first if u < 0.66 else first + 1 + int((u - 0.66) / 0.34 * months * 30.4)
 
@@ -486,7 +486,7 @@ def tables_of(
 # %% ../../nbs/10_world/06_world.ipynb #c038
 def simulate(
     p: Params | Settings,  # the parameters
-    folder: Path | str,  # the canonical tables go below it, and those beside them (`simulate.contacts`)
+    folder: Path | str,  # the canonical tables go below it, and those beside them (`world.contacts`)
     truth: Path | str,  # the planted truth goes below it
     progress: bool = True,  # show a bar
     threads: int = 2,  # parts at a time

@@ -7,7 +7,7 @@ import pytest
 from project import modules, stages
 
 PAID, DUE = re.compile(r"paid|short|timely|rest\b"), re.compile(r"amount|owed|need")
-OF_THE_FOLD = re.compile(r"s\[at \+ [45]\]")  # amount and paid of a due in a customer's state
+OF_THE_FOLD = re.compile(r"s\[at \+ (?:AMOUNT|PAID)\]")  # amount and paid of a due in a customer's state
 
 
 def own_answers(code: str) -> list[str]:
@@ -40,7 +40,7 @@ def test_no_stage_decides_it_either() -> None:
         "paid.get(due, 0) >= amount",
         "paid < dues['amount_minor'].to_numpy()",
         "open_.amount_minor > open_.paid_minor.fillna(0)",
-        "s[at + 5] >= s[at + 4]",
+        "s[at + PAID] >= s[at + AMOUNT]",
         "day < -grace",
         "when < due_on + (p.base.grace_days + 1) * day",
         "log[row, 3] < (log[row, 5] + grace + 1) * DAY_MS",
