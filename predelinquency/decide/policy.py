@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['CIRCUMSTANCES', 'CASE_RULES', 'ACTION_RULES', 'CHANNEL_RULES', 'PLAN_RULES', 'FILES', 'PLACE', 'NUMERAL',
            'ACTION_WORDS', 'ACTION_NUMBERS', 'APPROVALS', 'NEEDED', 'Number', 'Band', 'Rule', 'Action', 'Policy', 'Due',
-           'PastContact', 'Consent', 'Case', 'zone', 'moment', 'permanent', 'arm', 'band', 'Question', 'ask', 'agrees',
-           'case_refusals', 'option_refusals', 'shipped', 'filled', 'load', 'spoken', 'read_yaml']
+           'PastContact', 'Consent', 'Case', 'zone', 'moment', 'permanent', 'arm', 'band', 'Question', 'put_question',
+           'agrees', 'case_refusals', 'option_refusals', 'shipped', 'filled', 'spoken', 'read_yaml', 'load_policy']
 
 # %% ../../nbs/40_decide/00_policy.ipynb #i00policy
 import hashlib, re
@@ -137,10 +137,10 @@ class Consent:
     given: bool | None
     recorded_at: datetime | None  # aware
 
-# %% ../../nbs/40_decide/00_policy.ipynb #c014
+# %% ../../nbs/40_decide/00_policy.ipynb #c015
 CIRCUMSTANCES = ("bereavement", "dispute", "complaint", "fraud", "bankruptcy", "legal_representative", "already_acting")
 
-# %% ../../nbs/40_decide/00_policy.ipynb #c015
+
 @dataclass(frozen=True)
 class Case:
     "What is on record about one customer."
@@ -162,7 +162,7 @@ def zone(
     "The time zone of that name."
     return ZoneInfo(name) if isinstance(name, str) and name in _zones() else None
 
-# %% ../../nbs/40_decide/00_policy.ipynb #c018
+
 @lru_cache(maxsize=1)
 def _zones() -> frozenset[str]:
     return frozenset(available_timezones() - {"localtime", "Factory", "posixrules"})
@@ -204,7 +204,7 @@ def band(
         next((b.id for b in reversed(policy.bands) if b.low <= probability <= 1), "") if _is_share(probability) else ""
     )
 
-# %% ../../nbs/40_decide/00_policy.ipynb #c026
+
 def _is_share(value: Any) -> bool:
     return isinstance(value, (float, int, np.floating)) and not isinstance(value, bool) and bool(0 <= value <= 1)
 
@@ -235,7 +235,7 @@ class Question:
         return bool(value) if isinstance(value, (bool, np.bool_)) else None
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c029
-def ask(
+def put_question(
     policy: Policy,
     case: Case,
     score: Score,
@@ -263,25 +263,25 @@ def ask(
         lead,
     )
 
-# %% ../../nbs/40_decide/00_policy.ipynb #c030
+
 def _days(start: Any, end: Any) -> float:
     try:
         return float((end - start).days)
     except (TypeError, AttributeError):
         return float("nan")  # a date is missing, or is no date
 
-# %% ../../nbs/40_decide/00_policy.ipynb #c031
+
 def _is_date(text: Any) -> bool:
     try:
         return isinstance(text, str) and bool(date.fromisoformat(text))
     except ValueError:
         return False
 
-# %% ../../nbs/40_decide/00_policy.ipynb #c033
+# %% ../../nbs/40_decide/00_policy.ipynb #c034
 def _free_of(circumstance: str) -> Callable[[Question], bool]:
     return lambda q: q.known(circumstance) is not True
 
-# %% ../../nbs/40_decide/00_policy.ipynb #c034
+
 CASE_RULES: dict[str, Callable[[Question], bool]] = {
     "identity_known": lambda q: q.arm in ("treated", "control"),
     "control": lambda q: q.arm != "control",
@@ -331,7 +331,7 @@ CHANNEL_RULES: dict[str, Callable[[Question, str, str], bool]] = {  # question, 
 }
 PLAN_RULES = ("value", "message_ready", "capacity", "best", "outranked")
 
-# %% ../../nbs/40_decide/00_policy.ipynb #c038
+
 def _agreed(consent: Consent | None, at: datetime) -> bool:
     return (
         consent is not None
@@ -341,7 +341,7 @@ def _agreed(consent: Consent | None, at: datetime) -> bool:
         and consent.recorded_at <= at
     )
 
-# %% ../../nbs/40_decide/00_policy.ipynb #c039
+
 def _awake(policy: Policy, local: datetime) -> bool:
     kind = "weekend" if local.weekday() >= 5 else "weekday"
     return bool(policy[f"{kind}_from_hour"] <= local.hour < policy[f"{kind}_to_hour"])
@@ -359,16 +359,13 @@ def agrees(
     return isinstance(answer, (bool, np.bool_)) and bool(answer)
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c042
-def case_refusals(
-    q: Question,
-) -> list[Refusal]:  # empty when the customer may be contacted at all
+def case_refusals(q: Question) -> list[Refusal]:  # empty when the customer may be contacted at all
     "Every rule about the customer that says no."
     return [q.policy.refusal(name) for name, test in CASE_RULES.items() if not agrees(test, q)]
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c043
 def option_refusals(
-    q: Question,
-    action: Action,
+    q: Question, action: Action
 ) -> tuple[list[str], list[Refusal]]:  # the channels that are allowed; the first no of each of the others
     "Which channels an action may use, and which rule stops the others."
     for name, test in ACTION_RULES.items():
@@ -382,19 +379,19 @@ def option_refusals(
         q.policy.refusal(rule, action.id, c) for c, rule in stopped.items() if rule
     ]
 
-# %% ../../nbs/40_decide/00_policy.ipynb #c045
+# %% ../../nbs/40_decide/00_policy.ipynb #c046
 FILES = ("bands", "caps", "actions", "rules")
 
-# %% ../../nbs/40_decide/00_policy.ipynb #c046
+
 def shipped() -> Path:
     "The folder of the policy that comes with the package."
     return package_folder() / "policy"
 
-# %% ../../nbs/40_decide/00_policy.ipynb #rules02
+# %% ../../nbs/40_decide/00_policy.ipynb #rules03
 PLACE = re.compile(r"\{(\w+)(:times)?\}")  # in a sentence: where a value goes
 NUMERAL = re.compile(r"\d|\b(twice|thrice|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b", re.I)
 
-# %% ../../nbs/40_decide/00_policy.ipynb #rules03
+
 def filled(
     text: str,  # a sentence or a label of the policy
     values: Mapping[str, Any],  # what it may speak of: name → value; `currency` is that of the amounts
@@ -418,7 +415,7 @@ def filled(
         )
     return PLACE.sub(lambda place: _said(place[1], values, bool(place[2])), text)
 
-# %% ../../nbs/40_decide/00_policy.ipynb #rules04
+
 def _said(name: str, values: Mapping[str, Any], times: bool) -> str:
     "One value as it is said: by the unit its name ends in."
     value = values[name]
@@ -428,23 +425,11 @@ def _said(name: str, values: Mapping[str, Any], times: bool) -> str:
         return money(value, values.get("currency", ""))
     return percent(value) if name.endswith(("_share", "uplift_low")) else f"{value}"
 
-# %% ../../nbs/40_decide/00_policy.ipynb #c047
-def load(
-    folder: Path | str | None = None,  # with the four files; None: the shipped ones
-) -> Policy:
-    "Read and check a policy."
-    folder = Path(folder) if folder else shipped()
-    raw, digest = {}, hashlib.blake2b(digest_size=4)
-    for name in FILES:
-        raw[name], content = read_yaml(folder / f"{name}.yaml")
-        digest.update(content)
-    numbers = {k: _record(Number, v, f"caps.yaml, {k}") for k, v in raw["caps"].items()}
-    actions = {a.id: a for a in map(_action, raw["actions"])}
-    policy = Policy(_bands(raw["bands"]), actions, _rules(raw["rules"]), numbers, digest.hexdigest())
-    _check(policy)
-    return spoken(policy)
-
 # %% ../../nbs/40_decide/00_policy.ipynb #rules07
+ACTION_WORDS = ("label", "reversible", "total_cost", "credit_file")
+ACTION_NUMBERS = ("uplift_low", "cost_minor", "harm_minor", "capacity", "cool_off_days")
+
+
 def spoken(
     policy: Policy,  # as written
 ) -> Policy:  # the same with every sentence and label filled in
@@ -471,14 +456,8 @@ def spoken(
         numbers={k: tell(n, "caps", k, "label") for k, n in policy.numbers.items()},
     )
 
-# %% ../../nbs/40_decide/00_policy.ipynb #rules08
-ACTION_WORDS = ("label", "reversible", "total_cost", "credit_file")
-ACTION_NUMBERS = ("uplift_low", "cost_minor", "harm_minor", "capacity", "cool_off_days")
-
 # %% ../../nbs/40_decide/00_policy.ipynb #c048
-def read_yaml(
-    path: Path,
-) -> tuple[Any, bytes]:  # what it says, and its bytes with plain line ends
+def read_yaml(path: Path) -> tuple[Any, bytes]:  # what it says, and its bytes with plain line ends
     "One policy file."
     try:
         content = path.read_bytes().replace(b"\r\n", b"\n")
@@ -532,7 +511,7 @@ def _bands(rows: list[dict[str, Any]]) -> tuple[Band, ...]:
         for r, end in zip(rows, ends, strict=True)
     )
 
-# %% ../../nbs/40_decide/00_policy.ipynb #c052
+
 def _rules(rows: list[dict[str, Any]]) -> dict[str, Rule]:
     rules = [_record(Rule, r, f"rules.yaml, {r.get('id')}", order=n) for n, r in enumerate(rows)]
     coded = {
@@ -576,6 +555,13 @@ def _action(raw: dict[str, Any]) -> Action:
     )
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c054
+APPROVALS = ("automatic", "team_lead", "specialist")
+NEEDED = set(
+    "holdout_share holdout_salt score_age_days cap_week_days cap_week_contacts cap_month_days cap_month_contacts recent_contact_days weekday_from_hour weekday_to_hour weekend_from_hour "
+    "weekend_to_hour planned_hour max_amount_minor currency loss_handling_minor loss_cured_share loss_instalments loss_card_instalments loss_lost_share".split()
+)
+
+
 def _check(policy: Policy) -> None:
     "What must hold between the files."
     nothing, bands = policy.actions.get("nothing"), {b.id for b in policy.bands}
@@ -618,31 +604,18 @@ def _check(policy: Policy) -> None:
             "; ".join(wrong), where="policy", remedy="correct the files; nothing is decided with a broken policy"
         )
 
-# %% ../../nbs/40_decide/00_policy.ipynb #c055
-APPROVALS = ("automatic", "team_lead", "specialist")
-NEEDED = set(
-    "holdout_share holdout_salt score_age_days cap_week_days cap_week_contacts cap_month_days cap_month_contacts recent_contact_days weekday_from_hour weekday_to_hour weekend_from_hour "
-    "weekend_to_hour planned_hour max_amount_minor currency loss_handling_minor loss_cured_share loss_instalments loss_card_instalments loss_lost_share".split()
-)
-
 # %% ../../nbs/40_decide/00_policy.ipynb #c056
 def _limits(policy: Policy) -> list[str]:
     "The house's own limits: a file may be stricter, not laxer."
+    # fmt: off
     limits = {
-        "holdout_share": (0.05, 0.5),
-        "score_age_days": (0, 14),
-        "cap_week_days": (7, 28),
-        "cap_week_contacts": (0, 1),
-        "cap_month_days": (30, 90),
-        "cap_month_contacts": (0, 2),
-        "weekday_from_hour": (8, 24),
-        "weekday_to_hour": (0, 21),
-        "weekend_from_hour": (8, 24),
-        "weekend_to_hour": (0, 21),
-        "planned_hour": (0, 23),
-        "loss_cured_share": (0, 1),
+        "holdout_share": (0.05, 0.5), "score_age_days": (0, 14), "cap_week_days": (7, 28),
+        "cap_week_contacts": (0, 1), "cap_month_days": (30, 90), "cap_month_contacts": (0, 2),
+        "weekday_from_hour": (8, 24), "weekday_to_hour": (0, 21), "weekend_from_hour": (8, 24),
+        "weekend_to_hour": (0, 21), "planned_hour": (0, 23), "loss_cured_share": (0, 1),
         "loss_lost_share": (0, 1),
     }
+    # fmt: on
     wrong = [
         f"{k} is {policy[k]}, the house allows {low}–{high}"
         for k, (low, high) in limits.items()
@@ -653,3 +626,19 @@ def _limits(policy: Policy) -> list[str]:
     if policy["currency"] not in CURRENCIES:
         wrong.append(f"currency is {policy['currency']!r}")
     return wrong
+
+# %% ../../nbs/40_decide/00_policy.ipynb #c047
+def load_policy(
+    folder: Path | str | None = None,  # with the four files; None: the shipped ones
+) -> Policy:
+    "Read and check a policy."
+    folder = Path(folder) if folder else shipped()
+    raw, digest = {}, hashlib.blake2b(digest_size=4)
+    for name in FILES:
+        raw[name], content = read_yaml(folder / f"{name}.yaml")
+        digest.update(content)
+    numbers = {k: _record(Number, v, f"caps.yaml, {k}") for k, v in raw["caps"].items()}
+    actions = {a.id: a for a in map(_action, raw["actions"])}
+    policy = Policy(_bands(raw["bands"]), actions, _rules(raw["rules"]), numbers, digest.hexdigest())
+    _check(policy)
+    return spoken(policy)

@@ -728,7 +728,7 @@ def ask(
         _not_before_them(customer, rows, day)
     with _say(True).status("folding"):
         row = online.vector(rows["transactions"], rows["obligations"], rows["payments"], rows["accounts"], day)
-    scorer = reasons_scorer.Scorer(champion.load(Path(root) / "model"))
+    scorer = reasons_scorer.Scorer(champion.load_champion(Path(root) / "model"))
     held = {str(c) for c in rows["accounts"].currency}  # amounts of several are told without one
     currency = held.pop() if len(held) == 1 else ""
     score, parts, rules = (
@@ -739,7 +739,7 @@ def ask(
     story = bundles.reasons(
         parts, row.astype("float32")[scorer.columns], scorer.bundles, len(parts), raising=False, currency=currency
     )
-    return Asked(score, policy.band(policy.load(rules), score.probability), eligible, float(parts[-1]), story)
+    return Asked(score, policy.band(policy.load_policy(rules), score.probability), eligible, float(parts[-1]), story)
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c057
 def _heading(score: Any, band: str, eligible: bool | None) -> str:

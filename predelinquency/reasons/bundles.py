@@ -101,7 +101,7 @@ def reasons(
         if i >= 0
     )
 
-# %% ../../nbs/33_reasons/02_bundles.ipynb #c035
+
 def _reason(f: Feature, value: float, push: float, currency: str = "") -> Reason:
     return Reason(
         f.name,
