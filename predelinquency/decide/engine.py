@@ -146,7 +146,8 @@ def allot(
     options: Sequence[Sequence[Option]],  # one list a customer
     room: Mapping[str, int],  # as `capacities`
 ) -> list[Option | None]:  # one a customer; None: nothing was left, or nothing was allowed
-    "Share out the day: most valuable first, each customer once; ties to the least intrusive, then to the first customer."
+    """Share out the day: most valuable first, each customer once; ties to the least intrusive, then to the first
+    customer."""
     left = dict(room)
     chosen: list[Option | None] = [None] * len(options)
     for _, n, o in sorted(((o.rank, n, o) for n, row in enumerate(options) for o in row), key=lambda t: t[:2]):
@@ -167,7 +168,8 @@ def share_out(
     free: Sequence[list[Option]],  # the options that may be taken: the same lists, or empty ones
     room: Mapping[str, int],
 ) -> list[tuple[Option | None, Message | None]]:  # one a question: both or neither
-    "Share out the day and write the words; whatever fails the rules of tone as it stands is taken back, and the day shared out anew."
+    """Share out the day and write the words; whatever fails the rules of tone as it stands is taken back, and the
+    day shared out anew."""
     words: dict[tuple[int, str, str], Message | None] = {}
     while True:
         chosen = [(n, o) for n, o in enumerate(allot(free, room)) if o]
@@ -240,7 +242,8 @@ def _deciding(rules: Policy, stops: list[Refusal], refused: list[Refusal]) -> st
 
 
 def _review(q: Question, action: Action, rule: str) -> bool:
-    "Somebody should look: a vulnerable customer above the lowest band whom no person will contact, or an amount too large for this system. Never for the control group: a look leads to a contact."
+    """Somebody should look: a vulnerable customer above the lowest band whom no person will contact, or an amount
+    too large for this system. Never for the control group: a look leads to a contact."""
     above = q.band not in ("", q.policy.bands[0].id)
     return (
         q.arm == "treated"
@@ -340,7 +343,8 @@ def consents(
 
 
 def _outdates(said: Consent, known: Consent) -> bool:
-    "The later of two words about one channel and purpose counts; without a date it may be the latest, and of two at one moment the one that is no yes counts."
+    """The later of two words about one channel and purpose counts; without a date it may be the latest, and of two
+    at one moment the one that is no yes counts."""
     never = datetime.max.replace(tzinfo=UTC)
     return (said.recorded_at or never, said.given is not True) > (known.recorded_at or never, known.given is not True)
 

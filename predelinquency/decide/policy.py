@@ -173,7 +173,8 @@ def moment(
     hour: int,  # local hour, 0–23
     name: str | None,  # IANA time zone; when it is not known, UTC stands in and the rule `time_zone_known` refuses
 ) -> datetime:  # aware, UTC
-    "The instant at which the customer's clock shows that hour; an hour that a clock change skips becomes the one after it."
+    """The instant at which the customer's clock shows that hour; an hour that a clock change skips becomes the one
+    after it."""
     return datetime(on.year, on.month, on.day, hour, tzinfo=zone(name) or UTC).astimezone(UTC)
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c022
@@ -557,8 +558,10 @@ def _action(raw: dict[str, Any]) -> Action:
 # %% ../../nbs/40_decide/00_policy.ipynb #c054
 APPROVALS = ("automatic", "team_lead", "specialist")
 NEEDED = set(
-    "holdout_share holdout_salt score_age_days cap_week_days cap_week_contacts cap_month_days cap_month_contacts recent_contact_days weekday_from_hour weekday_to_hour weekend_from_hour "
-    "weekend_to_hour planned_hour max_amount_minor currency loss_handling_minor loss_cured_share loss_instalments loss_card_instalments loss_lost_share".split()
+    "holdout_share holdout_salt score_age_days cap_week_days cap_week_contacts cap_month_days "
+    "cap_month_contacts recent_contact_days weekday_from_hour weekday_to_hour weekend_from_hour "
+    "weekend_to_hour planned_hour max_amount_minor currency loss_handling_minor loss_cured_share "
+    "loss_instalments loss_card_instalments loss_lost_share".split()
 )
 
 

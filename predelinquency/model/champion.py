@@ -391,7 +391,10 @@ class Foreign:
 
     def __str__(self) -> str:
         known, unknown = f"was made from {self.what} {self.was}", f"does not say from which {self.what} it was made"
-        return f"{self.file} {known if self.was else unknown}, here is {self.what} {self.now}: run the stage {self.stage} again"
+        return (
+            f"{self.file} {known if self.was else unknown}, here is "
+            f"{self.what} {self.now}: run the stage {self.stage} again"
+        )
 
 # %% ../../nbs/30_model/05_champion.ipynb #ident12
 def foreign(

@@ -185,7 +185,8 @@ def check_period(
     if seen.first <= start + WEEK_DAYS and seen.end >= end - WEEK_DAYS:
         return
     raise ParamsError(
-        f"the data reach from {seen}, the scored weeks from {Seen(start, end)}: outcomes that nobody saw would be made up",
+        f"the data reach from {seen}, the scored weeks from "
+        f"{Seen(start, end)}: outcomes that nobody saw would be made up",
         where="base",
         remedy=_remedy(seen, base),
     )
@@ -195,7 +196,10 @@ def _remedy(seen: Seen, base: Base) -> str:
     "What to type."
     if fits := fitting_period(seen, base):
         return "add " + " ".join(f"--set base.{name}={value}" for name, value in fits.items())
-    return f"bring at least {sum(LEAST_MONTHS)} months of data, {LEAST_MONTHS[0]} to warm the features and {LEAST_MONTHS[1]} to score"
+    return (
+        f"bring at least {sum(LEAST_MONTHS)} months of data, {LEAST_MONTHS[0]} "
+        f"to warm the features and {LEAST_MONTHS[1]} to score"
+    )
 
 # %% ../../nbs/30_model/00_labels.ipynb #c034
 def check_asked(
@@ -220,7 +224,8 @@ def check_asked(
             remedy="map accounts, or bring moments of your own",
         )
     raise SchemaError(
-        f"no customer has joined and opened an account before {np.datetime64(visible_end(base), 'D')}, the last scoring moment; the data reach from {seen}",
+        f"no customer has joined and opened an account before {np.datetime64(visible_end(base), 'D')}, "
+        f"the last scoring moment; the data reach from {seen}",
         where="accounts",
         remedy=f"check joined_on and opened_on in the mapping, or {_remedy(seen, base)}",
     )

@@ -59,7 +59,9 @@ def _rate(target: np.ndarray, weight: np.ndarray | None = None) -> float:
         raise ParamsError(
             f"the training rows hold {int(np.sum(target))} positives of {len(target)}",
             where="train",
-            remedy="a model learns from both outcomes: use more customers or more months, and check what the label says",
+            remedy=(
+                "a model learns from both outcomes: use more customers or more months, and check what the label says"
+            ),
         )
     return rate
 
@@ -125,7 +127,8 @@ def _xgboost_data(fitted: Fitted, x: np.ndarray, threads: int) -> Any:
 
 # %% ../../nbs/30_model/02_learners.ipynb #c016
 def _xgboost_runs(fitted: Fitted, x: np.ndarray, threads: int, base: Any, **what: bool) -> np.ndarray:
-    "A float64 sum over runs of 25 trees of `predict(**what)`; each run repeats the base margin, which is taken off again."
+    """A float64 sum over runs of 25 trees of `predict(**what)`; each run repeats the base margin, which is taken off
+    again."""
     data, rounds = _xgboost_data(fitted, x, threads), fitted.model.num_boosted_rounds()
     total = base
     for first in range(0, rounds, 25):
@@ -234,7 +237,8 @@ COLUMNS = 16  # inputs scaled at a time
 
 
 def _card_scale(x: np.ndarray) -> dict[str, np.ndarray]:
-    "Cut points, mean and scale of each input, and whether it varies: `varied` (its value), `at_times` (that it is unknown)."
+    """Cut points, mean and scale of each input, and whether it varies: `varied` (its value), `at_times` (that it is
+    unknown)."""
     filled = np.where(np.isfinite(x).any(0), x, 0.0)  # an input that is never known says nothing
     low, high = np.nanquantile(filled, [0.01, 0.99], axis=0)
     cut = np.clip(filled, low, high)

@@ -224,7 +224,8 @@ def check_additive(
     if len(bad := np.flatnonzero(~(gap <= TOLERANCE))):
         total, own = contributions[bad[0]].sum(), margin[bad[0]]
         raise PredelinquencyError(
-            f"the contributions of {len(bad)} of {len(margin)} rows do not sum to the margin: {total:.6f}, not {own:.6f}",
+            f"the contributions of {len(bad)} of {len(margin)} rows "
+            f"do not sum to the margin: {total:.6f}, not {own:.6f}",
             where=f"explain, row {bad[0]}",
             remedy="train the model again with these versions of xgboost and lightgbm",
         )
