@@ -72,7 +72,7 @@ def main():
         from predelinquency.model import champion, learners
         from predelinquency.reasons import scorer as reasons_scorer
 
-        made = champion.load(asked.model)
+        made = champion.load_champion(asked.model)
         scorer = reasons_scorer.Scorer(made)
         asked_of = [(online.rows(*a)[0],) for a in arrays]
         ours = timed("features → score + contributions", scorer.score, asked_of)

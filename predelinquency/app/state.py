@@ -286,7 +286,7 @@ def load(
     rules: engine.Book | None = None,  # None: the shipped policy
 ) -> Overview:
     "Read what the page says about the whole book; `SchemaError` when there is nothing to say."
-    results, rules = Results(Path(root)), rules or engine.load()
+    results, rules = Results(Path(root)), rules or engine.load_book()
     stamp = results.stamp
     now, snapshot = current(results)
     as_of = pd.Timestamp(now.as_of.max()) if snapshot else None

@@ -173,7 +173,7 @@ def check_folds(
             raise LeakageError(
                 f"customer {spread.idxmax()} is in {spread.max()} folds",
                 where=f"repeat {repeat}",
-                remedy="group the folds by customer: labels.folds",
+                remedy="group the folds by customer: train.folds",
             )
 
 # %% ../../nbs/35_judge/10_rival.ipynb #c027
@@ -185,7 +185,7 @@ SETTINGS: dict[str, Any] = dict(
 def scores(
     tables: Mapping[str, pd.DataFrame],  # the canonical tables
     moments: pd.DataFrame,  # (m, >= 3) `customer_id`, `as_of`, `target`
-    folds: np.ndarray,  # (repeats, m) the fold of every row: `labels.folds`, the same that our model is scored on
+    folds: np.ndarray,  # (repeats, m) the fold of every row: `train.folds`, the same that our model is scored on
     train: params.Train,  # only for what `SETTINGS` leaves open
     seed: int,  # of the run
 ) -> np.ndarray:  # (repeats, m) 0–1, each from a model that never saw the row's customer
@@ -205,6 +205,8 @@ def scores(
             if not names:  # nothing is known of anybody: only the base rate is left to say
                 result[repeat, fold == held] = y[fold != held].mean()
                 continue
-            fit = learners.fit("lightgbm", x[fold != held], y[fold != held], names, p, {}, seed + repeat)
+            fit = learners.fit(
+                "lightgbm", x[fold != held], y[fold != held], learners.Recipe(names, p, {}, seed + repeat)
+            )
             result[repeat, fold == held] = 1 / (1 + np.exp(-learners.predict_margin(fit, x[fold == held])))
     return result

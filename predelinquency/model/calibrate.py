@@ -14,10 +14,10 @@ import pandas as pd
 
 from ..ground.core import exponential, kept
 
-# %% ../../nbs/30_model/03_calibrate.ipynb #c026
+# %% ../../nbs/30_model/03_calibrate.ipynb #c027
 ISOTONIC_FROM = 1_000  # onsets
 
-# %% ../../nbs/30_model/03_calibrate.ipynb #c027
+
 def calibrate(
     margin: np.ndarray,  # (n,) log-odds
     target: np.ndarray,  # (n,) 0/1
@@ -57,7 +57,7 @@ def platt(
         kind="platt", intercept=kept(theta[0]), slope=kept(max(theta[1], 0.05))
     )  # the last digits are the linear algebra's
 
-# %% ../../nbs/30_model/03_calibrate.ipynb #c029
+
 def _sigmoid(m: np.ndarray) -> np.ndarray:
     return 1.0 / (1.0 + exponential(-np.clip(m, -700, 700)))
 

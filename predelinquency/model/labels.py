@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'SPLIT_WORDS', 'LABELS', 'QUIET_DAYS', 'WEEK_DAYS', 'LEAST_MONTHS', 'NEVER', 'DEAL', 'FOLD', 'SAMPLE',
-           'COUNTED', 'LEADS', 'visible_end', 'moments', 'spine', 'Seen', 'stretch', 'covered', 'seen', 'period',
-           'check_period', 'check_asked', 'onsets', 'look', 'gap_days', 'shares', 'draw', 'split', 'blocks', 'splits',
-           'counted', 'check_splits', 'label', 'due_spine', 'given', 'folds']
+           'COUNTED', 'LEADS', 'visible_end', 'moments', 'spine', 'Seen', 'stretch', 'covered', 'seen',
+           'fitting_period', 'check_period', 'check_asked', 'onsets', 'look', 'gap_days', 'shares', 'draw', 'split',
+           'blocks', 'splits', 'counted', 'check_splits', 'label', 'due_spine', 'given']
 
 # %% ../../nbs/30_model/00_labels.ipynb #i00labels
 from pathlib import Path
@@ -49,6 +49,14 @@ def visible_end(base: Base) -> int:  # days since 1970-01-01
     months = first.astype("datetime64[M]") + base.warm_months + base.scored_months
     return int((months.astype("datetime64[D]") + (first - first.astype("datetime64[M]"))).astype(np.int64))
 
+
+def _scored_from(base: Base) -> int:
+    return (
+        int((np.datetime64(base.first_visible, "M") + base.warm_months).astype("datetime64[D]").astype(np.int64))
+        + to_day(base.first_visible)
+        - to_day(base.first_visible[:7] + "-01")
+    )
+
 # %% ../../nbs/30_model/00_labels.ipynb #c010
 def moments(
     base: Base,  # the periods
@@ -58,14 +66,6 @@ def moments(
     end = visible_end(base)
     start = _scored_from(base)
     return (np.arange(end, start - 1, -every_days)[::-1].astype("datetime64[D]")).astype("datetime64[ms]")
-
-# %% ../../nbs/30_model/00_labels.ipynb #c011
-def _scored_from(base: Base) -> int:
-    return (
-        int((np.datetime64(base.first_visible, "M") + base.warm_months).astype("datetime64[D]").astype(np.int64))
-        + to_day(base.first_visible)
-        - to_day(base.first_visible[:7] + "-01")
-    )
 
 # %% ../../nbs/30_model/00_labels.ipynb #c012
 def spine(
@@ -97,11 +97,11 @@ class Seen(NamedTuple):
     def __str__(self) -> str:
         return f"{np.datetime64(self.first, 'D')} to {np.datetime64(self.end - 1, 'D')}"
 
-# %% ../../nbs/30_model/00_labels.ipynb #c016
+# %% ../../nbs/30_model/00_labels.ipynb #c017
 QUIET_DAYS = 62  # a longer silence of the whole bank ends a stretch
 WEEK_DAYS = 7  # of silence at an edge mean nothing: a long weekend, a small bank
 
-# %% ../../nbs/30_model/00_labels.ipynb #c017
+
 def stretch(
     days: np.ndarray,  # (n,) of arrivals, since 1970-01-01, any order, n >= 1
 ) -> Seen:
@@ -137,7 +137,7 @@ def seen(
         _days(raw, "obligations", "due_on", TARGET_KINDS),
     )
 
-# %% ../../nbs/30_model/00_labels.ipynb #c023
+
 def _days(raw: Path | str, name: str, time: str, kinds: tuple[str, ...] = ()) -> np.ndarray:
     "The days in one column; none when the source has no such table."
     if not (Path(raw) / name).is_dir():
@@ -148,11 +148,15 @@ def _days(raw: Path | str, name: str, time: str, kinds: tuple[str, ...] = ()) ->
         found.append(pd.unique(_ms(frame[time] if not kinds else frame.loc[frame["kind"].isin(kinds), time]) // DAY_MS))
     return np.unique(np.concatenate(found))
 
-# %% ../../nbs/30_model/00_labels.ipynb #c025
-LEAST_MONTHS = (3, 6)  # of warming and of scoring
+
+def _ms(times: pd.Series) -> np.ndarray:
+    return times.to_numpy("datetime64[ms]").astype(np.int64)
 
 # %% ../../nbs/30_model/00_labels.ipynb #c026
-def period(
+LEAST_MONTHS = (3, 6)  # of warming and of scoring
+
+
+def fitting_period(
     seen: Seen,  # the days of the data
     base: Base,  # the months asked for
 ) -> dict[str, str | int]:  # `first_visible`, `warm_months`, `scored_months`; empty when the data are too short
@@ -181,17 +185,21 @@ def check_period(
     if seen.first <= start + WEEK_DAYS and seen.end >= end - WEEK_DAYS:
         return
     raise ParamsError(
-        f"the data reach from {seen}, the scored weeks from {Seen(start, end)}: outcomes that nobody saw would be made up",
+        f"the data reach from {seen}, the scored weeks from "
+        f"{Seen(start, end)}: outcomes that nobody saw would be made up",
         where="base",
         remedy=_remedy(seen, base),
     )
 
-# %% ../../nbs/30_model/00_labels.ipynb #c029
+
 def _remedy(seen: Seen, base: Base) -> str:
     "What to type."
-    if fits := period(seen, base):
+    if fits := fitting_period(seen, base):
         return "add " + " ".join(f"--set base.{name}={value}" for name, value in fits.items())
-    return f"bring at least {sum(LEAST_MONTHS)} months of data, {LEAST_MONTHS[0]} to warm the features and {LEAST_MONTHS[1]} to score"
+    return (
+        f"bring at least {sum(LEAST_MONTHS)} months of data, {LEAST_MONTHS[0]} "
+        f"to warm the features and {LEAST_MONTHS[1]} to score"
+    )
 
 # %% ../../nbs/30_model/00_labels.ipynb #c034
 def check_asked(
@@ -216,7 +224,8 @@ def check_asked(
             remedy="map accounts, or bring moments of your own",
         )
     raise SchemaError(
-        f"no customer has joined and opened an account before {np.datetime64(visible_end(base), 'D')}, the last scoring moment; the data reach from {seen}",
+        f"no customer has joined and opened an account before {np.datetime64(visible_end(base), 'D')}, "
+        f"the last scoring moment; the data reach from {seen}",
         where="accounts",
         remedy=f"check joined_on and opened_on in the mapping, or {_remedy(seen, base)}",
     )
@@ -235,66 +244,56 @@ def onsets(
     )
 
 # %% ../../nbs/30_model/00_labels.ipynb #c046
+NEVER = 1_000_000  # days: no onset at all
+
+
+class _Dues(NamedTuple):
+    "The target dues in their order, as the kernel reads them."
+
+    day: np.ndarray  # (n,) of the due date, since 1970-01-01
+    known_ms: np.ndarray  # announced
+    amount: np.ndarray  # minor units
+    kind: np.ndarray  # index into `TARGET_KINDS`
+    missed: np.ndarray
+    pay_from: np.ndarray  # its payments: rows `pay_from` to before `pay_to` of the next two
+    pay_to: np.ndarray
+    arrived_ms: np.ndarray
+    paid_minor: np.ndarray
+
+
 @kernel
-def _look(
-    as_of,
-    due_from,
-    due_to,
-    due_day,
-    known_ms,
-    amount,
-    kind,
-    missed,
-    pay_from,
-    pay_to,
-    arrived_ms,
-    paid_minor,
-    grace,
-    near,
-    far,
-    facts,
-    counts,
-    sums,
-):
-    "Fill per row: [known to be overdue, days to the next onset, days since the last one, exposed], and what is announced for the target's days."
+def _look(as_of, due_from, due_to, dues, grace, near, far, facts, counts, sums):
+    """Fill per row: [known to be overdue, days to the next onset, days since the last one, exposed],
+    and what is announced for the target's days."""
     for row in range(len(as_of)):
         as_of_ms = as_of[row] * 86_400_000
         for due in range(due_from[row], due_to[row]):
-            day = due_day[due] - as_of[row]
-            if is_over(due_day[due], grace, as_of[row]):
-                if missed[due]:
+            day = dues.day[due] - as_of[row]
+            if is_over(dues.day[due], grace, as_of[row]):
+                if dues.missed[due]:
                     facts[row, 2] = min(facts[row, 2], -day)
-                known = paid_until(arrived_ms, paid_minor, pay_from[due], pay_to[due], as_of_ms)
-                if not is_full(amount[due], known):
+                known = paid_until(dues.arrived_ms, dues.paid_minor, dues.pay_from[due], dues.pay_to[due], as_of_ms)
+                if not is_full(dues.amount[due], known):
                     facts[row, 0] = 1
                 continue
-            if missed[due]:
+            if dues.missed[due]:
                 facts[row, 1] = min(facts[row, 1], day)
             if near <= day <= far:
                 facts[row, 3] = 1
-                if known_ms[due] < as_of_ms:
-                    counts[row, kind[due]] += 1
-                    sums[row, kind[due]] += amount[due]
-
-# %% ../../nbs/30_model/00_labels.ipynb #c047
-NEVER = 1_000_000  # days: no onset at all
-
-# %% ../../nbs/30_model/00_labels.ipynb #c048
-def _ms(times: pd.Series) -> np.ndarray:
-    return times.to_numpy("datetime64[ms]").astype(np.int64)
+                if dues.known_ms[due] < as_of_ms:
+                    counts[row, dues.kind[due]] += 1
+                    sums[row, dues.kind[due]] += dues.amount[due]
 
 # %% ../../nbs/30_model/00_labels.ipynb #c049
-def _targets(
-    obligations: pd.DataFrame, payments: pd.DataFrame, grace_days: int
-) -> tuple[pd.DataFrame, list[np.ndarray]]:
-    "The target dues, and the arrays `_look` needs of them and of their payments."
+def _targets(obligations: pd.DataFrame, payments: pd.DataFrame, grace_days: int) -> tuple[np.ndarray, _Dues]:
+    "Whose the target dues are, and what `_look` reads of them and of their payments."
     dues = outcomes(obligations, payments, grace_days)
     due = towards(obligations, payments)
     keep = dues["kind"].isin(TARGET_KINDS).to_numpy()
     order = np.argsort(due, kind="stable")
     number = np.flatnonzero(keep)
     due, paid, dues = due[order], payments.iloc[order], dues[keep]
-    arrays = [
+    found = _Dues(
         _ms(dues["due_on"]) // DAY_MS,
         _ms(dues["announced_at"]),
         dues["amount_minor"].to_numpy(np.int64),
@@ -304,8 +303,8 @@ def _targets(
         np.searchsorted(due, number, side="right"),
         _ms(paid["arrived_at"]),
         paid["amount_minor"].to_numpy(np.int64),
-    ]
-    return dues, arrays
+    )
+    return dues["customer_id"].to_numpy(np.int64), found
 
 # %% ../../nbs/30_model/00_labels.ipynb #c050
 def look(
@@ -313,19 +312,20 @@ def look(
     obligations: pd.DataFrame,  # `schema.OBLIGATIONS`, sorted
     payments: pd.DataFrame,  # `schema.PAYMENTS`
     base: Base,  # grace and horizon
-) -> tuple[
-    np.ndarray, np.ndarray, np.ndarray
-]:  # (n, 4) overdue 0/1, days to next onset, days since last, exposed 0/1; (n, 4) dues; (n, 4) minor units, by `TARGET_KINDS`
-    "What each moment knows and what comes after it."
-    dues, arrays = _targets(obligations, payments, base.grace_days)
-    owner, who = dues["customer_id"].to_numpy(np.int64), spine["customer_id"].to_numpy(np.int64)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # facts; dues; minor units: (n, 4) each
+    """What each moment knows and what comes after it.
+
+    The facts are: overdue 0/1, days to the next onset, days since the last one, exposed 0/1; the two others are
+    by `TARGET_KINDS`."""
+    owner, dues = _targets(obligations, payments, base.grace_days)
+    who = spine["customer_id"].to_numpy(np.int64)
     facts = np.tile(np.array([0, NEVER, NEVER, 0]), (len(spine), 1))
     counts, sums = np.zeros((2, len(spine), len(TARGET_KINDS)), np.int64)
     _look(
         _ms(spine["as_of"]) // DAY_MS,
         np.searchsorted(owner, who),
         np.searchsorted(owner, who, side="right"),
-        *arrays,
+        dues,
         base.grace_days,
         base.horizon_from_days,
         base.horizon_to_days,
@@ -352,7 +352,7 @@ def shares(base: Base) -> np.ndarray:  # (4,) in the order of `SPLITS`, sums to 
         )
     return values
 
-# %% ../../nbs/30_model/00_labels.ipynb #c054
+# %% ../../nbs/30_model/00_labels.ipynb #c055
 @kernel
 def _draws(ids, seed, purpose, index):
     out = np.empty(len(ids))
@@ -360,7 +360,7 @@ def _draws(ids, seed, purpose, index):
         out[i] = uniform(seed, ids[i], 0, purpose, index)
     return out
 
-# %% ../../nbs/30_model/00_labels.ipynb #c055
+
 def draw(
     customer_ids: np.ndarray,  # (n,) integers
     seed: int,  # of the run
@@ -370,10 +370,10 @@ def draw(
     "One number per customer, the same in every run and in any company."
     return _draws(np.asarray(customer_ids, np.int64), seed, purpose, index)
 
-# %% ../../nbs/30_model/00_labels.ipynb #c056
+# %% ../../nbs/30_model/00_labels.ipynb #c057
 DEAL, FOLD, SAMPLE = 9_101, 9_102, 9_103  # purposes of draws
 
-# %% ../../nbs/30_model/00_labels.ipynb #c057
+
 def split(
     customer_ids: np.ndarray,  # (n,) integers
     base: Base,  # seed and shares
@@ -413,29 +413,20 @@ def splits(
     words[day > _known_end(base, seen) - gap_days(base)] = SPLIT_WORDS.index("live")
     return pd.Categorical.from_codes(words, categories=SPLIT_WORDS)
 
-# %% ../../nbs/30_model/00_labels.ipynb #c061
+
 def _known_end(base: Base, seen: Seen | None) -> int:
     return visible_end(base) if seen is None else min(visible_end(base), seen.end)
 
-# %% ../../nbs/30_model/00_labels.ipynb #c063
-COUNTED = dict(
-    rows="sum",
-    customers="sum",
-    from_on="min",
-    to_on="max",
-    eligible="sum",
-    imminent="sum",
-    target="sum",
-    usable="sum",
-    hits="sum",
-)  # how the counts of several parts become one
-
 # %% ../../nbs/30_model/00_labels.ipynb #c064
+# fmt: off
+COUNTED = dict(rows="sum", customers="sum", from_on="min", to_on="max", eligible="sum", imminent="sum",
+               target="sum", usable="sum", hits="sum")  # how the counts of several parts become one
+# fmt: on
+
+
 def counted(
     labels: pd.DataFrame,  # (n, …) `LABELS`, whole customers
-) -> (
-    pd.DataFrame
-):  # split → `COUNTED`: `target` of all rows, `hits` of the `usable` ones (eligible, not imminent, outcome known)
+) -> pd.DataFrame:  # split → `COUNTED`: `target` of all, `hits` of the `usable`: eligible, not imminent, known
     "What there is in each split."
     usable, target = (
         labels["eligible"] & ~labels["imminent"] & labels["target"].notna(),
@@ -483,7 +474,7 @@ def check_splits(
                 )
     _check_known(rows, base)
 
-# %% ../../nbs/30_model/00_labels.ipynb #c067
+
 def _check_known(rows: pd.DataFrame, base: Base) -> None:
     last = np.datetime64(visible_end(base) - gap_days(base), "D")
     late = rows[rows["split"].isin(SPLITS) & (rows["as_of"] > last)]
@@ -493,6 +484,26 @@ def _check_known(rows: pd.DataFrame, base: Base) -> None:
             where="labels",
             remedy="leave them `live`",
         )
+
+# %% ../../nbs/30_model/00_labels.ipynb #c070
+def _history_days(spine: pd.DataFrame, customers: pd.DataFrame, seen: Seen | None = None) -> np.ndarray:
+    "Days since joining, or since the data begin if that is later."
+    since = _ms(customers.set_index("customer_id")["joined_on"].reindex(spine["customer_id"]))
+    return (_ms(spine["as_of"]) - (since if seen is None else np.maximum(since, seen.first * DAY_MS))) // DAY_MS
+
+# %% ../../nbs/30_model/00_labels.ipynb #c071
+def _frame(spine: pd.DataFrame, facts: np.ndarray, counts: np.ndarray, sums: np.ndarray, base: Base) -> pd.DataFrame:
+    "The columns that need no decision."
+    columns = {
+        "customer_id": spine["customer_id"].to_numpy(np.int64),
+        "as_of": spine["as_of"].to_numpy("datetime64[ms]"),
+        "straight_roller": facts[:, 2] > 180,
+        "exposed": facts[:, 3] == 1,
+        "onset_in_days": np.where(facts[:, 1] <= base.horizon_to_days, facts[:, 1], np.nan).astype(np.float32),
+    }
+    for i, kind in enumerate(TARGET_KINDS):
+        columns |= {f"due_count_{kind}": counts[:, i].astype(np.int32), f"due_minor_{kind}": sums[:, i]}
+    return pd.DataFrame(columns)
 
 # %% ../../nbs/30_model/00_labels.ipynb #c069
 def label(
@@ -519,30 +530,10 @@ def label(
     rows.loc[(rows["split"] == "live").to_numpy(), "onset_in_days"] = np.nan
     return rows[LABELS.names]
 
-# %% ../../nbs/30_model/00_labels.ipynb #c070
-def _history_days(spine: pd.DataFrame, customers: pd.DataFrame, seen: Seen | None = None) -> np.ndarray:
-    "Days since joining, or since the data begin if that is later."
-    since = _ms(customers.set_index("customer_id")["joined_on"].reindex(spine["customer_id"]))
-    return (_ms(spine["as_of"]) - (since if seen is None else np.maximum(since, seen.first * DAY_MS))) // DAY_MS
-
-# %% ../../nbs/30_model/00_labels.ipynb #c071
-def _frame(spine: pd.DataFrame, facts: np.ndarray, counts: np.ndarray, sums: np.ndarray, base: Base) -> pd.DataFrame:
-    "The columns that need no decision."
-    columns = {
-        "customer_id": spine["customer_id"].to_numpy(np.int64),
-        "as_of": spine["as_of"].to_numpy("datetime64[ms]"),
-        "straight_roller": facts[:, 2] > 180,
-        "exposed": facts[:, 3] == 1,
-        "onset_in_days": np.where(facts[:, 1] <= base.horizon_to_days, facts[:, 1], np.nan).astype(np.float32),
-    }
-    for i, kind in enumerate(TARGET_KINDS):
-        columns |= {f"due_count_{kind}": counts[:, i].astype(np.int32), f"due_minor_{kind}": sums[:, i]}
-    return pd.DataFrame(columns)
-
-# %% ../../nbs/30_model/00_labels.ipynb #c080
+# %% ../../nbs/30_model/00_labels.ipynb #c081
 LEADS = (28, 21, 14, 7)  # days before the due date
 
-# %% ../../nbs/30_model/00_labels.ipynb #c081
+
 def due_spine(
     customers: pd.DataFrame,  # `schema.CUSTOMERS`
     obligations: pd.DataFrame,  # `schema.OBLIGATIONS`, sorted
@@ -572,13 +563,13 @@ def due_spine(
     )
     return _steady(rows, customers, obligations, payments, base, seen)
 
-# %% ../../nbs/30_model/00_labels.ipynb #c082
+# %% ../../nbs/30_model/00_labels.ipynb #c083
 def _test_days(base: Base, seen: Seen | None) -> tuple[int, int]:
     "The first and the last day on which a due of the cohort may fall."
     first, last = blocks(base)["test"]
     return first + LEADS[0], min(last + LEADS[0], _known_end(base, seen) - base.grace_days - base.arrival_lag_days)
 
-# %% ../../nbs/30_model/00_labels.ipynb #c083
+
 def _steady(
     rows: pd.DataFrame,
     customers: pd.DataFrame,
@@ -611,30 +602,3 @@ def given(
     return _frame(rows, facts, counts, sums, base).assign(
         eligible=True, imminent=False, target=target, split=words, onset_in_days=np.float32(np.nan)
     )[LABELS.names]
-
-# %% ../../nbs/30_model/00_labels.ipynb #c088
-def folds(
-    customer_ids: np.ndarray,  # (n,) one per row
-    target: np.ndarray,  # (n,) 0/1
-    folds: int,  # how many, >= 2
-    repeats: int,  # how often dealt anew, >= 1
-    seed: int,  # of the run
-) -> np.ndarray:  # (repeats, n) in 0 … folds - 1
-    "Grouped, stratified folds, several times over."
-    people, row = np.unique(np.asarray(customer_ids), return_inverse=True)
-    positives = np.bincount(row, weights=np.asarray(target, float))
-    if (have := int((positives > 0).sum())) < folds:
-        remedy = (
-            f"use fewer folds: --set train.folds={have}"
-            if have >= 2
-            else "bring more moments that went badly: from so few nothing can be learned and judged"
-        )
-        raise ParamsError(
-            f"{have} {'customer' if have == 1 else 'customers'} with a positive cannot fill {folds} folds",
-            where="train.folds",
-            remedy=remedy,
-        )
-    dealt = np.empty((repeats, len(people)), np.int64)
-    for r in range(repeats):
-        dealt[r, np.lexsort((draw(people, seed, FOLD, r), -positives))] = np.arange(len(people)) % folds
-    return dealt[:, row]

@@ -23,10 +23,10 @@ from .champion import Champion
 # %% ../../nbs/30_model/06_registry.ipynb #c004
 NAME, ALIAS, CHALLENGER = "predelinquency", "champion", "challenger"
 
-# %% ../../nbs/30_model/06_registry.ipynb #ident02
-SCHEME = "beside"
-
 # %% ../../nbs/30_model/06_registry.ipynb #ident03
+SCHEME, _SQLITE = "beside", "sqlite:///"
+
+
 def beside(
     artifact_uri: str,  # `beside:` and a path
     tracking_uri: str | None = None,  # the database; None: the one of MLflow's server or of this process
@@ -43,15 +43,15 @@ def beside(
     place = Path(database.removeprefix(_SQLITE)).resolve().parent
     return LocalArtifactRepository((place / artifact_uri.removeprefix(f"{SCHEME}:")).as_uri())
 
-# %% ../../nbs/30_model/06_registry.ipynb #ident04
-_SQLITE, _RUN = "sqlite:///", f"'{SCHEME}:artifacts/' || "
+# %% ../../nbs/30_model/06_registry.ipynb #ident05
+_RUN = f"'{SCHEME}:artifacts/' || "
 _PLACES = {  # table → columns with an address, and what it is: MLflow fills them with absolute paths
     "experiments": {"artifact_location": f"'{SCHEME}:artifacts'"},
     "runs": {"artifact_uri": f"{_RUN}run_uuid || '/artifacts'"},
     "model_versions": dict.fromkeys(("source", "storage_location"), f"{_RUN}run_id || '/artifacts/model'"),
 }
 
-# %% ../../nbs/30_model/06_registry.ipynb #ident05
+
 def _relative(database: Path) -> None:
     "Make every address one that holds wherever the folder lies."
     todo = [(table, column, place) for table, columns in _PLACES.items() for column, place in columns.items()]
@@ -105,7 +105,7 @@ def _shelf(at: Any, uri: str) -> Any:
 
     return get_artifact_repository(uri, tracking_uri=at.tracking_uri)
 
-# %% ../../nbs/30_model/06_registry.ipynb #ident07
+
 def _keep_figures(shelf: Any, figures: Mapping[str, Any] | None) -> None:
     "Pictures as JSON, which plotly draws again."
     with tempfile.TemporaryDirectory() as scratch:
@@ -148,10 +148,10 @@ class Pyfunc:
             raise SchemaError(problem, where="predict", remedy="give every column that `features.online.vector` makes")
         return self.champion.probability(rows[list(self.champion.features)].to_numpy(np.float64))
 
-# %% ../../nbs/30_model/06_registry.ipynb #typed13
+
 def _load_pyfunc(path: str) -> Pyfunc:  # the name that MLflow calls
     "A model folder, for `mlflow.pyfunc.load_model`."
-    return Pyfunc(model_champion.load(path))
+    return Pyfunc(model_champion.load_champion(path))
 
 # %% ../../nbs/30_model/06_registry.ipynb #typed14
 def _keep_loader(shelf: Any, run_id: str) -> None:
@@ -165,6 +165,57 @@ def _keep_loader(shelf: Any, run_id: str) -> None:
         about.save(f"{scratch}/MLmodel")
         shelf.log_artifact(f"{scratch}/MLmodel", "model")
 
+# %% ../../nbs/30_model/06_registry.ipynb #c012
+def _tags(about: Mapping[str, Any]) -> dict[str, str]:
+    tags = {
+        "version": about["version"],
+        "champion": about["champion"],
+        "sources": about["package"]["sources"],
+        "package": about["package"]["version"],
+    }
+    return (
+        tags
+        | {f"data.{k}": v for k, v in about["data"].items()}
+        | {f"library.{k}": v for k, v in about["libraries"].items()}
+    )
+
+
+def _log(at: Any, run_id: str, metrics: Mapping[str, Any]) -> None:
+    for key, value in flat(metrics):
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            at.log_metric(run_id, key, float(value))
+
+# %% ../../nbs/30_model/06_registry.ipynb #ident08
+def _numbers(at: Any, version: str) -> list[str]:
+    "Under which numbers a model is registered: none or one."
+    if not any(m.name == NAME for m in at.search_registered_models()):
+        return []
+    return [str(v.version) for v in at.search_model_versions(f"name='{NAME}'") if v.tags.get("version") == version]
+
+
+def _aliases(at: Any) -> dict[str, str]:
+    "Alias → number."
+    return {alias: str(number) for alias, number in at.get_registered_model(NAME).aliases.items()}
+
+# %% ../../nbs/30_model/06_registry.ipynb #c014
+def _register(at: Any, run: Any, version: str) -> str:
+    "A registered version for the run; the same model is registered once."
+    if not any(m.name == NAME for m in at.search_registered_models()):
+        at.create_registered_model(NAME, description="Who is likely to miss a payment two to four weeks from now")
+    known = _numbers(at, version)
+    number = (
+        known[0]
+        if known
+        else str(
+            at.create_model_version(
+                NAME, source=f"{run.artifact_uri}/model", run_id=run.run_id, tags={"version": version}
+            ).version
+        )
+    )
+    if _aliases(at).get(ALIAS) != number:
+        at.set_registered_model_alias(NAME, CHALLENGER, number)
+    return number
+
 # %% ../../nbs/30_model/06_registry.ipynb #c011
 def record(
     folder: Path | str,  # the registry's folder
@@ -173,7 +224,7 @@ def record(
     figures: Mapping[str, Any] | None = None,  # name → plotly figure
 ) -> str:  # the registered version's number
     "One training: a run and a registered version, which is a challenger unless it is the champion."
-    about, at = model_champion.load(model).manifest, client(folder)
+    about, at = model_champion.load_champion(model).manifest, client(folder)
     run = at.create_run(_experiment(at), run_name=about["version"], tags=_tags(about)).info
     shelf = _shelf(at, run.artifact_uri)
     try:
@@ -197,57 +248,6 @@ def record(
     at.set_terminated(run.run_id)
     return _register(at, run, about["version"])
 
-# %% ../../nbs/30_model/06_registry.ipynb #c012
-def _tags(about: Mapping[str, Any]) -> dict[str, str]:
-    tags = {
-        "version": about["version"],
-        "champion": about["champion"],
-        "sources": about["package"]["sources"],
-        "package": about["package"]["version"],
-    }
-    return (
-        tags
-        | {f"data.{k}": v for k, v in about["data"].items()}
-        | {f"library.{k}": v for k, v in about["libraries"].items()}
-    )
-
-# %% ../../nbs/30_model/06_registry.ipynb #c013
-def _log(at: Any, run_id: str, metrics: Mapping[str, Any]) -> None:
-    for key, value in flat(metrics):
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            at.log_metric(run_id, key, float(value))
-
-# %% ../../nbs/30_model/06_registry.ipynb #c014
-def _register(at: Any, run: Any, version: str) -> str:
-    "A registered version for the run; the same model is registered once."
-    if not any(m.name == NAME for m in at.search_registered_models()):
-        at.create_registered_model(NAME, description="Who is likely to miss a payment two to four weeks from now")
-    known = _numbers(at, version)
-    number = (
-        known[0]
-        if known
-        else str(
-            at.create_model_version(
-                NAME, source=f"{run.artifact_uri}/model", run_id=run.run_id, tags={"version": version}
-            ).version
-        )
-    )
-    if _aliases(at).get(ALIAS) != number:
-        at.set_registered_model_alias(NAME, CHALLENGER, number)
-    return number
-
-# %% ../../nbs/30_model/06_registry.ipynb #ident08
-def _numbers(at: Any, version: str) -> list[str]:
-    "Under which numbers a model is registered: none or one."
-    if not any(m.name == NAME for m in at.search_registered_models()):
-        return []
-    return [str(v.version) for v in at.search_model_versions(f"name='{NAME}'") if v.tags.get("version") == version]
-
-# %% ../../nbs/30_model/06_registry.ipynb #ident09
-def _aliases(at: Any) -> dict[str, str]:
-    "Alias → number."
-    return {alias: str(number) for alias, number in at.get_registered_model(NAME).aliases.items()}
-
 # %% ../../nbs/30_model/06_registry.ipynb #c016
 def measure(
     folder: Path | str,  # the registry's folder
@@ -262,8 +262,9 @@ def measure(
         raise StoreError(
             f"no run has recorded version {version}", where=str(folder), remedy="run the train stage, which records it"
         )
-    _log(at, runs[0].info.run_id, metrics)
-    _keep_figures(_shelf(at, runs[0].info.artifact_uri), figures)
+    for run in runs:  # a model trained twice has two, and its version points to the first
+        _log(at, run.info.run_id, metrics)
+        _keep_figures(_shelf(at, run.info.artifact_uri), figures)
 
 # %% ../../nbs/30_model/06_registry.ipynb #c018
 def tag(
@@ -306,7 +307,7 @@ def champion(
 ) -> Champion:  # the version under the alias
     "The champion as the registry holds it."
     if found := champion_folder(folder):
-        return model_champion.load(found)
+        return model_champion.load_champion(found)
     remedy = "run the train stage: the first model of a registry becomes champion"
     raise StoreError("no champion is registered", where=str(folder), remedy=remedy)
 
@@ -315,8 +316,9 @@ def point(
     folder: Path | str,  # the registry's folder
     model: Path | str,  # a model folder
 ) -> str:  # the registered version's number
-    "Make this model champion; recorded first when the registry does not know it. The promotion rule and a rollback ask for this."
-    version, at = str(model_champion.load(model).version), client(folder)
+    """Make this model champion; recorded first when the registry does not know it. The promotion rule and a rollback
+    ask for this."""
+    version, at = str(model_champion.load_champion(model).version), client(folder)
     number = (_numbers(at, version) or [record(folder, model)])[0]
     at.set_registered_model_alias(NAME, ALIAS, number)
     if _aliases(at).get(CHALLENGER) == number:

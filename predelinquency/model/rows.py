@@ -99,7 +99,7 @@ def _kept(words: pd.DataFrame, share: Mapping[str, float], seed: int, latest: An
         ~live | (words["as_of"] == latest).to_numpy()
     )
 
-# %% ../../nbs/30_model/01_rows.ipynb #c009
+
 def _census(folder: Path | str, max_rows: int) -> tuple[dict[str, float], Any]:
     "For each split the share of customers that may stay, and the latest moment."
     counts, latest = pd.Series(dtype=float), pd.Timestamp.min
@@ -109,10 +109,10 @@ def _census(folder: Path | str, max_rows: int) -> tuple[dict[str, float], Any]:
         latest = max(latest, words["as_of"].max())
     return {str(k): min(1.0, max_rows / n) for k, n in counts.items() if k != "purged" and n > 0}, latest
 
-# %% ../../nbs/30_model/01_rows.ipynb #c010
+# %% ../../nbs/30_model/01_rows.ipynb #c011
 GATHERED = tuple(word for word in lb.SPLIT_WORDS if word != "purged")
 
-# %% ../../nbs/30_model/01_rows.ipynb #c011
+
 def gather(
     folder: Path | str,  # holds `panel` and `labels`
     features: Sequence[str],  # names, in the model's order
@@ -120,7 +120,8 @@ def gather(
     max_rows: int,  # at most so many rows a split, >= 1
     splits: Sequence[str] = GATHERED,  # which of them
 ) -> dict[str, Rows]:  # split → rows, sorted by customer and moment
-    "The rows of these splits, with their inputs; raises `LeakageError` when the walls between all of them do not stand."
+    """The rows of these splits, with their inputs; raises `LeakageError` when the walls between all of them do not
+    stand."""
     share, latest = _census(folder, max_rows)
     kept = [
         (part, frame[_kept(frame, share, base.seed, latest)])
@@ -144,11 +145,11 @@ def gather(
             filled[word] += len(mine)
     return {word: Rows(labels[word], inputs[word]) for word in splits}
 
-# %% ../../nbs/30_model/01_rows.ipynb #c013
+# %% ../../nbs/30_model/01_rows.ipynb #c014
 OUTCOMES = ("all", "controls", "weighted")
 DECIDED = ("customer_id", "as_of", "arm", "propensity")  # and, where recorded: `intended`, `action`
 
-# %% ../../nbs/30_model/01_rows.ipynb #c014
+
 def decided(
     path: Path | str,  # a Parquet file, or a folder of them
     outcomes: str,  # one of `OUTCOMES`
@@ -184,7 +185,7 @@ def decided(
     frame = table[["customer_id", "arm", "propensity"]].assign(day=_days(table["as_of"]), meant=meant.to_numpy(bool))
     return frame.sort_values(["customer_id", "day"], ignore_index=True)
 
-# %% ../../nbs/30_model/01_rows.ipynb #c015
+
 def _days(times: pd.Series) -> np.ndarray:
     return pd.to_datetime(times).to_numpy("datetime64[D]").astype(np.int64)
 

@@ -54,7 +54,8 @@ class Ranked:
 # %% ../../nbs/33_reasons/02_bundles.ipynb #c032
 @kernel
 def _rank(parts, of, count, raising, feature, push):
-    "Each bundle's members added up in their order, so that a row gives the same bits alone and among thousands; then the strongest, first among equals, and its strongest member."
+    """Each bundle's members added up in their order, so that a row gives the same bits alone and among thousands;
+    then the strongest, first among equals, and its strongest member."""
     for r in range(len(parts)):
         sums, taken = np.zeros(count), np.zeros(count, np.bool_)
         for i in range(len(of)):
@@ -101,7 +102,7 @@ def reasons(
         if i >= 0
     )
 
-# %% ../../nbs/33_reasons/02_bundles.ipynb #c035
+
 def _reason(f: Feature, value: float, push: float, currency: str = "") -> Reason:
     return Reason(
         f.name,

@@ -179,7 +179,7 @@ def look_up(
     out = np.empty((len(x), x.shape[1] + 1))
     return _look_up(x, *_arrays(table), out), out
 
-# %% ../../nbs/33_reasons/01_shapley.ipynb #c018
+
 def _arrays(t: LeafTable) -> tuple[Any, ...]:
     return (
         t.node_feature,
@@ -211,10 +211,10 @@ def second_opinion(
 
         return np.asarray(shap.TreeExplainer(fitted.model, feature_perturbation="tree_path_dependent").shap_values(x))
 
-# %% ../../nbs/33_reasons/01_shapley.ipynb #c024
+# %% ../../nbs/33_reasons/01_shapley.ipynb #c025
 TOLERANCE = 1e-5
 
-# %% ../../nbs/33_reasons/01_shapley.ipynb #c025
+
 def check_additive(
     contributions: np.ndarray,  # (n, n_features + 1), the last column is what holds for everybody
     margin: np.ndarray,  # (n,) the learner's own
@@ -224,7 +224,8 @@ def check_additive(
     if len(bad := np.flatnonzero(~(gap <= TOLERANCE))):
         total, own = contributions[bad[0]].sum(), margin[bad[0]]
         raise PredelinquencyError(
-            f"the contributions of {len(bad)} of {len(margin)} rows do not sum to the margin: {total:.6f}, not {own:.6f}",
+            f"the contributions of {len(bad)} of {len(margin)} rows "
+            f"do not sum to the margin: {total:.6f}, not {own:.6f}",
             where=f"explain, row {bad[0]}",
             remedy="train the model again with these versions of xgboost and lightgbm",
         )

@@ -43,9 +43,6 @@ REASONS = Table("reasons", "why each score is what it is: one row a reason", (
 ), (_sorted_by("customer_id", "as_of", "rank"),))
 # fmt: on
 
-# %% ../../nbs/33_reasons/04_tables.ipynb #c039
-EMPTY: Mapping[int, str] = {}
-
 # %% ../../nbs/33_reasons/04_tables.ipynb #c040
 def currencies(
     raw: Path | str,  # the folder of `accounts`
@@ -63,6 +60,9 @@ def currencies(
     return dict(zip(rows.customer_id.tolist(), rows.currency.tolist(), strict=True))
 
 # %% ../../nbs/33_reasons/04_tables.ipynb #c041
+EMPTY: Mapping[int, str] = {}
+
+
 def tell(
     keys: pd.DataFrame,  # (n, 2) `customer_id`, `as_of`, sorted
     contributions: np.ndarray,  # (n, n_features [+ 1])
@@ -257,7 +257,7 @@ def scores(
     "The scores of the latest snapshot, as the `Scorer` gives them for one customer."
     root = Path(root)
     model_champion.check_belongs(root, ["reports/reasons.parquet", "reports/explain.json"])
-    champion = model_champion.load(root / "model")
+    champion = model_champion.load_champion(root / "model")
     rows = pd.read_parquet(
         root / "model/predictions.parquet",
         columns=["customer_id", "as_of", "split", "eligible", "probability", "margin"],

@@ -31,10 +31,10 @@ class Trees:
     base: float  # margin before any tree
     lap: int = 0  # so many trees are summed in float32 before float64 takes the sum; 0: float64 throughout
 
-# %% ../../nbs/33_reasons/00_trees.ipynb #c007
+# %% ../../nbs/33_reasons/00_trees.ipynb #c008
 LAP = 25  # as `learners.predict_margin` has it
 
-# %% ../../nbs/33_reasons/00_trees.ipynb #c008
+
 def _xgboost_trees(booster: Any) -> Trees:
     model = json.loads(bytes(booster.save_raw("json")))["learner"]
     trees = model["gradient_booster"]["model"]["trees"]

@@ -279,7 +279,7 @@ def load(
     beside = next(
         (p for p in (Path(model) / "metrics.json", Path(model).parent / "reports/metrics.json") if p.is_file()), None
     )
-    champion = model_champion.load(model)
+    champion = model_champion.load_champion(model)
     headline = (
         json.loads(beside.read_text()).get("headline")
         if beside and disk.versions(beside).get("model") == champion.version
@@ -287,7 +287,7 @@ def load(
     )
     return Scoring(
         reasons_scorer.Scorer(champion),
-        engine.load(rules, words),
+        engine.load_book(rules, words),
         ground_ledger.Ledger.open(ledger) if ledger else None,
         headline,
     )

@@ -169,18 +169,18 @@ def violations(q: Question, d: Decision) -> list[str]:
 
 @pytest.fixture(scope="module")
 def book() -> engine.Book:
-    return engine.load()
+    return engine.load_book()
 
 
 @pytest.fixture(scope="module")
 def decisions(book: engine.Book, crowd: list[Question]) -> list[Decision]:
-    return engine.plan(book, crowd, PLENTY)
+    return engine.decide_all(book, crowd, PLENTY)
 
 
 @pytest.fixture(scope="module")
 def crowd(book: engine.Book) -> list[Question]:
     rng = random.Random(20260303)
-    return [policy.ask(book.policy, *decide_cases.anybody(rng, n)) for n in range(HOW_MANY)]
+    return [policy.put_question(book.policy, *decide_cases.anybody(rng, n)) for n in range(HOW_MANY)]
 
 
 def test_twenty_thousand_customers_and_moments_break_no_rule(crowd: list[Question], decisions: list[Decision]) -> None:
@@ -195,7 +195,7 @@ def test_the_fuzz_reaches_every_rule_and_every_action(
     assert {d.action for d in decisions} == set(ACTIONS) and contacted > 1_500
     said_no = {r.rule for d in decisions for r in d.refusals}
     assert said_no >= set(book.policy.rules) - {"best", "capacity", "message_ready"}
-    assert {r.rule for d in engine.plan(book, crowd[:4000]) for r in d.refusals} >= {"capacity"}
+    assert {r.rule for d in engine.decide_all(book, crowd[:4000]) for r in d.refusals} >= {"capacity"}
 
 
 def test_control_customers_are_never_contacted_at_any_moment(crowd: list[Question], decisions: list[Decision]) -> None:
@@ -218,7 +218,7 @@ def test_control_customers_are_never_contacted_at_any_moment(crowd: list[Questio
 
 def test_the_day_is_never_overbooked_and_no_place_is_wasted(book: engine.Book, crowd: list[Question]) -> None:
     room = {k: 40 for k in PLENTY} | {"channel:call": 7, "action:nothing": 0}
-    decisions = engine.plan(book, crowd[:4000], room)
+    decisions = engine.decide_all(book, crowd[:4000], room)
     used = Counter(k for d in decisions if d.channel for k in (f"action:{d.action}", f"channel:{d.channel}"))
     assert all(used[k] <= room[k] for k in used) and used["channel:call"] == 7
     free = {k for k in room if used[k] < room[k]}
@@ -253,5 +253,5 @@ def test_the_checker_notices_a_rule_that_always_agrees(
     for rules in (policy.CASE_RULES, policy.ACTION_RULES, policy.CHANNEL_RULES):
         if name in rules:
             monkeypatch.setitem(rules, name, lambda *question: True)
-    found = any(violations(q, d) for q, d in zip(touched, engine.plan(book, touched, PLENTY), strict=True))
+    found = any(violations(q, d) for q, d in zip(touched, engine.decide_all(book, touched, PLENTY), strict=True))
     assert found or name in BACKED_UP

@@ -17,7 +17,7 @@ from predelinquency.decide import engine, messages, policy
 from predelinquency.ground import records, schema
 from predelinquency.ground.core import PolicyError
 
-BOOK = engine.load()
+BOOK = engine.load_book()
 RULES = BOOK.policy
 
 
@@ -73,7 +73,7 @@ def test_ties_go_to_what_disturbs_least() -> None:
 
 
 def test_who_comes_too_late_gets_the_next_best_or_a_reason() -> None:
-    many = [policy.ask(RULES, *everything_in_order(), AT) for _ in range(3)]
+    many = [policy.put_question(RULES, *everything_in_order(), AT) for _ in range(3)]
     many = [
         replace(
             q, case=replace(q.case, customer_id=n), score=replace(q.score, customer_id=n, probability=0.1 + n / 100)
@@ -81,14 +81,14 @@ def test_who_comes_too_late_gets_the_next_best_or_a_reason() -> None:
         for n, q in enumerate(many)
     ]
     none = {k: 0 for k in engine.capacities(RULES)}
-    full = engine.plan(BOOK, many)
-    scarce = engine.plan(BOOK, many, engine.capacities(RULES) | {f"action:{full[2].action}": 1})
+    full = engine.decide_all(BOOK, many)
+    scarce = engine.decide_all(BOOK, many, engine.capacities(RULES) | {f"action:{full[2].action}": 1})
     assert (
         len({d.action for d in full}) == 1
         and [d.action == full[2].action for d in scarce] == [False, False, True]
         and all(d.channel for d in scarce)
     )
-    nothing = engine.plan(BOOK, many, none)
+    nothing = engine.decide_all(BOOK, many, none)
     assert {(d.action, d.rule, d.message) for d in nothing} == {("nothing", "capacity", "")} and all(
         d.intended == full[0].action for d in nothing
     )
@@ -99,7 +99,7 @@ def test_the_days_worth_is_close_to_the_best_there_is() -> None:
     from scipy.sparse import coo_array
 
     rng = random.Random(5)
-    asked = [policy.ask(RULES, *anybody(rng, n)) for n in range(6000)]
+    asked = [policy.put_question(RULES, *anybody(rng, n)) for n in range(6000)]
     lists = [engine.weigh(BOOK, q)[0] if not policy.case_refusals(q) else [] for q in asked]
     room = {k: min(v, 40) for k, v in engine.capacities(RULES).items()} | {"channel:call": 10, "channel:app": 60}
     got = sum(o.value for o in engine.allot(lists, room) if o)
@@ -194,7 +194,7 @@ def test_words_that_fail_as_they_stand_are_taken_back_and_their_place_goes_to_th
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     "What is judged for many at once is judged again whole before it is sent; without that, the first customer here would get a broken message."
-    many = [policy.ask(RULES, *everything_in_order(), AT) for _ in range(3)]
+    many = [policy.put_question(RULES, *everything_in_order(), AT) for _ in range(3)]
     many = [
         replace(
             q,
@@ -203,13 +203,13 @@ def test_words_that_fail_as_they_stand_are_taken_back_and_their_place_goes_to_th
         )
         for n, q in enumerate(many)
     ]
-    best = engine.plan(BOOK, many)[0].action
+    best = engine.decide_all(BOOK, many)[0].action
     room = (
         {k: 0 for k in engine.capacities(RULES)}
         | {f"action:{best}": 1}
         | {f"channel:{c}": 9 for c in ("app", "email", "sms")}
     )
-    assert [d.action for d in engine.plan(BOOK, many, room)] == ["nothing", "nothing", best]
+    assert [d.action for d in engine.decide_all(BOOK, many, room)] == ["nothing", "nothing", best]
     whole = messages.broken
     monkeypatch.setattr(
         messages,
@@ -219,8 +219,8 @@ def test_words_that_fail_as_they_stand_are_taken_back_and_their_place_goes_to_th
         ),
     )
     BOOK.words.judged.clear()
-    assert engine.plan(BOOK, many[:2], room)[1].action == best
-    third = engine.plan(BOOK, many, room)
+    assert engine.decide_all(BOOK, many[:2], room)[1].action == best
+    third = engine.decide_all(BOOK, many, room)
     assert (
         [d.action for d in third] == ["nothing", best, "nothing"]
         and "message_ready" in {r.rule for r in third[2].refusals}
@@ -230,18 +230,18 @@ def test_words_that_fail_as_they_stand_are_taken_back_and_their_place_goes_to_th
 
 
 def test_asking_twice_about_one_customer_is_refused() -> None:
-    q = policy.ask(RULES, *everything_in_order(), AT)
+    q = policy.put_question(RULES, *everything_in_order(), AT)
     with pytest.raises(PolicyError, match="twice"):
-        engine.plan(BOOK, [q, q])
+        engine.decide_all(BOOK, [q, q])
 
 
 def test_the_same_questions_give_the_same_plan_in_any_order() -> None:
     rng = random.Random(9)
-    asked = [policy.ask(RULES, *anybody(rng, n)) for n in range(3000)]
-    one, two = engine.plan(BOOK, asked), engine.plan(engine.load(), asked)
+    asked = [policy.put_question(RULES, *anybody(rng, n)) for n in range(3000)]
+    one, two = engine.decide_all(BOOK, asked), engine.decide_all(engine.load_book(), asked)
     assert one == two or [repr(d) for d in one] == [repr(d) for d in two]  # nan is not itself
     sent = Counter(d.action for d in one)
-    assert Counter(d.action for d in engine.plan(BOOK, asked[::-1])) == sent
+    assert Counter(d.action for d in engine.decide_all(BOOK, asked[::-1])) == sent
 
 
 # ── from tables ──
@@ -321,7 +321,7 @@ def tables() -> dict[str, Any]:
     )
     for table, made in ((schema.PREFERENCES, preferences), (schema.CIRCUMSTANCES, told), (schema.CONTACTS, contacts)):
         schema.validate(table, made)
-    return dict(people=people, dues=dues, paid=paid, preferences=preferences, told=told, contacts=contacts)
+    return dict(people=people, dues=dues, paid=paid, preferences=preferences, circumstances=told, contacts=contacts)
 
 
 def test_the_due_to_speak_about_is_announced_unpaid_and_inside_the_horizon() -> None:
@@ -339,17 +339,18 @@ def test_what_a_missing_table_would_have_said_is_unknown_and_refused() -> None:
     def rules(**more: Any) -> list[str]:
         return [
             d.rule
-            for d in engine.plan(
-                BOOK, engine.questions(BOOK, engine.cases(t["people"], dues, **more), scores, date(2026, 3, 2))
+            for d in engine.decide_all(
+                BOOK,
+                engine.questions(BOOK, engine.cases(t["people"], dues, engine.Told(**more)), scores, date(2026, 3, 2)),
             )
         ]
 
-    whole = {table: t[table] for table in ("preferences", "told", "contacts")}
+    whole = {table: t[table] for table in engine.Told._fields}
     arms = [policy.arm(RULES, s) for s in t["people"].source_id]
     assert arms == ["treated"] * 3 and rules(**whole) == ["best", "time_zone_known", "due_known"]
     without = {table: rules(**{**whole, table: None})[0] for table in whole}
-    assert without == dict(preferences="consent", told="circumstances_known", contacts="contact_history_known")
-    assert rules(**{**whole, "told": t["told"].iloc[1:]})[0] == "circumstances_known" and rules() == [
+    assert without == dict(preferences="consent", circumstances="circumstances_known", contacts="contact_history_known")
+    assert rules(**{**whole, "circumstances": t["circumstances"].iloc[1:]})[0] == "circumstances_known" and rules() == [
         "circumstances_known",
         "time_zone_known",
         "due_known",
@@ -358,7 +359,13 @@ def test_what_a_missing_table_would_have_said_is_unknown_and_refused() -> None:
 
 def test_a_contact_of_yesterday_is_read_with_its_time_in_utc() -> None:
     t = tables()
-    case = next(iter(engine.cases(t["people"], t["dues"].iloc[:0], t["preferences"], t["told"], t["contacts"])))
+    case = next(
+        iter(
+            engine.cases(
+                t["people"], t["dues"].iloc[:0], engine.Told(t["preferences"], t["circumstances"], t["contacts"])
+            )
+        )
+    )
     assert (
         case.contacts == (policy.PastContact(datetime(2026, 1, 10, 9, tzinfo=UTC), "out", "sms", "reminder", True),)
         and case.due is None
@@ -411,7 +418,7 @@ def test_payday_after_the_due_date_is_counted_in_whole_rhythms(
 
 def test_the_plan_is_a_table_that_keeps_its_contract(tmp_path: Path) -> None:
     rng = random.Random(3)
-    asked = [policy.ask(RULES, *anybody(rng, n)) for n in range(400)]
+    asked = [policy.put_question(RULES, *anybody(rng, n)) for n in range(400)]
     asked = [
         q for q in asked if isinstance(q.score.as_of, str) and isinstance(q.score.probability, float)
     ]  # what a table of scores and dues can hold
@@ -420,7 +427,7 @@ def test_the_plan_is_a_table_that_keeps_its_contract(tmp_path: Path) -> None:
         for q in asked
         if q.case.due is None or (isinstance(q.case.due.amount_minor, int) and type(q.case.due.due_on) is date)
     ]
-    decisions = engine.plan(BOOK, asked)
+    decisions = engine.decide_all(BOOK, asked)
     plan = engine.frame(decisions, asked)
     plan.to_parquet(tmp_path / "plan.parquet")
     assert (
@@ -455,7 +462,7 @@ def test_a_day_without_scores_has_an_empty_plan() -> None:
 
 def test_a_plan_gives_back_the_decisions_it_was_made_from(tmp_path: Any) -> None:
     rng = random.Random(3)
-    asked = [policy.ask(RULES, *anybody(rng, n)) for n in range(2000)]
+    asked = [policy.put_question(RULES, *anybody(rng, n)) for n in range(2000)]
     asked = [
         q for q in asked if isinstance(q.score.as_of, str)
     ]  # the plan is a table of the day: a score of no date is not in it
@@ -467,7 +474,7 @@ def test_a_plan_gives_back_the_decisions_it_was_made_from(tmp_path: Any) -> None
         and q.case.due.due_on == q.case.due.due_on
         and isinstance(q.case.due.amount_minor, int)
     ]
-    made = engine.plan(BOOK, asked)
+    made = engine.decide_all(BOOK, asked)
     rows = engine.frame(made, asked)
     rows.to_parquet(tmp_path / "plan.parquet", index=False)
     for plan in (rows, pd.read_parquet(tmp_path / "plan.parquet")):

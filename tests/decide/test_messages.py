@@ -14,8 +14,8 @@ from predelinquency.decide.policy import Due
 from predelinquency.ground.core import PolicyError
 
 BAD = yaml.safe_load((Path(__file__).parent / "bad_messages.yaml").read_text())
-RULES = policy.load()
-WORDS = messages.load(RULES)
+RULES = policy.load_policy()
+WORDS = messages.load_words(RULES)
 
 
 def message(action: str, channel: str, changed: dict[str, str | None] | None = None, **due: object) -> messages.Message:
@@ -100,7 +100,7 @@ def folder(tmp_path: Path) -> Path:
 
 def refused(folder: Path, tone: Path | None = None) -> str:
     with pytest.raises(PolicyError) as e:
-        messages.load(RULES, folder, tone)
+        messages.load_words(RULES, folder, tone)
     return str(e.value)
 
 
@@ -139,11 +139,11 @@ def test_a_broken_rule_of_tone_is_refused(folder: Path, tmp_path: Path, find: st
 
 
 def test_the_fingerprint_changes_with_a_word_and_with_nothing_else(folder: Path) -> None:
-    before = messages.load(RULES, folder)
+    before = messages.load_words(RULES, folder)
     assert before.version == WORDS.version
     path = folder / "reminder.app.txt"
     path.write_text(path.read_text().replace("glad", "happy"))
-    after = messages.load(RULES, folder)
+    after = messages.load_words(RULES, folder)
     assert (
         after.version != before.version
         and after.templates["reminder", "app"].id != before.templates["reminder", "app"].id
@@ -153,7 +153,7 @@ def test_the_fingerprint_changes_with_a_word_and_with_nothing_else(folder: Path)
 
 def test_one_judgement_holds_for_every_date_and_amount_of_its_form(monkeypatch: pytest.MonkeyPatch) -> None:
     "What `sayable` says of one message must be true of all that differ from it in digits only; text messages are given so little room that the longer half of them is refused."
-    rng, words, reminder = random.Random(11), messages.load(RULES), message("reminder", "sms")
+    rng, words, reminder = random.Random(11), messages.load_words(RULES), message("reminder", "sms")
     monkeypatch.setitem(messages.LIMITS, "sms", len(reminder.text))
     for _ in range(3_000):
         action = RULES.actions[rng.choice([a for a in RULES.actions if a != "nothing"])]
@@ -180,7 +180,7 @@ def test_one_judgement_holds_for_every_date_and_amount_of_its_form(monkeypatch: 
 
 @pytest.mark.parametrize("fact,value", [("amount", "all of it"), ("due_on", "29 Smarch 2026"), ("kind", "secret")])
 def test_a_fact_of_no_known_form_is_judged_by_itself_and_not_remembered(fact: str, value: str) -> None:
-    words, action = messages.load(RULES), RULES.actions["reminder"]
+    words, action = messages.load_words(RULES), RULES.actions["reminder"]
     facts = messages.facts(Due(1, 1, "loan", date(2026, 3, 24), 25_000, "GBP", None), action, words.bank) | {
         fact: value
     }
@@ -188,7 +188,7 @@ def test_a_fact_of_no_known_form_is_judged_by_itself_and_not_remembered(fact: st
 
 
 def test_other_words_are_judged_anew() -> None:
-    words, action = messages.load(RULES), RULES.actions["reminder"]
+    words, action = messages.load_words(RULES), RULES.actions["reminder"]
     template, facts = (
         words.templates["reminder", "app"],
         messages.facts(Due(1, 1, "loan", date(2026, 3, 24), 25_000, "GBP", None), action, words.bank),

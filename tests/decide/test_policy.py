@@ -14,16 +14,18 @@ from predelinquency.decide import policy
 from predelinquency.decide.policy import Consent, PastContact
 from predelinquency.ground.core import PolicyError
 
-RULES = policy.load()
+RULES = policy.load_policy()
 NAN = float("nan")
 
 
 def stops(at: datetime = AT, **changes: Any) -> set[str]:
-    return {r.rule for r in policy.case_refusals(policy.ask(RULES, *everything_in_order(**changes), at))}
+    return {r.rule for r in policy.case_refusals(policy.put_question(RULES, *everything_in_order(**changes), at))}
 
 
 def channels(action: str, at: datetime = AT, **changes: Any) -> list[str]:
-    return policy.option_refusals(policy.ask(RULES, *everything_in_order(**changes), at), RULES.actions[action])[0]
+    return policy.option_refusals(
+        policy.put_question(RULES, *everything_in_order(**changes), at), RULES.actions[action]
+    )[0]
 
 
 def due(**changes: Any) -> Any:
@@ -94,7 +96,9 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 def test_a_doubt_about_the_customer_is_refused_by_its_rule(rule: str, changes: dict[str, Any]) -> None:
     if "customer_id" in changes:  # of the score
         case, score = everything_in_order()
-        assert rule in {r.rule for r in policy.case_refusals(policy.ask(RULES, case, replace(score, **changes), AT))}
+        assert rule in {
+            r.rule for r in policy.case_refusals(policy.put_question(RULES, case, replace(score, **changes), AT))
+        }
     else:
         assert rule in stops(**changes)
 
@@ -140,9 +144,9 @@ def test_quiet_hours_follow_the_customers_clock_through_every_change(zone: str, 
     assert channels("reminder", at, **made) == (["sms"] if allowed else [])
     assert allowed or "quiet_hours" in {
         r.rule
-        for r in policy.option_refusals(policy.ask(RULES, *everything_in_order(**made), at), RULES.actions["reminder"])[
-            1
-        ]
+        for r in policy.option_refusals(
+            policy.put_question(RULES, *everything_in_order(**made), at), RULES.actions["reminder"]
+        )[1]
     }
 
 
@@ -152,7 +156,7 @@ def test_a_planned_hour_that_a_clock_change_skips_is_the_hour_after_it() -> None
     )  # shows 2:00 there
     assert policy.moment(date(2026, 7, 1), 11, "Asia/Kathmandu") == datetime(2026, 7, 1, 5, 15, tzinfo=UTC)
     with pytest.raises(PolicyError, match="no time zone"):
-        policy.ask(RULES, *everything_in_order(), datetime(2026, 3, 3, 11))
+        policy.put_question(RULES, *everything_in_order(), datetime(2026, 3, 3, 11))
 
 
 @pytest.mark.parametrize(
@@ -314,12 +318,12 @@ def test_a_broken_policy_is_refused_by_name(
     edited: Callable[[str, str, str], Path], file: str, old: str, new: str, says: str
 ) -> None:
     with pytest.raises(PolicyError) as e:
-        policy.load(edited(file, old, new))
+        policy.load_policy(edited(file, old, new))
     assert says in str(e.value)
 
 
 def test_a_stricter_policy_is_welcome_and_has_another_fingerprint(edited: Callable[[str, str, str], Path]) -> None:
-    stricter = policy.load(edited("caps.yaml", "value: 20, unit: local hour", "value: 19, unit: local hour"))
+    stricter = policy.load_policy(edited("caps.yaml", "value: 20, unit: local hour", "value: 19, unit: local hour"))
     assert stricter["weekday_to_hour"] == 19 and stricter.version != RULES.version
 
 
@@ -349,12 +353,12 @@ def test_a_stricter_policy_is_welcome_and_has_another_fingerprint(edited: Callab
 def test_a_sentence_speaks_of_the_number_that_is_in_force(
     edited: Callable[[str, str, str], Path], old: str, new: str, rule: str, says: str
 ) -> None:
-    assert policy.load(edited("caps.yaml", old, new)).refusal(rule).sentence == says
+    assert policy.load_policy(edited("caps.yaml", old, new)).refusal(rule).sentence == says
 
 
 def test_an_action_may_speak_of_its_own_numbers(edited: Callable[[str, str, str], Path]) -> None:
     told = "at most one in {cool_off_days} days, for {cost_minor}, {uplift_low} are helped"
-    made = policy.load(edited("actions.yaml", "label: A friendly reminder of the date", f'label: "{told}"'))
+    made = policy.load_policy(edited("actions.yaml", "label: A friendly reminder of the date", f'label: "{told}"'))
     assert made.actions["reminder"].label == "at most one in 21 days, for £0.00, 4% are helped"
 
 

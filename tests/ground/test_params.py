@@ -107,7 +107,7 @@ def test_a_word_outside_its_list_is_refused_with_the_nearest_one(key: str, slip:
 def test_the_lists_of_words_are_those_of_the_code_that_takes_them() -> None:
     assert params.CHOICES["train.outcomes"] == rows.OUTCOMES
     with pytest.raises(ParamsError) as refused:
-        learners.fit("none", *[None] * 6)
+        learners.fit("none", *[None] * 3)
     assert params.CHOICES["train.learner"] == tuple(refused.value.remedy.removeprefix("use one of ").split(", "))
 
 

@@ -15,7 +15,7 @@ from predelinquency.features import phrases
 from predelinquency.ground import words
 from predelinquency.ground.core import CURRENCY_DIGITS
 
-BOOK = engine.load()
+BOOK = engine.load_book()
 FEWEST, MOST = 1, 10**12  # amounts that the service takes
 
 

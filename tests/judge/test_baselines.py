@@ -86,7 +86,7 @@ def test_a_source_s_predictions_do_not_depend_on_the_outcome_of_the_row():
     "Turn one row's outcome round: its own margins stay, for they are out of fold."
     p, signs = settings(folds=3, repeats=1), catalogue.monotone()
     some = rows(300)
-    dealt = train.lb.folds(some.labels.customer_id.to_numpy(), some.y, 3, 1, 1)
+    dealt = train.folds(some.labels.customer_id.to_numpy(), some.y, 3, 1, 1)
     turned = Rows(
         some.labels.assign(
             target=pd.array(np.where(np.arange(300) == 7, 1 - some.y, some.y).astype(int), dtype="Int32")

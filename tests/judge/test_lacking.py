@@ -7,7 +7,7 @@ import pytest
 from predelinquency.ground import params, schema
 from predelinquency.ground.core import ParamsError, SchemaError, project_folder
 from predelinquency.judge import baselines, rival
-from predelinquency.model import labels, learners
+from predelinquency.model import labels, learners, train
 from predelinquency.model.rows import Rows
 
 P = params.Train(**{name: 0 for name in params.Train.__dataclass_fields__})
@@ -24,7 +24,7 @@ def rows(**changes) -> Rows:
 
 @pytest.mark.parametrize("x", [np.zeros((4, 2)), np.full((4, 3), np.nan)], ids=["one value", "never known"])
 def test_a_scorecard_without_an_input_that_varies_says_the_base_rate(x):
-    card = learners.fit("scorecard", x, Y, [f"x{i}" for i in range(x.shape[1])], P, {}, 0)
+    card = learners.fit("scorecard", x, Y, learners.Recipe([f"x{i}" for i in range(x.shape[1])], P, {}, 0))
     assert 1 / (1 + np.exp(-learners.predict_margin(card, x))) == pytest.approx(0.25, abs=1e-6)
 
 
@@ -69,7 +69,7 @@ def test_a_source_without_accounts_is_told_that_weekly_moments_need_one():
 def test_too_few_that_went_badly_are_refused_with_what_would_help(bad, said):
     target = (np.arange(40) < bad).astype(int)
     with pytest.raises(ParamsError) as refusal:
-        labels.folds(np.arange(40), target, 5, 2, 1)
+        train.folds(np.arange(40), target, 5, 2, 1)
     assert said in str(refusal.value)
 
 
@@ -77,4 +77,4 @@ def test_too_few_that_went_badly_are_refused_with_what_would_help(bad, said):
 @pytest.mark.parametrize("y", [np.zeros(4), np.ones(4)], ids=["nobody", "everybody"])
 def test_one_outcome_is_refused_in_our_words_by_every_learner(learner, y):
     with pytest.raises(ParamsError, match="a model learns from both outcomes"):
-        learners.fit(learner, np.arange(4.0)[:, None], y, ["x"], P, {}, 0)
+        learners.fit(learner, np.arange(4.0)[:, None], y, learners.Recipe(["x"], P, {}, 0))

@@ -30,7 +30,7 @@ def rows(tmp_path_factory):
 def fits(rows):
     teachers = rows["train"].usable()
     return train.fit_boosters(rows, NAMES, TRAIN, SIGNS, 1) | {
-        "scorecard": learners.fit("scorecard", teachers.x, teachers.y, NAMES, TRAIN, SIGNS, 1)
+        "scorecard": learners.fit("scorecard", teachers.x, teachers.y, learners.Recipe(NAMES, TRAIN, SIGNS, 1))
     }
 
 
@@ -113,7 +113,7 @@ def test_a_learner_that_sees_nothing_never_becomes_champion(rows, fits):
     blind = {
         **fits,
         "lightgbm": learners.fit(
-            "lightgbm", rows["train"].usable().x * 0, rows["train"].usable().y, NAMES, TRAIN, {}, 1
+            "lightgbm", rows["train"].usable().x * 0, rows["train"].usable().y, learners.Recipe(NAMES, TRAIN, {}, 1)
         ),
     }
     found = promotion.choose(blind, numbers(blind, rows), rows, replace(RULE, learner="lightgbm"), 1)
@@ -144,7 +144,11 @@ def test_a_new_model_is_held_against_the_one_in_use(rows, fits, tmp_path):
     write(tmp_path / "features", *book())
     for name in ("old", "new"):
         about = champion.manifest(
-            fits, "xgboost", "lightgbm", numbers(fits, rows), 0.2, rows, base(), TRAIN, {"panel": "00"}
+            champion.Trained(fits, "xgboost", "lightgbm", numbers(fits, rows), 0.2),
+            rows,
+            base(),
+            TRAIN,
+            {"panel": "00"},
         )
         margin = learners.predict_margin(fits["xgboost"], rows["test"].x)
         scores = pd.DataFrame(
@@ -168,7 +172,7 @@ def trained(rows, fits, folder):
     "A model folder."
     fewer = {k: Rows(r.labels, r.x[:, : len(fits["xgboost"].features)]) for k, r in rows.items()}
     about = champion.manifest(
-        fits, "xgboost", "lightgbm", numbers(fits, fewer), 0.2, rows, base(), TRAIN, {"panel": "00"}
+        champion.Trained(fits, "xgboost", "lightgbm", numbers(fits, fewer), 0.2), rows, base(), TRAIN, {"panel": "00"}
     )
     scores = pd.DataFrame(
         dict.fromkeys(("probability", "margin", *champion.BASELINES, "challenger"), 0.5),

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from predelinquency.ground import disk, params, schema
 from predelinquency.ground.core import LeakageError, SchemaError
 from predelinquency.judge import rival
-from predelinquency.model import labels
+from predelinquency.model import train
 from predelinquency.sources import ingest
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +34,7 @@ def tables(once: Callable[..., Path]) -> Callable[[str], dict[str, pd.DataFrame]
 
 def area(t: dict[str, pd.DataFrame], repeats: int) -> float:
     m = t["moments"]
-    folds = labels.folds(m.customer_id.to_numpy(), m.target.to_numpy(), P.train.folds, repeats, P.base.seed)
+    folds = train.folds(m.customer_id.to_numpy(), m.target.to_numpy(), P.train.folds, repeats, P.base.seed)
     return float(np.mean([roc_auc_score(m.target, s) for s in rival.scores(t, m, folds, P.train, P.base.seed)]))
 
 

@@ -359,7 +359,7 @@ def test_every_week_of_those_who_never_trained_is_scored_as_in_training(trained)
     from predelinquency.model import champion as model_champion
     from predelinquency.model import labels as lb
 
-    champion = model_champion.load(trained / "model")
+    champion = model_champion.load_champion(trained / "model")
     base = params.section(params.Base, champion.manifest["params"]["base"])
     found = drift.year(trained / "features", champion, base, 10**6)
     assert (

@@ -19,7 +19,9 @@ KINDS = ("xgboost", "lightgbm", "scorecard")
 def fitted(kind, threads=1, seed=1, signs=SIGNS, **changes):
     if kind == "committee":
         return learners.committee([fitted(k) for k in KINDS])
-    return learners.fit(kind, X[:3000], Y[:3000], NAMES, settings(**changes), signs, seed, STOP, threads)
+    return learners.fit(
+        kind, X[:3000], Y[:3000], learners.Recipe(NAMES, settings(**changes), signs, seed, threads), STOP
+    )
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,9 @@ def test_a_learner_finds_a_signal_that_is_there(fits, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_shuffled_outcomes_teach_nothing(kind):
     shuffled = np.random.default_rng(5).permutation(Y)
-    fit = learners.fit(kind, X[:3000], shuffled[:3000], NAMES, settings(), {}, 1, (STOP[0], shuffled[3000:4000]), 1)
+    fit = learners.fit(
+        kind, X[:3000], shuffled[:3000], learners.Recipe(NAMES, settings(), {}, 1, 1), (STOP[0], shuffled[3000:4000])
+    )
     found = roc_auc_score(shuffled[JUDGED], learners.predict_margin(fit, X[JUDGED]))
     assert abs(found - 0.5) < 0.1, "seed 5, 1,000 rows: standard error .03"
 
@@ -49,7 +53,7 @@ def test_contributions_add_up_to_the_margin(fits, kind):
 
 @pytest.mark.parametrize("kind", [*KINDS, "committee"])
 def test_a_saved_model_predicts_exactly_what_it_did(fits, kind, tmp_path):
-    back = learners.load(learners.save(fits[kind], tmp_path))
+    back = learners.load_learner(learners.save(fits[kind], tmp_path))
     assert back.learner == kind and back.features == NAMES
     assert (learners.predict_margin(back, X[JUDGED]) == learners.predict_margin(fits[kind], X[JUDGED])).all()
     assert (learners.contributions(back, X[JUDGED]) == learners.contributions(fits[kind], X[JUDGED])).all()
@@ -129,7 +133,7 @@ def test_unknown_is_not_zero_even_where_training_never_saw_it(fits):
 def test_an_input_that_is_never_known_does_no_harm(kind):
     x = X[:3000].copy()
     x[:, 2] = np.nan
-    fit = learners.fit(kind, x, Y[:3000], NAMES, settings(), SIGNS, 1)
+    fit = learners.fit(kind, x, Y[:3000], learners.Recipe(NAMES, settings(), SIGNS, 1))
     assert np.isfinite(learners.predict_margin(fit, x)).all()
 
 
@@ -139,7 +143,7 @@ def test_a_committee_is_the_mean_of_its_members(fits):
 
 
 def test_members_with_other_inputs_are_refused(fits):
-    other = learners.fit("scorecard", X[:3000, :2], Y[:3000], NAMES[:2], settings(), {}, 1)
+    other = learners.fit("scorecard", X[:3000, :2], Y[:3000], learners.Recipe(NAMES[:2], settings(), {}, 1))
     with pytest.raises(ParamsError, match="share their features"):
         learners.committee([fits["scorecard"], other])
 
@@ -155,7 +159,7 @@ def test_members_with_other_inputs_are_refused(fits):
 )
 def test_what_cannot_be_learned_is_refused(kind, outcome, says):
     with pytest.raises(ParamsError, match=says):
-        learners.fit(kind, X[:3000], outcome, NAMES, settings(), {}, 1)
+        learners.fit(kind, X[:3000], outcome, learners.Recipe(NAMES, settings(), {}, 1))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -163,12 +167,12 @@ def test_a_damaged_model_file_is_refused_by_name(fits, kind, tmp_path):
     path = learners.save(fits[kind], tmp_path)
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(SchemaError, match=path.name):
-        learners.load(path)
+        learners.load_learner(path)
 
 
 def test_a_missing_model_is_refused_with_the_stage_that_makes_it(tmp_path):
     with pytest.raises(SchemaError, match="run the train stage"):
-        learners.load(tmp_path / "xgboost.ubj")
+        learners.load_learner(tmp_path / "xgboost.ubj")
 
 
 def test_no_model_file_can_run_code(fits, tmp_path):
@@ -180,7 +184,9 @@ def test_no_model_file_can_run_code(fits, tmp_path):
 def test_the_scorecard_learns_that_not_knowing_is_a_sign():
     unknown = np.isnan(X[:, 3])
     y = (np.random.default_rng(9).random(5000) < np.where(unknown, 0.1, 0.5)).astype(float)
-    margin = learners.predict_margin(learners.fit("scorecard", X[:4000], y[:4000], NAMES, settings(), {}, 1), X[JUDGED])
+    margin = learners.predict_margin(
+        learners.fit("scorecard", X[:4000], y[:4000], learners.Recipe(NAMES, settings(), {}, 1)), X[JUDGED]
+    )
     assert margin[unknown[JUDGED]].mean() < margin[~unknown[JUDGED]].mean() - 1
 
 

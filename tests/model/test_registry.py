@@ -24,10 +24,10 @@ def own_database(monkeypatch):
 def model(folder, seed=1):
     "A trained model folder."
     rows = few()
-    fits = {n: learners.fit(n, rows.x, rows.y, NAMES, TRAIN, SIGNS, seed) for n in train.BOOSTERS}
+    fits = {n: learners.fit(n, rows.x, rows.y, learners.Recipe(NAMES, TRAIN, SIGNS, seed)) for n in train.BOOSTERS}
     numbers = {n: calibrate.calibrate(learners.predict_margin(f, rows.x), rows.y, 50) for n, f in fits.items()}
     about = champion.manifest(
-        fits, "xgboost", "lightgbm", numbers, 0.2, {"train": rows}, base(), TRAIN, {"panel": "00ff"}
+        champion.Trained(fits, "xgboost", "lightgbm", numbers, 0.2), {"train": rows}, base(), TRAIN, {"panel": "00ff"}
     )
     scores = dict.fromkeys(("probability", "margin", *champion.BASELINES, "challenger"), 0.5)
     return champion.save(
@@ -88,6 +88,14 @@ def test_the_evaluation_finds_the_run_of_its_model(tmp_path):
     assert registry.history(tmp_path / "mlflow")[0]["metrics"]["headline.auc"] == 0.77
 
 
+def test_the_evaluation_of_a_model_trained_twice_stands_on_its_version(tmp_path):
+    first = model(tmp_path / "model")
+    for _ in range(2):
+        registry.record(tmp_path / "mlflow", tmp_path / "model")
+    registry.measure(tmp_path / "mlflow", first.version, {"headline": {"auc": 0.77}})
+    assert [h["metrics"]["headline.auc"] for h in registry.history(tmp_path / "mlflow")] == [0.77]
+
+
 def test_metrics_of_an_unknown_version_are_refused(tmp_path):
     with pytest.raises(StoreError, match="no run has recorded version abc"):
         registry.measure(tmp_path, "abc", {})
@@ -103,11 +111,13 @@ def test_a_committee_comes_back_whole(tmp_path):
     rows = few()
     team = train.fit_committee(rows, NAMES, TRAIN, SIGNS, 1)
     about = champion.manifest(
-        {"committee": team},
-        "committee",
-        "committee",
-        {"committee": calibrate.platt(learners.predict_margin(team, rows.x), rows.y)},
-        0.2,
+        champion.Trained(
+            {"committee": team},
+            "committee",
+            "committee",
+            {"committee": calibrate.platt(learners.predict_margin(team, rows.x), rows.y)},
+            0.2,
+        ),
         {"fold": rows},
         base(),
         TRAIN,
@@ -127,10 +137,10 @@ def test_the_alias_follows_the_model_folder_back_and_a_registry_that_never_saw_i
     for seed, name in ((1, "one"), (2, "two")):
         model(tmp_path / name, seed)
         registry.point(tmp_path / "mlflow", tmp_path / name)
-    assert registry.champion(tmp_path / "mlflow").version == champion.load(tmp_path / "two").version
+    assert registry.champion(tmp_path / "mlflow").version == champion.load_champion(tmp_path / "two").version
     assert registry.point(tmp_path / "mlflow", tmp_path / "one") == "1"
     assert (
-        registry.champion(tmp_path / "mlflow").version == champion.load(tmp_path / "one").version
+        registry.champion(tmp_path / "mlflow").version == champion.load_champion(tmp_path / "one").version
         and len(registry.history(tmp_path / "mlflow")) == 2
     )
     assert registry.point(tmp_path / "fresh", tmp_path / "two") == "1"

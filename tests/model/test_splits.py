@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tables import base
 
 from predelinquency.ground.core import LeakageError, ParamsError
-from predelinquency.model import labels as lb
+from predelinquency.model import labels as lb, train
 
 
 def grid(customers: int, every_days: int = 7, **changes) -> pd.DataFrame:
@@ -109,7 +109,7 @@ def test_an_outcome_used_before_it_is_known_is_refused():
 def test_folds_keep_customers_whole_and_spread_the_positives():
     rng = np.random.default_rng(1)
     ids, bad = rng.integers(0, 200, 800), (rng.random(800) < 0.08).astype(int)
-    dealt = lb.folds(ids, bad, 5, 3, 1)
+    dealt = train.folds(ids, bad, 5, 3, 1)
     for fold in dealt:
         assert pd.Series(fold).groupby(ids).nunique().max() == 1
         counts = np.bincount(fold, weights=bad, minlength=5)
@@ -120,9 +120,9 @@ def test_folds_keep_customers_whole_and_spread_the_positives():
 def test_folds_do_not_depend_on_the_order_of_rows():
     rng = np.random.default_rng(2)
     ids, bad, order = rng.integers(0, 100, 300), (rng.random(300) < 0.1).astype(int), rng.permutation(300)
-    assert (lb.folds(ids, bad, 5, 2, 1)[:, order] == lb.folds(ids[order], bad[order], 5, 2, 1)).all()
+    assert (train.folds(ids, bad, 5, 2, 1)[:, order] == train.folds(ids[order], bad[order], 5, 2, 1)).all()
 
 
 def test_too_few_positives_for_the_folds_are_refused():
     with pytest.raises(ParamsError, match="train.folds: 3 customers with a positive cannot fill 5 folds"):
-        lb.folds(np.arange(50), (np.arange(50) < 3).astype(int), 5, 1, 1)
+        train.folds(np.arange(50), (np.arange(50) < 3).astype(int), 5, 1, 1)

@@ -40,7 +40,9 @@ def learn(rows, p=TRAIN):
     fits = train.fit_boosters(rows, NAMES, p, SIGNS, 1)
     held = rows["calibrate"].usable()
     numbers = {n: calibrate.calibrate(learners.predict_margin(f, held.x), held.y, held.onsets) for n, f in fits.items()}
-    return fits, model_champion.manifest(fits, "xgboost", "lightgbm", numbers, 0.2, rows, base(), p, {"panel": "00"})
+    return fits, model_champion.manifest(
+        model_champion.Trained(fits, "xgboost", "lightgbm", numbers, 0.2), rows, base(), p, {"panel": "00"}
+    )
 
 
 def scored(rows, fits, about):
@@ -151,7 +153,7 @@ def test_the_champion_comes_back_as_it_was(rows, tmp_path):
         and champion.threshold == 0.2
     )
     assert (
-        model_champion.load(tmp_path / "model", challenger=True).margin(x)
+        model_champion.load_champion(tmp_path / "model", challenger=True).margin(x)
         == learners.predict_margin(fits["lightgbm"], x)
     ).all()
 
@@ -184,7 +186,7 @@ def test_a_failed_save_leaves_the_model_that_was_there(rows, tmp_path):
     fits, about = learn(rows, replace(TRAIN, max_depth=2))
     with pytest.raises(ValueError, match="no cohort"):
         model_champion.save(tmp_path / "model", fits, about, scored(rows, fits, about), broken)
-    assert model_champion.load(tmp_path / "model").version == first.version and [
+    assert model_champion.load_champion(tmp_path / "model").version == first.version and [
         p.name for p in tmp_path.iterdir()
     ] == ["model"]
 
@@ -201,7 +203,7 @@ def test_a_manifest_of_other_inputs_is_refused(rows, tmp_path):
         )
     )
     with pytest.raises(SchemaError, match="not those of its manifest"):
-        model_champion.load(tmp_path / "model")
+        model_champion.load_champion(tmp_path / "model")
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +221,7 @@ def test_a_file_of_another_model_is_refused_by_its_name(two, tmp_path, file):
     shutil.copytree(two / "one", tmp_path / "model")
     shutil.copy(two / "other" / file, tmp_path / "model" / file)
     with pytest.raises(StoreError, match=rf"{file}: is not the file that was written with model") as refused:
-        model_champion.load(tmp_path / "model")
+        model_champion.load_champion(tmp_path / "model")
     assert "dvc checkout" in refused.value.remedy and "run the train stage again" in refused.value.remedy
 
 
@@ -227,7 +229,7 @@ def test_a_folder_under_the_manifest_of_another_model_is_refused(two, tmp_path):
     shutil.copytree(two / "one", tmp_path / "model")
     shutil.copy(two / "other/manifest.json", tmp_path / "model/manifest.json")
     with pytest.raises(StoreError, match="is not the file that was written with model"):
-        model_champion.load(tmp_path / "model")
+        model_champion.load_champion(tmp_path / "model")
 
 
 @pytest.mark.parametrize(
@@ -250,24 +252,24 @@ def test_a_number_corrected_by_hand_is_refused(two, tmp_path, where, value):
     inner[where[-1]] = value
     path.write_text(json.dumps(about))
     with pytest.raises(StoreError, match="was changed after model"):
-        model_champion.load(tmp_path / "model")
+        model_champion.load_champion(tmp_path / "model")
 
 
 def test_a_manifest_written_in_another_way_is_the_same_manifest(two, tmp_path):
     shutil.copytree(two / "one", tmp_path / "model")
     path = tmp_path / "model/manifest.json"
     path.write_text(json.dumps(dict(reversed(json.loads(path.read_text()).items()))))
-    assert model_champion.load(tmp_path / "model").version == model_champion.load(two / "one").version
+    assert model_champion.load_champion(tmp_path / "model").version == model_champion.load_champion(two / "one").version
 
 
 def test_what_nobody_needs_may_be_absent(two, tmp_path):
     shutil.copytree(two / "one", tmp_path / "model")
     for name in ("lightgbm.txt", "predictions.parquet"):
         (tmp_path / "model" / name).unlink()
-    assert model_champion.load(tmp_path / "model").version == model_champion.load(two / "one").version
+    assert model_champion.load_champion(tmp_path / "model").version == model_champion.load_champion(two / "one").version
     (tmp_path / "model/xgboost.ubj").unlink()
     with pytest.raises(SchemaError, match="there is no such model"):
-        model_champion.load(tmp_path / "model")
+        model_champion.load_champion(tmp_path / "model")
 
 
 def test_a_model_from_before_there_were_hashes_says_what_to_do(two, tmp_path):
@@ -277,7 +279,7 @@ def test_a_model_from_before_there_were_hashes_says_what_to_do(two, tmp_path):
         json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k not in (model_champion.SEAL, "files")})
     )
     with pytest.raises(StoreError, match="an earlier version of this software") as refused:
-        model_champion.load(tmp_path / "model")
+        model_champion.load_champion(tmp_path / "model")
     assert refused.value.remedy == "run the train stage again"
 
 
@@ -297,7 +299,7 @@ def test_a_version_names_what_a_model_says_and_nothing_else(two):
 
 def test_without_a_model_the_stage_is_named(tmp_path):
     with pytest.raises(SchemaError, match="run the train stage"):
-        model_champion.load(tmp_path)
+        model_champion.load_champion(tmp_path)
 
 
 def test_a_fingerprint_changes_with_one_value(tmp_path):
@@ -305,7 +307,7 @@ def test_a_fingerprint_changes_with_one_value(tmp_path):
     write(tmp_path / "a", frame, x)
     x[0, 0] = 9.0
     write(tmp_path / "b", frame, x)
-    a, b = (model_champion.fingerprint(tmp_path / n, ["panel", "labels", "absent"]) for n in "ab")
+    a, b = (model_champion.table_hashes(tmp_path / n, ["panel", "labels", "absent"]) for n in "ab")
     assert set(a) == {"panel", "labels"} and a["panel"] != b["panel"] and a["labels"] == b["labels"]
 
 
@@ -378,7 +380,7 @@ def test_the_threshold_uses_the_capacity_when_scores_differ():
 
 def test_every_row_is_judged_once_a_repeat_by_a_model_that_never_saw_its_customer():
     rows = few()
-    dealt = lb.folds(rows.labels.customer_id.to_numpy(), rows.y, 3, 2, 1)
+    dealt = train.folds(rows.labels.customer_id.to_numpy(), rows.y, 3, 2, 1)
     met = []
 
     def score(teachers, held):

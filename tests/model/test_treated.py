@@ -59,7 +59,7 @@ def world():
 def ranking(rows, truth, kind):
     "How often the model puts two fresh customers in their true untreated order."
     used = rows.usable()
-    fitted = learners.fit(kind, used.x, used.y, ("seen", "other"), FREE, {}, 1, weight=used.weight)
+    fitted = learners.fit(kind, used.x, used.y, learners.Recipe(("seen", "other"), FREE, {}, 1), weight=used.weight)
     fresh = lived(4000, seed=9)
     margin, true = learners.predict_margin(fitted, fresh[0].x), fresh[2]
     a, b = np.random.default_rng(0).integers(0, 4000, (2, 40_000))
@@ -169,7 +169,7 @@ def test_without_weights_nothing_changes(world):
     rows, _, _ = world
     for kind in ("xgboost", "lightgbm", "scorecard"):
         plain, even = (
-            learners.fit(kind, rows.x[:3000], rows.y[:3000], ("seen", "other"), FREE, {}, 1, weight=w)
+            learners.fit(kind, rows.x[:3000], rows.y[:3000], learners.Recipe(("seen", "other"), FREE, {}, 1), weight=w)
             for w in (None, np.ones(3000))
         )
         assert np.allclose(
@@ -188,10 +188,7 @@ def test_every_learner_hears_the_heavy_rows_and_not_the_light_ones(kind):
         kind,
         x,
         told,
-        ("seen", "other"),
-        FREE,
-        {},
-        1,
+        learners.Recipe(("seen", "other"), FREE, {}, 1),
         (x[light], told[light], np.full(light.sum(), 0.001)),
         weight=np.where(light, 0.001, 1.0),
     )
@@ -213,10 +210,7 @@ def test_training_stops_where_the_heavy_rows_say(kind):
                 kind,
                 x[2000:],
                 y[2000:],
-                ("seen", "other"),
-                FREE,
-                {},
-                1,
+                learners.Recipe(("seen", "other"), FREE, {}, 1),
                 (*both, np.r_[np.full(1000, 1 - heavy), np.full(1000, heavy)]),
             )
         )

@@ -62,7 +62,7 @@ def test_nothing_that_is_kept_names_the_place_where_it_was_made(trained: Path, p
 
 
 def test_a_moved_folder_goes_on_as_if_it_had_always_been_there(original: Path, project: Path, tmp_path: Path):
-    version = champion.load(original / "model").version
+    version = champion.load_champion(original / "model").version
     moved = original.rename(tmp_path / "moved")
     assert registry.champion(moved / "mlflow").version == version
     assert registry.point(moved / "mlflow", moved / "model") == "1" and registry.history(moved / "mlflow")[0][
@@ -84,19 +84,19 @@ def test_a_copy_never_writes_into_the_original(original: Path, project: Path, tm
     versions = {h["version"]: h["aliases"] for h in registry.history(copy / "mlflow")}
     assert (
         len(versions) == 2
-        and versions[champion.load(original / "model").version] == ["champion"]
-        and versions[champion.load(copy / "model").version] == ["challenger"]
+        and versions[champion.load_champion(original / "model").version] == ["champion"]
+        and versions[champion.load_champion(copy / "model").version] == ["challenger"]
     )
 
 
 def test_after_training_alone_everybody_says_that_the_rest_belongs_to_another_model(original: Path, project: Path):
-    root, was = original, champion.load(original / "model").version
+    root, was = original, champion.load_champion(original / "model").version
     assert champion.foreign(root) == []
     assert set(disk.versions(root / "reports/scores.parquet")) == {"data", "catalogue", "model"} and set(
         disk.versions(root / "reports/plan.parquet")
     ) == {"data", "catalogue", "model", "policy"}
     stages.run("train", root, {"base.customers_per_part": 100, "train.max_depth": 2}, project)
-    now = champion.load(root / "model").version
+    now = champion.load_champion(root / "model").version
     assert now != was and {one.file for one in champion.foreign(root)} == set(champion.MADE_WITH)
     assert all((one.what, one.was, one.now) == ("model", was, now) for one in champion.foreign(root))
     said = [one for kind, one in state.remarks(state.load(root)) if kind == "foreign"]
@@ -136,7 +136,7 @@ def test_another_catalogue_is_another_origin(original: Path, monkeypatch: pytest
 def test_a_mixed_folder_is_refused_by_library_service_and_page(original: Path, reader: str):
     (original / "model/xgboost.ubj").write_bytes((original / "model/xgboost.ubj").read_bytes() + b" ")
     ask = dict(
-        library=lambda: champion.load(original / "model"),
+        library=lambda: champion.load_champion(original / "model"),
         service=lambda: scoring.load(original / "model"),
         page=lambda: state.load(original),
     )[reader]

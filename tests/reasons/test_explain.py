@@ -31,7 +31,9 @@ def rows(n=2500, unknown=0.2, digits=1, seed=0):
 
 def fitted(learner, depth=4, unknown=0.2, seed=0, **more):
     x, y = rows(unknown=unknown, seed=seed)
-    return learners.fit(learner, x, y, NAMES, replace(SETTINGS, max_depth=depth, **more), {NAMES[0]: 1}, 1), x
+    return learners.fit(
+        learner, x, y, learners.Recipe(NAMES, replace(SETTINGS, max_depth=depth, **more), {NAMES[0]: 1}, 1)
+    ), x
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,9 @@ def brute_force(t, x):
 @pytest.mark.parametrize("learner", ["xgboost", "lightgbm"])
 def test_the_leaf_table_equals_the_definition_of_shapley_values(learner):
     x, y = rows(800)
-    f = learners.fit(learner, x[:, :6], y, NAMES[:6], replace(SETTINGS, trees=4, max_depth=4, colsample=1.0), {}, 1)
+    f = learners.fit(
+        learner, x[:, :6], y, learners.Recipe(NAMES[:6], replace(SETTINGS, trees=4, max_depth=4, colsample=1.0), {}, 1)
+    )
     trees = reasons_trees.trees_of(f)
     table = shapley.leaf_table(trees)
     for row in x[:25, :6]:
@@ -101,7 +105,8 @@ def test_the_shap_package_agrees(learner):
 def test_a_committee_of_trees_is_one_forest():
     x, y = rows()
     members = [
-        learners.fit(name, x, y, NAMES, SETTINGS, {}, s) for s, name in enumerate(("xgboost", "lightgbm", "lightgbm"))
+        learners.fit(name, x, y, learners.Recipe(NAMES, SETTINGS, {}, s))
+        for s, name in enumerate(("xgboost", "lightgbm", "lightgbm"))
     ]
     both = learners.committee([learners.committee(members[:2]), members[2]])
     margin, parts = shapley.look_up(shapley.leaf_table(reasons_trees.trees_of(both)), x)
@@ -111,8 +116,8 @@ def test_a_committee_of_trees_is_one_forest():
 
 def test_what_is_not_made_of_trees_is_explained_by_the_learner_itself():
     x, y = rows()
-    card = learners.fit("scorecard", x, y, NAMES, SETTINGS, {}, 1)
-    mixed = learners.committee([card, learners.fit("lightgbm", x, y, NAMES, SETTINGS, {}, 1)])
+    card = learners.fit("scorecard", x, y, learners.Recipe(NAMES, SETTINGS, {}, 1))
+    mixed = learners.committee([card, learners.fit("lightgbm", x, y, learners.Recipe(NAMES, SETTINGS, {}, 1))])
     for f in (card, mixed):
         assert reasons_trees.trees_of(f) is None
         assert np.abs(shapley.contributions(f, x).sum(1) - learners.predict_margin(f, x)).max() < 1e-9
@@ -125,7 +130,7 @@ def test_trees_too_deep_for_a_table_are_left_to_the_learner():
 
 def test_a_model_without_any_tree_has_a_score_and_no_reasons():
     x, y = rows(300)
-    empty = learners.fit("xgboost", x, y, NAMES, replace(SETTINGS, trees=0), {}, 1)
+    empty = learners.fit("xgboost", x, y, learners.Recipe(NAMES, replace(SETTINGS, trees=0), {}, 1))
     assert reasons_trees.trees_of(empty) is None
     parts = shapley.contributions(empty, x)
     assert not parts[:, :-1].any() and bundles.reasons(parts[0], x[0], bundles.bundles(NAMES)) == ()
@@ -135,7 +140,7 @@ def test_a_model_without_any_tree_has_a_score_and_no_reasons():
 
 def test_trees_without_a_split_give_nobody_anything():
     x, y = rows(300)
-    f = learners.fit("xgboost", x, y, NAMES, replace(SETTINGS, min_child_weight=1e9, trees=3), {}, 1)
+    f = learners.fit("xgboost", x, y, learners.Recipe(NAMES, replace(SETTINGS, min_child_weight=1e9, trees=3), {}, 1))
     stump = reasons_trees.Trees(*(np.array([v]) for v in (0, 0.0, False, -1, -1, 0.7, 10.0, 0)), base=-1.0)
     for trees, margins in ((reasons_trees.trees_of(f), learners.predict_margin(f, x)), (stump, np.full(len(x), -0.3))):
         margin, parts = shapley.look_up(shapley.leaf_table(trees), x)
@@ -420,7 +425,7 @@ def test_a_score_with_its_reasons_is_the_record_that_crosses_layers(model):
 
 def test_a_scorer_without_trees_still_scores_and_explains():
     x, y = rows()
-    card = learners.fit("scorecard", x, y, NAMES, SETTINGS, {}, 1)
+    card = learners.fit("scorecard", x, y, learners.Recipe(NAMES, SETTINGS, {}, 1))
     scorer = reasons_scorer.Scorer(
         model_champion.Champion(
             card, dict(threshold=0.1, version="v", calibration=dict(kind="platt", intercept=0.0, slope=1.0))
@@ -436,8 +441,10 @@ LEARNERS = ("xgboost", "lightgbm", "scorecard", "committee")
 def learnt(learner):
     x, y = rows()
     if learner != "committee":
-        return learners.fit(learner, x, y, NAMES, SETTINGS, {}, 1), x
-    return learners.committee([learners.fit(name, x, y, NAMES, SETTINGS, {}, 1) for name in LEARNERS[:3]]), x
+        return learners.fit(learner, x, y, learners.Recipe(NAMES, SETTINGS, {}, 1)), x
+    return learners.committee(
+        [learners.fit(name, x, y, learners.Recipe(NAMES, SETTINGS, {}, 1)) for name in LEARNERS[:3]]
+    ), x
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
@@ -453,7 +460,7 @@ def test_a_score_hangs_on_its_reasons_more_than_on_other_features(learner):
     f, x = learnt(learner)
     parts, margin = learners.contributions(f, x), learners.predict_margin(f, x)
     risky = np.argsort(-margin)[:200]
-    fell = evidence.deletion(f, x[risky], parts[risky], x, 1)
+    fell = evidence.deletion(f, x[risky], parts[risky], evidence.Lenders(x, 1))
     found = evidence.fidelity(fell, risky // 2, 1)
     assert (
         found["deletion_over_random_low"] > 0
@@ -468,14 +475,16 @@ def test_reasons_drawn_by_lot_are_no_better_than_any_others():
     f, x = learnt("xgboost")
     risky = np.argsort(-learners.predict_margin(f, x))[:200]
     lot = np.where(evidence.gain(f) > 0, np.random.default_rng(0).random((200, len(NAMES))), -1)
-    found = evidence.fidelity(evidence.deletion(f, x[risky], lot, x, 1), np.arange(200), 1)
+    found = evidence.fidelity(evidence.deletion(f, x[risky], lot, evidence.Lenders(x, 1)), np.arange(200), 1)
     assert found["deletion_over_random_low"] < 0 < found["deletion_over_random_high"]  # seed 1; 95 % interval
 
 
 def test_everything_taken_away_leaves_the_margin_of_the_lenders():
     f, x = learnt("lightgbm")
     one = x[7:8]
-    fell = evidence.falls(f, x[:50], np.broadcast_to(np.arange(len(NAMES)), (50, len(NAMES))), one, 1, most=len(NAMES))
+    fell = evidence.falls(
+        f, x[:50], np.broadcast_to(np.arange(len(NAMES)), (50, len(NAMES))), evidence.Lenders(one, 1), most=len(NAMES)
+    )
     margin = learners.predict_margin(f, x[:50])
     assert fell[:, -1] == pytest.approx(margin - learners.predict_margin(f, one), abs=1e-9)
     changed = x[:50].copy()

@@ -18,7 +18,7 @@ from predelinquency.reasons import scorer as reasons_scorer
 
 @pytest.fixture(scope="module")
 def scorer(trained: Path) -> reasons_scorer.Scorer:
-    return reasons_scorer.Scorer(champion.load(trained / "model"))
+    return reasons_scorer.Scorer(champion.load_champion(trained / "model"))
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ def labelled(raw: Path, base: params.Base = BASE) -> pd.DataFrame:
 
 
 def fitted(days: lb.Seen, base: params.Base = BASE) -> params.Base:
-    return replace(base, **lb.period(days, base))
+    return replace(base, **lb.fitting_period(days, base))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_the_period_offered_lies_inside_the_data_ends_with_them_and_can_be_split
 
 def test_an_extract_of_eight_months_is_too_short_and_says_so():
     days = lb.Seen(to_day("2024-01-01"), to_day("2024-09-15"))
-    assert lb.period(days, BASE) == {}
+    assert lb.fitting_period(days, BASE) == {}
     with pytest.raises(ParamsError, match="at least 9 months of data"):
         lb.check_period(days, BASE)
 

@@ -177,4 +177,4 @@ def test_what_a_pack_is_told(log, tmp_path):
 
 
 def test_no_model_of_the_fixture_was_ever_opened_by_a_run(trained):
-    assert not (trained / "reports" / openings.LOG).exists() and champion.load(trained / "model").version
+    assert not (trained / "reports" / openings.LOG).exists() and champion.load_champion(trained / "model").version

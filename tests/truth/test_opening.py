@@ -55,7 +55,7 @@ def test_an_opening_is_one_line_with_figures_and_the_second_is_refused_before_an
     log = folder / "reports" / openings.LOG
     assert (
         openings.read(log) == [line | dict(previous="")]
-        and line["version"] == champion.load(folder / "model").version
+        and line["version"] == champion.load_champion(folder / "model").version
         and line["customers"] == 200
     )
     assert (

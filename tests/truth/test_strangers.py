@@ -20,7 +20,7 @@ NAMES = catalogue.names()
 
 @pytest.fixture(scope="module")
 def base(trained) -> params.Base:
-    return params.section(params.Base, model_champion.load(trained / "model").manifest["params"]["base"])
+    return params.section(params.Base, model_champion.load_champion(trained / "model").manifest["params"]["base"])
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_the_cohort_of_dues_holds_the_test_customers_dues_and_those_of_the_other
 def test_a_stranger_is_scored_as_the_train_stage_scores(trained, make, base):
     part = Part(300, 400)
     them, rows = st.meet([part], make, NAMES, base, 7), model_rows.gather(trained / "features", NAMES, base, 400_000)
-    manifest = model_champion.load(trained / "model").manifest
+    manifest = model_champion.load_champion(trained / "model").manifest
     found, due = st.scored(
         them,
         np.arange(300),
@@ -75,7 +75,10 @@ def test_a_stranger_is_scored_as_the_train_stage_scores(trained, make, base):
         and len(due)
         and due.columns.tolist() == model_champion.DUE_PREDICTIONS.names
     )
-    champion, stored = model_champion.load(trained / "model"), pd.read_parquet(trained / "model/predictions.parquet")
+    champion, stored = (
+        model_champion.load_champion(trained / "model"),
+        pd.read_parquet(trained / "model/predictions.parquet"),
+    )
     assert (
         found.probability == champion.probability(them.rows.x)
     ).all() and found.columns.tolist() == stored.columns.tolist()
