@@ -781,7 +781,7 @@ def _score_file(file: Path, root: str, as_json: bool) -> None:
             remedy="name a file with a request; one is in predelinquency/example.json",
         ) from None
     try:
-        found = scoring.load(Path(root) / "model").score(wire.parse(body))
+        found = scoring.load_scoring(Path(root) / "model").score(wire.parse_request(body))
     except wire.Refused as e:
         raise PredelinquencyError(
             "; ".join([e.detail.rstrip("."), *(" ".join(one) for one in e.errors)]),
@@ -1215,8 +1215,10 @@ def serve(
 
     packed, model = (bento, None) if bento.exists() else (None, Path(root) / "model")
     _until_stopped(
-        lambda: service_bento.serve(
-            packed, host, port, workers, model, known, not os.environ.get(http.KEY), ready, _note
+        lambda: service_bento.serve_scores(
+            service_bento.Serving(packed, host, port, workers, model, known, not os.environ.get(http.KEY)),
+            ready,
+            _note,
         )
     )
 
@@ -1242,7 +1244,7 @@ def dashboard(root: Root = DEFAULT_ROOT, host: Host = "127.0.0.1", port: Port = 
     def ready(url: str) -> None:
         threading.Thread(target=_announce, args=(url, host, port), daemon=True).start()
 
-    _until_stopped(lambda: server.serve(root, host, port, say=ready))
+    _until_stopped(lambda: server.serve_page(root, host, port, say=ready))
 
 # %% ../../nbs/80_ops/04_cli.ipynb #c090
 def _announce(url: str, host: str, port: int, every: float = 10.0) -> None:
