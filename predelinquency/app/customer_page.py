@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['who_html', 'reasons_html', 'action_html', 'coming_html', 'cash_figure', 'history_figure', 'key_html', 'why_html',
-           'head_html', 'next_html']
+           'next_html', 'head_html']
 
 # %% ../../nbs/70_app/05_customer_page.ipynb #svccp03
 from collections.abc import Mapping
@@ -193,7 +193,12 @@ def why_html(over: Overview, one: Customer) -> str:
     "Two cards: why, and what is proposed."
     return html_of("why.html", reasons=_reasons(one), action=_action(over, one), others=_others(over, one))
 
+# %% ../../nbs/70_app/05_customer_page.ipynb #svccp40
+def next_html(over: Overview, one: Customer) -> str:
+    "A card with what is due next."
+    return html_of("next.html", coming=_coming(over, one))
 
+# %% ../../nbs/70_app/05_customer_page.ipynb #svccp42
 def head_html(
     one: Customer,
     which: str,  # of the two figures: cash or history
@@ -201,8 +206,3 @@ def head_html(
     "What stands above a figure."
     learnt, known = bool(one.history.learnt.any()), len(one.history)
     return html_of("heads.html", which=which, gaps=gaps(one), key=_key(one), learnt=learnt, known=known)
-
-
-def next_html(over: Overview, one: Customer) -> str:
-    "A card with what is due next."
-    return html_of("next.html", coming=_coming(over, one))

@@ -260,8 +260,8 @@ class Scoring:
 
     def score(self, asked: History | RecordedCustomer) -> Answer:
         "Answer one request."
-        known = isinstance(asked, RecordedCustomer)
-        return Answer.model_validate(_from_ledger(self, asked) if known else _from_history(self, asked))
+        found = _from_ledger(self, asked) if isinstance(asked, RecordedCustomer) else _from_history(self, asked)
+        return Answer.model_validate(found)
 
     def about(self) -> dict[str, Any]:
         "What this model is."
