@@ -41,8 +41,8 @@ for _ in range(int(sys.argv[2]) - 1):
 uvicorn.Server(uvicorn.Config(app, access_log=False, log_level="error")).run(sockets=[shared])
 """
 WORD_BY_WORD = """
-from predelinquency.service import bento, wire
-wire._read_column = lambda values, read, strictly: strictly(values)
+from predelinquency.service import bento, columns
+columns._read_column = lambda values, read, strictly: strictly(values)
 Predelinquency = bento.bento()
 """
 
@@ -235,11 +235,11 @@ def main():
         (folder / "word_by_word.py").write_text(WORD_BY_WORD)
         ports = free_port(), free_port(), free_port()
         commands = (
-            service_bento.command(bento if bento.is_dir() else None, "127.0.0.1", ports[0]),
+            service_bento.server_command(bento if bento.is_dir() else None, "127.0.0.1", ports[0]),
             [sys.executable, str(folder / "plain.py"), str(ports[1]), str(asked.workers)],
             [
                 w.replace("predelinquency.service.bento:", "word_by_word:")
-                for w in service_bento.command(None, "127.0.0.1", ports[2])
+                for w in service_bento.server_command(None, "127.0.0.1", ports[2])
             ],
         )
         environs = (

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from predelinquency.app import server, state, views
+from predelinquency.app import book_page, customer, customer_page, results, server, state, visit
+from predelinquency.app.kit import WORDS
 from predelinquency.ground import disk, schema, words
 from predelinquency.ground.core import ParamsError, SchemaError, file_hash
 from predelinquency.model import champion
@@ -30,7 +31,7 @@ def predicted(root: Path, rows: pd.DataFrame) -> None:
 
 @pytest.fixture(scope="session")
 def over(trained: Path) -> state.Overview:
-    return state.load(trained)
+    return state.load_book(trained)
 
 
 @pytest.fixture
@@ -158,7 +159,7 @@ def test_one_customer_is_what_was_known_at_the_moment_of_the_score(
     then = over.as_of - pd.Timedelta(weeks=weeks)
     earlier = replace(over, people=over.people.assign(as_of=then))
     for customer_id in over.scored.customer_id.head(25):
-        one = state.customer(earlier, customer_id)
+        one = customer.load_customer(earlier, customer_id)
         assert (
             (one.balance.on < one.as_of).all()
             and (one.paydays.on < one.as_of).all()
@@ -186,7 +187,7 @@ def test_the_balance_shown_is_that_of_the_days_last_booking(trained: Path, over:
         ends = mine.groupby(
             mine.booked_at.dt.normalize()
         ).balance_after_minor.last()  # every customer of this world has one current account
-        shown = state.customer(over, customer_id).balance.set_index("on").balance_minor
+        shown = customer.load_customer(over, customer_id).balance.set_index("on").balance_minor
         assert (shown.loc[ends.index] == ends).all()
 
 
@@ -201,7 +202,7 @@ def test_dues_are_settled_as_the_labels_settle_them(trained: Path, over: state.O
     )
     settled = outcomes(obligations, payments, 5)
     for customer_id in ids:
-        dues = state.customer(over, customer_id).dues
+        dues = customer.load_customer(over, customer_id).dues
         closed = dues[(dues.due_on < over.as_of - pd.Timedelta(days=10)) & (dues.state != "open")]
         theirs = settled[
             (settled.customer_id == customer_id)
@@ -214,8 +215,8 @@ def test_dues_are_settled_as_the_labels_settle_them(trained: Path, over: state.O
 def test_nothing_of_the_planted_truth_is_read(trained: Path, without: Callable[..., Path]) -> None:
     blind = without()
     assert not (blind / "truth").exists()
-    over = state.load(blind)
-    views.book_html(over), state.customer(over, riskiest(over))
+    over = state.load_book(blind)
+    book_page.book_html(over), customer.load_customer(over, riskiest(over))
 
 
 MISSING = {
@@ -229,28 +230,28 @@ MISSING = {
 def test_a_result_that_is_missing_is_told_and_the_rest_is_shown(
     without: Callable[..., Path], gone: str, said: str
 ) -> None:
-    over = state.load(without(gone))
+    over = state.load_book(without(gone))
     assert said in " ".join(s for _, s in state.remarks(over))
-    html = views.book_html(over) + views.list_html(over, state.Query())
-    one = state.customer(over, riskiest(over))
+    html = book_page.book_html(over) + book_page.list_html(over, state.Query())
+    one = customer.load_customer(over, riskiest(over))
     html += (
-        views.who_html(over, one)
-        + views.reasons_html(one)
-        + views.action_html(over, one)
-        + views.coming_html(over, one)
+        customer_page.who_html(over, one)
+        + customer_page.reasons_html(one)
+        + customer_page.action_html(over, one)
+        + customer_page.coming_html(over, one)
     )
     assert not re.search(r"\bnan\b|\bNone\b|\bNaT\b|&lt;NA&gt;", html)
 
 
 def test_a_simulated_book_says_so_and_a_banks_own_does_not(over: state.Overview, without: Callable[..., Path]) -> None:
-    assert "These customers are simulated. Nobody on this page exists." in views.remarks_html(over)
-    assert "simulated" not in views.remarks_html(state.load(without("reports/simulate.json")))
+    assert "These customers are simulated. Nobody on this page exists." in book_page.remarks_html(over)
+    assert "simulated" not in book_page.remarks_html(state.load_book(without("reports/simulate.json")))
 
 
 def test_an_empty_folder_is_refused_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match=r"there are no scores here yet(.|\n)*make run"):
-        state.load(tmp_path)
-    page = views.Page(tmp_path)
+        state.load_book(tmp_path)
+    page = visit.Page(tmp_path)
     assert "Nothing to show yet" in page.w.book.value and "make run" in page.w.book.value
     assert page.act("find", "7")["said"] and page.act("open", "7")["view"] == "book"
 
@@ -268,19 +269,19 @@ def bare(trained: Path, tmp_path: Path) -> state.Overview:
     shutil.copytree(trained / "model", root / "model")
     rows = pd.read_parquet(trained / "model/predictions.parquet")
     predicted(root, rows[(rows.customer_id == 0) & (rows.split == "live")].assign(eligible=False))
-    return state.load(root)
+    return state.load_book(root)
 
 
 def test_a_customer_with_nothing_has_a_page_of_clear_words(bare: state.Overview) -> None:
-    one = state.customer(bare, 0)
+    one = customer.load_customer(bare, 0)
     html = (
-        views.who_html(bare, one)
-        + views.reasons_html(one)
-        + views.action_html(bare, one)
-        + views.coming_html(bare, one)
-        + views.key_html(one)
-        + views.book_html(bare)
-        + views.list_html(bare, state.Query())
+        customer_page.who_html(bare, one)
+        + customer_page.reasons_html(one)
+        + customer_page.action_html(bare, one)
+        + customer_page.coming_html(bare, one)
+        + customer_page.key_html(one)
+        + book_page.book_html(bare)
+        + book_page.list_html(bare, state.Query())
     )
     assert (
         "no score" in html
@@ -288,9 +289,9 @@ def test_a_customer_with_nothing_has_a_page_of_clear_words(bare: state.Overview)
         and "Nothing has been announced" in html
         and "Nothing is proposed for a customer without a score" in html
     )
-    assert len(views.gaps(one)) == 3
+    assert len(customer.gaps(one)) == 3
     assert not re.search(r"\bnan\b|\bNone\b|\bNaT\b", html)
-    views.cash_figure(one), views.history_figure(bare, one)
+    customer_page.cash_figure(one), customer_page.history_figure(bare, one)
 
 
 def test_a_source_with_its_own_moments_has_no_movement_and_no_plan(trained: Path, without: Callable[..., Path]) -> None:
@@ -298,53 +299,53 @@ def test_a_source_with_its_own_moments_has_no_movement_and_no_plan(trained: Path
     rows = pd.read_parquet(root / "model/predictions.parquet")
     own = rows[rows.split == "test"].assign(split="fold", fold=0)
     predicted(root, pd.concat([own.assign(repeat=r, probability=p) for r, p in ((0, 0.1), (1, 0.3))]))
-    over = state.load(root)
+    over = state.load_book(root)
     assert over.as_of is None and over.before is None and over.people.customer_id.is_unique
     assert over.scored.probability.round(9).eq(0.2).all(), "the mean over the deals of the folds"
-    assert "each on the last day that was scored" in views.header_html(
+    assert "each on the last day that was scored" in book_page.header_html(
         over
-    ) and "days to score all lie in the past" in views.book_html(over)
-    state.customer(over, riskiest(over))
+    ) and "days to score all lie in the past" in book_page.book_html(over)
+    customer.load_customer(over, riskiest(over))
 
 
 def test_data_cannot_write_into_the_page(over: state.Overview) -> None:
     evil = "<img src=x onerror=alert(1)>"
     people = over.people.assign(segment=evil, source_id=[f"{evil}{i}" for i in range(len(over.people))], sign=evil)
     bad = replace(over, people=people)
-    one = replace(state.customer(over, riskiest(over)), row=people.iloc[0].to_dict())
+    one = replace(customer.load_customer(over, riskiest(over)), row=people.iloc[0].to_dict())
     one = replace(
         one,
         reasons=one.reasons.assign(analyst=evil, customer=evil),
         decision=one.decision | dict(message=evil, subject=evil, because=evil),
     )
     html = (
-        views.book_html(bad)
-        + views.list_html(bad, state.Query())
-        + views.who_html(bad, one)
-        + views.reasons_html(one)
-        + views.action_html(bad, one)
+        book_page.book_html(bad)
+        + book_page.list_html(bad, state.Query())
+        + customer_page.who_html(bad, one)
+        + customer_page.reasons_html(one)
+        + customer_page.action_html(bad, one)
     )
     assert "<img" not in html and "&lt;img" in html
 
 
 def test_a_topic_may_be_named_and_a_sign_without_one_shows_nothing_to_say(over: state.Overview) -> None:
-    one = state.customer(over, riskiest(over))
-    said = lambda topic: views.reasons_html(replace(one, reasons=one.reasons.head(1).assign(customer=topic)))
+    one = customer.load_customer(over, riskiest(over))
+    said = lambda topic: customer_page.reasons_html(replace(one, reasons=one.reasons.head(1).assign(customer=topic)))
     assert "may be named: “The balance before your next payments”" in said("The balance before your next payments")
     assert "named" not in said(None) and 'class="said"' not in said(None)
-    page = views.Page(over.results.root)
+    page = visit.Page(over.results.root)
     page.act("open", str(one.row["source_id"]))
     assert "what has no topic that may be named is for staff only" in page.w.why.value
 
 
 def test_no_page_calls_anybody_a_defaulter_or_speaks_of_models(over: state.Overview) -> None:
-    one = state.customer(over, riskiest(over))
+    one = customer.load_customer(over, riskiest(over))
     html = (
-        views.book_html(over)
-        + views.list_html(over, state.Query())
-        + views.who_html(over, one)
-        + views.coming_html(over, one)
-        + views.header_html(over)
+        book_page.book_html(over)
+        + book_page.list_html(over, state.Query())
+        + customer_page.who_html(over, one)
+        + customer_page.coming_html(over, one)
+        + book_page.header_html(over)
     )
     said = re.sub(r"<[^>]+>", " ", html).lower()
     assert not re.search(r"\bdefault(er|ed|s)?\b|log-odds|margin|delinquent|\bshap\b|percentile|quantile", said)
@@ -352,7 +353,7 @@ def test_no_page_calls_anybody_a_defaulter_or_speaks_of_models(over: state.Overv
 
 def test_newer_results_are_read_when_a_page_is_opened_again(without: Callable[..., Path]) -> None:
     root = without("reports/plan.parquet")
-    page = views.Page(root)
+    page = visit.Page(root)
     assert "There is no plan for the day yet" in page.w.remarks.value
     rows = pd.read_parquet(root / "reports/scores.parquet")
     shutil.copy(root / "reports/scores.parquet", root / "reports/copy")
@@ -365,21 +366,24 @@ def test_newer_results_are_read_when_a_page_is_opened_again(without: Callable[..
 def test_a_failure_is_told_in_words_and_not_as_a_stack_of_calls(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = views.Page(trained)
-    monkeypatch.setattr(state, "customer", lambda *_: 1 / 0)
-    said = views.answered(page, "open", "7")
+    page = visit.Page(trained)
+    monkeypatch.setattr(customer, "load_customer", lambda *_: 1 / 0)
+    said = visit.answered(page, "open", "7")
     assert said["done"] and "Something went wrong" in said["said"] and "Traceback" not in capsys.readouterr().err
 
 
 def test_elsewhere_than_on_this_machine_a_token_is_asked_for(trained: Path, project: Path) -> None:
     page = project / "nbs/dashboards/risk.ipynb"
-    own, open_ = server.command(trained, notebook=page), server.command(trained, host="0.0.0.0", notebook=page)
+    own, open_ = (
+        server.page_command(trained, notebook=page),
+        server.page_command(trained, host="0.0.0.0", notebook=page),
+    )
     assert own.env[server.TOKEN_VARIABLE] == "" and "token" not in own.url
     assert len(open_.env[server.TOKEN_VARIABLE]) >= 32 and open_.url.endswith(open_.env[server.TOKEN_VARIABLE])
     assert not any(open_.env[server.TOKEN_VARIABLE] in word for word in open_.argv), (
         "what is typed can be seen by every user of the machine"
     )
-    assert own.env[state.ROOT_VARIABLE] == str(trained.resolve())
+    assert own.env[results.ROOT_VARIABLE] == str(trained.resolve())
     for word in (
         "--strip_sources=True",
         "--show_tracebacks=False",
@@ -391,9 +395,9 @@ def test_elsewhere_than_on_this_machine_a_token_is_asked_for(trained: Path, proj
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path, project: Path) -> None:
     with pytest.raises(ParamsError, match="there is no folder of results here"):
-        server.command(tmp_path / "nothing", notebook=project / "nbs/dashboards/risk.ipynb")
+        server.page_command(tmp_path / "nothing", notebook=project / "nbs/dashboards/risk.ipynb")
     with pytest.raises(ParamsError, match="there is no page here"):
-        server.command(tmp_path, notebook=tmp_path / "x.ipynb")
+        server.page_command(tmp_path, notebook=tmp_path / "x.ipynb")
 
 
 def test_the_page_needs_no_address_but_its_own(project: Path) -> None:
@@ -418,19 +422,19 @@ def test_where_nothing_is_due_nothing_is_said_of_its_date_or_amount(over: state.
         over.rules.policy.refusal(rule)
         for rule in ("due_known", "due_ahead", "amount_plausible", "same_currency", "complaint")
     ]
-    told = " ".join(state.passed_over(over, refused)[0][1])
+    told = " ".join(customer.passed_over(over, refused)[0][1])
     assert (
         "No coming payment" in told
         and "complaint" in told
         and "amount" not in told.replace("known amount", "")
         and "currency" not in told
     )
-    assert "currency" in " ".join(state.passed_over(over, refused[3:])[0][1])
+    assert "currency" in " ".join(customer.passed_over(over, refused[3:])[0][1])
 
 
 def test_what_is_on_record_is_told_although_something_else_is_not(over: state.Overview) -> None:
     refused = [over.rules.policy.refusal(rule) for rule in ("circumstances_known", "bereavement")]
-    assert "A bereavement is recorded." in state.passed_over(over, refused)[0][1]
+    assert "A bereavement is recorded." in customer.passed_over(over, refused)[0][1]
 
 
 def test_what_hardly_pushes_is_no_reason(without: Callable[..., Path]) -> None:
@@ -440,26 +444,26 @@ def test_what_hardly_pushes_is_no_reason(without: Callable[..., Path]) -> None:
     one = told[(told.as_of == told.as_of.max()) & (told["rank"] == 2) & (told.contribution > 0.02)].customer_id.iloc[0]
     told.loc[(told.customer_id == one) & (told["rank"] >= 2), "contribution"] = 0.004
     pq.write_table(pa.Table.from_pandas(told, schema=pq.read_schema(path), preserve_index=False), path)
-    assert len(state.customer(state.load(root), int(one)).reasons) == 1
+    assert len(customer.load_customer(state.load_book(root), int(one)).reasons) == 1
 
 
 def test_an_action_is_one_line_with_all_its_ways(over: state.Overview) -> None:
     plan = state.day_plan(over)
     assert plan is not None
-    html = views.plan_html(over)
+    html = book_page.plan_html(over)
     for label, rows in plan["doing"].groupby("label"):
         assert html.count(f">{label}<") == 1
         for r in rows.itertuples():
-            assert f"{r.customers:,} {state.CHANNEL_WORDS[r.channel]}" in html
+            assert f"{r.customers:,} {WORDS['channels'][r.channel]}" in html
 
 
 def test_no_due_is_drawn_on_the_edge_of_the_calendar(over: state.Overview) -> None:
     from predelinquency.ground import portraits
 
-    one = state.customer(over, riskiest(over))
+    one = customer.load_customer(over, riskiest(over))
     last = one.as_of + pd.Timedelta(days=portraits.AHEAD_DAYS)
     edge = one.dues.tail(1).assign(due_on=last, state="open", amount_minor=77_700)
-    fig = views.cash_figure(replace(one, dues=pd.concat([one.dues, edge], ignore_index=True)))
+    fig = customer_page.cash_figure(replace(one, dues=pd.concat([one.dues, edge], ignore_index=True)))
     assert all(
         pd.Timestamp(x) < last for trace in fig.data if trace.name in ("due ahead", "due, paid") for x in trace.x
     )
@@ -470,15 +474,15 @@ def test_a_plan_without_a_due_says_so_once(without: Callable[..., Path]) -> None
     plan = pd.read_parquet(root / "reports/plan.parquet")
     one = plan[plan.rule == "due_known"].customer_id.iloc[0]
     assert "same_currency" in plan[plan.customer_id == one].refusals.iloc[0], "the plan itself keeps every no"
-    over = state.load(root)
-    html = views.action_html(over, state.customer(over, int(one)))
+    over = state.load_book(root)
+    html = customer_page.action_html(over, customer.load_customer(over, int(one)))
     assert "No coming payment" in html and "currency" not in html and "ahead of us" not in html
 
 
 def test_a_chance_too_small_to_write_out_has_a_small_word(over: state.Overview) -> None:
-    one = state.customer(over, riskiest(over))
-    html = views.who_html(over, replace(one, row=one.row | dict(probability=0.0004)))
-    assert '<span class="pd-word">under</span> 0.1%' in html and "pd-word" not in views.who_html(
+    one = customer.load_customer(over, riskiest(over))
+    html = customer_page.who_html(over, replace(one, row=one.row | dict(probability=0.0004)))
+    assert '<span class="pd-word">under</span> 0.1%' in html and "pd-word" not in customer_page.who_html(
         over, replace(one, row=one.row | dict(probability=0.41))
     )
 
@@ -492,7 +496,7 @@ def test_the_due_that_an_offer_is_about_is_always_listed_and_marked(over: state.
     offered = over.plan[over.plan.channel != ""].customer_id
     assert len(offered)
     for customer_id in offered:
-        one = state.customer(over, int(customer_id))
+        one = customer.load_customer(over, int(customer_id))
         assert one.decision is not None
         bills = one.coming.head(1).assign(obligation_id=-1, kind="telecom", amount_minor=1_234)
         days = pd.date_range(one.as_of + pd.Timedelta(days=1), periods=9).astype("datetime64[ms]")
@@ -502,14 +506,14 @@ def test_the_due_that_an_offer_is_about_is_always_listed_and_marked(over: state.
                 [one.dues, *(bills.assign(instalment=n, due_on=on) for n, on in enumerate(days))], ignore_index=True
             ),
         )
-        html = views.coming_html(over, crowded)
+        html = customer_page.coming_html(over, crowded)
         marked = [r for r in rows_of(html) if "in the proposal" in r]
         assert len(rows_of(html)) == 8 and len(marked) == 1
         assert (
             words.day(one.decision["due_on"], year=False) in marked[0]
             and words.money(one.decision["amount_minor"], one.decision["currency"]) in marked[0]
         )
-        assert state.due_next(crowded.coming, one.decision).due_on.is_monotonic_increasing
+        assert customer.due_next(crowded.coming, one.decision).due_on.is_monotonic_increasing
         assert f"{len(crowded.coming) - 8} more" in html
 
 
@@ -517,13 +521,13 @@ def test_where_nothing_is_offered_no_due_is_marked_as_proposed(over: state.Overv
     assert over.plan is not None
     quiet = over.plan[(over.plan.channel == "") & over.plan.band.ne("low")].customer_id.head(10)
     for customer_id in quiet:
-        assert "in the proposal" not in views.coming_html(over, state.customer(over, int(customer_id)))
+        assert "in the proposal" not in customer_page.coming_html(over, customer.load_customer(over, int(customer_id)))
 
 
 def test_words_on_the_grace_of_a_due_may_break_over_lines(over: state.Overview) -> None:
-    one = state.customer(over, riskiest(over))
+    one = customer.load_customer(over, riskiest(over))
     due = one.coming.head(1).assign(due_on=one.as_of - pd.Timedelta(days=3))
-    html = views.coming_html(over, replace(one, dues=due))
+    html = customer_page.coming_html(over, replace(one, dues=due))
     assert "3 days ago,</span> within its grace" in html and all(
         len(w) < 14 for w in re.findall(r'pd-nowrap">([^<]*)<', html)
     )
@@ -538,7 +542,7 @@ def test_the_numbers_beside_a_picture_have_room_on_a_telephone(over: state.Overv
         )
     )
     counts = [c for c in over.weeks if c not in ("as_of", "customers")]
-    html = views.trend_html(replace(over, weeks=over.weeks.assign(**{c: over.weeks[c] * many for c in counts})))
+    html = book_page.trend_html(replace(over, weeks=over.weeks.assign(**{c: over.weeks[c] * many for c in counts})))
     labels = [
         (float(x), words)
         for x, words in re.findall(r'<text x="([\d.]+)" y="[\d.]+" text-anchor="end">([\d,]+)</text>', html)
@@ -549,11 +553,11 @@ def test_the_numbers_beside_a_picture_have_room_on_a_telephone(over: state.Overv
 
 
 def test_a_line_of_scores_breaks_where_a_week_has_none(over: state.Overview) -> None:
-    one = state.customer(over, riskiest(over))
+    one = customer.load_customer(over, riskiest(over))
     days = pd.date_range(end=one.as_of, periods=12, freq="7D")
     told = pd.DataFrame(dict(as_of=days, probability=np.linspace(0.1, 0.2, 12), learnt=[True] * 3 + [False] * 9))
     line = lambda history: np.array(
-        next(t for t in views.history_figure(over, replace(one, history=history)).data if t.name == "chance").y,
+        next(t for t in customer_page.history_figure(over, replace(one, history=history)).data if t.name == "chance").y,
         dtype=float,
     )
     assert not np.isnan(line(told)).any() and len(line(told)) == 9
@@ -563,6 +567,6 @@ def test_a_line_of_scores_breaks_where_a_week_has_none(over: state.Overview) -> 
 
 
 def test_a_figure_of_a_band_is_named_for_the_band_and_promises_nobody_a_look(over: state.Overview) -> None:
-    html = views.book_html(over)
+    html = book_page.book_html(over)
     assert "Customers at raised or high risk" in html and "Raised or high</th>" in html
     assert "need a look" not in html.lower(), "the control group is in these bands too, and is never contacted"

@@ -44,7 +44,9 @@ def serving(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     running: list[subprocess.Popen[bytes]] = []
 
     def started(root: Path, **options: Any) -> str:
-        server = app_server.command(root, port=free_port(), notebook=project / "nbs/dashboards/risk.ipynb", **options)
+        server = app_server.page_command(
+            root, port=free_port(), notebook=project / "nbs/dashboards/risk.ipynb", **options
+        )
         log = (tmp_path_factory.mktemp("server") / "log.txt").open("wb")
         running.append(
             process := subprocess.Popen(

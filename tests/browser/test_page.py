@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from predelinquency.app import state
+from predelinquency.app import customer, state
 from predelinquency.ground import words
 
 pytestmark = pytest.mark.slow
@@ -24,7 +24,7 @@ QUIET = "!document.body.classList.contains('pd-busy')"
 
 @pytest.fixture(scope="module")
 def over(trained: Path) -> state.Overview:
-    return state.load(trained)
+    return state.load_book(trained)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_a_visitor_sees_the_book_finds_a_customer_and_reads_reasons_and_action(
     assert f"{len(over.scored):,}" in seen.shown(".pd-kpi >> nth=0")
     seen.page.screenshot(path=pictures / "book.png", full_page=True)
     contacted = over.scored[over.scored.channel.fillna("") != ""]
-    one = state.customer(over, int((contacted if len(contacted) else over.scored).customer_id.iloc[0]))
+    one = customer.load_customer(over, int((contacted if len(contacted) else over.scored).customer_id.iloc[0]))
     number = str(one.row["source_id"])
     seen.find(number)
     seen.drawn(number)
@@ -253,7 +253,7 @@ def test_without_its_token_a_guarded_page_stays_shut(serving: Callable[..., str]
 
 def test_the_code_of_the_page_is_not_shown(address: str) -> None:
     html = urllib.request.urlopen(address, timeout=60).read().decode()
-    assert "views.show" not in html and "from predelinquency" not in html
+    assert "visit.show" not in html and "from predelinquency" not in html
 
 
 # --- when nobody is there any more

@@ -64,7 +64,7 @@ def started(
 ) -> Iterator[tuple[str, Path, subprocess.Popen]]:
     "A real server: its address, its log and its process."
     port, log = free_port(), folder / "server.log"
-    command = bento.command(what, "127.0.0.1", port)
+    command = bento.server_command(what, "127.0.0.1", port)
     known = {k: v for k, v in os.environ.items() if not k.startswith(("PREDELINQUENCY", "PYTEST", "PYTHON"))}
     with log.open("w") as out:
         process = subprocess.Popen(

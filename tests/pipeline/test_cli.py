@@ -265,7 +265,7 @@ def test_a_request_from_a_file_is_answered_as_the_service_would(typed, trained, 
 
     answer = result(typed("score", "--file", project / "predelinquency/example.json", "--root", trained, "--json"))
     assert answer == json.loads(
-        scoring.load(trained / "model").score(wire.parse(http.EXAMPLE.read_bytes())).model_dump_json()
+        scoring.load_scoring(trained / "model").score(wire.parse_request(http.EXAMPLE.read_bytes())).model_dump_json()
     )
     assert (
         f"{answer['probability']:.2%}"

@@ -69,9 +69,9 @@ def test_a_moved_folder_goes_on_as_if_it_had_always_been_there(original: Path, p
         "aliases"
     ] == ["champion"]
     registry.measure(moved / "mlflow", version, {"late": {"auc": 0.5}})
-    assert scoring.load(moved / "model").score(wire.parse(REQUEST)).model_version == version
-    assert scoring.load(moved / "bento/src/model").score(wire.parse(REQUEST)).model_version == version
-    assert not [one for kind, one in state.remarks(state.load(moved)) if kind == "foreign"]
+    assert scoring.load_scoring(moved / "model").score(wire.parse_request(REQUEST)).model_version == version
+    assert scoring.load_scoring(moved / "bento/src/model").score(wire.parse_request(REQUEST)).model_version == version
+    assert not [one for kind, one in state.remarks(state.load_book(moved)) if kind == "foreign"]
     done = typed(project, "report", "--root", str(moved), "--json")
     assert done.returncode == 0 and json.loads(done.stdout)["foreign"] == [], done.stderr
     assert not original.exists()
@@ -99,7 +99,7 @@ def test_after_training_alone_everybody_says_that_the_rest_belongs_to_another_mo
     now = champion.load_champion(root / "model").version
     assert now != was and {one.file for one in champion.foreign(root)} == set(champion.MADE_WITH)
     assert all((one.what, one.was, one.now) == ("model", was, now) for one in champion.foreign(root))
-    said = [one for kind, one in state.remarks(state.load(root)) if kind == "foreign"]
+    said = [one for kind, one in state.remarks(state.load_book(root)) if kind == "foreign"]
     assert len(said) == 3 and all(was in one and now in one and "run the stage" in one for one in said)
     for words in (["report"], ["decide"]):
         done = typed(project, *words, "--root", str(root))
@@ -110,7 +110,7 @@ def test_after_training_alone_everybody_says_that_the_rest_belongs_to_another_mo
         ), done.stderr
     recorded = typed(project, "decide", "--record", "--root", str(root))
     assert recorded.returncode == 1 and f"here is model {now}" in " ".join(recorded.stderr.split())
-    assert scoring.load(root / "model").about()["metrics"] == {}
+    assert scoring.load_scoring(root / "model").about()["metrics"] == {}
     with pytest.raises(StoreError, match="was made from model"):
         list(tables.scores(root))
     for stage in ("decide", "package"):
@@ -136,9 +136,9 @@ def test_another_catalogue_is_another_origin(original: Path, monkeypatch: pytest
 def test_a_mixed_folder_is_refused_by_library_service_and_page(original: Path, reader: str):
     (original / "model/xgboost.ubj").write_bytes((original / "model/xgboost.ubj").read_bytes() + b" ")
     ask = dict(
-        library=lambda: champion.load_champion(original / "model"),
-        service=lambda: scoring.load(original / "model"),
-        page=lambda: state.load(original),
+        library=lambda: champion.load(original / "model"),
+        service=lambda: scoring.load_scoring(original / "model"),
+        page=lambda: state.load_book(original),
     )[reader]
     with pytest.raises(StoreError, match="is not the file that was written with model"):
         ask()

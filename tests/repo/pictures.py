@@ -26,7 +26,7 @@ def page(root: Path) -> Iterator[str]:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    server = app_server.command(root, port=port, notebook=PROJECT / "nbs/dashboards/risk.ipynb", warm=False)
+    server = app_server.page_command(root, port=port, notebook=PROJECT / "nbs/dashboards/risk.ipynb", warm=False)
     running = subprocess.Popen(
         server.argv, env=dict(server.env), cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -47,12 +47,12 @@ def page(root: Path) -> Iterator[str]:
 
 def chosen(root: Path) -> str:
     "The number of the customer with the highest chance of those who are offered something."
-    from predelinquency.app import state
+    from predelinquency.app import customer, state
 
-    over = state.load(root)
+    over = state.load_book(root)
     offered = over.scored[over.scored.channel.fillna("") != ""]
     best = (offered if len(offered) else over.scored).sort_values("probability", ascending=False).customer_id.iloc[0]
-    return str(state.customer(over, int(best)).row["source_id"])
+    return str(customer.load_customer(over, int(best)).row["source_id"])
 
 
 def small(picture: bytes) -> bytes:

@@ -90,11 +90,11 @@ def test_cells_that_only_together_are_no_python_leave_the_package_as_it_was(copy
 
 
 def test_a_module_goes_with_its_notebook_and_what_is_written_by_hand_stays(copy: Path) -> None:
-    (copy / "nbs/60_service/04_client.ipynb").unlink()
+    (copy / "nbs/60_service/05_client.ipynb").unlink()
     by_hand = copy / "predelinquency/by_hand.py"
     by_hand.write_text("x = 1\n")
-    assert stages.stale(copy) == ["60_service/04_client.ipynb"]
-    assert stages.export(copy) == ["60_service/04_client.ipynb"]
+    assert stages.stale(copy) == ["60_service/05_client.ipynb"]
+    assert stages.export(copy) == ["60_service/05_client.ipynb"]
     assert not (copy / "predelinquency/service/client.py").exists()
     assert by_hand.exists()
     assert stages.stale(copy) == []

@@ -112,7 +112,9 @@ def test_the_answer_that_the_page_shows_is_the_models_own(project: Path) -> None
         or json.loads((model / "manifest.json").read_text())["version"] != SHOWN["model_version"]
     ):
         pytest.skip("the model of the kept run is not here: `make run` makes it")
-    whole = json.loads(scoring.load(model).score(wire.parse(http.EXAMPLE.read_bytes())).model_dump_json())
+    whole = json.loads(
+        scoring.load_scoring(model).score(wire.parse_request(http.EXAMPLE.read_bytes())).model_dump_json()
+    )
     assert {k: SHOWN[k] for k in ("probability", "margin", "band", "feature_hash")} == {
         k: whole[k] for k in ("probability", "margin", "band", "feature_hash")
     }

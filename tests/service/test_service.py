@@ -22,7 +22,7 @@ from predelinquency.ground import ledger as ground_ledger
 from predelinquency.ground import params, records
 from predelinquency.ground.core import PredelinquencyError, StoreError
 from predelinquency.reasons import tables
-from predelinquency.service import bento, wire
+from predelinquency.service import bento, columns, wire
 from predelinquency.service import client as service_client
 from predelinquency.service import http as service_http
 from predelinquency.service import scoring as service_scoring
@@ -48,7 +48,7 @@ def ledger(trained: Path, once: Callable[..., Path]) -> str:
 
 @pytest.fixture(scope="session")
 def scoring(trained: Path, ledger: str) -> service_scoring.Scoring:
-    return service_scoring.load(trained / "model", ledger)
+    return service_scoring.load_scoring(trained / "model", ledger)
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +103,7 @@ def test_a_request_gets_the_probability_of_the_nightly_run_to_the_last_bit(
     bank: Bank, scoring: service_scoring.Scoring
 ) -> None:
     for customer, row in bank.scored.iterrows():
-        answer = scoring.score(wire.parse(said(bank.request(int(customer)))))
+        answer = scoring.score(wire.parse_request(said(bank.request(int(customer)))))
         assert (answer.probability, answer.margin, answer.eligible) == (row.probability, row.margin, row.eligible), (
             customer
         )
@@ -113,7 +113,7 @@ def test_a_request_gets_the_reasons_of_the_nightly_run(
     bank: Bank, scoring: service_scoring.Scoring, trained: Path
 ) -> None:
     for score in tables.scores(trained):
-        answer = scoring.score(wire.parse(said(bank.request(score.customer_id))))
+        answer = scoring.score(wire.parse_request(said(bank.request(score.customer_id))))
         assert [(r.feature, r.contribution, r.analyst, r.customer) for r in answer.reasons] == [
             (r.feature, r.contribution, r.analyst, r.customer) for r in score.reasons
         ]
@@ -124,7 +124,7 @@ def test_a_request_gets_the_decision_of_the_nightly_plan_but_for_its_capacity(
     bank: Bank, scoring: service_scoring.Scoring
 ) -> None:
     for decision in engine.decisions(bank.plan.reset_index()):
-        answer = scoring.score(wire.parse(said(bank.request(decision.customer_id)))).decision
+        answer = scoring.score(wire.parse_request(said(bank.request(decision.customer_id)))).decision
         if decision.rule == "capacity":
             continue
         assert (answer.action, answer.channel, answer.message, answer.rule, answer.decided_at) == (
@@ -151,7 +151,7 @@ def test_the_due_and_the_overdue_are_those_of_the_tables(bank: Bank, settings: p
         )
         overdue = labels.look(spine, bank.tables["obligations"], bank.tables["payments"], settings.base)[0][:, 0] == 1
         for customer, late in zip(spine.customer_id, overdue, strict=True):
-            found = wire.tables(wire.parse(said(bank.request(int(customer), str(as_of.date())))))
+            found = wire.request_tables(wire.parse_request(said(bank.request(int(customer), str(as_of.date())))))
             row, is_late = wire.standing(found, as_of.to_datetime64().astype("datetime64[D]").astype(int), base)
             due = (
                 (found["obligations"]["obligation_id"][row], found["obligations"]["instalment"][row])
@@ -164,7 +164,7 @@ def test_the_due_and_the_overdue_are_those_of_the_tables(bank: Bank, settings: p
 
 
 def test_over_http_an_answer_is_the_one_of_the_engine(here: Here, scoring: service_scoring.Scoring) -> None:
-    assert here.post(example()).json() == scoring.score(wire.parse(said(example()))).model_dump()
+    assert here.post(example()).json() == scoring.score(wire.parse_request(said(example()))).model_dump()
 
 
 def test_a_batch_answers_each_as_if_it_were_alone(here: Here, bank: Bank) -> None:
@@ -179,7 +179,7 @@ def test_a_known_customer_gets_what_was_recorded_and_it_is_what_would_be_compute
 ) -> None:
     for customer in bank.plan.index[:50]:
         known, fresh = (
-            scoring.score(wire.parse(said(body))).model_dump()
+            scoring.score(wire.parse_request(said(body))).model_dump()
             for body in ({"customer_id": int(customer)}, bank.request(int(customer)))
         )
         if bank.plan.rule[customer] != "capacity":
@@ -204,7 +204,7 @@ def test_defaults_say_what_they_stand_for(scoring: service_scoring.Scoring) -> N
         "transactions",
         {**moves, "seq": list(range(n)), "transaction_id": list(range(n)), "account_id": _plain(moves["account_id"])},
     )
-    assert scoring.score(wire.parse(said(explicit))) == scoring.score(wire.parse(said(body)))
+    assert scoring.score(wire.parse_request(said(explicit))) == scoring.score(wire.parse_request(said(body)))
 
 
 def _plain(column: Any) -> list[Any]:
@@ -214,7 +214,9 @@ def _plain(column: Any) -> list[Any]:
 def test_coded_words_are_the_words(scoring: service_scoring.Scoring) -> None:
     body = example()
     plain = {k: _plain(v) for k, v in body["transactions"].items()}
-    assert scoring.score(wire.parse(said({**body, "transactions": plain}))) == scoring.score(wire.parse(said(body)))
+    assert scoring.score(wire.parse_request(said({**body, "transactions": plain}))) == scoring.score(
+        wire.parse_request(said(body))
+    )
 
 
 def test_features_come_when_asked_for(here: Here) -> None:
@@ -267,15 +269,15 @@ def arrays(found: Any) -> Any:
 
 
 def word_by_word() -> Any:
-    return mock.patch.object(wire, "_read_column", lambda values, read, strictly: strictly(values))
+    return mock.patch.object(columns, "_read_column", lambda values, read, strictly: strictly(values))
 
 
 def told(body: bytes, kind: Any = wire.Request) -> Any:
     "What is made of a body: tables and the rest, or what is refused."
     try:
-        asked = wire.parse(body, kind)
+        asked = wire.parse_request(body, kind)
         return (
-            (arrays(wire.tables(asked)), asked.model_dump(exclude={*wire._MODELS}))
+            (arrays(wire.request_tables(asked)), asked.model_dump(exclude={*wire._MODELS}))
             if isinstance(asked, wire.History)
             else asked
         )
@@ -292,15 +294,15 @@ def both(body: bytes, kind: Any = wire.Request) -> tuple[Any, Any]:
 
 def test_what_is_usual_is_read_at_once(bank: Bank) -> None:
     "Else the strict way would do all the work, and nobody would see it but the clock."
-    read = wire._read_column
+    read = columns._read_column
     with mock.patch.object(
-        wire,
+        columns,
         "_read_column",
         lambda values, at_once, strictly: read(values, at_once, lambda _: pytest.fail("read word by word")),
     ):
         for customer in bank.scored.index[:40]:
-            wire.parse(said(bank.request(int(customer))))
-        wire.parse(said({"requests": [example(), {"customer_id": 3}]}), wire.Batch)
+            wire.parse_request(said(bank.request(int(customer))))
+        wire.parse_request(said({"requests": [example(), {"customer_id": 3}]}), wire.Batch)
 
 
 def test_both_ways_of_reading_give_the_same_tables(bank: Bank) -> None:
@@ -386,7 +388,7 @@ def test_both_ways_of_reading_agree_on_what_nobody_sends() -> None:
             "x",
             3,
             [[]],
-            [1] * (wire.MOST_ROWS + 1),
+            [1] * (columns.MOST_ROWS + 1),
             {"words": [], "at": []},
             {"words": ["a"], "at": [0]},
             {"words": [None], "at": [0, -1]},
@@ -597,7 +599,7 @@ def test_a_key_that_stands_twice_is_refused_and_named(here: Here, what: str) -> 
 def test_keys_are_counted_without_a_second_reading(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(wire.json, "loads")
     for customer in bank.scored.index[:40]:
-        assert wire.parse(said(bank.request(int(customer))))
+        assert wire.parse_request(said(bank.request(int(customer))))
 
 
 def test_another_day_of_a_known_customer_is_what_is_not_known(here: Here, bank: Bank) -> None:
@@ -882,7 +884,7 @@ def test_it_starts_with_a_key_or_the_explicit_switch(environ: dict[str, str], st
 def test_serving_the_world_without_a_key_is_refused(monkeypatch: pytest.MonkeyPatch, trained: Path) -> None:
     monkeypatch.delenv(service_http.KEY, raising=False)
     with pytest.raises(StoreError, match="only this machine"):
-        bento.serve(model=trained / "model", host="0.0.0.0", development=True)
+        bento.serve_scores(bento.Serving(model=trained / "model", host="0.0.0.0", development=True))
 
 
 def test_figures_count_what_happened(desk: service_http.Desk) -> None:
@@ -950,7 +952,7 @@ def test_scoring_loads_no_tracking_and_no_plots(trained: Path) -> None:
     heavy = ["mlflow", "shap", "plotly", "dvc", "ploomber", "IPython", "papermill", "matplotlib", "duckdb", "pandera"]
     code = f"""import sys
 from predelinquency.service import bento, http, scoring, wire
-scoring.load({str(trained / "model")!r}).score(wire.parse(http.EXAMPLE.read_bytes()))
+scoring.load_scoring({str(trained / "model")!r}).score(wire.parse_request(http.EXAMPLE.read_bytes()))
 bento.bento()
 print(*sorted(set({heavy!r}) & set(sys.modules)))"""
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == []

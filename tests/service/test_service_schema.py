@@ -29,7 +29,7 @@ SETTINGS = {
 
 
 def test_a_thousand_generated_requests_meet_the_description_and_break_nothing(trained: Path) -> None:
-    desk = http.Desk(KEY, scoring.load(trained / "model"), ready=True)
+    desk = http.Desk(KEY, scoring.load_scoring(trained / "model"), ready=True)
     schema = schemathesis.openapi.from_asgi(
         "/openapi.json", http.app(desk), config=SchemathesisConfig.from_dict(SETTINGS)
     )

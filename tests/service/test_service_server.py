@@ -64,9 +64,9 @@ def scores(ask: Callable[[bytes], dict], bank: Bank) -> dict[int, tuple[float, .
 def test_served_scores_are_those_of_this_process_and_of_the_nightly_run(
     http: httpx.Client, bank: Bank, trained: Path
 ) -> None:
-    here = scoring.load(trained / "model")
+    here = scoring.load_scoring(trained / "model")
     served = scores(lambda body: http.post("/v1/score", content=body).raise_for_status().json(), bank)
-    assert served == scores(lambda body: here.score(wire.parse(body)).model_dump(), bank)
+    assert served == scores(lambda body: here.score(wire.parse_request(body)).model_dump(), bank)
     assert {c: s[:2] for c, s in served.items()} == {
         c: (bank.scored.probability[c], bank.scored.margin[c]) for c in served
     }
@@ -164,7 +164,7 @@ def test_the_service_refuses_to_start_without_a_key(bento: Path, tmp_path: Path)
         "BENTOML_DO_NOT_TRACK": "True",
     }
     refused = subprocess.run(
-        service_bento.command(bento, "127.0.0.1", 3999),
+        service_bento.server_command(bento, "127.0.0.1", 3999),
         env=environ,
         cwd=tmp_path,
         capture_output=True,
@@ -350,13 +350,13 @@ def test_a_bento_in_an_environment_of_its_own_gives_the_same_bits(
     )
     if got.returncode:
         pytest.skip(f"the packages cannot be had here: {got.stderr.strip().splitlines()[-1]}")
-    here = scoring.load(trained / "model")
+    here = scoring.load_scoring(trained / "model")
     with (
         serving(bento, tmp_path, python=str(tmp_path / "own/bin/python")) as (url, _),
         httpx.Client(base_url=url, headers=HEADERS, timeout=30, trust_env=False) as http,
     ):
         assert scores(lambda body: http.post("/v1/score", content=body).raise_for_status().json(), bank) == scores(
-            lambda body: here.score(wire.parse(body)).model_dump(), bank
+            lambda body: here.score(wire.parse_request(body)).model_dump(), bank
         )
 
 
