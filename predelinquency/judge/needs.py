@@ -71,14 +71,14 @@ def refit(
     )  # a second core costs more than it brings
     return [learners.predict_margin(fitted, some(x)) for x in judged]
 
-# %% ../../nbs/35_judge/07_needs.ipynb #c045
+# %% ../../nbs/35_judge/07_needs.ipynb #judge0720
 class Asked(NamedTuple):
     "One fit of several."
 
     rows: Callable[[], Rows]  # gives the rows when their turn comes
     keep: Sequence[str]  # its inputs
 
-
+# %% ../../nbs/35_judge/07_needs.ipynb #c045
 def refits(
     asked: Sequence[Asked],
     by: Quick,

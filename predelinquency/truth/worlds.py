@@ -102,7 +102,7 @@ class Size(NamedTuple):
     rows: int = 400  # judged moments without a miss, about
     replays: int = 400  # futures of each
 
-
+# %% ../../nbs/50_truth/05_worlds.ipynb #judge5520
 @dataclass(frozen=True)
 class Lived:
     "One world with its model and its judged rows."
