@@ -15,7 +15,13 @@ from predelinquency.world import calibration
 
 pytestmark = pytest.mark.fast
 STAGES = {n.name: n for n in stages()}
-SILENT = {"offline", "append", "check_belongs", "log_findings"}  # last in a cell and calls, but nothing is seen
+SILENT = {
+    "offline",
+    "append",
+    "check_belongs",
+    "log_findings",
+    "write_proof",
+}  # last in a cell and calls, but nothing is seen
 
 
 def shows(cell: str) -> bool:
