@@ -43,7 +43,7 @@ endif
 ifneq ($(SOURCE)$(CUSTOMERS)$(ROOT),)
 	@predelinquency run $(if $(SOURCE),--source '$(SOURCE)' --data '$(DATA)') $(if $(CUSTOMERS),--customers $(CUSTOMERS)) $(if $(ROOT),--root '$(ROOT)') $(SETS)
 else
-	@python -c 'from predelinquency.ops import stages; [print(f"! {n} had changed since its export: exported it first") for n in stages.export()]'
+	@python -c 'from predelinquency.ops import exports; [print(f"! {n} had changed since its export: exported it first") for n in exports.export()]'
 	@dvc repro
 	@predelinquency report
 endif
