@@ -43,7 +43,7 @@ endif
 ifneq ($(SOURCE)$(CUSTOMERS)$(ROOT),)
 	@predelinquency run $(if $(SOURCE),--source '$(SOURCE)' --data '$(DATA)') $(if $(CUSTOMERS),--customers $(CUSTOMERS)) $(if $(ROOT),--root '$(ROOT)') $(SETS)
 else
-	@python -c 'from predelinquency.ops import stages; [print(f"! {n} had changed since its export: exported it first") for n in stages.export()]'
+	@python -c 'from predelinquency.ops import exports; [print(f"! {n} had changed since its export: exported it first") for n in exports.export()]'
 	@dvc repro
 	@predelinquency report
 endif
@@ -78,6 +78,7 @@ SINCE   ?= $(or $(shell git merge-base HEAD '@{upstream}' 2>/dev/null),HEAD)
 CHANGED  = $(filter-out nbs/pipeline/% nbs/dashboards/%,$(shell { git diff --name-only --diff-filter=d $(SINCE) -- nbs; git ls-files --others --exclude-standard -- nbs; } | grep '\.ipynb$$'))
 check: $(READY) ## in a minute: style, types, the notebooks that changed [SINCE=commit], the fast tests
 	@ruff check --quiet
+	@ruff format --check --quiet || { echo "not as the formatter leaves it: ruff format"; exit 1; }
 	@dmypy run -- --no-error-summary
 	@for n in $(CHANGED); do echo "$$n" && nbdev_test --path "$$n" --n_workers 0 || exit 1; done
 	@python -m pytest -m 'fast and not long'
@@ -87,6 +88,7 @@ long: $(READY) browser ## the fast tests and those that take longest, and what t
 
 test: $(READY) browser ## style, types, every lesson of the notebooks, every test
 	ruff check
+	ruff format --check
 	mypy
 	nbdev_test --n_workers 2 --path nbs
 	python -m pytest

@@ -75,9 +75,9 @@ def test_a_message_a_reason_and_the_page_write_every_currency(currency: str) -> 
 
 @pytest.mark.parametrize("currency", CURRENCY_DIGITS)
 def test_the_command_line_writes_every_currency(currency: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from predelinquency.ops import cli
+    from predelinquency.ops import ask
 
-    cli._show_plan(
+    ask.show_plan(
         dict(
             as_of="2026-03-02",
             contacted=1,

@@ -19,7 +19,7 @@ import typer
 from typer.testing import CliRunner
 
 from predelinquency.ground.core import SchemaError, StoreError
-from predelinquency.ops import cli, doctor
+from predelinquency.ops import ask, cli, doctor, results, say
 from predelinquency.ops import stages as pipeline_stages
 from predelinquency.reasons import shapley, tables
 
@@ -64,7 +64,7 @@ def result(done: Any) -> Any:
 
 def documented(command: str) -> tuple[set[str], dict[str, set[str]], bool]:
     "The keys that the help promises, those of the records inside, and whether there may be more."
-    text = cli.KEYS[command].split(";")[0]
+    text = say.KEYS[command].split(";")[0]
     inner = {name: set(re.split(r",\s*", keys)) for name, keys in re.findall(r"(\w+) \(([^)]*)\)", text)}
     return set(re.findall(r"\w+", re.sub(r"\([^)]*\)", "", text))), inner, "…" in text
 
@@ -82,7 +82,7 @@ def test_the_help_of_every_command_says_what_it_is_for_and_shows_how_it_is_typed
     said = " ".join(done.stdout.split())
     assert done.exit_code == 0
     assert re.search(rf"Usage: \S+ {' '.join(words)}.*?\. .*Examples: • predelinquency {' '.join(words)}\b", said), said
-    assert all(word in said for word in ("--help",)) and ("--json" in said) == (words[-1] in cli.KEYS)
+    assert all(word in said for word in ("--help",)) and ("--json" in said) == (words[-1] in say.KEYS)
 
 
 def test_every_command_of_the_design_is_there():
@@ -128,7 +128,7 @@ def test_help_is_cheap():
 
 
 def test_a_score_is_what_the_batch_said(typed, trained, live):
-    batch = {s.customer_id: cli._known(asdict(s)) for s in tables.scores(trained, everybody=True)}
+    batch = {s.customer_id: say.known(asdict(s)) for s in tables.scores(trained, everybody=True)}
     for customer in live.index[::60]:
         answer = result(typed("score", customer, "--root", trained, "--json"))
         row = live.loc[customer]
@@ -191,7 +191,7 @@ def test_an_earlier_moment_is_answered_with_what_was_known_then(typed, trained):
 
 
 def test_the_first_moment_that_is_answered_is_the_day_after_the_records_begin(typed, trained):
-    rows = cli.tables_of(str(trained), 3)
+    rows = ask.history_of(str(trained), 3)
     begins = max(rows["customers"].joined_on.min(), rows["transactions"].booked_at.min()).date()
     assert (
         result(typed("score", 3, "--root", trained, "--as-of", begins + pd.Timedelta(days=1), "--json"))["eligible"]
@@ -416,7 +416,7 @@ def clumsy(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
         def fails(_: str) -> None:
             raise error
 
-        monkeypatch.setattr(cli, "_made", fails)
+        monkeypatch.setattr(results, "made_in", fails)
 
     return meets
 
@@ -427,10 +427,10 @@ def test_an_error_that_nobody_foresaw_is_one_line_with_a_way_to_see_more(typed, 
     assert (
         done.exit_code == 1
         and "ZeroDivisionError: division by zero" in done.stderr
-        and cli.TRACEBACK in done.stderr
+        and say.TRACEBACK in done.stderr
         and "Traceback" not in done.output
     )
-    monkeypatch.setenv(cli.TRACEBACK, "1")
+    monkeypatch.setenv(say.TRACEBACK, "1")
     assert isinstance(typed("report").exception, ZeroDivisionError)
 
 

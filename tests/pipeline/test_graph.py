@@ -141,10 +141,10 @@ def test_a_stage_that_reads_what_it_did_not_declare_or_declares_what_it_does_not
 
 def test_writing_again_touches_nothing_and_a_changed_import_is_written(small, tmp_path):
     small({"core.py": "", "more.py": ""})
-    assert [graph.write(tmp_path), graph.write(tmp_path)] == [True, False]
+    assert [graph.write_graph(tmp_path), graph.write_graph(tmp_path)] == [True, False]
     small({}, simulate="from predelinquency import more")
     assert not graph.is_written(graph.nodes(tmp_path), tmp_path)
-    assert graph.write(tmp_path)
+    assert graph.write_graph(tmp_path)
     stages = yaml.safe_load((tmp_path / graph.FILE).read_text())["stages"]
     assert stages["simulate"]["deps"] == ["simulate.ipynb", "predelinquency/more.py"]
     assert stages["featurize"] == dict(

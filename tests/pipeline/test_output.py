@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from predelinquency.ops import cli, doctor
+from predelinquency.ops import doctor, say
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
@@ -21,7 +21,7 @@ def test_a_character_that_the_output_cannot_show_is_replaced(encoding: str, proj
 
 
 def test_a_folder_that_cannot_be_written_is_named_with_its_remedy() -> None:
-    said = str(cli._unwritten(OSError(errno.EROFS, "Read-only file system", "data/reports")))
+    said = str(say._unwritten(OSError(errno.EROFS, "Read-only file system", "data/reports")))
     assert "data/reports: could not read or write" in said
     assert "--root" in said
 

@@ -88,7 +88,7 @@ def test_the_companion_is_gone_when_the_stage_ends(fails, monkeypatch):
     monkeypatch.setattr(warmup, "wanted", lambda *_: ["fold"])
     monkeypatch.setattr(subprocess, "Popen", slow)
     try:
-        with warmup.beside("simulate", "data") as kinds:
+        with warmup.accompany("simulate", "data") as kinds:
             assert kinds == ["fold"] and started[0].poll() is None
             if fails:
                 raise KeyboardInterrupt

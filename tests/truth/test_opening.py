@@ -13,7 +13,7 @@ from predelinquency.ground import core
 from predelinquency.ground.core import StoreError
 from predelinquency.judge import openings
 from predelinquency.model import champion, registry
-from predelinquency.ops import cli, stages
+from predelinquency.ops import cli, say, stages
 from predelinquency.truth import holdout
 
 WHO, WHY, ON = "A. Owner", "before the first use", "2026-01-05"
@@ -144,4 +144,4 @@ def test_the_command_says_what_it_found_where_it_stands_and_refuses_without_a_re
     done = json.loads(typed("--by", WHO, "--reason", WHY, "--json").stdout)
     assert done["by"] == WHO and done["reason"] == WHY and done["figures"]["headline"]["auc"] == 0.9
     assert "AUC 0.900 (0.800–0.950)" in typed("--log").output and typed("--by", WHO, "--reason", WHY).exit_code == 1
-    assert set(cli.KEYS["final"].split(";")[0].split(", ")) == set(done)
+    assert set(say.KEYS["final"].split(";")[0].split(", ")) == set(done)
