@@ -139,12 +139,12 @@ def coming_html(over: Overview, one: Customer) -> str:
 # %% ../../nbs/70_app/05_customer_page.ipynb #c062
 def cash_figure(one: Customer) -> Any:  # a plotly figure
     "Balance, dues, paydays, money in and out."
-    from predelinquency.ground import figures
+    from predelinquency.ground import portraits
 
-    dues = one.dues[one.dues.due_on < one.as_of + pd.Timedelta(days=figures.AHEAD_DAYS - 1)].assign(
+    dues = one.dues[one.dues.due_on < one.as_of + pd.Timedelta(days=portraits.AHEAD_DAYS - 1)].assign(
         main=lambda d: d.kind.isin(TARGET_KINDS)
     )  # a sign on the edge would be cut in half
-    return figures.cash_timeline(
+    return portraits.cash_timeline(
         one.balance,
         one.flows,
         dues,
@@ -157,21 +157,21 @@ def cash_figure(one: Customer) -> Any:  # a plotly figure
 # %% ../../nbs/70_app/05_customer_page.ipynb #c064
 def history_figure(over: Overview, one: Customer) -> Any:  # a plotly figure
     "The score, week by week; the line breaks where there was none."
-    from predelinquency.ground import figures
+    from predelinquency.ground import portraits
 
     every = None if over.as_of is None or over.before is None else over.as_of - over.before
     scores = one.history if every is None else customer.with_gaps(one.history, every)
-    return figures.score_history(scores, [(b.id.capitalize(), b.low) for b in over.bands])
+    return portraits.score_history(scores, [(b.id.capitalize(), b.low) for b in over.bands])
 
 # %% ../../nbs/70_app/05_customer_page.ipynb #svccp23
 def _key(one: Customer) -> list[tuple[str, str, str]]:
     "Sign, colour and meaning of what is in the first figure."
-    from predelinquency.ground import figures
+    from predelinquency.ground import figures, portraits
 
     signs, curve = {"circle-open": "○", "circle": "●", "diamond": "◆", "x": "✕"}, len(one.balance) > 0
     dues = [
         ((one.dues.state == found).any(), signs[mark], colour, words)
-        for found, (words, colour, mark) in figures.LANES.items()
+        for found, (words, colour, mark) in portraits.LANES.items()
     ]
     lines = [
         (curve, "▬", figures.BLUE, "current accounts"),

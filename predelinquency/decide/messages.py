@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['REQUIRED', 'PARTS', 'FORMS', 'SHOWN', 'LIMITS', 'SENTENCE_WORDS', 'STRUCTURE', 'Template', 'template', 'facts',
-           'Message', 'fill', 'plain', 'Tone', 'Broken', 'Words', 'broken', 'sayable', 'load']
+           'Message', 'fill', 'plain_text', 'Tone', 'Broken', 'Words', 'broken', 'sayable', 'load_words']
 
 # %% ../../nbs/40_decide/01_messages.ipynb #i01messages
 import hashlib, re, unicodedata
@@ -19,11 +19,11 @@ from ..ground.core import PolicyError, package_folder
 from ..ground.schema import TARGET_KINDS
 from ..ground.words import MONTHS, SYMBOLS, day, money
 
-# %% ../../nbs/40_decide/01_messages.ipynb #c005
+# %% ../../nbs/40_decide/01_messages.ipynb #c006
 REQUIRED = ("offer", "action", "choice", "person", "stop")
 PARTS = ("subject", *REQUIRED, "cost", "credit_file")
 
-# %% ../../nbs/40_decide/01_messages.ipynb #c006
+
 @dataclass(frozen=True)
 class Template:
     "The words for one action on one channel."
@@ -60,7 +60,7 @@ def template(
         )
     return Template(action, channel, tuple(parts))
 
-# %% ../../nbs/40_decide/01_messages.ipynb #c010
+# %% ../../nbs/40_decide/01_messages.ipynb #c012
 FORMS: dict[str, str] = {
     "bank": r"[A-Z][A-Za-z&.' -]{1,39}",
     "phone": r"\+?\d[\d ]{5,18}\d",
@@ -72,7 +72,7 @@ FORMS: dict[str, str] = {
 }
 SHOWN = {c: SYMBOLS[c] for c in ("GBP", "EUR", "USD")}  # every telephone shows these
 
-# %% ../../nbs/40_decide/01_messages.ipynb #c012
+
 def facts(
     due: Due,
     action: Action,
@@ -113,10 +113,10 @@ class Message:
     def whole(self) -> str:
         return f"{self.subject}\n{self.text}"  # all that the rules look at
 
-# %% ../../nbs/40_decide/01_messages.ipynb #c016
+# %% ../../nbs/40_decide/01_messages.ipynb #c017
 _PLACE = re.compile(r"\{(\w+)\}")
 
-# %% ../../nbs/40_decide/01_messages.ipynb #c017
+
 def fill(
     words: Template,
     facts: Mapping[str, str],  # name → text
@@ -130,7 +130,7 @@ def fill(
     return Message(words.id, words.action, words.channel, parts, {k: v for k, v in facts.items() if k in used})
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c019
-def plain(text: str) -> str:
+def plain_text(text: str) -> str:
     "The text as patterns see it: one kind of letter, apostrophe, dash and space; small."
     text = (
         unicodedata.normalize("NFKC", text).casefold().translate({0x2019: "'", 0x2018: "'", 0x2013: "-", 0x2014: "-"})
@@ -157,17 +157,6 @@ _ASK = re.compile(
 _OFFER = re.compile(r"\b(can|could|if you like|if it helps|would you like)\b")
 _CHOICE = re.compile(r"\bno need to do anything\b(?!,? (if|unless|but|except|provided|as long|once|until|when))")
 
-# %% ../../nbs/40_decide/01_messages.ipynb #c022
-def _offer_first(m: Message) -> str:
-    names = [n for n, _ in m.parts if n != "subject"]
-    offer = dict(m.parts).get("offer", "")
-    if names[:1] != ["offer"]:
-        return f"it starts with {names[:1]}"
-    if not (found := _OFFER.search(plain(offer))):
-        return "nothing is offered"
-    asked = _ASK.search(plain(offer))
-    return asked[1] if asked and asked.start() < found.start() else ""
-
 # %% ../../nbs/40_decide/01_messages.ipynb #c023
 def _one_action(m: Message) -> str:
     "One sentence that asks, and no other part that does."
@@ -175,18 +164,38 @@ def _one_action(m: Message) -> str:
     sentences = _SENTENCE.split(parts.get("action", "").strip())
     if not parts.get("action") or len(sentences) != 1:
         return f"{len(sentences) if parts.get('action') else 0} actions"
-    if len(_ASK.findall(plain(sentences[0]))) > 1:
+    if len(_ASK.findall(plain_text(sentences[0]))) > 1:
         return sentences[0]
     return next(
         (
             f"{name}: {found[1]}"
             for name, text in m.parts
-            if name in ("subject", "offer", "choice", "cost", "credit_file") and (found := _ASK.search(plain(text)))
+            if name in ("subject", "offer", "choice", "cost", "credit_file")
+            and (found := _ASK.search(plain_text(text)))
         ),
         "",
     )
 
-# %% ../../nbs/40_decide/01_messages.ipynb #c024
+
+def _offer_first(m: Message) -> str:
+    names = [n for n, _ in m.parts if n != "subject"]
+    offer = dict(m.parts).get("offer", "")
+    if names[:1] != ["offer"]:
+        return f"it starts with {names[:1]}"
+    if not (found := _OFFER.search(plain_text(offer))):
+        return "nothing is offered"
+    asked = _ASK.search(plain_text(offer))
+    return asked[1] if asked and asked.start() < found.start() else ""
+
+# %% ../../nbs/40_decide/01_messages.ipynb #c025
+def _short_enough(m: Message) -> str:
+    if len(m.text) > LIMITS.get(m.channel, 0):
+        return f"{len(m.text)} characters"
+    if len(m.subject) > 60 or bool(m.subject) != (m.channel == "email"):
+        return f"subject {m.subject!r}"
+    return next((s for s in _SENTENCE.split(m.text) if len(s.split()) > SENTENCE_WORDS), "")
+
+
 def _known_facts(m: Message) -> str:
     odd = [f"{k} is {v!r}" for k, v in m.facts.items() if k not in FORMS or not re.fullmatch(FORMS[k], v)]
     return ", ".join(
@@ -197,14 +206,6 @@ def _known_facts(m: Message) -> str:
         ]
     )
 
-# %% ../../nbs/40_decide/01_messages.ipynb #c025
-def _short_enough(m: Message) -> str:
-    if len(m.text) > LIMITS.get(m.channel, 0):
-        return f"{len(m.text)} characters"
-    if len(m.subject) > 60 or bool(m.subject) != (m.channel == "email"):
-        return f"subject {m.subject!r}"
-    return next((s for s in _SENTENCE.split(m.text) if len(s.split()) > SENTENCE_WORDS), "")
-
 # %% ../../nbs/40_decide/01_messages.ipynb #c026
 STRUCTURE: dict[str, Callable[[Message, Action], str]] = {  # rule → what is wrong
     "no_shouting": lambda m, a: (_SHOUT.search(unicodedata.normalize("NFKC", _without_facts(m))) or [""])[0],
@@ -214,7 +215,7 @@ STRUCTURE: dict[str, Callable[[Message, Action], str]] = {  # rule → what is w
     "offer_first": lambda m, a: _offer_first(m),
     "one_action": lambda m, a: _one_action(m),
     "real_choice": lambda m, a: (
-        "" if _CHOICE.search(plain(dict(m.parts).get("choice", ""))) else "doing nothing is no choice"
+        "" if _CHOICE.search(plain_text(dict(m.parts).get("choice", ""))) else "doing nothing is no choice"
     ),
     "effects_stated": lambda m, a: "; ".join(
         f"not said: {effect}" for effect in (a.total_cost, a.credit_file) if effect and effect not in m.text
@@ -223,7 +224,7 @@ STRUCTURE: dict[str, Callable[[Message, Action], str]] = {  # rule → what is w
         "" if m.facts.get("phone") and m.facts["phone"] in dict(m.parts).get("person", "") else "no number of a person"
     ),
     "way_to_stop": lambda m, a: (
-        "" if re.search(r"\bstop\b", plain(dict(m.parts).get("stop", ""))) else "no way to stop"
+        "" if re.search(r"\bstop\b", plain_text(dict(m.parts).get("stop", ""))) else "no way to stop"
     ),
     "sender_named": lambda m, a: (
         "" if m.facts.get("bank") and m.facts["bank"] in dict(m.parts).get("offer", "") else "no sender in the offer"
@@ -270,19 +271,19 @@ def broken(
     action: Action,  # the policy's action that it offers
 ) -> list[Broken]:  # empty: it may be sent
     "Run every rule of tone over a message."
-    text = plain(m.whole)
+    text = plain_text(m.whole)
     found = [(t, (t.never.search(text) or [""])[0] if t.never else STRUCTURE[t.id](m, action)) for t in words.tone]
     return [Broken(t.id, t.sentence, what) for t, what in found if what]
 
-# %% ../../nbs/40_decide/01_messages.ipynb #c033
+# %% ../../nbs/40_decide/01_messages.ipynb #c036
 _NO_DIGITS = str.maketrans("123456789", "000000000")
 
-# %% ../../nbs/40_decide/01_messages.ipynb #c034
+
 @lru_cache(maxsize=4096)
 def _usual(name: str, fact: str) -> bool:
     return bool(re.fullmatch(FORMS[name], fact))
 
-# %% ../../nbs/40_decide/01_messages.ipynb #c035
+
 @lru_cache(maxsize=4096)
 def _form(kind: str, due_on: str, amount: str) -> tuple[str, ...] | None:  # without digits; None: not in the usual form
     facts = dict(kind=kind, due_on=due_on, amount=amount)
@@ -292,7 +293,7 @@ def _form(kind: str, due_on: str, amount: str) -> tuple[str, ...] | None:  # wit
         else None
     )
 
-# %% ../../nbs/40_decide/01_messages.ipynb #c036
+
 def sayable(
     words: Words,
     template: Template,
@@ -307,8 +308,50 @@ def sayable(
         words.judged[form] = not broken(words, fill(template, facts), action)
     return words.judged[form]
 
+# %% ../../nbs/40_decide/01_messages.ipynb #c039
+def _tones(rows: list[dict[str, Any]]) -> tuple[Tone, ...]:
+    try:
+        rules = tuple(
+            Tone(r["id"], r["sentence"], r["source"], _pattern(r["never"]) if "never" in r else None) for r in rows
+        )
+    except (KeyError, TypeError, AttributeError, re.error) as e:
+        raise PolicyError(
+            f"cannot be understood: {e!r}",
+            where="tone.yaml",
+            remedy="a rule has id, sentence, source and perhaps `never`: patterns parted by semicolons",
+        ) from e
+    if wrong := sorted({t.id for t in rules if not t.never} ^ set(STRUCTURE)):
+        raise PolicyError(
+            f"rules and functions differ: {', '.join(wrong)}",
+            where="tone.yaml",
+            remedy="give every rule without `never` its function",
+        )
+    return rules
+
+
+def _pattern(never: str) -> re.Pattern[str]:  # patterns parted by semicolons → any of them, as whole words
+    return re.compile(rf"(?<!\w)(?:{'|'.join(filter(None, map(str.strip, never.split(';'))))})(?!\w)")
+
+# %% ../../nbs/40_decide/01_messages.ipynb #c041
+def _check(policy: Policy, words: Words) -> None:
+    from datetime import date
+
+    for (name, _), text in words.templates.items():
+        action = policy.actions[name]
+        for kind in action.kinds:
+            m = fill(
+                text,
+                facts(Due(0, 1, kind, date(2030, 9, 28), 1_234_500, policy["currency"], False), action, words.bank),
+            )
+            if wrong := broken(words, m, action):
+                raise PolicyError(
+                    "; ".join(f"{b.rule} ({b.sentence}) {b.found!r}" for b in wrong),
+                    where=f"messages, {text.id}",
+                    remedy="change the words, not the rule",
+                )
+
 # %% ../../nbs/40_decide/01_messages.ipynb #c037
-def load(
+def load_words(
     policy: Policy,
     folder: Path | str | None = None,  # of the templates; None: the shipped ones
     tone: Path | str | None = None,  # the file of the rules; None: the shipped one
@@ -334,7 +377,7 @@ def load(
     _check(policy, words)
     return words
 
-# %% ../../nbs/40_decide/01_messages.ipynb #c038
+
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
@@ -344,45 +387,3 @@ def _text(path: Path) -> str:
             where=path.name,
             remedy="every action needs its words for each of its channels, in UTF-8",
         ) from None
-
-# %% ../../nbs/40_decide/01_messages.ipynb #c039
-def _tones(rows: list[dict[str, Any]]) -> tuple[Tone, ...]:
-    try:
-        rules = tuple(
-            Tone(r["id"], r["sentence"], r["source"], _pattern(r["never"]) if "never" in r else None) for r in rows
-        )
-    except (KeyError, TypeError, AttributeError, re.error) as e:
-        raise PolicyError(
-            f"cannot be understood: {e!r}",
-            where="tone.yaml",
-            remedy="a rule has id, sentence, source and perhaps `never`: patterns parted by semicolons",
-        ) from e
-    if wrong := sorted({t.id for t in rules if not t.never} ^ set(STRUCTURE)):
-        raise PolicyError(
-            f"rules and functions differ: {', '.join(wrong)}",
-            where="tone.yaml",
-            remedy="give every rule without `never` its function",
-        )
-    return rules
-
-# %% ../../nbs/40_decide/01_messages.ipynb #c040
-def _pattern(never: str) -> re.Pattern[str]:  # patterns parted by semicolons → any of them, as whole words
-    return re.compile(rf"(?<!\w)(?:{'|'.join(filter(None, map(str.strip, never.split(';'))))})(?!\w)")
-
-# %% ../../nbs/40_decide/01_messages.ipynb #c041
-def _check(policy: Policy, words: Words) -> None:
-    from datetime import date
-
-    for (name, _), text in words.templates.items():
-        action = policy.actions[name]
-        for kind in action.kinds:
-            m = fill(
-                text,
-                facts(Due(0, 1, kind, date(2030, 9, 28), 1_234_500, policy["currency"], False), action, words.bank),
-            )
-            if wrong := broken(words, m, action):
-                raise PolicyError(
-                    "; ".join(f"{b.rule} ({b.sentence}) {b.found!r}" for b in wrong),
-                    where=f"messages, {text.id}",
-                    remedy="change the words, not the rule",
-                )

@@ -40,7 +40,7 @@ NEEDS: dict[str, list[str]] = {
 
 # %% ../../nbs/20_features/09_events.ipynb #c006
 class Positions(NamedTuple):
-    "A column of few different values: a position for each row, -1 for the last, and the number that each position stands for."
+    "A column of few different values: a position for each row (-1: the last), and the number of each position."
 
     at: np.ndarray
     numbers: np.ndarray
@@ -116,7 +116,7 @@ def _fill(columns: Sequence[np.ndarray | Positions], low: int, high: int, moves:
 
 # %% ../../nbs/20_features/09_events.ipynb #c014
 def _tables(tables: Mapping[str, pd.DataFrame], customers: np.ndarray) -> tuple[Events, list[np.ndarray | Positions]]:
-    "The tables as the fold reads them, the transactions still as columns: they are the bulk, and one copy of them is enough."
+    "The tables as the fold reads them, the transactions still as columns: one copy of the bulk is enough."
     frames = {name: _rows_of(tables.get(name), columns, customers) for name, columns in NEEDS.items()}
     a, d, t, y = frames.values()
     starts = {name: _slices(name, frame, customers) for name, frame in frames.items()}
@@ -217,8 +217,8 @@ class Coded(Generic[Word]):
 
 # %% ../../nbs/20_features/09_events.ipynb #c010019
 def history(
-    # table → column → values, plain, `Coded` or an array; times as milliseconds, ISO text or `datetime64`; one customer; a table may be missing
-    tables: Mapping[str, Mapping[str, Sequence[object] | Coded | np.ndarray]],
+    # table → column → values, plain, `Coded` or an array; times as milliseconds, ISO text or `datetime64`
+    tables: Mapping[str, Mapping[str, Sequence[object] | Coded | np.ndarray]],  # of one customer; may be missing
 ) -> Events:
     "One customer's raw columns as the fold reads them."
     t, d, y, a = (tables.get(name) or {} for name in ("transactions", "obligations", "payments", "accounts"))

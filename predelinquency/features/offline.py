@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -57,7 +57,7 @@ def matrix(
     order, customers, asked, days = _questions(spine)
     rows: np.ndarray = np.empty((len(spine), len(p.features)), dtype)
     if len(spine):
-        _replay(p, *_tables(tables, customers), asked, days, rows, threads or os.cpu_count() or 1)
+        _replay(_Work(p, *_tables(tables, customers), asked, days, rows), threads or os.cpu_count() or 1)
     if (order == np.arange(len(order))).all():
         return rows
     values = np.empty_like(rows)
@@ -75,23 +75,25 @@ def _questions(spine: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray,
     return order, customers, np.append(starts, len(spine)), when[order] // 86_400_000
 
 # %% ../../nbs/20_features/10_offline.ipynb #c023
-def _replay(
-    p: Plan,
-    e: Events,
-    columns: Sequence[np.ndarray | Positions],
-    asked: np.ndarray,
-    days: np.ndarray,
-    rows: np.ndarray,
-    threads: int,
-) -> None:
+class _Work(NamedTuple):
+    "A spine's questions beside the tables that answer them."
+
+    plan: Plan
+    events: Events  # without transactions
+    columns: Sequence[np.ndarray | Positions]  # the transactions
+    asked: np.ndarray  # (n_customers + 1,) where each customer's questions begin
+    days: np.ndarray  # (n_rows,) day numbers
+    rows: np.ndarray  # (n_rows, n_features), to be filled
+
+
+def _replay(work: _Work, threads: int) -> None:
     "Share the customers among threads by the number of their transactions."
-    n, capacity = len(asked) - 1, max(int(np.diff(e.due_from).max(initial=0)), 1)
-    work = np.cumsum(np.diff(e.move_from) + 1)
-    cuts = [0, *np.searchsorted(work, work[-1] * np.arange(1, threads) / threads), n]
+    n, capacity = len(work.asked) - 1, max(int(np.diff(work.events.due_from).max(initial=0)), 1)
+    load = np.cumsum(np.diff(work.events.move_from) + 1)
+    cuts = [0, *np.searchsorted(load, load[-1] * np.arange(1, threads) / threads), n]
     with ThreadPoolExecutor(threads) as pool:
         for done in [
-            pool.submit(_some, p, e, columns, asked, days, int(low), int(high), capacity, rows)
-            for low, high in zip(cuts, cuts[1:], strict=False)
+            pool.submit(_some, work, int(low), int(high), capacity) for low, high in zip(cuts, cuts[1:], strict=False)
         ]:
             done.result()
 
@@ -99,25 +101,17 @@ def _replay(
 TOGETHER = 16  # customers whose transactions and rows fit into a processor's cache
 
 # %% ../../nbs/20_features/10_offline.ipynb #c025
-def _some(
-    p: Plan,
-    e: Events,
-    columns: Sequence[np.ndarray | Positions],
-    asked: np.ndarray,
-    days: np.ndarray,
-    low: int,
-    high: int,
-    capacity: int,
-    rows: np.ndarray,
-) -> None:
-    "Replay a few customers at a time on two small sheets, one of transactions and one of rows, and store these in the precision asked for."
+def _some(work: _Work, low: int, high: int, capacity: int) -> None:
+    "Replay a few customers at a time on two small sheets, of transactions and of rows; store the rows as asked for."
+    e, asked, rows = work.events, work.asked, work.rows
     ends = np.minimum(np.arange(low, high, TOGETHER) + TOGETHER, high)
     most = int((e.move_from[ends] - e.move_from[low:high:TOGETHER]).max(initial=0))
     room, sheet = np.empty(10 * most, np.int64), np.empty((TOGETHER * int(np.diff(asked).max()), rows.shape[1]))
     for start, stop in zip(range(low, high, TOGETHER), ends, strict=True):
         m, n, first, last = e.move_from[start], e.move_from[stop], asked[start], asked[stop]
-        few = e._replace(move_from=e.move_from - m, moves=_fill(columns, m, n, room[: 10 * (n - m)].reshape(10, n - m)))
-        replay(p, few, asked - first, days[first:last], start, stop, capacity, sheet)
+        moves = _fill(work.columns, m, n, room[: 10 * (n - m)].reshape(10, n - m))
+        few = e._replace(move_from=e.move_from - m, moves=moves)
+        replay(work.plan, few, asked - first, work.days[first:last], start, stop, capacity, sheet)
         rows[first:last] = sheet[: last - first]
 
 # %% ../../nbs/20_features/10_offline.ipynb #c031
@@ -142,7 +136,7 @@ def read_tables(
     raw: Path | str,  # folder of canonical tables
     part: Part | None = None,  # one part, or everything
 ) -> dict[str, pd.DataFrame]:
-    "The columns the fold needs, of every table that is there; they lie where Arrow has put them and are to be read only."
+    "The columns the fold needs, of every table that is there; they lie where Arrow put them, to be read only."
     nullable = {"int64": pd.Int64Dtype(), "int32": pd.Int32Dtype()}
     found = {
         name: read_arrow(raw, name, part, columns) for name, columns in NEEDS.items() if (Path(raw) / name).is_dir()

@@ -305,6 +305,44 @@ def contract(
     rules = [pa_.Check(rule.holds, name=rule.name) for rule in table.rules]
     return pa_.DataFrameSchema(columns, checks=rules, strict=True, ordered=False, name=table.name)
 
+# %% ../../nbs/00_ground/01_schema.ipynb #c036
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+# %% ../../nbs/00_ground/01_schema.ipynb #c035
+def _explain(table: Table, frame: pd.DataFrame, cases: pd.DataFrame) -> str:
+    "Pandera's failure cases as lines: column, expectation, how many, the first three rows."
+    columns, rules, lines = {c.name: c for c in table.columns}, {r.name: r for r in table.rules}, []
+    cases = cases.assign(
+        column=cases["column"].mask(cases["check"].isin(list(rules)), "")
+    )  # pandera repeats a row's rule for every column
+    for (column, check), group in cases.groupby(["column", "check"], sort=False, dropna=False):
+        rows = [int(i) for i in pd.to_numeric(group["index"], errors="coerce").dropna().unique()]
+        if check in rules:
+            found = [f"row {i}: " + ", ".join(f"{c}={frame[c].loc[i]}" for c in rules[check].shows) for i in rows[:3]]
+        elif check == "type":
+            found = [f"its type is {frame[column].dtype}"]
+        else:
+            found = [f"row {i}: {_plain(frame[column].loc[i])!r}" for i in rows[:3]]
+        expected = (
+            check
+            if check in rules
+            else f"column {column} must be {columns[column].expected() if column in columns else check}"
+        )
+        lines.append(f"table {table.name}: {expected}; {max(len(rows), 1)} broken: " + "; ".join(found))
+    return "\n  ".join(lines)
+
+# %% ../../nbs/00_ground/01_schema.ipynb #c037
+def _remedy(table: Table, cases: pd.DataFrame) -> str:
+    remedies = {c.name: c.remedy for c in table.columns} | {r.name: r.remedy for r in table.rules}
+    whole = {r.name for r in table.rules}  # pandera repeats a row's rule for every column
+    kinds = {c.name: f"make {c.name} a column of {c.kind}" for c in table.columns}
+    found = [
+        kinds.get(c) if k == "type" else remedies.get(k if k in whole else c)
+        for c, k in zip(cases["column"], cases["check"], strict=True)
+    ]
+    return "; ".join(dict.fromkeys(f for f in found if f)) or "correct these rows at their source"
+
 # %% ../../nbs/00_ground/01_schema.ipynb #c034
 def validate(
     table: Table,  # the contract
@@ -334,41 +372,3 @@ def validate(
             _explain(table, frame, e.failure_cases), where=where, remedy=_remedy(table, e.failure_cases)
         ) from None
     return frame[table.names]
-
-# %% ../../nbs/00_ground/01_schema.ipynb #c035
-def _explain(table: Table, frame: pd.DataFrame, cases: pd.DataFrame) -> str:
-    "Pandera's failure cases as lines: column, expectation, how many, the first three rows."
-    columns, rules, lines = {c.name: c for c in table.columns}, {r.name: r for r in table.rules}, []
-    cases = cases.assign(
-        column=cases["column"].mask(cases["check"].isin(list(rules)), "")
-    )  # pandera repeats a row's rule for every column
-    for (column, check), group in cases.groupby(["column", "check"], sort=False, dropna=False):
-        rows = [int(i) for i in pd.to_numeric(group["index"], errors="coerce").dropna().unique()]
-        if check in rules:
-            found = [f"row {i}: " + ", ".join(f"{c}={frame[c].loc[i]}" for c in rules[check].shows) for i in rows[:3]]
-        elif check == "type":
-            found = [f"its type is {frame[column].dtype}"]
-        else:
-            found = [f"row {i}: {_plain(frame[column].loc[i])!r}" for i in rows[:3]]
-        expected = (
-            check
-            if check in rules
-            else f"column {column} must be {columns[column].expected() if column in columns else check}"
-        )
-        lines.append(f"table {table.name}: {expected}; {max(len(rows), 1)} broken: " + "; ".join(found))
-    return "\n  ".join(lines)
-
-# %% ../../nbs/00_ground/01_schema.ipynb #c036
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
-
-# %% ../../nbs/00_ground/01_schema.ipynb #c037
-def _remedy(table: Table, cases: pd.DataFrame) -> str:
-    remedies = {c.name: c.remedy for c in table.columns} | {r.name: r.remedy for r in table.rules}
-    whole = {r.name for r in table.rules}  # pandera repeats a row's rule for every column
-    kinds = {c.name: f"make {c.name} a column of {c.kind}" for c in table.columns}
-    found = [
-        kinds.get(c) if k == "type" else remedies.get(k if k in whole else c)
-        for c, k in zip(cases["column"], cases["check"], strict=True)
-    ]
-    return "; ".join(dict.fromkeys(f for f in found if f)) or "correct these rows at their source"

@@ -19,7 +19,7 @@ from ..features.quantities import Q
 from ..ground.params import Base, Train
 from ..ground.schema import TARGET_KINDS
 from . import promotion
-from ..model import calibrate, champion as model_champion, labels as lb, learners, train
+from ..model import calibrate, champion as model_champion, learners, train
 from ..model.learners import Fitted
 from ..model.rows import Rows
 
@@ -41,7 +41,7 @@ def calendar(
     seed: int,  # of the run
 ) -> Fitted:  # a scorecard over `CALENDAR`
     "The calendar's scorecard."
-    return learners.fit("scorecard", calendar_inputs(rows.labels), rows.y, CALENDAR, p, {}, seed)
+    return learners.fit("scorecard", calendar_inputs(rows.labels), rows.y, learners.Recipe(CALENDAR, p, {}, seed))
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #minute51
 def calendar_scores(
@@ -147,7 +147,9 @@ def cross_fit(
 ) -> pd.DataFrame:  # `model_champion.PREDICTIONS`: `fold` rows by repeat, then `out_of_time` ones
     "Predictions for rows that are few."
     features, base, p, signs = how
-    dealt = lb.folds(rows.labels["customer_id"].to_numpy(), rows.y, p.folds, train.repeats(len(rows.y), p), base.seed)
+    dealt = train.folds(
+        rows.labels["customer_id"].to_numpy(), rows.y, p.folds, train.repeats(len(rows.y), p), base.seed
+    )
     scores = train.out_of_fold(rows, dealt, lambda a, b: judge(a, b, features, p, signs, base.seed))
     at = scores["row"].to_numpy()
     scores = scores.assign(probability=train.cross_calibrate(scores, rows.y[at]), seen_before=seen_before[at])
@@ -197,7 +199,9 @@ def learn_snapshots(
     "Both boosters on disjoint customers and weeks; the test rows and the latest moments scored."
     features, base, p, signs = how
     teachers, held = rows["train"].usable(), rows["calibrate"].usable()
-    card = learners.fit("scorecard", teachers.x, teachers.y, features, p, signs, base.seed, weight=teachers.weight)
+    card = learners.fit(
+        "scorecard", teachers.x, teachers.y, learners.Recipe(features, p, signs, base.seed), weight=teachers.weight
+    )
     fits = train.fit_boosters(rows, features, p, signs, base.seed) | {"scorecard": card}
     numbers = {
         name: calibrate.calibrate(learners.predict_margin(f, held.x), held.y, held.onsets, held.weight)
@@ -210,7 +214,11 @@ def learn_snapshots(
         calibrate.probability(learners.predict_margin(fits[champion], weekly.x), numbers[champion]), base.contact_share
     )
     about = model_champion.manifest(
-        fits, champion, next(n for n in train.BOOSTERS if n != champion), numbers, limit, rows, base, p, data
+        model_champion.Trained(fits, champion, next(n for n in train.BOOSTERS if n != champion), numbers, limit),
+        rows,
+        base,
+        p,
+        data,
     ) | dict(promotion=ruling)
     scored = [
         model_champion.predictions(rows[w].labels, score_rows(rows[w], teachers, fits, about, p, base.seed), w)
@@ -270,6 +278,8 @@ def learn_moments(
     )
     return Learned(
         fits,
-        model_champion.manifest(fits, "committee", "lightgbm", numbers, limit, {"fold": rows}, base, p, data),
+        model_champion.manifest(
+            model_champion.Trained(fits, "committee", "lightgbm", numbers, limit), {"fold": rows}, base, p, data
+        ),
         scored,
     )

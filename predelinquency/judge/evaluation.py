@@ -58,7 +58,7 @@ def open_run(
     base: Base,  # periods, seed
 ) -> Run:
     "Read what a run has left."
-    champion, due = model_champion.load(model), model / "due_predictions.parquet"
+    champion, due = model_champion.load_champion(model), model / "due_predictions.parquet"
     train = params.section(Train, champion.manifest["params"]["train"])
     splits = ["test"] if (raw / "moments").is_dir() else ["train", "test"]
     rows = {  # one split after the other: both at once would be held twice while they are cut to the usable ones
@@ -124,7 +124,7 @@ class Watch:
     @property
     def held(self) -> dict[str, bool | None]:
         "Name → held; raises `LeakageError` when one is broken."
-        return tripwires.check(self.wires)
+        return tripwires.check_wires(self.wires)
 
 # %% ../../nbs/35_judge/19_evaluation.ipynb #stg-eval16
 def with_proof(
@@ -150,7 +150,7 @@ def ask_wires(
         run.raw, run.features, run.model, run.inputs.get("train"), test, run.base, run.train, simulated=simulated
     )
     wires = with_proof(wires, proof.get("tripwires", {}))
-    tripwires.check(wires)
+    tripwires.check_wires(wires)
     alone = tripwires.single_aucs(test)
     best = dict(name=names[int(np.argmax(alone))], auc=judge_report.rounded(float(alone.max())))
     return Watch(wires, judge_report.rounded(float(np.nanmean(shuffled))), best)
@@ -361,7 +361,7 @@ def evaluate(
     plans += slices(statistics.Rows(rows, people), known, None if run.own_moments else asked.kinds)
     plans += [] if run.own_moments else [every_week(run, people)]
     plans.append(groups.fairness(chosen, extra.protected, people))
-    report |= needs.report(plans, people, run.base, section)
+    report |= needs.measure_needs(plans, people, run.base, section)
     report |= drift.worst_month(report) | {k: v for k, v in proof.items() if k != "tripwires"}
     for name, blocks in by_group(chosen, extra.protected).items():
         report["fairness"][name]["groups"] = blocks

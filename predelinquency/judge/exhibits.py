@@ -26,7 +26,7 @@ def trust(
     found: Found,
 ) -> list[Any]:  # two tables
     "The tripwires, and who is judged on."
-    wires = tripwires.table(found.wires).style.hide(axis="index").set_properties(**{"text-align": "left"})
+    wires = tripwires.wire_table(found.wires).style.hide(axis="index").set_properties(**{"text-align": "left"})
     wires = wires.map(lambda v: BROKEN if v == "BROKEN" else "", subset=["held"])
     return [wires, pd.Series(found.customers, name="customers judged on").to_frame()]
 
@@ -53,12 +53,12 @@ ORDER = {
 
 # %% ../../nbs/35_judge/20_exhibits.ipynb #stg-exhi11
 def _pictured(report: Mapping[str, Any], paths: Mapping[str, str], title: str, *rest: Any, **more: Any) -> Any:
-    return figures.intervals(judge_report.table(report, paths), title, *rest, **more)
+    return figures.intervals(judge_report.interval_table(report, paths), title, *rest, **more)
 
 
 def _listed(report: Mapping[str, Any], paths: Mapping[str, str], precision: int = 3, known: bool = False) -> Any:
     "Figures with their intervals; `known`: those without a value are left out."
-    frame = judge_report.table(report, paths)
+    frame = judge_report.interval_table(report, paths)
     return chapter.listing(frame.dropna(subset="value") if known else frame, unknown="", precision=precision)
 
 
@@ -86,7 +86,7 @@ def achievable(
     found: Found,
 ) -> list[Any]:  # sentences, up to five tables, two pictures
     "The model beside what was achievable, and the curves of its order."
-    tables, said = achieved.tables(found.report), achieved.said(found.report)
+    tables, said = achieved.achieved_tables(found.report), achieved.said(found.report)
     curves = judge_report.curves(found.rows)
     for name in ("transfer", "lost"):
         if name in tables:
@@ -161,9 +161,9 @@ def monthly(
 ) -> list[Any]:  # two pictures
     "Order and level, month by month."
     report, known = found.report, months(found.report)
-    order = judge_report.table(report, known).rename(columns={"name": "month"})
+    order = judge_report.interval_table(report, known).rename(columns={"name": "month"})
     paths = {month: f"{path}.observed_expected" for month, path in known.items()}
-    level = judge_report.table(report, paths).rename(columns={"name": "month"}).dropna(subset="value")
+    level = judge_report.interval_table(report, paths).rename(columns={"name": "month"}).dropna(subset="value")
     title = "Observed over expected misses, month by month"
     return [
         figures.over_time(order.dropna(subset="value"), reference=report["headline"]["auc"]),
@@ -193,7 +193,9 @@ def by_kind(
     "Calibration for all, for every month and for every kind of customer."
     paths = {"all": "calibration"} | {f"month: {m}": path for m, path in months(report).items()} | kinds(report)
     told = {
-        words: judge_report.table(report, {name: f"{path}.{key}" for name, path in paths.items()}).set_index("name")
+        words: judge_report.interval_table(report, {name: f"{path}.{key}" for name, path in paths.items()}).set_index(
+            "name"
+        )
         for words, key in LINES.items()
     }
     return pd.concat(told, axis=1).dropna(how="all").rename_axis(None)
@@ -304,7 +306,7 @@ def requirements(
     "What the score needs."
     report, best = found.report, found.report["single_feature"]["name"]
     lost = {name: f"ablation.{name}.loss" for name in report.get("ablation", {}) if name != "all"}
-    needs = judge_report.table(report, lost).sort_values("value", ascending=False)
+    needs = judge_report.interval_table(report, lost).sort_values("value", ascending=False)
     easy = {
         "quick fit on all inputs": "levels_only.all",
         "levels alone": "levels_only.levels",
@@ -326,7 +328,7 @@ def _learned(report: Mapping[str, Any]) -> Any:
     paths = {n: f"learning_curve.{n}" for n in report.get("learning_curve", {})}
     if not paths:
         return None
-    fewer = judge_report.table(report, paths).rename(columns={"name": "month"})
+    fewer = judge_report.interval_table(report, paths).rename(columns={"name": "month"})
     fewer = fewer.sort_values("month", key=lambda c: c.astype(int))
     picture = figures.over_time(fewer, "Learned from fewer customers", "AUC", report["headline"]["auc"])
     return picture.update_layout(title_subtitle_text="customers to learn from; the dotted line is the full model")

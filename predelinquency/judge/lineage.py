@@ -70,9 +70,9 @@ def lineage(
     outs: Sequence[Path | str] = (),  # files and folders of this run, besides, to look up in the lock
 ) -> dict[str, Any]:
     "Hashes of everything that was used."
-    found = champion.fingerprint(features, sorted(manifest["data"]))
+    found = champion.table_hashes(features, sorted(manifest["data"]))
     digest = hashlib.blake2b(json.dumps(manifest["params"], sort_keys=True).encode(), digest_size=8).hexdigest()
-    tables = champion.fingerprint(raw, sorted(schema.TABLES))
+    tables = champion.table_hashes(raw, sorted(schema.TABLES))
     return dict(
         parameters=digest,
         raw=tables,

@@ -67,7 +67,7 @@ def refit(
         return x if list(keep) == names else np.take(x, at, axis=1)
 
     fitted = learners.fit(
-        "xgboost", some(rows.x), rows.y, keep, replace(by.p, **QUICK), by.signs, by.seed, threads=1
+        "xgboost", some(rows.x), rows.y, learners.Recipe(keep, replace(by.p, **QUICK), by.signs, by.seed, threads=1)
     )  # a second core costs more than it brings
     return [learners.predict_margin(fitted, some(x)) for x in judged]
 

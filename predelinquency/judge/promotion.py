@@ -206,7 +206,7 @@ def against(
     p: Train,  # walls; the rule
 ) -> dict[str, Any]:  # from `verdict`: `champion` is "new" or "old"
     "Should the new model replace the one in use? Where the old one learned from these customers, it is favoured."
-    models = {"new": champion.load(new), "old": champion.load(old)}
+    models = {"new": champion.load_champion(new), "old": champion.load_champion(old)}
     if models["new"].features != models["old"].features:
         raise ParamsError(
             "the two models do not have the same inputs", where=str(old), remedy="judge each on its own evaluation"
@@ -230,12 +230,12 @@ def enter(
     p: Train,  # walls; the rule
 ) -> dict[str, str]:  # `champion`: a version; `because`
     "A recorded model becomes champion when the rule says so, and stays a challenger otherwise."
-    new, old = champion.load(model).version, registry.champion_folder(registered)
+    new, old = champion.load_champion(model).version, registry.champion_folder(registered)
     if old is None:
         registry.point(registered, model)
         return dict(champion=new, because="nobody was champion")
     try:
-        if new == (held := champion.load(old).version):
+        if new == (held := champion.load_champion(old).version):
             return dict(champion=held, because="it is the champion already")
         ruling = against(model, old, features, base, p)
     except PredelinquencyError as e:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..features import catalogue
-from ..ground import chapter, figures
+from ..ground import chapter, figures, portraits
 from . import metrics
 from ..model import learners, train
 from ..model.champion import BASELINES, Champion
@@ -170,7 +170,7 @@ def important(
     ranks = {f"rank {kind}": push[kind].rank(ascending=False).astype(int) for kind in push}
     table = best.assign(**ranks, analyst=[catalogue.BY_NAME[n].analyst for n in best.index])
     return [
-        figures.importance(pd.DataFrame(dict(name=best.index, value=first, group=groups))),
+        portraits.importance(pd.DataFrame(dict(name=best.index, value=first, group=groups))),
         table.style.format("{:.3f}", subset=list(push.columns)),
     ]
 

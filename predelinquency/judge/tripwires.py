@@ -119,7 +119,7 @@ def shuffled_aucs(
         a, b = shuffled([few, test], seed, i)
         if not 0 < a.sum() < len(a):
             return
-        fitted = learners.fit("xgboost", few.x, a, features, settings, {}, seed + i, threads=1)
+        fitted = learners.fit("xgboost", few.x, a, learners.Recipe(features, settings, {}, seed + i, threads=1))
         out[i] = metrics.auc(metrics.ranking(learners.predict_margin(fitted, test.x), b, who))
 
     with ThreadPoolExecutor(2) as pool:

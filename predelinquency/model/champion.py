@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SEAL', 'AGAIN', 'BASELINES', 'PREDICTIONS', 'DUE_PREDICTIONS', 'LIBRARIES', 'SOURCES', 'MADE_WITH', 'Champion',
-           'sealed', 'read_manifest', 'load', 'predictions', 'write_frame', 'due_predictions', 'fingerprint',
-           'manifest', 'rounds', 'version_of', 'versions', 'Foreign', 'foreign', 'check_belongs', 'save']
+           'sealed', 'read_manifest', 'load_champion', 'predictions', 'write_frame', 'due_predictions', 'table_hashes',
+           'rounds', 'Trained', 'manifest', 'version_of', 'versions', 'save', 'Foreign', 'foreign', 'check_belongs']
 
 # %% ../../nbs/30_model/05_champion.ipynb #i05champion
 import hashlib, json
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version as library_version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -67,11 +67,11 @@ class Champion:
         "(n, n_features + 1); each row sums to its margin, the last column is what holds for everybody."
         return learners.contributions(self.fitted, x)
 
-# %% ../../nbs/30_model/05_champion.ipynb #ident02
+# %% ../../nbs/30_model/05_champion.ipynb #ident03
 SEAL = "seal"  # under which a manifest holds its own hash
 AGAIN = "get the whole folder back (`dvc checkout`, or a copy of it), or run the train stage again"
 
-# %% ../../nbs/30_model/05_champion.ipynb #ident03
+
 def sealed(
     about: Mapping[str, Any],  # a manifest
 ) -> dict[str, Any]:  # the same with its seal
@@ -102,21 +102,21 @@ def read_manifest(
     return about
 
 # %% ../../nbs/30_model/05_champion.ipynb #c041
-def load(
+def load_champion(
     folder: Path | str,  # a model folder
     challenger: bool = False,  # the other learner instead
 ) -> Champion:
     "The champion of a model folder."
     path, manifest = Path(folder) / "manifest.json", read_manifest(folder)
     name = manifest["challenger" if challenger else "champion"]
-    fitted = learners.load(Path(folder) / learners.FILES[name])
+    fitted = learners.load_learner(Path(folder) / learners.FILES[name])
     if list(fitted.features) != manifest["features"]:
         raise SchemaError(
             "the model's inputs are not those of its manifest", where=str(path), remedy="run the train stage again"
         )
     return Champion(fitted, _calibrated(manifest, name))
 
-# %% ../../nbs/30_model/05_champion.ipynb #ident08
+
 def _calibrated(about: Mapping[str, Any], name: str = "") -> dict[str, Any]:
     "The manifest with the calibration of one learner under its own name; of the champion where none is named."
     return {**about, "calibration": about["calibrations"][name or about["champion"]]}
@@ -201,7 +201,7 @@ def due_predictions(
     return pd.concat(found, ignore_index=True).astype(empty.dtypes.to_dict()) if found else empty
 
 # %% ../../nbs/30_model/05_champion.ipynb #c059
-def fingerprint(
+def table_hashes(
     folder: Path | str,  # holds tables
     names: Sequence[str],  # which; one that is not there is left out
 ) -> dict[str, str]:  # table → 16 hex digits over its parts
@@ -218,10 +218,19 @@ def fingerprint(
             found[name] = digest.hexdigest()
     return found
 
+# %% ../../nbs/30_model/05_champion.ipynb #c065
+def rounds(fitted: Fitted) -> int:  # trees; 0 for a scorecard
+    "How many trees a model holds."
+    if fitted.learner == "committee":
+        return sum(rounds(m) for m in fitted.model)
+    return {"xgboost": lambda m: m.num_boosted_rounds(), "lightgbm": lambda m: m.num_trees()}.get(
+        fitted.learner, lambda m: 0
+    )(fitted.model)
+
 # %% ../../nbs/30_model/05_champion.ipynb #c060
 LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "xgboost", "xgboost-cpu", "lightgbm")
 
-# %% ../../nbs/30_model/05_champion.ipynb #c061
+
 def _libraries() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError
 
@@ -246,6 +255,7 @@ SOURCES = (  # below the package: what the train stage runs
     "ground/dues.py",
     "ground/figures.py",
     "ground/params.py",
+    "ground/portraits.py",
     "ground/schema.py",
     "ground/words.py",
     "judge/baselines.py",
@@ -264,17 +274,23 @@ SOURCES = (  # below the package: what the train stage runs
     "model/train.py",
 )
 
+# %% ../../nbs/30_model/05_champion.ipynb #model30trained
+class Trained(NamedTuple):
+    "What a training has come to, before anything is written."
+
+    fits: Mapping[str, Fitted]  # name → model: every one that is kept
+    champion: str  # the name of the one to be used
+    challenger: str  # and of the one beside it
+    calibrations: Mapping[str, Any]  # name → numbers for `probability`
+    threshold: float  # of the champion's probability
+
 # %% ../../nbs/30_model/05_champion.ipynb #c064
 def manifest(
-    fits: Mapping[str, Fitted],  # every model that is kept
-    champion: str,
-    challenger: str,  # their names
-    calibrations: Mapping[str, Any],  # name → numbers
-    threshold: float,  # of the champion's probability
+    made: Trained,
     rows: Mapping[str, Rows],  # what was used
-    base: Base,
-    p: Train,  # parameters
-    data: Mapping[str, str],  # from `fingerprint`
+    base: Base,  # seed, periods, shares
+    p: Train,  # trees, depth, regularisation
+    data: Mapping[str, str],  # from `table_hashes`
 ) -> dict[str, Any]:
     "Everything that says what this model is, without a clock."
     used = {
@@ -290,13 +306,13 @@ def manifest(
         for u in [r.usable()]
     }
     return dict(
-        champion=champion,
-        challenger=challenger,
-        features=list(fits[champion].features),
-        calibrations=dict(calibrations),
-        threshold=threshold,
+        champion=made.champion,
+        challenger=made.challenger,
+        features=list(made.fits[made.champion].features),
+        calibrations=dict(made.calibrations),
+        threshold=made.threshold,
         contact_share=base.contact_share,
-        rounds={n: rounds(f) for n, f in fits.items()},
+        rounds={n: rounds(f) for n, f in made.fits.items()},
         rows=used,
         params=dict(base=asdict(base), train=asdict(p)),
         seed=base.seed,
@@ -305,15 +321,6 @@ def manifest(
         package=dict(version=predelinquency.__version__, sources=package_hash(SOURCES)),
         libraries=_libraries(),
     )
-
-# %% ../../nbs/30_model/05_champion.ipynb #c065
-def rounds(fitted: Fitted) -> int:  # trees; 0 for a scorecard
-    "How many trees a model holds."
-    if fitted.learner == "committee":
-        return sum(rounds(m) for m in fitted.model)
-    return {"xgboost": lambda m: m.num_boosted_rounds(), "lightgbm": lambda m: m.num_trees()}.get(
-        fitted.learner, lambda m: 0
-    )(fitted.model)
 
 # %% ../../nbs/30_model/05_champion.ipynb #ident06
 def version_of(
@@ -331,7 +338,37 @@ def versions(
     "What everything that is made with a model carries with it."
     return dict(data=content_hash(about["data"]), catalogue=about["catalogue"], model=about["version"])
 
-# %% ../../nbs/30_model/05_champion.ipynb #ident10
+# %% ../../nbs/30_model/05_champion.ipynb #c066
+def save(
+    folder: Path | str,  # the model folder; replaced as a whole
+    fits: Mapping[str, Fitted],  # every model that is kept
+    about: Mapping[str, Any],  # from `manifest`
+    scored: pd.DataFrame,  # `PREDICTIONS`
+    dues: Callable[[Champion], pd.DataFrame] | None = None,  # the champion → `DUE_PREDICTIONS`
+) -> Champion:
+    "Write models, manifest and predictions; they appear together or not at all."
+    with replacing(folder) as draft:
+        draft.mkdir()
+        for name in sorted(fits):
+            learners.save(fits[name], draft)
+        version = version_of(about, _hashes(draft))
+        fitted = learners.load_learner(draft / learners.FILES[about["champion"]])
+        champion = Champion(fitted, _calibrated({**about, "version": version}))
+        write_frame(PREDICTIONS, scored, draft / "predictions.parquet")
+        if dues:
+            write_frame(DUE_PREDICTIONS, dues(champion), draft / "due_predictions.parquet")
+        written = sealed(json.loads(json.dumps({**about, "version": version, "files": _hashes(draft)})))
+        (draft / "manifest.json").write_text(json.dumps(written, indent=1, sort_keys=True) + "\n")
+    return load_champion(folder)
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    "Path below the folder → hash, of every file there."
+    return {
+        path.relative_to(folder).as_posix(): file_hash(path) for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+
+# %% ../../nbs/30_model/05_champion.ipynb #ident11
 MADE_WITH = {  # what is made with a model → the stage that makes it
     "reports/scores.parquet": "explain",
     "reports/reasons.parquet": "explain",
@@ -344,7 +381,7 @@ MADE_WITH = {  # what is made with a model → the stage that makes it
     "reports/pack.json": "pack",
 }
 
-# %% ../../nbs/30_model/05_champion.ipynb #ident11
+
 @dataclass(frozen=True)
 class Foreign:
     "A file that was made from something else than the model that lies beside it."
@@ -357,7 +394,10 @@ class Foreign:
 
     def __str__(self) -> str:
         known, unknown = f"was made from {self.what} {self.was}", f"does not say from which {self.what} it was made"
-        return f"{self.file} {known if self.was else unknown}, here is {self.what} {self.now}: run the stage {self.stage} again"
+        return (
+            f"{self.file} {known if self.was else unknown}, here is "
+            f"{self.what} {self.now}: run the stage {self.stage} again"
+        )
 
 # %% ../../nbs/30_model/05_champion.ipynb #ident12
 def foreign(
@@ -387,33 +427,3 @@ def check_belongs(
     "Refuse files that were made from another model than the one that lies here."
     for one in foreign(root, files):
         raise StoreError(str(one), where=str(root), remedy=f"run `predelinquency stage {one.stage} --root {root}`")
-
-# %% ../../nbs/30_model/05_champion.ipynb #c066
-def save(
-    folder: Path | str,  # the model folder; replaced as a whole
-    fits: Mapping[str, Fitted],  # every model that is kept
-    about: Mapping[str, Any],  # from `manifest`
-    scored: pd.DataFrame,  # `PREDICTIONS`
-    dues: Callable[[Champion], pd.DataFrame] | None = None,  # the champion → `DUE_PREDICTIONS`
-) -> Champion:
-    "Write models, manifest and predictions; they appear together or not at all."
-    with replacing(folder) as draft:
-        draft.mkdir()
-        for name in sorted(fits):
-            learners.save(fits[name], draft)
-        version = version_of(about, _hashes(draft))
-        fitted = learners.load(draft / learners.FILES[about["champion"]])
-        champion = Champion(fitted, _calibrated({**about, "version": version}))
-        write_frame(PREDICTIONS, scored, draft / "predictions.parquet")
-        if dues:
-            write_frame(DUE_PREDICTIONS, dues(champion), draft / "due_predictions.parquet")
-        written = sealed(json.loads(json.dumps({**about, "version": version, "files": _hashes(draft)})))
-        (draft / "manifest.json").write_text(json.dumps(written, indent=1, sort_keys=True) + "\n")
-    return load(folder)
-
-# %% ../../nbs/30_model/05_champion.ipynb #c067
-def _hashes(folder: Path) -> dict[str, str]:
-    "Path below the folder → hash, of every file there."
-    return {
-        path.relative_to(folder).as_posix(): file_hash(path) for path in sorted(folder.rglob("*")) if path.is_file()
-    }

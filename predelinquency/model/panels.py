@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from ..features import catalogue, offline
-from ..ground import chapter, disk, figures, schema
+from ..ground import chapter, disk, figures, portraits, schema
 from ..ground.core import CURRENCY_DIGITS
 from ..ground.disk import Part
 from ..ground.dues import outcomes
@@ -239,7 +239,7 @@ def one_life(
     line = evenings(known)
     digits = CURRENCY_DIGITS[str(judged.currency.iloc[0])] if len(judged) else 2
     line, moment = line[line.on.between(*around)], {"as_of": case.as_of}
-    picture = figures.timeline(line, judged, moments=moment, digits=digits, title=f"Customer {who}")
+    picture = portraits.timeline(line, judged, moments=moment, digits=digits, title=f"Customer {who}")
     asked = pd.DataFrame({"customer_id": who, "as_of": [case.as_of - QUARTER, case.as_of]})
     pair = offline.features(known, asked)[catalogue.names()].T
     pair = pair.set_axis(["a quarter before", "at the moment"], axis=1)

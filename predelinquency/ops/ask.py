@@ -129,7 +129,7 @@ def ask_about(
         _not_before_them(customer, rows, day)
     with console(True).status("folding"):
         row = online.vector(rows["transactions"], rows["obligations"], rows["payments"], rows["accounts"], day)
-    scorer = reasons_scorer.Scorer(champion.load(Path(root) / "model"))
+    scorer = reasons_scorer.Scorer(champion.load_champion(Path(root) / "model"))
     held = {str(c) for c in rows["accounts"].currency}  # amounts of several are told without one
     currency = held.pop() if len(held) == 1 else ""
     score, parts, rules = (
@@ -140,7 +140,7 @@ def ask_about(
     story = bundles.reasons(
         parts, row.astype("float32")[scorer.columns], scorer.bundles, len(parts), raising=False, currency=currency
     )
-    return Asked(score, policy.band(policy.load(rules), score.probability), eligible, float(parts[-1]), story)
+    return Asked(score, policy.band(policy.load_policy(rules), score.probability), eligible, float(parts[-1]), story)
 
 # %% ../../nbs/80_ops/08_ask.ipynb #c057
 def heading(score: Any, band: str, eligible: bool | None) -> str:
@@ -211,7 +211,7 @@ def _score_file(file: Path, root: str, as_json: bool) -> None:
             remedy="name a file with a request; one is in predelinquency/example.json",
         ) from None
     try:
-        found = scoring.load(Path(root) / "model").score(wire.parse(body))
+        found = scoring.load_scoring(Path(root) / "model").score(wire.parse_request(body))
     except wire.Refused as e:
         raise PredelinquencyError(
             "; ".join([e.detail.rstrip("."), *(" ".join(one) for one in e.errors)]),

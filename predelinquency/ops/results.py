@@ -132,9 +132,9 @@ MOST_ROWS = 40  # of a comparison on a terminal
 
 def moved_numbers(before: dict[str, Any], after: dict[str, Any]) -> list[Any]:
     "This run's numbers beside the last one's, where they moved: the headline first, ends of intervals last."
-    from predelinquency.judge.report import compare
+    from predelinquency.judge.report import change_table
 
-    rows = compare(before, after)
+    rows = change_table(before, after)
     if not before:
         return ["\nthe first run here: the next one's numbers are shown beside its own"]
     moved = rows[(rows["change"].abs() > 1e-12) | rows["change"].isna()]
@@ -167,7 +167,7 @@ def against(used: Any, root: str) -> tuple[Any, str]:
     if used is None:
         return (), "the first model here: the next one is compared with it"
     try:
-        return paired.compare(used, paired.predictions(root)), ""
+        return paired.compare_models(used, paired.predictions(root)), ""
     except PredelinquencyError as e:
         return (), f"not compared with the model before: {e}"
 

@@ -66,7 +66,7 @@ def _readable(source: str, data: Path) -> None:
     "A mapping that cannot be read, or a folder that is not there, is refused before a folder of results is made."
     from predelinquency.sources import mapping as sources_mapping
 
-    sources_mapping.load(source)
+    sources_mapping.load_mapping(source)
     if not data.is_dir():
         raise SchemaError(
             "there is no such folder", where=str(data), remedy="give the folder that holds the files of the mapping"
@@ -173,7 +173,7 @@ def compare_models(
     from predelinquency.judge import paired
 
     before, after = paired.predictions(old), paired.predictions(new)
-    pairs = paired.compare(before, after)
+    pairs = paired.compare_models(before, after)
     splits, called = paired.later(after)
     rows = int(after.split.isin(splits).sum())
     if as_json:

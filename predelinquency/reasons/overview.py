@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ..features.measures import GROUPS
-from ..ground import chapter, disk, figures
+from ..ground import chapter, disk, figures, portraits
 from ..ground.records import Reason
 from ..model.champion import Champion
 from . import evidence, shapley
@@ -215,10 +215,10 @@ def push_pictures(
         return pd.DataFrame(matrix[thin][:, [names.index(n) for n in top]], columns=top)
 
     return [
-        figures.importance(moving.head(20)),
+        portraits.importance(moving.head(20)),
         figures.bars(shares(moving), "By group", "share of all pushes", y="share"),
-        figures.beeswarm(few(sample.contributions, most), few(sample.x, most)),
-        figures.dependence(few(sample.contributions, 6), few(sample.x, 6)),
+        portraits.beeswarm(few(sample.contributions, most), few(sample.x, most)),
+        portraits.dependence(few(sample.contributions, 6), few(sample.x, 6)),
     ]
 
 # %% ../../nbs/33_reasons/06_overview.ipynb #stg-over31
@@ -340,7 +340,7 @@ def stories(
 ) -> list[Any]:  # three pictures, a table
     "Three customers, as an analyst reads them, and what may be said to each."
     pictures = [
-        figures.waterfall(
+        portraits.waterfall(
             pd.DataFrame([(r.analyst, r.contribution) for r in reasons], columns=["name", "contribution"]),
             sample.contributions[at, -1],
             sample.margin[at],

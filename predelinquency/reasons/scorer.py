@@ -27,7 +27,7 @@ class Scorer:
 
     def __init__(
         self,
-        champion: model_champion.Champion,  # from `model_champion.load`
+        champion: model_champion.Champion,  # from `model_champion.load_champion`
         top: int = 5,  # reasons per score
     ):
         self.champion, self.top = champion, top

@@ -64,13 +64,13 @@ def hit(
 ) -> dict[str, Any]:  # as `shock.measured`
     "Let some strangers live again, with the same luck, in times that are hard for everybody."
     hard_times = shock.declared(run.base, section)
-    again = _lives(run, made, min(section.shock_customers, section.strangers), shock.tables_of(hard_times))
+    again = _lives(run, made, min(section.shock_customers, section.strangers), shock.shock_tables(hard_times))
     if again is None:
         return NOT_ASKED
     as_it_was = calm[calm.customer_id.isin(again.about.customer_id)]
     before = shock.frame(as_it_was, as_it_was.probability)
     after = shock.frame(again.rows.labels, run.champion.probability(again.rows.x))
-    return shock.measured(before, after, hard_times, run.base, section)
+    return shock.measure_shock(before, after, hard_times, run.base, section)
 
 # %% ../../nbs/50_truth/09_enlargement.ipynb #stg-enla12
 def enlarge(
@@ -101,10 +101,10 @@ def hard_times(
     "What the shock does to the score."
     found = report["shock"]
     if found["auc"] is None:
-        return [shock.in_words(found)]
+        return [shock.shock_sentence(found)]
     when = {"all judged weeks": "shock"} | {month: f"shock.by_month.{month}" for month in found.get("by_month", {})}
     both = {"as it was": "_calm", "everybody hit": ""}
     paths = {f"{day}: {words}": f"{path}.auc{end}" for day, path in when.items() for words, end in both.items()}
     title = "The same customers with and without the shock"
-    picture = figures.intervals(judge_report.table(report, paths), title, x="AUC", first=False)
-    return [shock.in_words(found), picture, listing(shock.table(found), precision=3)]
+    picture = figures.intervals(judge_report.interval_table(report, paths), title, x="AUC", first=False)
+    return [shock.shock_sentence(found), picture, listing(shock.shock_table(found), precision=3)]

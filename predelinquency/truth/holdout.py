@@ -77,7 +77,7 @@ def version(
     folder: Path | str,  # a model folder
 ) -> str:  # 12 hex digits
     "The version of the model that lies there; refused when its files are not those it was written with."
-    about = champion.load(folder).manifest
+    about = champion.load_champion(folder).manifest
     found, said = champion.version_of(about, about["files"]), str(about["version"])
     problem = f"the model's files are version {found}, its manifest says {said}"
     if found != said:
@@ -209,7 +209,7 @@ def judged(
     replicates: int,  # of the bootstrap
 ) -> tuple[dict[str, Any], dict[str, Any]]:  # figures, and how much there was to measure on
     "Make the customers and judge the model on them."
-    manifest, names = champion.load(of.root / "model").manifest, catalogue.names()
+    manifest, names = champion.load_champion(of.root / "model").manifest, catalogue.names()
     settings = params.section(params.Train, manifest["params"]["train"])
     teachers = model_rows.gather(of.root / "features", names, of.base, settings.max_rows, ["train"])["train"].usable()
     own = disk.read(of.root / "raw", "customers", columns=["customer_id"])["customer_id"].to_numpy()
@@ -251,7 +251,7 @@ def opened(
         rehearsal = of.root.resolve() != Path(DEFAULT_ROOT).resolve()
         who = holdout_parts(of.world.simulate.customers, settings.final, of.base.customers_per_part, rehearsal)
         figures, counts = judged(of, who, settings.bootstrap)
-        manifest = champion.load(of.root / "model").manifest
+        manifest = champion.load_champion(of.root / "model").manifest
         holdout = name(made_from(of.base, asdict(of.world.simulate), of.every_days), who)
         line = dict(
             version=of.version,

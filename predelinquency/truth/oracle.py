@@ -308,7 +308,9 @@ def visible_score(
     large = replace(p, trees=5 * p.trees, max_depth=5, min_child_weight=min(p.min_child_weight, y.sum() / train.LEAVES))
     stop = (seen[held], y[held]) if y[held].sum() >= train.FEW_STOPS else None
     fits = [
-        learners.fit(name, seen[~held], y[~held], NAMES, large, catalogue.monotone(), made.base.seed, stop)
+        learners.fit(
+            name, seen[~held], y[~held], learners.Recipe(NAMES, large, catalogue.monotone(), made.base.seed), stop
+        )
         for name in train.BOOSTERS
     ]
     return np.mean([learners.predict_margin(f, x.astype(np.float32)) for f in fits], axis=0)

@@ -57,7 +57,7 @@ def open_case(
     section: Prove,
 ) -> Case:
     "Read what a proof needs."
-    champion, made = model_champion.load(folders["model"]), forks.made_by(folders["truth"], base)
+    champion, made = model_champion.load_champion(folders["model"]), forks.made_by(folders["truth"], base)
     said = pd.read_parquet(folders["model"] / "predictions.parquet")
     tested = statistics.judged(statistics.checked(said[(said.split == "test") & (said.repeat == 0)]))
     train, world = params.section(Train, champion.manifest["params"]["train"]), forks.ground(made)
@@ -92,7 +92,7 @@ def measure_bound(
     rows = oracle.sample(case.tested, section.rows, base.seed)
     did = forks.futures(case.world, rows, 1, base, first=-1)[:, 0]
     same = labels_again(did, rows.target.to_numpy())
-    asked = oracle.ask(case.world, rows, base, section.replays)
+    asked = oracle.ask_futures(case.world, rows, base, section.replays)
     others = [name for name in (*model_champion.BASELINES, "challenger") if name in rows]
     if section.visible_customers:
         x, _ = twins.known(case.world, rows, base)
@@ -274,12 +274,12 @@ def _hits(reasons: Mapping[str, Any]) -> list[str]:
         word: reasons[f"perturb_{word}"] > reasons[f"perturb_{word}_shuffled_high"]
         for word in ("hit_rate", "own_group")
     }
-    first, rate = twins.beside(reasons, "first_declared"), twins.beside(reasons, "hit_rate")
+    first, rate = twins.hit_sentence(reasons, "first_declared"), twins.hit_sentence(reasons, "hit_rate")
     return [
         f"A declared group is among the three that moved most in **{rate}**, with the rows as they were "
         f"first in {first}; "
         f"two groups out of eight are met by a guess in 64 %. {HABIT[more['hit_rate']]}",
-        f"The cause's own group, which is the harder question: **{twins.beside(reasons, 'own_group')}**. "
+        f"The cause's own group, which is the harder question: **{twins.hit_sentence(reasons, 'own_group')}**. "
         f"{CAUSE[more['own_group']]}",
     ]
 
@@ -457,7 +457,7 @@ def prove(
 ) -> Proof:
     "Measure all of it."
     bound, pairs = measure_bound(case), pairs_of(case)
-    reasons = twins.told(pairs, case.base.seed) | stability(case)
+    reasons = twins.count_cases(pairs, case.base.seed) | stability(case)
     return Proof(bound, pairs, reasons, wires(case, bound), other_worlds(case))
 
 # %% ../../nbs/50_truth/10_proving.ipynb #stg-prov45b

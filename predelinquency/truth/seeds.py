@@ -42,10 +42,7 @@ def reseeded(
             champion.manifest["champion"],
             teach.x,
             teach.y,
-            champion.features,
-            settings,
-            catalogue.monotone(),
-            seed + 1 + k,
+            learners.Recipe(champion.features, settings, catalogue.monotone(), seed + 1 + k),
             None if few else (stop.x, stop.y),
         )
         for k in range(count)

@@ -129,9 +129,9 @@ def scored(
             where="strangers",
             remedy="number them after the bank's customers",
         )
-    champion = model_champion.load(folder)
+    champion = model_champion.load_champion(folder)
     fits = {
-        name: learners.load(Path(folder) / learners.FILES[name])
+        name: learners.load_learner(Path(folder) / learners.FILES[name])
         for name in {champion.manifest["champion"], champion.manifest["challenger"], "scorecard"}
     }
     found = baselines.score_rows(them.rows, teachers, fits, champion.manifest, p, seed)

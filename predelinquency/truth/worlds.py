@@ -136,10 +136,17 @@ def lived(
     stop = None if few else (teach.x[held], teach.y[held])
     fits = {
         "xgboost": learners.fit(
-            "xgboost", own.x, own.y, truth_oracle.NAMES, settings, catalogue.monotone(), base.seed, stop
+            "xgboost",
+            own.x,
+            own.y,
+            learners.Recipe(truth_oracle.NAMES, settings, catalogue.monotone(), base.seed),
+            stop,
         ),
         "scorecard": learners.fit(
-            "scorecard", teach.x, teach.y, truth_oracle.NAMES, settings, catalogue.monotone(), base.seed
+            "scorecard",
+            teach.x,
+            teach.y,
+            learners.Recipe(truth_oracle.NAMES, settings, catalogue.monotone(), base.seed),
         ),
         "calendar": baselines.calendar(teach, settings, base.seed),
     }

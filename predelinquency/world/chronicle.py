@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..ground import disk, figures, schema
+from ..ground import disk, figures, portraits, schema
 from ..ground.dues import over, settlements
 from . import calibration
 from .world import Settings
@@ -149,7 +149,7 @@ def lives(
         found.append(calibration.told(who, part.raw, part.truth, part.grace_days))
         dues = shown[shown["customer_id"] == who][["due_on", "amount_minor", "kind", "missed"]]
         mine = evenings(money[money["customer_id"] == who])
-        found.append(figures.timeline(mine, dues, title=f"Customer {who}"))
+        found.append(portraits.timeline(mine, dues, title=f"Customer {who}"))
     return found
 
 # %% ../../nbs/10_world/08_chronicle.ipynb #stg-chro24

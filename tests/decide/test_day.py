@@ -8,7 +8,7 @@ import pytest
 from predelinquency.decide import day, engine
 
 pytestmark = pytest.mark.fast
-BOOK = engine.load()
+BOOK = engine.load_book()
 LOW, *_, HIGH = [band.id for band in BOOK.policy.bands]
 OFFER, OTHER = [a.id for a in BOOK.policy.actions.values() if a.channels][:2]
 

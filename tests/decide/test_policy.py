@@ -392,4 +392,4 @@ def test_a_file_of_another_shape_is_refused_by_its_name(tmp_path: Path, file: st
     folder = shutil.copytree(policy.shipped(), tmp_path / "policy")
     (folder / file).write_text(text)
     with pytest.raises(PolicyError, match=says):
-        policy.load(folder)
+        policy.load_policy(folder)

@@ -136,7 +136,7 @@ def test_another_catalogue_is_another_origin(original: Path, monkeypatch: pytest
 def test_a_mixed_folder_is_refused_by_library_service_and_page(original: Path, reader: str):
     (original / "model/xgboost.ubj").write_bytes((original / "model/xgboost.ubj").read_bytes() + b" ")
     ask = dict(
-        library=lambda: champion.load(original / "model"),
+        library=lambda: champion.load_champion(original / "model"),
         service=lambda: scoring.load_scoring(original / "model"),
         page=lambda: state.load_book(original),
     )[reader]
