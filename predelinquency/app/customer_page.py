@@ -150,8 +150,7 @@ def cash_figure(one: Customer) -> Any:  # a plotly figure
         dues,
         one.paydays,
         one.as_of,
-        CURRENCY_DIGITS.get(one.currency, 2),
-        SYMBOLS.get(one.currency, f"{one.currency} "),
+        portraits.Currency(CURRENCY_DIGITS.get(one.currency, 2), SYMBOLS.get(one.currency, f"{one.currency} ")),
     )
 
 # %% ../../nbs/70_app/05_customer_page.ipynb #c064

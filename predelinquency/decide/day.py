@@ -66,8 +66,7 @@ def questions(
         columns = ["customer_id", "as_of", "days_to_pay", "pay_rhythm_days"]
         paydays = disk.read(day.features, "panel", part, columns).query("as_of == @as_of")
         coming = engine.coming(dues, paid, as_of, base.horizon_from_days, base.horizon_to_days)
-        said, life, past = told["preferences"], told["circumstances"], told["contacts"]
-        cases = engine.cases(people, coming, said, life, past, paydays, as_of)
+        cases = engine.cases(people, coming, engine.Told(**told), paydays, as_of)
         mine = live[live.index.isin(people.customer_id)]
         scores = {
             r.Index: records.Score(r.Index, str(as_of.date()), float(r.probability), float(r.margin), day.model)

@@ -147,7 +147,7 @@ def ask_wires(
     "Ask everything that must hold; `LeakageError` when something does not."
     test, names = run.inputs["test"], catalogue.names()
     wires, shuffled = tripwires.every(
-        run.raw, run.features, run.model, run.inputs.get("train"), test, run.base, run.train, simulated=simulated
+        tripwires.Run(run.raw, run.features, run.model, simulated), run.inputs.get("train"), test, run.base, run.train
     )
     wires = with_proof(wires, proof.get("tripwires", {}))
     tripwires.check_wires(wires)
@@ -224,8 +224,8 @@ def _fewer(teachers: Rows, other: Rows, run: Run, people: np.ndarray) -> list[Pl
     "Fits without a group of inputs, from levels alone, and from fewer customers."
     names, signs = catalogue.names(), catalogue.monotone()
     of_group = {n: catalogue.BY_NAME[n].group for n in names}
-    left_out = needs.ablation(teachers, other, of_group, run.train, run.base.seed, signs)
-    fewer = needs.learning(teachers, other, names, run.train, run.base.seed, signs)
+    quick = needs.Quick(names, run.train, run.base.seed, signs)
+    left_out, fewer = needs.ablation(teachers, other, of_group, quick), needs.learning(teachers, other, quick)
     return [
         needs.scored_by(left_out.drop(columns="levels"), other, people, "ablation", "all"),
         needs.scored_by(left_out[["all", "levels"]], other, people, "levels_only", "all"),
@@ -253,8 +253,8 @@ def fits(
     plans = _fewer(teachers, other, run, people)
     del other
     if cohort := _cohort(run, extra):
-        signs = catalogue.monotone()
-        plans.append(needs.without_late(teachers, *cohort, names, run.train, seed, signs, people))
+        quick = needs.Quick(names, run.train, seed, catalogue.monotone())
+        plans.append(needs.without_late(teachers, *cohort, quick, people))
     return Fits(plans, kinds, told)
 
 # %% ../../nbs/35_judge/19_evaluation.ipynb #stg-eval33

@@ -246,7 +246,7 @@ def serve_scores(
     packed, model = (bento, None) if bento.exists() else (None, Path(root) / "model")
     _until_stopped(
         lambda: service_bento.serve_scores(
-            packed, host, port, workers, model, known, not os.environ.get(http.KEY), ready, note
+            service_bento.Serving(packed, host, port, workers, model, known, not os.environ.get(http.KEY)), ready, note
         )
     )
 

@@ -398,9 +398,9 @@ def other_worlds(
 ) -> dict[str, Any]:  # `sweep`, `transfer` as in the report; both empty in a short proof
     "Make other worlds, and ask every model in all of them."
     section = case.section
-    rows, futures = max(400, section.rows // 8), max(400, section.replays // 4)
+    size = worlds.Size(section.world_customers, max(400, section.rows // 8), max(400, section.replays // 4))
     lives = [
-        worlds.lived(case.made, case.base, case.train, v, section.world_customers, rows, futures)
+        worlds.lived(case.made, case.base, case.train, v, size)
         for v in (worlds.WORLDS if section.world_customers else ())
     ]
     swept = worlds.sweep(lives, case.made, case.base, case.train, section.visible_customers // 5)
