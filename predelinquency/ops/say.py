@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['app', 'source_app', 'ledger_app', 'TRACEBACK', 'QUIET', 'KEYS', 'Root', 'Json', 'Settings', 'Commands', 'console',
-           'note', 'answer', 'known', 'number', 'exit_on_refusal', 'begin_work', 'tail']
+           'note', 'answer', 'as_json_value', 'number', 'exit_on_refusal', 'begin_work', 'tail']
 
 # %% ../../nbs/80_ops/05_say.ipynb #ops004
 import errno, functools, io, json, math, os, signal, sys
@@ -73,20 +73,20 @@ def note(text: str, style: str = "") -> None:
 # %% ../../nbs/80_ops/05_say.ipynb #c010
 def answer(values: Any) -> None:
     "A result for programs: JSON, alone on the standard output; what is not known is null."
-    typer.echo(json.dumps(known(values), indent=1, ensure_ascii=False, allow_nan=False))
+    typer.echo(json.dumps(as_json_value(values), indent=1, ensure_ascii=False, allow_nan=False))
 
 # %% ../../nbs/80_ops/05_say.ipynb #c011
-def known(value: Any) -> Any:
+def as_json_value(value: Any) -> Any:
     "The same, with `None` for nan and plain lists, texts and numbers for everything else."
     if isinstance(value, Mapping):
-        return {str(k): known(v) for k, v in value.items()}
+        return {str(k): as_json_value(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [known(v) for v in value]
+        return [as_json_value(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    return known(value.item()) if hasattr(value, "item") else str(value)
+    return as_json_value(value.item()) if hasattr(value, "item") else str(value)
 
 # %% ../../nbs/80_ops/05_say.ipynb #c028
 def number(x: float, sign: str = "") -> str:

@@ -128,7 +128,7 @@ def test_help_is_cheap():
 
 
 def test_a_score_is_what_the_batch_said(typed, trained, live):
-    batch = {s.customer_id: say.known(asdict(s)) for s in tables.scores(trained, everybody=True)}
+    batch = {s.customer_id: say.as_json_value(asdict(s)) for s in tables.scores(trained, everybody=True)}
     for customer in live.index[::60]:
         answer = result(typed("score", customer, "--root", trained, "--json"))
         row = live.loc[customer]
