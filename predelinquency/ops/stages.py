@@ -306,7 +306,7 @@ def _execute(
                 raise
             raise died(_status(kernels), f"stage {stage.name}") from None
 
-
+# %% ../../nbs/80_ops/01_stages.ipynb #rules25
 def _status(kernels: list[Any]) -> int | None:
     "How the last kernel's process ended."
     process = getattr(kernels[-1].provisioner, "process", None) if kernels else None
