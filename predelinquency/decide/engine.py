@@ -146,8 +146,7 @@ def allot(
     options: Sequence[Sequence[Option]],  # one list a customer
     room: Mapping[str, int],  # as `capacities`
 ) -> list[Option | None]:  # one a customer; None: nothing was left, or nothing was allowed
-    """Share out the day: most valuable first, each customer once; ties to the least intrusive, then to the first
-    customer."""
+    "Share out the day: most valuable first, each customer once; ties to the least intrusive, then the first."
     left = dict(room)
     chosen: list[Option | None] = [None] * len(options)
     for _, n, o in sorted(((o.rank, n, o) for n, row in enumerate(options) for o in row), key=lambda t: t[:2]):
@@ -168,8 +167,7 @@ def share_out(
     free: Sequence[list[Option]],  # the options that may be taken: the same lists, or empty ones
     room: Mapping[str, int],
 ) -> list[tuple[Option | None, Message | None]]:  # one a question: both or neither
-    """Share out the day and write the words; whatever fails the rules of tone as it stands is taken back, and the
-    day shared out anew."""
+    "Share out the day and write the words; what fails the rules of tone is taken back, the day shared anew."
     words: dict[tuple[int, str, str], Message | None] = {}
     while True:
         chosen = [(n, o) for n, o in enumerate(allot(free, room)) if o]

@@ -212,7 +212,7 @@ class PanelFigures(TypedDict):
     missing_share: dict[str, float]  # feature → 0–1
     empty_for_everybody: list[str]
 
-
+# %% ../../nbs/20_features/10_offline.ipynb #typed0101
 def panel_in_words(
     figures: PanelFigures,  # of the stage
 ) -> list[str]:  # sentences of markdown

@@ -5,20 +5,17 @@
 # %% auto #0
 __all__ = ['CATEGORY_GROUP', 'CATEGORIES', 'STATUSES', 'ACCOUNT_KINDS', 'TARGET_KINDS', 'OBLIGATION_KINDS', 'CURRENCIES',
            'CUSTOMERS', 'ACCOUNTS', 'OBLIGATIONS', 'TRANSACTIONS', 'PAYMENTS', 'TABLES', 'MOMENTS', 'CHANNELS',
-           'PURPOSES', 'PREFERENCES', 'CIRCUMSTANCES', 'CONTACTS', 'Column', 'Rule', 'Table', 'contract', 'validate']
+           'PURPOSES', 'PREFERENCES', 'CIRCUMSTANCES', 'CONTACTS', 'Column', 'Rule', 'Table', 'validate']
 
 # %% ../../nbs/00_ground/01_schema.ipynb #i01schema
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from .core import CURRENCY_DIGITS, SchemaError
-
-if TYPE_CHECKING:
-    from pandera.pandas import DataFrameSchema
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c005
 CATEGORY_GROUP: dict[str, str] = {
@@ -295,9 +292,9 @@ def _checks(column: Column) -> list[Any]:
     return checks
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c033
-def contract(
+def _contract(
     table: Table,  # what to keep
-) -> "DataFrameSchema":
+) -> Any:  # a `pandera.DataFrameSchema`
     "The pandera schema of a table."
     import pandera.pandas as pa_
 
@@ -366,7 +363,7 @@ def validate(
             remedy="leave it out",
         )
     try:
-        contract(table).validate(frame, lazy=True, inplace=True)  # no check changes a value, so no copy is needed
+        _contract(table).validate(frame, lazy=True, inplace=True)  # no check changes a value, so no copy is needed
     except errors.SchemaErrors as e:
         raise SchemaError(
             _explain(table, frame, e.failure_cases), where=where, remedy=_remedy(table, e.failure_cases)

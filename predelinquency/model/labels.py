@@ -312,11 +312,9 @@ def look(
     obligations: pd.DataFrame,  # `schema.OBLIGATIONS`, sorted
     payments: pd.DataFrame,  # `schema.PAYMENTS`
     base: Base,  # grace and horizon
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # facts; dues; minor units: (n, 4) each
-    """What each moment knows and what comes after it.
-
-    The facts are: overdue 0/1, days to the next onset, days since the last one, exposed 0/1; the two others are
-    by `TARGET_KINDS`."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # (n, 4) each: overdue 0/1, days to the next
+    # onset, days since the last one, exposed 0/1; dues; minor units
+    "What each moment knows and what comes after it; dues and amounts are by `TARGET_KINDS`."
     owner, dues = _targets(obligations, payments, base.grace_days)
     who = spine["customer_id"].to_numpy(np.int64)
     facts = np.tile(np.array([0, NEVER, NEVER, 0]), (len(spine), 1))

@@ -316,8 +316,7 @@ def point(
     folder: Path | str,  # the registry's folder
     model: Path | str,  # a model folder
 ) -> str:  # the registered version's number
-    """Make this model champion; recorded first when the registry does not know it. The promotion rule and a rollback
-    ask for this."""
+    "Make this model champion; it is recorded first when the registry does not know it."
     version, at = str(model_champion.load_champion(model).version), client(folder)
     number = (_numbers(at, version) or [record(folder, model)])[0]
     at.set_registered_model_alias(NAME, ALIAS, number)

@@ -120,8 +120,7 @@ def gather(
     max_rows: int,  # at most so many rows a split, >= 1
     splits: Sequence[str] = GATHERED,  # which of them
 ) -> dict[str, Rows]:  # split → rows, sorted by customer and moment
-    """The rows of these splits, with their inputs; raises `LeakageError` when the walls between all of them do not
-    stand."""
+    "The rows of these splits, with their inputs; `LeakageError` when the walls between them do not stand."
     share, latest = _census(folder, max_rows)
     kept = [
         (part, frame[_kept(frame, share, base.seed, latest)])

@@ -40,8 +40,7 @@ def directions(
 def gain(
     fitted: learners.Fitted,  # any learner
 ) -> np.ndarray:  # (n_features,) >= 0, 0: never used
-    """How much each input helped the learner by its own account: the gain of all its splits, or the size of a
-    scorecard's weights."""
+    "How much each input helped the learner by its own account: gains of its splits, or sizes of its weights."
     if fitted.learner == "xgboost":
         found = fitted.model.get_score(importance_type="total_gain")
         return np.array([found.get(name, 0.0) for name in fitted.features])

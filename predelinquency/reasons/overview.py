@@ -124,7 +124,7 @@ def falls_of(
     if not asked.any():
         return {}
     parts = judged.contributions[asked]
-    return evidence.deletion(champion.fitted, judged.x[asked], parts, judged.x[lends], seed)
+    return evidence.deletion(champion.fitted, judged.x[asked], parts, evidence.Lenders(judged.x[lends], seed))
 
 # %% ../../nbs/33_reasons/06_overview.ipynb #stg-over22b
 def opinion(

@@ -133,7 +133,7 @@ def stability(
     found |= dict(models=len(models), jaccard_rows=len(read))
     if not len(read):
         return found
-    fell = evidence.deletion(champion.fitted, read, parts[keys.asked], x[keys.lends], seed)
+    fell = evidence.deletion(champion.fitted, read, parts[keys.asked], evidence.Lenders(x[keys.lends], seed))
     return found | evidence.fidelity(fell, who, seed)
 
 # %% ../../nbs/50_truth/10_proving.ipynb #stg-prov15
