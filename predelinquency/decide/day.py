@@ -8,19 +8,25 @@ __all__ = ['TOLD', 'LOOK', 'Day', 'questions', 'day_figures', 'above', 'day_in_w
            'rests_on']
 
 # %% ../../nbs/40_decide/03_day.ipynb #stg-day03
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from . import engine
 from .engine import Book
+from .policy import Question
 from ..ground import disk, records, schema
 from ..ground.chapter import listing
+from ..ground.core import When
 from ..ground.params import Base
 from ..ground.words import counted, money
+
+# %% ../../nbs/40_decide/03_day.ipynb #typed0301
+if TYPE_CHECKING:  # what takes long to import is imported where it is used
+    from pandas.io.formats.style import Styler
 
 # %% ../../nbs/40_decide/03_day.ipynb #stg-day05
 TOLD = ("preferences", "circumstances", "contacts")
@@ -38,7 +44,7 @@ class Day:
     model: str  # its version
 
     @property
-    def as_of(self) -> Any:
+    def as_of(self) -> pd.Timestamp:
         "The moment of the snapshot; NaT where there is none."
         return self.scored.as_of.max()
 
@@ -56,9 +62,9 @@ class Day:
 # %% ../../nbs/40_decide/03_day.ipynb #stg-day07
 def questions(
     day: Day,
-) -> list[Any]:  # as `engine.questions`, part by part
+) -> list[Question]:  # as `engine.questions`, part by part
     "Everybody who may be planned for, as the engine asks."
-    found: list[Any] = []
+    found: list[Question] = []
     as_of, base, live = day.as_of, day.base, day.live
     for part in disk.parts(day.raw, "customers") if len(live) else []:
         people, dues, paid = (disk.read(day.raw, name, part) for name in ("customers", "obligations", "payments"))
@@ -80,7 +86,7 @@ def day_figures(
     day: Day,
     plan: pd.DataFrame,
     versions: Mapping[str, str],  # of model and policy
-) -> dict[str, Any]:  # ready for JSON
+) -> dict[str, object]:  # ready for JSON
     "The day in figures."
     live = day.live
     return engine.summary(day.book, plan) | dict(
@@ -153,7 +159,7 @@ def _amount(book: Book) -> Any:
 # %% ../../nbs/40_decide/03_day.ipynb #stg-day14
 def intrusive(
     book: Book,
-    ids: Any,  # of actions
+    ids: Iterable[str],  # of actions
 ) -> list[str]:
     "Actions from the least to the most intrusive."
     return sorted(ids, key=lambda a: book.policy.actions[a].intrusiveness)
@@ -170,7 +176,7 @@ def done(
     book: Book,
     plan: pd.DataFrame,
     room: Mapping[str, Mapping[str, int]],  # the report's `capacity`
-) -> Any:  # a table
+) -> "Styler":
     "What is done, action by action."
     sent, actions, label = plan[plan.channel != ""], book.policy.actions, labels(book)
     found = sent.groupby("action").agg(
@@ -200,7 +206,7 @@ def done(
 # %% ../../nbs/40_decide/03_day.ipynb #stg-day16
 def by_channel(
     room: Mapping[str, Mapping[str, int]],  # the report's `capacity`
-) -> Any:  # a table
+) -> "Styler":
     "Contacts by channel."
     rows = [
         {"channel": c, "contacts": room[f"channel:{c}"]["used"], "room a day": room[f"channel:{c}"]["room"]}
@@ -240,7 +246,7 @@ def quiet(
 def everybody(
     book: Book,
     plan: pd.DataFrame,
-) -> Any:  # a table
+) -> "Styler":
     "For how many each rule had the last word."
     last = engine.why_not(book, plan)
     last = last.assign(share=last.customers / max(len(plan), 1))[["sentence", "customers", "share", "source"]]
@@ -262,7 +268,7 @@ def for_a_person(
     book: Book,
     plan: pd.DataFrame,
     most: int = 12,
-) -> Any:  # a table
+) -> "Styler":
     "The cases that a person should look at, the most at risk first."
     some = plan[plan.review].sort_values("probability", ascending=False).head(most)
     shown = some.assign(due_on=some.due_on.dt.strftime("%-d %B"))[list(LOOK)].rename(columns=LOOK)
@@ -297,7 +303,7 @@ def desk(
 def strongest_reasons(
     path: Path | str,  # `reasons.parquet`
     customers: list[int],
-    as_of: Any,  # the moment of the plan
+    as_of: When,  # the moment of the plan
     most: int = 3,
 ) -> dict[int, str]:  # customer → what raised the score, for staff
     "Why the score is what it is."
@@ -310,7 +316,7 @@ def strongest_reasons(
 def arms(
     book: Book,
     plan: pd.DataFrame,
-) -> Any:  # a table
+) -> "Styler":
     "What each case called for, as a share of its arm."
     found = pd.crosstab(plan.intended, plan.arm, normalize="columns")
     found = found.reindex(intrusive(book, found.index)).rename(index=labels(book)).rename_axis(index=None, columns=None)
@@ -320,7 +326,7 @@ def arms(
 # %% ../../nbs/40_decide/03_day.ipynb #stg-day29b
 def rests_on(
     book: Book,
-) -> list[Any]:  # two tables
+) -> "list[Styler]":
     "The actions and numbers of the policy, with their sources."
     actions = [
         {

@@ -8,9 +8,13 @@ __all__ = ['bullets', 'listing', 'present']
 # %% ../../nbs/00_ground/09_chapter.ipynb #stg-chap02
 import hashlib
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+
+# %% ../../nbs/00_ground/09_chapter.ipynb #typed0901
+if TYPE_CHECKING:  # what takes long to import is imported where it is used
+    from pandas.io.formats.style import Styler
 
 # %% ../../nbs/00_ground/09_chapter.ipynb #stg-chap04
 def bullets(
@@ -26,7 +30,7 @@ def listing(
     unknown: str = "",  # what stands where a value is nan
     left: bool = False,  # words: aligned at the left
     **rest: Any,  # of pandas' `Styler.format`, such as `precision`
-) -> Any:  # a `Styler`
+) -> "Styler":
     "A table without row numbers."
     name = hashlib.blake2b(frame.to_csv().encode(), digest_size=4).hexdigest()  # the same table, the same page
     style = frame.style.set_uuid(name).hide(axis="index").format(formats, na_rep=unknown, **rest)
@@ -34,7 +38,7 @@ def listing(
 
 # %% ../../nbs/00_ground/09_chapter.ipynb #stg-chap10
 def present(
-    *things: Any,  # sentences (a string, or a list of them), figures, tables; None: nothing to show
+    *things: object,  # sentences (a string, or a list of them), figures, tables; None: nothing to show
 ) -> None:
     "Show one thing below the other, in a notebook."
     from IPython.display import Markdown, display

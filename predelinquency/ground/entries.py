@@ -110,7 +110,7 @@ _CONVERT: dict[Any, Callable[[Any], Any]] = {
 
 # %% ../../nbs/00_ground/07_entries.ipynb #c015
 def plain_values(
-    record: Any,  # one of the records of `03_records`
+    record: object,  # one of the records of `03_records`
 ) -> dict[str, Any]:  # field → text, number, truth, list or None
     "A record as JSON says it."
     values: dict[str, Any] = {}
@@ -168,7 +168,7 @@ def row_fingerprint(
 # %% ../../nbs/00_ground/07_entries.ipynb #c027
 def feature_hash(
     names: Sequence[str],  # (n_features,) in the order of the values
-    values: Any,  # (n_features,) numbers; nan is unknown
+    values: Sequence[float] | np.ndarray,  # (n_features,) numbers; nan is unknown
 ) -> str:  # 32 hex digits
     "Fingerprint of one feature row."
     row = np.asarray(values, dtype="<f4") + np.float32(0)  # -0 is 0
@@ -211,16 +211,16 @@ class Moment(sa.types.TypeDecorator[str]):
 
     impl, cache_ok = sa.Text, True
 
-    def load_dialect_impl(self, dialect: Any) -> Any:
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine:
         return dialect.type_descriptor(sa.TIMESTAMP(timezone=True) if dialect.name == "postgresql" else sa.Text())
 
-    def process_bind_param(self, value: Any, dialect: Any) -> Any:
+    def process_bind_param(self, value: object, dialect: sa.Dialect) -> object:
         if value is None:
             return None
         moment = datetime.fromisoformat(_moment(value))
         return moment if dialect.name == "postgresql" else moment.isoformat(timespec="microseconds")
 
-    def process_result_value(self, value: Any, dialect: Any) -> Any:
+    def process_result_value(self, value: object, dialect: sa.Dialect) -> str | None:
         return None if value is None else _moment(value)
 
 # %% ../../nbs/00_ground/07_entries.ipynb #c035
@@ -229,13 +229,13 @@ class Day(sa.types.TypeDecorator[str]):
 
     impl, cache_ok = sa.Text, True
 
-    def load_dialect_impl(self, dialect: Any) -> Any:
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine:
         return dialect.type_descriptor(sa.Date() if dialect.name == "postgresql" else sa.Text())
 
-    def process_bind_param(self, value: Any, dialect: Any) -> Any:
-        return value if value is None or dialect.name != "postgresql" else date.fromisoformat(value)
+    def process_bind_param(self, value: object, dialect: sa.Dialect) -> object:
+        return value if value is None or dialect.name != "postgresql" else date.fromisoformat(str(value))
 
-    def process_result_value(self, value: Any, dialect: Any) -> Any:
+    def process_result_value(self, value: object, dialect: sa.Dialect) -> str | None:
         return None if value is None else str(value)
 
 # %% ../../nbs/00_ground/07_entries.ipynb #c036

@@ -11,6 +11,7 @@ __all__ = ['INK', 'MUTED', 'GRID', 'PAPER', 'BLUE', 'VERMILLION', 'GREEN', 'ORAN
 # %% ../../nbs/00_ground/09_figures.ipynb #i08figures
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,7 @@ def figure(
     reads: str = "",  # how to read it, one sentence
     x: str = "",
     y: str = "",  # axis titles, with units
-    **layout: Any,  # any other layout attribute, e.g. `height=300`
+    **layout: object,  # any other layout attribute, e.g. `height=300`
 ) -> go.Figure:
     "An empty figure in the theme."
     fig = go.Figure(layout=go.Layout(template=pio.templates["predelinquency"], **layout))
@@ -114,7 +115,7 @@ class Renderer(MimetypeRenderer):
 
 # %% ../../nbs/00_ground/09_figures.ipynb #c013
 def to_html(
-    fig: Any,  # a figure, or its dictionary
+    fig: go.Figure | Mapping[str, object],
 ) -> str:  # a `<div>` with its script; plotly.js must be on the page
     "A figure as an HTML fragment with an id made from its content."
     name = hashlib.blake2b(pio.to_json(fig, validate=False).encode(), digest_size=8).hexdigest()
@@ -129,7 +130,7 @@ def to_html(
     )
 
 # %% ../../nbs/00_ground/09_figures.ipynb #c014
-def offline() -> Any:  # an object that a notebook shows: plotly.js itself, 4.5 MB, nothing to see
+def offline() -> object:  # an object that a notebook shows: plotly.js itself, 4.5 MB, nothing to see
     "Put plotly.js into this notebook and draw the following figures with it; call it in the first cell of a report."
     from IPython.display import HTML
 

@@ -20,7 +20,7 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from .core import StoreError
+from .core import StoreError, When
 from predelinquency.ground.entries import (
     _CARRIES_OUT,
     KINDS,
@@ -222,7 +222,7 @@ def migrate(
 # %% ../../nbs/00_ground/08_ledger.ipynb #c057
 def differences(
     engine: sa.Engine,  # of a ledger
-) -> list[Any]:  # empty when tables and records agree
+) -> list[object]:  # empty when tables and records agree
     "What the next migration would have to do."
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
@@ -424,16 +424,16 @@ class Ledger:
         "Open a ledger by its URL; a new one is made, an older one brought up to this version if `upgrade`."
         return cls(_opened(url, upgrade))
 
-    def append(self, records: Iterable[Any], at: datetime | str) -> int:
+    def append(self, records: Iterable[object], at: datetime | str) -> int:
         "Add records in one transaction, as `added` does, and say how many were new."
         return sum(self.added(records, at).values())
 
-    def added(self, records: Iterable[Any], at: datetime | str) -> dict[type, int]:
+    def added(self, records: Iterable[object], at: datetime | str) -> dict[type, int]:
         "Append records of any kinds, recorded `at` a moment with its time zone; how many were new, kind by kind."
         return _added(self.engine, records, at)
 
     def of(
-        self, record: type[Record], customer: int | None = None, since: Any = None, until: Any = None
+        self, record: type[Record], customer: int | None = None, since: When | None = None, until: When | None = None
     ) -> list[Record]:
         "The records of a kind in the order of time: of one customer or of everybody, `since` a day and before `until`."
         return _found(self.engine, record, _ask(_kind(record), customer, since, until))
@@ -446,11 +446,13 @@ class Ledger:
         "A customer's newest record of a kind, if there is one."
         return next(iter(_found(self.engine, record, _newest(_ask(_kind(record), customer, None, None)))), None)
 
-    def contacts_since(self, customer: int | None, when: Any) -> list[Contact]:
+    def contacts_since(self, customer: int | None, when: When) -> list[Contact]:
         "Messages from `when` on that reached a customer (None: anybody) or still will, each by its last step."
         return _found(self.engine, Contact, _reaching(_ask(KINDS[Contact], customer, when, None)))
 
-    def frame(self, record: type, columns: Sequence[str], since: Any = None, until: Any = None) -> pd.DataFrame:
+    def frame(
+        self, record: type, columns: Sequence[str], since: When | None = None, until: When | None = None
+    ) -> pd.DataFrame:
         "Some columns of a kind for everybody, in the order of time."
         return _frame(self.engine, _kind(record), columns, _ask(_kind(record), None, since, until, *columns))
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from .core import without
+from .core import When, without
 from predelinquency.ground.figures import (
     BLUE,
     COLOURS,
@@ -45,9 +45,9 @@ def _moment(fig: go.Figure, name: str, when: Any) -> None:
 def timeline(
     balance: pd.DataFrame,  # `on` (time), `balance_minor`: end of day, ascending
     dues: pd.DataFrame,  # `due_on`, `amount_minor`, `kind`, `missed` (bool)
-    paydays: Sequence[Any] = (),  # times
+    paydays: Sequence[When] = (),
     digits: int = 2,  # of the currency
-    moments: Mapping[str, Any] | None = None,  # name → time, drawn as vertical lines, e.g. an `as_of`
+    moments: Mapping[str, When] | None = None,  # name → time, drawn as vertical lines, e.g. an `as_of`
     title: str = "One customer",
 ) -> go.Figure:
     "A customer's balance with paydays, dues and missed payments."
@@ -408,7 +408,7 @@ def cash_timeline(
     flows: pd.DataFrame,  # `week`, `in_minor`, `out_minor`
     dues: pd.DataFrame,  # `kind`, `due_on`, `amount_minor`, `state` (of `LANES`), `main` (bool: loan, card or housing)
     paydays: pd.DataFrame,  # `on`, `amount_minor`
-    as_of: Any,  # a time: what lies after it is ahead
+    as_of: When,  # what lies after it is ahead
     currency: Currency = PLAIN,
 ) -> go.Figure:
     "Balance, dues and paydays, money in and out, over one calendar."

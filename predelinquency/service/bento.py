@@ -392,7 +392,7 @@ def environment(
 def wait(
     url: str,
     process: subprocess.Popen,  # where it will answer, and what serves it
-    say: Callable[[str], Any] = lambda _: None,  # hears, while it is not ready, how long that has been
+    say: Callable[[str], object] = lambda _: None,  # hears, while it is not ready, how long that has been
     every: float = 10.0,  # seconds
 ) -> bool:  # False: it ended first
     "Wait until a server says that it is warm, for as long as it lives: a cold start on a busy machine may be long."
@@ -432,8 +432,8 @@ class Serving:
 # %% ../../nbs/60_service/04_bento.ipynb #svcbento15
 def serve_scores(
     asked: Serving,
-    say: Callable[[str], Any] = print,  # hears that it is ready
-    tell: Callable[[str], Any] = print,  # hears, now and then, that it is not ready yet
+    say: Callable[[str], object] = print,  # hears that it is ready
+    tell: Callable[[str], object] = print,  # hears, now and then, that it is not ready yet
 ) -> int:  # exit code of the server
     "Serve until interrupted."
     what, host, port = asked.what, asked.host, asked.port

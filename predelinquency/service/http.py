@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pydantic
 from pydantic import ConfigDict
@@ -30,6 +30,12 @@ from predelinquency.service.wire import (
     Request,
     parse_request,
 )
+
+# %% ../../nbs/60_service/03_http.ipynb #typed6301
+if TYPE_CHECKING:  # what takes long to import is imported where it is used
+    from fastapi import FastAPI
+    from starlette.requests import Request as Incoming
+    from starlette.responses import Response
 
 # %% ../../nbs/60_service/03_http.ipynb #c112
 LOG = logging.getLogger("predelinquency.service")
@@ -82,7 +88,7 @@ def problem(
     detail: str = "",  # a sentence
     errors: Sequence[tuple[str, str]] = (),  # (field, what is wrong with it)
     headers: Mapping[str, str] | None = None,  # beside those that belong to the status
-) -> Any:  # a response
+) -> "Response":
     "An RFC 9457 problem."
     from starlette.responses import Response
 
@@ -116,7 +122,7 @@ class Desk:
     ready: bool = False
     leaving: bool = False  # asked to end: answers still, but wants nothing new
 
-    def admit(self, request: Any) -> None:
+    def admit(self, request: "Incoming") -> None:
         "Refuse whoever has not the key."
         if not self.key:
             if not _local(request.client):
@@ -134,7 +140,7 @@ class Desk:
 
 # %% ../../nbs/60_service/03_http.ipynb #c116
 async def body_of(
-    request: Any,  # starlette's
+    request: "Incoming",
     most: int,  # bytes
 ) -> bytes:
     "The body, never more of it than allowed, whatever its headers say, and not for longer than allowed."
@@ -477,7 +483,7 @@ def _as_problems(described: Callable[[], dict[str, Any]]) -> Callable[[], dict[s
 # %% ../../nbs/60_service/03_http.ipynb #c122
 def app(
     desk: Desk,  # what the routes share
-) -> Any:  # a FastAPI app
+) -> "FastAPI":
     "The routes."
     from fastapi import FastAPI
 
