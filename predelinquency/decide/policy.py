@@ -607,15 +607,10 @@ def load_policy(
 ) -> Policy:
     "Read and check a policy."
     folder = Path(folder) if folder else shipped()
-    bands, *contents = read_yaml(folder / "bands.yaml", list)
-    caps, content = read_yaml(folder / "caps.yaml", dict)
-    contents.append(content)
-    acts, content = read_yaml(folder / "actions.yaml", list)
-    contents.append(content)
-    rules, content = read_yaml(folder / "rules.yaml", list)
-    version = hashlib.blake2b(b"".join([*contents, content]), digest_size=4).hexdigest()
+    (bands, one), (caps, two) = read_yaml(folder / "bands.yaml", list), read_yaml(folder / "caps.yaml", dict)
+    (acts, three), (rules, four) = (read_yaml(folder / f"{name}.yaml", list) for name in ("actions", "rules"))
+    version = hashlib.blake2b(one + two + three + four, digest_size=4).hexdigest()
     numbers = {k: _record(Number, v, f"caps.yaml, {k}") for k, v in caps.items()}
-    actions = {a.id: a for a in map(_action, acts)}
-    policy = Policy(_bands(bands), actions, _rules(rules), numbers, version)
+    policy = Policy(_bands(bands), {a.id: a for a in map(_action, acts)}, _rules(rules), numbers, version)
     _check(policy)
     return spoken(policy)
