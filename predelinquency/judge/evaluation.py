@@ -19,6 +19,7 @@ import pandas as pd
 
 from ..features import catalogue
 from ..ground import disk, params, schema
+from ..ground.chapter import present
 from ..ground.core import StoreError, replacing
 from ..ground.params import Base, Evaluate, Train
 from . import alerts, drift, groups, needs, promotion, rival, statistics, tripwires
@@ -150,6 +151,8 @@ def ask_wires(
         tripwires.Run(run.raw, run.features, run.model, simulated), run.inputs.get("train"), test, run.base, run.train
     )
     wires = with_proof(wires, proof.get("tripwires", {}))
+    if any(w.held is False for w in wires):
+        present(tripwires.wire_table(wires))  # it stays in the notebook of the run that stops here
     tripwires.check_wires(wires)
     alone = tripwires.single_aucs(test)
     best = dict(name=names[int(np.argmax(alone))], auc=judge_report.rounded(float(alone.max())))

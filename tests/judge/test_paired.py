@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from predelinquency.ground.core import SchemaError, StoreError
 from predelinquency.judge import intervals, paired, statistics
-from predelinquency.ops import cli
+from predelinquency.ops import cli, runs
 
 CUSTOMERS, WEEKS = 900, 8
 
@@ -178,5 +178,5 @@ def test_training_ends_beside_the_model_that_was_there_before(frame, said, two, 
         GOOD.to_parquet(place)
         return []
 
-    monkeypatch.setattr(cli, "_ran", trains)
+    monkeypatch.setattr(runs, "run_stages", trains)
     assert said in typed(project, "stage", "train", "--root", two / "new").stdout

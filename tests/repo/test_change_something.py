@@ -39,11 +39,11 @@ TOLD = (
 )
 REQUEST = (
     "from predelinquency.service import http, wire\n"
-    "try:\n    wire.parse(http.EXAMPLE.read_bytes())\n    print('taken')\n"
+    "try:\n    wire.parse_request(http.EXAMPLE.read_bytes())\n    print('taken')\n"
     "except wire.Refused as e:\n    print('refused', e.detail)"
 )
 MEASURED = "from inspect import getsource\nfrom predelinquency.judge import report\nprint(getsource(report.headline))"
-BANK = "from predelinquency.sources import mapping\nprint(mapping.load('predelinquency/mappings/berka.yaml').about)"
+BANK = "from predelinquency.sources import mapping\nprint(mapping.load_mapping('predelinquency/mappings/berka.yaml').about)"
 README = "import runpy\nrunpy.run_path('tests/repo/readme.py', run_name='__main__')"
 
 # by the first cell of a row
@@ -83,13 +83,13 @@ CHANGES = {
         "predelinquency/messages/reminder.sms.txt", "If it helps,", "If you like,", TOLD, "If you like,"
     ),
     "what a request may hold, what is answered": Change(
-        "nbs/60_service/00_wire.ipynb", "MOST_ROWS = ", "MOST_ROWS = 3 or ", REQUEST, "refused"
+        "nbs/60_service/00_columns.ipynb", "MOST_ROWS = ", "MOST_ROWS = 3 or ", REQUEST, "refused"
     ),
     "what the page shows": Change(
-        "nbs/70_app/01_views.ipynb",
+        "predelinquency/app/page/kit.html",
         "no change",
         "as before",
-        "from predelinquency.app import views\nprint(views.delta(0.0))",
+        "from predelinquency.app import kit\nprint(kit._templates().get_template('kit.html').module.delta(0.0, ''))",
         "as before",
     ),
     "another bank": Change(

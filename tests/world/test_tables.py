@@ -18,7 +18,7 @@ from predelinquency.ground.core import ParamsError
 from predelinquency.world import contacts, personas, stress
 
 PROJECT = Path(personas.__file__).parents[2]
-TABLE = re.compile(r"^([A-Z]+): tuple[^\n]*table\((\w+), \"\"\"\n(.*?)\n\"\"\"", re.M | re.S)
+TABLE = re.compile(r"^([A-Z]+): tuple[^\n]*= (?:whole\(\s*)?table\(\s*(\w+),\s*\"\"\"\n(.*?)\n\s*\"\"\"", re.M | re.S)
 ROOMS = (personas, stress, contacts)
 
 
@@ -50,12 +50,8 @@ def test_a_table_says_the_same_in_any_order(name: str) -> None:
 
 def test_every_table_of_the_world_is_looked_at() -> None:
     assert set(texts()) == {"PERSONAS", "SPENDING", "STRESSES", "WAYS", "LIVES", "TALK"}
-    tables = [
-        line
-        for room in ROOMS
-        for line in Path(str(room.__file__)).read_text().splitlines()
-        if "= table(" in line or "(table(" in line
-    ]
+    read = "\n".join(Path(str(room.__file__)).read_text() for room in ROOMS)
+    tables = re.findall(r"(?m)(?:= |\(|^ +)table\($", read)
     assert len(tables) == len(texts())
 
 
