@@ -32,10 +32,10 @@ LABELS = (
     "from predelinquency.ground import params\nfrom predelinquency.model import labels\n"
     "print(labels.gap_days(params.load().base), 'days')"
 )
-BANDS = "from predelinquency.decide import policy\nprint(policy.band(policy.load(), 0.2))"
+BANDS = "from predelinquency.decide import policy\nprint(policy.band(policy.load_policy(), 0.2))"
 TOLD = (
     "from predelinquency.decide import messages, policy\n"
-    "print(messages.load(policy.load()).templates['reminder', 'sms'])"
+    "print(messages.load_words(policy.load_policy()).templates['reminder', 'sms'])"
 )
 REQUEST = (
     "from predelinquency.service import http, wire\n"
