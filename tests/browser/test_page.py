@@ -317,7 +317,8 @@ def test_a_page_without_its_kernel_says_so_and_can_be_loaded_again(
     seen.page.screenshot(path=pictures / "lost.png")
     seen.page.get_by_role("button", name="Load it again").click()
     seen.page.wait_for_function(
-        f"document.body.dataset.pdView && {QUIET} && !document.querySelector('.pd-notice')", timeout=90_000
+        f"document.body && document.body.dataset.pdView && {QUIET} && !document.querySelector('.pd-notice')",
+        timeout=90_000,
     )
     seen.page.close(run_before_unload=True)
 
@@ -375,7 +376,8 @@ def test_newer_results_are_told_of(browser: Any, fragile: tuple[str, psutil.Proc
     )
     seen.page.get_by_role("button", name="Show them").click()
     seen.page.wait_for_function(
-        f"document.body.dataset.pdView && {QUIET} && !document.querySelector('.pd-notice')", timeout=90_000
+        f"document.body && document.body.dataset.pdView && {QUIET} && !document.querySelector('.pd-notice')",
+        timeout=90_000,
     )
     seen.page.close(run_before_unload=True)
 

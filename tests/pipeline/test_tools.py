@@ -19,7 +19,12 @@ from served import free_port
 from predelinquency.judge import promotion
 
 pytestmark = pytest.mark.slow
-TINY = {"simulate": {"customers": 160}, "base": {"customers_per_part": 80}, "evaluate": {"bootstrap": 20}}
+TINY = {
+    "simulate": {"customers": 160},
+    "base": {"customers_per_part": 80},
+    "evaluate": {"bootstrap": 20, "strangers": 2000, "shock_customers": 300},
+    "prove": {"rows": 60, "replays": 100, "pairs": 60, "pair_replays": 100, "seeds": 2, "bootstrap": 20},
+}
 AUTHOR = ("-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
 
 
