@@ -28,6 +28,7 @@ from .statistics import Plan
 from ..model import champion as model_champion
 from ..model import registry
 from ..model.champion import Champion
+from ..model.learners import Recipe
 from ..model.rows import Rows, gather
 
 # %% ../../nbs/35_judge/19_evaluation.ipynb #stg-eval05
@@ -227,8 +228,8 @@ def _fewer(teachers: Rows, other: Rows, run: Run, people: np.ndarray) -> list[Pl
     "Fits without a group of inputs, from levels alone, and from fewer customers."
     names, signs = catalogue.names(), catalogue.monotone()
     of_group = {n: catalogue.BY_NAME[n].group for n in names}
-    quick = needs.Quick(names, run.train, run.base.seed, signs)
-    left_out, fewer = needs.ablation(teachers, other, of_group, quick), needs.learning(teachers, other, quick)
+    how = Recipe(names, run.train, signs, run.base.seed)
+    left_out, fewer = needs.ablation(teachers, other, of_group, how), needs.learning(teachers, other, how)
     return [
         needs.scored_by(left_out.drop(columns="levels"), other, people, "ablation", "all"),
         needs.scored_by(left_out[["all", "levels"]], other, people, "levels_only", "all"),
@@ -256,8 +257,8 @@ def fits(
     plans = _fewer(teachers, other, run, people)
     del other
     if cohort := _cohort(run, extra):
-        quick = needs.Quick(names, run.train, seed, catalogue.monotone())
-        plans.append(needs.without_late(teachers, *cohort, quick, people))
+        how = Recipe(names, run.train, catalogue.monotone(), seed)
+        plans.append(needs.without_late(teachers, *cohort, how, people))
     return Fits(plans, kinds, told)
 
 # %% ../../nbs/35_judge/19_evaluation.ipynb #stg-eval33

@@ -13,6 +13,7 @@ from predelinquency.ground.core import project_folder
 from predelinquency.judge import alerts as st
 from predelinquency.judge import drift, intervals, metrics, needs, statistics
 from predelinquency.judge import groups as judge_groups
+from predelinquency.model.learners import Recipe
 from predelinquency.model.rows import Rows
 
 PARAMS = params.load(project_folder() / "params.yaml")
@@ -258,7 +259,7 @@ def made(customers=400, weeks=10, seed=2):
 
 
 def quick(names):
-    return needs.Quick(list(names), PARAMS.train, 1, {})
+    return Recipe(list(names), PARAMS.train, {}, seed=1)
 
 
 def test_leaving_out_a_group_that_another_copies_costs_nothing_and_leaving_out_both_costs_much():
