@@ -111,7 +111,6 @@ def above(
 def day_in_words(
     day: Day,
     plan: pd.DataFrame,
-    report: Mapping[str, Any],  # from `day_figures`
 ) -> list[str]:  # Markdown sentences
     "The day, in short."
     if not len(plan):
@@ -121,12 +120,12 @@ def day_in_words(
         int(((plan.action == "nothing") & (plan.rule == "band_allowed")).sum()),
         int((plan.rule == "due_known").sum()),
     )
-    waiting = sum(report["approvals"].get(who, 0) for who in ("team_lead", "specialist"))
+    waiting = int(sent.approval.isin(["team_lead", "specialist"]).sum())
     offered = (some.channel != "").mean() if len(some) else 0
     lacking, places = ", ".join(day.missing), ", ".join(str(day.raw / name) for name in day.missing)
     said = [
         f"Of {len(plan):,} customers scored on {day.as_of:%-d %B %Y}, **{len(sent):,} are offered something** "
-        f"({len(sent) / len(plan):.1%}); {report['arms'].get('control', 0):,} belong to the permanent control group "
+        f"({len(sent) / len(plan):.1%}); {int((plan.arm == 'control').sum()):,} belong to the permanent control group "
         "and are never contacted.",
         f"Of the {counted(len(some), 'customer', '0')} clearly above the average, **{offered:.0%} are "
         f"offered something**; "
@@ -134,10 +133,10 @@ def day_in_words(
         f"{low:,} are left in peace because they are as likely to pay as most, {undue:,} because nothing of theirs "
         "falls due in the window.",
         f"{counted(waiting, 'offer waits|offers wait', '0')} for a person's approval; "
-        f"{counted(report['reviews'], 'further case', '0')} should be looked at by a person, and nothing "
+        f"{counted(int(plan.review.sum()), 'further case', '0')} should be looked at by a person, and nothing "
         f"is sent there.",
         "Expected worth above doing nothing, on the lower bounds of what is believed: "
-        f"**{_amount(day.book)(report['value_minor'])}**. Every uplift and cost behind that figure is an assumption "
+        f"**{_amount(day.book)(round(float(sent.value_minor.sum()), 2))}**. Every uplift and cost behind that figure is an assumption "
         "until the control group has spoken.",
     ]
     if lacking:

@@ -8,7 +8,7 @@ __all__ = ['bullets', 'listing', 'present']
 # %% ../../nbs/00_ground/09_chapter.ipynb #stg-chap02
 import hashlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -29,11 +29,11 @@ def listing(
     formats: dict[str, str] | str | None = None,  # column → format, or one for all of them
     unknown: str = "",  # what stands where a value is nan
     left: bool = False,  # words: aligned at the left
-    **rest: Any,  # of pandas' `Styler.format`, such as `precision`
+    precision: int | None = None,  # digits of every number that `formats` does not name
 ) -> "Styler":
     "A table without row numbers."
     name = hashlib.blake2b(frame.to_csv().encode(), digest_size=4).hexdigest()  # the same table, the same page
-    style = frame.style.set_uuid(name).hide(axis="index").format(formats, na_rep=unknown, **rest)
+    style = frame.style.set_uuid(name).hide(axis="index").format(formats, na_rep=unknown, precision=precision)
     return style.set_table_styles([dict(selector="td, th", props="text-align: left")]) if left else style
 
 # %% ../../nbs/00_ground/09_chapter.ipynb #stg-chap10

@@ -111,9 +111,9 @@ _CONVERT: dict[Any, Callable[[Any], Any]] = {
 # %% ../../nbs/00_ground/07_entries.ipynb #c015
 def plain_values(
     record: object,  # one of the records of `03_records`
-) -> dict[str, Any]:  # field → text, number, truth, list or None
+) -> dict[str, object]:  # field → text, number, truth, list or None
     "A record as JSON says it."
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     for name, (kind, optional) in _shape(type(record)).items():  # type: ignore[arg-type]
         value = getattr(record, name)
         try:
@@ -137,7 +137,9 @@ Record = TypeVar("Record")
 # %% ../../nbs/00_ground/07_entries.ipynb #c017
 def restore(
     record: type[Record],  # which record it was
-    values: Mapping[str, Any],  # field → plain value, from `plain_values`; a field that is not there takes its default
+    values: Mapping[
+        str, object
+    ],  # field → plain value, from `plain_values`; a field that is not there takes its default
 ) -> Record:
     "The record that `plain_values` was given."
 
@@ -158,7 +160,7 @@ def _defaults(record: type) -> dict[str, Any]:
 # %% ../../nbs/00_ground/07_entries.ipynb #c024
 def row_fingerprint(
     record: type,  # which record
-    values: Mapping[str, Any],  # its plain form
+    values: Mapping[str, object],  # its plain form
 ) -> str:  # 32 hex digits
     "What decides whether two rows are the same."
     default = _defaults(record)

@@ -101,10 +101,10 @@ class Renderer(MimetypeRenderer):
     def __init__(self, html: bool = False):
         self.html = html
 
-    def to_mimebundle(self, fig_dict: dict[str, Any]) -> dict[str, Any]:
+    def to_mimebundle(self, fig_dict: dict[str, object]) -> dict[str, object]:
         "The figure as the notebook stores it."
         plain = json.loads(pio.to_json(fig_dict, validate=False))  # times and arrays as JSON knows them
-        bundle: dict[str, Any] = {
+        bundle: dict[str, object] = {
             "application/vnd.plotly.v1+json": dict(
                 data=plain["data"], layout=plain["layout"], config=dict(displayModeBar=False)
             )

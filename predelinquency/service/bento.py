@@ -126,7 +126,7 @@ def _leave_in_order(desk: Desk) -> None:
         signal.signal(signal.SIGTERM, leave)
 
 # %% ../../nbs/60_service/04_bento.ipynb #c144
-def bento() -> Any:  # a BentoML service
+def bento() -> object:  # a BentoML service
     "The service as BentoML runs it."
     import bentoml
 
@@ -303,7 +303,7 @@ def package(
     project: Path | str = ".",
     rules: str = "",
     words: str = "",  # as in `context`
-) -> dict[str, Any]:  # what was made
+) -> dict[str, object]:  # what was made
     "Build a Bento, offline; it is there as a whole or not at all."
     with tempfile.TemporaryDirectory(prefix="predelinquency-bento-") as scratch, replacing(out) as draft:
         home, laid = Path(scratch) / "home", Path(scratch) / "context"

@@ -28,7 +28,7 @@ def _index(value: Any) -> int:
     return index(value)
 
 # %% ../../nbs/60_service/05_client.ipynb #svcclient03
-def _body_of(request: Mapping[str, Any] | int) -> bytes:
+def _body_of(request: Mapping[str, object] | int) -> bytes:
     "A request, or the id of a customer, as JSON."
     try:
         plain = dict(request) if isinstance(request, Mapping) else {"customer_id": _index(request)}
@@ -91,19 +91,19 @@ class Client:
 
     def score(
         self,
-        request: Mapping[str, Any] | int,  # as `scoring.request` makes it, or the id of a customer the ledger knows
-    ) -> dict[str, Any]:
+        request: Mapping[str, object] | int,  # as `scoring.request` makes it, or the id of a customer the ledger knows
+    ) -> dict[str, object]:
         "One answer; a history too long for a single request goes as a batch of one."
         body = _body_of(request)
         return _told_by(self.http, "POST", "/v1/score", body) if len(body) <= SINGLE_BYTES else self._several([body])[0]
 
-    def batch(self, requests: Sequence[Mapping[str, Any] | int]) -> list[dict[str, Any]]:
+    def batch(self, requests: Sequence[Mapping[str, object] | int]) -> list[dict[str, object]]:
         "Several answers, in order; all or none."
         return self._several([_body_of(request) for request in requests])
 
-    def model(self) -> dict[str, Any]:
+    def model(self) -> dict[str, object]:
         "What the model is."
         return _told_by(self.http, "GET", "/v1/model")
 
-    def _several(self, bodies: Sequence[bytes]) -> list[dict[str, Any]]:
+    def _several(self, bodies: Sequence[bytes]) -> list[dict[str, object]]:
         return _told_by(self.http, "POST", "/v1/score/batch", b'{"requests":[%b]}' % b",".join(bodies))["answers"]

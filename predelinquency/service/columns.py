@@ -208,7 +208,7 @@ def whole_numbers(
     low: int,  # the least, itself allowed
     high: int = 2**63 - 1,  # the most
     optional: bool = False,  # None may stand there, for not known
-) -> Any:  # a type for pydantic
+) -> object:  # a type for pydantic
     "A column of whole numbers."
     one = Annotated[int, Field(strict=True, ge=low, le=high)]
 
@@ -246,7 +246,7 @@ def _coded(one: Any, schema: Mapping[str, Any], read: Callable[[Any], Any]) -> A
 # %% ../../nbs/60_service/00_columns.ipynb #c027
 def words_of(
     words: Sequence[str],  # that may stand in the column
-) -> Any:  # a type for pydantic
+) -> object:  # a type for pydantic
     "A column of words of a list, plain or coded."
     return _coded(
         Literal[tuple(words)],

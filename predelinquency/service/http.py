@@ -28,6 +28,7 @@ from predelinquency.service.wire import (
     RecordedCustomer,
     Refused,
     Request,
+    parse_batch,
     parse_request,
 )
 
@@ -272,9 +273,9 @@ class Loopback:
 
 # %% ../../nbs/60_service/03_http.ipynb #serving11
 _READS = {
-    "/v1/score": (Request, SINGLE_BYTES),
-    "/v1/score/batch": (Batch, BATCH_BYTES),
-}  # what a body is, and its most bytes
+    "/v1/score": (parse_request, SINGLE_BYTES),
+    "/v1/score/batch": (parse_batch, BATCH_BYTES),
+}  # how a body is read, and its most bytes
 
 
 def _problems(*statuses: int) -> Any:
@@ -292,13 +293,9 @@ def _guarded(desk: Desk) -> type:
             async def handled(incoming: Any) -> Any:
                 desk.admit(incoming)
                 if self.path in _READS:
-                    kind, most = _READS[self.path]
+                    read, most = _READS[self.path]
                     body = incoming._body = await body_of(incoming, most)
-                    incoming._json = (
-                        await asyncio.to_thread(parse_request, body, kind)
-                        if len(body) > SINGLE_BYTES
-                        else parse_request(body, kind)
-                    )
+                    incoming._json = await asyncio.to_thread(read, body) if len(body) > SINGLE_BYTES else read(body)
                 return await answered(incoming)
 
             return handled

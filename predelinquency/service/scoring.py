@@ -254,7 +254,7 @@ class Scoring:
     metrics: Mapping[str, Any] | None = None  # the evaluation's headline
 
     @property
-    def base(self) -> Mapping[str, Any]:
+    def base(self) -> Mapping[str, int]:
         "The periods the model was trained with."
         return self.scorer.champion.manifest["params"]["base"]
 
@@ -263,7 +263,7 @@ class Scoring:
         found = _from_ledger(self, asked) if isinstance(asked, RecordedCustomer) else _from_history(self, asked)
         return Answer.model_validate(found)
 
-    def about(self) -> dict[str, Any]:
+    def about(self) -> dict[str, object]:
         "What this model is."
         m = self.scorer.champion.manifest
         return dict(
@@ -349,7 +349,7 @@ def request(
     rows: Mapping[str, pd.DataFrame],  # canonical tables of one customer; what was agreed and told may be missing
     as_of: str,  # YYYY-MM-DD
     currency: str = "GBP",  # of all amounts
-) -> dict[str, Any]:  # what `wire.parse_request` reads
+) -> dict[str, object]:  # what `wire.parse_request` reads
     "One customer's rows as a request: only what was known at `as_of`."
     now, who = pd.Timestamp(as_of), rows["customers"].iloc[0]
     found: dict[str, Any] = dict(
@@ -371,7 +371,7 @@ def record(
     root: Path | str = "data",  # the results of a run
     ledger: str = "sqlite:///data/ledger.db",  # URL
     at: datetime | None = None,  # the moment of recording; None: now, for this is where the clock is read
-) -> dict[str, Any]:  # how many of each were new
+) -> dict[str, object]:  # how many of each were new
     "Write the latest snapshot's scores and decisions into the ledger: all of them or nothing."
     plan = Path(root) / "reports/plan.parquet"
     if not plan.exists():

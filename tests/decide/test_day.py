@@ -45,7 +45,7 @@ def test_tables_that_are_not_there_are_named_and_said(tmp_path):
     here = snapshot(folder=tmp_path)
     assert here.missing == ["preferences", "circumstances"]
     some = plan((HIGH, OFFER, "app", "", "treated"))
-    said = day.day_in_words(here, some, engine.summary(BOOK, some.assign(intended=OFFER)))
+    said = day.day_in_words(here, some)
     assert "Not recorded: preferences, circumstances." in said[-1] and str(tmp_path / "preferences") in said[-1]
 
 
@@ -54,12 +54,12 @@ def test_the_control_group_is_not_among_those_above_the_average():
         (HIGH, OFFER, "app", "", "treated"), (HIGH, "nothing", "", "x", "control"), (LOW, OFFER, "app", "", "treated")
     )
     assert day.above(BOOK, some).customer_id.tolist() == [0]
-    said = " ".join(day.day_in_words(snapshot(), some, engine.summary(BOOK, some)))
+    said = " ".join(day.day_in_words(snapshot(), some))
     assert "**2 are offered something** (66.7%); 1 belong" in said and "Of the 1 customer clearly above" in said
 
 
 def test_a_source_without_a_snapshot_says_so_and_nothing_else():
-    assert len(said := day.day_in_words(snapshot(), plan(("", "", "", "", ""))[:0], {})) == 1
+    assert len(said := day.day_in_words(snapshot(), plan(("", "", "", "", ""))[:0])) == 1
     assert "no latest snapshot" in said[0]
 
 

@@ -272,10 +272,10 @@ def word_by_word() -> Any:
     return mock.patch.object(columns, "_read_column", lambda values, read, strictly: strictly(values))
 
 
-def told(body: bytes, kind: Any = wire.Request) -> Any:
+def told(body: bytes, read: Callable[[bytes], Any] = wire.parse_request) -> Any:
     "What is made of a body: tables and the rest, or what is refused."
     try:
-        asked = wire.parse_request(body, kind)
+        asked = read(body)
         return (
             (arrays(wire.request_tables(asked)), asked.model_dump(exclude={*wire._MODELS}))
             if isinstance(asked, wire.History)
@@ -285,11 +285,11 @@ def told(body: bytes, kind: Any = wire.Request) -> Any:
         return e.status, e.detail, e.errors
 
 
-def both(body: bytes, kind: Any = wire.Request) -> tuple[Any, Any]:
+def both(body: bytes, read: Callable[[bytes], Any] = wire.parse_request) -> tuple[Any, Any]:
     "The same with columns at once and word by word."
-    quick = told(body, kind)
+    quick = told(body, read)
     with word_by_word():
-        return quick, told(body, kind)
+        return quick, told(body, read)
 
 
 def test_what_is_usual_is_read_at_once(bank: Bank) -> None:
@@ -302,7 +302,7 @@ def test_what_is_usual_is_read_at_once(bank: Bank) -> None:
     ):
         for customer in bank.scored.index[:40]:
             wire.parse_request(said(bank.request(int(customer))))
-        wire.parse_request(said({"requests": [example(), {"customer_id": 3}]}), wire.Batch)
+        wire.parse_batch(said({"requests": [example(), {"customer_id": 3}]}))
 
 
 def test_both_ways_of_reading_give_the_same_tables(bank: Bank) -> None:
@@ -442,8 +442,8 @@ SHORT = [
 
 @pytest.mark.parametrize("raw", SHORT)
 def test_both_ways_of_reading_agree_on_short_bodies(raw: bytes) -> None:
-    for kind in (wire.Request, wire.Batch):
-        quick, strict = both(raw, kind)
+    for read in (wire.parse_request, wire.parse_batch):
+        quick, strict = both(raw, read)
         assert quick == strict
 
 
