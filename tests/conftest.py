@@ -6,13 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from clone import Clone, reproduced
 from filelock import FileLock
 
 from predelinquency.ground import params
-from predelinquency.ops import stages
 
 PROJECT = Path(__file__).parent.parent
-CUSTOMERS = 300
+SMALL = {
+    "simulate": {"customers": 300},
+    "base": {"customers_per_part": 100},
+    "evaluate": {"bootstrap": 50, "strangers": 2000, "shock_customers": 300},
+    "prove": {"rows": 60, "replays": 100, "pairs": 60, "pair_replays": 100, "seeds": 2, "bootstrap": 20},
+}
 os.environ.update(
     dict(
         PLOOMBER_STATS_ENABLED="false",
@@ -35,10 +40,19 @@ FAST = {  # files that ask functions and wait for nothing that another test make
 }
 
 
+def turn(item: pytest.Item) -> int:
+    "First the clone, which one worker makes; meanwhile the other does what is slow without it, then what is slow with it; short files end the run."
+    needs = getattr(item, "fixturenames", ())
+    slow = item.get_closest_marker("slow") is not None
+    return (
+        0 if "clone" in needs and "trained" not in needs else 1 if slow and "trained" not in needs else 2 if slow else 3
+    )
+
+
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    "Slow files first: a worker that starts one at the end would leave the other idle. Fast is what asks functions and waits for nothing that another test makes."
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    "In the order in which two workers are never idle, files whole. Fast is what asks functions and waits for nothing that another test makes."
+    items.sort(key=turn)
     for item in items:
         waits = "once" in getattr(item, "fixturenames", ()) or any(
             item.get_closest_marker(mark) for mark in ("slow", "long")
@@ -75,7 +89,8 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[P
 @pytest.fixture(scope="session")
 def settings() -> params.Params:
     "The project's parameters with a small world."
-    return params.load(PROJECT / "params.yaml", {"simulate.customers": CUSTOMERS, "base.customers_per_part": 100})
+    changes = {f"{section}.{key}": SMALL[section][key] for section in ("simulate", "base") for key in SMALL[section]}
+    return params.load(PROJECT / "params.yaml", changes)
 
 
 @pytest.fixture(scope="session")
@@ -91,23 +106,22 @@ def world(once: Callable[..., Path], settings: params.Params) -> Path:
 
 
 @pytest.fixture(scope="session")
-def trained(once: Callable[..., Path]) -> Path:
+def clone(once: Callable[..., Path], project: Path) -> Clone:
+    "The project as git has it, with small parameters, reproduced once by DVC and committed. Only `test_tools` changes it."
+    return Clone(once("clone", lambda made: reproduced(project, made / "project", SMALL)) / "project")
+
+
+@pytest.fixture(scope="session")
+def trained(once: Callable[..., Path], clone: Clone) -> Path:
     "A folder of results: every stage of the pipeline on a small world. Read only."
 
     def make(folder: Path) -> None:
-        changes = {
-            "simulate.customers": CUSTOMERS,
-            "base.customers_per_part": 100,
-            "evaluate.bootstrap": 50,
-            "prove.rows": 60,
-            "prove.replays": 100,
-            "prove.pairs": 60,
-            "prove.pair_replays": 100,
-            "prove.seeds": 2,
-            "prove.bootstrap": 20,
-        }
-        for name in stages.way(stages.graph(PROJECT)):
-            stages.run(name, folder, changes, PROJECT)
+        shutil.copytree(
+            clone.folder / "data",
+            folder,
+            dirs_exist_ok=True,
+            ignore=shutil.ignore_patterns(".lock", "README.md", "full_proof.json", "final.jsonl"),
+        )
 
     return once("trained", make)
 
