@@ -40,19 +40,20 @@ FAST = {  # files that ask functions and wait for nothing that another test make
 }
 
 
-def turn(item: pytest.Item) -> int:
-    "First the clone, which one worker makes; meanwhile the other does what is slow without it, then what is slow with it; short files end the run."
-    needs = getattr(item, "fixturenames", ())
-    slow = item.get_closest_marker("slow") is not None
-    return (
-        0 if "clone" in needs and "trained" not in needs else 1 if slow and "trained" not in needs else 2 if slow else 3
-    )
+def turn(items: list[pytest.Item]) -> int:
+    "First the file that makes the clone; meanwhile the other worker does what is slow without it, then what is slow with it; short files end the run."
+    needs = {name for item in items for name in getattr(item, "fixturenames", ())}
+    slow = any(item.get_closest_marker("slow") for item in items)
+    return 0 if "clone" in needs and "trained" not in needs else 1 + ("trained" in needs) if slow else 3
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    "In the order in which two workers are never idle, files whole. Fast is what asks functions and waits for nothing that another test makes."
-    items.sort(key=turn)
+    "Whole files, in the order in which two workers are never idle. Fast is what asks functions and waits for nothing that another test makes."
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    items[:] = [item for file in sorted(files.values(), key=turn) for item in file]
     for item in items:
         waits = "once" in getattr(item, "fixturenames", ()) or any(
             item.get_closest_marker(mark) for mark in ("slow", "long")
@@ -116,12 +117,9 @@ def trained(once: Callable[..., Path], clone: Clone) -> Path:
     "A folder of results: every stage of the pipeline on a small world. Read only."
 
     def make(folder: Path) -> None:
-        shutil.copytree(
-            clone.folder / "data",
-            folder,
-            dirs_exist_ok=True,
-            ignore=shutil.ignore_patterns(".lock", "README.md", "full_proof.json", "final.jsonl"),
-        )
+        shutil.copytree(clone.folder / "data", folder, dirs_exist_ok=True)
+        for mine in (".lock", "README.md", "reports/full_proof.json", "reports/final.jsonl"):
+            (folder / mine).unlink(missing_ok=True)  # the checkout's, no run's
 
     return once("trained", make)
 

@@ -136,8 +136,8 @@ def day_in_words(
         f"{counted(int(plan.review.sum()), 'further case', '0')} should be looked at by a person, and nothing "
         f"is sent there.",
         "Expected worth above doing nothing, on the lower bounds of what is believed: "
-        f"**{_amount(day.book)(round(float(sent.value_minor.sum()), 2))}**. Every uplift and cost behind that figure is an assumption "
-        "until the control group has spoken.",
+        f"**{_amount(day.book)(round(float(sent.value_minor.sum()), 2))}**. Every uplift and cost behind that figure is "
+        "an assumption until the control group has spoken.",
     ]
     if lacking:
         said.append(

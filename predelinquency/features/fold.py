@@ -44,7 +44,7 @@ from .state import BUCKETED, COLUMN, DRAWN_M, FIRST, FIRST_SIGN, INFLOW_M, LARGE
 from .state import LONGER, NEVER, N_QUANTITIES, OPERATION, OUTLOOK, OWN_IN_M, PAYDAY, PURSE, Plan
 from .state import SECOND, SHORT, SOURCE, reset
 from .trackers import _quantiles, take_account, take_due, take_payment, take_transaction
-from ..ground.core import kernel, lean
+from ..ground.compiled import kernel, lean
 
 # %% ../../nbs/20_features/08_fold.ipynb #c080
 @lean

@@ -22,7 +22,7 @@ from .state import TOLD_ON
 from .state import DRAWN_M, FIRST_SIGN, INCOME_M, INFLOW_M, MOST_WINDOWS, NEVER, OUTGOINGS_M
 from .state import OWN_IN_M, PAYDAYS, RING_DAYS, SPENDING_M
 from .trackers import _copy, _median, _newest, _next_payday, _row
-from ..ground.core import lean
+from ..ground.compiled import lean
 from ..ground.dues import is_full, is_over
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c057

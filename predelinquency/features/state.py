@@ -33,7 +33,8 @@ from .calculations import Calculation, Daily, Op
 from .catalogue import CATALOGUE, Feature
 from .measures import ACCOUNT_CLASSES, MEASURE, MEASURES, NOTES, VARIETY, Measure
 from .quantities import Q
-from ..ground.core import ParamsError, lean, to_date
+from ..ground.compiled import lean
+from ..ground.core import ParamsError, to_date
 from ..ground.schema import ACCOUNT_KINDS, CATEGORIES, OBLIGATION_KINDS, STATUSES, TARGET_KINDS
 
 # %% ../../nbs/20_features/05_state.ipynb #c005

@@ -27,7 +27,8 @@ from .state import ADDS, ADDS_FROM, ADD_SIZE, BUCKETS, CHAINS, CONTRACT_NOTE, ED
 from .state import INFLOW, LATE_NOTE, MERCHANTS, MERCHANT_NOTE, NEVER, N_MEASURES, ONE_OFF
 from .state import PAID_NOTE, PART_NOTE, PAY, PAYDAYS, PAYERS, PRINTS, RING_DAYS, SEEN, SHOP
 from .state import SLOTS, UNUSED, WIDTH, code_of
-from ..ground.core import civil, day_number, lean, month_length, weekday
+from ..ground.compiled import lean
+from ..ground.core import civil, day_number, month_length, weekday
 from ..ground.dues import is_full
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c022

@@ -10,7 +10,8 @@ __all__ = ['UNKNOWN', 'OPEN', 'PAID', 'LATE', 'UNPAID', 'STATES', 'KEY', 'NOT_YE
 import numpy as np
 import pandas as pd
 
-from .core import DAY_MS, SchemaError, kernel, lean
+from .compiled import kernel, lean
+from .core import DAY_MS, SchemaError
 
 # %% ../../nbs/00_ground/06_dues.ipynb #dues05
 @lean

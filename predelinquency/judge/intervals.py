@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..ground.core import bits, kernel
+from ..ground.compiled import kernel
+from ..ground.core import bits
 
 # %% ../../nbs/35_judge/00_intervals.ipynb #c020
 @kernel

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..ground.core import kernel
+from ..ground.compiled import kernel
 from .intervals import Statistic
 
 # %% ../../nbs/35_judge/01_metrics.ipynb #c005

@@ -250,6 +250,7 @@ SOURCES = (  # below the package: what the train stage runs
     "features/phrases.py",
     "features/quantities.py",
     "ground/chapter.py",
+    "ground/compiled.py",
     "ground/core.py",
     "ground/disk.py",
     "ground/dues.py",

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..ground.core import DAY_MS, LeakageError, ParamsError, SchemaError, kernel, to_day, uniform
+from ..ground.compiled import kernel
+from ..ground.core import DAY_MS, LeakageError, ParamsError, SchemaError, to_day, uniform
 from ..ground.disk import parts, read
 from ..ground.dues import is_full, is_over, outcomes, paid_until, towards
 from ..ground.params import Base

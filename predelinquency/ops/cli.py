@@ -19,7 +19,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..ground import params
-from ..ground.core import DEFAULT_ROOT, StoreError, telling
+from ..ground.compiled import telling
+from ..ground.core import DEFAULT_ROOT, StoreError
 from . import stages as ops_stages
 from .doctor import LEDGER, PORTS, findings, free
 from .say import Json, Root, Settings, answer, app, begin_work, console, exit_on_refusal, note
@@ -56,7 +57,8 @@ def _opening(line: Mapping[str, Any]) -> str:
 
     return (
         f"{line['opened_on']} version {line['version']} by {line['by']} ({line['reason']}), "
-        f"{line['onsets']:,} missed payments of {line['customers']:,} customers: {openings.opening_sentence(line['figures'])}"
+        f"{line['onsets']:,} missed payments of {line['customers']:,} customers: "
+        f"{openings.opening_sentence(line['figures'])}"
     )
 
 # %% ../../nbs/80_ops/09_cli.ipynb #c078

@@ -16,7 +16,8 @@ import typer
 from rich.table import Table
 
 from ..ground import params
-from ..ground.core import DEFAULT_ROOT, PredelinquencyError, SchemaError, telling
+from ..ground.compiled import telling
+from ..ground.core import DEFAULT_ROOT, PredelinquencyError, SchemaError
 from . import exports, results, stages as ops_stages, warmup
 from .doctor import foreign_of
 from .say import Json, Root, Settings, answer, app, begin_work, console, exit_on_refusal, note, tail

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..features.catalogue import BY_NAME, Feature
-from ..ground.core import PredelinquencyError, kernel
+from ..ground.compiled import kernel
+from ..ground.core import PredelinquencyError
 from ..ground.records import Reason
 
 # %% ../../nbs/33_reasons/02_bundles.ipynb #c029

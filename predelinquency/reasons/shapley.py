@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ..ground.core import PredelinquencyError, kernel
+from ..ground.compiled import kernel
+from ..ground.core import PredelinquencyError
 from ..model import learners
 from .trees import Trees
 

@@ -18,7 +18,8 @@ from typing import Any
 
 from numba import config as numba_config
 
-from ..ground.core import StoreError, package_folder, project_folder, replacing, telling
+from ..ground.compiled import telling
+from ..ground.core import StoreError, package_folder, project_folder, replacing
 from ..model import champion as model_champion, learners
 from predelinquency.service.http import (
     EXAMPLE,

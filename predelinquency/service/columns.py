@@ -18,7 +18,7 @@ import pydantic
 from pydantic import BeforeValidator, Field, WithJsonSchema, WrapValidator
 
 from ..features import events
-from ..ground.core import kernel
+from ..ground.compiled import kernel
 
 # %% ../../nbs/60_service/00_columns.ipynb #svccol08
 MOST_ROWS = 20_000  # of a table

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SINGLE_BYTES', 'BATCH_BYTES', 'BATCH_ITEMS', 'Request', 'Tables', 'Strict', 'Transactions', 'Obligations', 'Payments',
            'Accounts', 'Preference', 'Circumstances', 'Contact', 'History', 'RecordedCustomer', 'Batch', 'Refused',
-           'parse_request', 'parse_batch', 'request_tables', 'standing', 'case_of']
+           'parse_batch', 'parse_request', 'request_tables', 'standing', 'case_of']
 
 # %% ../../nbs/60_service/01_wire.ipynb #i00wire
 # mypy: disable-error-code="valid-type"
@@ -281,20 +281,6 @@ def _decoded_json(body: bytes) -> Any:
     return found
 
 # %% ../../nbs/60_service/01_wire.ipynb #c052
-def parse_request(
-    body: bytes,  # JSON
-) -> History | RecordedCustomer:
-    "Read a body, strictly."
-    return _validated(body, Request)
-
-
-def parse_batch(
-    body: bytes,  # JSON
-) -> Batch:
-    "Read a body of several requests, strictly."
-    return _validated(body, Batch)
-
-
 def _validated(body: bytes, kind: Any) -> Any:
     try:
         return _adapter(kind).validate_python(_decoded_json(body))
@@ -303,6 +289,20 @@ def _validated(body: bytes, kind: Any) -> Any:
     raise _not_as_it_should_be(
         [(_field(f["loc"]), _SAYS.get(f["type"], f["msg"].removeprefix("Value error, "))) for f in found]
     )
+
+# %% ../../nbs/60_service/01_wire.ipynb #batch1
+def parse_batch(
+    body: bytes,  # JSON
+) -> Batch:
+    "Read a body of several requests, strictly."
+    return _validated(body, Batch)
+
+# %% ../../nbs/60_service/01_wire.ipynb #request1
+def parse_request(
+    body: bytes,  # JSON
+) -> History | RecordedCustomer:
+    "Read a body, strictly."
+    return _validated(body, Request)
 
 # %% ../../nbs/60_service/01_wire.ipynb #c057
 _MODELS: dict[str, type[Strict]] = {

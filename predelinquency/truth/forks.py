@@ -19,7 +19,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from ..ground import params
-from ..ground.core import DAY_MS, ParamsError, SchemaError, bits, kernel
+from ..ground.compiled import kernel
+from ..ground.core import DAY_MS, ParamsError, SchemaError, bits
 from ..ground.dues import in_time, is_missed
 from ..ground.params import Base, Params
 from ..world.contracts import begin

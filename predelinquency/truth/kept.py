@@ -20,6 +20,7 @@ from ..ground.core import StoreError, package_folder, replacing
 # %% ../../nbs/50_truth/04_kept.ipynb #c004
 PARTS = dict(  # what a figure depends on: the modules that make it
     world=(
+        "ground.compiled",
         "ground.core",
         "ground.dues",
         "world.personas",

@@ -18,7 +18,8 @@ import pandas as pd
 
 from ..features import catalogue, offline
 from ..features.catalogue import CATALOGUE
-from ..ground.core import kept, kernel, uniform
+from ..ground.compiled import kernel
+from ..ground.core import kept, uniform
 from ..ground.disk import Part, ranges
 from ..ground.params import Base, Train
 from ..ground.words import counted

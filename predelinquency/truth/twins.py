@@ -18,7 +18,8 @@ import pandas as pd
 from ..features import offline
 from ..features.catalogue import BY_NAME, CATALOGUE
 from ..features.measures import GROUPS
-from ..ground.core import DAY_MS, kernel, uniform
+from ..ground.compiled import kernel
+from ..ground.core import DAY_MS, uniform
 from ..ground.params import Base
 from ..judge.intervals import _rounded
 from ..model import champion as model_champion, labels as lb

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ..ground.core import DAY_MS, bits, civil, lean, normal, uniform, weekday
+from ..ground.compiled import lean
+from ..ground.core import DAY_MS, bits, civil, normal, uniform, weekday
 from .contracts import due_in_month, next_payday, pick_name
 from .money import ANNOUNCED_DAYS, ATM, ATTENTION, BACK, BOOKED, CARD, CARD_DUE, CARD_SLOT, CONTRACT
 from .money import CURRENT, DUE, ENERGY, FAILED, FEE, GIG_INCOME, HABIT, HIDDEN, HOME, INTEREST

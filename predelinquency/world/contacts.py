@@ -14,7 +14,8 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 
-from ..ground.core import DAY_MS, kernel, uniform
+from ..ground.compiled import kernel
+from ..ground.core import DAY_MS, uniform
 from ..ground.schema import CHANNELS, CIRCUMSTANCES, CONTACTS, PREFERENCES, PURPOSES
 from .personas import May, Number, Share, table
 from .stress import STRESSES

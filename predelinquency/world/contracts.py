@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..ground.core import civil, day_number, kernel, lean, month_length, normal, uniform, weekday
+from ..ground.compiled import kernel, lean
+from ..ground.core import civil, day_number, month_length, normal, uniform, weekday
 from predelinquency.world.money import (
     ACCOUNTS,
     BROADBAND,

@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from ..ground.core import DAY_MS, bits, lean, uniform
+from ..ground.compiled import lean
+from ..ground.core import DAY_MS, bits, uniform
 from ..ground.schema import CATEGORIES, OBLIGATION_KINDS, STATUSES
 from .personas import ELSEWHERE_NAME, OWN_NAME
 

@@ -17,7 +17,8 @@ from typing import Annotated, Any, TypeVar, get_args
 
 import numpy as np
 
-from ..ground.core import ParamsError, lean, normal, uniform
+from ..ground.compiled import lean
+from ..ground.core import ParamsError, normal, uniform
 from ..ground.schema import CATEGORIES, CATEGORY_GROUP
 
 # %% ../../nbs/10_world/00_personas.ipynb #c005

@@ -16,7 +16,8 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from ..ground.core import ParamsError, lean, normal
+from ..ground.compiled import lean
+from ..ground.core import ParamsError, normal
 from .cashflow import due_within
 from .contracts import pick_name, sign
 from predelinquency.world.money import (

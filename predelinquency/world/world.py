@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 
 from ..ground import schema
-from ..ground.core import DAY_MS, ParamsError, civil, kernel, lean, to_day, uniform
+from ..ground.compiled import kernel, lean
+from ..ground.core import DAY_MS, ParamsError, civil, to_day, uniform
 from ..ground.disk import Part, ranges, writing
 from ..ground.params import Base, Params, Simulate
 from ..ground.schema import Column, Table

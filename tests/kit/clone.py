@@ -15,6 +15,7 @@ import yaml
 from served import free_port
 
 from predelinquency.judge import promotion
+from predelinquency.truth import kept
 
 AUTHOR = ("-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
 
@@ -88,6 +89,7 @@ def reproduced(
         if (project / name).is_file() and name not in ("dvc.lock", *promotion.FIGURES):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(project / name, folder / name)
+    (folder / "data/reports" / kept.FILE).write_text("{}\n")  # the proof of a larger world
     values = yaml.safe_load((folder / "params.yaml").read_text())
     for section, keys in small.items():
         values[section] |= keys

@@ -23,9 +23,9 @@ class Notebook:
         return self.path.name
 
     @property
-    def number(self) -> tuple[int, int]:
+    def number(self) -> tuple[int, str]:
         "Floor of its wing, place within it."
-        return int(self.path.parent.name[:2]), int(self.name[:2])
+        return int(self.path.parent.name[:2]), self.name
 
     @property
     def code(self) -> list[str]:

@@ -13,25 +13,32 @@ from predelinquency.service import http, scoring
 
 pytestmark = pytest.mark.slow
 
+
 # A description can say neither that columns have one length nor that nothing comes from the future, so a request that fits it may still be refused, with 422; a generated body may be too large, 413;
 # and a generated customer is not in the ledger, 404.
-SETTINGS = {
-    "seed": 7,
-    "headers": {"Authorization": f"Bearer {KEY}"},
-    "continue-on-failure": True,
-    "generation": {"max-examples": 60, "database": "none"},
-    "phases": {"stateful": {"enabled": False}},
-    "checks": {
-        "positive_data_acceptance": {"expected-statuses": ["2xx", "404", "413", "422"]},
-        "negative_data_rejection": {"expected-statuses": ["401", "404", "405", "413", "415", "422"]},
-    },
-}
+def settings(examples: int, corners: bool) -> dict[str, object]:
+    "Of schemathesis: so many random requests for each way of making one, and those at the corners of every field."
+    return {
+        "seed": 7,
+        "headers": {"Authorization": f"Bearer {KEY}"},
+        "continue-on-failure": True,
+        "generation": {"max-examples": examples, "database": "none"},
+        "phases": {"stateful": {"enabled": False}, "coverage": {"enabled": corners}},
+        "checks": {
+            "positive_data_acceptance": {"expected-statuses": ["2xx", "404", "413", "422"]},
+            "negative_data_rejection": {"expected-statuses": ["401", "404", "405", "413", "415", "422"]},
+        },
+    }
 
 
-def test_a_thousand_generated_requests_meet_the_description_and_break_nothing(trained: Path) -> None:
+@pytest.mark.parametrize(
+    ("examples", "requests"),
+    [pytest.param(40, 250, id="a few"), pytest.param(60, 1000, id="a thousand", marks=pytest.mark.long)],
+)
+def test_generated_requests_meet_the_description_and_break_nothing(examples: int, requests: int, trained: Path) -> None:
     desk = http.Desk(KEY, scoring.load_scoring(trained / "model"), ready=True)
     schema = schemathesis.openapi.from_asgi(
-        "/openapi.json", http.app(desk), config=SchemathesisConfig.from_dict(SETTINGS)
+        "/openapi.json", http.app(desk), config=SchemathesisConfig.from_dict(settings(examples, requests >= 1000))
     )
     answers, failures, broken = collections.Counter[int](), [], []
     for event in from_schema(schema).execute():
@@ -48,7 +55,7 @@ def test_a_thousand_generated_requests_meet_the_description_and_break_nothing(tr
         ]
     assert not broken and not failures, (broken, len(failures), failures[:3])
     assert (
-        sum(answers.values()) >= 1000
-        and answers[200] >= 100
+        sum(answers.values()) >= requests
+        and answers[200] >= requests / 10
         and not any(status >= 500 or status == 0 for status in answers)
     ), answers
