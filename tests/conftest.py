@@ -41,10 +41,10 @@ FAST = {  # files that ask functions and wait for nothing that another test make
 
 
 def turn(items: list[pytest.Item]) -> int:
-    "First the file that makes the clone; meanwhile the other worker does what is slow without it, then what is slow with it; short files end the run."
+    "First the file that makes the clone; meanwhile the other worker does what needs none of it, the slow before the short; then comes the rest in the same order."
     needs = {name for item in items for name in getattr(item, "fixturenames", ())}
     slow = any(item.get_closest_marker("slow") for item in items)
-    return 0 if "clone" in needs and "trained" not in needs else 1 + ("trained" in needs) if slow else 3
+    return 0 if "clone" in needs and "trained" not in needs else 1 + 2 * ("trained" in needs) + (not slow)
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses

@@ -307,7 +307,13 @@ def culled(seen: Visit, fragile: tuple[str, psutil.Process, Path]) -> None:
         )
 
 
-@pytest.mark.parametrize("what", [crashed, culled], ids=["its kernel crashed", "its kernel was ended"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(crashed, id="its kernel crashed", marks=pytest.mark.long),
+        pytest.param(culled, id="its kernel was ended"),
+    ],
+)
 def test_a_page_without_its_kernel_says_so_and_can_be_loaded_again(
     browser: Any, fragile: tuple[str, psutil.Process, Path], pictures: Path, what: Callable[..., None]
 ) -> None:
@@ -323,6 +329,7 @@ def test_a_page_without_its_kernel_says_so_and_can_be_loaded_again(
     seen.page.close(run_before_unload=True)
 
 
+@pytest.mark.long
 def test_a_page_whose_messages_nothing_lets_through_says_so(
     browser: Any, fragile: tuple[str, psutil.Process, Path]
 ) -> None:
@@ -351,6 +358,7 @@ def test_a_page_whose_messages_nothing_lets_through_says_so(
     context.close()
 
 
+@pytest.mark.long
 def test_a_kernel_that_was_only_slow_is_there_again(browser: Any, fragile: tuple[str, psutil.Process, Path]) -> None:
     seen, asleep = Visit(browser, fragile[0]), fragile[1].children()
     try:

@@ -32,7 +32,6 @@ WHOLE = [
     for i, f in enumerate(CATALOGUE)
     if f.unit in ("count", "days", "money") and f.name not in MEANS and f.calculation.row[0] != calculations.Op.ratio
 ]  # integers and counts
-CUSTOMERS = 200
 ARRIVAL = {
     "accounts": "opened_on",
     "obligations": "announced_at",
@@ -74,9 +73,15 @@ def in_order(tables):
     return [(name, row) for *_, name, row in sorted(rows, key=lambda r: r[:3])]
 
 
+@pytest.fixture(scope="module", params=[60, pytest.param(200, marks=pytest.mark.long)])
+def customers(request):
+    "How many the bank has."
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def bank():
-    return fuzz.tables(11, CUSTOMERS, days=200, most=90)
+def bank(customers):
+    return fuzz.tables(11, customers, days=200, most=90)
 
 
 @pytest.fixture(scope="module")
@@ -89,14 +94,14 @@ def batch(bank, asked):
     return offline.features(bank, asked)
 
 
-def test_batch_equals_the_stateless_rescan_after_every_event_of_200_customers(bank, batch):
+def test_batch_equals_the_stateless_rescan_after_every_event(bank, batch, customers):
     found = values(batch)
     plain = np.empty_like(found)
     for customer, rows in batch.groupby("customer_id"):
         life = rescan.Life(bank, customer)
         for i, when in zip(rows.index, rows.as_of.to_numpy(), strict=True):
             plain[i] = rescan.rescan(life, day_of(when))
-    assert batch.customer_id.nunique() == CUSTOMERS
+    assert batch.customer_id.nunique() == customers
     assert differing(found, plain, 1e-9) == []
     assert np.array_equal(found[:, WHOLE], plain[:, WHOLE], equal_nan=True)
 
@@ -182,17 +187,17 @@ def test_everything_delivered_twice_changes_nothing(bank, batch):
         assert differing(warm.emit(rows.as_of.iloc[-1]), values(batch)[rows.index[-1]]) == []
 
 
-def test_deleting_all_that_arrived_at_or_after_as_of_changes_no_feature(bank, asked):
+def test_deleting_all_that_arrived_at_or_after_as_of_changes_no_feature(bank, asked, customers):
     for when in asked.as_of.drop_duplicates().sort_values().iloc[40::31]:
-        spine = pd.DataFrame({"customer_id": range(CUSTOMERS), "as_of": when})
+        spine = pd.DataFrame({"customer_id": range(customers), "as_of": when})
         kept = {name: t[t[ARRIVAL[name]] < when] for name, t in bank.items()}
         assert differing(values(offline.features(bank, spine)), values(offline.features(kept, spine))) == []
 
 
-def test_noise_in_the_future_changes_no_feature(bank, asked):
+def test_noise_in_the_future_changes_no_feature(bank, asked, customers):
     rng = np.random.default_rng(5)
     for when in asked.as_of.drop_duplicates().sort_values().iloc[50::43]:
-        spine = pd.DataFrame({"customer_id": range(CUSTOMERS), "as_of": when})
+        spine = pd.DataFrame({"customer_id": range(customers), "as_of": when})
         noisy = {}
         for name, t in bank.items():
             t, future = t.copy(), (t[ARRIVAL[name]] >= when).to_numpy()
@@ -266,7 +271,7 @@ def test_a_payment_taken_back_long_after_its_due_reopens_the_due():
     assert (again["overdue_count"], again["days_late_max"], again["late_share"]) == (0, 222, 1)
 
 
-def test_threads_and_partitions_change_no_bit(bank, asked, batch):
+def test_threads_and_partitions_change_no_bit(bank, asked, batch, customers):
     for threads in (1, 2, 3):
         assert values(offline.features(bank, asked, threads=threads)).tobytes() == values(batch).tobytes()
     pieces = [
@@ -274,7 +279,7 @@ def test_threads_and_partitions_change_no_bit(bank, asked, batch):
             {n: t[t.customer_id.between(low, low + 36)] for n, t in bank.items()},
             asked[asked.customer_id.between(low, low + 36)],
         )
-        for low in range(0, CUSTOMERS, 37)
+        for low in range(0, customers, 37)
     ]
     assert values(pd.concat(pieces)).tobytes() == values(batch).tobytes()
 
@@ -519,10 +524,10 @@ def test_a_ledger_that_is_full_grows():
 # -- on disk ----------------------------------------------------------------------------------------------------------------
 
 
-def stored(folder, bank):
+def stored(folder, bank, customers):
     people = pd.DataFrame(
         {
-            "customer_id": np.arange(CUSTOMERS),
+            "customer_id": np.arange(customers),
             "source_id": "x",
             "joined_on": pd.Timestamp("2020-01-01"),
             "segment": None,
@@ -531,7 +536,7 @@ def stored(folder, bank):
     )
     people = people.astype({"source_id": "str", "segment": "str", "time_zone": "str", "joined_on": "datetime64[ms]"})
     with disk.writing(folder) as w:
-        for part in disk.ranges(CUSTOMERS, 64):
+        for part in disk.ranges(customers, 25):
             w.add(
                 part,
                 {
@@ -541,19 +546,19 @@ def stored(folder, bank):
             )
 
 
-def test_a_panel_written_part_by_part_holds_the_features_of_the_whole(tmp_path, bank):
-    stored(tmp_path, bank)
-    spine = fuzz.spine(CUSTOMERS, days=200, every=40)
+def test_a_panel_written_part_by_part_holds_the_features_of_the_whole(tmp_path, bank, customers):
+    stored(tmp_path, bank, customers)
+    spine = fuzz.spine(customers, days=200, every=40)
     assert offline.write_panel(tmp_path, tmp_path / "features", spine, progress=False) == len(spine)
     found = disk.read(tmp_path / "features", "panel")
     np.testing.assert_array_equal(found[NAMES].to_numpy(), offline.features(bank, spine)[NAMES].to_numpy(np.float32))
 
 
-def test_a_panel_that_fails_halfway_is_not_there(tmp_path, bank):
-    stored(tmp_path, bank)
+def test_a_panel_that_fails_halfway_is_not_there(tmp_path, bank, customers):
+    stored(tmp_path, bank, customers)
 
     def spine(part):
-        if part.low > 100:
+        if part.low > 20:
             raise KeyboardInterrupt
         return fuzz.spine(part.high, days=200, every=40).query(f"customer_id >= {part.low}")
 

@@ -17,6 +17,10 @@ import pytest
 from predelinquency.ops import doctor
 
 pytestmark = pytest.mark.slow
+SENT = [
+    pytest.param(signal.SIGINT, id="Ctrl-C"),
+    pytest.param(signal.SIGTERM, id="terminated", marks=pytest.mark.long),
+]
 
 
 def vacant() -> int:
@@ -100,7 +104,7 @@ def running(project: Path) -> Iterator[Callable[..., Running]]:
             os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminated"])
+@pytest.mark.parametrize("sent", SENT)
 def test_the_service_says_where_it_is_and_how_to_try_it_and_ends_without_a_trace(running, trained, project, sent):
     port = vacant()
     server = running("serve", "--root", str(trained), "--port", str(port))
@@ -133,7 +137,7 @@ def test_the_service_says_where_it_is_and_how_to_try_it_and_ends_without_a_trace
     assert alive(below) == set() and doctor.free(port)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminated"])
+@pytest.mark.parametrize("sent", SENT)
 def test_the_page_says_where_it_is_and_ends_without_a_trace(running, trained, sent):
     port = vacant()
     server = running("dashboard", "--root", str(trained), "--port", str(port))

@@ -93,22 +93,3 @@ def test_the_closing_table_names_what_was_made_and_where_to_look(trained: Path, 
     for stage in STAGES:
         assert stage.name in done.stdout
     assert "metrics.json" in done.stdout and "AUC" in done.stdout
-
-
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(project: Path, tmp_path: Path):
-    for name, seed in (("one", 5), ("two", 5), ("other", 6)):
-        done = typed(
-            project,
-            "stage",
-            "simulate",
-            "--root",
-            str(tmp_path / name),
-            "--set",
-            "simulate.customers=60",
-            "--set",
-            f"base.seed={seed}",
-        )
-        assert done.returncode == 0, done.stderr
-    assert digests(tmp_path / "one/raw") == digests(tmp_path / "two/raw")
-    assert digests(tmp_path / "one/truth") == digests(tmp_path / "two/truth")
-    assert digests(tmp_path / "one/raw") != digests(tmp_path / "other/raw")

@@ -99,17 +99,21 @@ def test_no_cell_is_hidden_from_the_tests(path: Path) -> None:
     assert "@patch" not in text
 
 
+@pytest.fixture(scope="module")
+def cleaned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    "A copy of all notebooks after `nbdev_clean`."
+    copy = tmp_path_factory.mktemp("clean")
+    for name in ["settings.ini", *(n.path.relative_to(ROOT) for n in notebooks())]:
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_bytes((ROOT / name).read_bytes())
+    clean = Path(sys.executable).parent / "nbdev_clean"
+    subprocess.run([clean, "--fname", copy / "nbs"], cwd=copy, check=True, capture_output=True)
+    return copy
+
+
 @pytest.mark.parametrize("path", [n.path.relative_to(ROOT) for n in notebooks()], ids=str)
-def test_a_notebook_is_clean(path: Path, tmp_path: Path) -> None:
-    (tmp_path / path.name).write_bytes((ROOT / path).read_bytes())
-    (tmp_path / "settings.ini").write_bytes((ROOT / "settings.ini").read_bytes())
-    subprocess.run(
-        [Path(sys.executable).parent / "nbdev_clean", "--fname", tmp_path / path.name],
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-    )
-    assert (tmp_path / path.name).read_bytes() == (ROOT / path).read_bytes(), f"run nbdev_clean --fname {path}"
+def test_a_notebook_is_clean(path: Path, cleaned: Path) -> None:
+    assert (cleaned / path).read_bytes() == (ROOT / path).read_bytes(), f"run nbdev_clean --fname {path}"
 
 
 def test_lessons_end_in_something_to_see() -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
+from functools import cache
 from graphlib import TopologicalSorter
 
 import pytest
@@ -16,8 +17,20 @@ WINGS, DOORS, SIZES = WALLS["wings"], WALLS["doors"], WALLS["sizes"]
 NUMBER = {f"predelinquency.{n.module}": n.number for n in libraries()}
 
 
+@cache
+def everything(name: str) -> set[str]:
+    "All that a module imports, inside its functions too."
+    return imported(modules()[name].read_text(), name)
+
+
+@cache
+def early(name: str) -> set[str]:
+    "What it imports when it is loaded."
+    return at_import(modules()[name].read_text())
+
+
 def direct(name: str) -> set[str]:
-    return imported(modules()[name].read_text(), name) & modules().keys()
+    return everything(name) & modules().keys()
 
 
 def wing(name: str) -> str:
@@ -128,13 +141,11 @@ def test_a_heavy_library_has_one_door(library: str) -> None:
     through = {
         name.removeprefix("predelinquency.")
         for name in modules()
-        if any(i.split(".")[0] == library for i in imported(modules()[name].read_text(), name))
+        if any(i.split(".")[0] == library for i in everything(name))
     }
     assert through <= set(DOORS[library])
-    early = {
-        name for name in modules() if any(i.split(".")[0] == library for i in at_import(modules()[name].read_text()))
-    }
-    assert not early, f"imported before it is used: {early}"
+    hasty = {name for name in modules() if any(i.split(".")[0] == library for i in early(name))}
+    assert not hasty, f"imported before it is used: {hasty}"
 
 
 def test_importing_every_room_loads_no_heavy_library() -> None:

@@ -326,6 +326,7 @@ def test_a_bentos_packages_are_those_of_the_lock_and_none_of_the_workshop(traine
     assert {"bentoml", "fastapi", "numba", "sqlalchemy", "xgboost-cpu"} <= names
 
 
+@pytest.mark.long
 def test_a_bento_in_an_environment_of_its_own_gives_the_same_bits(
     bento: Path, bank: Bank, trained: Path, tmp_path: Path
 ) -> None:
