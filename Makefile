@@ -89,8 +89,7 @@ long: $(READY) browser ## the fast tests and those that take longest, and what t
 test: $(READY) browser ## style, types, every lesson of the notebooks, every test
 	ruff check
 	ruff format --check
-	mypy
-	nbdev_test --n_workers 2 --path nbs
+	mypy & types=$$!; nbdev_test --n_workers 2 --path nbs || { kill $$types; exit 1; }; wait $$types
 	python -m pytest
 
 serve: $(READY) ## the service on this machine, until Ctrl-C: [ROOT=data/runs/try] [HOST=127.0.0.1] [PORT=3000] [WORKERS=1]

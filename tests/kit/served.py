@@ -32,6 +32,7 @@ class Bank:
     "The tables of a results folder, and the requests that can be made of them."
 
     def __init__(self, root: Path):
+        self.bodies: dict[tuple[int, str], str] = {}
         self.root, self.tables = root, {name: disk.read(root / "raw", name) for name in TABLES}
         self.plan = pd.read_parquet(root / "reports/plan.parquet").set_index("customer_id")
         scored = pd.read_parquet(root / "model/predictions.parquet").query("split == 'live'")
@@ -39,9 +40,12 @@ class Bank:
         self.scored = scored[scored.as_of == scored.as_of.max()].set_index("customer_id")
 
     def request(self, customer: int, as_of: str = "") -> dict[str, Any]:
-        return scoring.request(
-            {name: t[t.customer_id == customer] for name, t in self.tables.items()}, as_of or self.as_of
-        )
+        "A body of one's own, to be changed at will."
+        asked = customer, as_of or self.as_of
+        if asked not in self.bodies:
+            mine = {name: t[t.customer_id == customer] for name, t in self.tables.items()}
+            self.bodies[asked] = json.dumps(scoring.request(mine, asked[1]))
+        return json.loads(self.bodies[asked])
 
 
 def example() -> dict[str, Any]:

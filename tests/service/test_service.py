@@ -99,21 +99,23 @@ def with_(path: str, value: Any) -> dict[str, Any]:
 # --- the same everywhere
 
 
-def test_a_request_gets_the_probability_of_the_nightly_run_to_the_last_bit(
-    bank: Bank, scoring: service_scoring.Scoring
-) -> None:
+@pytest.fixture(scope="module")
+def answers(bank: Bank, scoring: service_scoring.Scoring) -> dict[int, Any]:
+    "What every scored customer's history is answered with."
+    return {int(c): scoring.score(wire.parse_request(said(bank.request(int(c))))) for c in bank.scored.index}
+
+
+def test_a_request_gets_the_probability_of_the_nightly_run_to_the_last_bit(bank: Bank, answers: dict[int, Any]) -> None:
     for customer, row in bank.scored.iterrows():
-        answer = scoring.score(wire.parse_request(said(bank.request(int(customer)))))
+        answer = answers[int(customer)]
         assert (answer.probability, answer.margin, answer.eligible) == (row.probability, row.margin, row.eligible), (
             customer
         )
 
 
-def test_a_request_gets_the_reasons_of_the_nightly_run(
-    bank: Bank, scoring: service_scoring.Scoring, trained: Path
-) -> None:
+def test_a_request_gets_the_reasons_of_the_nightly_run(answers: dict[int, Any], trained: Path) -> None:
     for score in tables.scores(trained):
-        answer = scoring.score(wire.parse_request(said(bank.request(score.customer_id))))
+        answer = answers[score.customer_id]
         assert [(r.feature, r.contribution, r.analyst, r.customer) for r in answer.reasons] == [
             (r.feature, r.contribution, r.analyst, r.customer) for r in score.reasons
         ]
@@ -121,10 +123,10 @@ def test_a_request_gets_the_reasons_of_the_nightly_run(
 
 
 def test_a_request_gets_the_decision_of_the_nightly_plan_but_for_its_capacity(
-    bank: Bank, scoring: service_scoring.Scoring
+    bank: Bank, answers: dict[int, Any]
 ) -> None:
     for decision in engine.decisions(bank.plan.reset_index()):
-        answer = scoring.score(wire.parse_request(said(bank.request(decision.customer_id)))).decision
+        answer = answers[decision.customer_id].decision
         if decision.rule == "capacity":
             continue
         assert (answer.action, answer.channel, answer.message, answer.rule, answer.decided_at) == (
