@@ -6,6 +6,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from json import loads
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class Bank:
         if asked not in self.bodies:
             mine = {name: t[t.customer_id == customer] for name, t in self.tables.items()}
             self.bodies[asked] = json.dumps(scoring.request(mine, asked[1]))
-        return json.loads(self.bodies[asked])
+        return loads(self.bodies[asked])
 
 
 def example() -> dict[str, Any]:
