@@ -40,6 +40,13 @@ FAST = {  # files that ask functions and wait for nothing that another test make
 }
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    "`make check` does not even read the files that hold no fast test."
+    if config.option.markexpr != "fast and not long" or collection_path.suffix != ".py":
+        return None
+    return True if collection_path.stem not in FAST.get(collection_path.parent.name, ()) else None
+
+
 def turn(items: list[pytest.Item]) -> int:
     "First the file that makes the clone; meanwhile the other worker does what needs none of it, the slow before the short; then comes the rest in the same order."
     needs = {name for item in items for name in getattr(item, "fixturenames", ())}

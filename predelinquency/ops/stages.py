@@ -296,6 +296,7 @@ def _execute(
                 start_timeout=_FOR_EVER,
                 iopub_timeout=_FOR_EVER,
                 execution_timeout=seconds,
+                shutdown_kernel="immediate",  # every product is whole by then, and waiting takes a second
                 config=kernel,
                 kernel_manager_class=Kernel,
                 progress_bar=_bar(stage, progress),

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import signal
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -402,8 +401,9 @@ def test_the_kernel_of_a_page_that_was_left_is_gone_in_five_seconds(
     seen.page.close()
 
 
-def test_a_page_whose_server_has_ended_says_so(browser: Any, serving: Callable[..., Any], trained: Path) -> None:
-    seen = Visit(browser, serving(trained, warm=False))
-    serving.process.send_signal(signal.SIGTERM)
+def test_a_page_whose_server_has_ended_says_so(browser: Any, fragile: tuple[str, psutil.Process, Path]) -> None:
+    "The last one: the server is gone afterwards."
+    seen = Visit(browser, fragile[0])
+    fragile[1].terminate()
     says_it_is_lost(seen)
     seen.page.close()

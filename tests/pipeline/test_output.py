@@ -41,7 +41,7 @@ for command in commands:
 """
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("latin-1", marks=pytest.mark.long)])
 @pytest.mark.parametrize("place", ["outside", "read-only", "full"])
 def test_every_command_says_what_is_wrong_in_an_odd_place(place: str, encoding: str, toy, tmp_path_factory) -> None:
     "Really read-only and really full: with mounts of this process's own."

@@ -84,10 +84,10 @@ def test_a_full_disk_is_refused_with_its_place_and_leaves_no_half_a_story(toy, m
     [
         (signal.SIGKILL, "SIGKILL: .*memory ran out\\n  to fix: free memory"),
         (signal.SIGSEGV, "SIGSEGV: a segmentation fault.* bug .*\\n  to fix: report it"),
-        (signal.SIGABRT, "SIGABRT: .*bug\\n  to fix: report it"),
-        (signal.SIGTERM, "SIGTERM: ended from outside\\n  to fix: find out who"),
-        (signal.SIGBUS, "SIGBUS: .*disk is full"),
-        (signal.SIGUSR2, "SIGUSR2: an unusual signal"),
+        pytest.param(signal.SIGABRT, "SIGABRT: .*bug\\n  to fix: report it", marks=pytest.mark.long),
+        pytest.param(signal.SIGTERM, "SIGTERM: ended from outside\\n  to fix: find out who", marks=pytest.mark.long),
+        pytest.param(signal.SIGBUS, "SIGBUS: .*disk is full", marks=pytest.mark.long),
+        pytest.param(signal.SIGUSR2, "SIGUSR2: an unusual signal", marks=pytest.mark.long),
     ],
     ids=lambda v: getattr(v, "name", ""),
 )
