@@ -79,9 +79,9 @@ CHANGED  = $(filter-out nbs/pipeline/% nbs/dashboards/%,$(shell { git diff --nam
 check: $(READY) ## in a minute: style, types, the notebooks that changed [SINCE=commit], the fast tests
 	@ruff check --quiet
 	@ruff format --check --quiet || { echo "not as the formatter leaves it: ruff format"; exit 1; }
-	@dmypy run -- --no-error-summary
-	@for n in $(CHANGED); do echo "$$n" && nbdev_test --path "$$n" --n_workers 0 || exit 1; done
-	@python -m pytest -m 'fast and not long'
+	@dmypy run -- --no-error-summary & types=$$!; \
+	  { for n in $(CHANGED); do echo "$$n" && nbdev_test --path "$$n" --n_workers 0 || exit 1; done; \
+	  python -m pytest -m 'fast and not long'; } || { wait $$types; exit 1; }; wait $$types
 
 long: $(READY) browser ## the fast tests and those that take longest, and what they cover, before a release
 	python -m pytest -m 'fast or long' --cov --cov-report=term

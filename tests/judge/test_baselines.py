@@ -60,6 +60,7 @@ def test_the_rules_stand_on_features_of_the_catalogue():
     assert set(baselines.RULES.values()) <= set(NAMES)
 
 
+@pytest.mark.slow
 def test_a_source_gets_every_score_for_every_row_of_every_repeat(tmp_path):
     some = rows()
     seen = np.arange(600) % 2 == 1
@@ -82,6 +83,7 @@ def test_a_source_gets_every_score_for_every_row_of_every_repeat(tmp_path):
     assert len(later) and set(later["repeat"]) == {-1} and later.as_of.min() > some.labels.as_of.quantile(0.7)
 
 
+@pytest.mark.slow
 def test_a_source_s_predictions_do_not_depend_on_the_outcome_of_the_row():
     "Turn one row's outcome round: its own margins stay, for they are out of fold."
     p, signs = settings(folds=3, repeats=1), catalogue.monotone()

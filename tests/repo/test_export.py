@@ -62,6 +62,7 @@ def test_prose_and_lessons_may_change_without_an_export(copy: Path) -> None:
     assert exports.stale(copy) == []
 
 
+@pytest.mark.slow
 def test_exporting_brings_the_package_up_to_date(copy: Path) -> None:
     notebook = copy / "nbs/00_ground/00_core.ipynb"
     notebook.write_text(notebook.read_text().replace("DAY_MS = 86_400_000", "DAY_MS = 24 * 3_600_000"))
@@ -79,6 +80,7 @@ def test_a_slip_in_a_cell_leaves_the_package_as_it_was(copy: Path) -> None:
     assert {p: p.read_bytes() for p in (copy / "predelinquency").rglob("*.py")} == before
 
 
+@pytest.mark.slow
 def test_cells_that_only_together_are_no_python_leave_the_package_as_it_was(copy: Path) -> None:
     notebook = copy / "nbs/00_ground/00_core.ipynb"
     before = (copy / "predelinquency/ground/core.py").read_bytes()
@@ -89,6 +91,7 @@ def test_cells_that_only_together_are_no_python_leave_the_package_as_it_was(copy
     assert (copy / "predelinquency/ground/core.py").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_module_goes_with_its_notebook_and_what_is_written_by_hand_stays(copy: Path) -> None:
     (copy / "nbs/60_service/05_client.ipynb").unlink()
     by_hand = copy / "predelinquency/by_hand.py"
@@ -100,6 +103,7 @@ def test_a_module_goes_with_its_notebook_and_what_is_written_by_hand_stays(copy:
     assert exports.stale(copy) == []
 
 
+@pytest.mark.slow
 def test_a_notebook_that_was_moved_is_read_at_any_depth_and_told_by_its_path(copy: Path) -> None:
     (copy / "nbs/00_ground/deeper").mkdir()
     shutil.move(copy / "nbs/00_ground/00_core.ipynb", copy / "nbs/00_ground/deeper/00_core.ipynb")
