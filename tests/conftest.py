@@ -47,11 +47,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if collection_path.stem not in FAST.get(collection_path.parent.name, ()) else None
 
 
-def turn(items: list[pytest.Item]) -> int:
+def turn(items: list[pytest.Item]) -> tuple[bool, bool, bool]:
     "First the file that makes the clone; meanwhile the other worker does what needs none of it, the slow before the short; then comes the rest in the same order."
     needs = {name for item in items for name in getattr(item, "fixturenames", ())}
     slow = any(item.get_closest_marker("slow") for item in items)
-    return 0 if "clone" in needs and "trained" not in needs else 1 + 2 * ("trained" in needs) + (not slow)
+    return "trained" in needs, "clone" not in needs, not slow
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses

@@ -20,6 +20,11 @@ from predelinquency.truth import kept
 AUTHOR = ("-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
 
 
+def environ() -> dict[str, str]:
+    "Today's, in which the tools of this Python are found first."
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
 class Clone:
     "A git clone and the tools in it."
 
@@ -27,10 +32,7 @@ class Clone:
         self.folder = folder
 
     def run(self, *words: str) -> str:
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        done = subprocess.run(
-            words, cwd=self.folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=900
-        )
+        done = subprocess.run(words, cwd=self.folder, env=environ(), capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         return done.stdout
 
@@ -41,12 +43,11 @@ class Clone:
     def opened(self, page: str, *words: str) -> str:
         "The first answer of a server started in the clone; it is ended afterwards."
         port, log = free_port(), self.folder.parent / f"{words[0]}.log"
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         with log.open("w") as heard:
             server = subprocess.Popen(
                 [*words, "--port", str(port)],
                 cwd=self.folder,
-                env={**os.environ, "PATH": path},
+                env=environ(),
                 stdout=heard,
                 stderr=heard,
                 start_new_session=True,
