@@ -111,12 +111,14 @@ def _became(tables: Mapping[str, pd.DataFrame], as_of: pd.Timestamp, grace_days:
         "kind",
         "due_on",
         "amount_minor",
+        "rest_minor",
         "currency",
         "autopay",
         "paid_on",
         "state",
     ]
-    found = standings(tables["obligations"], tables["payments"], as_of, grace_days, recorded)[columns]
+    end = None if recorded else pd.Timestamp(0)
+    found = standings(tables["obligations"], tables["payments"], as_of, grace_days, end)[columns]
     return found.astype({"kind": str}).sort_values(["due_on", "amount_minor"], ignore_index=True)
 
 # %% ../../nbs/70_app/03_customer.ipynb #c072
@@ -179,7 +181,7 @@ class Customer:
     accounts: pd.DataFrame  # `schema.ACCOUNTS`
     balance: pd.DataFrame  # `on`, `balance_minor` (current accounts, end of day), `savings_minor` (nan: none)
     flows: pd.DataFrame  # `week` (its Monday), `in_minor`, `out_minor` of current accounts, own transfers left out
-    dues: pd.DataFrame  # as `dues.standings` has them, by date: what, when, how much, `paid_on`, and `state`
+    dues: pd.DataFrame  # as `dues.standings` has them, by date: what, when, how much, `paid_on`, `rest_minor`, `state`
     paydays: pd.DataFrame  # `on`, `amount_minor`
     history: pd.DataFrame  # `as_of`, `probability`, `learnt`: the model learnt from this customer then
     reasons: pd.DataFrame  # `group`, `analyst`, `customer` (a topic that may be named, or None), `contribution`
@@ -192,11 +194,15 @@ class Customer:
 
     @property
     def coming(self) -> pd.DataFrame:
-        return self.dues[self.dues.state == "open"].sort_values("due_on", ignore_index=True)
+        "Dues that are open, with what is still owed of each."
+        found = self.dues[self.dues.state == "open"].sort_values("due_on", ignore_index=True)
+        return found.assign(amount_minor=found.rest_minor)
 
     @property
     def overdue(self) -> pd.DataFrame:
-        return self.dues[self.dues.state == "unpaid"]
+        "Dues that are owed past their grace, with what is still owed of each."
+        found = self.dues[self.dues.state.isin(["unpaid", "written_off"])]
+        return found.assign(amount_minor=found.rest_minor)
 
 # %% ../../nbs/70_app/03_customer.ipynb #c064
 def load_customer(

@@ -167,7 +167,8 @@ def _key(one: Customer) -> list[tuple[str, str, str]]:
     "Sign, colour and meaning of what is in the first figure."
     from predelinquency.ground import figures, portraits
 
-    signs, curve = {"circle-open": "○", "circle": "●", "diamond": "◆", "x": "✕"}, len(one.balance) > 0
+    signs = {"circle-open": "○", "circle": "●", "diamond": "◆", "x": "✕", "square-open": "□"}
+    curve = len(one.balance) > 0
     dues = [
         ((one.dues.state == found).any(), signs[mark], colour, words)
         for found, (words, colour, mark) in portraits.LANES.items()

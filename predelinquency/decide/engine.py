@@ -24,7 +24,7 @@ from .messages import Message, Words
 from .policy import CIRCUMSTANCES, Action, Case, Consent, Due, PastContact, Policy, Question
 from ..ground import schema
 from ..ground.core import PolicyError
-from ..ground.dues import unpaid
+from ..ground.dues import standings
 from ..ground.records import Decision, Refusal, Score
 from ..ground.schema import TARGET_KINDS, Column, Table
 
@@ -290,19 +290,16 @@ def coming(
     as_of: pd.Timestamp,  # midnight: only what was announced and arrived before it is known
     from_days: int,
     to_days: int,  # the score's horizon, both days included
-) -> pd.DataFrame:  # one row a customer: the due to speak about
-    "Each customer's first target due inside the horizon that is not paid yet; of several on one day, the largest."
+) -> pd.DataFrame:  # one row a customer: the due to speak about; `amount_minor` is what is still owed of it
+    "Each customer's first target due inside the horizon that is not paid yet; of several on one day, the largest rest."
     day = pd.to_timedelta(1, "D")
-    dues = obligations[
-        obligations.kind.isin(TARGET_KINDS)
-        & (obligations.announced_at < as_of)
-        & obligations.due_on.between(as_of + from_days * day, as_of + to_days * day)
-    ]
-    open_ = dues[unpaid(dues, payments, as_of)].assign(size=lambda d: -d.amount_minor)
+    ahead = standings(obligations[obligations.kind.isin(TARGET_KINDS)], payments, as_of, 0)  # no grace: it lies ahead
+    open_ = ahead[(ahead.state == "open") & ahead.due_on.between(as_of + from_days * day, as_of + to_days * day)]
     return (
-        open_.sort_values(["customer_id", "due_on", "size", "obligation_id"])
+        open_.assign(amount_minor=open_.rest_minor, size=-open_.rest_minor)
+        .sort_values(["customer_id", "due_on", "size", "obligation_id"])
         .drop_duplicates("customer_id")
-        .drop(columns="size")
+        .drop(columns=["size", "rest_minor", "paid_on", "state"])
     )
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c029
@@ -473,7 +470,7 @@ PLAN = Table("plan", "the day's decisions: one row a scored customer", (
     Column("approval", "text", "who must agree first"), Column("review", "bool", "a person should look at the case"), Column("policy", "text", "fingerprint of rules and words"),
     *(Column(n, kind, doc, nullable=True) for n, kind, doc in (
         ("obligation_id", "int64", "the due it is about"), ("instalment", "int64", "and its instalment"), ("kind", "text", "what is owed"), ("due_on", "time", "its due date"),
-        ("amount_minor", "int64", "and amount, minor units"), ("currency", "text", "ISO 4217"))),
+        ("amount_minor", "int64", "and what is still owed of it, minor units"), ("currency", "text", "ISO 4217"))),
     *(Column(n, "text", doc) for n, doc in (("message_id", "template and fingerprint"), ("subject", "of an email"), ("message", "what the customer reads or hears"),
                                             ("refusals", "every rule that said no, as JSON"))),
 ))

@@ -21,11 +21,12 @@ from zoneinfo import ZoneInfo, available_timezones
 import numpy as np
 import yaml
 
-from ..ground.core import PolicyError, package_folder
+from ..ground.core import PolicyError, PredelinquencyError, package_folder, to_day
 from ..ground.params import Strict
 from ..ground.records import Refusal, Score
 from ..ground.schema import CHANNELS, CURRENCIES, PURPOSES, TARGET_KINDS
 from ..ground.words import filled
+from ..ground.working_days import is_holiday
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c005
 @dataclass(frozen=True)
@@ -287,6 +288,9 @@ CASE_RULES: dict[str, Callable[[Question], bool]] = {
     "control": lambda q: q.arm != "control",
     "score_known": lambda q: q.score.customer_id == q.case.customer_id and _is_share(q.score.probability),
     "time_zone_known": lambda q: q.local is not None,
+    "working_day": lambda q: (
+        q.local is None or not is_holiday(to_day(q.local.date().isoformat()), q.policy["holidays"])
+    ),
     "score_fresh": lambda q: 0 <= q.age_days <= q.policy["score_age_days"],
     "band_known": lambda q: q.band != "",
     "due_known": lambda q: q.case.due is not None and q.case.due.kind in TARGET_KINDS and q.case.due.amount_minor > 0,
@@ -531,7 +535,7 @@ APPROVALS = ("automatic", "team_lead", "specialist")
 NEEDED = set(
     "holdout_share holdout_salt score_age_days cap_week_days cap_week_contacts cap_month_days "
     "cap_month_contacts recent_contact_days weekday_from_hour weekday_to_hour weekend_from_hour "
-    "weekend_to_hour planned_hour max_amount_minor currency loss_handling_minor loss_cured_share "
+    "weekend_to_hour planned_hour holidays max_amount_minor currency loss_handling_minor loss_cured_share "
     "loss_instalments loss_card_instalments loss_lost_share".split()
 )
 
@@ -569,7 +573,7 @@ def _check(policy: Policy) -> None:
     wrong += [
         f"{k} is {n.value!r}"
         for k, n in policy.numbers.items()
-        if k not in ("holdout_salt", "currency") and (type(n.value) not in (int, float) or not n.value >= 0)
+        if k not in ("holdout_salt", "currency", "holidays") and (type(n.value) not in (int, float) or not n.value >= 0)
     ]
     if not wrong:
         wrong += _limits(policy)
@@ -597,6 +601,10 @@ def _limits(policy: Policy) -> list[str]:
     ]
     if not isinstance(policy["holdout_salt"], str) or not policy["holdout_salt"]:
         wrong.append("holdout_salt is empty")
+    try:
+        is_holiday(0, policy["holidays"])
+    except (PredelinquencyError, TypeError, AttributeError):
+        wrong.append(f"holidays is {policy['holidays']!r}: name a country as GB-ENG or US, ECB, or none")
     if policy["currency"] not in CURRENCIES:
         wrong.append(f"currency is {policy['currency']!r}")
     return wrong

@@ -21,6 +21,7 @@ from predelinquency.ground.schema import (
     ACCOUNTS,
     ACCOUNT_KINDS,
     CATEGORIES,
+    FACTS,
     OBLIGATIONS,
     OBLIGATION_KINDS,
     PAYMENTS,
@@ -32,9 +33,9 @@ from predelinquency.ground.schema import (
 # fmt: off
 NEEDS: dict[str, list[str]] = {
     "accounts": ["customer_id", "opened_on", "account_id", "kind", "limit_minor"],
-    "obligations": ["customer_id", "announced_at", "obligation_id", "instalment", "kind", "autopay", "due_on", "amount_minor"],
+    "obligations": ["customer_id", "announced_at", "obligation_id", "instalment", "kind", "autopay", "due_on", "amount_minor", "enough_minor", "fact"],
     "transactions": ["customer_id", "arrived_at", "booked_at", "seq", "account_id", "amount_minor", "category", "status", "counterparty", "balance_after_minor"],
-    "payments": ["customer_id", "arrived_at", "paid_at", "obligation_id", "instalment", "amount_minor"],
+    "payments": ["customer_id", "arrived_at", "paid_at", "obligation_id", "instalment", "amount_minor", "payment_id"],
 }
 # fmt: on
 
@@ -121,6 +122,7 @@ def _tables(tables: Mapping[str, pd.DataFrame], customers: np.ndarray) -> tuple[
     a, d, t, y = frames.values()
     starts = {name: _slices(name, frame, customers) for name, frame in frames.items()}
     kinds, sorts = _word_positions(a.kind, ACCOUNT_KINDS), _word_positions(d.kind, OBLIGATION_KINDS)
+    facts = _word_positions(d.fact, FACTS)
     accounts = np.column_stack(
         [_numbers(a.opened_on), _numbers(a.account_id), ACCOUNT_CLASS[kinds.numbers[kinds.at]], _numbers(a.limit_minor)]
     )
@@ -133,6 +135,8 @@ def _tables(tables: Mapping[str, pd.DataFrame], customers: np.ndarray) -> tuple[
             _numbers(d.autopay),
             _numbers(d.due_on) // 86_400_000,
             _numbers(d.amount_minor),
+            _numbers(d.enough_minor),
+            facts.numbers[facts.at],
         ]
     )
     payments = np.column_stack([_numbers(y[c]) for c in NEEDS["payments"][1:]])
@@ -174,6 +178,9 @@ def _rows_of(frame: pd.DataFrame | None, columns: list[str], customers: np.ndarr
     kinds = {c.name: c.kind for t in (ACCOUNTS, OBLIGATIONS, TRANSACTIONS, PAYMENTS) for c in t.columns}
     if frame is None:
         return pd.DataFrame({c: pd.Series(dtype=_EMPTY[kinds[c]]) for c in columns})
+    plain: dict[str, object] = dict(fact="announced", payment_id=0)  # what a hand-made schedule may leave out
+    plain["enough_minor"] = frame.get("amount_minor")
+    frame = frame.assign(**{c: plain[c] for c in columns if c not in frame and c in plain})
     if missing := [c for c in columns if c not in frame]:
         raise SchemaError(f"column {', '.join(missing)} is missing", remedy="hand in a canonical table")
     ids = frame["customer_id"].to_numpy()
@@ -191,6 +198,7 @@ PLAN: Plan = plan()
 _POSITION = {
     "kind": {k: i for i, k in enumerate(ACCOUNT_KINDS)},
     "due": {k: i for i, k in enumerate(OBLIGATION_KINDS)},
+    "fact": {k: i for i, k in enumerate(FACTS)},
     "category": {k: i for i, k in enumerate(CATEGORIES)},
     "status": {k: i for i, k in enumerate(STATUSES)},
 }
@@ -243,6 +251,8 @@ def history(
             d.get("autopay", ()),
             _times(d, "due_on") // MS,
             d.get("amount_minor", ()),
+            d.get("enough_minor", d.get("amount_minor", ())),
+            _places(d, "fact", "fact") if "fact" in d else np.zeros(len(d.get("instalment", ())), np.int64),
         ],
         np.int64,
     ).T.copy()
@@ -251,6 +261,7 @@ def history(
             _times(y, "arrived_at"),
             _times(y, "paid_at"),
             *(y.get(c, ()) for c in ("obligation_id", "instalment", "amount_minor")),
+            _known(y, "payment_id")[0] if "payment_id" in y else np.zeros(len(y.get("instalment", ())), np.int64),
         ],
         np.int64,
     ).T.copy()

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['WEIGHED', 'MS', 'FAR', 'ARRIVED', 'A_ID', 'A_CLASS', 'A_LIMIT', 'D_OBLIGATION', 'D_INSTALMENT', 'D_KIND', 'D_AUTOPAY',
-           'D_DAY', 'D_AMOUNT', 'M_BOOKED', 'M_SEQ', 'M_ACCOUNT', 'M_AMOUNT', 'M_CATEGORY', 'M_STATUS', 'M_NAME',
-           'M_BALANCE', 'M_KNOWN', 'P_PAID', 'P_OBLIGATION', 'P_INSTALMENT', 'P_AMOUNT', 'emit', 'emit_into', 'Events',
-           'replay']
+           'D_DAY', 'D_AMOUNT', 'D_ENOUGH', 'D_FACT', 'M_BOOKED', 'M_SEQ', 'M_ACCOUNT', 'M_AMOUNT', 'M_CATEGORY',
+           'M_STATUS', 'M_NAME', 'M_BALANCE', 'M_KNOWN', 'P_PAID', 'P_OBLIGATION', 'P_INSTALMENT', 'P_AMOUNT', 'P_ID',
+           'emit', 'emit_into', 'Events', 'replay']
 
 # %% ../../nbs/20_features/08_fold.ipynb #i08fold
 import math
@@ -39,12 +39,20 @@ from .quantities import Q
 from .state import BALANCE, BALANCES, FIRST_BALANCE, FIRST_MOVE, HEAD, N_DUES, N_PAYERS
 from .state import OPEN_FROM, PAID_SIGN, PAID_TARGET, SEEN_DUE
 from .state import CREDIT_AT, DEBIT_AT, DUE_AT, LAST_AT, PAYER_AT
-from .state import AMOUNT, DUE, FALLS_ON, LAST_PAID, PAID, PAYER_SIZE, SORT
+from .state import AMOUNT, DUE, ENDED, FALLS_ON, LAST_PAID, LEAST_PAID, PAID, PAYER_SIZE, SORT
 from .state import BUCKETED, COLUMN, DRAWN_M, FIRST, FIRST_SIGN, INFLOW_M, LARGEST, LEAST, LEDGER
 from .state import LONGER, NEVER, N_QUANTITIES, OPERATION, OUTLOOK, OWN_IN_M, PAYDAY, PURSE, Plan
 from .state import SECOND, SHORT, SOURCE, reset
-from .trackers import _quantiles, take_account, take_due, take_payment, take_transaction
+from predelinquency.features.trackers import (
+    _quantiles,
+    take_account,
+    take_due,
+    take_fact,
+    take_payment,
+    take_transaction,
+)
 from ..ground.compiled import kernel, lean
+from ..ground.dues import ANNOUNCED, is_full
 
 # %% ../../nbs/20_features/08_fold.ipynb #c080
 @lean
@@ -140,7 +148,8 @@ def _dues_of(s: np.ndarray, a: int, kind: int, days: int) -> float:
     money, count = 0, 0
     for at in range(s[OPEN_FROM], DUE_AT + DUE * s[N_DUES], DUE):
         rest, ahead = s[at + AMOUNT] - s[at + PAID], s[at + FALLS_ON] - a
-        if rest > 0 and 0 <= ahead <= days and (kind == Daily.any_due or s[at + SORT] < FIRST_SIGN):
+        is_open = s[at + ENDED] == 0 and not is_full(s[at + LEAST_PAID], s[at + PAID])
+        if is_open and 0 <= ahead <= days and (kind == Daily.any_due or s[at + SORT] < FIRST_SIGN):
             money, count = money + rest, count + 1
     return float(count if kind == Daily.due_count else money)
 
@@ -264,22 +273,22 @@ class Events(NamedTuple):
     account_from: np.ndarray
     accounts: np.ndarray  # (n, 4) opened ms, id, class, limit
     due_from: np.ndarray
-    dues: np.ndarray  # (n, 7) announced ms, obligation, instalment, kind, autopay, due day, amount
+    dues: np.ndarray  # (n, 9) known ms, obligation, instalment, kind, autopay, due day, amount, what is enough, fact
     move_from: np.ndarray
     moves: (
         np.ndarray
     )  # (10, n) arrived ms, booked ms, seq, account, amount, category, status, name, balance, is it known
     payment_from: np.ndarray
-    payments: np.ndarray  # (n, 5) arrived ms, paid ms, obligation, instalment, amount
+    payments: np.ndarray  # (n, 6) arrived ms, paid ms, obligation, instalment, amount, its id
 
 # %% ../../nbs/20_features/08_fold.ipynb #c092
 MS = 86_400_000
 FAR = 1 << 62
 ARRIVED = 0  # in every table, when it became known; then, in the order of `Events`:
 A_ID, A_CLASS, A_LIMIT = range(1, 4)
-D_OBLIGATION, D_INSTALMENT, D_KIND, D_AUTOPAY, D_DAY, D_AMOUNT = range(1, 7)
+D_OBLIGATION, D_INSTALMENT, D_KIND, D_AUTOPAY, D_DAY, D_AMOUNT, D_ENOUGH, D_FACT = range(1, 9)
 M_BOOKED, M_SEQ, M_ACCOUNT, M_AMOUNT, M_CATEGORY, M_STATUS, M_NAME, M_BALANCE, M_KNOWN = range(1, 10)
-P_PAID, P_OBLIGATION, P_INSTALMENT, P_AMOUNT = range(1, 5)
+P_PAID, P_OBLIGATION, P_INSTALMENT, P_AMOUNT, P_ID = range(1, 6)
 
 # %% ../../nbs/20_features/08_fold.ipynb #c093
 @kernel
@@ -316,16 +325,20 @@ def _move(s: np.ndarray, effects: np.ndarray, moves: np.ndarray, i: int) -> None
 
 @lean
 def _due(s: np.ndarray, effects: np.ndarray, due: np.ndarray) -> None:
-    "The due in a row."
+    "What a row says of a due."
     day, obligation, instalment = due[ARRIVED] // MS, due[D_OBLIGATION], due[D_INSTALMENT]
-    take_due(s, effects, day, obligation, instalment, due[D_KIND], due[D_AUTOPAY], due[D_DAY], due[D_AMOUNT])
+    kind, autopay, falls_on, amount, least = due[D_KIND], due[D_AUTOPAY], due[D_DAY], due[D_AMOUNT], due[D_ENOUGH]
+    if due[D_FACT] == ANNOUNCED:
+        take_due(s, effects, day, obligation, instalment, kind, autopay, falls_on, amount, least)
+    else:
+        take_fact(s, effects, day, obligation, instalment, kind, autopay, falls_on, amount, least, due[D_FACT])
 
 
 @lean
 def _payment(s: np.ndarray, effects: np.ndarray, payment: np.ndarray) -> None:
     "The payment in a row."
     paid, obligation, instalment = payment[P_PAID], payment[P_OBLIGATION], payment[P_INSTALMENT]
-    take_payment(s, effects, paid // MS, paid, obligation, instalment, payment[P_AMOUNT])
+    take_payment(s, effects, paid // MS, paid, obligation, instalment, payment[P_AMOUNT], payment[P_ID])
 
 # %% ../../nbs/20_features/08_fold.ipynb #lsnfold00
 @kernel

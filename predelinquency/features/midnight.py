@@ -16,12 +16,32 @@ from .state import N_PAYDAYS, N_PAYERS, OPEN_FROM, PAID_SIGN, PAID_TARGET, PAY_D
 from .state import PAY_NEXT, SAVINGS, SECOND_DUE, SEEN_DUE, THIRD_DUE
 from .state import CREDIT_AT, DEBIT_AT, DUE_AT, END_AT, LEAST_AT, NOTHING_AT, PAYDAY_AT, PAYER_AT
 from .state import SAVED_AT
-from .state import AMOUNT, AWAY, AWAY_DAYS, AWAY_LATE, CAME, CAME_LATE, CAME_ON, DUE, FALLS_ON
-from .state import LAST_PAID, PAID, PAID_IN_ALL, PAYDAY_SIZE, PAYER_SIZE, ROOT, SETTLED_ON, SORT
+from predelinquency.features.state import (
+    AMOUNT,
+    AWAY,
+    AWAY_DAYS,
+    AWAY_LATE,
+    CAME,
+    CAME_LATE,
+    CAME_ON,
+    DUE,
+    ENDED,
+    FALLS_ON,
+)
+from predelinquency.features.state import (
+    LAST_PAID,
+    LEAST_PAID,
+    PAID,
+    PAID_IN_ALL,
+    PAYDAY_SIZE,
+    PAYER_SIZE,
+    ROOT,
+    SORT,
+)
 from .state import TOLD_ON
 from .state import DRAWN_M, FIRST_SIGN, INCOME_M, INFLOW_M, MOST_WINDOWS, NEVER, OUTGOINGS_M
 from .state import OWN_IN_M, PAYDAYS, RING_DAYS, SPENDING_M
-from .trackers import _copy, _median, _newest, _next_payday, _row
+from .trackers import _copy, _median, _newest, _next_payday, _row, closed_on, was_due
 from ..ground.compiled import lean
 from ..ground.dues import is_full, is_over
 
@@ -229,7 +249,7 @@ def _ahead(s: np.ndarray, a: int, q: np.ndarray, w: np.ndarray) -> int:
     target_7, target_14, target_28, target_30, manual, manual_n = 0, 0, 0, 0, 0, 0
     for at in range(s[OPEN_FROM], DUE_AT + DUE * s[N_DUES], DUE):
         rest, ahead = s[at + AMOUNT] - s[at + PAID], s[at + FALLS_ON] - a
-        if ahead < 0 or is_full(s[at + AMOUNT], s[at + PAID]):
+        if ahead < 0 or s[at + ENDED] != 0 or is_full(s[at + LEAST_PAID], s[at + PAID]):
             continue
         if ahead < PATH:
             w[ahead] += rest
@@ -276,9 +296,12 @@ def _ahead(s: np.ndarray, a: int, q: np.ndarray, w: np.ndarray) -> int:
 # %% ../../nbs/20_features/07_midnight.ipynb #c071
 @lean
 def _late_days(s: np.ndarray, at: int, a: int) -> int:
-    "Days late of a closed due (negative is early), or NEVER while it is open."
-    if s[at + SETTLED_ON] != NEVER:
-        return s[at + SETTLED_ON] - s[at + FALLS_ON]
+    "Days late of a closed due (negative is early), or NEVER while it is open, or when it was released in time."
+    if not was_due(s, at):
+        return NEVER
+    closed = closed_on(s, at)
+    if closed != NEVER:
+        return closed - s[at + FALLS_ON]
     return a - s[at + FALLS_ON] if is_over(s[at + FALLS_ON], WAIT, a) else NEVER
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c072
@@ -312,7 +335,7 @@ def _behind(s: np.ndarray, a: int, q: np.ndarray, w: np.ndarray, next_at: int) -
         closed, late, late_5 = closed + 1, late + was_late, late_5 + (1 if days > 5 else 0)
         total, most = total + days, max(most, days)
         amounts, largest = amounts + amount, max(largest, amount)
-        if s[at + SETTLED_ON] == NEVER:
+        if closed_on(s, at) == NEVER:
             overdue, overdue_n, oldest = overdue + amount - s[at + PAID], overdue_n + 1, min(oldest, s[at + FALLS_ON])
         first, second, third = _newest(s, at, first, second, third)
         if s[at + ROOT] == root:
@@ -352,12 +375,12 @@ def _bills(s: np.ndarray, a: int, q: np.ndarray) -> None:
         return
     closed, late, days_sum, overdue = 0, 0, 0, 0
     for at in range(s[OPEN_FROM], DUE_AT + DUE * s[N_DUES], DUE):
-        if s[at + SORT] < FIRST_SIGN or s[at + SETTLED_ON] != NEVER and s[at + FALLS_ON] < a - 90:
+        if s[at + SORT] < FIRST_SIGN or closed_on(s, at) != NEVER and s[at + FALLS_ON] < a - 90:
             continue
         days = _late_days(s, at, a)
         if days == NEVER:
             continue
-        if s[at + SETTLED_ON] == NEVER:
+        if closed_on(s, at) == NEVER:
             overdue += 1
         if s[at + FALLS_ON] >= a - 90:
             closed, late, days_sum = closed + 1, late + (1 if days > 0 else 0), days_sum + days

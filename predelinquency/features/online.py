@@ -16,7 +16,7 @@ import pandas as pd
 from .events import PLAN, _POSITION, events, one_name
 from .fold import MS, Events, emit, replay
 from .state import ACCOUNT_CLASS, CAPACITY, CLOCK, DUE, DUE_AT, N_DUES, new
-from .trackers import take_account, take_due, take_payment, take_transaction
+from .trackers import take_account, take_fact, take_payment, take_transaction
 from ..ground.core import LeakageError, SchemaError, StoreError, When, to_date, to_day
 
 # %% ../../nbs/20_features/11_online.ipynb #c006
@@ -103,7 +103,7 @@ class Customer:
         return cls(state)
 
 # %% ../../nbs/20_features/11_online.ipynb #c021
-_HEAD = f"predelinquency state 2, {DUE_AT} numbers, plan {zlib.crc32(PLAN.effects.tobytes()):08x}\n".encode()
+_HEAD = f"predelinquency state 3, {DUE_AT} numbers, plan {zlib.crc32(PLAN.effects.tobytes()):08x}\n".encode()
 
 # %% ../../nbs/20_features/11_online.ipynb #c022
 def _with_room(state: np.ndarray) -> np.ndarray:
@@ -133,7 +133,7 @@ def _account(s: np.ndarray, row: Mapping[str, Any]) -> None:
 
 # %% ../../nbs/20_features/11_online.ipynb #c025
 def _due(s: np.ndarray, row: Mapping[str, Any]) -> None:
-    take_due(
+    take_fact(
         s,
         PLAN.effects,
         _ms(row["announced_at"]) // MS,
@@ -143,6 +143,8 @@ def _due(s: np.ndarray, row: Mapping[str, Any]) -> None:
         int(row["autopay"]),
         _ms(row["due_on"]) // MS,
         int(row["amount_minor"]),
+        int(row.get("enough_minor", row["amount_minor"])),
+        _POSITION["fact"][row.get("fact", "announced")],
     )
 
 # %% ../../nbs/20_features/11_online.ipynb #c026
@@ -165,10 +167,10 @@ def _move(s: np.ndarray, row: Mapping[str, Any]) -> None:
 
 # %% ../../nbs/20_features/11_online.ipynb #c027
 def _payment(s: np.ndarray, row: Mapping[str, Any]) -> None:
-    paid = _ms(row["paid_at"])
-    take_payment(
-        s, PLAN.effects, paid // MS, paid, int(row["obligation_id"]), int(row["instalment"]), int(row["amount_minor"])
-    )
+    paid, known = _ms(row["paid_at"]), row.get("payment_id")
+    which = 0 if known is None or pd.isna(known) else int(known)
+    due = int(row["obligation_id"]), int(row["instalment"])
+    take_payment(s, PLAN.effects, paid // MS, paid, *due, int(row["amount_minor"]), which)
 
 # %% ../../nbs/20_features/11_online.ipynb #c028
 _TAKES = {

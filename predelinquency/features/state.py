@@ -17,10 +17,11 @@ __all__ = ['ONE_OFF', 'PAY', 'SHOP', 'INFLOW', 'PURSE', 'BUCKETED', 'LARGEST', '
            'LAST_DUE', 'SECOND_DUE', 'THIRD_DUE', 'SLOT_SIZE', 'PAYDAY_SIZE', 'PAYER_SIZE', 'CHAIN_SIZE', 'DUE',
            'ACCOUNT', 'CLASS', 'BALANCE_SEQ', 'STANDS_AT', 'IS_OPEN', 'CAME_ON', 'CAME', 'CAME_LATE', 'PAYER',
            'LAST_PAID', 'PAID_IN_ALL', 'CHAIN_OF', 'CHAIN_ROOT', 'OBLIGATION', 'INSTALMENT', 'SORT', 'FALLS_ON',
-           'AMOUNT', 'PAID', 'TOLD_ON', 'SETTLED_ON', 'ROOT', 'EARLIER', 'LATEST', 'HIGHEST', 'AWAY', 'AWAY_DAYS',
-           'AWAY_LATE', 'SEEN_AT', 'SLOT_AT', 'PAYDAY_AT', 'GAP_AT', 'PAYER_AT', 'PRINT_AT', 'CHAIN_AT', 'LAST_AT',
-           'MERCHANT_AT', 'BUCKET_AT', 'NOTHING_AT', 'END_AT', 'LEAST_AT', 'SAVED_AT', 'DEBIT_AT', 'CREDIT_AT',
-           'RING_AT', 'DUE_AT', 'Plan', 'code_of', 'plan', 'new', 'reset', 'show_state']
+           'AMOUNT', 'PAID', 'TOLD_ON', 'SETTLED_ON', 'ROOT', 'EARLIER', 'LEAST_PAID', 'ENDED', 'ENDED_ON', 'LATEST',
+           'HIGHEST', 'AWAY', 'AWAY_DAYS', 'AWAY_LATE', 'SEEN_AT', 'SLOT_AT', 'PAYDAY_AT', 'GAP_AT', 'PAYER_AT',
+           'PRINT_AT', 'CHAIN_AT', 'LAST_AT', 'MERCHANT_AT', 'BUCKET_AT', 'NOTHING_AT', 'END_AT', 'LEAST_AT',
+           'SAVED_AT', 'DEBIT_AT', 'CREDIT_AT', 'RING_AT', 'DUE_AT', 'Plan', 'code_of', 'plan', 'new', 'reset',
+           'show_state']
 
 # %% ../../nbs/20_features/05_state.ipynb #i05state
 from collections.abc import Mapping, Sequence
@@ -35,7 +36,7 @@ from .measures import ACCOUNT_CLASSES, MEASURE, MEASURES, NOTES, VARIETY, Measur
 from .quantities import Q
 from ..ground.compiled import lean
 from ..ground.core import ParamsError, to_date
-from ..ground.schema import ACCOUNT_KINDS, CATEGORIES, OBLIGATION_KINDS, STATUSES, TARGET_KINDS
+from ..ground.schema import ACCOUNT_KINDS, CATEGORIES, FACTS, OBLIGATION_KINDS, STATUSES, TARGET_KINDS
 
 # %% ../../nbs/20_features/05_state.ipynb #c005
 class Plan(NamedTuple):
@@ -234,14 +235,17 @@ NEVER, UNUSED = -(1 << 40), -2
 # fmt: on
 
 # %% ../../nbs/20_features/05_state.ipynb #lsnstate15
-SLOT_SIZE, PAYDAY_SIZE, PAYER_SIZE, CHAIN_SIZE, DUE = 5, 3, 3, 2, 15  # numbers a record
+SLOT_SIZE, PAYDAY_SIZE, PAYER_SIZE, CHAIN_SIZE, DUE = 5, 3, 3, 2, 18  # numbers a record
 ACCOUNT, CLASS, BALANCE_SEQ, STANDS_AT, IS_OPEN = range(SLOT_SIZE)  # an account: its balance and that one's `seq`
 CAME_ON, CAME, CAME_LATE = range(PAYDAY_SIZE)  # a payday: its day, its money, days after the day it was expected
 PAYER, LAST_PAID, PAID_IN_ALL = range(PAYER_SIZE)
 CHAIN_OF, CHAIN_ROOT = range(CHAIN_SIZE)  # an obligation, and the row of its first due
 OBLIGATION, INSTALMENT, SORT, FALLS_ON, AMOUNT, PAID, TOLD_ON, SETTLED_ON, ROOT, EARLIER = range(10)  # a due; SORT is
 # kind*2 + autopay, ROOT the first row of its obligation, EARLIER the row of the one announced before it
-LATEST, HIGHEST, AWAY, AWAY_DAYS, AWAY_LATE = range(10, DUE)  # in an obligation's first row also: the row announced
+LEAST_PAID, ENDED, ENDED_ON = range(
+    10, 13
+)  # what is enough to pay it in full; the fact that ended it, 0: none; its day
+LATEST, HIGHEST, AWAY, AWAY_DAYS, AWAY_LATE = range(13, DUE)  # in an obligation's first row also: the row announced
 # last, its highest instalment's row, how many of its dues are put away, their days late, how many of them were late
 
 # %% ../../nbs/20_features/05_state.ipynb #lsnstate16
@@ -263,7 +267,7 @@ DUE_AT = RING_AT + N_MEASURES * RING_DAYS
 # %% ../../nbs/20_features/05_state.ipynb #c018
 def new(
     capacity: int = 256,  # dues the ledger has room for
-) -> np.ndarray:  # (DUE_AT + 15 × capacity,) int64
+) -> np.ndarray:  # (DUE_AT + 18 × capacity,) int64
     "The state of a customer of whom nothing is known."
     state = np.zeros(DUE_AT + DUE * capacity, np.int64)
     reset(state)
@@ -313,7 +317,7 @@ _RECORDS = {  # what → where, numbers a record, slot of how many, how many fit
     "payday": (PAYDAY_AT, PAYDAY_SIZE, N_PAYDAYS, PAYDAYS, "CAME_ON day, CAME money, CAME_LATE days"),
     "payer": (PAYER_AT, PAYER_SIZE, N_PAYERS, PAYERS, "PAYER count, LAST_PAID day, PAID_IN_ALL money"),
     "due": (DUE_AT, DUE, N_DUES, 1 << 30, "OBLIGATION count, INSTALMENT count, SORT sort, FALLS_ON day, AMOUNT money, PAID money, "
-            "TOLD_ON day, SETTLED_ON day, ROOT row, EARLIER row"),
+            "TOLD_ON day, SETTLED_ON day, ROOT row, EARLIER row, LEAST_PAID money, ENDED fact, ENDED_ON day"),
     "root": (DUE_AT, DUE, N_DUES, 1 << 30, "LATEST row, HIGHEST row, AWAY count, AWAY_DAYS days, AWAY_LATE count"),
 }
 # fmt: on
@@ -327,7 +331,7 @@ def _worded(kind: str, value: int) -> str:
         return f"due {(value - DUE_AT) // DUE + 1}" if value >= DUE_AT else "none"
     if kind == "sort":
         return f"{OBLIGATION_KINDS[value // 2]}, {'by direct debit' if value % 2 else 'by hand'}"
-    names = {"class": ACCOUNT_CLASSES, "flag": ("no", "yes")}
+    names = {"class": ACCOUNT_CLASSES, "flag": ("no", "yes"), "fact": ("no", *FACTS[1:])}
     if kind in names:
         return names[kind][value]
     plain = {"day": to_date, "money": lambda v: f"{v / 100:,.2f}", "days": lambda v: f"{v} days"}

@@ -33,6 +33,8 @@ class Base:
     horizon_from_days: int
     horizon_to_days: int
     grace_days: int
+    materiality_units: float
+    materiality_share: float
     arrival_lag_days: int
     min_history_days: int
     customers_per_part: int
@@ -200,6 +202,8 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {  # what a value must be
         train.min_child_weight train.reg_lambda train.trials prove.visible_customers prove.world_customers
         evaluate.strangers evaluate.final evaluate.shock_customers evaluate.shock_days""",
     ),
+    "from 0 to 100": (lambda v: 0 <= v <= 100, "base.materiality_units"),
+    "from 0 to 0.01": (lambda v: 0 <= v <= 0.01, "base.materiality_share"),
     "above 0": (lambda v: v > 0, "evaluate.shock_work evaluate.shock_prices"),
     "from 0 to 1": (lambda v: 0 <= v <= 1, "simulate.hidden_share base.contact_share train.promote_max_ece"),
     "above 0 and at most 1": (lambda v: 0 < v <= 1, "train.learning_rate train.subsample train.colsample"),

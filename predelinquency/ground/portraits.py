@@ -274,6 +274,8 @@ LANES = {
     "paid": ("due, paid", "#8FA3B5", "circle"),
     "late": ("due, paid late", ORANGE, "diamond"),
     "unpaid": ("due, not paid", VERMILLION, "x"),
+    "written_off": ("written off", VERMILLION, "square-open"),
+    "released": ("no longer owed", MUTED, "square-open"),
     "unknown": ("due", MUTED, "circle-open"),
 }  # state of a due → words, colour, symbol
 

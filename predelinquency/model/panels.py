@@ -18,6 +18,7 @@ import pandas as pd
 from ..features import catalogue, offline
 from ..ground import chapter, disk, figures, portraits, schema
 from ..ground.core import CURRENCY_DIGITS
+from ..ground.coverage import Seen, seen as seen_of
 from ..ground.disk import Part
 from ..ground.dues import outcomes
 from ..ground.params import Base
@@ -40,7 +41,7 @@ class Source:
     raw: Path
     base: Base
     every_days: int  # between two moments
-    seen: labels.Seen | None  # the days of the data; None: it brings its own moments
+    seen: Seen | None  # the days of the data; None: it brings its own moments
 
     @property
     def contracts(self) -> list[schema.Table]:
@@ -57,7 +58,7 @@ def open_source(
     "Tables whose period is covered; refused when it is not."
     if (raw / "moments").is_dir():
         return Source(raw, base, every_days, None)
-    seen = labels.seen(raw)
+    seen = seen_of(raw)
     labels.check_period(seen, base)
     return Source(raw, base, every_days, seen)
 

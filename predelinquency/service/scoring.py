@@ -23,7 +23,7 @@ from pydantic import Field
 from ..decide import engine, policy
 from ..features import events, online
 from ..features.catalogue import BY_NAME
-from ..ground import disk, ledger as ground_ledger, records
+from ..ground import disk, dues, ledger as ground_ledger, params, records
 from ..ground.core import StoreError, to_date, to_day
 from ..model import champion as model_champion
 from ..reasons import scorer as reasons_scorer, tables as reasons_tables
@@ -32,6 +32,7 @@ from predelinquency.service.wire import (
     History,
     RecordedCustomer,
     Refused,
+    Standing,
     _calendar,
     _once,
     case_of,
@@ -151,10 +152,11 @@ def _answer(score: records.Score, band: str, decision: records.Decision | None, 
 _PLACE = {name: i for i, name in enumerate(BY_NAME)}
 
 
-def _due(d: Mapping[str, Any], row: int, currency: str, vector: np.ndarray, day: int) -> policy.Due:
+def _due(d: Mapping[str, Any], stood: Standing, currency: str, vector: np.ndarray, day: int) -> policy.Due:
+    row = stood.row
     due_on = int(d["due_on"][row]) // 86_400_000
     after = engine.payday_after_days(due_on - day, vector[_PLACE["days_to_pay"]], vector[_PLACE["pay_rhythm_days"]])
-    on, amount = date.fromisoformat(to_date(due_on)), int(d["amount_minor"][row])
+    on, amount = date.fromisoformat(to_date(due_on)), stood.rest_minor
     return policy.Due(
         int(d["obligation_id"][row]),
         int(d["instalment"][row]),
@@ -169,15 +171,15 @@ def _due(d: Mapping[str, Any], row: int, currency: str, vector: np.ndarray, day:
 # %% ../../nbs/60_service/02_scoring.ipynb #svcscore11
 def _from_history(engine_of: "Scoring", asked: History) -> dict[str, Any]:
     "An `Answer` as plain values, from a customer's own history."
-    found, day = request_tables(asked), to_day(asked.as_of)
+    found, day = request_tables(asked, engine_of.rule(asked.currency)), to_day(asked.as_of)
     # which of two is the later word is the sender's to say
     _once("preferences", [(p.channel, p.purpose) for p in asked.preferences or ()])
     vector = online.rows(events.history(found), np.array([day]))[0]
     score = engine_of.scorer.explain(asked.customer_id, asked.as_of, vector, asked.currency)
-    row, overdue = standing(found, day, engine_of.base)
+    stood = standing(found, day, engine_of.base)
     known = day - to_day(_calendar("joined_on", asked.joined_on)) if asked.joined_on else vector[_PLACE["history_days"]]
-    eligible = not overdue and bool(known >= engine_of.base["min_history_days"])
-    due = _due(found["obligations"], row, asked.currency, vector, day) if eligible and row >= 0 else None
+    eligible = not stood.overdue and bool(known >= engine_of.base["min_history_days"])
+    due = _due(found["obligations"], stood, asked.currency, vector, day) if eligible and stood.row >= 0 else None
     return _answer(
         score,
         policy.band(engine_of.book.policy, score.probability),
@@ -258,6 +260,13 @@ class Scoring:
         "The periods the model was trained with."
         return self.scorer.champion.manifest["params"]["base"]
 
+    def rule(
+        self,
+        currency: str,  # ISO 4217
+    ) -> dues.Rule:
+        "What counts as paid in full, as the model was taught it."
+        return dues.rule(params.section(params.Base, self.base, "the model's manifest"), currency)
+
     def score(self, asked: History | RecordedCustomer) -> Answer:
         "Answer one request."
         found = _from_ledger(self, asked) if isinstance(asked, RecordedCustomer) else _from_history(self, asked)
@@ -319,12 +328,16 @@ def _table(name: str, frame: pd.DataFrame) -> dict[str, Any]:
         frame = frame.assign(arrived_after_ms=(frame.arrived_at - frame[begins]) // pd.Timedelta(1, "ms")).drop(
             columns="arrived_at"
         )
+    if "fact" in frame and (frame.fact == "announced").all():
+        frame = frame.drop(columns="fact")
+    if "payment_id" in frame and frame.payment_id.isna().all():
+        frame = frame.drop(columns="payment_id")
     if name == "transactions" and (frame.status == "booked").all():
         frame = frame.drop(columns="status")
     if name == "transactions" and (frame.seq.diff().dropna() == 1).all():
         frame = frame.drop(columns="seq")
     return {
-        c: _pack(frame[c].astype("category") if c.endswith("_id") else frame[c])
+        c: _pack(frame[c].astype("category") if c.endswith("_id") and c != "payment_id" else frame[c])
         for c in _MODELS[name].model_fields
         if c in frame
     }

@@ -5,24 +5,25 @@
 # %% auto #0
 __all__ = ['SINGLE_BYTES', 'BATCH_BYTES', 'BATCH_ITEMS', 'Request', 'Tables', 'Strict', 'Transactions', 'Obligations', 'Payments',
            'Accounts', 'Preference', 'Circumstances', 'Contact', 'History', 'RecordedCustomer', 'Batch', 'Refused',
-           'parse_batch', 'parse_request', 'request_tables', 'standing', 'case_of']
+           'parse_batch', 'parse_request', 'request_tables', 'Standing', 'standing', 'case_of']
 
 # %% ../../nbs/60_service/01_wire.ipynb #i00wire
 # mypy: disable-error-code="valid-type"
 import contextlib, json, re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 import pydantic
 import pydantic_core
 from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag
 
 from ..decide import policy
 from ..features import events
-from ..ground import dues, schema
-from ..ground.core import PredelinquencyError, to_day
+from ..ground import allocation, dues, schema, working_days
+from ..ground.core import DAY_MS, ParamsError, PredelinquencyError, SchemaError, to_day
 from predelinquency.service.columns import (
     MOST_MINOR,
     Amounts,
@@ -74,29 +75,42 @@ class Transactions(Strict):
 
 # %% ../../nbs/60_service/01_wire.ipynb #c030
 class Obligations(Strict):
-    "The schedule of what is due; one row an instalment."
+    "What is due: one row an instalment that was announced, and one more for each later change of it."
 
     obligation_id: Ids
     instalment: whole_numbers(1, 2**31 - 1)
     kind: words_of(schema.OBLIGATION_KINDS) = Field(
         description="loan, card, mortgage and rent can be missed in the sense of the score; the others are signs"
     )
-    announced_at: Times = Field(description="when the due was known: before as_of")
+    announced_at: Times = Field(description="when the row was known: before as_of")
     due_on: Days
     amount_minor: whole_numbers(1, MOST_MINOR)
     autopay: Truths = Field(description="collected by the bank on the due date")
+    fact: words_of(schema.FACTS) | None = Field(
+        None,
+        description="what the row says of its due: announced (unseen: it fell before payments were recorded), moved to "
+        "this date or amount, or ended; left out: every row announces a due",
+    )
 
 # %% ../../nbs/60_service/01_wire.ipynb #c031
 class Payments(Strict):
     "What was paid towards an instalment."
 
     obligation_id: Ids
-    instalment: whole_numbers(1, 2**31 - 1)
+    instalment: whole_numbers(1, 2**31 - 1, True) | None = Field(
+        None, description="left out or null: the oldest due of the contract that is open, then the next"
+    )
     paid_at: Times
     amount_minor: Amounts = Field(description="minor units; negative when a payment is taken back")
     arrived_at: Times | None = Field(None, description="left out: as paid")
     arrived_after_ms: Delays | None = Field(
         None, description="instead of arrived_at: so many milliseconds after paid_at"
+    )
+    payment_id: whole_numbers(1, 2**53, True) | None = Field(
+        None, description="unique; two payments of one amount and moment are told apart by it"
+    )
+    takes_back: whole_numbers(1, 2**53, True) | None = Field(
+        None, description="the payment_id of a payment that this row undoes, as if it had never been made"
     )
 
 # %% ../../nbs/60_service/01_wire.ipynb #c032
@@ -154,6 +168,14 @@ def _permanent(source_id: str) -> str:
     return source_id
 
 
+def _calendar_named(name: str) -> str:
+    try:
+        working_days.holidays_between(name, 2025, 2025)
+    except ParamsError as e:
+        raise ValueError(f"is no calendar: {e.remedy}") from None
+    return name
+
+
 class History(Strict):
     "A customer as the asking program knows them."
 
@@ -165,6 +187,15 @@ class History(Strict):
     payments: Payments | None = None
     accounts: Accounts | None = None
     joined_on: Day | None = Field(None, description="first day with the bank; left out: that of the first transaction")
+    holidays: Annotated[str, AfterValidator(_calendar_named)] = Field(
+        "none",
+        description="whose working days due dates keep to: a country, perhaps with a part of it, as GB-ENG; ECB; or none",
+    )
+    recorded_from: Day | None = Field(
+        None,
+        description="first day of your record of payments: of dues before it nobody knows what was paid. "
+        "Left out: the first day of what is sent",
+    )
     source_id: Annotated[Name, AfterValidator(_permanent)] | None = Field(
         None,
         description="your permanent id, always written the same: decides the control group; "
@@ -391,23 +422,83 @@ def _filled(t: dict[str, Any], a: dict[str, Any]) -> None:
     if a:
         a.setdefault("limit_minor", np.zeros(len(a["account_id"]), np.int64))
 
+# %% ../../nbs/60_service/01_wire.ipynb #life51
+def _recorded_from(asked: History, t: dict[str, Any], y: dict[str, Any]) -> int:  # days since 1970-01-01
+    "The first day on which a payment could have been seen."
+    if asked.recorded_from:
+        return to_day(_calendar("recorded_from", asked.recorded_from))
+    first = [int(np.min(c)) // DAY_MS for c in (t["booked_at"], y.get("paid_at", ())) if len(c)]
+    return min(first, default=to_day(asked.as_of))
+
+
+def _with_facts(d: dict[str, Any], recorded_from: int, calendar: str, rule: dues.Rule) -> None:
+    "Complete the facts about dues, and refuse what contradicts itself."
+    n, words = len(d["instalment"]), schema.FACTS
+    fact = np.array([words.index(w) for w in _plain(d.get("fact", ()))], np.int64) if "fact" in d else np.zeros(n, int)
+    d["due_on"] = working_days.payable_on(np.asarray(d["due_on"]) // DAY_MS, calendar) * DAY_MS
+    late, keys = d["announced_at"] >= d["due_on"] + DAY_MS, (np.zeros(n), d["obligation_id"], d["instalment"])
+    _first("obligations.announced_at", late & (fact <= dues.UNSEEN), "is after due_on")
+    fact[(fact == dues.ANNOUNCED) & (d["due_on"] < recorded_from * DAY_MS)] = dues.UNSEEN
+    d["enough_minor"] = dues.least(d["amount_minor"], rule)
+    facts, order = dues.chained(
+        keys, fact, d["announced_at"], d["due_on"] // DAY_MS, d["amount_minor"], d["enough_minor"]
+    )
+    repeats, opens = np.zeros((2, n), bool)
+    repeats[order] = facts.begins < np.arange(n)
+    opens[order] = facts.fact <= dues.UNSEEN
+    _first("obligations.instalment", repeats & opens, "is there twice")
+    _first("obligations.fact", ~repeats & ~opens, "is of a due that was not announced before")
+    again = np.zeros(n, bool)
+    again[order] = np.r_[False, (facts.begins[1:] < np.arange(1, n)) & (np.diff(facts.known_ms) == 0)][:n]
+    _first("obligations.announced_at", again, "is that of another row about the same due")
+    d["fact"] = events.Coded(words, fact)
+
+# %% ../../nbs/60_service/01_wire.ipynb #life52
+def _on_dues(d: dict[str, Any], y: dict[str, Any]) -> None:
+    "Fill in which due each payment counts towards, where the request does not say so."
+    n = len(y["paid_at"])
+    _once("payments.payment_id", [v for v in _plain(y.get("payment_id", ())) if v is not None and v == v])
+    given = {c: np.asarray(y.get(c, np.full(n, np.nan)), float) for c in ("instalment", "payment_id", "takes_back")}
+    if not np.isnan(given["instalment"]).any() and np.isnan(given["takes_back"]).all():
+        y["instalment"] = given["instalment"].astype(np.int64)
+        return
+    frame = {c: pd.Series(v, dtype="float64").astype("Int64") for c, v in given.items()}
+    times = {c: np.asarray(y[c]).astype("datetime64[ms]") for c in ("paid_at", "arrived_at")}
+    amounts = dict(customer_id=0, obligation_id=y["obligation_id"], amount_minor=y["amount_minor"])
+    owed = {c: d[c] for c in ("obligation_id", "instalment", "amount_minor", "enough_minor")}
+    dates = {c: np.asarray(d[c]).astype("datetime64[ms]") for c in ("announced_at", "due_on")}
+    try:
+        found = allocation.allocate(
+            pd.DataFrame(dict(customer_id=0, **owed, **dates, fact=d["fact"].tolist())),
+            pd.DataFrame(amounts | frame | times),
+        )
+    except SchemaError as e:
+        raise _refuse("payments.takes_back", e.problem) from None
+    for c in ("obligation_id", "instalment", "amount_minor", "payment_id"):
+        y[c] = found[c].fillna(0).to_numpy(np.int64)
+    for c in times:
+        y[c] = found[c].to_numpy("datetime64[ms]").astype(np.int64)
+    y.pop("takes_back", None)
+
 # %% ../../nbs/60_service/01_wire.ipynb #c066
 def _checked(
     found: dict[str, dict[str, Any]],  # table → column → values
-    as_of: str,
+    asked: History,
+    rule: dues.Rule,
 ) -> Tables:
     "All columns, and nothing in them that cannot be."
     t, d, y, a = found["transactions"], found["obligations"], found["payments"], found["accounts"]
-    now = to_day(_calendar("as_of", as_of)) * 86_400_000
+    now = to_day(_calendar("as_of", asked.as_of)) * DAY_MS
     for name, table, begins in (("transactions", t, "booked_at"), ("payments", y, "paid_at")):
         if table:
             _arrivals(name, table, begins, now)
     _first("obligations.announced_at", d["announced_at"] >= now, "is not before as_of: it cannot be known yet")
-    _first("obligations.announced_at", d["announced_at"] >= d["due_on"] + 86_400_000, "is after due_on")
     _filled(t, a)
     _once("transactions.transaction_id", _plain(t.pop("transaction_id", ())))
-    _once("obligations.instalment", list(zip(_plain(d["obligation_id"]), _plain(d["instalment"]), strict=True)))
     _once("accounts.account_id", _plain(a.get("account_id", ())))
+    _with_facts(d, _recorded_from(asked, t, y), asked.holidays, rule)
+    if y:
+        _on_dues(d, y)
     return found
 
 
@@ -420,39 +511,45 @@ def _calendar(field: str, day: str) -> str:
 # %% ../../nbs/60_service/01_wire.ipynb #c067
 def request_tables(
     asked: History,  # a request
+    rule: dues.Rule,  # what counts as paid in full
 ) -> Tables:  # for `events.history`; times in milliseconds
     "The request's tables with all columns, checked."
-    return _checked({name: _columns(name, getattr(asked, name)) for name in _MODELS}, asked.as_of)
+    return _checked({name: _columns(name, getattr(asked, name)) for name in _MODELS}, asked, rule)
 
 # %% ../../nbs/60_service/01_wire.ipynb #c069
+class Standing(NamedTuple):
+    "Where a customer stands with the target dues."
+
+    row: int  # of the due to speak about, in the request's obligations; -1: there is none
+    rest_minor: int  # what is still owed of it
+    overdue: bool  # whether another one is owed past its grace
+
+
 def standing(
     found: Tables,  # from `request_tables`
     day: int,  # as_of, days since 1970-01-01
     base: Mapping[str, int],  # the model's own: horizon and grace
-) -> tuple[
-    int, bool
-]:  # row of the due to speak about, -1 when there is none; whether an older one is unpaid past its grace
-    "Where a customer stands with the target dues: as `engine.coming` and `labels.look` see it, for one customer."
+) -> Standing:
+    "What `engine.coming` and `labels.look` say of a customer, for one request."
     d, y = found["obligations"], found["payments"]
-    paid: dict[tuple[int, int], int] = {}
-    for o, i, amount in zip(
-        *(_plain(y.get(c, ())) for c in ("obligation_id", "instalment", "amount_minor")), strict=True
-    ):
-        paid[o, i] = paid.get((o, i), 0) + amount
-    coming, overdue = [], False
-    keys, when = (
-        (_plain(d[c]) for c in ("obligation_id", "instalment", "kind")),
-        (np.asarray(d["due_on"]) // 86_400_000).tolist(),
+    n, none = len(d["instalment"]), np.empty(0, np.int64)
+    keys = np.zeros(n, np.int64), np.asarray(d["obligation_id"]), np.asarray(d["instalment"])
+    facts, order = dues.chained(
+        keys, d["fact"].at, d["announced_at"], np.asarray(d["due_on"]) // DAY_MS, d["amount_minor"], d["enough_minor"]
     )
-    for row, (o, i, kind, due_day, amount) in enumerate(zip(*keys, when, _plain(d["amount_minor"]), strict=True)):
-        if kind not in schema.TARGET_KINDS:
-            continue
-        known, ahead = paid.get((o, i), 0), due_day - day
-        state = dues.state_of(due_day, base["grace_days"], amount, known, known, day, True)
-        overdue |= state == dues.UNPAID
-        if state == dues.OPEN and base["horizon_from_days"] <= ahead <= base["horizon_to_days"]:
-            coming.append((ahead, -amount, o, row))
-    return min(coming)[3] if coming else -1, overdue
+    paid_to = [
+        np.asarray(y.get(c, none)) for c in ("obligation_id", "instalment", "paid_at", "arrived_at", "amount_minor")
+    ]
+    paid, _ = dues.matched(facts, (np.zeros(len(paid_to[0]), np.int64), *paid_to[:2]), *paid_to[2:])
+    state, rest, _ = dues.stands(facts, paid, day * DAY_MS, base["grace_days"], day if y else 0)
+    kind = np.array(d["kind"].tolist(), object)[order] if n else none
+    target, ahead = np.isin(kind, schema.TARGET_KINDS), facts.due_day - day
+    overdue = bool((target & ((state == dues.UNPAID) | (state == dues.LOST))).any())
+    speaks = target & (state == dues.OPEN) & (ahead >= base["horizon_from_days"]) & (ahead <= base["horizon_to_days"])
+    if not speaks.any():
+        return Standing(-1, 0, overdue)
+    first = min(np.flatnonzero(speaks), key=lambda k: (ahead[k], -rest[k], facts.obligation[k]))
+    return Standing(int(order[first]), int(rest[first]), overdue)
 
 # %% ../../nbs/60_service/01_wire.ipynb #c070
 def _utc(table: str, text: str) -> datetime:

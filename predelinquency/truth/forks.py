@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from ..ground import params
 from ..ground.compiled import kernel
 from ..ground.core import DAY_MS, ParamsError, SchemaError, bits
-from ..ground.dues import in_time, is_missed
+from ..ground.dues import Rule, enough, in_time, is_missed, rule
 from ..ground.params import Base, Params
 from ..world.contracts import begin
 from ..world.money import DUE, LIFE, LOG_WIDTH, PAYMENT, RENT_DUE
@@ -109,10 +109,10 @@ def future_seed(
 def watch(
     log: Any,  # what happened, in order
     dues: Any,
-    n: int,  # (size, 5) contract, instalment, due day, amount, paid in time; rows used
+    n: int,  # (size, 5) contract, instalment, due day, what is enough, paid in time; rows used
     earliest: int,
-    latest: int,
-    grace: int,  # due days that count, and days after them
+    latest: int,  # due days that count
+    rule: Rule,  # grace, and what counts as in full
 ) -> int:  # rows used now; 16 contracts have no more than 32 dues in a month
     "Add the target dues of a log, and what was paid towards them in time."
     for row in range(1, log[0, 0] + 1):
@@ -121,11 +121,11 @@ def watch(
                 log[row, 1],
                 log[row, 2],
                 log[row, 5],
-                log[row, 6],
+                enough(log[row, 6], rule.spare_minor, rule.spare_points),
                 0,
             )
             n += 1
-        elif log[row, 0] == PAYMENT and in_time(log[row, 5], grace, log[row, 3]):
+        elif log[row, 0] == PAYMENT and in_time(log[row, 5], rule.grace_days, log[row, 3]):
             for i in range(n):
                 if dues[i, 0] == log[row, 1] and dues[i, 1] == log[row, 2]:
                     dues[i, 4] += log[row, 6]
@@ -147,16 +147,16 @@ def outcome(
     n: int,  # from `watch`, of the past
     day: int,
     near: int,
-    far: int,
-    grace: int,  # the midnight, the target's days, the grace
+    far: int,  # the midnight, the target's days
+    rule: Rule,  # grace, and what counts as in full
 ) -> int:  # NOTHING_DUE … IMMINENT
     "Live on until the target is known."
-    for today in range(day, day + far + grace + 1):
+    for today in range(day, day + far + rule.grace_days + 1):
         log[0, 0] = 0
         step(s, t, log, w.spending, w.stresses, today)
-        n = watch(log, dues, n, day - grace, day + far, grace)
+        n = watch(log, dues, n, day - rule.grace_days, day + far, rule)
         for i in range(n):
-            if is_missed(dues[i, 2], grace, dues[i, 3], dues[i, 4], today + 1):
+            if is_missed(dues[i, 2], rule.grace_days, dues[i, 3], dues[i, 4], today + 1):
                 return MISSED if dues[i, 2] >= day + near else IMMINENT
     for i in range(n):
         if dues[i, 2] >= day + near:
@@ -176,8 +176,8 @@ def many(
     first: int,
     replays: Any,  # first replay, (n,) how many
     near: int,
-    far: int,
-    grace: int,  # the target's days, the grace
+    far: int,  # the target's days
+    rule: Rule,  # grace, and what counts as in full
     t: Any,
     raw_t: Any,
     s: Any,
@@ -192,11 +192,11 @@ def many(
             continue
         raw_t[0, :], raw_s[0, :] = 0, 0
         until(w, who[r], day[r], stress[r], on[r], t[0], s[0], log)
-        n = watch(log, dues[0], 0, day[r] - grace, day[r] + far, grace)
+        n = watch(log, dues[0], 0, day[r] - rule.grace_days, day[r] + far, rule)
         for k in range(replays[r]):
             raw_s[1, :], dues[1, :n] = raw_s[0, :], dues[0, :n]
             t[0].seed = future_seed(w.seed, who[r], day[r], first + k)
-            out[r, k] = outcome(w, t[0], s[1], log, dues[1], n, day[r], near, far, grace)
+            out[r, k] = outcome(w, t[0], s[1], log, dues[1], n, day[r], near, far, rule)
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c016
 def futures(
@@ -234,7 +234,7 @@ def futures(
             count,
             base.horizon_from_days,
             base.horizon_to_days,
-            base.grace_days,
+            rule(base, "GBP"),
             t,
             t.view(np.int64).reshape(1, -1),
             s,

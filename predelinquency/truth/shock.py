@@ -114,7 +114,7 @@ def shock_tables(
         seen = dict(
             customers=who,
             accounts=world.accounts(people, lives, who["joined_on"].to_numpy()),
-            obligations=world.obligations(due),
+            obligations=world.obligations(due, p.base),
             transactions=world.transactions(tx),
             payments=world.payments(paid),
         )

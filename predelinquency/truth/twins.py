@@ -216,6 +216,7 @@ def twins(
 def recorded(
     w: Ground,
     moments: pd.DataFrame,  # as in `futures`
+    base: Base,  # what counts as paid in full
 ) -> dict[str, pd.DataFrame]:  # canonical tables; `customer_id` is the row of `moments`
     "The visible record of every moment."
     n, day = len(moments), moments["as_of"].to_numpy("datetime64[D]").astype(np.int64)
@@ -247,7 +248,7 @@ def recorded(
     return dict(
         customers=who,
         accounts=world.accounts(people, lives, who["joined_on"].to_numpy()),
-        obligations=world.obligations(due),
+        obligations=world.obligations(due, base),
         transactions=world.transactions(tx),
         payments=world.payments(paid),
     )
@@ -263,7 +264,7 @@ def known(
     values, eligible = [np.empty((0, len(CATALOGUE)))], [np.empty(0, bool)]
     for start in range(0, len(moments), batch):
         some = moments.iloc[start : start + batch]
-        tables = recorded(w, some)
+        tables = recorded(w, some, base)
         spine = pd.DataFrame(dict(customer_id=np.arange(len(some)), as_of=some["as_of"].to_numpy("datetime64[ms]")))
         facts, _, _ = lb.look(spine, tables["obligations"], tables["payments"], base)
         days = (spine["as_of"] - tables["customers"]["joined_on"]).dt.days.to_numpy()

@@ -76,6 +76,7 @@ def rows_of(
             pd.DataFrame(
                 dict(customer_id=who, as_of=np.full(len(who), np.datetime64(w.end, "D")).astype("datetime64[ms]"))
             ),
+            base,
         )
         rows = lb.label(
             lb.spine(raw["customers"], raw["accounts"], base, 7),

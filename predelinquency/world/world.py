@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..ground import schema
+from ..ground import dues, schema
 from ..ground.compiled import kernel, lean
 from ..ground.core import DAY_MS, ParamsError, civil, to_day, uniform
 from ..ground.disk import Part, ranges, writing
@@ -291,6 +291,7 @@ def transactions(
 # %% ../../nbs/10_world/06_world.ipynb #c026
 def obligations(
     rows: np.ndarray,  # (LOG_WIDTH, n)
+    base: Base,  # what counts as paid in full
 ) -> pd.DataFrame:  # (n, columns of `schema.OBLIGATIONS`)
     "The obligations table of a part."
     rows = rows[:, np.lexsort((rows[2], rows[1], rows[0]))]
@@ -306,6 +307,8 @@ def obligations(
             amount_minor=amount,
             currency=_word(np.zeros(len(due)), ("GBP",)),
             autopay=autopay.astype(bool),
+            fact=_word(np.zeros(len(due)), schema.FACTS),
+            enough_minor=dues.least(amount, dues.rule(base, "GBP")),
         )
     )
 
@@ -324,6 +327,7 @@ def payments(
             arrived_at=_time(known),
             due_on=_day(due),
             amount_minor=amount,
+            payment_id=pd.arrays.IntegerArray(np.zeros(len(due), np.int64), np.ones(len(due), bool)),
         )
     )
 
@@ -475,7 +479,7 @@ def tables_of(
     raw = dict(
         customers=who,
         accounts=accounts(people, lives, who["joined_on"].to_numpy()),
-        obligations=obligations(due),
+        obligations=obligations(due, p.base),
         transactions=transactions(tx),
         payments=payments(paid),
     )

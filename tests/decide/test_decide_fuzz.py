@@ -41,6 +41,13 @@ def aware(value: Any) -> bool:
     return isinstance(value, datetime) and value == value and value.tzinfo is not None
 
 
+FREE = {  # bank holidays of England and Wales, from gov.uk
+    *("2025-01-01 2025-04-18 2025-04-21 2025-05-05 2025-05-26 2025-08-25 2025-12-25 2025-12-26".split()),
+    *("2026-01-01 2026-04-03 2026-04-06 2026-05-04 2026-05-25 2026-08-31 2026-12-25 2026-12-28".split()),
+    *("2026-12-26 2027-01-01".split()),  # a Saturday: Monday is free in its place, but nobody works on the day itself
+}
+
+
 def objections(case: Case, score: Score, at: datetime) -> Iterator[str]:
     "Why this customer must not be contacted now, whatever the action: written down anew, from the sentences of the rules."
     if not (isinstance(case.source_id, str) and case.source_id):
@@ -95,6 +102,8 @@ def objections(case: Case, score: Score, at: datetime) -> Iterator[str]:
         first, last = (10, 18) if local.isoweekday() > 5 else (8, 20)
         if not first <= local.hour < last:
             yield "quiet hours"
+        if local.date().isoformat() in FREE:
+            yield "a public holiday"
 
 
 def permitted(case: Case, score: Score, at: datetime) -> dict[tuple[str, str], float]:

@@ -65,6 +65,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
         ("time_zone_known", dict(time_zone=z))
         for z in (None, "", "Mars/Olympus", "localtime", "../../etc/localtime", "America", NAN, 3)
     ),
+    *(("working_day", dict(at=datetime(2026, *d, 11, tzinfo=UTC))) for d in ((1, 1), (4, 3), (5, 25), (12, 25))),
     ("due_known", dict(due=None)),
     ("due_known", dict(due=due(amount_minor=0))),
     ("due_known", dict(due=due(amount_minor=None))),

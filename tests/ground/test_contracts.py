@@ -11,10 +11,10 @@ DAY = pd.Timestamp("2025-03-03")
 GOOD = {
     "customers": dict(customer_id=[1, 2], source_id=["a", "b"], joined_on=DAY, segment=pd.Series([None, "plus"], dtype="str"), time_zone="Europe/London"),
     "accounts": dict(account_id=[10, 20], customer_id=[1, 2], kind="current", opened_on=DAY, currency="GBP", limit_minor=[0, 5]),
-    "obligations": dict(customer_id=[1, 1], obligation_id=7, instalment=[1, 2], kind="rent", announced_at=DAY, due_on=DAY, amount_minor=[900, 900], currency="GBP", autopay=True),
+    "obligations": dict(customer_id=[1, 1], obligation_id=7, instalment=[1, 2], kind="rent", announced_at=DAY, due_on=DAY, amount_minor=[900, 900], currency="GBP", autopay=True, fact="announced", enough_minor=[9, 900]),
     "transactions": dict(customer_id=[1, 1], seq=[0, 1], transaction_id=[5, 6], account_id=10, booked_at=DAY, arrived_at=DAY, amount_minor=[100, -40], currency="GBP", category="salary",
                          counterparty="Mill", balance_after_minor=[100, 60], status="booked"),
-    "payments": dict(customer_id=[1, 2], obligation_id=7, instalment=1, paid_at=DAY, arrived_at=DAY, due_on=DAY, amount_minor=[900, -900]),
+    "payments": dict(customer_id=[1, 2], obligation_id=7, instalment=1, paid_at=DAY, arrived_at=DAY, due_on=DAY, amount_minor=[900, -900], payment_id=[4, 5]),
     "moments": dict(customer_id=[1, 2], as_of=DAY, target=[0, 1], seen_before=False, reference="L-1"),
 }
 # fmt: on
@@ -27,7 +27,9 @@ BAD = [ # table, column, values that break it, what must be said
     ("accounts", "limit_minor", [0, -5], ("column limit_minor", ">= 0", "row 1: -5")),
     ("obligations", "amount_minor", [0, 900], ("column amount_minor", ">= 1", "row 0: 0")),
     ("obligations", "kind", ["rent", "rnt"], ("column kind", "one of loan, card, mortgage, rent", "row 1: 'rnt'")),
-    ("obligations", "announced_at", [DAY, DAY + pd.Timedelta(days=1)], ("a due is announced on or before its due date", "row 1: announced_at=2025-03-04", "check both dates")),
+    ("obligations", "announced_at", [DAY, DAY + pd.Timedelta(days=1)], ("a due is announced or moved on or before its date", "row 1: announced_at=2025-03-04", "check both dates")),
+    ("obligations", "fact", ["announced", "moved"], ("a due is announced once", "row 1", "fact=moved", "begin each due with `announced`")),
+    ("obligations", "enough_minor", [901, 900], ("no more than the amount", "row 0: amount_minor=900, enough_minor=901")),
     ("transactions", "transaction_id", [5, 5], ("column transaction_id", "unique", "row 0: 5", "drop the duplicate")),
     ("transactions", "category", ["salary", "sallary"], ("column category", "row 1: 'sallary'", "map the source's code")),
     ("transactions", "status", ["booked", "gone"], ("column status", "booked, failed, reversed", "row 1: 'gone'")),

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from predelinquency.ground import params, schema
+from predelinquency.ground import coverage, params, schema
 from predelinquency.ground.core import ParamsError, SchemaError, project_folder
 from predelinquency.judge import baselines, rival
 from predelinquency.model import labels, learners, train
@@ -55,7 +55,7 @@ def test_where_nothing_is_known_of_anybody_the_reference_says_the_base_rate_of_t
 
 
 def test_a_source_without_accounts_is_told_that_weekly_moments_need_one():
-    seen = labels.Seen(19_723, 20_270)
+    seen = coverage.Seen(19_723, 20_270)
     with pytest.raises(SchemaError, match="the source has no accounts"):
         labels.check_asked(0, BASE, seen, 0)
     with pytest.raises(SchemaError, match="no customer has joined"):

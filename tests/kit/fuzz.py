@@ -7,6 +7,7 @@ from predelinquency.ground.schema import (
     ACCOUNT_KINDS,
     ACCOUNTS,
     CATEGORIES,
+    FACTS,
     OBLIGATION_KINDS,
     OBLIGATIONS,
     PAYMENTS,
@@ -87,11 +88,41 @@ def obligations(rng, customers, days):
     o = o.astype(
         {"customer_id": "int64", "obligation_id": "int64", "instalment": "int32", "autopay": bool}
     ).sort_values(["customer_id", "obligation_id", "instalment"], ignore_index=True)
+    return with_facts(rng, o)
+
+
+def with_facts(rng, o):
+    "One due in eight is changed once or twice: moved to another day or amount, or ended; a few were never seen."
+    fact = np.where(rng.random(len(o)) < 0.02, FACTS.index("unseen"), 0)
+    rows = [o.assign(fact=fact)]
+    for share in (0.12, 0.04):
+        some = o[rng.random(len(o)) < share]
+        fact, shift = rng.integers(2, len(FACTS), len(some)), rng.integers(0, 60, len(some)) * DAY
+        known = some.due_on // DAY * DAY - shift + rng.integers(0, 90, len(some)) * DAY
+        known = np.maximum(known, some.announced_at + 1)
+        moved, amount = (
+            fact == FACTS.index("moved"),
+            np.maximum(some.amount_minor * rng.choice([1, 2], len(some)) // 2, 1),
+        )
+        later = known // DAY * DAY + rng.integers(0, 40, len(some)) * DAY
+        rows.append(
+            some.assign(
+                announced_at=known,
+                fact=fact,
+                due_on=np.where(moved, later, some.due_on),
+                amount_minor=np.where(moved, amount, some.amount_minor),
+            )
+        )
+    key = ["customer_id", "obligation_id", "instalment", "announced_at"]
+    o = pd.concat(rows).drop_duplicates(key).sort_values(key, ignore_index=True)
+    spare = np.minimum(rng.choice([0, 100]), o.amount_minor // 100)
     o = o.assign(
         kind=words(o.kind, OBLIGATION_KINDS),
         announced_at=times(o.announced_at),
         due_on=times(o.due_on),
         currency=words(np.zeros(len(o)), ["GBP"]),
+        fact=words(o.fact, FACTS),
+        enough_minor=np.maximum(o.amount_minor - spare, 1),
     )
     return validate(OBLIGATIONS, o)
 
@@ -100,9 +131,15 @@ def payments(rng, dues, days):
     rows = []
     for d in dues.itertuples():
         due = int(pd.Timestamp(d.due_on).value // 1_000_000)
+        if d.fact != "announced" and rng.random() < 0.5:
+            continue
         for _ in range(int(rng.choice([0, 1, 1, 1, 2, 3]))):
             paid = due + int(rng.integers(-12, 14)) * DAY + int(rng.integers(0, DAY))
-            amount = int(rng.choice([d.amount_minor, d.amount_minor, (d.amount_minor + 1) // 2, -d.amount_minor]))
+            amount = int(
+                rng.choice(
+                    [d.amount_minor, d.enough_minor, d.enough_minor - 1, (d.amount_minor + 1) // 2, -d.amount_minor]
+                )
+            )
             rows.append((d.customer_id, d.obligation_id, d.instalment, paid, paid + late(rng), due, amount))
         if rng.random() < 0.02:
             rows.append((d.customer_id, d.obligation_id + 5_000_000, 1, due, due, due, 100))
@@ -113,8 +150,15 @@ def payments(rng, dues, days):
     y = y.sample(frac=1, random_state=int(rng.integers(1 << 31))).sort_values(
         "customer_id", kind="stable", ignore_index=True
     )
+    own = pd.Series(rng.integers(0, 1 << 60, len(y)), dtype="Int64").where(rng.random(len(y)) < 0.5)
     return validate(
-        PAYMENTS, y.assign(paid_at=times(y.paid_at), arrived_at=times(y.arrived_at), due_on=times(y.due_on))
+        PAYMENTS,
+        y.assign(
+            paid_at=times(y.paid_at),
+            arrived_at=times(y.arrived_at),
+            due_on=times(y.due_on),
+            payment_id=own,
+        ),
     )
 
 

@@ -53,6 +53,8 @@ class Life:
                 ms(o.due_on),
                 o.amount_minor.tolist(),
                 o.autopay.tolist(),
+                o.enough_minor.tolist(),
+                o.fact.astype(str).tolist(),
                 strict=True,
             )
         )
@@ -85,6 +87,7 @@ class Life:
                 y.obligation_id.tolist(),
                 y.instalment.tolist(),
                 y.amount_minor.tolist(),
+                y.payment_id.fillna(0).tolist(),
                 strict=True,
             )
         )
@@ -257,8 +260,16 @@ class Story:
         else:
             self.payers[min(range(8), key=lambda i: self.payers[i][1])] = [name, day, amount]
 
-    def announces(self, at, _, obligation, instalment, kind, due, amount, autopay):
-        if (obligation, instalment) in self.dues:
+    def announces(self, at, _, obligation, instalment, kind, due, amount, autopay, enough, fact):
+        known = self.dues.get((obligation, instalment))
+        if fact == "unseen":
+            return
+        if known is not None and fact == "moved":
+            known |= {"due": due // DAY, "amount": amount, "enough": enough, "auto": autopay, "ended": None}
+            self.settles(known, at // DAY)
+        elif known is not None and fact != "announced":
+            known |= {"ended": fact, "ended_on": at // DAY}
+        if known is not None or fact not in ("announced", "moved"):
             return
         self.event_on(at // DAY)
         last = self.obligations.get(obligation)
@@ -274,16 +285,27 @@ class Story:
             "kind": kind,
             "due": due // DAY,
             "amount": amount,
+            "enough": enough,
+            "ended": None,
             "paid": 0,
             "announced": at // DAY,
             "settled": None,
             "auto": autopay,
         }
 
-    def pays(self, _, __, at, obligation, instalment, amount):
-        if (at, obligation, instalment, amount) in self.prints[-32:]:
+    @staticmethod
+    def settles(due, day):
+        full = due["paid"] >= due["enough"]
+        if not full:
+            due["settled"] = None
+        elif due["settled"] is None:
+            due["settled"] = day
+        return full
+
+    def pays(self, _, __, at, obligation, instalment, amount, payment):
+        if (at, obligation, instalment, amount, payment) in self.prints[-32:]:
             return
-        self.prints.append((at, obligation, instalment, amount))
+        self.prints.append((at, obligation, instalment, amount, payment))
         day = at // DAY
         self.last_payment = day if self.last_payment is None else max(self.last_payment, day)
         due = self.dues.get((obligation, instalment))
@@ -292,11 +314,7 @@ class Story:
         self.event_on(day)
         due["paid"] += amount
         due["met"] = True
-        full = due["paid"] >= due["amount"]
-        if not full:
-            due["settled"] = None
-        elif due["settled"] is None:
-            due["settled"] = day
+        full = self.settles(due, day)
         if amount <= 0 or self.stale(day):
             return
         word = "target" if due["target"] else "sign"
@@ -461,9 +479,15 @@ def paydays(s, q):
     return expected, gap, date
 
 
+def released(due):
+    return due["settled"] is None and due["ended"] not in (None, "written_off")
+
+
 def late(due, a):
     if due["settled"] is not None:
         return due["settled"] - due["due"]
+    if released(due):
+        return due["ended_on"] - due["due"] if due["ended_on"] > due["due"] else None
     return a - due["due"] if a - due["due"] > 2 else None
 
 
@@ -473,7 +497,7 @@ def ahead(s, q):
     rest = [
         {**d, "rest": d["amount"] - d["paid"], "in": d["due"] - s.a}
         for d in s.dues.values()
-        if d["paid"] < d["amount"] and d["due"] >= s.a
+        if d["paid"] < d["enough"] and d["ended"] is None and d["due"] >= s.a
     ]
     target = [d for d in rest if d["target"]]
     window = [d for d in target if 15 <= d["in"] <= 28]
@@ -514,7 +538,7 @@ def behind(s, q, window, following):
     closed = [(d, late(d, s.a)) for d in s.dues.values() if late(d, s.a) is not None]
     target, bills = [c for c in closed if c[0]["target"]], [c for c in closed if not c[0]["target"]]
     if any(d.get("met") for d in s.dues.values() if not d["target"]):
-        q["sign_overdue_count"] = sum(d["settled"] is None for d, _ in bills)
+        q["sign_overdue_count"] = sum(d["settled"] is None and not released(d) for d, _ in bills)
         recent = [n for d, n in bills if d["due"] >= s.a - 90]
         if recent:
             q["sign_days_late_90d"], q["sign_late_share_90d"] = (
@@ -523,7 +547,7 @@ def behind(s, q, window, following):
             )
     if not any(d.get("met") for d in s.dues.values() if d["target"]):
         return
-    unpaid = [d for d, _ in target if d["settled"] is None]
+    unpaid = [d for d, _ in target if d["settled"] is None and not released(d)]
     q |= {
         "overdue": sum(d["amount"] - d["paid"] for d in unpaid),
         "overdue_count": len(unpaid),

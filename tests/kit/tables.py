@@ -61,6 +61,8 @@ def base(**changes: Any) -> params.Base:
         horizon_from_days=15,
         horizon_to_days=28,
         grace_days=5,
+        materiality_units=1.0,
+        materiality_share=0.01,
         arrival_lag_days=2,
         min_history_days=90,
         customers_per_part=1000,

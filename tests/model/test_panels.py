@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from predelinquency.features import catalogue
+from predelinquency.ground import coverage
 from predelinquency.model import labels, panels
 
 pytestmark = pytest.mark.fast
@@ -34,7 +35,7 @@ def test_features_that_move_are_measured_in_spreads_of_the_book():
 
 
 def test_a_source_of_its_own_moments_has_no_cohort_of_dues():
-    seen = labels.Seen(0, 100)
+    seen = coverage.Seen(0, 100)
     own, weekly = (panels.Source(None, None, 7, known) for known in (None, seen))
     assert [t.name for t in own.contracts] == ["panel", "labels"]
     assert [t.name for t in weekly.contracts] == ["panel", "labels", "due_panel"]

@@ -19,7 +19,7 @@ from served import HEADERS, KEY, Bank, example, said
 from predelinquency.decide import engine
 from predelinquency.features import catalogue
 from predelinquency.ground import ledger as ground_ledger
-from predelinquency.ground import params, records
+from predelinquency.ground import dues, params, records
 from predelinquency.ground.core import PredelinquencyError, StoreError
 from predelinquency.reasons import tables
 from predelinquency.service import bento, columns, wire
@@ -27,6 +27,7 @@ from predelinquency.service import client as service_client
 from predelinquency.service import http as service_http
 from predelinquency.service import scoring as service_scoring
 
+RULE = dues.Rule(5, 100, 100)
 CANARY = "Xanthippe-31415926"
 BOOKED = "transactions.booked_at"
 
@@ -153,8 +154,8 @@ def test_the_due_and_the_overdue_are_those_of_the_tables(bank: Bank, settings: p
         )
         overdue = labels.look(spine, bank.tables["obligations"], bank.tables["payments"], settings.base)[0][:, 0] == 1
         for customer, late in zip(spine.customer_id, overdue, strict=True):
-            found = wire.request_tables(wire.parse_request(said(bank.request(int(customer), str(as_of.date())))))
-            row, is_late = wire.standing(found, as_of.to_datetime64().astype("datetime64[D]").astype(int), base)
+            found = wire.request_tables(wire.parse_request(said(bank.request(int(customer), str(as_of.date())))), RULE)
+            row, _, is_late = wire.standing(found, as_of.to_datetime64().astype("datetime64[D]").astype(int), base)
             due = (
                 (found["obligations"]["obligation_id"][row], found["obligations"]["instalment"][row])
                 if row >= 0
@@ -279,7 +280,7 @@ def told(body: bytes, read: Callable[[bytes], Any] = wire.parse_request) -> Any:
     try:
         asked = read(body)
         return (
-            (arrays(wire.request_tables(asked)), asked.model_dump(exclude={*wire._MODELS}))
+            (arrays(wire.request_tables(asked, RULE)), asked.model_dump(exclude={*wire._MODELS}))
             if isinstance(asked, wire.History)
             else asked
         )
