@@ -24,7 +24,7 @@ from .state import Overview
 from ..decide import engine
 from ..ground import disk, schema
 from ..ground.core import SchemaError
-from ..ground.dues import standings
+from ..ground.facts import standings
 from ..ground.records import Refusal
 from ..ground.schema import CATEGORY_GROUP
 

@@ -24,7 +24,7 @@ from .messages import Message, Words
 from .policy import CIRCUMSTANCES, Action, Case, Consent, Due, PastContact, Policy, Question
 from ..ground import schema
 from ..ground.core import PolicyError
-from ..ground.dues import standings
+from ..ground.facts import standings
 from ..ground.records import Decision, Refusal, Score
 from ..ground.schema import TARGET_KINDS, Column, Table
 
@@ -470,7 +470,7 @@ PLAN = Table("plan", "the day's decisions: one row a scored customer", (
     Column("approval", "text", "who must agree first"), Column("review", "bool", "a person should look at the case"), Column("policy", "text", "fingerprint of rules and words"),
     *(Column(n, kind, doc, nullable=True) for n, kind, doc in (
         ("obligation_id", "int64", "the due it is about"), ("instalment", "int64", "and its instalment"), ("kind", "text", "what is owed"), ("due_on", "time", "its due date"),
-        ("amount_minor", "int64", "and what is still owed of it, minor units"), ("currency", "text", "ISO 4217"))),
+        ("amount_minor", "int64", "still owed, minor units"), ("currency", "text", "ISO 4217"))),
     *(Column(n, "text", doc) for n, doc in (("message_id", "template and fingerprint"), ("subject", "of an email"), ("message", "what the customer reads or hears"),
                                             ("refusals", "every rule that said no, as JSON"))),
 ))

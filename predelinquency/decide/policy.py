@@ -21,12 +21,12 @@ from zoneinfo import ZoneInfo, available_timezones
 import numpy as np
 import yaml
 
-from ..ground.core import PolicyError, PredelinquencyError, package_folder, to_day
+from ..ground.core import PolicyError, package_folder
 from ..ground.params import Strict
 from ..ground.records import Refusal, Score
 from ..ground.schema import CHANNELS, CURRENCIES, PURPOSES, TARGET_KINDS
 from ..ground.words import filled
-from ..ground.working_days import is_holiday
+from ..ground.working_days import is_calendar, is_holiday
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c005
 @dataclass(frozen=True)
@@ -288,9 +288,7 @@ CASE_RULES: dict[str, Callable[[Question], bool]] = {
     "control": lambda q: q.arm != "control",
     "score_known": lambda q: q.score.customer_id == q.case.customer_id and _is_share(q.score.probability),
     "time_zone_known": lambda q: q.local is not None,
-    "working_day": lambda q: (
-        q.local is None or not is_holiday(to_day(q.local.date().isoformat()), q.policy["holidays"])
-    ),
+    "working_day": lambda q: q.local is None or not is_holiday(q.local.date(), q.policy["holidays"]),
     "score_fresh": lambda q: 0 <= q.age_days <= q.policy["score_age_days"],
     "band_known": lambda q: q.band != "",
     "due_known": lambda q: q.case.due is not None and q.case.due.kind in TARGET_KINDS and q.case.due.amount_minor > 0,
@@ -575,23 +573,19 @@ def _check(policy: Policy) -> None:
         for k, n in policy.numbers.items()
         if k not in ("holdout_salt", "currency", "holidays") and (type(n.value) not in (int, float) or not n.value >= 0)
     ]
-    if not wrong:
-        wrong += _limits(policy)
-    if wrong:
-        raise PolicyError(
-            "; ".join(wrong), where="policy", remedy="correct the files; nothing is decided with a broken policy"
-        )
+    if wrong := wrong or _limits(policy):
+        remedy = "correct the files; nothing is decided with a broken policy"
+        raise PolicyError("; ".join(wrong), where="policy", remedy=remedy)
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c056
 def _limits(policy: Policy) -> list[str]:
     "The house's own limits: a file may be stricter, not laxer."
     # fmt: off
     limits = {
-        "holdout_share": (0.05, 0.5), "score_age_days": (0, 14), "cap_week_days": (7, 28),
-        "cap_week_contacts": (0, 1), "cap_month_days": (30, 90), "cap_month_contacts": (0, 2),
+        "holdout_share": (0.05, 0.5), "score_age_days": (0, 14), "cap_week_days": (7, 28), "cap_week_contacts": (0, 1),
+        "cap_month_days": (30, 90), "cap_month_contacts": (0, 2),
         "weekday_from_hour": (8, 24), "weekday_to_hour": (0, 21), "weekend_from_hour": (8, 24),
-        "weekend_to_hour": (0, 21), "planned_hour": (0, 23), "loss_cured_share": (0, 1),
-        "loss_lost_share": (0, 1),
+        "weekend_to_hour": (0, 21), "planned_hour": (0, 23), "loss_cured_share": (0, 1), "loss_lost_share": (0, 1),
     }
     # fmt: on
     wrong = [
@@ -601,9 +595,7 @@ def _limits(policy: Policy) -> list[str]:
     ]
     if not isinstance(policy["holdout_salt"], str) or not policy["holdout_salt"]:
         wrong.append("holdout_salt is empty")
-    try:
-        is_holiday(0, policy["holidays"])
-    except (PredelinquencyError, TypeError, AttributeError):
+    if not is_calendar(policy["holidays"]):
         wrong.append(f"holidays is {policy['holidays']!r}: name a country as GB-ENG or US, ECB, or none")
     if policy["currency"] not in CURRENCIES:
         wrong.append(f"currency is {policy['currency']!r}")

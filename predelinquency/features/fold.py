@@ -43,14 +43,8 @@ from .state import AMOUNT, DUE, ENDED, FALLS_ON, LAST_PAID, LEAST_PAID, PAID, PA
 from .state import BUCKETED, COLUMN, DRAWN_M, FIRST, FIRST_SIGN, INFLOW_M, LARGEST, LEAST, LEDGER
 from .state import LONGER, NEVER, N_QUANTITIES, OPERATION, OUTLOOK, OWN_IN_M, PAYDAY, PURSE, Plan
 from .state import SECOND, SHORT, SOURCE, reset
-from predelinquency.features.trackers import (
-    _quantiles,
-    take_account,
-    take_due,
-    take_fact,
-    take_payment,
-    take_transaction,
-)
+from .dues import take_due, take_fact, take_payment
+from .trackers import _quantiles, take_account, take_transaction
 from ..ground.compiled import kernel, lean
 from ..ground.dues import ANNOUNCED, is_full
 

@@ -41,7 +41,8 @@ from predelinquency.features.state import (
 from .state import TOLD_ON
 from .state import DRAWN_M, FIRST_SIGN, INCOME_M, INFLOW_M, MOST_WINDOWS, NEVER, OUTGOINGS_M
 from .state import OWN_IN_M, PAYDAYS, RING_DAYS, SPENDING_M
-from .trackers import _copy, _median, _newest, _next_payday, _row, closed_on, was_due
+from .dues import _newest, closed_on, was_due
+from .trackers import _copy, _median, _next_payday, _row
 from ..ground.compiled import lean
 from ..ground.dues import is_full, is_over
 

@@ -16,7 +16,8 @@ import pandas as pd
 from .events import PLAN, _POSITION, events, one_name
 from .fold import MS, Events, emit, replay
 from .state import ACCOUNT_CLASS, CAPACITY, CLOCK, DUE, DUE_AT, N_DUES, new
-from .trackers import take_account, take_fact, take_payment, take_transaction
+from .dues import take_fact, take_payment
+from .trackers import take_account, take_transaction
 from ..ground.core import LeakageError, SchemaError, StoreError, When, to_date, to_day
 
 # %% ../../nbs/20_features/11_online.ipynb #c006

@@ -291,11 +291,11 @@ def reset(
 # %% ../../nbs/20_features/05_state.ipynb #lsnstate21
 # fmt: off
 _HEAD: dict[str, tuple[int, str, str]] = {  # name → slot, what kind of number it is, what it says
-    "HEAD": (HEAD, "day", "the newest day that is known"), "RING_FROM": (RING_FROM, "day", "the oldest day in the rings"),
+    "HEAD": (HEAD, "day", "newest day known"), "RING_FROM": (RING_FROM, "day", "oldest in the rings"),
     "FIRST_MOVE": (FIRST_MOVE, "day", "first transaction"), "FIRST_EVENT": (FIRST_EVENT, "day", "first event of any kind"),
     "FIRST_ACCOUNT": (FIRST_ACCOUNT, "day", "oldest account opened"), "FIRST_BALANCE": (FIRST_BALANCE, "day", "first balance"),
     "STALE": (STALE, "count", "events too old to count"), "REPEATED": (REPEATED, "count", "events that came again"),
-    "UNMATCHED": (UNMATCHED, "count", "payments for no known due"), "SEQ_HIGH": (SEQ_HIGH, "count", "highest number in the sequence"),
+    "UNMATCHED": (UNMATCHED, "count", "payments for no due"), "SEQ_HIGH": (SEQ_HIGH, "count", "highest number so far"),
     "BALANCE": (BALANCE, "money", "on current accounts"), "SAVINGS": (SAVINGS, "money", "on savings accounts"),
     "CARD": (CARD, "money", "on cards"), "LIMIT": (LIMIT, "money", "overdraft limits"), "LOW_EVER": (LOW_EVER, "money", "lowest balance ever"),
     "BALANCE_DAYS": (BALANCE_DAYS, "count", "end-of-day balances added up"), "BALANCES": (BALANCES, "count", "balances counted"),

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from .core import SchemaError
-from .dues import ANNOUNCED, KEY, MOVED, Facts, facts_of
+from .dues import ANNOUNCED, MOVED, is_full
+from .facts import KEY, Facts, facts_of
 
 # %% ../../nbs/00_ground/07_allocation.ipynb #alloc04
 class Money(NamedTuple):
@@ -27,7 +28,7 @@ class Money(NamedTuple):
     payment_id: int | None
     takes_back: int | None  # the id of the payment that it undoes
 
-
+# %% ../../nbs/00_ground/07_allocation.ipynb #alloc31
 class Piece(NamedTuple):
     "A part of a payment, on its due."
 
@@ -57,16 +58,18 @@ class _Contract:
     def pour(self, known_ms: int) -> None:
         "Money that waits goes to the dues that are open, the oldest first."
         for _, instalment in sorted((day, i) for i, (day, _) in self.owed.items()):
-            while self.waits and (room := self.owed[instalment][1] - self.paid.get(instalment, 0)) > 0:
+            amount = self.owed[instalment][1]
+            while self.waits and not is_full(amount, self.paid.get(instalment, 0)):  # to the last unit
                 m, left = self.waits.pop(0)
-                part = min(room, left)
+                part = min(amount - self.paid.get(instalment, 0), left)
                 self.give(Piece(m.row, m.row, instalment, m.paid_ms, max(known_ms, m.known_ms), part))
                 if part < left:
                     self.waits.insert(0, (m, left - part))
 
     def undo(self, money: Money, of: Money | None) -> int:
         "Take money back: what waits first, then the last piece; of one payment, or of any. What could not be found."
-        minor, waits = abs(money.minor), []
+        minor = abs(money.minor)
+        waits: list[tuple[Money, int]] = []
         for m, left in self.waits[::-1]:
             part = min(left, minor) if of is None or m.row == of.row else 0
             minor, waits = minor - part, [(m, left - part), *waits]
@@ -145,7 +148,7 @@ def _plain(value: object) -> int | None:
 
 def allocate(
     obligations: pd.DataFrame,  # `schema.OBLIGATIONS`
-    payments: pd.DataFrame,  # `schema.PAYMENTS`, but `instalment` may be empty, and `takes_back` may name a `payment_id`
+    payments: pd.DataFrame,  # `schema.PAYMENTS`, but `instalment` may be empty; `takes_back`: a `payment_id`, or empty
 ) -> pd.DataFrame:  # every row on an instalment, without `takes_back`; sorted by customer, contract and arrival
     "Payments on their dues; what no due was open for is left out."
     payments = payments.reset_index(drop=True)

@@ -4,19 +4,16 @@
 
 # %% auto #0
 __all__ = ['ANNOUNCED', 'UNSEEN', 'MOVED', 'CANCELLED', 'WAIVED', 'WRITTEN_OFF', 'SETTLED', 'UNKNOWN', 'OPEN', 'PAID', 'LATE',
-           'UNPAID', 'RELEASED', 'LOST', 'STATES', 'KEY', 'FOREVER', 'NOT_YET', 'last_day', 'is_over', 'in_time',
-           'enough', 'is_full', 'is_judged', 'is_missed', 'Terms', 'state_of', 'is_overdue', 'Facts', 'chained', 'Paid',
-           'matched', 'facts_of', 'paid_of', 'came', 'check_payments', 'judged', 'outcomes', 'over', 'stands',
-           'standings', 'settlements', 'Rule', 'rule', 'least']
+           'UNPAID', 'RELEASED', 'LOST', 'STATES', 'last_day', 'is_over', 'in_time', 'enough', 'is_full', 'Rule',
+           'rule', 'least', 'is_judged', 'is_missed', 'Terms', 'state_of', 'is_overdue']
 
 # %% ../../nbs/00_ground/06_dues.ipynb #i06dues
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from .compiled import kernel, lean
-from .core import CURRENCY_DIGITS, DAY_MS, SchemaError
+from .core import CURRENCY_DIGITS, DAY_MS
 from .params import Base
 from .schema import FACTS
 
@@ -67,6 +64,40 @@ def is_full(
 ) -> bool:
     "Whether a due is paid in full."
     return paid_minor >= enough_minor
+
+# %% ../../nbs/00_ground/06_dues.ipynb #life23
+class Rule(NamedTuple):
+    "What the parameters say about dues of one currency."
+
+    grace_days: int
+    spare_minor: int  # with the next, as in `enough`
+    spare_points: int
+
+# %% ../../nbs/00_ground/06_dues.ipynb #life26
+def rule(
+    base: Base,  # params: grace and materiality
+    currency: str,  # ISO 4217
+) -> Rule:
+    "The rule for one currency."
+    spare = round(base.materiality_units * 10 ** CURRENCY_DIGITS[currency])
+    return Rule(base.grace_days, spare, round(base.materiality_share * 10_000))
+
+# %% ../../nbs/00_ground/06_dues.ipynb #life25
+@kernel
+def _least(amount, spare, points, found):
+    for k in range(len(found)):
+        found[k] = enough(amount[k], spare, points)
+
+
+def least(
+    amount_minor: np.ndarray,  # (n,) minor units
+    rule: Rule,
+) -> np.ndarray:  # (n,) minor units
+    "`enough` of every amount."
+    amount = np.asarray(amount_minor, np.int64)
+    found = np.empty(len(amount), np.int64)
+    _least(amount, rule.spare_minor, rule.spare_points, found)
+    return found
 
 # %% ../../nbs/00_ground/06_dues.ipynb #life04
 ANNOUNCED, UNSEEN, MOVED, CANCELLED, WAIVED, WRITTEN_OFF, SETTLED = range(len(FACTS))
@@ -141,330 +172,3 @@ def is_overdue(
 ) -> bool:
     "Whether something is owed past its grace: then the customer has begun to miss payments already."
     return state == UNPAID or state == LOST
-
-# %% ../../nbs/00_ground/06_dues.ipynb #dues23
-KEY = ("customer_id", "obligation_id", "instalment")  # what names a due
-
-# %% ../../nbs/00_ground/06_dues.ipynb #life09
-FOREVER = np.iinfo(np.int64).max  # when nothing follows
-NOT_YET = np.iinfo(np.int64).min  # what numpy keeps for a time that is none
-
-# %% ../../nbs/00_ground/06_dues.ipynb #life10
-class Facts(NamedTuple):
-    "Facts about dues as arrays: those of one due stand side by side, in order of time."
-
-    customer: np.ndarray  # (n,) these three name the due
-    obligation: np.ndarray
-    instalment: np.ndarray
-    fact: np.ndarray  # position in `FACTS`
-    known_ms: np.ndarray  # from when on it was known, and
-    until_ms: np.ndarray  # when the next fact of the same due was
-    due_day: np.ndarray
-    amount: np.ndarray  # minor units
-    enough: np.ndarray  # the least that is in full
-    begins: np.ndarray  # the row of the due's first fact
-
-# %% ../../nbs/00_ground/06_dues.ipynb #life11
-@kernel
-def _chain(customer, obligation, instalment, known_ms, until_ms, begins):
-    "Say of each fact where its due begins and how long it stood."
-    for f in range(len(begins)):
-        same = f > 0 and (
-            customer[f] == customer[f - 1] and obligation[f] == obligation[f - 1] and instalment[f] == instalment[f - 1]
-        )
-        begins[f] = begins[f - 1] if same else f
-        until_ms[f] = FOREVER
-        if same:
-            until_ms[f - 1] = known_ms[f]
-
-# %% ../../nbs/00_ground/06_dues.ipynb #life12
-def chained(
-    keys: tuple[np.ndarray, np.ndarray, np.ndarray],  # customer, obligation, instalment of each fact, any order
-    fact: np.ndarray,
-    known_ms: np.ndarray,
-    due_day: np.ndarray,
-    amount: np.ndarray,
-    enough: np.ndarray,  # as in `Facts`
-) -> tuple[Facts, np.ndarray]:  # in order, and which rows they were
-    "Facts of any order, those of one due after each other."
-    order = np.lexsort((known_ms, *keys[::-1]))
-    until, begins = np.empty((2, len(order)), np.int64)
-    columns = [np.asarray(c, np.int64)[order] for c in (*keys, fact, known_ms, due_day, amount, enough)]
-    _chain(*columns[:3], columns[4], until, begins)
-    return Facts(*columns[:5], until, *columns[5:], begins), order
-
-# %% ../../nbs/00_ground/06_dues.ipynb #life13
-class Paid(NamedTuple):
-    "Payments as arrays: those towards one due stand side by side, in the order in which the money moved."
-
-    low: np.ndarray  # (facts,) of the due that begins at a row: its payments are rows `low` …
-    high: np.ndarray  # … to before `high`
-    paid_ms: np.ndarray
-    arrived_ms: np.ndarray
-    minor: np.ndarray
-
-# %% ../../nbs/00_ground/06_dues.ipynb #life14
-@kernel
-def _seek(f, customer, obligation, instalment, found):
-    "The first fact of each payment's due, by halving; -1: not there."
-    for p in range(len(found)):
-        low, high = 0, len(f.begins)
-        while low < high:
-            at = (low + high) // 2
-            before = f.customer[at] < customer[p]
-            if f.customer[at] == customer[p]:
-                before = f.obligation[at] < obligation[p]
-                if f.obligation[at] == obligation[p]:
-                    before = f.instalment[at] < instalment[p]
-            low, high = (at + 1, high) if before else (low, at)
-        there = low < len(f.begins) and f.customer[low] == customer[p]
-        there = there and f.obligation[low] == obligation[p] and f.instalment[low] == instalment[p]
-        found[p] = low if there else -1
-
-# %% ../../nbs/00_ground/06_dues.ipynb #life15
-def matched(
-    facts: Facts,
-    keys: tuple[np.ndarray, np.ndarray, np.ndarray],  # customer, obligation, instalment of each payment
-    paid_ms: np.ndarray,
-    arrived_ms: np.ndarray,
-    minor: np.ndarray,  # as in `Paid`, any order
-) -> tuple[Paid, np.ndarray]:  # and of each payment the first fact of its due; -1: not there
-    "Payments beside the dues that they count towards."
-    found = np.empty(len(minor), np.int64)
-    _seek(facts, *(np.asarray(k, np.int64) for k in keys), found)
-    order = np.lexsort((paid_ms, found))
-    row, begin = found[order], np.arange(len(facts.begins))
-    low, high = (np.searchsorted(row, begin, side) for side in ("left", "right"))
-    return Paid(low, high, *(np.asarray(c, np.int64)[order] for c in (paid_ms, arrived_ms, minor))), found
-
-# %% ../../nbs/00_ground/06_dues.ipynb #life16
-def _ms(times: pd.Series) -> np.ndarray:
-    return times.to_numpy("datetime64[ms]").astype(np.int64)
-
-
-def facts_of(
-    obligations: pd.DataFrame,  # (n, …) `schema.OBLIGATIONS`; a plain schedule may lack `fact` and `enough_minor`
-) -> tuple[Facts, np.ndarray]:  # in order, and which rows they were
-    "A table's facts as arrays."
-    amount = obligations["amount_minor"].to_numpy(np.int64)
-    fact = np.zeros(len(amount), np.int64)
-    if "fact" in obligations:
-        fact = pd.Categorical(obligations["fact"].astype(str), categories=FACTS).codes.astype(np.int64)
-    enough = obligations["enough_minor"].to_numpy(np.int64) if "enough_minor" in obligations else amount
-    keys = tuple(obligations[k].to_numpy(np.int64) for k in KEY)
-    return chained(
-        keys,  # type: ignore[arg-type]
-        fact,
-        _ms(obligations["announced_at"]),
-        _ms(obligations["due_on"]) // DAY_MS,
-        amount,
-        enough,
-    )
-
-# %% ../../nbs/00_ground/06_dues.ipynb #life17
-def paid_of(
-    facts: Facts,
-    payments: pd.DataFrame,  # (m, …) `schema.PAYMENTS`
-) -> tuple[Paid, np.ndarray]:  # as from `matched`
-    "A table's payments as arrays."
-    keys = tuple(payments[k].to_numpy(np.int64) for k in KEY)
-    times = _ms(payments["paid_at"]), _ms(payments["arrived_at"])
-    return matched(facts, keys, *times, payments["amount_minor"].to_numpy(np.int64))  # type: ignore[arg-type]
-
-# %% ../../nbs/00_ground/06_dues.ipynb #life18
-@lean
-def came(
-    p: Paid,
-    due: int,  # the row of the due's first fact
-    known_ms: int,  # only what had arrived before
-    ended_ms: int,  # what moved before this is in time
-    enough_minor: int,
-) -> tuple[int, int, int]:  # minor units; milliseconds, `NOT_YET` when it is not in full
-    "What was paid towards a due, what of it in time, and since when it is in full for good."
-    paid, timely, since = 0, 0, NOT_YET
-    for k in range(p.low[due], p.high[due]):
-        if p.arrived_ms[k] >= known_ms:
-            continue
-        was = is_full(enough_minor, paid)
-        paid += p.minor[k]
-        if p.paid_ms[k] < ended_ms:
-            timely += p.minor[k]
-        timely = min(timely, paid)  # money that is taken back is the money that came last
-        if not is_full(enough_minor, paid):
-            since = NOT_YET
-        elif not was:
-            since = p.paid_ms[k]
-    return paid, timely, since
-
-# %% ../../nbs/00_ground/06_dues.ipynb #dues33
-@kernel
-def _judge(f, p, grace, judged, missed):
-    for k in range(len(missed)):
-        judged[k] = is_judged(f.fact[k], f.known_ms[k], f.until_ms[k], f.due_day[k], grace)
-        ended = last_day(f.due_day[k], grace) + 1
-        _, timely, _ = came(p, f.begins[k], FOREVER, ended * DAY_MS, f.enough[k])
-        missed[k] = judged[k] and is_missed(f.due_day[k], grace, f.enough[k], timely, ended)
-
-# %% ../../nbs/00_ground/06_dues.ipynb #dues34
-def check_payments(
-    payments: pd.DataFrame,  # `schema.PAYMENTS`
-    found: np.ndarray,  # (m,) of each the first fact of its due, from `paid_of`; -1: not there
-) -> None:
-    "Raise `SchemaError` where a payment counts towards a due that nobody knows."
-    if not (found < 0).any():
-        return
-    bad = payments.loc[found < 0, list(KEY)]
-    raise SchemaError(
-        f"{len(bad)} payments count towards a due that is not in obligations, first: {bad.iloc[0].to_dict()}",
-        where="payments",
-        remedy="add the instalment to obligations, or leave the payment out",
-    )
-
-# %% ../../nbs/00_ground/06_dues.ipynb #life19
-def judged(
-    facts: Facts,
-    paid: Paid,
-    grace_days: int,  # whole days after the due date
-) -> tuple[np.ndarray, np.ndarray]:  # (n,) bool each: its date stood when the grace ended; and it was missed
-    "The outcome of every fact."
-    stood, missed = np.zeros((2, len(facts.begins)), bool)
-    _judge(facts, paid, grace_days, stood, missed)
-    return stood, missed
-
-# %% ../../nbs/00_ground/06_dues.ipynb #dues32
-def outcomes(
-    obligations: pd.DataFrame,  # (n, …) `schema.OBLIGATIONS`
-    payments: pd.DataFrame,  # (m, …) `schema.PAYMENTS`, all that are known today
-    grace_days: int,  # whole days after the due date
-) -> pd.DataFrame:  # (k, … + 1) the rows that are judged, with `missed`; a due whose grace is not over yet is for the caller to leave out
-    "Dues with their outcome: one row for each date that stood when its grace ended."
-    facts, order = facts_of(obligations)
-    paid, found = paid_of(facts, payments)
-    check_payments(payments, found)
-    stood, missed = np.zeros((2, len(obligations)), bool)
-    stood[order], missed[order] = judged(facts, paid, grace_days)
-    return obligations.assign(missed=missed)[stood]
-
-# %% ../../nbs/00_ground/06_dues.ipynb #dues37
-def over(
-    obligations: pd.DataFrame,  # (n, …) `schema.OBLIGATIONS`
-    grace_days: int,  # whole days after the due date
-    at: pd.Timestamp,  # a midnight; of another time its day counts
-) -> np.ndarray:  # (n,) bool
-    "Whether each grace has ended."
-    ended, day = np.zeros(len(obligations), bool), int(at.to_datetime64().astype("datetime64[D]").astype(np.int64))
-    _over_each(_ms(obligations["due_on"]) // DAY_MS, grace_days, day, ended)
-    return ended
-
-# %% ../../nbs/00_ground/06_dues.ipynb #dues38
-@kernel
-def _over_each(due_day, grace, day, ended):
-    for d in range(len(ended)):
-        ended[d] = is_over(due_day[d], grace, day)
-
-# %% ../../nbs/00_ground/06_dues.ipynb #dues42
-@kernel
-def _stand(f, p, as_of_ms, end, grace, state, rest, since):
-    "Of the fact that was the last one known of its due: the state; -1 for all others."
-    day = as_of_ms // DAY_MS
-    for k in range(len(state)):
-        state[k] = -1
-        if not f.known_ms[k] < as_of_ms <= f.until_ms[k]:
-            continue
-        terms = Terms(f.fact[k], f.due_day[k], f.enough[k])
-        ended_ms = (last_day(f.due_day[k], grace) + 1) * DAY_MS
-        paid, timely, since[k] = came(p, f.begins[k], as_of_ms, ended_ms, f.enough[k])
-        state[k] = state_of(terms, grace, paid, timely, day, end)
-        owed = state[k] == OPEN or is_overdue(state[k])
-        rest[k] = max(f.amount[k] - paid, 0) if owed else 0
-
-# %% ../../nbs/00_ground/06_dues.ipynb #life20
-def stands(
-    facts: Facts,
-    paid: Paid,
-    as_of_ms: int,  # midnight: what was known before
-    grace_days: int,
-    end: int,  # the midnight at which the record of payments ends, days since 1970-01-01
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # (n,) each: state, -1 for a fact that was not the last one known of
-    # its due; what is still owed, minor units; since when it is in full for good, `NOT_YET` when it is not
-    "How every due stood, said of the last fact that was known of it."
-    state, rest, since = np.zeros((3, len(facts.begins)), np.int64)
-    _stand(facts, paid, as_of_ms, end, grace_days, state, rest, since)
-    return state, rest, since
-
-# %% ../../nbs/00_ground/06_dues.ipynb #dues41
-def standings(
-    obligations: pd.DataFrame,  # (n, …) `schema.OBLIGATIONS`
-    payments: pd.DataFrame,  # `schema.PAYMENTS` of the same customers
-    as_of: pd.Timestamp,  # midnight: what had been announced and had arrived before
-    grace_days: int,  # whole days after the due date
-    end: pd.Timestamp | None = None,  # the midnight at which the record of payments ends; None: it has not ended
-) -> pd.DataFrame:  # a row a due that was announced, as last agreed, with `paid_on` (in full for good; NaT: not),
-    # `rest_minor` (still owed) and `state`, one of `STATES`
-    "How every due stood that had been announced."
-    facts, order = facts_of(obligations)
-    at = int(as_of.to_datetime64().astype("datetime64[ms]").astype(np.int64))
-    last = at // DAY_MS if end is None else int(end.to_datetime64().astype("datetime64[D]").astype(np.int64))
-    found = np.empty((3, len(order)), np.int64)
-    found[:, order] = stands(facts, paid_of(facts, payments)[0], at, grace_days, last)
-    state, rest, since = found[:, found[0] >= 0]
-    known = obligations[found[0] >= 0]
-    words = np.array(STATES, object)[state]
-    return known.assign(paid_on=since.astype("datetime64[ms]"), rest_minor=rest, state=words)
-
-# %% ../../nbs/00_ground/06_dues.ipynb #dues50
-@kernel
-def _settle(f, p, grace, since, timely):
-    for k in range(len(since)):
-        _, _, since[k] = came(p, f.begins[k], FOREVER, FOREVER, f.enough[k])
-        timely[k] = since[k] != NOT_YET and in_time(f.due_day[k], grace, since[k])
-
-# %% ../../nbs/00_ground/06_dues.ipynb #dues49
-def settlements(
-    obligations: pd.DataFrame,  # (n, …) `schema.OBLIGATIONS`
-    payments: pd.DataFrame,  # `schema.PAYMENTS` of the same customers
-    grace_days: int,  # whole days after the due date
-) -> pd.DataFrame:  # (n, 2) `settled_at` (NaT never), `in_time` (by the end of the grace), on `obligations.index`
-    "When each due was paid in full for good."
-    facts, order = facts_of(obligations)
-    since, timely = np.empty((2, len(order)), np.int64)
-    first, good = np.empty(len(order), np.int64), np.zeros(len(order), bool)
-    _settle(facts, paid_of(facts, payments)[0], grace_days, first, good)
-    since[order], timely[order] = first, good
-    return pd.DataFrame(
-        dict(settled_at=since.astype("datetime64[ms]"), in_time=timely.astype(bool)), index=obligations.index
-    )
-
-# %% ../../nbs/00_ground/06_dues.ipynb #life23
-class Rule(NamedTuple):
-    "What the parameters say about dues of one currency."
-
-    grace_days: int
-    spare_minor: int  # with the next, as in `enough`
-    spare_points: int
-
-
-def rule(
-    base: Base,  # params: grace and materiality
-    currency: str,  # ISO 4217
-) -> Rule:
-    "The rule for one currency."
-    spare = round(base.materiality_units * 10 ** CURRENCY_DIGITS[currency])
-    return Rule(base.grace_days, spare, round(base.materiality_share * 10_000))
-
-# %% ../../nbs/00_ground/06_dues.ipynb #life25
-@kernel
-def _least(amount, spare, points, found):
-    for k in range(len(found)):
-        found[k] = enough(amount[k], spare, points)
-
-
-def least(
-    amount_minor: np.ndarray,  # (n,) minor units
-    rule: Rule,
-) -> np.ndarray:  # (n,) minor units
-    "`enough` of every amount."
-    amount = np.asarray(amount_minor, np.int64)
-    found = np.empty(len(amount), np.int64)
-    _least(amount, rule.spare_minor, rule.spare_points, found)
-    return found

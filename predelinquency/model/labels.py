@@ -17,23 +17,17 @@ import pandas as pd
 from ..ground.compiled import kernel
 from ..ground.core import DAY_MS, LeakageError, ParamsError, SchemaError, to_day, uniform
 from ..ground.coverage import WEEK_DAYS, Seen
-from predelinquency.ground.dues import (
-    ANNOUNCED,
+from ..ground.dues import ANNOUNCED, MOVED, WRITTEN_OFF, Terms, is_over, is_overdue, state_of
+from predelinquency.ground.facts import (
     FOREVER,
-    MOVED,
-    WRITTEN_OFF,
     Facts,
     Paid,
-    Terms,
     came,
     check_payments,
     facts_of,
-    is_over,
-    is_overdue,
-    judged,
+    verdicts,
     outcomes,
     paid_of,
-    state_of,
 )
 from ..ground.params import Base
 from ..ground.schema import TARGET_KINDS, Column, Table, _sorted_by
@@ -258,7 +252,7 @@ def _targets(obligations: pd.DataFrame, payments: pd.DataFrame, grace_days: int)
     paid, found = paid_of(facts, payments)
     check_payments(payments, found)
     kind = pd.Categorical(obligations["kind"].astype(str), categories=TARGET_KINDS).codes.astype(np.int64)[order]
-    return _Dues(facts, paid, kind, *judged(facts, paid, grace_days))
+    return _Dues(facts, paid, kind, *verdicts(facts, paid, grace_days))
 
 # %% ../../nbs/30_model/00_labels.ipynb #c050
 def look(

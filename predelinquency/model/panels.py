@@ -20,7 +20,7 @@ from ..ground import chapter, disk, figures, portraits, schema
 from ..ground.core import CURRENCY_DIGITS
 from ..ground.coverage import Seen, seen as seen_of
 from ..ground.disk import Part
-from ..ground.dues import outcomes
+from ..ground.facts import outcomes
 from ..ground.params import Base
 from ..ground.schema import Column
 from . import labels

@@ -22,8 +22,8 @@ from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag
 
 from ..decide import policy
 from ..features import events
-from ..ground import allocation, dues, schema, working_days
-from ..ground.core import DAY_MS, ParamsError, PredelinquencyError, SchemaError, to_day
+from ..ground import allocation, dues, facts as ground_facts, schema, working_days
+from ..ground.core import DAY_MS, PredelinquencyError, SchemaError, to_day
 from predelinquency.service.columns import (
     MOST_MINOR,
     Amounts,
@@ -169,10 +169,8 @@ def _permanent(source_id: str) -> str:
 
 
 def _calendar_named(name: str) -> str:
-    try:
-        working_days.holidays_between(name, 2025, 2025)
-    except ParamsError as e:
-        raise ValueError(f"is no calendar: {e.remedy}") from None
+    if not working_days.is_calendar(name):
+        raise ValueError("is no calendar: a country, perhaps with a part of it, as GB-ENG or US; ECB; or none")
     return name
 
 
@@ -189,7 +187,7 @@ class History(Strict):
     joined_on: Day | None = Field(None, description="first day with the bank; left out: that of the first transaction")
     holidays: Annotated[str, AfterValidator(_calendar_named)] = Field(
         "none",
-        description="whose working days due dates keep to: a country, perhaps with a part of it, as GB-ENG; ECB; or none",
+        description="whose working days due dates keep to: a country, or a part of it as GB-ENG; ECB; or none",
     )
     recorded_from: Day | None = Field(
         None,
@@ -440,7 +438,7 @@ def _with_facts(d: dict[str, Any], recorded_from: int, calendar: str, rule: dues
     _first("obligations.announced_at", late & (fact <= dues.UNSEEN), "is after due_on")
     fact[(fact == dues.ANNOUNCED) & (d["due_on"] < recorded_from * DAY_MS)] = dues.UNSEEN
     d["enough_minor"] = dues.least(d["amount_minor"], rule)
-    facts, order = dues.chained(
+    facts, order = ground_facts.chained(
         keys, fact, d["announced_at"], d["due_on"] // DAY_MS, d["amount_minor"], d["enough_minor"]
     )
     repeats, opens = np.zeros((2, n), bool)
@@ -516,7 +514,7 @@ def request_tables(
     "The request's tables with all columns, checked."
     return _checked({name: _columns(name, getattr(asked, name)) for name in _MODELS}, asked, rule)
 
-# %% ../../nbs/60_service/01_wire.ipynb #c069
+# %% ../../nbs/60_service/01_wire.ipynb #life70
 class Standing(NamedTuple):
     "Where a customer stands with the target dues."
 
@@ -524,24 +522,25 @@ class Standing(NamedTuple):
     rest_minor: int  # what is still owed of it
     overdue: bool  # whether another one is owed past its grace
 
-
+# %% ../../nbs/60_service/01_wire.ipynb #c069
 def standing(
     found: Tables,  # from `request_tables`
     day: int,  # as_of, days since 1970-01-01
     base: Mapping[str, int],  # the model's own: horizon and grace
 ) -> Standing:
     "What `engine.coming` and `labels.look` say of a customer, for one request."
-    d, y = found["obligations"], found["payments"]
+    d: Mapping[str, Any] = found["obligations"]
+    y: Mapping[str, Any] = found["payments"]
     n, none = len(d["instalment"]), np.empty(0, np.int64)
     keys = np.zeros(n, np.int64), np.asarray(d["obligation_id"]), np.asarray(d["instalment"])
-    facts, order = dues.chained(
+    facts, order = ground_facts.chained(
         keys, d["fact"].at, d["announced_at"], np.asarray(d["due_on"]) // DAY_MS, d["amount_minor"], d["enough_minor"]
     )
     paid_to = [
         np.asarray(y.get(c, none)) for c in ("obligation_id", "instalment", "paid_at", "arrived_at", "amount_minor")
     ]
-    paid, _ = dues.matched(facts, (np.zeros(len(paid_to[0]), np.int64), *paid_to[:2]), *paid_to[2:])
-    state, rest, _ = dues.stands(facts, paid, day * DAY_MS, base["grace_days"], day if y else 0)
+    paid, _ = ground_facts.matched(facts, (np.zeros(len(paid_to[0]), np.int64), paid_to[0], paid_to[1]), *paid_to[2:])
+    state, rest, _ = ground_facts.stands(facts, paid, day * DAY_MS, base["grace_days"], day if y else 0)
     kind = np.array(d["kind"].tolist(), object)[order] if n else none
     target, ahead = np.isin(kind, schema.TARGET_KINDS), facts.due_day - day
     overdue = bool((target & ((state == dues.UNPAID) | (state == dues.LOST))).any())

@@ -99,14 +99,12 @@ def _cast(column: schema.Column) -> str:
     return "decimal(30, 8)" if column.name.endswith("_minor") else _CAST[column.kind]
 
 # %% ../../nbs/15_sources/03_ingest.ipynb #c071
+STAYS = ("kind", "due_on", "amount", "currency", "autopay")  # of a due, where a later fact leaves it empty
 _DUES = (
     "select c.key as c, i.key as o, instalment as i, due_on, currency from obligations "
     "join _ids_customers c on customer_id = c.id join _ids_obligations i on obligation_id = i.id "
     "where fact = 'announced'"
 )
-
-# %% ../../nbs/15_sources/03_ingest.ipynb #life60
-STAYS = ("kind", "due_on", "amount", "currency", "autopay")  # of a due, where a later fact leaves it empty
 
 # %% ../../nbs/15_sources/03_ingest.ipynb #c072
 def _complete(db: duckdb.DuckDBPyConnection, mapping: Mapping, name: str) -> None:
@@ -318,6 +316,14 @@ def _roll(db: duckdb.DuckDBPyConnection, calendar: str) -> None:
     db.execute("update obligations set due_on = on_ from _rolled where due_on = day and on_ <> day")
     db.unregister("_rolled")
 
+
+def _enough(dues: pd.DataFrame, base: params.Base | None) -> "pd.Series[int]":
+    "The least that counts as paid in full, of every amount; the amount itself where no parameters are at hand."
+    amount = dues["amount_minor"].astype("int64")
+    for currency, mine in amount.groupby(dues["currency"].astype(str)) if base else ():
+        amount.loc[mine.index] = least(mine.to_numpy(), rule(base, str(currency)))  # type: ignore[arg-type]
+    return amount
+
 # %% ../../nbs/15_sources/03_ingest.ipynb #life63
 def _allocate(db: duckdb.DuckDBPyConnection, place: str) -> None:
     "Put every payment on its due."
@@ -368,14 +374,6 @@ def _mark_unseen(db: duckdb.DuckDBPyConnection, there: set[str]) -> None:
         "update obligations set fact = 'unseen' from customers c where obligations.customer_id = c.customer_id "
         f"and fact = 'announced' and due_on < {first}"
     )
-
-# %% ../../nbs/15_sources/03_ingest.ipynb #life65
-def _enough(dues: pd.DataFrame, base: params.Base | None) -> "pd.Series[int]":
-    "The least that counts as paid in full, of every amount; the amount itself where no parameters are at hand."
-    amount = dues["amount_minor"].astype("int64")
-    for currency, mine in amount.groupby(dues["currency"].astype(str)) if base else ():
-        amount.loc[mine.index] = least(mine.to_numpy(), rule(base, str(currency)))  # type: ignore[arg-type]
-    return amount
 
 # %% ../../nbs/15_sources/03_ingest.ipynb #c087
 def _build(db: duckdb.DuckDBPyConnection, mapping: Mapping, name: str) -> dict[str, int]:

@@ -174,10 +174,9 @@ def _check_head(head: Dict[str, str], where: str) -> None:
             where=f"{where}, currency",
             remedy=_near(head["currency"], CURRENCY_DIGITS),
         )
-    try:
-        working_days.holidays_between(head["holidays"], 2025, 2025)
-    except ParamsError as e:
-        raise ParamsError(e.problem, where=f"{where}, holidays", remedy=e.remedy) from None
+    if not working_days.is_calendar(head["holidays"]):
+        remedy = "name a country, perhaps with a part of it, as GB-ENG or US; ECB; or none"
+        raise ParamsError(f"unknown calendar {head['holidays']!r}", where=f"{where}, holidays", remedy=remedy)
     try:
         ZoneInfo(head["time_zone"])
     except (ZoneInfoNotFoundError, ValueError) as e:

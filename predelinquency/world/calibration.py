@@ -15,7 +15,7 @@ import pandas as pd
 
 from ..ground import disk, schema
 from ..ground.core import ParamsError
-from ..ground.dues import over, settlements
+from ..ground.facts import over, settlements
 from ..ground.params import Params
 from ..ground.schema import CATEGORY_GROUP, OBLIGATION_KINDS, TARGET_KINDS
 from ..ground.words import money

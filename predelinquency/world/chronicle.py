@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from ..ground import disk, figures, portraits, schema
-from ..ground.dues import over, settlements
+from ..ground.facts import over, settlements
 from . import calibration
 from .world import Settings
 

@@ -192,7 +192,7 @@ def test_the_balance_shown_is_that_of_the_days_last_booking(trained: Path, over:
 
 
 def test_dues_are_settled_as_the_labels_settle_them(trained: Path, over: state.Overview) -> None:
-    from predelinquency.ground.dues import outcomes
+    from predelinquency.ground.facts import outcomes
 
     raw, ids = trained / "raw", over.people.customer_id.head(40)
     where = [("customer_id", "in", ids.tolist())]

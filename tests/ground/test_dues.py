@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from predelinquency.decide import engine
-from predelinquency.ground import disk, dues, params, schema
+from predelinquency.ground import disk, facts, params, schema
 from predelinquency.ground.core import DAY_MS
 from predelinquency.model import labels
 
@@ -46,7 +46,7 @@ def came(*rows: tuple) -> pd.DataFrame:
 
 def stands(obligations: pd.DataFrame, *rows: tuple, recorded: bool = True) -> list[str]:
     end = None if recorded else pd.Timestamp(0)
-    return dues.standings(obligations, came(*rows), AS_OF, GRACE, end).state.tolist()
+    return facts.standings(obligations, came(*rows), AS_OF, GRACE, end).state.tolist()
 
 
 @pytest.mark.parametrize(("due_on", "rows", "state"), [
@@ -88,13 +88,13 @@ def test_a_payment_that_was_taken_back_later_settled_nothing() -> None:
         (2, "2025-03-01", 100),
         (2, "2025-04-01", -100),
     )
-    found = dues.settlements(owed("2025-02-01", "2025-03-01"), rows, GRACE)
+    found = facts.settlements(owed("2025-02-01", "2025-03-01"), rows, GRACE)
     assert found.settled_at.tolist() == [pd.Timestamp("2025-03-01"), pd.NaT] and not found.in_time.any()
 
 
 def test_payments_may_come_in_any_order_and_towards_dues_that_are_not_there() -> None:
     rows = came((1, "2025-03-01", 100), (7, "2025-02-01", 100), (1, "2025-02-20", -100), (1, "2025-02-01", 100))
-    assert dues.settlements(owed("2025-02-01"), rows, GRACE).settled_at.tolist() == [pd.Timestamp("2025-03-01")]
+    assert facts.settlements(owed("2025-02-01"), rows, GRACE).settled_at.tolist() == [pd.Timestamp("2025-03-01")]
 
 
 # a life: dues of 1 to 300, up to 60 days before or after the day, each with payments around it, of which some are taken back
@@ -151,11 +151,11 @@ def by_hand(ahead: int, amount: int, payments: list, grace: int, recorded: bool)
 def test_tables_and_the_words_of_the_definition_agree_on_any_life(life: list, grace: int, recorded: bool) -> None:
     obligations, payments = tables(life)
     announced = [d for d in life if d[2] > 0 or d[0] < 0]
-    shown = dues.standings(obligations, payments, AS_OF, grace, None if recorded else pd.Timestamp(0))
+    shown = facts.standings(obligations, payments, AS_OF, grace, None if recorded else pd.Timestamp(0))
     assert shown.state.tolist() == [
         by_hand(ahead, amount, paid, grace, recorded)[0] for ahead, amount, _, paid in announced
     ]
-    assert dues.outcomes(obligations, payments, grace).missed.tolist() == [
+    assert facts.outcomes(obligations, payments, grace).missed.tolist() == [
         by_hand(ahead, amount, paid, grace, recorded)[1] for ahead, amount, _, paid in life
     ]
     assert (shown.rest_minor > 0).tolist() == shown.state.isin(["open", "unpaid"]).tolist()
@@ -166,7 +166,7 @@ def test_labels_and_plan_see_the_standings_of_the_tables(world: Path, settings: 
     t = {name: disk.read(world / "raw", name) for name in ("customers", "accounts", "obligations", "payments")}
     base, target, found = settings.base, t["obligations"].kind.isin(schema.TARGET_KINDS), 0
     for as_of in pd.to_datetime(["2025-02-03", "2025-05-05"]):
-        shown = dues.standings(t["obligations"][target], t["payments"], as_of, base.grace_days)
+        shown = facts.standings(t["obligations"][target], t["payments"], as_of, base.grace_days)
         spine = t["customers"][["customer_id"]].assign(as_of=as_of)
         overdue = labels.look(spine, t["obligations"], t["payments"], base)[0][:, 0] == 1
         behind = spine.customer_id.isin(shown.customer_id[shown.state == "unpaid"])

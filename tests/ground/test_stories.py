@@ -15,7 +15,7 @@ from tables import base
 from predelinquency.app import customer as page
 from predelinquency.decide import engine
 from predelinquency.features import catalogue, events, offline, online
-from predelinquency.ground import disk, dues
+from predelinquency.ground import disk, dues, facts
 from predelinquency.ground.core import to_day
 from predelinquency.ground.coverage import Seen
 from predelinquency.ground.schema import TARGET_KINDS
@@ -70,7 +70,7 @@ def names(story: dict[str, Any], t: Told, rows: pd.DataFrame) -> list[str]:
 
 def standings(story: dict[str, Any], t: Told) -> pd.DataFrame:
     end = pd.Timestamp(story["recorded"]["to"])
-    return dues.standings(t["obligations"], t["payments"], pd.Timestamp(story["asked"]), BASE.grace_days, end)
+    return facts.standings(t["obligations"], t["payments"], pd.Timestamp(story["asked"]), BASE.grace_days, end)
 
 
 def speaks(t: Told, story: dict[str, Any]) -> dict[str, Any] | None:

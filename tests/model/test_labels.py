@@ -6,7 +6,7 @@ import pytest
 from tables import asked, base, dues, payments, people, times
 
 from predelinquency.ground.core import SchemaError
-from predelinquency.ground.dues import outcomes
+from predelinquency.ground.facts import outcomes
 from predelinquency.model import labels as lb
 
 NOBODY_PAID = payments()

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from predelinquency.ground import disk, schema
-from predelinquency.ground.dues import settlements
+from predelinquency.ground.facts import settlements
 from predelinquency.world import calibration
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from predelinquency.ground import disk, schema
-from predelinquency.ground.dues import settlements
+from predelinquency.ground.facts import settlements
 from predelinquency.ground.schema import CATEGORY_GROUP
 from predelinquency.world import contracts, money, personas, stress, world
 
