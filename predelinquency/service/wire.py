@@ -506,7 +506,7 @@ def _calendar(field: str, day: str) -> str:
     except ValueError:
         raise _refuse(field, "is a day that no calendar has") from None
 
-# %% ../../nbs/60_service/01_wire.ipynb #c067
+
 def request_tables(
     asked: History,  # a request
     rule: dues.Rule,  # what counts as paid in full
