@@ -18,6 +18,7 @@ from ..ground.compiled import kernel
 from ..ground.core import DAY_MS, LeakageError, ParamsError, SchemaError, to_day, uniform
 from ..ground.coverage import WEEK_DAYS, Seen
 from ..ground.dues import ANNOUNCED, MOVED, WRITTEN_OFF, Terms, is_over, is_overdue, state_of
+from ..ground.facts import completed
 from predelinquency.ground.facts import (
     FOREVER,
     Facts,
@@ -246,13 +247,14 @@ def _look(as_of, low, high, d, days, found, counts, sums):
                 sums[row, d.kind[k]] += f.amount[k]
 
 # %% ../../nbs/30_model/00_labels.ipynb #c049
-def _targets(obligations: pd.DataFrame, payments: pd.DataFrame, grace_days: int) -> _Dues:
+def _targets(obligations: pd.DataFrame, payments: pd.DataFrame, base: Base, seen: Seen | None = None) -> _Dues:
     "What `_look` reads of the target dues and of their payments."
+    obligations = completed(obligations, base, seen.first if seen else None)
     facts, order = facts_of(obligations)
     paid, found = paid_of(facts, payments)
     check_payments(payments, found)
     kind = pd.Categorical(obligations["kind"].astype(str), categories=TARGET_KINDS).codes.astype(np.int64)[order]
-    return _Dues(facts, paid, kind, *verdicts(facts, paid, grace_days))
+    return _Dues(facts, paid, kind, *verdicts(facts, paid, base.grace_days))
 
 # %% ../../nbs/30_model/00_labels.ipynb #c050
 def look(
@@ -264,7 +266,7 @@ def look(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # (n, 4) each: overdue 0/1, days to the next
     # onset, days since the last one, exposed 0/1; dues; minor units
     "What each moment knows and what comes after it; dues and amounts are by `TARGET_KINDS`."
-    dues = _targets(obligations, payments, base.grace_days)
+    dues = _targets(obligations, payments, base, seen)
     who, owner = spine["customer_id"].to_numpy(np.int64), dues.facts.customer
     found = np.tile(np.array([0, NEVER, NEVER, 0]), (len(spine), 1))
     counts, sums = np.zeros((2, len(spine), len(TARGET_KINDS)), np.int64)
@@ -484,7 +486,7 @@ def due_spine(
     pd.DataFrame
 ):  # (n, 6) `customer_id`, `as_of`, `obligation_id`, `instalment`, `lead_days`, `missed`, sorted by customer and moment
     "The fixed cohort of dues, each at its four moments; `missed` is its outcome."
-    dues = outcomes(obligations, payments, base.grace_days)
+    dues = outcomes(completed(obligations, base, seen.first if seen else None), payments, base.grace_days)
     first, last = (np.datetime64(d, "D") for d in _test_days(base, seen))
     tested = (split(dues["customer_id"].to_numpy(), base) == SPLITS.index("test")) | (not dealt)
     dues = dues[
@@ -497,8 +499,8 @@ def due_spine(
         [dues.assign(lead_days=np.int32(lead), as_of=dues["due_on"] - pd.Timedelta(days=lead)) for lead in LEADS],
         ignore_index=True,
     )
-    if "fact" in rows:  # a date that was agreed later than the moment is not asked about
-        rows = rows[(rows["fact"] == "announced") | (rows["announced_at"] < rows["as_of"])]
+    agreed_later = (rows["fact"] != "announced") & (rows["announced_at"] >= rows["as_of"])
+    rows = rows[~agreed_later]
     rows = rows[["customer_id", "as_of", "obligation_id", "instalment", "lead_days", "missed"]].sort_values(
         ["customer_id", "as_of", "obligation_id", "instalment"], ignore_index=True
     )

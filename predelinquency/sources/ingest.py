@@ -19,7 +19,7 @@ from ..ground import disk, params, schema, working_days
 from ..ground.allocation import allocate
 from ..ground.coverage import covered
 from ..ground.core import CURRENCY_DIGITS, ParamsError, SchemaError
-from ..ground.dues import least, rule
+from ..ground.facts import completed
 from .audit import Report, _facts, _missing
 from .formats import _database, _paths, _quote, _read_file, _text
 from .mapping import CANONICAL, File, Mapping, Select, _default, _near, accepts, load_mapping
@@ -316,14 +316,6 @@ def _roll(db: duckdb.DuckDBPyConnection, calendar: str) -> None:
     db.execute("update obligations set due_on = on_ from _rolled where due_on = day and on_ <> day")
     db.unregister("_rolled")
 
-
-def _enough(dues: pd.DataFrame, base: params.Base | None) -> "pd.Series[int]":
-    "The least that counts as paid in full, of every amount; the amount itself where no parameters are at hand."
-    amount = dues["amount_minor"].astype("int64")
-    for currency, mine in amount.groupby(dues["currency"].astype(str)) if base else ():
-        amount.loc[mine.index] = least(mine.to_numpy(), rule(base, str(currency)))  # type: ignore[arg-type]
-    return amount
-
 # %% ../../nbs/15_sources/03_ingest.ipynb #life63
 def _allocate(db: duckdb.DuckDBPyConnection, place: str) -> None:
     "Put every payment on its due."
@@ -427,7 +419,7 @@ def _part(
     select = f"select * from {table.name} where {mine} order by {_ORDER[table.name]}"
     frame = db.execute(select).df() if there else pd.DataFrame({c.name: [] for c in table.columns})
     if table.name == "obligations":
-        frame["enough_minor"] = _enough(frame, base)
+        frame = completed(frame, base) if base else frame.assign(enough_minor=frame["amount_minor"])
     return pd.DataFrame({c.name: _as_kind(frame[c.name], c) for c in table.columns})
 
 # %% ../../nbs/15_sources/03_ingest.ipynb #c104

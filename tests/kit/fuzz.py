@@ -186,6 +186,11 @@ def one_life(rng, c, days, account_ids, most):
             rng.choice([0, rng.integers(1, 500), rng.integers(1_000, 90_000), 150_000], p=[0.01, 0.19, 0.7, 0.1])
         )
         status, account = int(rng.choice([0, 0, 0, 0, 0, 0, 0, 1, 2])), int(rng.choice(account_ids))
+        party = f"party {int(rng.integers(0, 60))}" if rng.random() < 0.9 else None
+        if rows and rng.random() < 0.12:  # something is taken back: reversed, or booked against its way
+            back = rows[-int(rng.integers(1, min(len(rows), 150) + 1))]
+            account, amount, word, party = back[3], -back[6], CATEGORIES[back[7]], rng.choice([back[8], None])
+            status = int(rng.choice([0, 2]))
         if status != 1:
             balance[account] += amount
         at = (START + d) * DAY + (0 if rng.random() < 0.3 else 3_600_000 * int(rng.integers(0, 24)))
@@ -199,7 +204,7 @@ def one_life(rng, c, days, account_ids, most):
                 at + late(rng),
                 amount,
                 CATEGORIES.index(word),
-                f"party {int(rng.integers(0, 60))}" if rng.random() < 0.9 else None,
+                party,
                 balance[account] if rng.random() < 0.97 else None,
                 status,
             )

@@ -112,8 +112,8 @@ def worth(m, category, status, amount, account_class):
     if m.status == "failed":
         return 0 if status != "failed" or incoming else (1 if m.unit == "count" else -amount)
     if m.status == "reversed":
-        return 1 if status == "reversed" and incoming else 0
-    if status == "failed":
+        return 1 if status in ("reversed", "returned") and incoming else 0
+    if status in ("failed", "returned"):
         return 0
     if m.direction == "any":
         return 1 if status == "booked" else 0
@@ -124,6 +124,19 @@ def worth(m, category, status, amount, account_class):
     if m.unit == "count":
         return 1
     return amount if m.direction == "in" else -amount
+
+
+IN = {c for c, g in CATEGORY_GROUP.items() if g in ("income", "credit")}
+OUT = {
+    c
+    for c, g in CATEGORY_GROUP.items()
+    if g in ("debt", "bill", "essential", "discretionary", "gambling", "dear_debt", "charge") and c != "interest"
+}
+
+
+def against(category, amount):
+    "Whether money flows back the way it came."
+    return category in IN and amount < 0 or category in OUT and amount > 0
 
 
 @lru_cache(None)
@@ -177,6 +190,7 @@ class Story:
         self.limit, self.opened, self.account, self.known = 0, [], {}, set()
         self.series, self.paydays, self.payers, self.shops = [], [], [], set()
         self.dues, self.obligations, self.lost, self.last_payment, self.prints = {}, {}, 0, None, []
+        self.recent, self.undone = [], []
         seen = set()
         for kind, e in merged(life, as_of * DAY):
             if kind == 0:
@@ -192,6 +206,8 @@ class Story:
         for day, word in self.notes:
             self.hits[word].append((day, 1))
         for day, amount, category, status, account_class in self.moves:
+            if status in ("undone", "refunded"):
+                continue
             for name, unit, factor in effects(category, status, amount > 0, account_class):
                 self.hits[name].append((day, factor if unit == "count" else factor * amount))
 
@@ -224,30 +240,95 @@ class Story:
         self.event_on(day)
         self.head = day if self.head is None else max(self.head, day)
         slot = self.account.setdefault(account, {"class": "current", "seq": -1, "balance": 0})
-        self.moves.append((day, amount, category, status, slot["class"]))
+        back = None
+        if status == "reversed" or (status == "booked" and against(category, amount)):
+            back = self.original(day, account, amount, category, name, status)
+        if back is not None:
+            self.undo(back)
+            status = {"reversed": "returned", "booked": "refunded"}[status]
+        move = [day, amount, category, status, slot["class"]]
+        self.moves.append(move)
         if balance is not None and seq > slot["seq"]:
             slot["seq"], slot["balance"] = seq, balance
             self.series.append((self.head, slot["class"] == "current", self.money("current"), self.money("savings")))
         if status != "booked":
             return
+        entry = {"move": move, "account": account, "name": name, "new": None, "pay": None, "payer": False}
+        self.recent.append(entry)
         if category in VARIETY and amount <= 0 and name is not None and name not in self.shops:
             self.shops.add(name)
             self.note(day, "new_merchant")
+            entry["new"] = self.notes[-1]
         if CATEGORY_GROUP[category] == "income" and amount > 0:
-            self.is_paid(day, amount, name)
+            entry["payer"] = True
+            entry["pay"] = self.is_paid(day, amount, name)
+
+    def original(self, day, account, amount, category, name, status):
+        "The latest of the last 128 booked movements that this one takes back."
+        for entry in self.recent[-128:][::-1]:
+            on, money, what, how, _ = entry["move"]
+            fits = (
+                how == "booked"
+                and amount != 0
+                and money == -amount
+                and entry["account"] == account
+                and what == category
+            )
+            named = name is None or entry["name"] is None or entry["name"] == name
+            if fits and named and on > self.head - 256 and (status == "reversed" or day - on <= 45):
+                return entry
+        return None
+
+    def undo(self, entry):
+        "As if it had never been made; days since go back no further than the totals of 254 days do."
+        move, name = entry["move"], entry["name"]
+        day, amount = move[:2]
+        for measure, unit, factor in effects(move[2], "booked", amount > 0, move[4]):
+            if unit == "count" or factor * amount > 0:
+                self.undone.append((measure, day, self.head))
+        move[3] = "undone"
+        if entry["new"] is not None:
+            self.notes.remove(entry["new"])
+        if entry["pay"] is not None:
+            self.is_unpaid()
+        if entry["payer"] and name is not None:
+            self.is_no_payer(name, amount)
+
+    def is_unpaid(self):
+        "The paydays anew, from all pay that was not taken back."
+        self.paydays = []
+        for entry in self.recent:
+            if entry["payer"] and entry["move"][3] == "booked":
+                entry["pay"] = self.is_payday(*entry["move"][:2])
+
+    def is_no_payer(self, name, amount):
+        left = [
+            e["move"][0] for e in self.recent[-128:] if e["payer"] and e["name"] == name and e["move"][3] == "booked"
+        ]
+        for i, payer in enumerate(self.payers):
+            if payer[0] == name:
+                payer[2] -= amount
+                payer[1] = max(left, default=payer[1])
+                if payer[2] <= 0:
+                    del self.payers[i]
+                return
 
     def is_paid(self, day, amount, name):
         if name is not None:
             self.is_payer(day, amount, name)
+        return self.is_payday(day, amount)
+
+    def is_payday(self, day, amount):
         if self.paydays and day <= self.paydays[-1][0]:
             self.paydays[-1][1] += amount
-            return
+            return self.paydays[-1][0]
         if self.paydays and day - self.paydays[-1][0] <= 45:
             recent = [p[1] for p in self.paydays[-3:]]
             if amount * 2 * len(recent) < sum(recent):
-                return
+                return None
         gap, date = rhythm(self.paydays)
         self.paydays.append([day, amount, day - following_payday(self.paydays[-1][0], gap, date) if gap else None])
+        return day
 
     def is_payer(self, day, amount, name):
         "Eight payers are remembered, in their places; the one silent longest makes room."
@@ -332,7 +413,12 @@ class Story:
         return sum(x for day, x in self.hits[m.name] if low <= day < self.a)
 
     def last(self, m):
-        return max((day for day, x in self.hits[m.name] if x > 0), default=None)
+        days = {day for day, x in self.hits[m.name] if x > 0}
+        floor = None
+        for name, day, head in self.undone:
+            if name == m.name and not any(d >= day for d in days):
+                floor = head - 255 if floor is None else max(floor, head - 255)
+        return max((d for d in days if floor is None or d > floor), default=None)
 
 
 BY = {m.name: m for m in MEASURES}
