@@ -220,33 +220,18 @@ def to_date(
     return str(np.datetime64(int(day), "D"))
 
 # %% ../../nbs/00_ground/00_core.ipynb #c046
-CURRENCY_DIGITS = dict(
-    GBP=2,
-    EUR=2,
-    USD=2,
-    CZK=2,
-    NGN=2,
-    CHF=2,
-    PLN=2,
-    SEK=2,
-    NOK=2,
-    DKK=2,
-    CAD=2,
-    AUD=2,
-    NZD=2,
-    INR=2,
-    ZAR=2,
-    KES=2,
-    BRL=2,
-    MXN=2,
-    JPY=0,
-    KRW=0,
-    VND=0,
-    CLP=0,
-    BHD=3,
-    KWD=3,
-    TND=3,
-)
+_TWO = """GBP EUR USD CZK NGN CHF PLN SEK NOK DKK CAD AUD NZD INR ZAR KES BRL MXN
+    AED AFN ALL AMD ANG AOA ARS AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BSD BTN BWP BYN BZD CDF CHE CHW CNY COP COU CRC CUP
+    CVE DOP DZD EGP ERN ETB FJD FKP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS IRR JMD KGS KHR KPW KYD KZT LAK LBP LKR
+    LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXV MYR MZN NAD NIO NPR PAB PEN PGK PHP PKR QAR RON RSD RUB SAR SBD
+    SCR SDG SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USN UYU UZS VED VES WST XCD XCG YER
+    ZMW ZWG"""
+CURRENCY_DIGITS: dict[str, int] = {  # ISO 4217 (list one, 2025): decimal digits of the minor unit
+    **dict.fromkeys(_TWO.split(), 2),
+    **dict.fromkeys("JPY KRW VND CLP BIF DJF GNF ISK KMF PYG RWF UGX UYI VUV XAF XOF XPF".split(), 0),
+    **dict.fromkeys("BHD KWD TND IQD JOD LYD OMR".split(), 3),
+    **dict.fromkeys("CLF UYW".split(), 4),
+}
 
 # %% ../../nbs/00_ground/00_core.ipynb #c050
 def stable_id(
