@@ -66,7 +66,7 @@ FORMS: dict[str, str] = {
     "phone": r"\+?\d[\d ]{5,18}\d",
     "kind": "|".join(TARGET_KINDS),
     "due_on": rf"([1-9]|[12]\d|3[01]) ({'|'.join(MONTHS)}) 20\d\d",
-    "amount": r"[£€$]?\d{1,3}(,\d{3})*(\.\d{2,3})?( [A-Z]{3})?",
+    "amount": r"[£€$]?\d{1,3}(,\d{3})*(\.\d{2,4})?( [A-Z]{3})?",
     "total_cost": r"[A-Z][a-z, -]+\.",  # sentences of the policy
     "credit_file": r"[A-Z][a-z, -]+\.",
 }

@@ -27,11 +27,8 @@ from ..ground import disk, dues, ledger as ground_ledger, params, records
 from ..ground.core import StoreError, to_date, to_day
 from ..model import champion as model_champion
 from ..reasons import scorer as reasons_scorer, tables as reasons_tables
-from predelinquency.service.wire import (
+from predelinquency.service.contents import (
     _MODELS,
-    History,
-    RecordedCustomer,
-    Refused,
     Standing,
     _calendar,
     _once,
@@ -39,6 +36,7 @@ from predelinquency.service.wire import (
     request_tables,
     standing,
 )
+from .wire import History, RecordedCustomer, Refused
 
 # %% ../../nbs/60_service/02_scoring.ipynb #c083
 class Reason(pydantic.BaseModel):

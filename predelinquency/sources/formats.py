@@ -7,8 +7,10 @@ __all__ = ['EXPECTED']
 
 # %% ../../nbs/15_sources/01_formats.ipynb #i01formats
 import codecs, csv, errno, os, re, tempfile
+from collections import deque
 from collections.abc import Iterator, Mapping as Dict
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import duckdb
 import pandas as pd
 
 from ..ground.core import CURRENCY_DIGITS, ParamsError, SchemaError, StoreError
-from .mapping import File, Mapping, _near
+from .mapping import File, Mapping, _near, _near_currency
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c035
 @contextmanager
@@ -61,9 +63,10 @@ def _paths(file: File, data: Path, where: str) -> list[Path]:
     return found
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c039
-def _as_utf8(path: Path, encoding: str, scratch: Path) -> Path:
-    "Check every byte; a file in another encoding is copied as UTF-8."
-    plain = codecs.lookup(encoding).name in ("utf-8", "ascii")
+def _as_utf8(path: Path, encoding: str, scratch: Path, first: int = 0, last: int = 0) -> Path:
+    "Check every byte; a file in another encoding, or without its first and last lines, is copied as UTF-8."
+    plain = codecs.lookup(encoding).name in ("utf-8", "ascii") and not first and not last
+    held: deque[bytes] = deque()  # the last lines, which may be left out
     decoder, line = codecs.getincrementaldecoder(encoding)(), 1
     with path.open("rb") as source, open(os.devnull, "wb") if plain else scratch.open("wb") as copy:
         for piece in source:
@@ -83,8 +86,11 @@ def _as_utf8(path: Path, encoding: str, scratch: Path) -> Path:
                     remedy=f"{reason}; mixed encodings cannot be read",
                 )
             line += 1
-            if not plain:
-                copy.write(text.encode())
+            if plain or line <= first + 1:
+                continue
+            held.append(text.encode())
+            if len(held) > last:
+                copy.write(held.popleft())
     return path if plain else scratch
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c041
@@ -157,7 +163,7 @@ def _row_columns(name: str) -> str:
 
 def _load_csv(db: duckdb.DuckDBPyConnection, file: File, path: Path, scratch: Path) -> str:
     "The file as a select of text columns, with `_row` and `_file`."
-    utf8 = _as_utf8(path, file.encoding, scratch)
+    utf8 = _as_utf8(path, file.encoding, scratch, int(file.skip_rows), int(file.skip_last))
     header = _header(utf8, file, path.name)
     columns = ", ".join(f"{_text(h or f'column {i + 1}')}: 'VARCHAR'" for i, h in enumerate(header))
     return (
@@ -233,37 +239,79 @@ def _append(db: duckdb.DuckDBPyConnection, file: File, piece: pd.DataFrame, inde
     db.unregister("_piece")
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c052
+_OFFSET = r"[0-9]:[0-9]{2}(:[0-9]{2}([.,][0-9]*)?)? ?([zZ]|[+-][0-9]{2}(:?[0-9]{2})?)$"
+
+
+def _time_sql(file: File, raw: str, written: str, time_zone: str) -> str:
+    "A time in the mapping's zone: an offset or Z says where it was written; else the file does."
+    here = f"at time zone {_text(time_zone)}"
+    if "%z" in written:
+        return f"try_strptime({raw}, {_text(written)}) {here}"
+    local = f"try_strptime({raw}, {_text(written)})" if written else f"try_cast({raw} as timestamp)"
+    if file.time_zone:
+        local = f"{local} at time zone {_text(file.time_zone)} {here}"
+    if written:
+        return local
+    away = f"try_cast({raw} as timestamptz) {here}"
+    return f"case when regexp_matches({raw}, {_text(_OFFSET)}) then {away} else {local} end"
+
+
+def _date_sql(time: str) -> str:
+    "A date; a time of day would be lost, so it is none."
+    return f"case when {time} = date_trunc('day', {time}) then cast({time} as date) end"
+
+
 def _value_sql(file: File, column: str, kind: str, codes: Dict[str, Dict[str, str]], time_zone: str) -> str:
     "The SQL that turns a text column into what its type says; null where it cannot."
     word, _, rest = kind.partition(" ")
     raw = _quote(column)
-    if word == "integer":
-        return f"try_cast({raw} as bigint)"
+    if word == "integer":  # databases write whole numbers as 12.0 where a column may be empty
+        good = r"^[+-]?[0-9]+$" if file.format == "csv" else r"^[+-]?[0-9]+(\.0+)?$"
+        return f"try_cast(case when regexp_matches({raw}, {_text(good)}) then {raw} end as bigint)"
     if word == "decimal":
         return _decimal_sql(file, raw)
     if word == "code":
         return _code_sql(raw, codes[rest])
     if word in ("text", "currency"):
         return raw
-    parsed = f"try_strptime({raw}, {_text(rest)})" if rest else f"try_cast({raw} as timestamp)"
-    if word == "date":
-        return f"cast({parsed} as date)"
-    return (
-        f"{parsed} at time zone {_text(file.time_zone)} at time zone {_text(time_zone)}" if file.time_zone else parsed
-    )
+    if word == "date":  # a plain date is one in every zone
+        return _date_sql(_time_sql(replace(file, time_zone=""), raw, rest, time_zone))
+    return _time_sql(file, raw, rest, time_zone)
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c053
+_GROUPS = {"": "", "none": "", ".": r"\.", ",": ",", " ": "[ \u00a0\u202f]", "'": "['\u2019]"}
+
+
+def _written_sql(file: File, raw: str) -> str:
+    "An amount without the liberties that the file declares: a minus in front, and nothing around the digits."
+    found = raw
+    if "symbol" in file.amounts:
+        sign = "([A-Z]{3}|[£$€¥₹])"
+        found = rf"regexp_replace({found}, '^([-(+]?) *{sign} *|[ ]*{sign}([-)]?)$', '\1\4', 'g')"
+    if "parentheses" in file.amounts:
+        found = rf"regexp_replace({found}, '^\((.*)\)$', '-\1')"
+    if "trailing minus" in file.amounts:
+        found = rf"regexp_replace({found}, '^([^-].*?) ?-$', '-\1')"
+    return found
+
+
 def _decimal_sql(file: File, raw: str) -> str:
     "An amount of at most eight decimals."
     # where a comma is the decimal mark, points may only part thousands: 12.50 is refused, not read as 1250
-    if file.format == "csv" and file.decimal == ".":
-        good = r"^[+-]?[0-9]*(\.[0-9]{0,8})?$"
-    elif file.decimal == ".":
+    group = _GROUPS[file.thousands or ("." if file.decimal == "," else "")]
+    whole = rf"[0-9]*|[0-9]{{1,3}}({group}[0-9]{{3}})+" if group else "[0-9]*"
+    power = "([eE][+-]?[0-9]+)?" if "exponent" in file.amounts else ""
+    good = rf"^[+-]?({whole})({re.escape(file.decimal)}[0-9]{{0,8}})?{power}$"
+    if file.format != "csv" and file.decimal == ".":
         good = r"^[^.,]*(\.[0-9]{0,8}([eE].*)?)?$"  # databases write floats as they like
-    else:
-        good = r"^[+-]?([0-9]*|[0-9]{1,3}(\.[0-9]{3})+)(,[0-9]{0,8})?$"
-    value = raw if file.decimal == "." else f"replace(replace({raw}, '.', ''), ',', '.')"
-    return f"try_cast(case when regexp_matches({raw}, {_text(good)}) then {value} end as decimal(30, 8))"
+    value = written = _written_sql(file, raw)
+    if group:
+        value = f"regexp_replace({value}, {_text(group)}, '', 'g')"
+    value = f"replace({value}, ',', '.')" if file.decimal == "," else value
+    number = (
+        f"try_cast(try_cast({value} as double) as decimal(30, 8))" if power else f"try_cast({value} as decimal(30, 8))"
+    )
+    return f"case when regexp_matches({written}, {_text(good)}) then {number} end"
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c054
 def _code_sql(raw: str, codes: Dict[str, str]) -> str:
@@ -319,19 +367,21 @@ def _place(file: File, data: Path, name: str, row: int) -> str:
         return f"row {row}"
     path = next(p for p in _paths(file, data, "") if p.name == name)
     with path.open(encoding=file.encoding, newline="") as f:
+        for _ in range(int(file.skip_rows)):
+            f.readline()
         reader, records = csv.reader(f, delimiter=file.delimiter), -1
         for fields in reader:
             records += bool(fields)
             if records == row:
                 break
-        return f"line {reader.line_num}"
+        return f"line {int(file.skip_rows) + reader.line_num}"
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c060
 EXPECTED = dict(
     integer="a whole number",
     decimal="an amount",
     currency="an ISO 4217 code",
-    date="a date written YYYY-MM-DD",
+    date="a date written YYYY-MM-DD, without a time of day in {zone}",
     time="a time written YYYY-MM-DD HH:MM:SS",
 )
 
@@ -343,11 +393,17 @@ def _bad_value(
     kind, _, rest = file.columns[column].partition(" ")
     where, _, value = found[0]
     first = str(value or "")
-    expected = f"a code of codes.{rest}" if kind == "code" else f"a {kind} written {rest}" if rest else EXPECTED[kind]
+    expected = (
+        f"a code of codes.{rest}"
+        if kind == "code"
+        else f"a {kind} written {rest}"
+        if rest
+        else EXPECTED[kind].format(zone=mapping.time_zone)
+    )
     near = _near(first, mapping.codes.get(rest, {}))
     remedy = {
         "code": f"add it to codes.{rest} in the mapping, or '*' for all others; {near}",
-        "currency": _near(first, CURRENCY_DIGITS),
+        "currency": _near_currency(first),
         "decimal": f"correct it at its source, or the file's decimal mark, now {file.decimal!r}",
     }
     shown = "; ".join(f"{_place(file, data, name, row)}: {value!r}" for name, row, value in found)
@@ -379,6 +435,25 @@ def _check_key(db: duckdb.DuckDBPyConnection, file: File, data: Path) -> None:
     )
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c059
+def _check_thousands(db: duckdb.DuckDBPyConnection, mapping: Mapping, file: File) -> None:
+    "Ask about a mark that every amount has before its last three digits: it may part thousands."
+    if file.format != "csv" or file.thousands or CURRENCY_DIGITS[mapping.currency] == 3:
+        return
+    for column in [c for c, kind in file.columns.items() if kind == "decimal"]:
+        mark = re.escape(file.decimal)
+        marked, three = (f"regexp_matches({_quote(column)}, {_text(mark + end)})" for end in ("", "[0-9]{3}$"))
+        count, all_three, first = db.execute(
+            f"select count(*), bool_and({three}), min({_quote(column)}) from _raw where {marked}"
+        ).fetchall()[0]
+        if count and all_three:
+            raise SchemaError(
+                f"column {column}: {count} amounts have a mark, each before its last three digits, as {first!r}",
+                where=file.name,
+                remedy=f'say what it is: thousands: "{file.decimal}" and decimal: the other mark if it parts thousands, '
+                "or thousands: none if decimals follow it",
+            )
+
+
 def _type_columns(db: duckdb.DuckDBPyConnection, mapping: Mapping, file: File, data: Path) -> None:
     "Check every value of `_raw` and make the typed table."
     values = {c: _value_sql(file, c, k, mapping.codes, mapping.time_zone) for c, k in file.columns.items()}
@@ -393,6 +468,7 @@ def _type_columns(db: duckdb.DuckDBPyConnection, mapping: Mapping, file: File, d
             where=f"{mapping.where}, files.{file.name}.columns",
             remedy="write dates as strptime does: %Y-%m-%d %H:%M:%S",
         ) from e
+    _check_thousands(db, mapping, file)
     for (column, condition), count in zip(bad.items(), row, strict=True):
         if count:
             found = db.execute(

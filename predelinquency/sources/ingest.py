@@ -22,7 +22,17 @@ from ..ground.core import CURRENCY_DIGITS, ParamsError, SchemaError
 from ..ground.facts import completed
 from .audit import Report, _facts, _missing
 from .formats import _database, _paths, _quote, _read_file, _text
-from .mapping import CANONICAL, File, Mapping, Select, _default, _near, accepts, load_mapping
+from predelinquency.sources.mapping import (
+    CANONICAL,
+    File,
+    Mapping,
+    Select,
+    _default,
+    _near,
+    _near_currency,
+    accepts,
+    load_mapping,
+)
 
 # %% ../../nbs/15_sources/03_ingest.ipynb #c065
 def _select_sql(select: Select, limit: str = "") -> str:
@@ -181,6 +191,10 @@ def _told(where: str) -> Iterator[None]:
         ) from None
 
 # %% ../../nbs/15_sources/03_ingest.ipynb #c077
+def _near_word(word: str, column: schema.Column) -> str:
+    return _near_currency(word) if column.name == "currency" else _near(word, column.words)
+
+
 def _check_column(db: duckdb.DuckDBPyConnection, mapping: Mapping, name: str, key: str, column: schema.Column) -> None:
     "Refuse a column of `_full` with missing, mistyped or unknown values."
     shown, who = f"cast({_quote(key)} as varchar)", "account" if name == "accounts" else "customer"
@@ -198,7 +212,7 @@ def _check_column(db: duckdb.DuckDBPyConnection, mapping: Mapping, name: str, ke
     raise SchemaError(
         f"{key} must be {_expected(column)}; {count} rows hold {', '.join(map(repr, found[:3])) or 'nothing'}{whose}",
         where=f"{mapping.where}, tables.{name}.columns.{key}",
-        remedy=_near(found[0], column.words) if column.words and found else hint,
+        remedy=_near_word(found[0], column) if column.words and found else hint,
     )
 
 # %% ../../nbs/15_sources/03_ingest.ipynb #c078
@@ -401,7 +415,8 @@ def _tables(mapping: Mapping) -> list[schema.Table]:
 def _as_kind(values: pd.Series, column: schema.Column) -> pd.Series:
     "A column in the type its contract asks for."
     if column.words:
-        return pd.Series(pd.Categorical(values, categories=list(column.words)))
+        there = set(column.words if len(column.words) < 128 else values.dropna().unique())  # a byte counts to 127
+        return pd.Series(pd.Categorical(values, categories=[w for w in column.words if w in there]))
     if column.kind == "time":
         return values.astype("datetime64[ms]")
     if column.kind == "text":
@@ -449,6 +464,8 @@ def _left_alone(mapping: Mapping, file: File, data: Path) -> list[str]:
         return []
     path = _paths(file, data, mapping.where)[0]
     with path.open(encoding=file.encoding, newline="") as f:
+        for _ in range(int(file.skip_rows)):
+            f.readline()
         header = next(csv.reader(f, delimiter=file.delimiter), [])
     return [h.strip().lstrip("\ufeff") for h in header if h.strip().lstrip("\ufeff") not in file.columns]
 

@@ -20,7 +20,7 @@ from predelinquency.ground.core import to_day
 from predelinquency.ground.coverage import Seen
 from predelinquency.ground.schema import TARGET_KINDS
 from predelinquency.model import labels
-from predelinquency.service import wire
+from predelinquency.service import contents, wire
 from predelinquency.sources import ingest
 from predelinquency.sources.mapping import parse_mapping
 
@@ -125,8 +125,8 @@ def test_the_service_tells_the_same_story(number: int, told: list[Told]) -> None
     if story["recorded"]["to"] < story["asked"]:
         return  # a request is made while payments are recorded
     asked = wire.parse_request(json.dumps(stories.request(story)).encode())
-    found = wire.request_tables(asked, RULE)
-    stood = wire.standing(found, to_day(asked.as_of), vars(BASE))
+    found = contents.request_tables(asked, RULE)
+    stood = contents.standing(found, to_day(asked.as_of), vars(BASE))
     assert stood.overdue == (not expected["eligible"])
     if stood.overdue or stood.row < 0:
         assert expected["speak"] is None
@@ -152,7 +152,7 @@ def test_the_features_and_the_page_tell_the_same_story(number: int, told: list[T
     spine = pd.DataFrame(dict(customer_id=t["customers"].customer_id, as_of=day))
     batch = offline.features(t, spine)[catalogue.names()].to_numpy()[0]
     asked = wire.parse_request(json.dumps(stories.request(story)).encode())
-    single = online.rows(events.history(wire.request_tables(asked, RULE)), np.array([to_day(asked.as_of)]))[0]
+    single = online.rows(events.history(contents.request_tables(asked, RULE)), np.array([to_day(asked.as_of)]))[0]
     of_dues = [i for i, f in enumerate(catalogue.CATALOGUE) if f.group in ("obligations", "payment")]
     np.testing.assert_array_equal(batch[of_dues], single[of_dues])
     target, ahead = shown.kind.isin(TARGET_KINDS), (shown.due_on - day).dt.days

@@ -85,7 +85,7 @@ def test_cells_that_only_together_are_no_python_leave_the_package_as_it_was(copy
     notebook = copy / "nbs/00_ground/00_core.ipynb"
     before = (copy / "predelinquency/ground/core.py").read_bytes()
     text = notebook.read_text()
-    notebook.write_text(text.replace("CURRENCY_DIGITS = dict(", 'global DAY_MS\\n",\n    "CURRENCY_DIGITS = dict('))
+    notebook.write_text(text.replace("CURRENCY_DIGITS: dict", 'global DAY_MS\\n",\n    "CURRENCY_DIGITS: dict'))
     with pytest.raises(StoreError, match="predelinquency/ground/core.py: would not compile"):
         exports.export(copy)
     assert (copy / "predelinquency/ground/core.py").read_bytes() == before

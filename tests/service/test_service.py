@@ -22,7 +22,7 @@ from predelinquency.ground import ledger as ground_ledger
 from predelinquency.ground import dues, params, records
 from predelinquency.ground.core import PredelinquencyError, StoreError
 from predelinquency.reasons import tables
-from predelinquency.service import bento, columns, wire
+from predelinquency.service import bento, columns, contents, wire
 from predelinquency.service import client as service_client
 from predelinquency.service import http as service_http
 from predelinquency.service import scoring as service_scoring
@@ -154,8 +154,10 @@ def test_the_due_and_the_overdue_are_those_of_the_tables(bank: Bank, settings: p
         )
         overdue = labels.look(spine, bank.tables["obligations"], bank.tables["payments"], settings.base)[0][:, 0] == 1
         for customer, late in zip(spine.customer_id, overdue, strict=True):
-            found = wire.request_tables(wire.parse_request(said(bank.request(int(customer), str(as_of.date())))), RULE)
-            row, _, is_late = wire.standing(found, as_of.to_datetime64().astype("datetime64[D]").astype(int), base)
+            found = contents.request_tables(
+                wire.parse_request(said(bank.request(int(customer), str(as_of.date())))), RULE
+            )
+            row, _, is_late = contents.standing(found, as_of.to_datetime64().astype("datetime64[D]").astype(int), base)
             due = (
                 (found["obligations"]["obligation_id"][row], found["obligations"]["instalment"][row])
                 if row >= 0
@@ -280,7 +282,7 @@ def told(body: bytes, read: Callable[[bytes], Any] = wire.parse_request) -> Any:
     try:
         asked = read(body)
         return (
-            (arrays(wire.request_tables(asked, RULE)), asked.model_dump(exclude={*wire._MODELS}))
+            (arrays(contents.request_tables(asked, RULE)), asked.model_dump(exclude={*contents._MODELS}))
             if isinstance(asked, wire.History)
             else asked
         )
@@ -367,7 +369,7 @@ ODD: dict[str, list[Any]] = {
 
 def test_both_ways_of_reading_agree_on_what_nobody_sends() -> None:
     "Every odd value in every column of its name, plain and coded; columns that are no columns; and what stands around them."
-    plain = {**example(), **{name: {c: _plain(v) for c, v in example()[name].items()} for name in wire._MODELS}}
+    plain = {**example(), **{name: {c: _plain(v) for c, v in example()[name].items()} for name in contents._MODELS}}
     bodies = [
         {
             **plain,
@@ -376,13 +378,13 @@ def test_both_ways_of_reading_agree_on_what_nobody_sends() -> None:
                 column: [value, *(plain[name].get(column) or [value] * len(next(iter(plain[name].values()))))[1:]],
             },
         }
-        for name, kind in wire._MODELS.items()
+        for name, kind in contents._MODELS.items()
         for column in kind.model_fields
         for value in ODD.get(column, [])
     ]
     bodies += [
         {**plain, name: {**plain[name], column: value}}
-        for name, kind in wire._MODELS.items()
+        for name, kind in contents._MODELS.items()
         for column in kind.model_fields
         for value in (
             None,
