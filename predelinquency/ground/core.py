@@ -220,6 +220,7 @@ def to_date(
     return str(np.datetime64(int(day), "D"))
 
 # %% ../../nbs/00_ground/00_core.ipynb #c046
+# fmt: off
 _TWO = """GBP EUR USD CZK NGN CHF PLN SEK NOK DKK CAD AUD NZD INR ZAR KES BRL MXN
     AED AFN ALL AMD ANG AOA ARS AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BSD BTN BWP BYN BZD CDF CHE CHW CNY COP COU CRC CUP
     CVE DOP DZD EGP ERN ETB FJD FKP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS IRR JMD KGS KHR KPW KYD KZT LAK LBP LKR
@@ -232,6 +233,7 @@ CURRENCY_DIGITS: dict[str, int] = {  # ISO 4217 (list one, 2025): decimal digits
     **dict.fromkeys("BHD KWD TND IQD JOD LYD OMR".split(), 3),
     **dict.fromkeys("CLF UYW".split(), 4),
 }
+# fmt: on
 
 # %% ../../nbs/00_ground/00_core.ipynb #c050
 def stable_id(

@@ -449,7 +449,7 @@ def _check_thousands(db: duckdb.DuckDBPyConnection, mapping: Mapping, file: File
             raise SchemaError(
                 f"column {column}: {count} amounts have a mark, each before its last three digits, as {first!r}",
                 where=file.name,
-                remedy=f'say what it is: thousands: "{file.decimal}" and decimal: the other mark if it parts thousands, '
+                remedy=f'say what it is: thousands: "{file.decimal}" (and decimal: the other) if it parts thousands, '
                 "or thousands: none if decimals follow it",
             )
 
