@@ -153,12 +153,12 @@ def example(
     folder = Path(folder)
     people = _rows("customers", "customer_id source_id joined_on segment").assign(time_zone="Europe/London")
     dues = _rows("dues", "customer_id obligation_id instalment kind due_on").assign(
-        amount_minor=60_000, autopay=False, currency="GBP"
+        amount_minor=60_000, autopay=False, currency="GBP", fact="announced", enough_minor=59_900
     )
     dues["announced_at"] = (dues.due_on - pd.Timedelta(days=40)).astype("datetime64[ms]")
     paid = (
         _rows("paid", "customer_id obligation_id instalment paid_at")
-        .assign(amount_minor=60_000)
+        .assign(amount_minor=60_000, payment_id=pd.NA)
         .merge(dues[["obligation_id", "instalment", "due_on"]])
     )
     accounts = people[["customer_id"]].assign(
@@ -173,6 +173,7 @@ def example(
     )
     for name, frame in tables.items():
         words = {c.name: pd.CategoricalDtype(list(c.words)) for c in schema.TABLES[name].columns if c.words}
-        disk.write(folder / "raw", schema.TABLES[name], frame.astype(words))
+        whole = {c.name: "Int64" for c in schema.TABLES[name].columns if c.nullable and c.kind == "int64"}
+        disk.write(folder / "raw", schema.TABLES[name], frame.astype(words | whole))
     _example_results(folder)
     return folder

@@ -59,7 +59,9 @@ _ARROW: dict[str, pa.DataType] = {
 # %% ../../nbs/00_ground/02_disk.ipynb #c045
 def arrow_schema(table: Table) -> pa.Schema:
     "The Arrow schema of a table."
-    return pa.schema([pa.field(c.name, _ARROW[c.kind], nullable=c.nullable) for c in table.columns])
+    wide = pa.dictionary(pa.int16(), pa.string())  # of more words than a byte can count
+    kinds = [wide if len(c.words) > 127 else _ARROW[c.kind] for c in table.columns]
+    return pa.schema([pa.field(c.name, k, nullable=c.nullable) for c, k in zip(table.columns, kinds, strict=True)])
 
 # %% ../../nbs/00_ground/02_disk.ipynb #c046
 def _write_file(table: Table, frame: pd.DataFrame, path: Path) -> None:
