@@ -154,6 +154,10 @@ def _recorded_from(asked: History, t: dict[str, Any], y: dict[str, Any]) -> int:
     "The first day on which a payment could have been seen."
     if asked.recorded_from:
         return to_day(_calendar("recorded_from", asked.recorded_from))
+    if y and not len(
+        y["paid_at"]
+    ):  # payments are recorded, and nothing was paid: that is known since the customer came
+        return to_day(_calendar("joined_on", asked.joined_on)) if asked.joined_on else 0
     first = [int(np.min(c)) // DAY_MS for c in (t["booked_at"], y.get("paid_at", ())) if len(c)]
     return min(first, default=to_day(asked.as_of))
 

@@ -189,7 +189,7 @@ class History(Strict):
     recorded_from: Day | None = Field(
         None,
         description="first day of your record of payments: of dues before it nobody knows what was paid. "
-        "Left out: the first day of what is sent",
+        "Left out: the first day of what is sent; where payments are sent and are none, joined_on",
     )
     source_id: Annotated[Name, AfterValidator(_permanent)] | None = Field(
         None,

@@ -223,7 +223,10 @@ def test_one_customers_decision_names_every_rule_that_said_no(typed, trained):
         )
         said = typed("decide", row.customer_id, "--root", trained).stdout
         for r in answer["refusals"]:
-            assert re.search(rf"^{r['rule']} .*{re.escape(r['sentence'])}", said, re.M), r
+            assert re.search(rf"^{r['rule']} .*{re.escape(r['sentence'][:80])}", said, re.M), (
+                r
+            )  # a long one goes on below
+            assert r["sentence"].split()[-1] in said
         if row.message:
             assert row.message.split()[-1] in said
 

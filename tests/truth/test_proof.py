@@ -11,6 +11,7 @@ import pytest
 from predelinquency.features import measures
 from predelinquency.ground import disk, params
 from predelinquency.ground.core import ParamsError, SchemaError
+from predelinquency.ground.dues import Rule, rule
 from predelinquency.model import labels as lb
 from predelinquency.truth import forks, oracle, seeds, twins
 from predelinquency.world import cashflow, money, personas
@@ -108,7 +109,7 @@ def test_forks_leave_the_present_as_it_was(ground: forks.Ground) -> None:
         np.array([50]),
         15,
         28,
-        5,
+        Rule(5, 100, 100),
         k,
         k.view(np.int64).reshape(1, -1),
         w,
@@ -154,7 +155,7 @@ def certain(ground: forks.Ground, settings: params.Params, rich: bool) -> list[i
         log, dues = np.zeros((20_000, money.LOG_WIDTH), np.int64), np.zeros((64, 5), np.int64)
         found.append(
             forks.outcome(
-                ground, t, s, log, dues, 0, day, base.horizon_from_days, base.horizon_to_days, base.grace_days
+                ground, t, s, log, dues, 0, day, base.horizon_from_days, base.horizon_to_days, rule(base, "GBP")
             )
         )
     return found

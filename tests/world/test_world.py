@@ -97,7 +97,7 @@ def test_the_size_of_the_population_and_of_its_parts_changes_nobody(settings: pa
             disk.read(folder / "raw", name).query("customer_id == 17").reset_index(drop=True)
             for folder in (small, large)
         )
-        assert len(a) and all((a[c].astype(str) == b[c].astype(str)).all() for c in a), name
+        assert len(a) and all(a[c].astype(str).equals(b[c].astype(str)) for c in a), name
 
 
 @pytest.mark.parametrize("pause", [1, 77, 300])
