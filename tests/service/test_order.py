@@ -8,6 +8,7 @@ import pytest
 from served import example
 
 from predelinquency.ground import dues
+from predelinquency.ground.core import to_day
 from predelinquency.service import contents, wire
 
 RULE = dues.Rule(5, 100, 100)
@@ -87,3 +88,19 @@ def test_balances_decide_between_two_readings_of_one_moment():
     assert tables(body)["transactions"]["amount_minor"] == [1000, -3000, 500]
     body["transactions"]["balance_after_minor"] = [7000, 8000, 8500]
     assert tables(body)["transactions"]["amount_minor"] == [-3000, 1000, 500]
+
+
+@pytest.mark.parametrize(
+    ("changes", "overdue"),
+    [
+        (dict(payments=dict(obligation_id=[], instalment=[], paid_at=[], amount_minor=[])), True),
+        (dict(payments=None), False),
+        (dict(recorded_from="2025-06-30"), False),
+    ],
+    ids=["payments are recorded and none came", "payments are not recorded", "the record begins later"],
+)
+def test_what_nobody_could_have_seen_paid_is_unknown_and_what_was_never_paid_is_owed(changes: dict, overdue: bool):
+    asked = wire.parse_request(json.dumps(example() | changes).encode())
+    days = dict(grace_days=5, horizon_from_days=15, horizon_to_days=28)
+    stood = contents.standing(contents.request_tables(asked, RULE), to_day(asked.as_of), days)
+    assert stood.overdue == overdue
