@@ -149,7 +149,8 @@ def _plain(value: object) -> int | None:
 def allocate(
     obligations: pd.DataFrame,  # `schema.OBLIGATIONS`
     payments: pd.DataFrame,  # `schema.PAYMENTS`, but `instalment` may be empty; `takes_back`: a `payment_id`, or empty
-) -> pd.DataFrame:  # every row on an instalment, without `takes_back`; sorted by customer, contract and arrival
+) -> pd.DataFrame:  # every row on an instalment, without `takes_back`; by customer, contract and arrival, the index
+    # says which row of `payments` a piece is of
     "Payments on their dues; what no due was open for is left out."
     payments = payments.reset_index(drop=True)
     who = pd.MultiIndex.from_frame(payments[["customer_id", "obligation_id"]])
@@ -179,6 +180,4 @@ def allocate(
             )
         )
     keys = [*KEY[:2], "arrived_at", "instalment"]
-    return (
-        pd.concat(kept).drop(columns="takes_back").astype({"instalment": "int32"}).sort_values(keys, ignore_index=True)
-    )
+    return pd.concat(kept).drop(columns="takes_back").astype({"instalment": "int32"}).sort_values(keys, kind="stable")

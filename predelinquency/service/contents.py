@@ -154,9 +154,7 @@ def _recorded_from(asked: History, t: dict[str, Any], y: dict[str, Any]) -> int:
     "The first day on which a payment could have been seen."
     if asked.recorded_from:
         return to_day(_calendar("recorded_from", asked.recorded_from))
-    if y and not len(
-        y["paid_at"]
-    ):  # payments are recorded, and nothing was paid: that is known since the customer came
+    if y and not len(y["paid_at"]):  # recorded, and nothing was paid: that is known since the customer came
         return to_day(_calendar("joined_on", asked.joined_on)) if asked.joined_on else 0
     first = [int(np.min(c)) // DAY_MS for c in (t["booked_at"], y.get("paid_at", ())) if len(c)]
     return min(first, default=to_day(asked.as_of))
@@ -179,9 +177,12 @@ def _with_facts(d: dict[str, Any], recorded_from: int, calendar: str, rule: dues
     opens[order] = facts.fact <= dues.UNSEEN
     _first("obligations.instalment", repeats & opens, "is there twice")
     _first("obligations.fact", ~repeats & ~opens, "is of a due that was not announced before")
-    again = np.zeros(n, bool)
-    again[order] = np.r_[False, (facts.begins[1:] < np.arange(1, n)) & (np.diff(facts.known_ms) == 0)][:n]
+    again, elsewhere = np.zeros((2, n), bool)
+    later = facts.begins < np.arange(n)
+    again[order] = later & (facts.known_ms == np.roll(facts.known_ms, 1))
+    elsewhere[order] = later & (facts.due_day != np.roll(facts.due_day, 1))
     _first("obligations.announced_at", again, "is that of another row about the same due")
+    _first("obligations.announced_at", late & elsewhere & (fact == dues.MOVED), "is after due_on")
     d["fact"] = events.Coded(words, fact)
 
 # %% ../../nbs/60_service/02_contents.ipynb #life52
@@ -224,14 +225,16 @@ def _checked(
         if table:
             _arrivals(name, table, begins, now)
     _first("obligations.announced_at", d["announced_at"] >= now, "is not before as_of: it cannot be known yet")
-    _filled(t, a)
     _once("transactions.transaction_id", _plain(t.pop("transaction_id", ())))
+    _filled(t, a)
     _once("accounts.account_id", _plain(a.get("account_id", ())))
-    _sort(d, np.lexsort((d["announced_at"], d["instalment"], d["obligation_id"])))
     _with_facts(d, _recorded_from(asked, t, y), asked.holidays, rule)
     if y:
         _on_dues(d, y)
         _sort(y, np.lexsort((y["amount_minor"], y["paid_at"], y["instalment"], y["obligation_id"], y["arrived_at"])))
+    _sort(
+        d, np.lexsort((d["announced_at"], d["instalment"], d["obligation_id"]))
+    )  # last: refusals name the row as sent
     return found
 
 

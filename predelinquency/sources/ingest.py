@@ -113,7 +113,7 @@ STAYS = ("kind", "due_on", "amount", "currency", "autopay")  # of a due, where a
 _DUES = (
     "select c.key as c, i.key as o, instalment as i, due_on, currency from obligations "
     "join _ids_customers c on customer_id = c.id join _ids_obligations i on obligation_id = i.id "
-    "where fact = 'announced'"
+    "where fact in ('announced', 'unseen')"
 )
 
 # %% ../../nbs/15_sources/03_ingest.ipynb #c072
@@ -331,8 +331,9 @@ def _roll(db: duckdb.DuckDBPyConnection, calendar: str) -> None:
     db.unregister("_rolled")
 
 # %% ../../nbs/15_sources/03_ingest.ipynb #life63
-def _allocate(db: duckdb.DuckDBPyConnection, place: str) -> None:
+def _allocate(db: duckdb.DuckDBPyConnection, place: str) -> int:  # rows for which no due was open
     "Put every payment on its due."
+    left = 0
     strange = db.execute("select count(*), min(customer_id) from payments where _stranger").fetchall()[0]
     if strange[0]:
         raise SchemaError(
@@ -350,14 +351,16 @@ def _allocate(db: duckdb.DuckDBPyConnection, place: str) -> None:
         paid = db.execute(f"select * from payments where {mine} order by {_ORDER['payments']}").df()
         whole = dict.fromkeys(["instalment", "payment_id", "takes_back"], "Int64")
         found = allocate(dues, paid.astype(whole))
+        left = int((~paid.index.isin(found.index)).sum())
         db.register("_found", found)
         db.execute(f"delete from payments where {mine}")
         db.execute(
             "insert into payments by name select f.* exclude (due_on), o.due_on from _found f join obligations o "
-            "using (customer_id, obligation_id, instalment) where o.fact = 'announced'"
+            "using (customer_id, obligation_id, instalment) where o.fact in ('announced', 'unseen')"
         )
         db.unregister("_found")
     db.execute("alter table payments drop column takes_back")
+    return left
 
 # %% ../../nbs/15_sources/03_ingest.ipynb #life64
 def _mark_unseen(db: duckdb.DuckDBPyConnection, there: set[str]) -> None:
@@ -398,13 +401,10 @@ def _build(db: duckdb.DuckDBPyConnection, mapping: Mapping, name: str) -> dict[s
     _finish(db, mapping, name)
     if name == "obligations":
         _roll(db, mapping.holidays)
-    if name == "payments":
-        _allocate(db, place)
-    return dict(
-        db.execute(
-            "select _dropped, count(*) from _full where _dropped is not null group by 1 order by 2 desc, 1"
-        ).fetchall()
-    )
+    left = _allocate(db, place) if name == "payments" else 0
+    counted = "select _dropped, count(*) from _full where _dropped is not null group by 1 order by 2 desc, 1"
+    waits = {"its contract had no due for it": left} if left else {}
+    return dict(db.execute(counted).fetchall()) | waits
 
 # %% ../../nbs/15_sources/03_ingest.ipynb #c103
 def _tables(mapping: Mapping) -> list[schema.Table]:

@@ -104,3 +104,30 @@ def test_what_nobody_could_have_seen_paid_is_unknown_and_what_was_never_paid_is_
     days = dict(grace_days=5, horizon_from_days=15, horizon_to_days=28)
     stood = contents.standing(contents.request_tables(asked, RULE), to_day(asked.as_of), days)
     assert stood.overdue == overdue
+
+
+def test_a_refusal_names_the_row_as_it_was_sent():
+    body = example()
+    last = len(body["obligations"]["amount_minor"]) - 1
+    body["obligations"] = rows(body["obligations"], backwards(last + 1))
+    body["obligations"]["due_on"][0] = "2020-01-01"
+    with pytest.raises(wire.Refused, match=r"obligations\.announced_at\.0: is after due_on"):
+        tables(body)
+    body = example()
+    body["transactions"]["transaction_id"] = [*range(len(body["transactions"]["amount_minor"]) - 1), 0]
+    body["transactions"] = rows(body["transactions"], backwards(len(body["transactions"]["transaction_id"])))
+    with pytest.raises(
+        wire.Refused, match=rf"transactions\.transaction_id\.{len(body['transactions']['transaction_id']) - 1}"
+    ):
+        tables(body)
+
+
+def test_a_due_is_not_moved_into_the_past():
+    body = example()
+    d = {c: v["words"][v["at"][0]] if isinstance(v, dict) else v[0] for c, v in body["obligations"].items()}
+    n = len(body["obligations"]["amount_minor"])
+    plain = {c: [v["words"][i] for i in v["at"]] if isinstance(v, dict) else v for c, v in body["obligations"].items()}
+    moved = d | dict(announced_at="2025-06-20", due_on="2025-06-01")
+    body["obligations"] = {c: [*v, moved[c]] for c, v in plain.items()} | {"fact": ["announced"] * n + ["moved"]}
+    with pytest.raises(wire.Refused, match=rf"obligations\.announced_at\.{n}: is after due_on"):
+        tables(body)

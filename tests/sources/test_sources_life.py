@@ -149,3 +149,13 @@ def test_a_schedule_older_than_the_payments_leaves_its_customers_eligible(
     rows = rows[rows.as_of >= CUT + pd.Timedelta(days=BASE.min_history_days + 2)]
     taught = rows[(rows.split == "train") & rows.eligible]
     assert rows.eligible.mean() >= 0.85 and taught.target.sum() > 0
+
+
+def test_money_for_which_no_due_is_open_is_told_and_not_lost_without_a_word(tmp_path: Path):
+    for name, text in (("due", DUE), ("paid", PAID + "Ann,,2024-06-01,20.00,d,\nAnn,,2024-06-02,30.00,e,\n")):
+        (tmp_path / f"{name}.csv").write_text(text)
+    report = ingest.check_source(parse_mapping(MAPPING), tmp_path)
+    assert report.tables["payments"].dropped == {"its contract had no due for it": 1}, (
+        "20.00 pays the rest of the second"
+    )
+    assert "its contract had no due for it" in report._repr_markdown_()
