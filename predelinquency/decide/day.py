@@ -8,7 +8,7 @@ __all__ = ['TOLD', 'LOOK', 'Day', 'questions', 'day_figures', 'above', 'day_in_w
            'rests_on']
 
 # %% ../../nbs/40_decide/03_day.ipynb #stg-day03
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,7 @@ class Day:
     base: Base
     scored: pd.DataFrame  # the latest snapshot: `customer_id`, `as_of`, `eligible`, `probability`, `margin`
     model: str  # its version
+    looked: Callable[[disk.Part, pd.Timestamp], pd.DataFrame] | None = None  # the audit of a part, as `Told` has it
 
     @property
     def as_of(self) -> pd.Timestamp:
@@ -69,6 +70,7 @@ def questions(
     for part in disk.parts(day.raw, "customers") if len(live) else []:
         people, dues, paid = (disk.read(day.raw, name, part) for name in ("customers", "obligations", "payments"))
         told = {name: None if name in day.missing else disk.read(day.raw, name, part) for name in TOLD}
+        told["looked"] = day.looked(part, as_of) if day.looked else None
         columns = ["customer_id", "as_of", "days_to_pay", "pay_rhythm_days"]
         paydays = disk.read(day.features, "panel", part, columns).query("as_of == @as_of")
         coming = engine.coming(dues, paid, as_of, base.horizon_from_days, base.horizon_to_days)

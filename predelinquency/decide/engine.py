@@ -385,6 +385,7 @@ class Told(NamedTuple):
     preferences: pd.DataFrame | None = None  # `schema.PREFERENCES`
     circumstances: pd.DataFrame | None = None  # `schema.CIRCUMSTANCES`
     contacts: pd.DataFrame | None = None  # `schema.CONTACTS`
+    looked: pd.DataFrame | None = None  # what an audit says of each: `customer_id`, `doubts`, `data_age_days`
 
 
 NOTHING = Told()
@@ -411,6 +412,7 @@ def cases(
             for r in paydays[["customer_id", "days_to_pay", "pay_rhythm_days"]].itertuples(index=False, name=None)
         }
     )
+    looked = {} if told.looked is None else {r.customer_id: r for r in told.looked.itertuples(index=False)}
     coming = {d.customer_id: d for d in dues.itertuples(index=False)}
     for p in people.itertuples(index=False):
         d, due = coming.get(p.customer_id), None
@@ -441,6 +443,8 @@ def cases(
             liked.get(who, frozenset()),
             life.get(who),
             past.get(who),
+            looked[who].doubts if who in looked else None,
+            looked[who].data_age_days if who in looked else float("nan"),
         )
 
 # %% ../../nbs/40_decide/02_engine.ipynb #c037

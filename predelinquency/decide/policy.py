@@ -11,6 +11,7 @@ __all__ = ['CIRCUMSTANCES', 'CASE_RULES', 'ACTION_RULES', 'CHANNEL_RULES', 'PLAN
 # %% ../../nbs/40_decide/00_policy.ipynb #i00policy
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -154,6 +155,8 @@ class Case:
     preferred: frozenset[str] = frozenset()  # channels asked for; empty: no wish
     circumstances: Mapping[str, bool | None] | None = None  # CIRCUMSTANCES and `vulnerable`
     contacts: tuple[PastContact, ...] | None = None  # both ways, any order
+    doubts: tuple[str, ...] | None = None  # rules of the data audit that do not hold; None: nobody looked
+    data_age_days: float = float("nan")  # since the last movement that is known; nan: not known
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c017
 @lru_cache(maxsize=4096)
@@ -201,9 +204,8 @@ def band(
     probability: float,  # 0–1
 ) -> str:  # id; "" when it is in none
     "The risk band of a probability."
-    return (
-        next((b.id for b in reversed(policy.bands) if b.low <= probability <= 1), "") if _is_share(probability) else ""
-    )
+    known = _is_share(probability)
+    return next((b.id for b in reversed(policy.bands) if known and b.low <= probability <= 1), "")
 
 
 def _is_share(value: Any) -> bool:
@@ -226,9 +228,8 @@ class Question:
 
     def contacts(self, direction: str, days: float) -> list[PastContact]:
         "The contacts of the last so many days."
-        return [
-            c for c in self.case.contacts or () if c.direction == direction and self.at - c.at < timedelta(days=days)
-        ]
+        since = self.at - timedelta(days=days)
+        return [c for c in self.case.contacts or () if c.direction == direction and c.at > since]
 
     def known(self, name: str) -> bool | None:
         "A circumstance, as a plain yes, no or not known."
@@ -244,11 +245,9 @@ def put_question(
 ) -> Question:
     "Put the question, with what follows from it."
     if at.tzinfo is None:
-        raise PolicyError(
-            f"the moment {at} has no time zone", remedy="pass an aware datetime, e.g. moment(day, 11, 'Europe/London')"
-        )
-    place = zone(case.time_zone)
-    local = at.astimezone(place) if place else None
+        remedy = "pass an aware datetime, e.g. moment(day, 11, 'Europe/London')"
+        raise PolicyError(f"the moment {at} has no time zone", remedy=remedy)
+    local = at.astimezone(place) if (place := zone(case.time_zone)) else None
     today = local.date() if local else None
     age = _days(date.fromisoformat(score.as_of), today) if _is_date(score.as_of) else float("nan")
     lead = _days(today, case.due.due_on) if case.due else float("nan")
@@ -273,10 +272,9 @@ def _days(start: Any, end: Any) -> float:
 
 
 def _is_date(text: Any) -> bool:
-    try:
+    with suppress(ValueError):
         return isinstance(text, str) and bool(date.fromisoformat(text))
-    except ValueError:
-        return False
+    return False
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c034
 def _free_of(circumstance: str) -> Callable[[Question], bool]:
@@ -290,6 +288,8 @@ CASE_RULES: dict[str, Callable[[Question], bool]] = {
     "time_zone_known": lambda q: q.local is not None,
     "working_day": lambda q: q.local is None or not is_holiday(q.local.date(), q.policy["holidays"]),
     "score_fresh": lambda q: 0 <= q.age_days <= q.policy["score_age_days"],
+    "data_sound": lambda q: q.case.doubts == (),
+    "data_fresh": lambda q: 0 <= q.case.data_age_days <= q.policy["data_age_days"],
     "band_known": lambda q: q.band != "",
     "due_known": lambda q: q.case.due is not None and q.case.due.kind in TARGET_KINDS and q.case.due.amount_minor > 0,
     "due_ahead": lambda q: q.lead_days >= 1,
@@ -531,7 +531,7 @@ def _action(raw: dict[str, Any]) -> Action:
 # %% ../../nbs/40_decide/00_policy.ipynb #c054
 APPROVALS = ("automatic", "team_lead", "specialist")
 NEEDED = set(
-    "holdout_share holdout_salt score_age_days cap_week_days cap_week_contacts cap_month_days "
+    "holdout_share holdout_salt score_age_days data_age_days cap_week_days cap_week_contacts cap_month_days "
     "cap_month_contacts recent_contact_days weekday_from_hour weekday_to_hour weekend_from_hour "
     "weekend_to_hour planned_hour holidays max_amount_minor currency loss_handling_minor loss_cured_share "
     "loss_instalments loss_card_instalments loss_lost_share".split()
@@ -582,7 +582,7 @@ def _limits(policy: Policy) -> list[str]:
     "The house's own limits: a file may be stricter, not laxer."
     # fmt: off
     limits = {
-        "holdout_share": (0.05, 0.5), "score_age_days": (0, 14), "cap_week_days": (7, 28), "cap_week_contacts": (0, 1),
+        "holdout_share": (0.05, 0.5), "score_age_days": (0, 14), "data_age_days": (0, 62), "cap_week_days": (7, 28), "cap_week_contacts": (0, 1),
         "cap_month_days": (30, 90), "cap_month_contacts": (0, 2),
         "weekday_from_hour": (8, 24), "weekday_to_hour": (0, 21), "weekend_from_hour": (8, 24),
         "weekend_to_hour": (0, 21), "planned_hour": (0, 23), "loss_cured_share": (0, 1), "loss_lost_share": (0, 1),

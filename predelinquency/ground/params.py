@@ -38,6 +38,9 @@ class Base:
     arrival_lag_days: int
     min_history_days: int
     customers_per_part: int
+    audit_warn_share: float
+    audit_refuse_share: float
+    audit_least_cases: int
     contact_share: float
     train_share: float
     stop_share: float
@@ -190,6 +193,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {  # what a value must be
     "at least 1": (
         lambda v: v >= 1,
         """base.scored_months base.horizon_from_days base.horizon_to_days base.customers_per_part
+        base.audit_least_cases
         simulate.customers simulate.burn_in_months featurize.every_days
         train.trees train.max_depth train.early_stopping_rounds train.max_rows train.repeats
         prove.rows prove.replays prove.pairs prove.pair_replays prove.seeds prove.bootstrap
@@ -205,7 +209,11 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {  # what a value must be
     "from 0 to 100": (lambda v: 0 <= v <= 100, "base.materiality_units"),
     "from 0 to 0.01": (lambda v: 0 <= v <= 0.01, "base.materiality_share"),
     "above 0": (lambda v: v > 0, "evaluate.shock_work evaluate.shock_prices"),
-    "from 0 to 1": (lambda v: 0 <= v <= 1, "simulate.hidden_share base.contact_share train.promote_max_ece"),
+    "from 0 to 1": (
+        lambda v: 0 <= v <= 1,
+        """simulate.hidden_share base.contact_share train.promote_max_ece
+        base.audit_warn_share base.audit_refuse_share""",
+    ),
     "above 0 and at most 1": (lambda v: 0 < v <= 1, "train.learning_rate train.subsample train.colsample"),
     "above 0 and below 1": (
         lambda v: 0 < v < 1,

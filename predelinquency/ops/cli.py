@@ -49,6 +49,8 @@ def check_source(
     with console(True).status("reading"):
         found = ingest.check_source(sources_mapping.load_mapping(mapping), data)
     answer(found.to_dict()) if as_json else console().print(found)
+    if any(f.level == "refuse" for f in found.findings):
+        raise typer.Exit(1)
 
 # %% ../../nbs/80_ops/09_cli.ipynb #c079
 def _opening(line: Mapping[str, Any]) -> str:

@@ -9,8 +9,9 @@ __all__ = ['Reason', 'Refusal', 'Proposal', 'Answer', 'Answers', 'load_scoring',
 # mypy: disable-error-code="valid-type"
 import json, math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,7 @@ from ..features.catalogue import BY_NAME
 from ..ground import disk, dues, ledger as ground_ledger, params, records
 from ..ground.core import StoreError, to_date, to_day
 from ..model import champion as model_champion
+from ..sources import audit
 from ..reasons import scorer as reasons_scorer, tables as reasons_tables
 from predelinquency.service.contents import (
     _MODELS,
@@ -36,6 +38,7 @@ from predelinquency.service.contents import (
     request_tables,
     standing,
 )
+from .quality import Quality, quality
 from .wire import History, RecordedCustomer, Refused
 
 # %% ../../nbs/60_service/02_scoring.ipynb #c083
@@ -103,6 +106,7 @@ class Answer(pydantic.BaseModel):
     policy_version: str
     feature_hash: str
     source: Literal["request", "ledger"]
+    quality: Quality | None = Field(None, description="what the rows sent are worth; null: the ledger recorded none")
     features: dict[str, float | None] | None = None
 
 # %% ../../nbs/60_service/02_scoring.ipynb #serving05
@@ -169,10 +173,12 @@ def _due(d: Mapping[str, Any], stood: Standing, currency: str, vector: np.ndarra
 # %% ../../nbs/60_service/02_scoring.ipynb #svcscore11
 def _from_history(engine_of: "Scoring", asked: History) -> dict[str, Any]:
     "An `Answer` as plain values, from a customer's own history."
-    found, day = request_tables(asked, engine_of.rule(asked.currency)), to_day(asked.as_of)
+    contents, day = request_tables(asked, engine_of.rule(asked.currency)), to_day(asked.as_of)
+    found = contents.tables
     # which of two is the later word is the sender's to say
     _once("preferences", [(p.channel, p.purpose) for p in asked.preferences or ()])
     vector = online.rows(events.history(found), np.array([day]))[0]
+    worth = quality(contents, asked, engine_of.limits, vector)
     score = engine_of.scorer.explain(asked.customer_id, asked.as_of, vector, asked.currency)
     stood = standing(found, day, engine_of.base)
     known = day - to_day(_calendar("joined_on", asked.joined_on)) if asked.joined_on else vector[_PLACE["history_days"]]
@@ -181,18 +187,23 @@ def _from_history(engine_of: "Scoring", asked: History) -> dict[str, Any]:
     return _answer(
         score,
         policy.band(engine_of.book.policy, score.probability),
-        _decided(engine_of.book, asked, due, score) if eligible else None,
+        _decided(engine_of.book, asked, due, score, worth) if eligible else None,
         eligible=eligible,
         policy_version=engine_of.book.version,
         source="request",
+        quality=worth.model_dump(),
         features=dict(zip(BY_NAME, map(_number, vector.tolist()), strict=True)) if asked.features else None,
     )
 
 
-def _decided(book: engine.Book, asked: History, due: policy.Due | None, score: records.Score) -> records.Decision:
+def _decided(
+    book: engine.Book, asked: History, due: policy.Due | None, score: records.Score, worth: Quality
+) -> records.Decision:
     "What the policy proposes, at the hour for which it plans."
     at = policy.moment(date.fromisoformat(asked.as_of), book.policy["planned_hour"], asked.time_zone)
-    return engine.decide(book, case_of(asked, due), score, at)
+    age = to_day(asked.as_of) - to_day(worth.last_booked) if worth.last_booked else math.nan
+    case = replace(case_of(asked, due), doubts=worth.doubts, data_age_days=age)
+    return engine.decide(book, case, score, at)
 
 # %% ../../nbs/60_service/02_scoring.ipynb #svcscore13
 def _from_ledger(engine_of: "Scoring", asked: RecordedCustomer) -> dict[str, Any]:
@@ -216,6 +227,7 @@ def _from_ledger(engine_of: "Scoring", asked: RecordedCustomer) -> dict[str, Any
         eligible=True if decision else None,
         policy_version=decision.policy if decision else engine_of.book.version,
         source="ledger",
+        quality=None,
         features=None,
     )
 
@@ -258,12 +270,22 @@ class Scoring:
         "The periods the model was trained with."
         return self.scorer.champion.manifest["params"]["base"]
 
+    @cached_property
+    def taught(self) -> params.Base:
+        "The same, checked."
+        return params.section(params.Base, self.base, "the model's manifest")
+
+    @cached_property
+    def limits(self) -> audit.Limits:
+        "How much doubt about a request is too much."
+        return audit.limits(self.taught)
+
     def rule(
         self,
         currency: str,  # ISO 4217
     ) -> dues.Rule:
         "What counts as paid in full, as the model was taught it."
-        return dues.rule(params.section(params.Base, self.base, "the model's manifest"), currency)
+        return dues.rule(self.taught, currency)
 
     def score(self, asked: History | RecordedCustomer) -> Answer:
         "Answer one request."

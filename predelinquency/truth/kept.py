@@ -90,7 +90,14 @@ def code(
     return digest.hexdigest()
 
 # %% ../../nbs/50_truth/04_kept.ipynb #c011
-IDLE = {"contact_share", "customers_per_part", "calibration"}  # parameters that move no life, no feature and no model
+IDLE = {
+    "contact_share",
+    "customers_per_part",
+    "calibration",
+    "audit_warn_share",
+    "audit_refuse_share",
+    "audit_least_cases",
+}  # parameters that move no life, no feature and no model
 
 # %% ../../nbs/50_truth/04_kept.ipynb #c012
 def spacing(

@@ -68,6 +68,10 @@ def objections(case: Case, score: Score, at: datetime) -> Iterator[str]:
         age = None
     if age is None or age < 0 or age > 7:
         yield "stale score"
+    if case.doubts != ():
+        yield "the data contradict themselves, or nobody looked"
+    if not numeric(case.data_age_days) or not 0 <= case.data_age_days <= 35:
+        yield "old data"
     due = case.due
     if (
         due is None

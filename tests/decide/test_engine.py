@@ -321,7 +321,9 @@ def tables() -> dict[str, Any]:
     )
     for table, made in ((schema.PREFERENCES, preferences), (schema.CIRCUMSTANCES, told), (schema.CONTACTS, contacts)):
         schema.validate(table, made)
-    return dict(people=people, dues=dues, paid=paid, preferences=preferences, circumstances=told, contacts=contacts)
+    looked = pd.DataFrame(dict(customer_id=[0, 1, 2], doubts=[()] * 3, data_age_days=[1.0] * 3))
+    said = dict(preferences=preferences, circumstances=told, contacts=contacts, looked=looked)
+    return dict(people=people, dues=dues, paid=paid) | said
 
 
 def test_the_due_to_speak_about_is_announced_unpaid_and_inside_the_horizon() -> None:
@@ -349,11 +351,16 @@ def test_what_a_missing_table_would_have_said_is_unknown_and_refused() -> None:
     arms = [policy.arm(RULES, s) for s in t["people"].source_id]
     assert arms == ["treated"] * 3 and rules(**whole) == ["best", "time_zone_known", "due_known"]
     without = {table: rules(**{**whole, table: None})[0] for table in whole}
-    assert without == dict(preferences="consent", circumstances="circumstances_known", contacts="contact_history_known")
+    assert without == dict(
+        preferences="consent",
+        circumstances="circumstances_known",
+        contacts="contact_history_known",
+        looked="data_sound",
+    )
     assert rules(**{**whole, "circumstances": t["circumstances"].iloc[1:]})[0] == "circumstances_known" and rules() == [
-        "circumstances_known",
+        "data_sound",
         "time_zone_known",
-        "due_known",
+        "data_sound",
     ]
 
 

@@ -66,6 +66,8 @@ CASES: list[tuple[str, dict[str, Any]]] = [
         for z in (None, "", "Mars/Olympus", "localtime", "../../etc/localtime", "America", NAN, 3)
     ),
     *(("working_day", dict(at=datetime(2026, *d, 11, tzinfo=UTC))) for d in ((1, 1), (4, 3), (5, 25), (12, 25))),
+    *(("data_sound", dict(doubts=d)) for d in (None, ("signs",), ["balances"], False, NAN)),
+    *(("data_fresh", dict(data_age_days=d)) for d in (None, NAN, 36, -1, "yesterday", float("inf"))),
     ("due_known", dict(due=None)),
     ("due_known", dict(due=due(amount_minor=0))),
     ("due_known", dict(due=due(amount_minor=None))),

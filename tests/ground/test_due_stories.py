@@ -125,7 +125,7 @@ def test_the_service_tells_the_same_story(number: int, told: list[Told]) -> None
     if story["recorded"]["to"] < story["asked"]:
         return  # a request is made while payments are recorded
     asked = wire.parse_request(json.dumps(stories.request(story)).encode())
-    found = contents.request_tables(asked, RULE)
+    found = contents.request_tables(asked, RULE).tables
     stood = contents.standing(found, to_day(asked.as_of), vars(BASE))
     assert stood.overdue == (not expected["eligible"])
     if stood.overdue or stood.row < 0:
@@ -152,7 +152,9 @@ def test_the_features_and_the_page_tell_the_same_story(number: int, told: list[T
     spine = pd.DataFrame(dict(customer_id=t["customers"].customer_id, as_of=day))
     batch = offline.features(t, spine)[catalogue.names()].to_numpy()[0]
     asked = wire.parse_request(json.dumps(stories.request(story)).encode())
-    single = online.rows(events.history(contents.request_tables(asked, RULE)), np.array([to_day(asked.as_of)]))[0]
+    single = online.rows(events.history(contents.request_tables(asked, RULE).tables), np.array([to_day(asked.as_of)]))[
+        0
+    ]
     of_dues = [i for i, f in enumerate(catalogue.CATALOGUE) if f.group in ("obligations", "payment")]
     np.testing.assert_array_equal(batch[of_dues], single[of_dues])
     target, ahead = shown.kind.isin(TARGET_KINDS), (shown.due_on - day).dt.days

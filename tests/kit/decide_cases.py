@@ -41,7 +41,7 @@ def everything_in_order(**changes: Any) -> tuple[Case, Score]:
     "A treated customer who agreed to everything; keyword arguments change the case, or the score."
     due = Due(1, 4, "loan", date(2026, 3, 24), 60_000, "GBP", False, 4)
     agreed = {(c, p): Consent(True, AT - timedelta(days=400)) for c in CHANNELS for p in PURPOSES}
-    case = Case(7, "C-0007", "Europe/London", due, agreed, frozenset(), dict.fromkeys(LIFE, False), ())
+    case = Case(7, "C-0007", "Europe/London", due, agreed, frozenset(), dict.fromkeys(LIFE, False), (), (), 1.0)
     score = Score(7, "2026-03-02", 0.1, -2.2, "test")
     of = {f.name for f in dataclasses.fields(Score)} - {"customer_id"}
     return (
@@ -83,6 +83,8 @@ def anybody(rng: random.Random, n: int) -> tuple[Case, Score, datetime]:
         frozenset() if rng.random() < 0.8 else frozenset(rng.sample(CHANNELS, 1 + rng.randrange(2))),
         odd(rng, life(rng), None, {}),
         odd(rng, tuple(past(rng, at) for _ in range(rng.choice([0, 0, 0, 1, 2, 3]))), None),
+        odd(rng, (), None, ("signs",)),
+        odd(rng, rng.choice([0, 1, 30]), NAN, -1, 36, 1e9),
     )
     usual = rng.choice([0.001, 0.02, 0.05, 0.15, 1.0, 0.0199999]) if rng.random() < 0.2 else rng.betavariate(0.6, 4)
     as_of = (at.date() - timedelta(days=odd(rng, rng.randrange(7), 7, 8, 30, -1, -2, share=0.08))).isoformat()

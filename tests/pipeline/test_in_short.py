@@ -9,7 +9,7 @@ from project import Notebook, stages
 
 from predelinquency.features import offline
 from predelinquency.judge import promotion
-from predelinquency.sources import audit
+from predelinquency.sources import report as audit
 from predelinquency.truth import oracle
 from predelinquency.world import calibration
 

@@ -31,9 +31,10 @@ def asked(**orders: Any) -> dict[str, Any]:
 
 
 def tables(body: dict[str, Any]) -> dict[str, dict[str, list]]:
-    found = contents.request_tables(wire.parse_request(json.dumps(body).encode()), RULE)
+    found = contents.request_tables(wire.parse_request(json.dumps(body).encode()), RULE).tables
     return {
-        name: {c: list(v.tolist() if hasattr(v, "tolist") else v) for c, v in t.items()} for name, t in found.items()
+        name: {c: list(v.tolist() if hasattr(v, "tolist") else v) for c, v in t.items() if c != "row"}
+        for name, t in found.items()
     }
 
 
@@ -102,7 +103,7 @@ def test_balances_decide_between_two_readings_of_one_moment():
 def test_what_nobody_could_have_seen_paid_is_unknown_and_what_was_never_paid_is_owed(changes: dict, overdue: bool):
     asked = wire.parse_request(json.dumps(example() | changes).encode())
     days = dict(grace_days=5, horizon_from_days=15, horizon_to_days=28)
-    stood = contents.standing(contents.request_tables(asked, RULE), to_day(asked.as_of), days)
+    stood = contents.standing(contents.request_tables(asked, RULE).tables, to_day(asked.as_of), days)
     assert stood.overdue == overdue
 
 

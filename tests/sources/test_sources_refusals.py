@@ -15,7 +15,7 @@ from small_bank import BOOK, MAPPING, bank
 from predelinquency.ground import disk as ground_disk
 from predelinquency.ground import params
 from predelinquency.ground.core import ParamsError, PredelinquencyError, SchemaError, StoreError
-from predelinquency.sources import formats, ingest
+from predelinquency.sources import formats, ingest, tables
 from predelinquency.sources import mapping as sources_mapping
 
 ROOT = Path(__file__).parents[2]
@@ -271,7 +271,7 @@ def test_ids_and_amounts_beyond_64_bits_do_not_break_the_reading(tmp_path: Path)
 def test_whatever_the_database_says_of_a_column_names_the_place(
     part: str, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(ingest, part, lambda db, *_: db.execute("select cast('x' as integer)"))
+    monkeypatch.setattr(tables, part, lambda db, *_: db.execute("select cast('x' as integer)"))
     with pytest.raises(SchemaError, match="a type that does not fit") as told:
         ingest.check_source(bank(tmp_path), tmp_path)
     assert told.value.where == f"small.yaml, {where}" and "cast(" in told.value.remedy
