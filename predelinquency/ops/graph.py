@@ -101,10 +101,11 @@ def reads(
 # %% ../../nbs/80_ops/02_graph.ipynb #graph17
 BESIDE: dict[str, tuple[str, ...]] = dict(  # stage → what else it reads
     evaluate=("data/reports/full_proof.json",),
-    decide=("predelinquency/messages", "predelinquency/policy"),
+    decide=("predelinquency/audit", "predelinquency/messages", "predelinquency/policy"),
     package=(
         "bentofile.yaml",
         "requirements.lock",
+        "predelinquency/audit",
         "predelinquency/example.json",
         "predelinquency/messages",
         "predelinquency/ground/migrations",

@@ -240,7 +240,7 @@ def _code() -> list[str]:
     modules = [Path(line) for line in told.stdout.splitlines()]
     data = [
         p
-        for name in ("policy", "messages", "ground/migrations")
+        for name in ("audit", "policy", "messages", "ground/migrations")
         for p in (folder / name).rglob("*")
         if p.is_file() and "__pycache__" not in p.parts
     ]

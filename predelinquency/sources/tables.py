@@ -136,7 +136,7 @@ def _complete(db: duckdb.DuckDBPyConnection, mapping: Mapping, name: str) -> Non
         columns += ["_due.due_on", f"coalesce(_due.currency, {_text(mapping.currency)}) as currency"]
         source += (
             f" left join ({_DUES}) _due on _due.c = cast(customer as varchar) and _due.o = cast(obligation as varchar)"
-            " and _due.i = try_cast(_mapped.instalment as integer)"
+            f" and _due.i = try_cast({'_mapped.instalment' if 'instalment' in given else 'null'} as integer)"
         )
     db.execute(f"create or replace table _full as select {', '.join(columns)}, _dropped from {source}")
     if name == "transactions" and "order" not in given and mapping.tables[name].source.strip() in mapping.files:
@@ -390,6 +390,18 @@ def _mark_unseen(db: duckdb.DuckDBPyConnection, there: set[str]) -> None:
         f"and fact = 'announced' and due_on < {first}"
     )
 
+# %% ../../nbs/15_sources/02_tables.ipynb #tables085
+def _check_names(mapping: Mapping, name: str) -> None:
+    "Refuse a `from` that means a file and would read a table."
+    made = [*mapping.tables][: [*mapping.tables].index(name)]
+    for file in (f for f in made if f in mapping.files):
+        if re.search(rf"\b{file}\b", mapping.tables[name].source):
+            raise ParamsError(
+                f"reads {file}, which is a file and a table",
+                where=f"{mapping.where}, tables.{name}.from",
+                remedy=f"give the file another name under `files`, e.g. {file}_file",
+            )
+
 # %% ../../nbs/15_sources/02_tables.ipynb #tables086
 WAITS = "its contract had no due for it"  # money that was paid, and no due was open
 LOST = (*(f"its {key} is not there" for key in ("customer", "account", "obligation", "instalment")),)
@@ -405,6 +417,7 @@ class Built(NamedTuple):
 # %% ../../nbs/15_sources/02_tables.ipynb #c087
 def _build(db: duckdb.DuckDBPyConnection, mapping: Mapping, name: str) -> Built:
     "Make one canonical table."
+    _check_names(mapping, name)
     _evaluate(db, mapping, mapping.tables[name])
     moved = flow(db, mapping, mapping.tables[name]) if "amount" in mapping.tables[name].columns else None
     with _told(place := f"{mapping.where}, tables.{name}"):

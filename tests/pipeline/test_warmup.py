@@ -71,9 +71,9 @@ def test_nothing_is_started_when_all_of_it_is_on_disk(tmp_path, monkeypatch):
 def test_a_bank_s_own_files_have_no_proof_to_compile(tmp_path, monkeypatch):
     monkeypatch.setattr(numba_config, "CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    assert warmup.wanted("train", tmp_path) == []
+    assert warmup.wanted("train", tmp_path) == ["audit"]
     (tmp_path / "truth").mkdir()
-    assert warmup.wanted("train", tmp_path) == ["proof"]
+    assert warmup.wanted("train", tmp_path) == ["proof", "audit"]
 
 
 @pytest.mark.parametrize("fails", [False, True])
