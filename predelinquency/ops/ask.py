@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['Customer', 'AsOf', 'LedgerUrl', 'history_of', 'moment_of', 'Asked', 'ask_about', 'heading', 'reason_rows', 'bar',
-           'waterfall', 'show_score', 'show_story', 'planned', 'show_plan', 'show_decision', 'ledger_of',
-           'show_decided', 'ledger_migrate', 'ledger_state']
+           'waterfall', 'of_a_request', 'show_score', 'show_story', 'planned', 'show_plan', 'show_decision',
+           'ledger_of', 'show_decided', 'ledger_migrate', 'ledger_state']
 
 # %% ../../nbs/80_ops/08_ask.ipynb #ops304
 import json, os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -195,6 +196,29 @@ AsOf = Annotated[
     typer.Option(metavar="YYYY-MM-DD", help="The moment of knowledge. [default: the latest that was scored]"),
 ]
 
+# %% ../../nbs/80_ops/08_ask.ipynb #ask-read
+@contextmanager
+def of_a_request(
+    file: Path,  # JSON
+) -> Iterator[None]:
+    "Let what cannot be read, or says what cannot be, end a command with its place."
+    from predelinquency.service import wire
+
+    try:
+        yield
+    except OSError as e:
+        raise StoreError(
+            f"cannot be read: {e.strerror}",
+            where=str(file),
+            remedy="name a file with a request; one is in predelinquency/example.json",
+        ) from None
+    except wire.Refused as e:
+        raise PredelinquencyError(
+            "; ".join([e.detail.rstrip("."), *(" ".join(one) for one in e.errors)]),
+            where=str(file),
+            remedy="correct the request; /openapi.json describes it",
+        ) from None
+
 # %% ../../nbs/80_ops/08_ask.ipynb #c061
 def _score_file(file: Path, root: str, as_json: bool) -> None:
     "What the service would answer, without a server."
@@ -202,22 +226,9 @@ def _score_file(file: Path, root: str, as_json: bool) -> None:
     from predelinquency.service import wire
 
     require(root, "model/manifest.json")
-    try:
+    with of_a_request(file):
         body = file.read_bytes()
-    except OSError as e:
-        raise StoreError(
-            f"cannot be read: {e.strerror}",
-            where=str(file),
-            remedy="name a file with a request; one is in predelinquency/example.json",
-        ) from None
-    try:
         found = scoring.load_scoring(Path(root) / "model").score(wire.parse_request(body))
-    except wire.Refused as e:
-        raise PredelinquencyError(
-            "; ".join([e.detail.rstrip("."), *(" ".join(one) for one in e.errors)]),
-            where=str(file),
-            remedy="correct the request; /openapi.json describes it",
-        ) from None
     if as_json:
         return answer(found.model_dump())
     console().print(
@@ -233,6 +244,8 @@ def _score_file(file: Path, root: str, as_json: bool) -> None:
             f"because: {found.decision.because}",
             sep="\n",
         )
+    for f in found.quality.findings if found.quality else ():
+        console().print(f"\n{f.level}: {f.sentence} Not so in {f.cases:,} of {f.of:,}.", soft_wrap=True)
 
 # %% ../../nbs/80_ops/08_ask.ipynb #c062
 @app.command(

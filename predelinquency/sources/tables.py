@@ -393,7 +393,8 @@ def _mark_unseen(db: duckdb.DuckDBPyConnection, there: set[str]) -> None:
 # %% ../../nbs/15_sources/02_tables.ipynb #tables085
 def _check_names(mapping: Mapping, name: str) -> None:
     "Refuse a `from` that means a file and would read a table."
-    made = [*mapping.tables][: [*mapping.tables].index(name)]
+    order = [table for table in CANONICAL if table in mapping.tables]
+    made = order[: order.index(name)]
     for file in (f for f in made if f in mapping.files):
         if re.search(rf"\b{file}\b", mapping.tables[name].source):
             raise ParamsError(
