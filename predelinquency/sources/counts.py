@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['COUNTS', 'MOVES', 'BACKWARDS', 'PAIRS', 'FOLLOWS', 'TURNED', 'SHIFTED', 'UNSCALED', 'ROUNDED', 'BROKEN', 'EARNED',
-           'EARNED_OUT', 'SPENT', 'SPENT_IN', 'REPEATED', 'ALIKE', 'UNDONE', 'LONE', 'OWNED', 'STRAY', 'UNOPENED',
-           'JOINED', 'UNJOINED', 'HOLE_DAYS', 'SEEN_DAYS', 'APART', 'WHOLE', 'EARLY_MONTH', 'UNSORTED', 'REFUSED',
-           'DUES', 'UNSEEN', 'CROWDED', 'PAYMENTS', 'STRANGE', 'SMALL', 'LARGE', 'FAR', 'UNGRANTED', 'TWICE', 'LINKED',
-           'UNLINKED', 'WAITING', 'Owned', 'Dues', 'count_moves', 'count_dues']
+           'EARNED_OUT', 'SPENT', 'SPENT_IN', 'REPEATED', 'ALIKE', 'REVERSED', 'UNDONE', 'LONE', 'OWNED', 'STRAY',
+           'UNOPENED', 'JOINED', 'UNJOINED', 'HOLE_DAYS', 'SEEN_DAYS', 'APART', 'WHOLE', 'EARLY_MONTH', 'UNSORTED',
+           'REFUSED', 'DUES', 'UNSEEN', 'CROWDED', 'PAYMENTS', 'STRANGE', 'SMALL', 'LARGE', 'FAR', 'UNGRANTED', 'TWICE',
+           'TAKEN', 'LINKED', 'UNLINKED', 'WAITING', 'Owned', 'Dues', 'count_moves', 'count_dues']
 
 # %% ../../nbs/15_sources/01_counts.ipynb #counts03
 from typing import NamedTuple
@@ -26,22 +26,22 @@ COUNTS: tuple[str, ...] = (
     "pairs", "follows", "turned", "shifted", "unscaled", "rounded", "broken",  # balances held against the one before, and what fits
     "earned", "earned_out", "spent", "spent_in",  # movements of income and of spending, and those the wrong way
     "repeated", "alike",  # rows that say the same as an earlier one, with the same balance, or where no balance is known
-    "undone", "lone",  # reversed rows, and those without their original
+    "reversed", "undone", "lone",  # reversed rows; those whose original must be in the record, and is not
     "owned", "stray", "unopened",  # movements where accounts are known; on no known account; before the account was opened
     "joined", "unjoined",  # movements where the first day with the bank is known; before it
     "hole_days", "seen_days", "apart",  # days in silences that do not fit; days seen; rows years away from all others
     "whole", "early_month", "unsorted", "refused",  # movements of customers with no penny, no day after the 12th, one category, or hardly one booked
     "dues", "unseen", "crowded",  # dues; of which nobody saw whether they were paid; on the day of the one before
-    "payments", "strange", "small", "large", "far", "ungranted", "twice",  # payments; without a due, a hundredth, a hundredfold, months away, before the contract, made twice
+    "payments", "strange", "small", "large", "far", "ungranted", "twice", "taken",  # payments; without a due, a hundredth, a hundredfold, months away, before the contract, made twice, taken back
     "linked", "unlinked",  # payments looked for among the movements; those found there at another scale only
     "waiting",  # payments that wait for a due
 )
 # fmt: on
 (MOVES, BACKWARDS, PAIRS, FOLLOWS, TURNED, SHIFTED, UNSCALED, ROUNDED, BROKEN) = range(9)
-(EARNED, EARNED_OUT, SPENT, SPENT_IN, REPEATED, ALIKE, UNDONE, LONE, OWNED, STRAY, UNOPENED) = range(9, 20)
-(JOINED, UNJOINED, HOLE_DAYS, SEEN_DAYS, APART, WHOLE, EARLY_MONTH, UNSORTED, REFUSED) = range(20, 29)
-(DUES, UNSEEN, CROWDED, PAYMENTS, STRANGE, SMALL, LARGE, FAR, UNGRANTED, TWICE) = range(29, 39)
-(LINKED, UNLINKED, WAITING) = range(39, 42)
+(EARNED, EARNED_OUT, SPENT, SPENT_IN, REPEATED, ALIKE, REVERSED, UNDONE, LONE) = range(9, 18)
+(OWNED, STRAY, UNOPENED, JOINED, UNJOINED, HOLE_DAYS, SEEN_DAYS, APART, WHOLE) = range(18, 27)
+(EARLY_MONTH, UNSORTED, REFUSED, DUES, UNSEEN, CROWDED, PAYMENTS, STRANGE, SMALL, LARGE) = range(27, 37)
+(FAR, UNGRANTED, TWICE, TAKEN, LINKED, UNLINKED, WAITING) = range(37, 44)
 
 # %% ../../nbs/15_sources/01_counts.ipynb #tally007
 class Owned(NamedTuple):
@@ -177,6 +177,8 @@ def _repetition(moves, low, c, i, counts, places):
         said = _said_before(moves, low, i)
         if said:
             _count(counts, places, c, REPEATED if said == 2 else ALIKE, i)
+    if moves.status[i] == _REVERSED:
+        _count(counts, places, c, REVERSED, i)
     if moves.status[i] == _REVERSED and moves.booked_ms[i] - moves.booked_ms[low] > _BACK_DAYS * DAY_MS:
         _count(counts, places, c, UNDONE, i)
         if not _has_original(moves, low, i):
@@ -365,6 +367,8 @@ def _walk_payments(dues, moves, c, first_known, sums, counts, places):
             _count(counts, places, c, STRANGE, p)
             continue
         sums[due] += dues.paid[p]
+        if dues.paid[p] < 0:
+            _count(counts, places, c, TAKEN, p)
         day = dues.paid_ms[p] // DAY_MS
         far += abs(day - dues.due_day[due]) > _FAR_DAYS
         if day < first_known[due]:
