@@ -159,13 +159,15 @@ def settle(
 def _starts(frame: pd.DataFrame, customers: np.ndarray) -> np.ndarray:
     return np.searchsorted(frame["customer_id"].to_numpy(), np.append(customers, np.iinfo(np.int64).max))
 
-
+# %% ../../nbs/15_sources/01_booking.ipynb #booking17x1
 def _whole(column: pd.Series) -> np.ndarray:
+    "Whole numbers, or times in milliseconds; always an array that may be written, so that one kernel serves all."
     if column.dtype.kind == "M":
         return column.to_numpy("datetime64[ms]").astype(np.int64)
-    return column.to_numpy("int64", na_value=0) if column.hasnans else column.to_numpy(np.int64)
+    whole = column.to_numpy("int64", na_value=0) if column.hasnans else column.to_numpy(np.int64)
+    return np.require(whole, requirements=["C", "W"])
 
-
+# %% ../../nbs/15_sources/01_booking.ipynb #booking17x2
 def _coded(column: pd.Series, words: tuple[str, ...]) -> np.ndarray:
     "Positions in a vocabulary."
     column = column.astype("category")
@@ -184,7 +186,7 @@ def moves_of(
         _whole(t["booked_at"]),
         _whole(t["account_id"]),
         _whole(t["amount_minor"]),
-        t["balance_after_minor"].to_numpy("float64", na_value=np.nan),
+        np.require(t["balance_after_minor"].to_numpy("float64", na_value=np.nan), requirements=["C", "W"]),
         SORT_OF[category],
         _coded(t["status"], STATUSES),
     ), category == OTHER

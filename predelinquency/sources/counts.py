@@ -401,7 +401,7 @@ def count_dues(
             came, asked = sums[f], dues.amount[f]
             if came <= 0:
                 continue
-            if abs(100 * came - asked) * 50 <= asked:
+            if abs(100 * came - asked) * 10 <= asked:
                 _count(counts, places, c, SMALL, f)
-            if abs(came - 100 * asked) <= 2 * asked:
+            if abs(came - 100 * asked) <= 10 * asked:
                 _count(counts, places, c, LARGE, f)

@@ -84,7 +84,7 @@ def _dues(tables: Dict[str, pd.DataFrame], customers: np.ndarray) -> Dues:
         _whole(d["announced_at"]) // DAY_MS,
         _whole(d["due_on"]) // DAY_MS,
         _whole(d["amount_minor"]),
-        d["kind"].isin(TARGET_KINDS).to_numpy(),
+        np.require(d["kind"].isin(TARGET_KINDS).to_numpy(), requirements=["C", "W"]),
         _starts(y, customers),
         _whole(y["obligation_id"]),
         _whole(y["instalment"]),
