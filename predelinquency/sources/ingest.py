@@ -6,7 +6,7 @@
 __all__ = ['UNIQUE', 'STAYS', 'YEARS', 'check_source', 'ingest']
 
 # %% ../../nbs/15_sources/03_ingest.ipynb #i02ingest
-import csv, re, shutil
+import re, shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,10 +21,9 @@ from ..ground.coverage import covered
 from ..ground.core import CURRENCY_DIGITS, ParamsError, SchemaError
 from ..ground.facts import completed
 from .audit import Report, _facts, _missing
-from .formats import _database, _paths, _quote, _read_file, _text
+from .formats import _database, _paths, _quote, _read_file, _text, left_alone
 from predelinquency.sources.mapping import (
     CANONICAL,
-    File,
     Mapping,
     Select,
     _default,
@@ -456,18 +455,6 @@ def _step(db: duckdb.DuckDBPyConnection, mapping: Mapping, name: str, sql: str) 
     except duckdb.Error as e:
         raise _sql_error(e, f"{mapping.where}, steps.{name}", sql) from None
 
-# %% ../../nbs/15_sources/03_ingest.ipynb #c099
-def _left_alone(mapping: Mapping, file: File, data: Path) -> list[str]:
-    "Columns of a CSV file that the mapping does not use."
-    if file.format != "csv":
-        return []
-    path = _paths(file, data, mapping.where)[0]
-    with path.open(encoding=file.encoding, newline="") as f:
-        for _ in range(int(file.skip_rows)):
-            f.readline()
-        header = next(csv.reader(f, delimiter=file.delimiter), [])
-    return [h.strip().lstrip("\ufeff") for h in header if h.strip().lstrip("\ufeff") not in file.columns]
-
 # %% ../../nbs/15_sources/03_ingest.ipynb #c100
 def _unused(mapping: Mapping, data: Path) -> dict[str, str]:
     "Files of the folder that no table comes from, with the mapping's reason."
@@ -501,7 +488,7 @@ def _understood(mapping: Mapping, data: Path) -> Iterator[tuple[duckdb.DuckDBPyC
                 "no customer is left", where=f"{mapping.where}, tables.customers", remedy="check its `from` and `keep`"
             )
         files = {
-            name: dict(rows=rows[name], used=list(f.columns), left=_left_alone(mapping, f, data))
+            name: dict(rows=rows[name], used=list(f.columns), left=left_alone(db, f))
             for name, f in mapping.files.items()
         }
         rate = db.execute("select avg(target) from moments").fetchall()[0][0] if "moments" in facts else None
