@@ -24,6 +24,7 @@ from .mapping import File, Mapping, _near, _near_currency
 from .nested import load_json, load_json_lines
 from .packed import unpack
 from .sheets import load_sheet
+from .statements import load_statements
 from .values import _quote, _refused_sql, _text, _value_sql
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c035
@@ -280,7 +281,12 @@ def _load_rows(db: duckdb.DuckDBPyConnection, file: File, path: Path, rows: Rows
     return f"select _row, {_text(path.name)} as _file, {names} from read_parquet({_text(str(scratch))})"
 
 # %% ../../nbs/15_sources/01_formats.ipynb #rows04
-READERS: dict[str, Callable[[Path, File], Rows]] = {"json": load_json, "jsonl": load_json_lines, "xlsx": load_sheet}
+READERS: dict[str, Callable[[Path, File], Rows]] = {
+    "json": load_json,
+    "jsonl": load_json_lines,
+    "xlsx": load_sheet,
+    "camt.053": load_statements,
+}
 
 # %% ../../nbs/15_sources/01_formats.ipynb #rows04a
 def _load(db: duckdb.DuckDBPyConnection, file: File, path: Path, scratch: Path) -> str:
