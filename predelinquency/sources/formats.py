@@ -10,6 +10,7 @@ import codecs, csv, errno, os, re, tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from ..ground.core import CURRENCY_DIGITS, ParamsError, SchemaError, StoreError
 from .mapping import File, Mapping, _near, _near_currency
 from .nested import load_json, load_json_lines
 from .packed import unpack
+from .panel import panel_tables, parse_panel
 from .sheets import load_sheet
 from .statements import load_statements
 from .values import _quote, _refused_sql, _text, _value_sql
@@ -449,7 +451,7 @@ def _type_columns(db: duckdb.DuckDBPyConnection, mapping: Mapping, file: File, d
         _check_key(db, file, data)
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c056
-def _read_file(db: duckdb.DuckDBPyConnection, mapping: Mapping, file: File, data: Path) -> int:
+def _read_plain(db: duckdb.DuckDBPyConnection, mapping: Mapping, file: File, data: Path) -> int:
     "Make a typed table of the file's name; returns its number of rows."
     where = f"{mapping.where}, files.{file.name}"
     with tempfile.TemporaryDirectory(prefix="sources-") as folder:
@@ -478,3 +480,35 @@ def _read_file(db: duckdb.DuckDBPyConnection, mapping: Mapping, file: File, data
     _check_seen(db, file, ", ".join(file.path))
     _type_columns(db, mapping, file, data)
     return int(rows)
+
+# %% ../../nbs/15_sources/01_formats.ipynb #panel11
+_ENDINGS = {".csv": "csv", ".txt": "csv", ".parquet": "parquet", ".xlsx": "xlsx", ".xls": "xlsx", ".jsonl": "jsonl"}
+
+
+def _load_panel(db: duckdb.DuckDBPyConnection, mapping: Mapping, file: File, data: Path) -> int:
+    "A panel as a table of its own and two more, of its dues and of its payments."
+    where = f"{mapping.where}, files.{file.name}"
+    panel, named = (
+        parse_panel(file, where),
+        [n for n in (f"{file.name}_dues", f"{file.name}_payments") if n in mapping.files],
+    )
+    if named:
+        raise ParamsError(
+            f"{named[0]} is a table that the panel makes", where=where, remedy="give that file another name"
+        )
+    plain = file.path[0].lower().removesuffix(".gz").removesuffix(".zip")
+    kind = _ENDINGS.get(Path(plain).suffix)
+    if kind is None:
+        raise ParamsError(f"{plain} says not what file it is", where=where, remedy=f"use {', '.join(_ENDINGS)}")
+    columns = panel.columns | dict(file.columns)
+    rows = _read_plain(db, mapping, replace(file, format=kind, columns=columns), data)
+    db.executemany("delete from _seen where file = ? and name = ?", [(file.name, c) for c in panel.columns])
+    for name, sql in panel_tables(panel, file, CURRENCY_DIGITS[mapping.currency]).items():
+        db.execute(f"create or replace table {_quote(name)} as {sql}")
+    return rows
+
+# %% ../../nbs/15_sources/01_formats.ipynb #panel12
+def _read_file(db: duckdb.DuckDBPyConnection, mapping: Mapping, file: File, data: Path) -> int:
+    "Make the typed tables of a file; returns its number of rows."
+    read = _load_panel if file.format == "panel" else _read_plain
+    return read(db, mapping, file, data)

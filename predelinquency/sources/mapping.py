@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CANONICAL', 'MADE_HERE', 'FURTHER', 'DEFAULTS', 'KEYS', 'FILE_KEYS', 'TYPES', 'FORMATS', 'READ_BY', 'WRITINGS',
-           'File', 'Select', 'Mapping', 'accepts', 'parse_mapping', 'load_mapping']
+           'PANEL_KEYS', 'File', 'Select', 'Mapping', 'accepts', 'parse_mapping', 'load_mapping']
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #i00mapping
 import codecs, re
@@ -43,6 +43,7 @@ class File:
     records: str = ""  # of JSON: the dotted path at which the records lie
     sheet: str = ""  # of a workbook; the first when left out
     optional: tuple[str, ...] = ()  # columns that a file may lack
+    panel: Dict[str, tuple[str, ...]] = field(default_factory=dict)  # of `panel`: what its columns by month are
     key: tuple[str, ...] = ()  # columns that no two rows share
     columns: Dict[str, str] = field(
         default_factory=dict
@@ -218,16 +219,18 @@ FILE_KEYS = (
     "records",
     "sheet",
     "optional",
+    "panel",
     "key",
     "columns",
 )
 TYPES = ("text", "integer", "decimal", "currency", "date", "time", "code")
-FORMATS = ("csv", "parquet", "sql", "json", "jsonl", "xlsx", "camt.053")
+FORMATS = ("csv", "parquet", "sql", "json", "jsonl", "xlsx", "camt.053", "panel")
 READ_BY = {  # keys that only some formats have
     "records": ("json", "jsonl"),
-    "sheet": ("xlsx",),
-    "skip_rows": ("csv", "xlsx"),
-    "skip_last": ("csv", "xlsx"),
+    "sheet": ("xlsx", "panel"),
+    "skip_rows": ("csv", "xlsx", "panel"),
+    "skip_last": ("csv", "xlsx", "panel"),
+    "panel": ("panel",),
 }
 WRITINGS = ("parentheses", "trailing minus", "symbol", "exponent")  # (12.50), 12.50-, £12.50 or 12.50 GBP, 1e+05
 
@@ -261,10 +264,10 @@ def _check_file(file: File, where: str) -> None:
     if file.format not in FORMATS:
         raise ParamsError(f"unknown format {file.format!r}", where=where, remedy=_near(file.format, FORMATS))
     for key, formats in READ_BY.items():
-        if getattr(file, key) not in ("", "0") and file.format not in formats:
+        if getattr(file, key) not in ("", "0", {}) and file.format not in formats:
             remedy = f"it belongs to the format {' or '.join(formats)}; this file's is {file.format}"
             raise ParamsError(f"{key} is not read of such a file", where=where, remedy=remedy)
-    needs = ("url", "query") if file.format == "sql" else ("path",)
+    needs = {"sql": ("url", "query"), "panel": ("path", "panel")}.get(file.format, ("path",))
     if missing := [k for k in needs if not getattr(file, k)]:
         raise ParamsError(f"missing key {', '.join(missing)}", where=where, remedy=f"a {file.format} source needs it")
     if outside := [p for p in file.path if Path(p).is_absolute() or ".." in Path(p).parts]:
@@ -293,6 +296,17 @@ def _check_file(file: File, where: str) -> None:
             f"unknown encoding {file.encoding!r}", where=where, remedy="e.g. utf-8, latin-1, cp1250, cp1252"
         ) from e
 
+# %% ../../nbs/15_sources/00_mapping.ipynb #panel01
+PANEL_KEYS = ("months", "month", "status", "bill", "payment", "on_time", "due_day", "lag", "share")
+
+
+def _panel(raw: Any, where: str) -> dict[str, tuple[str, ...]]:
+    "What is said of a panel, each as a list of texts."
+    lists = {k: [v] if isinstance(v, str) else v for k, v in _section(raw, PANEL_KEYS, (), where).items()}
+    for key, values in lists.items():
+        _texts(dict(enumerate(values if isinstance(values, list) else [values], 1)), f"{where}.{key}")
+    return {k: tuple(v) for k, v in lists.items()}
+
 # %% ../../nbs/15_sources/00_mapping.ipynb #c029
 def _file(name: str, raw: Any, codes: Dict[str, Any], where: str) -> File:
     raw = _section(raw, FILE_KEYS, ("columns",), where)
@@ -301,7 +315,7 @@ def _file(name: str, raw: Any, codes: Dict[str, Any], where: str) -> File:
         for k in ("path", "empty", "key", "amounts", "optional")
         if k in raw
     }
-    texts = _texts({k: v for k, v in raw.items() if k not in lists and k != "columns"}, where)
+    texts = _texts({k: v for k, v in raw.items() if k not in lists and k not in ("columns", "panel")}, where)
     for key, values in lists.items():
         _texts({f"{key}, {i}": v for i, v in enumerate(values, 1)}, where)
     file = File(
@@ -310,6 +324,7 @@ def _file(name: str, raw: Any, codes: Dict[str, Any], where: str) -> File:
             "format": "sql" if "query" in raw else "csv",
             **texts,
             **lists,
+            "panel": _panel(raw.get("panel", {}), f"{where}.panel"),
             "columns": _texts(raw["columns"], f"{where}.columns"),
         },
     )

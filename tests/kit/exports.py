@@ -415,3 +415,31 @@ def loan_book(folder: Path, tables: dict[str, pd.DataFrame]) -> dict[str, pd.Dat
         "payments": ["customer_id", "obligation_id", "instalment", "paid_at", "amount_minor"],
     }
     return {"customers": tables["customers"]} | {n: t.sort_values(by[n], ignore_index=True) for n, t in renamed.items()}
+
+
+def card_panel(folder: Path, tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    "One row a card, with a bill, a payment and a status for each of six months, as cards.csv; returns dues and payments by month."
+    months = pd.period_range("2005-04", "2005-09", freq="M")
+    cards = tables["obligations"].query("kind == 'card' and fact == 'announced'")
+    first = cards.due_on.min().to_period("M").ordinal + 3  # a quarter after the world begins
+    dues = cards.assign(n=cards.due_on.dt.to_period("M").map(lambda m: m.ordinal - first)).query("1 <= n <= 5")
+    dues = dues.groupby(["customer_id", "n"]).amount_minor.sum() // 100
+    paid = tables["payments"].merge(cards[["obligation_id", "instalment", "customer_id"]])
+    paid = paid.assign(n=paid.paid_at.dt.to_period("M").map(lambda m: m.ordinal - first)).query("1 <= n <= 5")
+    paid = paid.groupby(["customer_id", "n"]).amount_minor.sum() // 100
+    rows = []
+    for who in sorted(cards.customer_id.unique()):
+        row: dict[str, Any] = {"ID": f"{who:05d}", "LIMIT_BAL": 20_000, "SEX": 2}
+        for n in range(6):
+            k = 6 - n  # the columns run from the newest month to the oldest
+            due, money = dues.get((who, n), 0), paid.get((who, n), 0)
+            row[f"PAY_{k if k > 1 else 0}"] = 1 if due > money else -1
+            row[f"BILL_AMT{k}"], row[f"PAY_AMT{k}"] = 20 * dues.get((who, n + 1), 0), money
+        rows.append(row)
+    pd.DataFrame(rows).to_csv(folder / "cards.csv", index=False)
+    return {
+        name: pd.DataFrame(
+            [(f"{who:05d}", str(months[n]), int(v) * 100) for (who, n), v in found.items() if v], columns=["who", "month", "minor"]
+        )
+        for name, found in (("dues", dues), ("paid", paid))
+    }  # fmt: skip
