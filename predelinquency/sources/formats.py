@@ -24,7 +24,7 @@ from ..ground.core import CURRENCY_DIGITS, ParamsError, SchemaError, StoreError
 from .mapping import File, Mapping, _near, _near_currency
 from .nested import load_json, load_json_lines
 from .packed import unpack
-from .panel import panel_tables, parse_panel
+from .by_month import panel_tables, parse_panel
 from .sheets import load_sheet
 from .statements import load_statements
 from .values import _quote, _refused_sql, _text, _value_sql

@@ -8,7 +8,7 @@ __all__ = ['CANONICAL', 'MADE_HERE', 'FURTHER', 'DEFAULTS', 'KEYS', 'FILE_KEYS',
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #i00mapping
 import codecs, re
-from collections.abc import Iterable, Mapping as Dict
+from collections.abc import Iterable, Iterator, Mapping as Dict
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -345,6 +345,27 @@ def _select(name: str, raw: Any, where: str) -> Select:
     columns, keep = (_texts(raw.get(k) or {}, f"{where}.{k}") for k in ("columns", "keep"))
     return Select(name, _texts({"from": raw["from"]}, where)["from"], columns, keep)
 
+# %% ../../nbs/15_sources/00_mapping.ipynb #decided01
+def _left_open(raw: Any, name: str = "") -> Iterator[str]:
+    "The places at which a mapping still says DECIDE; what it says about itself does not count."
+    if isinstance(raw, dict):
+        for key, value in raw.items():
+            if name or key != "about":
+                yield from _left_open(value, f"{name}.{key}" if name else str(key))
+    elif isinstance(raw, list):
+        for value in raw:
+            yield from _left_open(value, name)
+    elif isinstance(raw, str) and re.search(r"\bDECIDE\b", raw):
+        yield name
+
+# %% ../../nbs/15_sources/00_mapping.ipynb #decided02
+def _check_decided(raw: Any, where: str) -> None:
+    "Nothing that a draft has left open is still open."
+    if places := [*_left_open(raw)]:
+        shown = ", ".join(places[:12]) + (" …" if len(places) > 12 else "")
+        problem = f"{len(places)} {'thing is' if len(places) == 1 else 'things are'} still to be decided: {shown}"
+        raise ParamsError(problem, where=where, remedy="replace each DECIDE; beside it stands what there is to choose")
+
 # %% ../../nbs/15_sources/00_mapping.ipynb #c025
 def parse_mapping(
     text: str,  # YAML
@@ -361,6 +382,7 @@ def parse_mapping(
         ) from e
     if not isinstance(raw, dict):
         raise ParamsError(f"this is no mapping file: it begins {_short(text.strip())}", where=where, remedy=_NO_MAPPING)
+    _check_decided(raw, where)
     raw = _section(raw, KEYS, ("source", "currency", "time_zone", "files", "tables"), where)
     part = {
         k: _section(raw.get(k) or {}, raw.get(k) or {}, (), f"{where}, {k}")
