@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from ..ground.core import CURRENCY_DIGITS, ParamsError, SchemaError
+from ..ground.core import CURRENCY_DIGITS, SchemaError
 from .mapping import CANONICAL, File, _default, accepts
 from .nested import _lists, _refusal, _value, load_json, load_json_lines
 from .packed import unpack

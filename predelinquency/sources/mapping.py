@@ -331,6 +331,12 @@ def _file(name: str, raw: Any, codes: Dict[str, Any], where: str) -> File:
     _check_file(file, where)
     for column, kind in file.columns.items():
         _check_type(column, kind, codes, where)
+    folded = [c.casefold() for c in file.columns]
+    if twice := [c for i, c in enumerate(file.columns) if c.casefold() in folded[:i]]:
+        remedy = "SQL takes them for one: leave one out, or rename it in the file"
+        raise ParamsError(
+            f"column {twice[0]!r} differs from another in nothing but capitals", where=where, remedy=remedy
+        )
     for key in ("key", "optional"):
         if unknown := [k for k in getattr(file, key) if k not in file.columns]:
             raise ParamsError(f"{key} names {unknown[0]!r}", where=where, remedy=_near(unknown[0], file.columns))

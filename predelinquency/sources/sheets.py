@@ -6,7 +6,7 @@
 __all__ = ['DIGITS', 'sheet_names', 'load_sheet']
 
 # %% ../../nbs/15_sources/00_sheets.ipynb #sheets003
-import re, zipfile
+import re, zipfile, zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -42,6 +42,18 @@ def _refused(path: Path, problem: str, remedy: str) -> SchemaError:
     return SchemaError(problem, where=path.name, remedy=remedy)
 
 # %% ../../nbs/15_sources/00_sheets.ipynb #sheets012
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    LookupError,
+    StopIteration,
+    ValueError,
+    SyntaxError,
+)
+
+# %% ../../nbs/15_sources/00_sheets.ipynb #sheets013
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
     "What the library says about a workbook, as a refusal."
@@ -49,11 +61,11 @@ def _reading(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except CalamineError as e:
+    except (CalamineError, *_BROKEN) as e:
         remedy = "save it again as .xlsx, without a password; a text file is no workbook, whatever its name"
         raise _refused(path, f"cannot be read as a workbook: {e}", remedy) from None
 
-# %% ../../nbs/15_sources/00_sheets.ipynb #sheets013
+# %% ../../nbs/15_sources/00_sheets.ipynb #sheets014
 def _open_book(path: Path) -> Any:
     "A workbook, which never swells."
     from python_calamine import CalamineWorkbook
@@ -62,14 +74,14 @@ def _open_book(path: Path) -> Any:
     with _reading(path), path.open("rb") as raw:
         return CalamineWorkbook.from_filelike(raw)
 
-# %% ../../nbs/15_sources/00_sheets.ipynb #sheets016
+# %% ../../nbs/15_sources/00_sheets.ipynb #sheets017
 def sheet_names(
     path: Path,  # a workbook
 ) -> list[str]:  # in their order
     "The names of a workbook's sheets."
     return list(_open_book(path).sheet_names)
 
-# %% ../../nbs/15_sources/00_sheets.ipynb #sheets018
+# %% ../../nbs/15_sources/00_sheets.ipynb #sheets019
 def _open_sheet(path: Path, name: str) -> Any:
     "A sheet of a workbook, by its name or the first."
     book = _open_book(path)
@@ -79,7 +91,7 @@ def _open_sheet(path: Path, name: str) -> Any:
     with _reading(path):
         return book.get_sheet_by_name(name or book.sheet_names[0])
 
-# %% ../../nbs/15_sources/00_sheets.ipynb #sheets019
+# %% ../../nbs/15_sources/00_sheets.ipynb #sheets020
 def _rows(sheet: Any) -> Iterator[tuple[int, list[Any]]]:
     "The rows of a sheet by the number that a person sees; cells merged downwards hold their value in each row."
     down = {
@@ -97,7 +109,7 @@ def _rows(sheet: Any) -> Iterator[tuple[int, list[Any]]]:
                 row[c] = kept[down[number, c], c]
         yield number + 1, row
 
-# %% ../../nbs/15_sources/00_sheets.ipynb #sheets023
+# %% ../../nbs/15_sources/00_sheets.ipynb #sheets024
 def _failed(path: Path, name: str) -> set[tuple[int, str]]:
     "Row and column letters of the cells in which a formula failed."
     from defusedxml.ElementTree import fromstring
@@ -116,12 +128,12 @@ def _failed(path: Path, name: str) -> set[tuple[int, str]]:
     cells = re.findall(r'<(?:\w+:)?c\b(?=[^>]*\bt="e")[^>]*\br="([A-Z]+)([0-9]+)"', text)
     return {(int(row), column) for column, row in cells}
 
-# %% ../../nbs/15_sources/00_sheets.ipynb #sheets025
+# %% ../../nbs/15_sources/00_sheets.ipynb #sheets026
 def _letters(column: int) -> str:
     "What a spreadsheet calls its n-th column, from 0."
     return (_letters(column // 26 - 1) if column >= 26 else "") + chr(65 + column % 26)
 
-# %% ../../nbs/15_sources/00_sheets.ipynb #sheets027
+# %% ../../nbs/15_sources/00_sheets.ipynb #sheets028
 def _check_cell(path: Path, place: str, name: str, value: Any) -> None:
     "A number of more digits than a workbook keeps has lost some."
     if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) >= 10**DIGITS:
@@ -130,7 +142,7 @@ def _check_cell(path: Path, place: str, name: str, value: Any) -> None:
         )
         raise _refused(path, problem, "export this column as text")
 
-# %% ../../nbs/15_sources/00_sheets.ipynb #sheets030
+# %% ../../nbs/15_sources/00_sheets.ipynb #sheets031
 def _headed(path: Path, rows: list[tuple[int, list[Any]]]) -> list[str]:
     "The header of a sheet."
     if not rows:
@@ -141,7 +153,7 @@ def _headed(path: Path, rows: list[tuple[int, list[Any]]]) -> list[str]:
         raise _refused(path, problem, "rename one of them; `skip_rows` if the header stands further below")
     return header
 
-# %% ../../nbs/15_sources/00_sheets.ipynb #sheets032
+# %% ../../nbs/15_sources/00_sheets.ipynb #sheets033
 def load_sheet(
     path: Path,  # .xlsx, .xlsb, .xls or .ods
     file: File,  # what the mapping says of it
@@ -150,7 +162,9 @@ def load_sheet(
     sheet = _open_sheet(path, file.sheet)
     held = [(n, row) for n, row in _rows(sheet) if n > int(file.skip_rows) and any(v != "" for v in row)]
     held = held[: len(held) - int(file.skip_last)]
-    header, failed = _headed(path, held), _failed(path, sheet.name)
+    header = _headed(path, held)
+    with _reading(path):
+        failed = _failed(path, sheet.name)
     for number, row in held[1:]:
         found = {}
         for c, (name, value) in enumerate(zip(header, row, strict=False)):

@@ -53,9 +53,13 @@ tables:
 
 def check(folder: Path, path: str, format: str, content: bytes | str, **keys: str) -> ingest.Report:
     "What a mapping of one file understands of these bytes."
-    extra = "".join(f"\n    {key}: {value}" for key, value in keys.items())
+    extra = "".join(f"\n    {key}: {value}" for key, value in keys.items() if key != "columns")
     (folder / path).write_bytes(content if isinstance(content, bytes) else content.encode())
-    return ingest.check_source(parse_mapping(SMALL.replace("PATH", path).replace("FORMAT", format + extra)), folder)
+    mapping = SMALL.replace("PATH", path).replace("FORMAT", format + extra)
+    mapping = mapping.replace(
+        "{id: text, sum: decimal, when: date}", keys.get("columns", "{id: text, sum: decimal, when: date}")
+    )
+    return ingest.check_source(parse_mapping(mapping), folder)
 
 
 GOOD = '{"id": "a", "sum": 1.10, "when": "2024-05-01"}\n'
@@ -199,6 +203,18 @@ def test_what_is_no_workbook_is_refused(tmp_path: Path, content: bytes):
         check(tmp_path, "book.xlsx", "xlsx", content)
 
 
+def test_a_damaged_workbook_is_refused_wherever_the_damage_is(tmp_path: Path):
+    exports.workbook(tmp_path / "made.xlsx", {"Loans": [HEAD, ANN]})
+    whole = (tmp_path / "made.xlsx").read_bytes()
+    for at in range(0, len(whole), 7):
+        broken = bytearray(whole)
+        broken[at] ^= 0x55
+        try:
+            check(tmp_path, "book.xlsx", "xlsx", bytes(broken))
+        except SchemaError as refusal:
+            assert refusal.where and refusal.remedy
+
+
 def test_titles_totals_empty_rows_and_merged_cells_of_a_workbook_are_read_as_they_are_meant(tmp_path: Path):
     rows = [["Loans"], [], HEAD, ANN, [None, 7, exports.datetime(2024, 5, 1)], [], ["Total", 7.3]]
     mapping = SMALL.replace("PATH", "b.xlsx").replace("FORMAT", "xlsx\n    skip_rows: '2'\n    skip_last: '1'")
@@ -216,8 +232,9 @@ def test_titles_totals_empty_rows_and_merged_cells_of_a_workbook_are_read_as_the
         ("jsonl", "skip_rows: '1'", "skip_rows is not read of such a file"),
         ("jsno", "key: id", "unknown format 'jsno'"),
         ("json", "optional: ids", "optional names 'ids'"),
+        ("json", "columns: {id: text, ID: text}", "column 'ID' differs from another in nothing but capitals"),
     ],
 )
 def test_a_key_that_its_format_does_not_read_is_refused(tmp_path: Path, format: str, key: str, words: str):
     with pytest.raises(ParamsError, match=words):
-        check(tmp_path, "book.json", format, "", **dict([key.split(": ")]))
+        check(tmp_path, "book.json", format, "", **dict([key.split(": ", 1)]))
