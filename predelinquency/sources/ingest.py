@@ -6,7 +6,7 @@
 __all__ = ['check_source', 'ingest']
 
 # %% ../../nbs/15_sources/03_ingest.ipynb #i02ingest
-import csv, shutil
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,8 +20,8 @@ from ..ground.core import SchemaError
 from ..ground.facts import completed
 from . import flows
 from .audit import USUAL, Audit, Limits, limits, refuse
-from .formats import _database, _paths, _quote, _read_file
-from .mapping import CANONICAL, File, Mapping, load_mapping
+from .formats import _database, _paths, _quote, _read_file, left_alone
+from .mapping import CANONICAL, Mapping, load_mapping
 from .report import GROUPS, Report, _facts, _missing
 from .booking import in_booking_order
 from .tables import LOST, WAITS, Built, _ORDER, _build, _mark_unseen, _sql_error
@@ -78,18 +78,6 @@ def _step(db: duckdb.DuckDBPyConnection, mapping: Mapping, name: str, sql: str) 
     except duckdb.Error as e:
         raise _sql_error(e, f"{mapping.where}, steps.{name}", sql) from None
 
-# %% ../../nbs/15_sources/03_ingest.ipynb #c099
-def _left_alone(mapping: Mapping, file: File, data: Path) -> list[str]:
-    "Columns of a CSV file that the mapping does not use."
-    if file.format != "csv":
-        return []
-    path = _paths(file, data, mapping.where)[0]
-    with path.open(encoding=file.encoding, newline="") as f:
-        for _ in range(int(file.skip_rows)):
-            f.readline()
-        header = next(csv.reader(f, delimiter=file.delimiter), [])
-    return [h.strip().lstrip("\ufeff") for h in header if h.strip().lstrip("\ufeff") not in file.columns]
-
 # %% ../../nbs/15_sources/03_ingest.ipynb #c100
 def _unused(mapping: Mapping, data: Path) -> dict[str, str]:
     "Files of the folder that no table comes from, with the mapping's reason."
@@ -142,7 +130,7 @@ def _understood(
                 "no customer is left", where=f"{mapping.where}, tables.customers", remedy="check its `from` and `keep`"
             )
         files = {
-            name: dict(rows=rows[name], used=list(f.columns), left=_left_alone(mapping, f, data))
+            name: dict(rows=rows[name], used=list(f.columns), left=left_alone(db, f))
             for name, f in mapping.files.items()
         }
         rate = db.execute("select avg(target) from moments").fetchall()[0][0] if "moments" in facts else None
