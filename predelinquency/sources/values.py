@@ -21,22 +21,29 @@ def _quote(name: str) -> str:
 def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
-# %% ../../nbs/15_sources/00_values.ipynb #c052
+# %% ../../nbs/15_sources/00_values.ipynb #values-hour
 TYPED = ("parquet", "sql")  # formats whose values have types, which are given up on the way here
 _OFFSET = r"[0-9]:[0-9]{2}(:[0-9]{2}([.,][0-9]*)?)? ?([zZ]|[+-][0-9]{2}(:?[0-9]{2})?)$"
 
 
+def _here_sql(instant: str, time_zone: str) -> str:
+    "An instant on the clock of a zone; the hour that comes twice keeps its order."
+    here = f"({instant} at time zone {_text(time_zone)})"
+    again = f"{here} = (({instant} - interval 1 hour) at time zone {_text(time_zone)})"
+    squeezed = f"date_trunc('hour', {here}) + to_milliseconds(3599000 + epoch_ms({here}) % 3600000 // 3600)"
+    return f"case when {again} then {squeezed} else {here} end"
+
+# %% ../../nbs/15_sources/00_values.ipynb #c052
 def _time_sql(file: File, raw: str, written: str, time_zone: str) -> str:
     "A time in the mapping's zone: an offset or Z says where it was written; else the file does."
-    here = f"at time zone {_text(time_zone)}"
     if "%z" in written:
-        return f"try_strptime({raw}, {_text(written)}) {here}"
+        return _here_sql(f"try_strptime({raw}, {_text(written)})", time_zone)
     local = f"try_strptime({raw}, {_text(written)})" if written else f"try_cast({raw} as timestamp)"
     if file.time_zone:
-        local = f"{local} at time zone {_text(file.time_zone)} {here}"
+        local = _here_sql(f"({local} at time zone {_text(file.time_zone)})", time_zone)
     if written:
         return local
-    away = f"try_cast({raw} as timestamptz) {here}"
+    away = _here_sql(f"try_cast({raw} as timestamptz)", time_zone)
     return f"case when regexp_matches({raw}, {_text(_OFFSET)}) then {away} else {local} end"
 
 # %% ../../nbs/15_sources/00_values.ipynb #c052b

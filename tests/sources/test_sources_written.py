@@ -58,6 +58,14 @@ def test_an_offset_is_stronger_than_the_zone_of_the_file(tmp_path: Path):
     assert found == ["2024-07-01 11:00:00", "2024-07-01 15:00:00"]
 
 
+def test_the_hour_that_comes_twice_keeps_its_order(tmp_path: Path):
+    utc = [f"2024-10-27T{h:02d}:{m:02d}:00Z" for h in (0, 1, 2) for m in (5, 25, 45)]
+    found = read(tmp_path, "time", *utc)
+    assert found == sorted(found) and len(set(found)) == len(found)
+    assert found[0] == "2024-10-27 01:05:00" and found[-1] == "2024-10-27 02:45:00"
+    assert all(t.startswith("2024-10-27 01:59:59") for t in found[3:6])
+
+
 @pytest.mark.parametrize("text", ["2024-07-01 13:45:00", "2024-07-01T13:45:00Z", "2024-07-01T00:00:00Z"])
 def test_a_date_column_does_not_lose_a_time_of_day(tmp_path: Path, text: str):
     with pytest.raises(SchemaError, match="without a time of day in Europe/London; 1 broken: line 2"):
