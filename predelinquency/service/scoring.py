@@ -365,7 +365,8 @@ def _table(name: str, frame: pd.DataFrame) -> dict[str, Any]:
         frame = frame.drop(columns="payment_id")
     if name == "transactions" and (frame.status == "booked").all():
         frame = frame.drop(columns="status")
-    if name == "transactions" and (frame.seq.diff().dropna() == 1).all():
+    apart = name == "transactions" and bool((frame.booked_at.diff().dropna() > pd.Timedelta(0)).all())
+    if apart and (frame.seq.diff().dropna() == 1).all():  # time says their order
         frame = frame.drop(columns="seq")
     return {
         c: _pack(frame[c].astype("category") if c.endswith("_id") and c != "payment_id" else frame[c])

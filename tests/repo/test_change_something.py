@@ -44,6 +44,7 @@ REQUEST = (
 )
 MEASURED = "from inspect import getsource\nfrom predelinquency.judge import report\nprint(getsource(report.headline))"
 BANK = "from predelinquency.sources import mapping\nprint(mapping.load_mapping('predelinquency/mappings/berka.yaml').about)"
+AUDITED = "from predelinquency.sources import audit\nprint([r.sentence for r in audit.RULES])"
 README = "import runpy\nrunpy.run_path('tests/repo/readme.py', run_name='__main__')"
 
 # by the first cell of a row
@@ -91,6 +92,9 @@ CHANGES = {
         "as before",
         "from predelinquency.app import kit\nprint(kit._templates().get_template('kit.html').module.delta(0.0, ''))",
         "as before",
+    ),
+    "what makes data doubtful, or refused": Change(
+        "predelinquency/audit/rules.yaml", "Income arrives.", "Wages arrive.", AUDITED, "Wages arrive."
     ),
     "another bank": Change(
         "predelinquency/mappings/berka.yaml", "354 loans granted", "A few loans granted", BANK, "A few loans granted"
