@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests/kit"))
 import as_files
 
 from predelinquency.ground import disk, params
+from predelinquency.ops import warmup
 from predelinquency.service import scoring as service_scoring
 from predelinquency.service import wire
 from predelinquency.sources import audit, flows, ingest, tables
@@ -95,6 +96,7 @@ def main() -> None:
     parser.add_argument("--model", default="data/model")
     asked = parser.parse_args()
     raw = Path(asked.raw or small_world(asked.customers))
+    warmup.audit()  # compiled once, and kept
     rows = []
     if (Path(asked.model) / "manifest.json").exists():
         say("answering")

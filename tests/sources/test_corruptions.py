@@ -15,14 +15,14 @@ from predelinquency.sources import audit, ingest, report
 from predelinquency.sources.mapping import parse_mapping
 
 BASE = params.load(Path(__file__).parents[2] / "params.yaml").base
-CUSTOMERS = 30
+CUSTOMERS = 16
 Frames = dict[str, pd.DataFrame]
 LEVEL = {name: n for n, name in enumerate(audit.LEVELS)}
 
 
 @pytest.fixture(scope="module")
 def bank(world: Path) -> Frames:
-    "Thirty customers of the simulated world, as their bank would export them."
+    "Sixteen customers of the simulated world, as their bank would export them."
     part = disk.parts(world / "raw", "customers")[0]
     names = ("customers", "accounts", "obligations", "transactions", "payments")
     tables = {name: disk.read(world / "raw", name, part) for name in names}
@@ -117,7 +117,7 @@ def day_for_month(bank: Frames) -> Frames:
 
 
 def centuries(bank: Frames) -> Frames:
-    t, odd = bank["transactions"], bank["transactions"].index[::4000]
+    t, odd = bank["transactions"], bank["transactions"].index[::2000]
     for c in ("booked_at", "arrived_at"):
         t = t.assign(**{c: t[c].where(~t.index.isin(odd), t[c] - pd.DateOffset(years=100))})
     return bank | {"transactions": t}
@@ -138,7 +138,7 @@ def first_year_unpaid(bank: Frames) -> Frames:
 
 
 def without_accounts(bank: Frames) -> Frames:
-    some = list(range(5, 15))
+    some = list(range(5, 10))
     kept = {name: bank[name][~of(some, bank[name])] for name in ("accounts", "transactions")}
     return bank | kept
 

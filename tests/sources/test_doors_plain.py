@@ -203,10 +203,11 @@ def test_what_is_no_workbook_is_refused(tmp_path: Path, content: bytes):
         check(tmp_path, "book.xlsx", "xlsx", content)
 
 
-def test_a_damaged_workbook_is_refused_wherever_the_damage_is(tmp_path: Path):
+@pytest.mark.parametrize("every", [61, pytest.param(7, marks=pytest.mark.long)])
+def test_a_damaged_workbook_is_refused_wherever_the_damage_is(tmp_path: Path, every: int):
     exports.workbook(tmp_path / "made.xlsx", {"Loans": [HEAD, ANN]})
     whole = (tmp_path / "made.xlsx").read_bytes()
-    for at in range(0, len(whole), 7):
+    for at in range(0, len(whole), every):
         broken = bytearray(whole)
         broken[at] ^= 0x55
         try:
