@@ -159,7 +159,7 @@ def later(
     return record._replace(labels=record.labels.reset_index(drop=True).assign(as_of=moved))
 
 # %% ../../nbs/35_judge/18_watch.ipynb #w18ans3
-COPY = 2.66  # how many spreads of its noise a copy of the label moves: AUC .97
+COPY = 3.29  # how many spreads of its noise a copy of the label moves: AUC .99
 
 # %% ../../nbs/35_judge/18_watch.ipynb #w18ans1
 def planted_answers(
@@ -175,7 +175,11 @@ def planted_answers(
     known = undecided(record.labels, told_of(record.labels, record.dues, base), record.window)
     if known.held is not None:
         moved = later(record, base)
-        known = undecided(moved.labels, told_of(moved.labels, record.dues, base), record.window)
+        told = told_of(moved.labels, record.dues, base)
+        again = told["ahead"].notna()[(moved.labels["target"] == 1).to_numpy(bool)].all()
+        known = undecided(moved.labels, told, record.window)
+        if known.held and again:
+            known = replace(known, held=None)
     return [_caught("planted_copy", [copy]), _caught("planted_decided", [known])]
 
 # %% ../../nbs/35_judge/18_watch.ipynb #judge1201

@@ -399,6 +399,24 @@ def test_a_target_that_follows_no_due_on_record_is_not_known_to_be_open(record):
     assert [w.held for w in found] == [None] * 3 and all(w.says.startswith("not known, because") for w in found)
 
 
+def test_where_everybody_who_misses_misses_again_nobody_knows_which_miss_a_plant_means():
+    people, monday = np.arange(300), pd.Timestamp("2025-03-03").as_unit("ms")
+    months = [monday + pd.Timedelta(days=21 + 30 * i) for i in range(4)]
+    dues = pd.concat([pd.DataFrame(dict(customer_id=people, due_on=d, missed=people % 10 == 0)) for d in months])
+    dues = dues.assign(announced_at=monday - pd.Timedelta(days=30), settled_at=dues.due_on.mask(dues.missed))
+    labels = pd.DataFrame(dict(customer_id=people, as_of=monday, target=(people % 10 == 0).astype(int)))
+    x = np.random.default_rng(0).normal(size=(300, 3)).astype(np.float32)
+    dues = dues.sort_values("due_on", ignore_index=True)
+    for some, window, answer in (
+        (dues, None, None),
+        (dues, (15, 28), None),
+        (dues[dues.due_on == months[0]], None, True),
+    ):
+        found = watch.Record(labels, some, window)
+        wires = watch.planted_answers(Rows(labels, x), list("abc"), found, PARAMS.base, PARAMS.train)
+        assert held(wires) == dict(planted_copy=True, planted_decided=answer)
+
+
 def test_a_bank_s_own_moments_are_asked_every_question_that_can_be(trained, gathered):
     run = watch.Run(trained / "raw", trained / "features", trained / "model", simulated=False)
     test = gathered["test"].usable()
