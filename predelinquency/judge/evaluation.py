@@ -22,7 +22,7 @@ from ..ground import disk, params, schema
 from ..ground.chapter import present
 from ..ground.core import StoreError, replacing
 from ..ground.params import Base, Evaluate, Train
-from . import alerts, drift, groups, needs, promotion, rival, statistics, tripwires
+from . import alerts, drift, groups, needs, promotion, rival, statistics, tripwires, watch
 from . import report as judge_report
 from .statistics import Plan
 from ..model import champion as model_champion
@@ -128,6 +128,11 @@ class Watch:
         "Name → held; raises `LeakageError` when one is broken."
         return tripwires.check_wires(self.wires)
 
+    @property
+    def not_known(self) -> dict[str, str]:
+        "Name → why, of those that could not be asked."
+        return {w.name: w.says for w in self.wires if w.held is None}
+
 # %% ../../nbs/35_judge/19_evaluation.ipynb #stg-eval16
 def with_proof(
     wires: list[tripwires.Tripwire],  # asked here
@@ -148,8 +153,8 @@ def ask_wires(
 ) -> Watch:
     "Ask everything that must hold; `LeakageError` when something does not."
     test, names = run.inputs["test"], catalogue.names()
-    wires, shuffled = tripwires.every(
-        tripwires.Run(run.raw, run.features, run.model, simulated), run.inputs.get("train"), test, run.base, run.train
+    wires, shuffled = watch.every(
+        watch.Run(run.raw, run.features, run.model, simulated), run.inputs.get("train"), test, run.base, run.train
     )
     wires = with_proof(wires, proof.get("tripwires", {}))
     if any(w.held is False for w in wires):
@@ -371,6 +376,7 @@ def evaluate(
         report["fairness"][name]["groups"] = blocks
     report |= {} if asked.moved is None else dict(drift=shift_figures(asked.moved))
     report |= dict(shock=dict(extra.shock), tripwires=watch.held, shuffled_auc=watch.shuffled_auc)
+    report |= dict(tripwires_not_known=watch.not_known) if watch.not_known else {}
     report |= dict(single_feature=watch.single_feature, versions=run.champion.versions)
     report["model"] = {k: run.champion.manifest[k] for k in NAMED}
     capacity = judge_report.capacity_curve(everyone, replicates=section.bootstrap, seed=run.base.seed)

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['SMALL', 'SHUFFLE', 'STUDENT_999', 'WHOLE', 'ALONE', 'ARRIVES', 'Tables', 'Compute', 'Tripwire', 'check_wires',
            'wire_table', 'shuffled', 'Size', 'shuffled_aucs', 'shuffled_labels', 'single_aucs', 'single_feature',
-           'timeless', 'computed', 'known_before', 'garbled', 'Sample', 'sample', 'future', 'service_path', 'nameless',
-           'columns', 'money_wire', 'future_leak', 'name_leak', 'with_input', 'planted', 'Run', 'every']
+           'timeless', 'computed', 'known_before', 'garbled', 'Sample', 'failing_rows', 'sample', 'future',
+           'service_path', 'nameless', 'columns', 'money_wire']
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #i12tripwire
 import json
@@ -24,7 +24,7 @@ from ..features import catalogue, events, offline, online
 from ..ground import disk, schema
 from ..ground.core import LeakageError, bits
 from ..ground.disk import Part
-from ..ground.params import Base, Train
+from ..ground.params import Train
 from . import metrics
 from .needs import thin
 from ..model import labels as lb, learners
@@ -36,7 +36,7 @@ class Tripwire:
     "A question with a known answer, and what the run answered."
 
     name: str  # as in `metrics.json`
-    held: bool | None  # None: cannot be asked of this source
+    held: bool | None  # None: not known, and `says` has the reason
     says: str  # what was seen, with its figures
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c006
@@ -58,7 +58,7 @@ def wire_table(
     wires: Iterable[Tripwire],
 ) -> pd.DataFrame:  # `tripwire`, `held`, `what was seen`
     "Tripwires as a report shows them."
-    words = {True: "held", False: "BROKEN", None: "not asked"}
+    words = {True: "held", False: "BROKEN", None: "not known"}
     return pd.DataFrame(
         [{"tripwire": w.name.replace("_", " "), "held": words[w.held], "what was seen": w.says} for w in wires]
     )
@@ -133,7 +133,7 @@ def shuffled_labels(
     "Shuffled labels teach nothing."
     known = aucs[np.isfinite(aucs)]
     if len(known) < 20:
-        return Tripwire("shuffled_labels", None, f"only {len(known)} draws had both outcomes")
+        return Tripwire("shuffled_labels", None, f"not known, because only {len(known)} draws had both outcomes")
     half = STUDENT_999 * known.std(ddof=1) / np.sqrt(len(known))
     return Tripwire(
         "shuffled_labels",
@@ -177,7 +177,7 @@ def single_feature(
     owner = rows.labels["customer_id"].to_numpy()
     people, missed = len(np.unique(owner)), len(np.unique(owner[rows.y > 0]))
     if missed < 2:
-        return Tripwire("single_feature", None, f"{missed} customers missed a payment")
+        return Tripwire("single_feature", None, f"not known, because {missed} customers missed a payment")
     aucs = single_aucs(rows)
     least = _surely(aucs, missed, max(people - missed, 1))
     best = int(np.argmax(least))
@@ -196,7 +196,7 @@ def timeless(
     "No feature says which week it is; the clock of an extract that begins on one day is told and not judged."
     moment = np.unique(rows.labels["as_of"].to_numpy(), return_inverse=True)[1]
     if moment.max(initial=0) < 2 or len(moment) < 20 * (moment.max() + 1):
-        return Tripwire("timeless", None, "there are not three moments with twenty rows each")
+        return Tripwire("timeless", None, "not known, because there are not three moments with twenty rows each")
     count, share = np.bincount(moment), np.zeros(rows.x.shape[1])
     for j in range(len(share)):
         x = np.nan_to_num(rows.x[:, j].astype(np.float64))
@@ -204,10 +204,12 @@ def timeless(
         if x.var() > 1e-12:
             share[j] = between / x.var()
     worst = int(np.argmax(share))
+    held = bool(share[worst] < 0.9) or (False if simulated else None)
+    why = "" if held is not None else "not known, because an extract that begins on one day for everybody is a clock: "
     return Tripwire(
         "timeless",
-        bool(share[worst] < 0.9) or (False if simulated else None),
-        f"the moment explains at most {share[worst]:.0%} of a feature ({features[worst]}); 90% would be a clock",
+        held,
+        f"{why}the moment explains at most {share[worst]:.0%} of a feature ({features[worst]}); 90% would be a clock",
     )
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c026
@@ -266,29 +268,73 @@ class Sample:
     asked: pd.DataFrame  # (n, 2) `customer_id`, `as_of`, sorted
     stored: np.ndarray  # (n, n_features) float32
     tables: Tables
+    before_miss: np.ndarray | None = None  # (n,) bool: the label of this row is a miss; None: nobody has looked
+
+# %% ../../nbs/35_judge/12_tripwires.ipynb #judge1231
+def failing_rows(
+    keys: pd.DataFrame,  # (n, 2) `customer_id`, `as_of`
+    tables: Tables,
+) -> np.ndarray:  # positions, ascending
+    "The rows after which a debit fails within four weeks."
+    if "transactions" not in tables or not len(keys):
+        return np.empty(0, np.int64)
+    moves = tables["transactions"]
+    failed = moves.loc[moves["status"] == "failed", ["customer_id", "arrived_at"]].sort_values("arrived_at")
+    asked = keys[["customer_id", "as_of"]].reset_index(drop=True).reset_index(names="row").sort_values("as_of")
+    failed, asked = failed.astype({"arrived_at": "datetime64[ms]"}), asked.astype({"as_of": "datetime64[ms]"})
+    on = dict(left_on="as_of", right_on="arrived_at", by="customer_id", direction="forward")
+    found = pd.merge_asof(asked, failed, tolerance=pd.Timedelta(days=28), **on)
+    return np.sort(found.loc[found["arrived_at"].notna(), "row"].to_numpy(np.int64))
+
+# %% ../../nbs/35_judge/12_tripwires.ipynb #judge1233
+def _bad_rows(features: Path | str, part: Part) -> np.ndarray:  # positions of usable rows before a miss
+    words = disk.read(features, "labels", part, ["eligible", "imminent", "target"])
+    return np.flatnonzero((words["eligible"] & ~words["imminent"] & (words["target"].fillna(0) == 1)).to_numpy(bool))
+
+
+def _part(features: Path | str, seed: int, enough: int) -> tuple[Part, np.ndarray]:
+    "A part drawn at random among those with enough rows before a miss, or the one with most; and these rows."
+    parts = disk.parts(features, "panel")
+    chance = [float(bits(seed, i, 0, SHUFFLE, 1) >> np.uint64(11)) for i in range(len(parts))]
+    best: tuple[Part, np.ndarray] | None = None
+    for part in (parts[i] for i in np.argsort(chance, kind="stable")):
+        found = _bad_rows(features, part)
+        if best is None or len(found) > len(best[1]):
+            best = part, found
+        if len(found) >= enough:
+            break
+    assert best is not None  # `disk.parts` refuses a table without one
+    return best
+
+
+def _few(at: np.ndarray, owner: np.ndarray, chance: np.ndarray, n: int) -> np.ndarray:
+    "At most `n` of these rows at random, at most two a customer."
+    order = at[np.argsort(chance[at], kind="stable")]
+    return order[pd.Series(owner[order]).groupby(owner[order]).cumcount().to_numpy() < 2][: max(n, 0)]
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c031
 def sample(
     raw: Path | str,
-    features: Path | str,  # canonical tables; the folder of `panel`
+    features: Path | str,  # canonical tables; the folder of `panel` and `labels`
     names: Sequence[str],
     seed: int,  # inputs in order; of the run
     rows: int = 24,
 ) -> Sample:
-    "Rows of the panel drawn at random from one part, at most two a customer."
-    parts = disk.parts(features, "panel")
-    part = parts[int(bits(seed, 0, 0, SHUFFLE, 1)) % len(parts)]
+    "Rows of one part: half before a miss or a failed debit, half at random; of each kind at most two a customer."
+    part, bad = _part(features, seed, rows // 4)
     keys = disk.read(features, "panel", part, ["customer_id", "as_of"])
+    tables = offline.read_tables(raw, part)
     chance = np.array([float(bits(seed, i, 0, SHUFFLE, 2) >> np.uint64(11)) for i in range(len(keys))])
-    at = pd.Series(chance).groupby(keys["customer_id"].to_numpy()).nsmallest(2).index.get_level_values(1).to_numpy()
-    at = np.sort(at[np.argsort(chance[at], kind="stable")[:rows]])
+    owner, half = keys["customer_id"].to_numpy(), rows // 2
+    failing = np.setdiff1d(failing_rows(keys, tables), bad)
+    some = _few(bad, owner, chance, max(half - half // 2, half - len(_few(failing, owner, chance, half))))
+    at = np.r_[some, _few(failing, owner, chance, half - len(some))]
+    at = np.sort(np.r_[at, _few(np.setdiff1d(np.arange(len(keys)), at), owner, chance, rows - len(at))])
     wanted = disk.read_arrow(features, "panel", part, list(names)).take(at)
     asked = keys.iloc[at].reset_index(drop=True)
-    tables = {
-        name: frame[frame["customer_id"].isin(asked["customer_id"])]
-        for name, frame in offline.read_tables(raw, part).items()
-    }
-    return Sample(asked, np.column_stack([wanted[n].to_numpy().astype(np.float32) for n in names]), tables)
+    mine = {name: frame[frame["customer_id"].isin(asked["customer_id"])] for name, frame in tables.items()}
+    stored = np.column_stack([wanted[n].to_numpy().astype(np.float32) for n in names])
+    return Sample(asked, stored, mine, np.isin(at, bad))
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c032
 def _one(s: Sample, i: int) -> tuple[Tables, pd.DataFrame]:
@@ -303,12 +349,15 @@ def _differ(a: np.ndarray, b: np.ndarray) -> int:  # how many rows are not bit f
     return int((a.astype(np.float32).view(np.int32) != b.astype(np.float32).view(np.int32)).any(axis=1).sum())
 
 
-def _same(name: str, wrong: int, rows: int, how: str) -> Tripwire:
-    if not rows:
-        return Tripwire(name, None, "no row to compute again")
-    return Tripwire(
-        name, wrong == 0, f"{rows} rows computed again {how}: " + ("no bit differs" if not wrong else f"{wrong} differ")
-    )
+def _same(name: str, wrong: int, rows: int, how: str, misses: int | None = None) -> Tripwire:
+    if not rows or (misses == 0 and not wrong):
+        why = (
+            f"none of the {rows} rows computed again {how} is before a miss" if rows else "no row can be computed again"
+        )
+        return Tripwire(name, None, f"not known, because {why}")
+    among = f", {misses} of them before a miss" if misses else ""
+    seen = "no bit differs" if not wrong else f"{wrong} differ"
+    return Tripwire(name, wrong == 0, f"{rows} rows computed again {how}{among}: {seen}")
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c035
 def future(
@@ -324,12 +373,12 @@ def future(
         whole.append(compute(tables, asked)[0])
         past.append(compute(known_before(tables, now), asked)[0])
         noisy.append(compute(garbled(tables, now, seed), asked)[0])
-    n = len(s.asked)
+    n, misses = len(s.asked), None if s.before_miss is None else int(s.before_miss.sum())
     wrong = [_differ(np.array(found).reshape(s.stored.shape), s.stored) for found in (whole, past, noisy)]
     return [
-        _same("panel_again", wrong[0], n, "from the raw tables"),
-        _same("truncation", wrong[1], n, "from what had arrived by then"),
-        _same("future_noise", wrong[2], n, "under another future"),
+        _same("panel_again", wrong[0], n, "from the raw tables", misses),
+        _same("truncation", wrong[1], n, "from what had arrived by then", misses),
+        _same("future_noise", wrong[2], n, "under another future", misses),
     ]
 
 # %% ../../nbs/35_judge/12_tripwires.ipynb #c036
@@ -415,130 +464,14 @@ def money_wire(
         ["account_id", "seq"], kind="stable"
     )
     if not len(moved) or len(moved) < 0.99 * (found["status"] != "failed").sum():
-        return Tripwire("money_conserved", None, "the source does not state every balance")
+        return Tripwire("money_conserved", None, "not known, because the source does not state every balance")
     step, own = moved["balance_after_minor"].to_numpy(np.int64), moved["account_id"].to_numpy()
     follows = np.diff(step) == moved["amount_minor"].to_numpy(np.int64)[1:]
     wrong = int((~follows & (own[1:] == own[:-1])).sum())
     return Tripwire(
         "money_conserved",
         (wrong == 0) if simulated else None,
-        f"{len(moved):,} movements"
+        ("" if simulated else "not known, because a bank's books are its own: ")
+        + f"{len(moved):,} movements"
         + (", each moves its balance by itself" if not wrong else f", {wrong} do not fit their balance"),
     )
-
-# %% ../../nbs/35_judge/12_tripwires.ipynb #c043
-def _coming(
-    tables: Tables, customer: int, now: Any
-) -> int:  # minor units that move, in or out, in the four weeks after a moment
-    if "transactions" not in tables:
-        return 0
-    moves = tables["transactions"].loc[
-        tables["transactions"]["customer_id"] == customer, ["arrived_at", "amount_minor"]
-    ]
-    return int(
-        moves.amount_minor[(moves.arrived_at >= now) & (moves.arrived_at < now + pd.Timedelta(days=28))].abs().sum()
-    )
-
-# %% ../../nbs/35_judge/12_tripwires.ipynb #c044
-def future_leak(
-    tables: Tables,
-    asked: pd.DataFrame,  # as in `computed`
-) -> np.ndarray:
-    "A plant: the first feature is what moves in the next four weeks; an amount tells one transaction, a count not."
-    found = computed(tables, asked)
-    for i, (who, now) in enumerate(asked[["customer_id", "as_of"]].itertuples(index=False)):
-        found[i, 0] = _coming(tables, who, now)
-    return found
-
-# %% ../../nbs/35_judge/12_tripwires.ipynb #c045
-def name_leak(
-    tables: Tables,
-    asked: pd.DataFrame,  # as in `computed`
-) -> np.ndarray:
-    "A plant: the first feature is the customer's number."
-    found = computed(tables, asked)
-    found[:, 0] = asked["customer_id"].to_numpy()
-    return found
-
-# %% ../../nbs/35_judge/12_tripwires.ipynb #c046
-def with_input(
-    rows: Rows,
-    value: np.ndarray,  # (n,) takes the place of the first input
-) -> Rows:
-    "A plant: rows with another first input."
-    x = rows.x.copy()
-    x[:, 0] = value
-    return Rows(rows.labels, x)
-
-# %% ../../nbs/35_judge/12_tripwires.ipynb #c047
-def planted(
-    rows: Rows,
-    features: Sequence[str],  # usable rows of several moments, and the names of their inputs
-    s: Sample,
-    seed: int,  # from `sample`; of the run
-) -> list[Tripwire]:
-    "Plant three kinds of leaks and watch each being caught."
-
-    def again(compute: Compute) -> Sample:
-        return replace(s, stored=compute(s.tables, s.asked))
-
-    when = (rows.labels["as_of"].to_numpy("datetime64[D]").astype(np.int64)).astype(np.float32)
-    caught = {
-        "planted_label": [single_feature(with_input(rows, rows.y), features)],
-        "planted_future": [w for w in future(again(future_leak), seed, future_leak) if w.name != "panel_again"],
-        "planted_identity": [nameless(again(name_leak), name_leak), timeless(with_input(rows, when), features)],
-    }
-    if not any(_coming(s.tables, who, now) for who, now in s.asked[["customer_id", "as_of"]].itertuples(index=False)):
-        caught["planted_future"] = [
-            Tripwire("future", None, "nothing is on record after these moments")
-        ]  # a source that ends where it asks
-
-    def found(name: str, wires: list[Tripwire]) -> Tripwire:
-        missed = [w.name for w in wires if w.held]
-        if all(w.held is None for w in wires):
-            return Tripwire(name, None, "what would catch it cannot be asked here")
-        return Tripwire(
-            name,
-            not missed,
-            f"caught by {', '.join(w.name for w in wires if w.held is False)}"
-            if not missed
-            else f"not caught by {', '.join(missed)}",
-        )
-
-    return [found(name, wires) for name, wires in caught.items()]
-
-# %% ../../nbs/35_judge/12_tripwires.ipynb #judge1201
-class Run(NamedTuple):
-    "Where a run lies, and whether its world is simulated."
-
-    raw: Path | str  # canonical tables
-    features: Path | str  # `panel` and `labels`
-    model: Path | str  # the manifest
-    simulated: bool = True  # False: a bank's own files, which are told of where a simulated world is judged
-
-# %% ../../nbs/35_judge/12_tripwires.ipynb #c049
-def every(
-    run: Run,
-    train: Rows | None,  # usable rows; None where a source's own moments are judged out of fold
-    test: Rows,
-    base: Base,  # seed
-    p: Train,  # settings of the small booster
-) -> tuple[list[Tripwire], np.ndarray]:  # the tripwires; AUCs on shuffled labels
-    "Every question a run can ask itself."
-    names, several = catalogue.names(), test if train is None else train
-    s = sample(run.raw, run.features, names, base.seed)
-    if train is None:  # halves of the customers: what one half teaches, the other must not know
-        half = lb.draw(test.labels["customer_id"].to_numpy(), base.seed, SHUFFLE, 3) < 0.5
-        train, test = test.where(half), test.where(~half)
-    aucs = shuffled_aucs(train, test, names, p, base.seed)
-    wires = [
-        shuffled_labels(aucs),
-        *future(s, base.seed),
-        service_path(s),
-        nameless(s),
-        timeless(several, names, run.simulated),
-        single_feature(several, names),
-        columns(run.raw, run.features, run.model),
-        money_wire(run.raw, simulated=run.simulated),
-    ]
-    return [*wires, *planted(several, names, s, base.seed)], aucs
