@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from ..ground.compiled import kernel, lean
-from ..ground.core import DAY_MS
 from ..ground.schema import CATEGORIES, CATEGORY_GROUP, STATUSES
 
 # %% ../../nbs/15_sources/01_booking.ipynb #tally006
