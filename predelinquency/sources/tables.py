@@ -228,6 +228,31 @@ def _minor_sql(value: str) -> str:
     scaled = f"cast({value} as decimal(30, 8)) * (case currency {digits} end)"
     return f"case when {scaled} = round({scaled}) then try_cast({scaled} as bigint) end"
 
+# %% ../../nbs/15_sources/02_tables.ipynb #tables079
+_SEVERAL = {  # table → whose several values make a repeated id no duplicate, and what to do then
+    "accounts": (
+        "customer",
+        "an account belongs to one customer here, the one who is scored and written to: keep that owner, as keep: "
+        "{it is the first owner: role = 'OWNER'}; the account's movements count for them, and the others keep "
+        "accounts and dues of their own",
+    ),
+    "transactions": (
+        "account",
+        "the ids are those of each account: make one of both, as transaction: account || '/' || id",
+    ),
+}
+
+
+def _several(db: duckdb.DuckDBPyConnection, name: str) -> str:
+    "What rows with the same id differ in, where that makes them no duplicates; empty otherwise."
+    if name not in _SEVERAL:
+        return ""
+    key, other = UNIQUE[name][0], _SEVERAL[name][0]
+    groups = f"from _full where _dropped is null group by {key} having count(distinct {other}) > 1"
+    first = f"select {key}, string_agg(distinct cast({other} as varchar), ' and ' order by cast({other} as varchar))"
+    found = db.execute(f"{first} {groups} order by 1 limit 1").fetchall()
+    return f"; {key} {found[0][0]} is of several {other}s: {found[0][1]}" if found else ""
+
 # %% ../../nbs/15_sources/02_tables.ipynb #c079
 def _check_unique(db: duckdb.DuckDBPyConnection, mapping: Mapping, name: str) -> None:
     if name not in UNIQUE:
@@ -241,9 +266,11 @@ def _check_unique(db: duckdb.DuckDBPyConnection, mapping: Mapping, name: str) ->
     if found:
         told = "; ".join(f"{', '.join(map(str, row[1:-1]))} ({row[-1]} rows)" for row in found)
         raise SchemaError(
-            f"{', '.join(once)} must be unique; {found[0][0]} repeat: {told}",
+            f"{', '.join(once)} must be unique; {found[0][0]} repeat: {told}{_several(db, name)}",
             where=f"{mapping.where}, tables.{name}",
-            remedy="drop the duplicates at their source, or add a `keep` condition that says which one counts",
+            remedy=_SEVERAL[name][1]
+            if _several(db, name)
+            else "drop the duplicates at their source, or add a `keep` condition that says which one counts",
         )
 
 # %% ../../nbs/15_sources/02_tables.ipynb #c081

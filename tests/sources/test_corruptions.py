@@ -347,3 +347,26 @@ def test_what_no_row_may_hold_is_refused_with_its_place(
 
 def test_at_least_forty_kinds_are_planted() -> None:
     assert len(PLANTED) + 6 + 3 >= 40 and len({p[0] for p in PLANTED}) == len(PLANTED)
+
+
+def test_an_account_with_two_owners_and_ids_of_each_account_are_told_from_duplicates(
+    bank: Frames, tmp_path: Path
+) -> None:
+    a = bank["accounts"]
+    joint = a.iloc[:1].assign(who=a.who.iloc[-1])
+    write(tmp_path, bank | {"accounts": pd.concat([a, joint])})
+    with pytest.raises(SchemaError, match="is of several customers: .* and ") as told:
+        asked(tmp_path)
+    assert "belongs to one customer" in told.value.remedy
+    write(tmp_path, bank)
+    t = bank["transactions"]
+    count = moves(transaction_id=lambda f: f.groupby("account_id").cumcount())
+    write(tmp_path, count(bank))
+    with pytest.raises(SchemaError, match="is of several accounts") as told:
+        asked(tmp_path)
+    mended = as_files.MAPPING.replace("transaction: transaction_id", "transaction: account_id || '/' || transaction_id")
+    assert asked(tmp_path, mended).tables["transactions"].rows == len(t)
+    write(tmp_path, bank | {"accounts": pd.concat([a, a.iloc[:1]])})
+    with pytest.raises(SchemaError) as told:
+        asked(tmp_path)
+    assert "drop the duplicates" in told.value.remedy
