@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['LEVELS', 'UNKNOWN', 'HELD', 'NOTE', 'WARN', 'REFUSE', 'RULES', 'ROW_RULES', 'USUAL', 'Rule', 'load_rules', 'Limits',
-           'limits', 'levels', 'levels_of', 'Finding', 'finding', 'first_row', 'Audit', 'refuse', 'looked_at']
+           'limits', 'levels', 'levels_of', 'Finding', 'finding', 'first_row', 'Audit', 'refuse', 'doubts_of',
+           'looked_at']
 
 # %% ../../nbs/15_sources/02_audit.ipynb #audit003
 from collections.abc import Iterable, Mapping as Dict, Sequence
@@ -230,22 +231,17 @@ _KNOWN_BY = dict(
     accounts="opened_on", obligations="announced_at", transactions="arrived_at", payments="arrived_at"
 )  # table → when a row was known
 
-# %% ../../nbs/15_sources/02_audit.ipynb #audit021x1
-def looked_at(
-    raw: Path | str,  # folder of canonical tables
-    part: disk.Part,
+# %% ../../nbs/15_sources/02_audit.ipynb #audit021
+def doubts_of(
+    tables: Dict[str, pd.DataFrame],  # canonical tables of some customers
     as_of: pd.Timestamp,  # what arrived later is not known
     within: Limits,
 ) -> pd.DataFrame:  # `customer_id`, `doubts`, a tuple of rules, and `data_age_days` since the last movement
-    "What the audit says of each customer of a part."
-    tables = {"customers": disk.read(raw, "customers", part)}
-    for name, known in _KNOWN_BY.items():
-        table = disk.read(raw, name, part, [*READS[name], *([] if known in READS[name] else [known])])
-        tables[name] = table[table[known] < as_of].reset_index(drop=True)
-    found = levels_of(tally(tables), within) >= WARN
-    ids = [rule.id for rule in ROW_RULES]
-    who = tables["customers"]["customer_id"]
-    last = tables["transactions"].groupby("customer_id", observed=True)["booked_at"].max().reindex(who)
+    "What the audit says of each customer."
+    known = {n: tables[n][tables[n][c] < as_of].reset_index(drop=True) for n, c in _KNOWN_BY.items()}
+    found = levels_of(tally(known | {"customers": tables["customers"]}), within) >= WARN
+    ids, who = [rule.id for rule in ROW_RULES], tables["customers"]["customer_id"]
+    last = known["transactions"].groupby("customer_id", observed=True)["booked_at"].max().reindex(who)
     return pd.DataFrame(
         dict(
             customer_id=who.to_numpy(),
@@ -253,3 +249,16 @@ def looked_at(
             data_age_days=((as_of - last) / pd.Timedelta(days=1)).to_numpy(),
         )
     )
+
+# %% ../../nbs/15_sources/02_audit.ipynb #audit22
+def looked_at(
+    raw: Path | str,  # folder of canonical tables
+    part: disk.Part,
+    as_of: pd.Timestamp,
+    within: Limits,
+) -> pd.DataFrame:  # as `doubts_of`
+    "What the audit says of each customer of a part."
+    tables = {"customers": disk.read(raw, "customers", part)}
+    for name, known in _KNOWN_BY.items():
+        tables[name] = disk.read(raw, name, part, [*READS[name], *([] if known in READS[name] else [known])])
+    return doubts_of(tables, as_of, within)
