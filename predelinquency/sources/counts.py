@@ -32,7 +32,7 @@ COUNTS: tuple[str, ...] = (
     "hole_days", "seen_days", "apart",  # days in silences that do not fit; days seen; rows years away from all others
     "whole", "early_month", "unsorted", "refused",  # movements of customers with no penny, no day after the 12th, one category, or hardly one booked
     "dues", "unseen", "crowded",  # dues; of which nobody saw whether they were paid; on the day of the one before
-    "payments", "strange", "small", "large", "far", "ungranted", "twice", "taken",  # payments; without a due, a hundredth, a hundredfold, months away, before the contract, made twice, taken back
+    "payments", "strange", "small", "large", "far", "ungranted", "twice", "taken",  # payments; without a due, a fiftieth of it or less, a hundredfold, months away, before the contract, made twice, taken back
     "linked", "unlinked",  # payments looked for among the movements; those found there at another scale only
     "waiting",  # payments that wait for a due
 )
@@ -401,7 +401,7 @@ def count_dues(
             came, asked = sums[f], dues.amount[f]
             if came <= 0:
                 continue
-            if abs(100 * came - asked) * 10 <= asked:
+            if 50 * came <= asked:
                 _count(counts, places, c, SMALL, f)
             if abs(came - 100 * asked) <= 10 * asked:
                 _count(counts, places, c, LARGE, f)
