@@ -85,14 +85,9 @@ def _findings_table(findings: Sequence[Any]) -> Table:
     table = Table(
         "", "rule", "not so in", "first", "what to do", title=f"{held} rules held, {unknown} could not be asked"
     )
-    order = ("refuse", "warn", "note")
-    for f in sorted((f for f in findings if f.level in order), key=_grave):
+    for f in (f for level in ("refuse", "warn", "note") for f in findings if f.level == level):
         table.add_row(f.level, f"{f.rule}: {f.sentence}", f"{f.cases:,} of {f.of:,}", f.place or "–", escape(f.remedy))
     return table
-
-
-def _grave(finding: Any) -> int:
-    return ("refuse", "warn", "note").index(finding.level)
 
 # %% ../../nbs/80_ops/09_cli.ipynb #draft02
 @source_app.command(

@@ -317,10 +317,19 @@ def check_requests(
     body: bytes,  # JSON: one request, or several under `requests`
 ) -> list[list[Finding]]:  # for each request, what every rule says
     "What the rules about data say of requests, without a score."
-    asked = parse_batch(body).requests if b'"requests"' in body else [parse_request(body)]
+    asked = parse_batch(body).requests if _several_asked(body) else [parse_request(body)]
     known = [one for one in asked if isinstance(one, History)]
     tables = [request_tables(one, engine_of.rule(one.currency)) for one in known]
     return [examined(found, one, engine_of.limits)[0] for found, one in zip(tables, known, strict=True)]
+
+
+def _several_asked(body: bytes) -> bool:
+    "Whether a body is one of several requests; a name in it may say so, too."
+    try:
+        plain = json.loads(body)
+    except ValueError:
+        return False
+    return isinstance(plain, dict) and "requests" in plain
 
 # %% ../../nbs/60_service/02_scoring.ipynb #c105
 def _pack(column: pd.Series) -> Any:

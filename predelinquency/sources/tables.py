@@ -264,12 +264,13 @@ def _check_unique(db: duckdb.DuckDBPyConnection, mapping: Mapping, name: str) ->
     groups = f"from _full where _dropped is null group by {keys} having count(*) > 1"
     found = db.execute(f"select count(*) over (), {shown}, count(*) {groups} order by {keys} limit 3").fetchall()
     if found:
+        several = _several(db, name)
         told = "; ".join(f"{', '.join(map(str, row[1:-1]))} ({row[-1]} rows)" for row in found)
         raise SchemaError(
-            f"{', '.join(once)} must be unique; {found[0][0]} repeat: {told}{_several(db, name)}",
+            f"{', '.join(once)} must be unique; {found[0][0]} repeat: {told}{several}",
             where=f"{mapping.where}, tables.{name}",
             remedy=_SEVERAL[name][1]
-            if _several(db, name)
+            if several
             else "drop the duplicates at their source, or add a `keep` condition that says which one counts",
         )
 

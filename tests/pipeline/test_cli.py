@@ -280,6 +280,27 @@ def test_a_request_from_a_file_is_answered_as_the_service_would(typed, trained, 
         assert done.exit_code == 1 and no_answer(done.stdout) and said in done.stderr and "Traceback" not in done.stderr
 
 
+def test_the_rows_of_a_request_are_checked_without_a_score(typed, trained, tmp_path):
+    from predelinquency.service import http
+
+    good = json.loads(http.EXAMPLE.read_bytes())
+    named = json.loads(http.EXAMPLE.read_bytes())
+    named["transactions"]["counterparty"]["words"][0] = "requests"  # a name, not a batch
+    turned = json.loads(http.EXAMPLE.read_bytes())
+    turned["transactions"]["amount_minor"] = [-a for a in turned["transactions"]["amount_minor"]]
+    for name, body in (("good", good), ("named", named), ("turned", turned), ("both", dict(requests=[good, turned]))):
+        (tmp_path / f"{name}.json").write_text(json.dumps(body))
+    for name, levels in (("good", [False]), ("named", [False]), ("turned", [True]), ("both", [False, True])):
+        done = typed("check", tmp_path / f"{name}.json", "--root", trained, "--json")
+        assert done.exit_code == any(levels), done.stderr
+        found = json.loads(done.stdout)
+        assert [any(f["level"] == "refuse" and f["rule"] == "signs" for f in one) for one in found] == levels
+    shown = typed("check", tmp_path / "turned.json", "--root", trained)
+    assert shown.exit_code == 1 and "signs" in shown.stdout and "transactions.1" in shown.stdout
+    missing = typed("check", tmp_path / "none.json", "--root", trained)
+    assert missing.exit_code == 1 and "cannot be read" in missing.stderr and "Traceback" not in missing.stderr
+
+
 @pytest.mark.parametrize(
     "words, said",
     [
