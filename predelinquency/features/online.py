@@ -15,6 +15,7 @@ import pandas as pd
 
 from .events import PLAN, _POSITION, events, one_name
 from .fold import MS, Events, emit, replay
+from .questions import on_days
 from .state import ACCOUNT_CLASS, CAPACITY, CLOCK, DUE, DUE_AT, N_DUES, new
 from .dues import take_fact, take_payment
 from .trackers import take_account, take_transaction
@@ -46,7 +47,7 @@ def rows(
 ) -> np.ndarray:  # (n, n_features) float64
     "One customer's rows from arrays: what a request costs without its parsing."
     out = np.empty((len(days), len(PLAN.features)))
-    replay(PLAN, history, np.array([0, len(days)]), days, 0, 1, max(len(history.dues), 1), out)
+    replay(PLAN, history, np.array([0, len(days)]), on_days(days), 0, 1, max(len(history.dues), 1), out)
     return out
 
 # %% ../../nbs/20_features/11_online.ipynb #c020
@@ -104,7 +105,7 @@ class Customer:
         return cls(state)
 
 # %% ../../nbs/20_features/11_online.ipynb #c021
-_HEAD = f"predelinquency state 3, {DUE_AT} numbers, plan {zlib.crc32(PLAN.effects.tobytes()):08x}\n".encode()
+_HEAD = f"predelinquency state 4, {DUE_AT} numbers, plan {zlib.crc32(PLAN.effects.tobytes()):08x}\n".encode()
 
 # %% ../../nbs/20_features/11_online.ipynb #c022
 def _with_room(state: np.ndarray) -> np.ndarray:

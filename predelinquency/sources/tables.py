@@ -83,6 +83,7 @@ _CAST = {
     "text": "varchar",
     "word": "varchar",
     "time": "timestamp_ms",
+    "float64": "double",
 }
 _IDS = {
     "customer_id": "customers",
@@ -96,7 +97,8 @@ UNIQUE = {
     "accounts": ("account",),
     "obligations": ("customer", "obligation", "instalment", "announced_at"),
     "transactions": ("transaction",),
-    "moments": ("customer", "as_of"),
+    "contracts": ("customer", "obligation", "known_at"),
+    "moments": ("customer", "as_of", "obligation", "instalment"),
 }
 
 # %% ../../nbs/15_sources/02_tables.ipynb #c070
@@ -294,7 +296,8 @@ _LINKS = {
     "obligations": ("customer",),
     "transactions": ("customer", "account"),
     "payments": ("customer", "obligation"),
-    "moments": ("customer",),
+    "contracts": ("customer", "obligation"),
+    "moments": ("customer", "obligation"),
 }
 
 
@@ -302,6 +305,8 @@ def _drop_strangers(db: duckdb.DuckDBPyConnection, name: str) -> None:
     "Mark rows that point to nothing."
     for key in _LINKS.get(name, ()):
         there = f"cast({_quote(key)} as varchar) in (select key from _ids_{key}s)"
+        if accepts(name)[key].nullable:
+            there = f"({_quote(key)} is null or {there})"
         db.execute(f"update _full set _dropped = 'its {key} is not there' where _dropped is null and not {there}")
     if name == "payments":
         db.execute(
@@ -333,7 +338,8 @@ _ORDER = {
     "obligations": "customer_id, obligation_id, instalment, announced_at",
     "transactions": "customer_id, seq",
     "payments": "customer_id, obligation_id, instalment, paid_at, amount_minor",
-    "moments": "customer_id, as_of",
+    "contracts": "customer_id, obligation_id, known_at",
+    "moments": "customer_id, as_of, obligation_id nulls first, instalment nulls first",
 }
 
 
