@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from ..features.questions import as_questions
 from ..ground.schema import ROW
 from ..features import catalogue, events, offline, online
 from ..ground import disk, schema
@@ -397,9 +398,9 @@ def service_path(
         tables, asked = _one(s, i)
         empty = {name: events._rows_of(None, columns, np.array([0])) for name, columns in events.NEEDS.items()}
         t = known_before(empty | tables, asked["as_of"].iloc[0])
-        found.append(
-            online.vector(t["transactions"], t["obligations"], t["payments"], t["accounts"], asked["as_of"].iloc[0])
-        )
+        mine = [t[name] for name in ("transactions", "obligations", "payments", "accounts")]
+        question = as_questions(asked, tables.get("contracts"))[1]
+        found.append(online.vector(*mine, asked["as_of"].iloc[0], question))
     return _same(
         "service_path",
         _differ(np.array(found).reshape(s.stored.shape), s.stored),
