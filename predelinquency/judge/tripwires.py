@@ -396,7 +396,7 @@ def service_path(
     found = []
     for i in range(len(s.asked)):
         tables, asked = _one(s, i)
-        empty = {name: events._rows_of(None, columns, np.array([0])) for name, columns in events.NEEDS.items()}
+        empty = {name: events._no_rows(columns) for name, columns in events.NEEDS.items()}
         t = known_before(empty | tables, asked["as_of"].iloc[0])
         mine = [t[name] for name in ("transactions", "obligations", "payments", "accounts")]
         question = as_questions(asked, tables.get("contracts"))[1]
