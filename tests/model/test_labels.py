@@ -232,7 +232,10 @@ def test_a_source_s_own_moments_are_all_eligible_with_their_own_target():
 
 def test_two_contracts_of_one_day_are_two_rows_each_with_its_own_answer():
     moments = asked("2024-10-01", "2024-10-01").assign(
-        target=np.array([1, 0], np.int32), known_on=np.datetime64("2024-12-01", "ms"), obligation_id=[4, 9], instalment=1
+        target=np.array([1, 0], np.int32),
+        known_on=np.datetime64("2024-12-01", "ms"),
+        obligation_id=[4, 9],
+        instalment=1,
     )
     rows = validate(lb.LABELS, lb.given(moments, dues("2024-10-20"), NOBODY_PAID, base()), "labels")
     assert rows[["obligation_id", "instalment", "target"]].to_numpy().tolist() == [[4, 1, 1], [9, 1, 0]]

@@ -45,7 +45,8 @@ def test_berka_knows_only_what_was_booked_before_the_grant(read: Callable[..., p
 
 
 def test_berka_shows_the_schedule_of_the_loan_and_never_the_date_of_its_grant(read: Callable[..., pd.DataFrame]):
-    dues = read("berka", "obligations").merge(read("berka", "moments"), on="customer_id")
+    moments = read("berka", "moments")[["customer_id", "obligation_id", "as_of"]]
+    dues = read("berka", "obligations").merge(moments, on=["customer_id", "obligation_id"])
     assert (dues.announced_at == dues.as_of - pd.Timedelta(seconds=1)).all()  # the same distance for every loan
     assert dues.groupby("obligation_id").instalment.max().isin([12, 24, 36, 48, 60]).all()
     first = dues[dues.instalment == 1]
