@@ -15,13 +15,14 @@ from ..ground.core import ParamsError
 from ..ground.params import Strict
 
 # %% ../../nbs/15_sources/00_literal.ipynb #c023
+_TAGS = (*(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map")), None)  # None: what is said of any other
+
+
 class _Text(Strict):
     "Strict YAML whose scalars all stay text, and which knows no other tags than those of texts, lists and sections."
 
     yaml_implicit_resolvers: dict[str, Any] = {}
-    yaml_constructors = {
-        kind: Strict.yaml_constructors[kind and f"tag:yaml.org,2002:{kind}"] for kind in ("str", "seq", "map")
-    }
+    yaml_constructors = {tag: Strict.yaml_constructors[tag] for tag in _TAGS}
 
 # %% ../../nbs/15_sources/00_literal.ipynb #literal04
 MOST = 100_000  # values of a file, repetitions written out
@@ -46,7 +47,7 @@ def _unreadable(value: Any, seen: set[int]) -> str:
     "The first text with a zero byte or half a character; empty when there is none."
     if isinstance(value, str):
         return value if _HALF.search(value) else ""
-    if id(value) in seen:
+    if not isinstance(value, (dict, list)) or id(value) in seen:  # an empty file is None
         return ""
     seen.add(id(value))
     inner = [*value, *value.values()] if isinstance(value, dict) else value

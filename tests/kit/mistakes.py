@@ -153,7 +153,7 @@ PIECES = (
     b"!!timestamp ", b"!!set ",
     b"!!omap ", b"!!bool ", b"!!python/object/apply:os.getcwd []", b"!x ", b"%YAML 9.9\n", b"%TAG ! x\n", b"---\n", b"...\n", b"? ", b"? [a, b]\n",
     b"> ", b"| ", b"\\", b"\\ud800", b"\\u0000",
-    b"NaN", b"-Infinity", b"1e999", b"9" * 50, b"null", b"true", b"[" * 40, b"{\"a\":" * 40, "é🦊\u202e".encode(), "ÃÂ".encode(),
+    b"NaN", b"-Infinity", b"1e999", b"9" * 50, b"null", b"true", b"[" * 40, b"[" * 3000, b'{"a":' * 40, b'{"a":' * 3000, "é🦊\u202e".encode(), "ÃÂ".encode(),
     "é".encode("latin-1"), b"=1+1", b"&a [*a]", b"x" * 2000,
 )  # fmt: skip
 

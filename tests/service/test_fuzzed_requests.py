@@ -74,7 +74,7 @@ def rows_that_lie(draw: st.DrawFn, body: dict[str, Any]) -> dict[str, Any]:
     "Columns of the right kind whose values contradict each other: times out of order, ids twice, amounts turned."
     for _ in range(draw(st.integers(1, 3))):
         table = body[
-            draw(st.sampled_from([t for t in ("transactions", "obligations", "payments", "accounts") if t in body]))
+            draw(st.sampled_from([t for t in ("transactions", "obligations", "payments", "accounts") if body.get(t)]))
         ]
         name = draw(st.sampled_from(sorted(table)))
         column = table[name]
@@ -112,7 +112,7 @@ def rows_that_lie(draw: st.DrawFn, body: dict[str, Any]) -> dict[str, Any]:
         body["transactions"]["seq"] = [*range(len(next(iter(body["transactions"].values()), [])))][
             :: draw(st.sampled_from([1, -1]))
         ]
-    elif further and "payments" in body:
+    elif further and body.get("payments"):
         n = len(next(iter(body["payments"].values()), []))
         body["payments"][further] = draw(st.lists(st.none() | st.integers(1, 4), min_size=n, max_size=n))
     return body
@@ -152,7 +152,7 @@ def refused(ask: Any, *asked: Any) -> bool:
     return False
 
 
-@pytest.mark.parametrize("examples", [400, pytest.param(8_000, marks=LONG)])
+@pytest.mark.parametrize("examples", [600, pytest.param(10_000, marks=LONG)])
 def test_a_request_with_mistakes_is_answered_or_refused(examples: int, trained: Path, tmp_path: Path) -> None:
     engine, count = scoring.load_scoring(trained / "model"), 0
     bodies = [json.dumps(shortened(example(), rows)) for rows in (1, 6, 12)]
