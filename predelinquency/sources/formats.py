@@ -91,18 +91,6 @@ def _as_utf8(path: Path, encoding: str, scratch: Path, first: int = 0, last: int
                 copy.write(held.popleft())
     return path if plain else scratch
 
-# %% ../../nbs/15_sources/01_formats.ipynb #undecoded01
-def _undecoded(e: UnicodeError, name: str, problem: str, piece: bytes) -> SchemaError:
-    "What is wrong with bytes that are no letters."
-    if not isinstance(e, UnicodeDecodeError):  # an encoding of several bytes, or half a character
-        return SchemaError(f"{problem}: {e}", where=name, remedy="set the file's encoding")
-    return SchemaError(
-        f"{problem}: {e.object[max(0, e.start - 12) : e.start + 8]!r}",
-        where=name,
-        remedy=f"set the file's encoding (byte {e.object[e.start]:#04x} suggests {_guess(piece)}), "
-        "or repair this line: mixed encodings cannot be read",
-    )
-
 # %% ../../nbs/15_sources/01_formats.ipynb #c041
 def _misread(piece: bytes, text: str, encoding: str, line: int) -> str:
     "What to do about a line that can be read but cannot be meant; empty when it is fine."
@@ -131,6 +119,18 @@ def _guess(piece: bytes) -> str:
             continue
     return "latin-1"
 
+
+def _undecoded(e: UnicodeError, name: str, problem: str, piece: bytes) -> SchemaError:
+    "What is wrong with bytes that are no letters."
+    if not isinstance(e, UnicodeDecodeError):  # an encoding of several bytes, or half a character
+        return SchemaError(f"{problem}: {e}", where=name, remedy="set the file's encoding")
+    return SchemaError(
+        f"{problem}: {e.object[max(0, e.start - 12) : e.start + 8]!r}",
+        where=name,
+        remedy=f"set the file's encoding (byte {e.object[e.start]:#04x} suggests {_guess(piece)}), "
+        "or repair this line: mixed encodings cannot be read",
+    )
+
 # %% ../../nbs/15_sources/01_formats.ipynb #c043
 def _header(path: Path, file: File, name: str) -> list[str]:
     "The column names of a CSV file, checked against the mapping."
@@ -150,13 +150,6 @@ def _header(path: Path, file: File, name: str) -> list[str]:
     _check_once(header, name)
     return header
 
-# %% ../../nbs/15_sources/01_formats.ipynb #once01
-def _check_once(header: Sequence[str], name: str) -> None:
-    "SQL takes capitals for nothing."
-    folded = [h.casefold() for h in header]
-    if twice := [h for i, h in enumerate(header) if h and h.casefold() in folded[:i]]:
-        raise SchemaError(f"column {twice[0]!r} stands twice in the header", where=name, remedy="rename one of them")
-
 # %% ../../nbs/15_sources/01_formats.ipynb #c044
 def _check_columns(file: File, header: list[str], name: str) -> None:
     "Every mapped column is there; a header that is one long word was read with the wrong delimiter."
@@ -174,6 +167,13 @@ def _check_columns(file: File, header: list[str], name: str) -> None:
         where=name,
         remedy=f"correct files.{file.name}.columns: {_near(missing[0], header[:40])}",
     )
+
+
+def _check_once(header: Sequence[str], name: str) -> None:
+    "SQL takes capitals for nothing."
+    folded = [h.casefold() for h in header]
+    if twice := [h for i, h in enumerate(header) if h and h.casefold() in folded[:i]]:
+        raise SchemaError(f"column {twice[0]!r} stands twice in the header", where=name, remedy="rename one of them")
 
 # %% ../../nbs/15_sources/01_formats.ipynb #seen01
 def _remember(db: duckdb.DuckDBPyConnection, file: File, header: Iterable[str]) -> None:
@@ -230,7 +230,7 @@ def _load_parquet(db: duckdb.DuckDBPyConnection, file: File, path: Path) -> str:
     _remember(db, file, header)
     return f"select {_row_columns(path.name)}, {_pick(file, header)} from read_parquet({_text(str(path))})"
 
-# %% ../../nbs/15_sources/01_formats.ipynb #answers01
+# %% ../../nbs/15_sources/01_formats.ipynb #c048
 _NO_ANSWER = (ValueError, TypeError, ArithmeticError, NotImplementedError, ImportError)  # of a driver, or of Arrow
 
 
@@ -251,7 +251,7 @@ def _answers(file: File, url: str) -> Iterator[pd.DataFrame]:
             remedy="check url, query and that the driver is installed",
         ) from None
 
-# %% ../../nbs/15_sources/01_formats.ipynb #c048
+
 def _load_sql(db: duckdb.DuckDBPyConnection, file: File, data: Path) -> str:
     "Bring the rows of a query over."
     url = os.path.expandvars(file.url).replace("{data}", str(data))

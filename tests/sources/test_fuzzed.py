@@ -475,3 +475,13 @@ def test_the_banks_without_mistakes_are_read(banks: list[Bank], desk: Desk) -> N
         desk.mapping.write_text(bank.mapping, "utf-8")
         assert refusal(lambda bank=bank: ingest.ingest(load_mapping(desk.mapping), bank.files, desk.raw, BASE)) is None
         whole(desk.raw)
+
+
+@pytest.mark.parametrize("table", ["customers", "payments"])
+def test_a_file_in_the_place_of_a_table_is_refused_before_any_table_is_written(table: str, desk: Desk) -> None:
+    desk.clear()
+    shutil.rmtree(desk.raw / table)
+    (desk.raw / table).write_text("mine")
+    before, bank = held(desk.raw), small_bank.bank(desk.home / "tmp")
+    told = refusal(lambda: ingest.ingest(bank, desk.home / "tmp", desk.raw, BASE))
+    assert told and told.where.endswith(table) and held(desk.raw) == before
