@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from predelinquency.ops import cli
 from predelinquency.service import scoring, wire
 
-LONG = pytest.mark.long
+pytestmark, LONG = pytest.mark.slow, pytest.mark.long
 DAYS = ("1970-01-01", "2099-12-31", "2024-02-30", "2025-06-31", "2025-07-01", "2025-06-30", "1969-12-31", "2100-01-01")
 TIMES = (*DAYS, "2025-06-30T23:59:59.999", "2025-06-30 12:00", "2025-06-30T24:00:00", "2025-03-30T01:30:00", "1970-01-01T00:00:00",
 "2025-06-30T10:00:00Z")  # fmt: skip

@@ -26,7 +26,7 @@ from predelinquency.sources import ingest
 from predelinquency.sources.mapping import load_mapping
 
 BASE = params.load(Path(__file__).parents[2] / "params.yaml").base
-LONG = pytest.mark.long
+pytestmark, LONG = pytest.mark.slow, pytest.mark.long
 
 
 class Bank(NamedTuple):
