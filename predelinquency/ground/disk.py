@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .core import SchemaError, replacing
+from .core import SchemaError, StoreError, replacing
 from .schema import TABLES, Column, Table, validate
 
 # %% ../../nbs/00_ground/02_disk.ipynb #c042
@@ -127,11 +127,17 @@ def writing(
     tables: Iterable[Table] = TABLES.values(),  # what will be written
 ) -> Iterator[Writer]:
     "Write several tables part by part; they appear together when the block ends well, and not at all otherwise."
+    contracts = {table.name: table for table in tables}
+    for path in (Path(folder) / name for name in contracts):
+        if (
+            path.exists() and not path.is_dir()
+        ):  # no folder can take its place: asked before the first table takes its own
+            raise StoreError("is a file where a table belongs", where=str(path), remedy="move it away")
     with ExitStack() as stack:
-        drafts = {t.name: stack.enter_context(replacing(Path(folder) / t.name)) for t in tables}
+        drafts = {name: stack.enter_context(replacing(Path(folder) / name)) for name in contracts}
         for draft in drafts.values():
             draft.mkdir()
-        yield Writer({t.name: t for t in tables}, drafts)
+        yield Writer(contracts, drafts)
 
 # %% ../../nbs/00_ground/02_disk.ipynb #c049
 def write(

@@ -278,7 +278,8 @@ class Strict(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
         seen: dict[str, yaml.Node] = {}
-        for key in (k for k, _ in node.value if isinstance(k, yaml.ScalarNode)):
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []  # `!!map text` is none
+        for key in (k for k, _ in pairs if isinstance(k, yaml.ScalarNode)):
             if key.value in seen:
                 lines = f"{seen[key.value].start_mark.line + 1} and {key.start_mark.line + 1}"
                 raise yaml.constructor.ConstructorError(

@@ -243,6 +243,8 @@ def _checked(
     "All columns, and nothing in them that cannot be."
     t, d, y, a = found["transactions"], found["obligations"], found["payments"], found["accounts"]
     now = to_day(_calendar("as_of", asked.as_of)) * DAY_MS
+    if asked.joined_on:
+        _calendar("joined_on", asked.joined_on)
     for name, table, begins in (("transactions", t, "booked_at"), ("payments", y, "paid_at")):
         if table:
             _arrivals(name, table, begins, now)

@@ -327,7 +327,7 @@ def _several_asked(body: bytes) -> bool:
     "Whether a body is one of several requests; a name in it may say so, too."
     try:
         plain = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(plain, dict) and "requests" in plain
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,9 @@ def _database() -> Iterator[duckdb.DuckDBPyConnection]:
     except (duckdb.IOException, duckdb.FatalException, OSError) as e:
         told = str(e).splitlines()[0]
         if isinstance(e, OSError) and e.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise SchemaError(f"cannot be read: {e.strerror}", where=str(e.filename or "")) from e
+            where = str(e.filename or "a file of the mapping")[:300]
+            remedy = "check that it is there, that it is a file, and that you may read it"
+            raise SchemaError(f"cannot be read: {e.strerror or told}", where=where, remedy=remedy) from e
         raise StoreError(
             f"could not write: {told}",
             where=tempfile.gettempdir(),
@@ -52,16 +54,15 @@ def _database() -> Iterator[duckdb.DuckDBPyConnection]:
 # %% ../../nbs/15_sources/01_formats.ipynb #c038
 def _paths(file: File, data: Path, where: str) -> list[Path]:
     "The files that a mapping's path names, in order."
-    found = [p for pattern in file.path for p in sorted(data.glob(pattern))]
-    missing = [p for p in file.path if not any(data.glob(p))]
-    if missing:
+    named = {pattern: [p for p in sorted(data.glob(pattern)) if p.is_file()] for pattern in file.path}
+    if missing := [pattern for pattern, found in named.items() if not found]:
         there = sorted(p.name for p in data.iterdir()) if data.is_dir() else []
         raise SchemaError(
             f"there is no file {missing[0]!r} in {data}",
             where=where,
             remedy=_near(missing[0], there) if there else "check the data folder",
         )
-    return found
+    return [p for pattern in file.path for p in named[pattern]]
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c039
 def _as_utf8(path: Path, encoding: str, scratch: Path, first: int = 0, last: int = 0) -> Path:
@@ -70,16 +71,12 @@ def _as_utf8(path: Path, encoding: str, scratch: Path, first: int = 0, last: int
     held: deque[bytes] = deque()  # the last lines, which may be left out
     decoder, line = codecs.getincrementaldecoder(encoding)(), 1
     with path.open("rb") as source, open(os.devnull, "wb") if plain else scratch.open("wb") as copy:
-        for piece in source:
+        for piece in chain(source, [b""]):  # the end asks whether a letter was left unfinished
             try:
-                text = decoder.decode(piece)
-            except UnicodeDecodeError as e:
-                raise SchemaError(
-                    f"line {line} is not {encoding}: {e.object[max(0, e.start - 12) : e.start + 8]!r}",
-                    where=path.name,
-                    remedy=f"set the file's encoding (byte {e.object[e.start]:#04x} suggests {_guess(piece)}), "
-                    "or repair this line: mixed encodings cannot be read",
-                ) from e
+                text = decoder.decode(piece, not piece)
+                same = text.encode()
+            except UnicodeError as e:
+                raise _undecoded(e, path.name, f"line {line} is not {encoding}", piece) from e
             if reason := _misread(piece, text, encoding, line):
                 raise SchemaError(
                     f"line {line} is hardly {encoding}: {text.strip()[:40]!r}",
@@ -87,9 +84,9 @@ def _as_utf8(path: Path, encoding: str, scratch: Path, first: int = 0, last: int
                     remedy=f"{reason}; mixed encodings cannot be read",
                 )
             line += 1
-            if plain or line <= first + 1:
+            if plain or line <= first + 1 or not text:
                 continue
-            held.append(text.encode())
+            held.append(same)
             if len(held) > last:
                 copy.write(held.popleft())
     return path if plain else scratch
@@ -122,12 +119,27 @@ def _guess(piece: bytes) -> str:
             continue
     return "latin-1"
 
+
+def _undecoded(e: UnicodeError, name: str, problem: str, piece: bytes) -> SchemaError:
+    "What is wrong with bytes that are no letters."
+    if not isinstance(e, UnicodeDecodeError):  # an encoding of several bytes, or half a character
+        return SchemaError(f"{problem}: {e}", where=name, remedy="set the file's encoding")
+    return SchemaError(
+        f"{problem}: {e.object[max(0, e.start - 12) : e.start + 8]!r}",
+        where=name,
+        remedy=f"set the file's encoding (byte {e.object[e.start]:#04x} suggests {_guess(piece)}), "
+        "or repair this line: mixed encodings cannot be read",
+    )
+
 # %% ../../nbs/15_sources/01_formats.ipynb #c043
 def _header(path: Path, file: File, name: str) -> list[str]:
     "The column names of a CSV file, checked against the mapping."
     with path.open(encoding="utf-8-sig", newline="") as f:
-        header = next(csv.reader(f, delimiter=file.delimiter), [])
-    header = [h.strip() for h in header]
+        try:
+            header = [h.strip() for h in next(csv.reader(f, delimiter=file.delimiter), [])]
+        except csv.Error as e:
+            remedy = "set its delimiter, or close the quote that stands open"
+            raise SchemaError(f"line 1 is no header: {e}", where=name, remedy=remedy) from None
     if not any(header):
         raise SchemaError(
             "is empty: it has no header line",
@@ -135,8 +147,7 @@ def _header(path: Path, file: File, name: str) -> list[str]:
             remedy="export it again, with its column names in the first line",
         )
     _check_columns(file, header, name)
-    if twice := [h for i, h in enumerate(header) if h in header[:i]]:
-        raise SchemaError(f"column {twice[0]!r} stands twice in the header", where=name, remedy="rename one of them")
+    _check_once(header, name)
     return header
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c044
@@ -156,6 +167,13 @@ def _check_columns(file: File, header: list[str], name: str) -> None:
         where=name,
         remedy=f"correct files.{file.name}.columns: {_near(missing[0], header[:40])}",
     )
+
+
+def _check_once(header: Sequence[str], name: str) -> None:
+    "SQL takes capitals for nothing."
+    folded = [h.casefold() for h in header]
+    if twice := [h for i, h in enumerate(header) if h and h.casefold() in folded[:i]]:
+        raise SchemaError(f"column {twice[0]!r} stands twice in the header", where=name, remedy="rename one of them")
 
 # %% ../../nbs/15_sources/01_formats.ipynb #seen01
 def _remember(db: duckdb.DuckDBPyConnection, file: File, header: Iterable[str]) -> None:
@@ -213,33 +231,41 @@ def _load_parquet(db: duckdb.DuckDBPyConnection, file: File, path: Path) -> str:
     return f"select {_row_columns(path.name)}, {_pick(file, header)} from read_parquet({_text(str(path))})"
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c048
-def _load_sql(db: duckdb.DuckDBPyConnection, file: File, data: Path) -> str:
-    "Run the query where the data lives and bring its rows over, a hundred thousand at a time."
+_NO_ANSWER = (ValueError, TypeError, ArithmeticError, NotImplementedError, ImportError)  # of a driver, or of Arrow
+
+
+def _answers(file: File, url: str) -> Iterator[pd.DataFrame]:
+    "Run the query where the data lives; its rows, a hundred thousand at a time."
     import sqlalchemy as sa
 
-    url = os.path.expandvars(file.url).replace("{data}", str(data))
-    if left := re.findall(r"\$\{?(\w+)", url):
-        raise ParamsError(
-            f"environment variable {left[0]} is not set", where=f"files.{file.name}.url", remedy=f"set {left[0]}"
-        )
     try:
         engine = sa.create_engine(url)
         _check_database(engine.url, file)
         with engine.connect().execution_options(stream_results=True) as connection:
-            for i, piece in enumerate(
-                pd.read_sql_query(sa.text(file.query), connection, chunksize=100_000, dtype_backend="pyarrow")
-            ):
-                if not i:
-                    _check_columns(file, list(piece.columns), file.name)
-                    _remember(db, file, list(piece.columns))
-                _append(db, file, piece, i)
-    except (sa.exc.SQLAlchemyError, pd.errors.DatabaseError, ImportError) as e:
-        reason = re.sub(r"://[^@/\s]*@", "://…@", str(e).splitlines()[0])
+            yield from pd.read_sql_query(sa.text(file.query), connection, chunksize=100_000, dtype_backend="pyarrow")
+    except (sa.exc.SQLAlchemyError, pd.errors.DatabaseError, *_NO_ANSWER) as e:
+        reason = re.sub(r"://[^@/\s]*@", "://…@", (str(e).splitlines() or ["it says no more"])[0])
         raise SchemaError(
             f"the database could not answer ({reason})",
             where=f"files.{file.name}",
             remedy="check url, query and that the driver is installed",
         ) from None
+
+
+def _load_sql(db: duckdb.DuckDBPyConnection, file: File, data: Path) -> str:
+    "Bring the rows of a query over."
+    url = os.path.expandvars(file.url).replace("{data}", str(data))
+    if left := re.findall(r"\$\{?(\w+)", url):
+        raise ParamsError(
+            f"environment variable {left[0]} is not set", where=f"files.{file.name}.url", remedy=f"set {left[0]}"
+        )
+    for i, piece in enumerate(_answers(file, url)):
+        header = list(piece.columns)
+        if not i:
+            _check_columns(file, header, file.name)
+            _check_once(header, f"files.{file.name}")
+            _remember(db, file, header)
+        _append(db, file, piece, i)
     return f"select {_row_columns(file.name)}, * from {_quote('_sql_' + file.name)}"
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c049
@@ -278,6 +304,9 @@ def _load_rows(db: duckdb.DuckDBPyConnection, file: File, path: Path, rows: Rows
             seen |= dict.fromkeys(name for _, row in batch for name in row)
             columns = [[row.get(c) for _, row in batch] for c in file.columns]
             writer.write_table(pa.table([pa.array([n for n, _ in batch], pa.int64()), *columns], schema=kinds))
+    if odd := [name for name in seen if re.search("[\0\ud800-\udfff]", name)]:
+        problem = f"the field {odd[0][:40]!a} has half a character or a zero byte in its name"
+        raise SchemaError(problem, where=path.name, remedy="rename it at its source")
     _remember(db, file, seen)
     names = ", ".join(map(_quote, file.columns))
     return f"select _row, {_text(path.name)} as _file, {names} from read_parquet({_text(str(scratch))})"
@@ -314,6 +343,9 @@ def _check_seen(db: duckdb.DuckDBPyConnection, file: File, name: str) -> None:
 def _bad_line(e: duckdb.Error, name: str) -> SchemaError:
     "DuckDB's complaint about a line, in our words."
     text = str(e)
+    if "Line:" not in text:
+        remedy = "export it again, in the format and with the columns that the mapping says"
+        return SchemaError(f"cannot be read: {text.splitlines()[0]}", where=name, remedy=remedy)
     line, counts = re.search(r"Line: (\d+)", text), re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
     found = next((x for x in text.splitlines() if re.match("Value with|.*quote", x)), text.splitlines()[0])
     problem = f"{counts[2]} fields instead of {counts[1]}" if counts else found[:1].lower() + found[1:]
@@ -338,10 +370,13 @@ def _place(file: File, data: Path, name: str, row: int) -> str:
         for _ in range(int(file.skip_rows)):
             f.readline()
         reader, records = csv.reader(f, delimiter=file.delimiter), -1
-        for fields in reader:
-            records += bool(fields)
-            if records == row:
-                break
+        try:
+            for fields in reader:
+                records += bool(fields)
+                if records == row:
+                    break
+        except csv.Error:  # a text too long for it
+            return f"record {row}"
         return f"line {int(file.skip_rows) + reader.line_num}"
 
 # %% ../../nbs/15_sources/01_formats.ipynb #c060
@@ -430,11 +465,13 @@ def _type_columns(db: duckdb.DuckDBPyConnection, mapping: Mapping, file: File, d
         row = db.execute(
             "select " + ", ".join(f"count(*) filter (where {b})" for b in bad.values()) + " from _raw"
         ).fetchall()[0]
-    except duckdb.InvalidInputException as e:
+    except duckdb.IOException:
+        raise
+    except duckdb.Error as e:
         raise ParamsError(
             str(e).splitlines()[0],
             where=f"{mapping.where}, files.{file.name}.columns",
-            remedy="write dates as strptime does: %Y-%m-%d %H:%M:%S",
+            remedy="write dates as strptime does: %Y-%m-%d %H:%M:%S; amounts and codes as the mapping's guide says",
         ) from e
     _check_thousands(db, mapping, file)
     for (column, condition), count in zip(bad.items(), row, strict=True):
@@ -455,10 +492,9 @@ def _read_plain(db: duckdb.DuckDBPyConnection, mapping: Mapping, file: File, dat
     "Make a typed table of the file's name; returns its number of rows."
     where = f"{mapping.where}, files.{file.name}"
     with tempfile.TemporaryDirectory(prefix="sources-") as folder:
-        if file.format == "sql":
-            selects = [_load_sql(db, file, data)]
-        else:
-            selects = [_load(db, file, p, Path(folder) / f"{i}") for i, p in enumerate(_paths(file, data, where))]
+        paths = [] if file.format == "sql" else _paths(file, data, where)
+        selects = [_load(db, file, p, Path(folder) / f"{i}") for i, p in enumerate(paths)]
+        selects = selects or [_load_sql(db, file, data)]
         nothing = f"in ({', '.join(_text(e) for e in ('', *file.empty))})"
         clean = ", ".join(
             f"case when trim({_quote(c)}) {nothing} then null else trim({_quote(c)}) end as {_quote(c)}"
@@ -468,8 +504,10 @@ def _read_plain(db: duckdb.DuckDBPyConnection, mapping: Mapping, file: File, dat
             for i, select in enumerate(selects):
                 make = "insert into _raw by name" if i else "create or replace table _raw as"
                 db.execute(f"{make} select _row, _file, {clean} from ({select})")
-        except duckdb.InvalidInputException as e:
-            raise _bad_line(e, _paths(file, data, where)[i].name) from None
+        except duckdb.Error as e:
+            if isinstance(e, duckdb.IOException) and re.search("write|space", str(e)):
+                raise
+            raise _bad_line(e, paths[i].name if paths else where) from None
     rows = db.execute("select count(*) from _raw").fetchall()[0][0]
     if not rows:
         raise SchemaError(

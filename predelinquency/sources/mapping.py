@@ -11,15 +11,14 @@ import codecs, re
 from collections.abc import Iterable, Iterator, Mapping as Dict
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
-
-import yaml
+from zoneinfo import available_timezones
 
 from ..ground import schema, working_days
 from ..ground.core import CURRENCY_DIGITS, ParamsError, package_folder
-from ..ground.params import Strict
+from .literal import load_literal
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c007
 @dataclass(frozen=True)
@@ -170,15 +169,31 @@ def _texts(values: Any, where: str) -> dict[str, str]:
             )
     return dict(values)
 
-# %% ../../nbs/15_sources/00_mapping.ipynb #c023
-class _Text(Strict):
-    "Strict YAML whose scalars all stay text."
-
-    yaml_implicit_resolvers: dict[str, Any] = {}
+# %% ../../nbs/15_sources/00_mapping.ipynb #listed02
+def _listed(value: Any, where: str) -> tuple[str, ...]:
+    "A text, or a list of texts, as a list."
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list):
+        raise ParamsError(
+            f"must be a text or a list of texts, not {_short(value)}", where=where, remedy="write it as [one, two]"
+        )
+    return tuple(_texts({f"{i}": v for i, v in enumerate(values, 1)}, where).values())
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c026
 _NO_MAPPING = "give a mapping file first, and the folder of its data with --data"
 KEYS = ("source", "about", "currency", "time_zone", "holidays", "files", "codes", "steps", "tables", "unused")
+
+# %% ../../nbs/15_sources/00_mapping.ipynb #zone01
+@cache
+def _zones() -> frozenset[str]:
+    "Time zones that Python and the database know by the same names."
+    return frozenset(available_timezones() - {"localtime"})
+
+
+def _check_zone(zone: str, where: str) -> None:
+    if zone not in _zones():
+        near = _near(zone, get_close_matches(zone, _zones(), 1, 0.6) or ["Europe/Prague", "Africa/Lagos", "…"])
+        raise ParamsError(f"unknown time zone {zone[:60]!r}", where=where, remedy=near)
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c027
 def _check_head(head: Dict[str, str], where: str) -> None:
@@ -191,15 +206,7 @@ def _check_head(head: Dict[str, str], where: str) -> None:
     if not working_days.is_calendar(head["holidays"]):
         remedy = "name a country, perhaps with a part of it, as GB-ENG or US; ECB; or none"
         raise ParamsError(f"unknown calendar {head['holidays']!r}", where=f"{where}, holidays", remedy=remedy)
-    try:
-        ZoneInfo(head["time_zone"])
-    except (ZoneInfoNotFoundError, ValueError) as e:
-        near = _near(
-            head["time_zone"],
-            get_close_matches(head["time_zone"], available_timezones(), 1, 0.6)
-            or ["Europe/Prague", "Africa/Lagos", "…"],
-        )
-        raise ParamsError(f"unknown time zone {head['time_zone']!r}", where=f"{where}, time_zone", remedy=near) from e
+    _check_zone(head["time_zone"], f"{where}, time_zone")
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c028
 FILE_KEYS = (
@@ -259,6 +266,9 @@ def _check_amounts(file: File, where: str) -> None:
             raise ParamsError(f"{key} is {getattr(file, key)!r}", where=where, remedy="it is a number of lines")
 
 
+_LONGEST, _GLUED = 255, re.compile(r"\*\*[^/]|[^/]\*\*")  # of a path, letters; stars that stand for nothing
+
+
 def _check_file(file: File, where: str) -> None:
     "What must hold of a file whatever is in it: its format, its place, how it is written."
     if file.format not in FORMATS:
@@ -276,25 +286,42 @@ def _check_file(file: File, where: str) -> None:
             where=where,
             remedy="give the folder on the command line and only the file's name here",
         )
-    if nowhere := [p for p in file.path if not Path(p).parts or re.search(r"\*\*[^/]|[^/]\*\*", p)]:
+    if nowhere := [p for p in file.path if not Path(p).parts or len(p) > _LONGEST or _GLUED.search(p)]:
         raise ParamsError(
             f"path {nowhere[0]!r} names no file",
             where=where,
             remedy="write the file's name in the data folder; * stands for any part of it",
         )
-    if len(file.delimiter) != 1:
+    if len(file.delimiter) != 1 or file.delimiter in '"\r\n':
         raise ParamsError(
             f"delimiter is {file.delimiter!r}",
             where=where,
             remedy=r'it is one character, e.g. ";" or "\t" (in double quotes)',
         )
     _check_amounts(file, where)
+    if file.time_zone:
+        _check_zone(file.time_zone, f"{where}.time_zone")
     try:
-        codecs.lookup(file.encoding)
+        b"a".decode(file.encoding)
+        codecs.getincrementaldecoder(file.encoding)
+    except UnicodeError:
+        return  # one of several bytes a letter
     except LookupError as e:
-        raise ParamsError(
-            f"unknown encoding {file.encoding!r}", where=where, remedy="e.g. utf-8, latin-1, cp1250, cp1252"
-        ) from e
+        remedy = "e.g. utf-8, latin-1, cp1250, cp1252"
+        raise ParamsError(f"unknown encoding {file.encoding!r}", where=where, remedy=remedy) from e
+
+# %% ../../nbs/15_sources/00_mapping.ipynb #named02
+def _check_named(names: Iterable[str], where: str, kept: str = "_.*") -> None:
+    "Refuse names that SQL cannot tell apart, or that would stand for something else."
+    seen: dict[str, str] = {}
+    for name in names:
+        if not name.strip() or re.fullmatch(kept, name, re.DOTALL | re.IGNORECASE):
+            remedy = "give it another name, one that does not begin with a low line (_)"
+            raise ParamsError(f"{name!r} cannot be a name here", where=where, remedy=remedy)
+        if (other := seen.setdefault(name.casefold(), name)) != name:
+            remedy = "SQL takes them for one: leave one out, or rename it in the file"
+            problem = f"{name!r} differs from {other!r} in nothing but capitals"
+            raise ParamsError(problem, where=where, remedy=remedy)
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #panel01
 PANEL_KEYS = ("months", "month", "status", "bill", "payment", "on_time", "due_day", "lag", "share")
@@ -302,22 +329,18 @@ PANEL_KEYS = ("months", "month", "status", "bill", "payment", "on_time", "due_da
 
 def _panel(raw: Any, where: str) -> dict[str, tuple[str, ...]]:
     "What is said of a panel, each as a list of texts."
-    lists = {k: [v] if isinstance(v, str) else v for k, v in _section(raw, PANEL_KEYS, (), where).items()}
-    for key, values in lists.items():
-        _texts(dict(enumerate(values if isinstance(values, list) else [values], 1)), f"{where}.{key}")
-    return {k: tuple(v) for k, v in lists.items()}
+    said = {k: _listed(v, f"{where}.{k}") for k, v in _section(raw, PANEL_KEYS, (), where).items()}
+    if empty := [k for k, v in said.items() if not v and k != "on_time"]:
+        raise ParamsError(f"{empty[0]} is an empty list", where=where, remedy="name a column, or leave it out")
+    return said
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c029
 def _file(name: str, raw: Any, codes: Dict[str, Any], where: str) -> File:
     raw = _section(raw, FILE_KEYS, ("columns",), where)
     lists: dict[str, Any] = {
-        k: (raw[k],) if isinstance(raw[k], str) else tuple(raw[k])
-        for k in ("path", "empty", "key", "amounts", "optional")
-        if k in raw
+        k: _listed(raw[k], f"{where}.{k}") for k in ("path", "empty", "key", "amounts", "optional") if k in raw
     }
     texts = _texts({k: v for k, v in raw.items() if k not in lists and k not in ("columns", "panel")}, where)
-    for key, values in lists.items():
-        _texts({f"{key}, {i}": v for i, v in enumerate(values, 1)}, where)
     file = File(
         name,
         **{
@@ -331,12 +354,7 @@ def _file(name: str, raw: Any, codes: Dict[str, Any], where: str) -> File:
     _check_file(file, where)
     for column, kind in file.columns.items():
         _check_type(column, kind, codes, where)
-    folded = [c.casefold() for c in file.columns]
-    if twice := [c for i, c in enumerate(file.columns) if c.casefold() in folded[:i]]:
-        remedy = "SQL takes them for one: leave one out, or rename it in the file"
-        raise ParamsError(
-            f"column {twice[0]!r} differs from another in nothing but capitals", where=where, remedy=remedy
-        )
+    _check_named(file.columns, f"{where}.columns", "_row|_file")
     for key in ("key", "optional"):
         if unknown := [k for k in getattr(file, key) if k not in file.columns]:
             raise ParamsError(f"{key} names {unknown[0]!r}", where=where, remedy=_near(unknown[0], file.columns))
@@ -378,14 +396,7 @@ def parse_mapping(
     where: str = "mapping",  # its name, for messages
 ) -> Mapping:
     "A checked mapping from the text of a mapping file."
-    try:
-        raw = yaml.load(text, _Text)
-    except yaml.YAMLError as e:
-        raise ParamsError(
-            f"is not valid YAML: {e}",
-            where=where,
-            remedy="check the indentation; put texts with ':' or '#' into quotes; keep one of two equal keys",
-        ) from e
+    raw = load_literal(text, where)
     if not isinstance(raw, dict):
         raise ParamsError(f"this is no mapping file: it begins {_short(text.strip())}", where=where, remedy=_NO_MAPPING)
     _check_decided(raw, where)
@@ -406,6 +417,8 @@ def parse_mapping(
         if name in tables and needs not in tables:
             raise ParamsError(f"{name} need the table {needs}", where=f"{where}, tables", remedy=f"add tables.{needs}")
     steps, unused = (_texts(part[k], f"{where}, {k}") for k in ("steps", "unused"))
+    for section, names in (("files", files), ("steps", steps)):
+        _check_named(names, f"{where}, {section}")
     return Mapping(**head, files=files, codes=codes, steps=steps, tables=tables, unused=unused, where=where)
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c024
@@ -414,7 +427,8 @@ def load_mapping(
 ) -> Mapping:
     "Read and check a mapping file."
     shipped = package_folder() / "mappings"
-    file = next((p for p in (Path(path), shipped / f"{path}.yaml") if p.is_file()), None)
+    named = re.fullmatch(r"[^\0]{1,255}", str(path), re.DOTALL)  # what can be a file's name
+    file = next((p for p in (Path(path), shipped / f"{path}.yaml") if named and p.is_file()), None)
     if file is None:
         raise ParamsError(
             "there is no such mapping file",

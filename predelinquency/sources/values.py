@@ -107,7 +107,7 @@ def _decimal_sql(file: File, raw: str) -> str:
 # %% ../../nbs/15_sources/00_values.ipynb #c054
 def _code_sql(raw: str, codes: Dict[str, str]) -> str:
     "A code table as a CASE; codes that are all whole numbers stay numbers."
-    number = all(re.fullmatch(r"-?\d+", v) for v in codes.values() if v)
+    number = all(re.fullmatch("-?[0-9]{1,18}", v) for v in codes.values() if v)
 
     def literal(v: str) -> str:
         return "null" if not v else v if number else _text(v)

@@ -233,7 +233,7 @@ def test_titles_totals_empty_rows_and_merged_cells_of_a_workbook_are_read_as_the
         ("jsonl", "skip_rows: '1'", "skip_rows is not read of such a file"),
         ("jsno", "key: id", "unknown format 'jsno'"),
         ("json", "optional: ids", "optional names 'ids'"),
-        ("json", "columns: {id: text, ID: text}", "column 'ID' differs from another in nothing but capitals"),
+        ("json", "columns: {id: text, ID: text}", "'ID' differs from 'id' in nothing but capitals"),
     ],
 )
 def test_a_key_that_its_format_does_not_read_is_refused(tmp_path: Path, format: str, key: str, words: str):
