@@ -398,9 +398,9 @@ def service_path(
         tables, asked = _one(s, i)
         empty = {name: events._no_rows(columns) for name, columns in events.NEEDS.items()}
         t = known_before(empty | tables, asked["as_of"].iloc[0])
-        mine = [t[name] for name in ("transactions", "obligations", "payments", "accounts")]
-        question = as_questions(asked, tables.get("contracts"))[1]
-        found.append(online.vector(*mine, asked["as_of"].iloc[0], question))
+        when, question = asked["as_of"].iloc[0], as_questions(asked, tables.get("contracts"))[1]
+        row = online.vector(t["transactions"], t["obligations"], t["payments"], t["accounts"], when, question)
+        found.append(row)
     return _same(
         "service_path",
         _differ(np.array(found).reshape(s.stored.shape), s.stored),
