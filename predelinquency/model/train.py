@@ -30,20 +30,18 @@ LEAVES = 30  # a leaf needs no more than this part of all positives
 # %% ../../nbs/30_model/04_train.ipynb #c024
 def fit_boosters(
     rows: Mapping[str, Rows],  # from `gather`
-    features: Sequence[str],  # names, in order
-    p: Train,  # trees, depth, regularisation
-    signs: Mapping[str, int],  # monotone directions
-    seed: int,  # of the run
+    how: Recipe,  # inputs, settings, directions and seed; the two share the cores
     names: Sequence[str] = BOOSTERS,  # which
 ) -> dict[str, Fitted]:  # learner → fitted
     "Both boosters at the same time, stopped early."
     train, stop = rows["train"].usable(), rows["stop"].usable()
     few = stop.y.sum() < FEW_STOPS
+    p = how.params
     settings = replace(p, min_child_weight=min(p.min_child_weight, train.y.sum() / LEAVES))
     settings, held = (
         (replace(settings, trees=max(p.trees // 3, 1)), None) if few else (settings, (stop.x, stop.y, stop.weight))
     )
-    how = Recipe(features, settings, signs, seed, threads=max((os.cpu_count() or 2) // 2, 1))
+    how = replace(how, params=settings, threads=max((os.cpu_count() or 2) // 2, 1))
     with ThreadPoolExecutor(len(BOOSTERS)) as pool:
         tasks = {name: pool.submit(learners.fit, name, train.x, train.y, how, held, train.weight) for name in names}
         return {name: task.result() for name, task in tasks.items()}
@@ -79,16 +77,13 @@ def suited(
 # %% ../../nbs/30_model/04_train.ipynb #c044
 def fit_committee(
     rows: Rows,  # every row teaches
-    features: Sequence[str],  # names, in order
-    p: Train,  # as for many rows; `suited` shrinks it
-    signs: Mapping[str, int],  # monotone directions
-    seed: int,  # of the run
+    how: Recipe,  # with the settings for many rows; `suited` shrinks them
 ) -> Fitted:
     "Both boosters under several seeds and the scorecard; each kind has the same say."
-    settings, seats = suited(p, int(rows.y.sum()))
-    how = Recipe(features, settings, signs, seed)
+    settings, seats = suited(how.params, int(rows.y.sum()))
+    how = replace(how, params=settings)
     teams = [
-        learners.committee([learners.fit(name, rows.x, rows.y, replace(how, seed=seed + s)) for s in range(seats)])
+        learners.committee([learners.fit(name, rows.x, rows.y, replace(how, seed=how.seed + s)) for s in range(seats)])
         for name in BOOSTERS
     ]
     return learners.committee([*teams, learners.fit("scorecard", rows.x, rows.y, how)])

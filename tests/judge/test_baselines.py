@@ -65,7 +65,8 @@ def test_a_source_gets_every_score_for_every_row_of_every_repeat(tmp_path):
     some = rows()
     seen = np.arange(600) % 2 == 1
     p = settings(folds=3, repeats=2)
-    learned = baselines.learn_moments(some, seen, baselines.Learner(NAMES, base(), p, catalogue.monotone()), {})
+    how = learners.Recipe(NAMES, p, catalogue.monotone(), base().seed)
+    learned = baselines.learn_moments(some, seen, how, base(), {})
     inside = learned.scored[learned.scored.split == "fold"]
     assert (
         len(inside) == 1200
@@ -86,7 +87,7 @@ def test_a_source_gets_every_score_for_every_row_of_every_repeat(tmp_path):
 @pytest.mark.slow
 def test_a_source_s_predictions_do_not_depend_on_the_outcome_of_the_row():
     "Turn one row's outcome round: its own margins stay, for they are out of fold."
-    p, signs = settings(folds=3, repeats=1), catalogue.monotone()
+    how = learners.Recipe(NAMES, settings(folds=3, repeats=1), catalogue.monotone(), 1)
     some = rows(300)
     dealt = train.folds(some.labels.customer_id.to_numpy(), some.y, 3, 1, 1)
     turned = Rows(
@@ -95,9 +96,7 @@ def test_a_source_s_predictions_do_not_depend_on_the_outcome_of_the_row():
         ),
         some.x,
     )
-    one, other = (
-        train.out_of_fold(r, dealt, lambda a, b: baselines.judge(a, b, NAMES, p, signs, 1)) for r in (some, turned)
-    )
+    one, other = (train.out_of_fold(r, dealt, lambda a, b: baselines.judge(a, b, how)) for r in (some, turned))
     same_fold = dealt[0] == dealt[0][7]
     assert (one.margin[same_fold] == other.margin[same_fold]).all() and (
         one.margin[~same_fold] != other.margin[~same_fold]

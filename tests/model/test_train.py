@@ -37,7 +37,7 @@ def rows(folder):
 
 def learn(rows, p=TRAIN):
     "A champion without the rules, which need the catalogue's inputs."
-    fits = train.fit_boosters(rows, NAMES, p, SIGNS, 1)
+    fits = train.fit_boosters(rows, learners.Recipe(NAMES, p, SIGNS, 1))
     held = rows["calibrate"].usable()
     numbers = {n: calibrate.calibrate(learners.predict_margin(f, held.x), held.y, held.onsets) for n, f in fits.items()}
     return fits, model_champion.manifest(
@@ -314,7 +314,7 @@ def test_a_fingerprint_changes_with_one_value(tmp_path):
 def test_a_learner_with_few_positives_still_learns(folder):
     "Leaves need a thirtieth of the positives, not `min_child_weight`, when that is more."
     small = model_rows.gather(folder, NAMES, base(), 900)
-    fits = train.fit_boosters(small, NAMES, replace(TRAIN, min_child_weight=1000.0), SIGNS, 1)
+    fits = train.fit_boosters(small, learners.Recipe(NAMES, replace(TRAIN, min_child_weight=1000.0), SIGNS, 1))
     assert all(
         model_champion.rounds(f) and np.ptp(learners.predict_margin(f, small["test"].x)) > 0.5 for f in fits.values()
     )
