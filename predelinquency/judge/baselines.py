@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CALENDAR', 'SAFEST', 'RULES', 'calendar_inputs', 'calendar', 'calendar_scores', 'rule', 'score_rows', 'simple',
-           'judge', 'cross_fit', 'Learned', 'learn_snapshots', 'learn_moments']
+           'judge', 'cross_fit', 'out_of_time_counts', 'Learned', 'learn_snapshots', 'learn_moments']
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #i09baseline
 from collections.abc import Mapping, Sequence
@@ -140,32 +140,42 @@ def cross_fit(
     at = scores["row"].to_numpy()
     scores = scores.assign(probability=train.cross_calibrate(scores, rows.y[at]), seen_before=seen_before[at])
     found = [model_champion.predictions(rows.labels.iloc[at], scores, "fold")]
-    if parts := train.out_of_time(rows, base):
-        found.append(_later(*parts, rows, seen_before, scores, how))
+    apart = train.out_of_time(rows, base)
+    if not apart.why:
+        found.append(_later(apart, scores, how))
     return pd.concat(found, ignore_index=True)
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #c019
 def _later(
-    earlier: Rows,
-    later: Rows,
-    rows: Rows,
-    seen_before: np.ndarray,
+    apart: train.Apart,
     scores: pd.DataFrame,
     how: Recipe,
 ) -> pd.DataFrame:
-    "The out-of-time rows; their calibration is that of the earlier rows' out-of-fold margins."
+    "The out-of-time rows; their calibration is that of the out-of-fold margins of the rows that teach."
+    earlier, later = apart.earlier, apart.later
     judged = judge(earlier, later, how)
     first = scores[scores["repeat"] == 0]
-    before = (rows.labels["as_of"] <= earlier.labels["as_of"].max()).to_numpy()[first["row"]]
-    y = rows.y[first["row"]][before]
-    numbers = calibrate.platt(first["margin"].to_numpy()[before], y)
-    after = (rows.labels["as_of"] > later.labels["as_of"].min() - pd.Timedelta(1, "ms")).to_numpy()
+    before = apart.teaches[first["row"]]
+    numbers = calibrate.platt(first["margin"].to_numpy()[before], apart.rows.y[first["row"]][before])
     judged = judged.assign(
         probability=calibrate.probability(judged["margin"].to_numpy(), numbers),
-        seen_before=seen_before[after],
+        seen_before=np.isin(later.labels["customer_id"], earlier.labels["customer_id"]),
         repeat=-1,
     )
     return model_champion.predictions(later.labels, judged, "out_of_time")
+
+# %% ../../nbs/35_judge/09_baselines.ipynb #model30t3
+def out_of_time_counts(
+    apart: train.Apart,  # from `train.out_of_time`
+) -> dict[str, Any]:  # plain JSON; `why`: there is no figure, and this is the reason
+    "Who taught and who is judged out of time, and what could not teach."
+    sides = dict(taught=apart.earlier, judged=apart.later)
+    told = {f"{name}_{key}": n for name, side in sides.items() for key, n in _counts(side).items()}
+    return told | dict(purged=apart.purged) | (dict(why=apart.why) if apart.why else {})
+
+
+def _counts(rows: Rows) -> dict[str, int]:
+    return dict(rows=len(rows.y), positives=int(rows.y.sum()), customers=int(rows.labels["customer_id"].nunique()))
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #c021
 @dataclass(frozen=True)
@@ -259,14 +269,6 @@ def learn_moments(
     limit = calibrate.threshold(
         calibrate.probability(first["margin"].to_numpy(), numbers["committee"]), base.contact_share
     )
-    return Learned(
-        fits,
-        model_champion.manifest(
-            model_champion.Trained(fits, "committee", "lightgbm", numbers, limit),
-            {"fold": rows},
-            base,
-            how.params,
-            data,
-        ),
-        scored,
-    )
+    trained = model_champion.Trained(fits, "committee", "lightgbm", numbers, limit)
+    about = model_champion.manifest(trained, {"fold": rows}, base, how.params, data)
+    return Learned(fits, about | dict(out_of_time=out_of_time_counts(train.out_of_time(rows, base))), scored)

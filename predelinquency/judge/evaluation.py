@@ -371,6 +371,7 @@ def evaluate(
     plans += [] if run.own_moments else [every_week(run, people)]
     plans.append(groups.fairness(chosen, extra.protected, people))
     report |= needs.measure_needs(plans, people, run.base, section)
+    report["out_of_time"] |= run.champion.manifest.get("out_of_time", {})
     report |= drift.worst_month(report) | {k: v for k, v in proof.items() if k != "tripwires"}
     for name, blocks in by_group(chosen, extra.protected).items():
         report["fairness"][name]["groups"] = blocks

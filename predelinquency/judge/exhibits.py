@@ -108,6 +108,7 @@ HARD = {
     "seen before": "seen_customers",
     "never seen before": "unseen_customers",
     "out of time": "out_of_time",
+    "out of time, customers who never taught": "out_of_time.unseen",
 }
 
 

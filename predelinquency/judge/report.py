@@ -24,6 +24,7 @@ from .intervals import Estimate, estimate
 from .metrics import auc, chosen, equal_mass, ks, pr_auc, ranking, recall_precision
 from predelinquency.judge.statistics import (
     BASELINES,
+    WEEKLY,
     Plan,
     Rows,
     _flag,
@@ -33,6 +34,8 @@ from predelinquency.judge.statistics import (
     checked,
     due_statistics,
     judged,
+    later_counts,
+    later_statistics,
     lift_statistics,
     observed_expected,
     onset_index,
@@ -112,16 +115,7 @@ def plan_report(
     )
     found |= subset(rows, seen, "seen_customers", "nothing says who was a customer before")
     found |= subset(rows, None if seen is None else ~seen, "unseen_customers", "nothing says who is new")
-    return (
-        found
-        | subset(
-            later,
-            np.ones(len(later.frame), bool),
-            "out_of_time",
-            "no rows were set aside as later than all that was fitted on",
-        )
-        | by_month(rows)
-    )
+    return found | later_statistics(later, bool(rows.frame.split.isin(["test"]).any())) | by_month(rows)
 
 # %% ../../nbs/35_judge/03_report.ipynb #c078
 def counts(
@@ -197,6 +191,7 @@ def report(
         estimate(todo.statistics, len(customers), settings.bootstrap, base.seed, todo.differences), todo.absent
     )
     found["headline"] |= counts(rows, everyone)
+    found["out_of_time"] |= later_counts(judged(frame, ["out_of_time"]))
     found["calibration"] |= {k: v for k, v in found["headline"].items() if k.startswith(("slope", "intercept"))}
     return found | dict(
         world=dict(world or {}), bootstrap=dict(replicates=settings.bootstrap, customers=len(customers))
@@ -392,6 +387,19 @@ def _timely(lead: Mapping[str, Any]) -> list[str]:
         says.append(f"; each timely alert costs {lead['false_per_true']:.0f} that nothing follows")
     return ["".join(says) + "."]
 
+# %% ../../nbs/35_judge/03_report.ipynb #later05
+def _later(block: Mapping[str, Any]) -> list[str]:
+    "Out of time, and how many of those judged also taught."
+    if block.get("auc") is None:
+        return []
+    says, new = f"On moments later than all that taught, the AUC is {_span(block, '', 'auc')}.", block["unseen"]
+    if block.get("seen_customers"):
+        says += (
+            f" Of the {block['customers']:,} customers judged there, {block['seen_customers']:,} "
+            f"({block['seen_share']:.0%}) were also seen in training: several contracts of one customer on both sides."
+        )
+    return [says + (f" On the others it is {_span(new, '', 'auc')}." if new["auc"] is not None else "")]
+
 # %% ../../nbs/35_judge/03_report.ipynb #minute74
 def unknown(
     r: Mapping[str, Any],  # from `report`
@@ -403,7 +411,10 @@ def unknown(
         "the projected balance": "baselines.projected",
         "straight rollers": "straight_rollers",
         "when alerts come": "lead",
+        "customers who never taught, out of time": "out_of_time.unseen",
     }
+    if r.get("out_of_time", {}).get("why") != WEEKLY:
+        named["moments later than all that taught"] = "out_of_time"
     values = flat(r)
     return {words: str(values[f"{path}.why"]) for words, path in named.items() if f"{path}.why" in values}
 
@@ -450,6 +461,7 @@ def in_words(
             f"**{ref['difference']:+.3f}** "
             f"({_range(ref, 'difference_')}){_doubt(ref, 'difference_')}."
         )
+    says += _later(r.get("out_of_time", {}))
     if lacking := unknown(r):
         says.append("Not known here: " + "; ".join(f"{what}, because {why}" for what, why in lacking.items()) + ".")
     return says

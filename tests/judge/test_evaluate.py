@@ -421,6 +421,24 @@ def test_rows_set_aside_as_later_are_reported_as_out_of_time_only():
     found, alone = ev.report(pd.concat([frame, later]), BASE, FEW), ev.report(frame, BASE, FEW)
     assert found["out_of_time"]["auc"] == pytest.approx(peer.roc_auc_score(later.target, later.probability), abs=1e-4)
     assert found["headline"]["auc"] == alone["headline"]["auc"]
+    new, block = later[~later.seen_before], found["out_of_time"]
+    assert block["unseen"]["auc"] == pytest.approx(peer.roc_auc_score(new.target, new.probability), abs=1e-4)
+    assert block["customers"] == later.customer_id.nunique() > block["seen_customers"] > 0
+    assert block["seen_customers"] == later.customer_id[later.seen_before].nunique()
+    assert any(
+        f"{block['seen_customers']:,} ({block['seen_share']:.0%}) were also seen" in s for s in ev.in_words(found)
+    )
+
+
+def test_nineteen_misses_of_customers_who_never_taught_are_too_few_to_judge_them_apart():
+    frame, _ = source(seed=5, repeats=1)
+    new = frame.target.eq(1).cumsum().mask(frame.target.ne(1), 0)
+    for many, known in ((19, False), (20, True)):
+        paid = frame.target.eq(0) & (frame.index % 2 == 0)
+        later = frame.assign(split="out_of_time", repeat=-1, seen_before=~new.between(1, many) & ~paid)
+        block = ev.report(pd.concat([source(repeats=1)[0], later]), BASE, FEW)["out_of_time"]
+        assert (block["unseen"]["auc"] is not None) == known
+        assert known or "19 of the judged misses are of customers who never taught" in block["unseen"]["why"]
 
 
 def test_dues_are_judged_at_each_lead_on_the_same_cohort(made):
