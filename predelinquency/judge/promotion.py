@@ -19,7 +19,7 @@ import yaml
 
 from ..ground.core import ParamsError, PredelinquencyError, StoreError
 from ..ground.params import Base, Train
-from ..ground.words import counted
+from ..ground.words import counted, not_known
 from . import intervals, metrics, report
 from ..model import calibrate, champion, learners, registry, rows as model_rows, train
 from ..model.learners import Fitted, Recipe
@@ -127,7 +127,10 @@ def choose(
     held = validation(rows)
     margins = {name: learners.predict_margin(f, held.x) for name, f in fits.items()}
     if not 0 < held.y.sum() < len(held.y):
-        return verdict({p.learner: dict(auc=None, ece=None)}, p.learner, p)
+        why = "the validation customers do not hold both outcomes"
+        return verdict({p.learner: dict(auc=None, ece=None, why=why)}, p.learner, p) | dict(
+            because=f"who is better is {not_known(why)}"
+        )
     chances = {name: calibrate.probability(m, calibrations[name]) for name, m in margins.items()}
     return verdict(compare_learners(margins, chances, held, p.learner, seed), p.learner, p)
 

@@ -578,7 +578,8 @@ def test_the_design_effect_counts_copies():
 def test_a_model_that_says_the_same_of_everybody_still_has_a_report_and_sentences():
     frame = predictions().assign(probability=0.02, margin=-4.0)
     found = ev.report(frame, BASE, FEW)
-    assert (found["headline"]["auc"], found["headline"]["slope"]) == (0.5, None)
+    assert (found["headline"]["auc"], found["headline"]["slope"]) == (None, None)
+    assert found["gain_over_calendar"]["why"] == ev.reason(found, "headline.auc") == statistics.SAME
     assert all("None" not in sentence and "nan" not in sentence for sentence in ev.in_words(found))
     assert len(ev.calibration_bins(statistics.judged(statistics.checked(frame)))) == 1
 
@@ -590,7 +591,11 @@ def test_sentences_hold_the_numbers_of_the_report_and_leave_out_what_is_not_know
     assert "LightGBM on plain aggregates" not in said
     frame, reference = source()
     said = " ".join(ev.in_words(ev.report(frame, BASE, FEW, reference=reference)))
-    assert "LightGBM on plain aggregates" in said and "calendar" not in said.split("Not known here")[0]
+    assert (
+        "LightGBM on plain aggregates" in said
+        and "The calendar alone" not in said
+        and "The calendar: not known, because" in said
+    )
 
 
 def test_a_table_has_nan_where_nothing_is_known(made):
