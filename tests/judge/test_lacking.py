@@ -139,7 +139,10 @@ def shown(thing: object):
 def wrong(thing: object) -> str:
     "What a reader would see where nothing is known, without a word."
     if isinstance(thing, go.Figure):
-        points = [v for t in thing.data for k in ("x", "y", "z") if (v := getattr(t, k, None)) is not None and len(v)]
+        seen = [
+            t for t in thing.data if getattr(t, "mode", "") != "lines" or len(t.x) > 1
+        ]  # a line of one point is none
+        points = [v for t in seen for k in ("x", "y", "z") if (v := getattr(t, k, None)) is not None and len(v)]
         drawn = any(pd.notna(np.asarray(v, object)).any() for v in points)
         return (
             "" if drawn and not re.search(r"\bnan\b", str(thing.layout.title)) else f"empty: {thing.layout.title.text}"
