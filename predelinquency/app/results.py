@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
+from ..ground.schema import naming_dues
 from ..ground import disk, schema
 from ..ground.schema import TARGET_KINDS
 
@@ -135,6 +136,7 @@ def _example_results(folder: Path) -> None:
         [(1, weeks[-1], n + 1, *sign) for n, sign in enumerate(signs)],
         columns=["customer_id", "as_of", "rank", "group", "analyst", "customer", "contribution"],
     )
+    live, scores, labels, reasons = map(naming_dues, (live, scores, labels, reasons))
     for path, frame in {
         "model/predictions": live,
         "reports/scores": scores,

@@ -17,6 +17,7 @@ import pandas as pd
 
 from .kit import WORDS
 from .results import Results, read_result
+from ..ground.schema import ROW
 from ..decide import engine
 from ..ground import disk
 from ..ground.core import SchemaError
@@ -29,9 +30,9 @@ def current(
     results: Results,
 ) -> tuple[
     pd.DataFrame, bool
-]:  # customer_id, as_of, eligible, probability: one row a customer; whether they stand on one day
+]:  # `questions.ROW`, eligible, probability: one row a customer; whether they stand on one day
     "The latest score of every customer."
-    columns = ["customer_id", "as_of", "repeat", "split", "eligible", "probability"]
+    columns = [*ROW, "repeat", "split", "eligible", "probability"]
     rows = read_result(results, "model/predictions.parquet", columns)
     if rows is None:
         raise SchemaError(
@@ -41,13 +42,12 @@ def current(
         )
     live = rows[(rows.split == "live")]
     if len(live):
-        return live[live.as_of == live.as_of.max()][["customer_id", "as_of", "eligible", "probability"]].reset_index(
-            drop=True
-        ), True
+        return live[live.as_of == live.as_of.max()][[*ROW, "eligible", "probability"]].reset_index(drop=True), True
     own = (
         rows[rows.repeat >= 0]
-        .groupby(["customer_id", "as_of"], as_index=False)
+        .groupby(list(ROW), as_index=False)
         .agg(eligible=("eligible", "first"), probability=("probability", "mean"))
+        .sort_values(["customer_id", "as_of", "probability"])  # of several contracts of one day the riskiest
     )
     return own.drop_duplicates("customer_id", keep="last", ignore_index=True), False
 
@@ -64,9 +64,7 @@ def _dues(results: Results, now: pd.DataFrame) -> pd.DataFrame:
     "What falls due in each customer's window, as a word, a count and an amount."
     counts, sums = [f"due_count_{k}" for k in TARGET_KINDS], [f"due_minor_{k}" for k in TARGET_KINDS]
     found = (
-        read_result(
-            results, "features/labels", ["customer_id", "as_of", *counts, *sums], [("as_of", ">=", now.as_of.min())]
-        )
+        read_result(results, "features/labels", [*ROW, *counts, *sums], [("as_of", ">=", now.as_of.min())])
         if len(now)
         else None
     )
@@ -75,7 +73,7 @@ def _dues(results: Results, now: pd.DataFrame) -> pd.DataFrame:
     found = found.assign(kinds=(found[counts] > 0).sum(axis=1), due_minor=found[sums].sum(axis=1))
     single = np.array([*(k.capitalize() for k in TARGET_KINDS)])[(found[counts] > 0).to_numpy().argmax(axis=1)]
     found["due"] = np.select([found.kinds == 0, found.kinds == 1], ["Nothing", single], "Several")
-    return now.merge(found[["customer_id", "as_of", "due", "due_minor"]], on=["customer_id", "as_of"], how="left")
+    return now.merge(found[[*ROW, "due", "due_minor"]], on=list(ROW), how="left")
 
 # %% ../../nbs/70_app/02_state.ipynb #c033
 def _codes(rules: engine.Book, probability: pd.Series) -> np.ndarray:
@@ -92,17 +90,12 @@ def _first_reasons(results: Results, now: pd.DataFrame) -> pd.Series:
     found = read_result(
         results,
         "reports/reasons.parquet",
-        ["customer_id", "as_of", "analyst"],
+        [*ROW, "analyst"],
         [("rank", "=", 1), ("as_of", ">=", now.as_of.min())],
     )
     if found is None:
         return pd.Series(dtype=object)
-    return (
-        found.merge(now[["customer_id", "as_of"]])
-        .drop_duplicates("customer_id")
-        .set_index("customer_id")
-        .analyst.astype(object)
-    )
+    return found.merge(now[list(ROW)]).drop_duplicates("customer_id").set_index("customer_id").analyst.astype(object)
 
 # %% ../../nbs/70_app/02_state.ipynb #c034
 def _people(results: Results, rules: engine.Book, now: pd.DataFrame) -> pd.DataFrame:

@@ -26,7 +26,7 @@ from .state import LATE_NOTE, NEVER
 from .state import PAID_NOTE, PART_NOTE, PRINTS, RING_DAYS
 from ..ground.compiled import lean
 from ..ground.dues import ANNOUNCED, MOVED, UNSEEN, WRITTEN_OFF, is_full
-from .trackers import _note
+from .trackers import _note, _noted_on, _take_off
 
 # %% ../../nbs/20_features/07_dues.ipynb #c047
 @lean
@@ -253,6 +253,7 @@ def take_payment(
     if at < 0:
         s[UNMATCHED] += 1
         return
+    part = s[at + PAID] > 0 and not is_full(s[at + LEAST_PAID], s[at + PAID])
     s[at + PAID] += amount
     paid = _settle(s, at, day)
     sign = 0 if s[at + SORT] < FIRST_SIGN else 1
@@ -267,3 +268,5 @@ def take_payment(
             _note(s, effects, day, LATE_NOTE + sign, 0)
         if not paid:
             _note(s, effects, day, PART_NOTE, 0)
+    elif part and s[at + PAID] <= 0 and _noted_on(s, effects, day, PART_NOTE):
+        _take_off(s, effects, day, PART_NOTE, 0)

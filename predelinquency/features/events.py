@@ -46,17 +46,29 @@ class Positions(NamedTuple):
     at: np.ndarray
     numbers: np.ndarray
 
+# %% ../../nbs/20_features/09_events.ipynb #words01
+def _of_words(column: pd.Series) -> pd.Series:
+    "A column as categories; it is copied only where it is not one."
+    return column if isinstance(column.dtype, pd.CategoricalDtype) else column.astype("category")
+
+
+@lru_cache
+def _places_in(vocabulary: tuple[str, ...]) -> dict[str, int]:
+    "Word → its position."
+    return {word: at for at, word in enumerate(vocabulary)}
+
 # %% ../../nbs/20_features/09_events.ipynb #c007
 def _word_positions(column: pd.Series, vocabulary: tuple[str, ...]) -> Positions:
     "Words by their positions in the vocabulary."
-    column = column.astype("category")
-    positions = pd.Index(vocabulary).get_indexer(column.cat.categories)
+    column = _of_words(column)
+    place = _places_in(vocabulary)
+    positions = np.array([place.get(word, -1) for word in column.cat.categories], np.int64)
     if (positions < 0).any() and (codes := set(column.dropna().unique()) - set(vocabulary)):
         raise SchemaError(
             f"column {column.name} holds {sorted(map(str, codes))[:3]}",
             remedy=f"use one of {', '.join(vocabulary[:12])} …",
         )
-    return Positions(column.cat.codes.to_numpy(), np.append(positions, -1).astype(np.int64))
+    return Positions(column.cat.codes.to_numpy(), np.append(positions, -1))
 
 # %% ../../nbs/20_features/09_events.ipynb #c008
 @lru_cache(100_000)
@@ -69,7 +81,7 @@ def one_name(
 # %% ../../nbs/20_features/09_events.ipynb #c009
 def _names(column: pd.Series) -> Positions:
     "A stable number for each name, 0 where there is none."
-    column = column.astype("category")
+    column = _of_words(column)
     return Positions(
         column.cat.codes.to_numpy(), np.array([*(one_name(c) for c in column.cat.categories), 0], np.int64)
     )
@@ -87,9 +99,9 @@ def _numbers(column: pd.Series) -> np.ndarray:
     return whole.to_numpy()
 
 # %% ../../nbs/20_features/09_events.ipynb #c011
-def _slices(table: str, frame: pd.DataFrame, customers: np.ndarray) -> np.ndarray:
+def _slices(table: str, columns: Mapping[str, pd.Series], customers: np.ndarray) -> np.ndarray:
     "Where each customer's rows begin in a table sorted by customer; the end of one is the beginning of the next."
-    ids = frame["customer_id"].to_numpy()
+    ids = columns["customer_id"].to_numpy()
     if (ids[1:] < ids[:-1]).any():
         raise SchemaError(f"table {table} is not sorted by customer_id", remedy=f"sort {table} by customer_id")
     starts = np.searchsorted(ids, np.append(customers, np.iinfo(np.int64).max))
@@ -98,14 +110,16 @@ def _slices(table: str, frame: pd.DataFrame, customers: np.ndarray) -> np.ndarra
     return starts
 
 # %% ../../nbs/20_features/09_events.ipynb #c012
-def _columns(t: pd.DataFrame) -> list[np.ndarray | Positions]:
+def _columns(t: Mapping[str, pd.Series]) -> list[np.ndarray | Positions]:
     "The columns of transactions in the order in which the fold reads them."
-    words = [_word_positions(t.category, CATEGORIES), _word_positions(t.status, STATUSES), _names(t.counterparty)]
+    sorts, states = _word_positions(t["category"], CATEGORIES), _word_positions(t["status"], STATUSES)
     return [
         *(_numbers(t[c]) for c in NEEDS["transactions"][1:6]),
-        *words,
-        _numbers(t.balance_after_minor),
-        t.balance_after_minor.notna().to_numpy(),
+        sorts,
+        states,
+        _names(t["counterparty"]),
+        _numbers(t["balance_after_minor"]),
+        t["balance_after_minor"].notna().to_numpy(),
     ]
 
 # %% ../../nbs/20_features/09_events.ipynb #c013
@@ -121,21 +135,26 @@ def _tables(tables: Mapping[str, pd.DataFrame], customers: np.ndarray) -> tuple[
     frames = {name: _rows_of(tables.get(name), columns, customers) for name, columns in NEEDS.items()}
     a, d, t, y = frames.values()
     starts = {name: _slices(name, frame, customers) for name, frame in frames.items()}
-    kinds, sorts = _word_positions(a.kind, ACCOUNT_KINDS), _word_positions(d.kind, OBLIGATION_KINDS)
-    facts = _word_positions(d.fact, FACTS)
+    kinds, sorts = _word_positions(a["kind"], ACCOUNT_KINDS), _word_positions(d["kind"], OBLIGATION_KINDS)
+    facts = _word_positions(d["fact"], FACTS)
     accounts = np.column_stack(
-        [_numbers(a.opened_on), _numbers(a.account_id), ACCOUNT_CLASS[kinds.numbers[kinds.at]], _numbers(a.limit_minor)]
+        [
+            _numbers(a["opened_on"]),
+            _numbers(a["account_id"]),
+            ACCOUNT_CLASS[kinds.numbers[kinds.at]],
+            _numbers(a["limit_minor"]),
+        ]
     )
     dues = np.column_stack(
         [
-            _numbers(d.announced_at),
-            _numbers(d.obligation_id),
-            _numbers(d.instalment),
+            _numbers(d["announced_at"]),
+            _numbers(d["obligation_id"]),
+            _numbers(d["instalment"]),
             sorts.numbers[sorts.at],
-            _numbers(d.autopay),
-            _numbers(d.due_on) // 86_400_000,
-            _numbers(d.amount_minor),
-            _numbers(d.enough_minor),
+            _numbers(d["autopay"]),
+            _numbers(d["due_on"]) // 86_400_000,
+            _numbers(d["amount_minor"]),
+            _numbers(d["enough_minor"]),
             facts.numbers[facts.at],
         ]
     )
@@ -171,27 +190,36 @@ _EMPTY = {
     "word": "object",
     "time": "datetime64[ms]",
 }
+_KINDS = {c.name: c.kind for t in (ACCOUNTS, OBLIGATIONS, TRANSACTIONS, PAYMENTS) for c in t.columns}
+_LEFT_OUT = dict(
+    fact="announced", payment_id=0, enough_minor=None
+)  # a hand-made schedule may; enough is then the amount
+
+# %% ../../nbs/20_features/09_events.ipynb #norows01
+def _no_rows(columns: list[str]) -> pd.DataFrame:
+    "A table that is not there."
+    return pd.DataFrame({c: pd.Series(dtype=_EMPTY[_KINDS[c]]) for c in columns})
 
 # %% ../../nbs/20_features/09_events.ipynb #c017
-def _rows_of(frame: pd.DataFrame | None, columns: list[str], customers: np.ndarray) -> pd.DataFrame:
-    "The needed columns of the customers asked about; an empty frame for a table that is not there."
-    kinds = {c.name: c.kind for t in (ACCOUNTS, OBLIGATIONS, TRANSACTIONS, PAYMENTS) for c in t.columns}
+def _rows_of(frame: pd.DataFrame | None, columns: list[str], customers: np.ndarray) -> dict[str, pd.Series]:
+    "The needed columns of the customers asked about; without rows for a table that is not there."
     if frame is None:
-        return pd.DataFrame({c: pd.Series(dtype=_EMPTY[kinds[c]]) for c in columns})
-    plain: dict[str, object] = dict(fact="announced", payment_id=0)  # what a hand-made schedule may leave out
-    plain["enough_minor"] = frame.get("amount_minor")
-    frame = frame.assign(**{c: plain[c] for c in columns if c not in frame and c in plain})
-    if missing := [c for c in columns if c not in frame]:
+        frame = _no_rows(columns)
+    found = {c: frame[c] for c in columns if c in frame}
+    if missing := [c for c in columns if c not in found and c not in _LEFT_OUT]:
         raise SchemaError(f"column {', '.join(missing)} is missing", remedy="hand in a canonical table")
-    ids = frame["customer_id"].to_numpy()
+    for c in (c for c in columns if c not in found):
+        found[c] = found["amount_minor"] if c == "enough_minor" else pd.Series(_LEFT_OUT[c], frame.index)
+    ids = found["customer_id"].to_numpy()
     if (
         len(ids)
         and ids[0] >= customers[0]
         and ids[-1] <= customers[-1]
         and len(customers) == customers[-1] - customers[0] + 1
     ):
-        return frame[columns]
-    return frame.loc[np.isin(ids, customers), columns]
+        return found
+    mine = np.isin(ids, customers)
+    return {c: values[mine] for c, values in found.items()}
 
 # %% ../../nbs/20_features/09_events.ipynb #c004017
 PLAN: Plan = plan()

@@ -36,6 +36,7 @@ from predelinquency.features.midnight import (
     _sum,
 )
 from .quantities import Q
+from .questions import ANY, NO_DUE, Questions, ask
 from .state import BALANCE, BALANCES, FIRST_BALANCE, FIRST_MOVE, HEAD, N_DUES, N_PAYERS
 from .state import OPEN_FROM, PAID_SIGN, PAID_TARGET, SEEN_DUE
 from .state import CREDIT_AT, DEBIT_AT, DUE_AT, LAST_AT, PAYER_AT
@@ -226,19 +227,22 @@ def emit(
     row: np.ndarray,  # (n_features,) float64, is filled
 ) -> None:
     "The row of features at a midnight."
-    emit_into(s, p, as_of, row, np.empty(N_QUANTITIES), np.empty(WORK, np.int64))
+    emit_into(s, p, as_of, NO_DUE, ANY, np.empty(3), row, np.empty(N_QUANTITIES), np.empty(WORK, np.int64))
 
 # %% ../../nbs/20_features/08_fold.ipynb #c089
 @lean
 def emit_into(
     s: np.ndarray,
     p: Plan,
-    as_of: int,
+    as_of: int,  # as in `emit`
+    obligation: int,
+    instalment: int,
+    contract: np.ndarray,  # as in `questions.ask`
     row: np.ndarray,  # as in `emit`
     q: np.ndarray,  # (N_QUANTITIES,) float64 and
     w: np.ndarray,  # (WORK,) int64: scratch paper, so that a replay makes none of its own
 ) -> None:
-    "`emit` on given scratch paper."
+    "`emit` on given scratch paper, of a question that may name a due."
     q[:] = np.nan
     _find_rows(s, p.windows, as_of, w)
     _flows(s, as_of, q, w)
@@ -254,6 +258,7 @@ def emit_into(
         due = s[next_at + FALLS_ON] if next_at >= 0 else NEVER
         _behind(s, as_of, q, w, next_at)
         _bills(s, as_of, q)
+    ask(s, as_of, obligation, instalment, contract, q)
     if p.needs & PAYDAY:
         pay = _paydays(s, as_of, q, w)
     if p.needs & OUTLOOK:
@@ -341,7 +346,7 @@ def _replay_one(
     p: Plan,
     e: Events,
     c: int,  # a state, the plan, the events, which customer
-    as_of: np.ndarray,  # (n,) day numbers, ascending
+    asked: Questions,  # of this customer
     rows: np.ndarray,  # (n, n_features) is filled
 ) -> None:
     "One customer's life in order of arrival."
@@ -356,8 +361,8 @@ def _replay_one(
     at, dt = _when(accounts, a0, accounts_in, 0), _when(dues, d0, dues_in, 0)
     mt = moves[ARRIVED, m0 + moves_in[0]] if len(moves_in) else FAR
     yt = _when(payments, y0, payments_in, 0)
-    for k in range(len(as_of)):
-        now = as_of[k] * MS
+    for k in range(len(asked.day)):
+        now = asked.day[k] * MS
         while min(at, dt, mt, yt) < now:
             if mt < at and mt < dt and mt <= yt:
                 _move(s, effects, moves, m0 + moves_in[m])
@@ -376,7 +381,8 @@ def _replay_one(
                 _payment(s, effects, payments[y0 + payments_in[y]])
                 y += 1
                 yt = _when(payments, y0, payments_in, y)
-        emit_into(s, p, as_of[k], rows[k], q, w)
+        obligation, instalment = asked.due[k, 0], asked.due[k, 1]
+        emit_into(s, p, asked.day[k], obligation, instalment, asked.contract[k], rows[k], q, w)
 
 # %% ../../nbs/20_features/08_fold.ipynb #c096
 @kernel
@@ -384,7 +390,7 @@ def replay(
     p: Plan,
     e: Events,  # the plan, the events
     asked_from: np.ndarray,  # (n_customers + 1,) where each customer's questions begin
-    as_of: np.ndarray,  # (n_rows,) day numbers, ascending within a customer
+    asked: Questions,  # (n_rows,)
     low: int,
     high: int,  # which customers
     capacity: int,  # most dues of any of them
@@ -396,4 +402,6 @@ def replay(
         if asked_from[c] == asked_from[c + 1]:
             continue
         reset(s)
-        _replay_one(s, p, e, c, as_of[asked_from[c] : asked_from[c + 1]], rows[asked_from[c] : asked_from[c + 1]])
+        first, last = asked_from[c], asked_from[c + 1]
+        mine = Questions(asked.day[first:last], asked.due[first:last], asked.contract[first:last])
+        _replay_one(s, p, e, c, mine, rows[first:last])

@@ -12,7 +12,7 @@ from ..ground.core import ParamsError
 from ..ground.schema import CATEGORIES, CATEGORY_GROUP
 
 # %% ../../nbs/20_features/00_measures.ipynb #c005
-GROUPS = ("income", "liquidity", "savings", "obligations", "payment", "spending", "credit", "shocks")
+GROUPS = ("income", "liquidity", "savings", "obligations", "payment", "spending", "credit", "shocks", "asked")
 ACCOUNT_CLASSES = ("current", "savings", "card")
 NOTES = (
     "paid_target",

@@ -9,7 +9,8 @@ __all__ = ['WAIT', 'PATH', 'WINDOW', 'KINDS', 'N_IDS', 'IDS', 'NOW', 'ROWS', 'PA
 import numpy as np
 
 from .quantities import Q
-from .state import AUTOPAY_LOST, BALANCE, BALANCE_DAYS, CARD, CLOSED, CLOSED_MONEY, DAYS_LATE
+from .state import AUTOPAY_LOST, BALANCE, BALANCE_DAYS, CARD, CARD_LIMIT, CLOSED
+from .state import CLOSED_MONEY, DAYS_LATE
 from .state import FIRST_ACCOUNT, FIRST_BALANCE, FIRST_EVENT, FIRST_MOVE, HEAD, LARGEST_DUE
 from .state import LAST_DUE, LAST_PAYMENT, LATE, LATE_5, LIMIT, LOW_EVER, MOST_LATE, N_DUES
 from .state import N_PAYDAYS, N_PAYERS, OPEN_FROM, PAID_SIGN, PAID_TARGET, PAY_DATE, PAY_GAP
@@ -84,6 +85,8 @@ def _flows(s: np.ndarray, a: int, q: np.ndarray, w: np.ndarray) -> None:
         q[Q.relationship_days] = a - s[FIRST_EVENT]
     if s[FIRST_ACCOUNT] != NEVER:
         q[Q.account_age_days] = a - s[FIRST_ACCOUNT]
+    if s[CARD_LIMIT] > 0:
+        q[Q.card_limit] = s[CARD_LIMIT]
     if s[FIRST_MOVE] == NEVER:
         return
     history = a - s[FIRST_MOVE]

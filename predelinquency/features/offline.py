@@ -20,8 +20,9 @@ import pandas as pd
 from .catalogue import CATALOGUE, Feature
 from .events import NEEDS, _EMPTY, Positions, _fill, _tables
 from .fold import Events, replay
+from .questions import DECLARED, Questions, as_questions
+from ..ground.schema import ASKED, ROW, naming_dues
 from .state import Plan, plan
-from ..ground.core import SchemaError
 from ..ground.disk import Part, parts, read, read_arrow, writing
 from ..ground.schema import TABLES, Column, Table
 
@@ -29,8 +30,8 @@ from ..ground.schema import TABLES, Column, Table
 def features(
     tables: Mapping[
         str, pd.DataFrame
-    ],  # canonical tables: accounts, obligations, transactions, payments; any may be missing
-    spine: pd.DataFrame,  # (n, >=2) `customer_id`, `as_of` (midnights), any order
+    ],  # canonical tables: accounts, obligations, transactions, payments, contracts; any may be missing
+    spine: pd.DataFrame,  # (n, >=2) `customer_id`, `as_of` (midnights), perhaps `obligation_id`, `instalment`; any order
     catalogue: Iterable[Feature] = CATALOGUE,  # which features
     threads: int = 0,  # how many to use; 0 is one a core
 ) -> pd.DataFrame:  # (n, spine + features) float64, in the spine's order and index
@@ -54,25 +55,17 @@ def matrix(
 ) -> np.ndarray:  # (n, n_features), in the spine's order
     "The same rows as plain numbers."
     p = _plan(tuple(catalogue))
-    order, customers, asked, days = _questions(spine)
+    order, asked = as_questions(spine, tables.get("contracts"))
+    customers, starts = np.unique(spine["customer_id"].to_numpy()[order], return_index=True)
     rows: np.ndarray = np.empty((len(spine), len(p.features)), dtype)
     if len(spine):
-        _replay(_Work(p, *_tables(tables, customers), asked, days, rows), threads or os.cpu_count() or 1)
+        work = _Work(p, *_tables(tables, customers), np.append(starts, len(spine)), asked, rows)
+        _replay(work, threads or os.cpu_count() or 1)
     if (order == np.arange(len(order))).all():
         return rows
     values = np.empty_like(rows)
     values[order] = rows
     return values
-
-# %% ../../nbs/20_features/10_offline.ipynb #c022
-def _questions(spine: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    "The order that sorts a spine, its customers, where each one's questions begin, and the day numbers."
-    when = spine["as_of"].to_numpy().astype("datetime64[ms]").astype(np.int64)
-    if (when % 86_400_000).any():
-        raise SchemaError("an as_of is not a midnight", where="spine", remedy="ask at the beginning of a day")
-    order = np.lexsort((when, spine["customer_id"].to_numpy()))
-    customers, starts = np.unique(spine["customer_id"].to_numpy()[order], return_index=True)
-    return order, customers, np.append(starts, len(spine)), when[order] // 86_400_000
 
 # %% ../../nbs/20_features/10_offline.ipynb #c023
 class _Work(NamedTuple):
@@ -81,14 +74,14 @@ class _Work(NamedTuple):
     plan: Plan
     events: Events  # without transactions
     columns: Sequence[np.ndarray | Positions]  # the transactions
-    asked: np.ndarray  # (n_customers + 1,) where each customer's questions begin
-    days: np.ndarray  # (n_rows,) day numbers
+    begin: np.ndarray  # (n_customers + 1,) where each customer's questions begin
+    asked: Questions  # (n_rows,)
     rows: np.ndarray  # (n_rows, n_features), to be filled
 
 
 def _replay(work: _Work, threads: int) -> None:
     "Share the customers among threads by the number of their transactions."
-    n, capacity = len(work.asked) - 1, max(int(np.diff(work.events.due_from).max(initial=0)), 1)
+    n, capacity = len(work.begin) - 1, max(int(np.diff(work.events.due_from).max(initial=0)), 1)
     load = np.cumsum(np.diff(work.events.move_from) + 1)
     cuts = [0, *np.searchsorted(load, load[-1] * np.arange(1, threads) / threads), n]
     with ThreadPoolExecutor(threads) as pool:
@@ -103,15 +96,15 @@ TOGETHER = 16  # customers whose transactions and rows fit into a processor's ca
 # %% ../../nbs/20_features/10_offline.ipynb #c025
 def _some(work: _Work, low: int, high: int, capacity: int) -> None:
     "Replay a few customers at a time on two small sheets, of transactions and of rows; store the rows as asked for."
-    e, asked, rows = work.events, work.asked, work.rows
+    e, begin, rows = work.events, work.begin, work.rows
     ends = np.minimum(np.arange(low, high, TOGETHER) + TOGETHER, high)
     most = int((e.move_from[ends] - e.move_from[low:high:TOGETHER]).max(initial=0))
-    room, sheet = np.empty(10 * most, np.int64), np.empty((TOGETHER * int(np.diff(asked).max()), rows.shape[1]))
+    room, sheet = np.empty(10 * most, np.int64), np.empty((TOGETHER * int(np.diff(begin).max()), rows.shape[1]))
     for start, stop in zip(range(low, high, TOGETHER), ends, strict=True):
-        m, n, first, last = e.move_from[start], e.move_from[stop], asked[start], asked[stop]
+        m, n, first, last = e.move_from[start], e.move_from[stop], begin[start], begin[stop]
         moves = _fill(work.columns, m, n, room[: 10 * (n - m)].reshape(10, n - m))
         few = e._replace(move_from=e.move_from - m, moves=moves)
-        replay(work.plan, few, asked - first, work.days[first:last], start, stop, capacity, sheet)
+        replay(work.plan, few, begin - first, work.asked.some(first, last), start, stop, capacity, sheet)
         rows[first:last] = sheet[: last - first]
 
 # %% ../../nbs/20_features/10_offline.ipynb #c031
@@ -124,6 +117,7 @@ def panel_contract(
     whom = (
         Column("customer_id", "int64", "the customer", low=0),
         Column("as_of", "time", "the moment of knowledge, a midnight"),
+        *ASKED,
     )
     return Table(
         name,
@@ -138,8 +132,9 @@ def read_tables(
 ) -> dict[str, pd.DataFrame]:
     "The columns the fold needs, of every table that is there; they lie where Arrow put them, to be read only."
     nullable = {"int64": pd.Int64Dtype(), "int32": pd.Int32Dtype()}
+    asked = {**NEEDS, "contracts": ["customer_id", "obligation_id", "known_at", *DECLARED]}
     found = {
-        name: read_arrow(raw, name, part, columns) for name, columns in NEEDS.items() if (Path(raw) / name).is_dir()
+        name: read_arrow(raw, name, part, columns) for name, columns in asked.items() if (Path(raw) / name).is_dir()
     }
 
     def column(c: Any) -> pd.Series:
@@ -164,14 +159,12 @@ def read_whole(
 # %% ../../nbs/20_features/10_offline.ipynb #c034
 def panel(
     tables: Mapping[str, pd.DataFrame],  # canonical tables
-    spine: pd.DataFrame,  # (n, >=2) `customer_id`, `as_of` and the `keys`
+    spine: pd.DataFrame,  # (n, >=2) `customer_id`, `as_of`, perhaps `obligation_id`, `instalment`; and the `keys`
     keys: tuple[Column, ...] = (),  # further columns of the spine to keep
     catalogue: Iterable[Feature] = CATALOGUE,  # which features
 ) -> pd.DataFrame:  # (n, …) as `panel_contract` has it, sorted by customer and moment
-    "The features of a spine as they are stored: in single precision."
-    spine = spine[["customer_id", "as_of", *(k.name for k in keys)]].sort_values(
-        ["customer_id", "as_of"], kind="stable", ignore_index=True
-    )
+    "The features of a spine as they are stored: sorted by customer, moment and due, in single precision."
+    spine = naming_dues(spine)[[*ROW, *(k.name for k in keys)]].sort_values(list(ROW), kind="stable", ignore_index=True)
     catalogue = tuple(catalogue)
     values = pd.DataFrame(
         matrix(tables, spine, catalogue, dtype=np.float32), columns=[f.name for f in catalogue], copy=False

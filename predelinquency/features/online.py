@@ -15,6 +15,7 @@ import pandas as pd
 
 from .events import PLAN, _POSITION, events, one_name
 from .fold import MS, Events, emit, replay
+from .questions import Questions, on_days
 from .state import ACCOUNT_CLASS, CAPACITY, CLOCK, DUE, DUE_AT, N_DUES, new
 from .dues import take_fact, take_payment
 from .trackers import take_account, take_transaction
@@ -27,6 +28,7 @@ def vector(
     payments: pd.DataFrame,  # (n, …) `schema.PAYMENTS`; may be empty
     accounts: pd.DataFrame,  # (n, …) `schema.ACCOUNTS`; may be empty
     as_of: When,  # the moment of knowledge, its midnight
+    asked: Questions | None = None,  # of this one moment, where it names a due
 ) -> np.ndarray:  # (n_features,) float64 in the catalogue's order
     "One customer's row from the raw tables."
     tables = {"transactions": transactions, "obligations": obligations, "payments": payments, "accounts": accounts}
@@ -37,16 +39,17 @@ def vector(
             where="vector",
             remedy="ask for one customer at a time, or use offline.features",
         )
-    return rows(events(tables, np.array(sorted(ids) or [0])), np.array([to_day(as_of)]))[0]
+    return rows(events(tables, np.array(sorted(ids) or [0])), asked or on_days(np.array([to_day(as_of)])))[0]
 
 # %% ../../nbs/20_features/11_online.ipynb #c007
 def rows(
     history: Events,  # of one customer: arrays, as a service holds or parses them
-    days: np.ndarray,  # (n,) day numbers, ascending
+    asked: np.ndarray | Questions,  # (n,) day numbers, ascending; or questions that may name a due
 ) -> np.ndarray:  # (n, n_features) float64
     "One customer's rows from arrays: what a request costs without its parsing."
-    out = np.empty((len(days), len(PLAN.features)))
-    replay(PLAN, history, np.array([0, len(days)]), days, 0, 1, max(len(history.dues), 1), out)
+    each = asked if isinstance(asked, Questions) else on_days(asked)
+    out = np.empty((len(each.day), len(PLAN.features)))
+    replay(PLAN, history, np.array([0, len(out)]), each, 0, 1, max(len(history.dues), 1), out)
     return out
 
 # %% ../../nbs/20_features/11_online.ipynb #c020
@@ -104,7 +107,7 @@ class Customer:
         return cls(state)
 
 # %% ../../nbs/20_features/11_online.ipynb #c021
-_HEAD = f"predelinquency state 3, {DUE_AT} numbers, plan {zlib.crc32(PLAN.effects.tobytes()):08x}\n".encode()
+_HEAD = f"predelinquency state 4, {DUE_AT} numbers, plan {zlib.crc32(PLAN.effects.tobytes()):08x}\n".encode()
 
 # %% ../../nbs/20_features/11_online.ipynb #c022
 def _with_room(state: np.ndarray) -> np.ndarray:

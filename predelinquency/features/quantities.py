@@ -42,6 +42,9 @@ class Q(IntEnum):
      outside_money) = range(90, 96)
     (low_2pct_ever, low_5pct_ever, low_10pct_ever, low_25pct_ever, median_ever, below_zero_ever,
      below_zero_share_ever) = range(96, 103)
+    (card_limit, asked_lead_days, asked_due, asked_step, asked_instalment, asked_left, asked_autopay) = range(103, 110)
+    (asked_paid_share, asked_days_late, asked_late_share, asked_days_late_last, asked_principal, asked_term,
+     asked_rate) = range(110, 117)
     # fmt: on
 
 # %% ../../nbs/20_features/01_quantities.ipynb #c017
@@ -118,6 +121,7 @@ _PURSE = {
     Q.savings_30d_ago: Quantity("money", "savings 30 days ago"),
     Q.savings_90d_ago: Quantity("money", "savings 90 days ago"),
     Q.card_debt: Quantity("money", "what is owed on card accounts"),
+    Q.card_limit: Quantity("money", "credit limits of the card accounts"),
     Q.usual_half: Quantity("share", "share of the last 30 days that ended below the 180-day mean balance"),
 }
 
@@ -240,6 +244,26 @@ _BACK = {
     Q.usual_half: 180,
 }
 
+# %% ../../nbs/20_features/01_quantities.ipynb #asked102
+_ASKED = {
+    Q.asked_lead_days: Quantity("days", "days until the due asked about; negative after its date"),
+    Q.asked_due: Quantity("money", "what is still to pay of the due asked about"),
+    Q.asked_step: Quantity("ratio", "amount of the due asked about / of the instalment before it"),
+    Q.asked_instalment: Quantity("count", "number of the instalment asked about"),
+    Q.asked_left: Quantity(
+        "count",
+        "instalments left with the one asked about: of the agreed term where it is declared, else of those announced",
+    ),
+    Q.asked_autopay: Quantity("share", "1 when the bank collects the due asked about itself, 0 when not"),
+    Q.asked_paid_share: Quantity("share", "share of the due asked about that is paid already"),
+    Q.asked_days_late: Quantity("days", "mean days late so far of the contract asked about; negative is early"),
+    Q.asked_late_share: Quantity("share", "share of that contract's closed dues paid after their date, or not at all"),
+    Q.asked_days_late_last: Quantity("days", "days late of that contract's latest closed due"),
+    Q.asked_principal: Quantity("money", "amount borrowed under the contract asked about, as declared"),
+    Q.asked_term: Quantity("count", "instalments agreed in the contract asked about, as declared"),
+    Q.asked_rate: Quantity("share", "yearly interest of the contract asked about, as declared"),
+}
+
 # %% ../../nbs/20_features/01_quantities.ipynb #c023
 def _looks_back(q: Q) -> int:
     "The days in a quantity's name; dues of coming days look ahead, not back."
@@ -249,7 +273,7 @@ def _looks_back(q: Q) -> int:
 # %% ../../nbs/20_features/01_quantities.ipynb #c024
 QUANTITIES: dict[Q, Quantity] = {
     q: replace(known, days=_looks_back(q))
-    for q, known in {**_GENERAL, **_PURSE, **_RHYTHM, **_AHEAD, **_BEHIND}.items()
+    for q, known in {**_GENERAL, **_PURSE, **_RHYTHM, **_AHEAD, **_BEHIND, **_ASKED}.items()
 }
 
 # %% ../../nbs/20_features/01_quantities.ipynb #c025

@@ -15,14 +15,15 @@ __all__ = ['ONE_OFF', 'PAY', 'SHOP', 'INFLOW', 'AGAINST', 'PURSE', 'BUCKETED', '
            'N_MERCHANTS', 'SEEN_DUE', 'PAID_TARGET', 'PAID_SIGN', 'LAST_PAYMENT', 'N_PRINTS', 'AUTOPAY_LOST',
            'CAPACITY', 'CLOCK', 'BALANCES', 'BELOW_ZERO', 'RING_FROM', 'PAY_GAP', 'PAY_DATE', 'PAY_NEXT', 'OPEN_FROM',
            'CLOSED', 'LATE', 'LATE_5', 'DAYS_LATE', 'MOST_LATE', 'CLOSED_MONEY', 'LARGEST_DUE', 'LAST_DUE',
-           'SECOND_DUE', 'THIRD_DUE', 'N_RECENT', 'LONE', 'SLOT_SIZE', 'PAYDAY_SIZE', 'PAYER_SIZE', 'CHAIN_SIZE', 'DUE',
-           'ACCOUNT', 'CLASS', 'BALANCE_SEQ', 'STANDS_AT', 'IS_OPEN', 'CAME_ON', 'CAME', 'CAME_LATE', 'PAYER',
-           'LAST_PAID', 'PAID_IN_ALL', 'RECENT_SIZE', 'CODE', 'MOVED', 'MOVED_ON', 'MOVED_AT', 'PARTY', 'WAS_NEW',
-           'PAY_OF', 'CHAIN_OF', 'CHAIN_ROOT', 'OBLIGATION', 'INSTALMENT', 'SORT', 'FALLS_ON', 'AMOUNT', 'PAID',
-           'TOLD_ON', 'SETTLED_ON', 'ROOT', 'EARLIER', 'LEAST_PAID', 'ENDED', 'ENDED_ON', 'LATEST', 'HIGHEST', 'AWAY',
-           'AWAY_DAYS', 'AWAY_LATE', 'SEEN_AT', 'SLOT_AT', 'PAYDAY_AT', 'GAP_AT', 'PAYER_AT', 'PRINT_AT', 'CHAIN_AT',
-           'LAST_AT', 'MERCHANT_AT', 'BUCKET_AT', 'NOTHING_AT', 'END_AT', 'LEAST_AT', 'SAVED_AT', 'DEBIT_AT',
-           'CREDIT_AT', 'RING_AT', 'RECENT_AT', 'DUE_AT', 'Plan', 'code_of', 'plan', 'new', 'reset', 'show_state']
+           'SECOND_DUE', 'THIRD_DUE', 'N_RECENT', 'LONE', 'CARD_LIMIT', 'SLOT_SIZE', 'PAYDAY_SIZE', 'PAYER_SIZE',
+           'CHAIN_SIZE', 'DUE', 'ACCOUNT', 'CLASS', 'BALANCE_SEQ', 'STANDS_AT', 'IS_OPEN', 'CAME_ON', 'CAME',
+           'CAME_LATE', 'PAYER', 'LAST_PAID', 'PAID_IN_ALL', 'RECENT_SIZE', 'CODE', 'MOVED', 'MOVED_ON', 'MOVED_AT',
+           'PARTY', 'WAS_NEW', 'PAY_OF', 'CHAIN_OF', 'CHAIN_ROOT', 'OBLIGATION', 'INSTALMENT', 'SORT', 'FALLS_ON',
+           'AMOUNT', 'PAID', 'TOLD_ON', 'SETTLED_ON', 'ROOT', 'EARLIER', 'LEAST_PAID', 'ENDED', 'ENDED_ON', 'LATEST',
+           'HIGHEST', 'AWAY', 'AWAY_DAYS', 'AWAY_LATE', 'SEEN_AT', 'SLOT_AT', 'PAYDAY_AT', 'GAP_AT', 'PAYER_AT',
+           'PRINT_AT', 'CHAIN_AT', 'LAST_AT', 'MERCHANT_AT', 'BUCKET_AT', 'NOTHING_AT', 'END_AT', 'LEAST_AT',
+           'SAVED_AT', 'DEBIT_AT', 'CREDIT_AT', 'RING_AT', 'RECENT_AT', 'DUE_AT', 'Plan', 'code_of', 'plan', 'new',
+           'reset', 'show_state']
 
 # %% ../../nbs/20_features/05_state.ipynb #i05state
 from collections.abc import Mapping, Sequence
@@ -253,8 +254,8 @@ NEVER, UNUSED = -(1 << 40), -2
     N_PAYDAYS, N_PAYERS, N_SLOTS, N_DUES, N_MERCHANTS, SEEN_DUE, PAID_TARGET, PAID_SIGN, LAST_PAYMENT, N_PRINTS,
     AUTOPAY_LOST, CAPACITY, CLOCK, BALANCES, BELOW_ZERO, RING_FROM, PAY_GAP, PAY_DATE, PAY_NEXT,
     OPEN_FROM, CLOSED, LATE, LATE_5, DAYS_LATE, MOST_LATE, CLOSED_MONEY, LARGEST_DUE, LAST_DUE, SECOND_DUE, THIRD_DUE,
-    N_RECENT, LONE,
-) = range(47)
+    N_RECENT, LONE, CARD_LIMIT,
+) = range(48)
 # fmt: on
 
 # %% ../../nbs/20_features/05_state.ipynb #lsnstate15
@@ -326,7 +327,7 @@ _HEAD: dict[str, tuple[int, str, str]] = {  # name → slot, what kind of number
     "STALE": (STALE, "count", "events too old to count"), "REPEATED": (REPEATED, "count", "events that came again"),
     "UNMATCHED": (UNMATCHED, "count", "payments for no due"), "SEQ_HIGH": (SEQ_HIGH, "count", "highest number so far"),
     "BALANCE": (BALANCE, "money", "on current accounts"), "SAVINGS": (SAVINGS, "money", "on savings accounts"),
-    "CARD": (CARD, "money", "on cards"), "LIMIT": (LIMIT, "money", "overdraft limits"), "LOW_EVER": (LOW_EVER, "money", "lowest balance ever"),
+    "CARD": (CARD, "money", "on cards"), "LIMIT": (LIMIT, "money", "overdraft limits"), "CARD_LIMIT": (CARD_LIMIT, "money", "card limits"), "LOW_EVER": (LOW_EVER, "money", "lowest balance ever"),
     "BALANCE_DAYS": (BALANCE_DAYS, "count", "end-of-day balances added up"), "BALANCES": (BALANCES, "count", "balances counted"),
     "BELOW_ZERO": (BELOW_ZERO, "count", "of them below zero"), "N_MERCHANTS": (N_MERCHANTS, "count", "merchants known"),
     "N_SLOTS": (N_SLOTS, "count", "accounts"), "N_DUES": (N_DUES, "count", "dues announced"), "N_PRINTS": (N_PRINTS, "count", "payments taken"),

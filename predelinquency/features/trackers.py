@@ -9,7 +9,7 @@ __all__ = ['REFUND_DAYS', 'take_account', 'take_transaction']
 import numpy as np
 
 from .quantities import Q
-from .state import BALANCE, BALANCES, BALANCE_DAYS, BELOW_ZERO
+from .state import BALANCE, BALANCES, BALANCE_DAYS, BELOW_ZERO, CARD, CARD_LIMIT
 from .state import FIRST_ACCOUNT, FIRST_BALANCE, FIRST_EVENT, FIRST_MOVE
 from .state import HEAD, LIMIT, LOW_EVER
 from .state import N_MERCHANTS, N_PAYDAYS, N_PAYERS, N_SLOTS
@@ -140,6 +140,8 @@ def take_account(
     s[at + IS_OPEN] = 1
     if kind == 0:
         s[LIMIT] += limit
+    elif kind == CARD - BALANCE:
+        s[CARD_LIMIT] += limit
 
 # %% ../../nbs/20_features/06_trackers.ipynb #c032
 @lean
@@ -350,6 +352,16 @@ def _take_off(s: np.ndarray, effects: np.ndarray, day: int, code: int, amount: i
             while d >= max(s[RING_FROM], head - RING_DAYS + 2) and s[_row(s, d) + m] <= s[_row(s, d - 1) + m]:
                 d -= 1
             s[LAST_AT + m] = d if d >= max(s[RING_FROM], head - RING_DAYS + 2) else NEVER
+
+
+@lean
+def _noted_on(s: np.ndarray, effects: np.ndarray, day: int, code: int) -> bool:
+    "Whether a note stands on a day that the ring still holds."
+    at = effects[code]
+    if effects[at + ADDS] == 0 or day > s[HEAD] or day < max(s[RING_FROM], s[HEAD] - RING_DAYS + 2):
+        return False
+    m = effects[at + ADDS_FROM]
+    return s[_row(s, day) + m] > s[_row(s, day - 1) + m]
 
 # %% ../../nbs/20_features/06_trackers.ipynb #rev14
 @lean

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .core import SchemaError, replacing
-from .schema import TABLES, Table, validate
+from .schema import TABLES, Column, Table, validate
 
 # %% ../../nbs/00_ground/02_disk.ipynb #c042
 @dataclass(frozen=True, order=True)
@@ -56,17 +57,32 @@ _ARROW: dict[str, pa.DataType] = {
     "word": pa.dictionary(pa.int8(), pa.string()),
 }
 
+# %% ../../nbs/00_ground/02_disk.ipynb #spelt02
+_BYTE = 127  # words that a code of one byte can tell apart
+
 # %% ../../nbs/00_ground/02_disk.ipynb #c045
 def arrow_schema(table: Table) -> pa.Schema:
     "The Arrow schema of a table."
     wide = pa.dictionary(pa.int16(), pa.string())  # of more words than a byte can count
-    kinds = [wide if len(c.words) > 127 else _ARROW[c.kind] for c in table.columns]
+    kinds = [wide if len(c.words) > _BYTE else _ARROW[c.kind] for c in table.columns]
     return pa.schema([pa.field(c.name, k, nullable=c.nullable) for c, k in zip(table.columns, kinds, strict=True)])
+
+# %% ../../nbs/00_ground/02_disk.ipynb #spelt04
+def _spelt(
+    column: Column,  # a word or a text
+    values: "pd.Series[Any]",  # (n,) of it, as categories or as texts
+) -> "pd.Series[Any]":  # (n,) the same, as categories that every maker of these values would write
+    "Words over a dictionary that follows from the contract and the values, and from nothing else."
+    held = values if isinstance(values.dtype, pd.CategoricalDtype) else values.astype("category")
+    used = set(held.cat.remove_unused_categories().cat.categories)
+    words = column.words if len(column.words) <= _BYTE else [word for word in column.words if word in used]
+    return held.cat.set_categories(pd.Index(words or sorted(used), dtype="str"))
 
 # %% ../../nbs/00_ground/02_disk.ipynb #c046
 def _write_file(table: Table, frame: pd.DataFrame, path: Path) -> None:
     words = [c.name for c in table.columns if c.kind in ("text", "word")]
     delta = {c.name: "DELTA_BINARY_PACKED" for c in table.columns if c.kind in ("int64", "int32", "time")}
+    frame = frame.assign(**{c.name: _spelt(c, frame[c.name]) for c in table.columns if c.name in words})
     arrow = pa.Table.from_pandas(frame, schema=arrow_schema(table), preserve_index=False).replace_schema_metadata(None)
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['CATEGORY_GROUP', 'CATEGORIES', 'STATUSES', 'FACTS', 'ACCOUNT_KINDS', 'TARGET_KINDS', 'OBLIGATION_KINDS', 'CURRENCIES',
-           'CUSTOMERS', 'ACCOUNTS', 'OBLIGATIONS', 'TRANSACTIONS', 'PAYMENTS', 'TABLES', 'MOMENTS', 'CHANNELS',
-           'PURPOSES', 'PREFERENCES', 'CIRCUMSTANCES', 'CONTACTS', 'Column', 'Rule', 'Table', 'validate']
+           'CUSTOMERS', 'ACCOUNTS', 'OBLIGATIONS', 'TRANSACTIONS', 'PAYMENTS', 'TABLES', 'NO_DUE', 'ANY', 'ROW',
+           'ASKED', 'MOMENTS', 'CONTRACTS', 'EXTRA', 'CHANNELS', 'PURPOSES', 'PREFERENCES', 'CIRCUMSTANCES', 'CONTACTS',
+           'Column', 'Rule', 'Table', 'naming_dues', 'validate']
 
 # %% ../../nbs/00_ground/01_schema.ipynb #i01schema
 from collections.abc import Callable
@@ -108,7 +109,11 @@ def _sorted_by(*keys: str) -> Rule:
             return pd.Series(True, index=df.index)
         undecided, good = np.ones(len(df) - 1, bool), np.zeros(len(df) - 1, bool)
         for key in keys:
-            v = df[key].to_numpy()
+            v = (
+                df[key].to_numpy(na_value=-1)
+                if isinstance(df[key].dtype, pd.Int32Dtype | pd.Int64Dtype)
+                else df[key].to_numpy()
+            )
             good |= undecided & (v[1:] > v[:-1])
             undecided &= v[1:] == v[:-1]
         return pd.Series(np.r_[True, good], index=df.index)
@@ -220,18 +225,53 @@ PAYMENTS = Table("payments", "what was paid towards an instalment, and when", (
 # %% ../../nbs/00_ground/01_schema.ipynb #c019
 TABLES: dict[str, Table] = {t.name: t for t in (CUSTOMERS, ACCOUNTS, OBLIGATIONS, TRANSACTIONS, PAYMENTS)}
 
+# %% ../../nbs/00_ground/01_schema.ipynb #asked402
+NO_DUE, ANY = -1, 0  # the obligation of a question that names none; the instalment of one that names a contract only
+ROW = ("customer_id", "as_of", "obligation_id", "instalment")  # the key of a question
+ASKED = (
+    Column("obligation_id", "int64", "the contract asked about; -1: no single one", low=NO_DUE),
+    Column("instalment", "int32", "the instalment asked about; 0: the contract's next open one", low=ANY),
+)
+
+# %% ../../nbs/00_ground/01_schema.ipynb #asked403
+def naming_dues(
+    rows: pd.DataFrame,  # with or without the columns of `ASKED`, which may be empty
+) -> pd.DataFrame:  # with both, in numpy's integers
+    "Questions with the due that each of them names."
+    nothing = {"obligation_id": NO_DUE, "instalment": ANY}
+    kept = {c.name: rows[c.name] if c.name in rows else pd.Series(nothing[c.name], rows.index) for c in ASKED}
+    return rows.assign(**{c.name: kept[c.name].fillna(nothing[c.name]).astype(c.kind) for c in ASKED})
+
 # %% ../../nbs/00_ground/01_schema.ipynb #c022
 # fmt: off
 MOMENTS = Table("moments", "a source's own scoring moments, with the label it brings", (
     Column("customer_id", "int64", "who is scored", low=0),
     Column("as_of", "time", "the moment of knowledge, at midnight"),
+    Column("obligation_id", "int64", "the contract asked about; empty: no single one", low=0, nullable=True),
+    Column("instalment", "int32", "the instalment asked about; empty: the contract's next open one", low=1, nullable=True),
     Column("target", "int32", "1 when it went badly afterwards, 0 when it did not", low=0),
+    Column("known_on", "time", "when that became known; empty: not told", nullable=True),
     Column("seen_before", "bool", "the customer had an earlier contract of this kind"),
     Column("reference", "text", "the contract's id in the system it came from", nullable=True),
-), (_sorted_by("customer_id", "as_of"),
+), (_sorted_by(*ROW),
     Rule("target is 0 or 1", lambda df: df.target.isin([0, 1]), ("customer_id", "target"), "write the target as 0 or 1"),
     Rule("as_of is a midnight", lambda df: df.as_of == df.as_of.dt.normalize(), ("customer_id", "as_of"), "take the midnight after everything that is known")))
 # fmt: on
+
+# %% ../../nbs/00_ground/01_schema.ipynb #asked406
+# fmt: off
+CONTRACTS = Table("contracts", "what a contract declares: one row a contract, and one more for each later change", (
+    Column("customer_id", "int64", "whose contract", low=0),
+    Column("obligation_id", "int64", "the contract, as in obligations", low=0),
+    Column("known_at", "time", "when the bank knew it: no feature may use it before"),
+    Column("currency", "word", "ISO 4217", CURRENCIES, remedy="use an ISO 4217 code, e.g. GBP"),
+    Column("principal_minor", "int64", "amount borrowed, minor units", low=0, nullable=True),
+    Column("term", "int32", "instalments agreed", low=1, nullable=True),
+    Column("rate", "float64", "yearly interest; 0.05 is five per cent", low=0, nullable=True),
+), (_sorted_by("customer_id", "obligation_id", "known_at"),))
+# fmt: on
+
+EXTRA: dict[str, Table] = {t.name: t for t in (CONTRACTS, MOMENTS)}  # what a source may bring besides
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c025
 CHANNELS = ("app", "email", "sms", "call")

@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ..ground.schema import ROW
 from ..ground import disk, facts
 from ..ground.params import Base, Train
 from ..ground.schema import TARGET_KINDS
@@ -147,13 +148,11 @@ def champion_scores(
     rows: Rows,
 ) -> np.ndarray:  # (n,) probabilities; nan where none was said
     "What the champion said of rows that did not teach it: out of time, or out of fold."
-    found = pd.read_parquet(
-        Path(model) / "predictions.parquet", columns=["customer_id", "as_of", "repeat", "split", "probability"]
-    )
+    found = pd.read_parquet(Path(model) / "predictions.parquet", columns=[*ROW, "repeat", "split", "probability"])
     found = found[found["split"].astype(str).isin(["test", "fold"])]
-    first = found[found["repeat"] == found["repeat"].min()].drop_duplicates(["customer_id", "as_of"])
-    keys = rows.labels[["customer_id", "as_of"]].assign(as_of=rows.labels["as_of"].astype(found["as_of"].dtype))
-    return keys.merge(first, how="left", on=["customer_id", "as_of"])["probability"].to_numpy(float)
+    first = found[found["repeat"] == found["repeat"].min()].drop_duplicates(list(ROW))
+    keys = rows.labels[list(ROW)].assign(as_of=rows.labels["as_of"].astype(found["as_of"].dtype))
+    return keys.merge(first, how="left", on=list(ROW))["probability"].to_numpy(float)
 
 # %% ../../nbs/35_judge/13_answers.ipynb #a13dues1
 def judged_dues(

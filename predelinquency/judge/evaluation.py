@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..ground.schema import ROW
 from ..features import catalogue
 from ..ground import disk, params, schema
 from ..ground.chapter import present
@@ -181,10 +182,10 @@ def peer(
     if not run.own_moments:
         return None
     tables = {name: disk.read(run.raw, name) for name in schema.TABLES}
-    folded = run.predictions[run.predictions.split == "fold"].sort_values(["repeat", "customer_id", "as_of"])
+    folded = run.predictions[run.predictions.split == "fold"].sort_values(["repeat", *ROW])
     dealt = folded.fold.to_numpy(int).reshape(folded.repeat.nunique(), -1)
     scores = rival.scores(tables, disk.read(run.raw, "moments"), dealt, run.train, run.base.seed)
-    return folded[["customer_id", "as_of", "repeat"]].assign(reference=scores.ravel())
+    return folded[[*ROW, "repeat"]].assign(reference=scores.ravel())
 
 # %% ../../nbs/35_judge/19_evaluation.ipynb #stg-eval24
 def alternate(
@@ -261,7 +262,7 @@ def fits(
     if more is not None:
         test = Rows(pd.concat([test.labels, more.labels], ignore_index=True), np.concatenate([test.x, more.x]))
         del more
-    kinds = test.labels[["customer_id", "as_of", *(f"due_count_{k}" for k in schema.TARGET_KINDS)]]
+    kinds = test.labels[[*ROW, *(f"due_count_{k}" for k in schema.TARGET_KINDS)]]
     if run.own_moments:
         return Fits([], kinds, None)
     teachers, seed = run.inputs.pop("train"), run.base.seed
@@ -293,7 +294,7 @@ def slices(
     kinds: pd.DataFrame | None,  # of `Fits`; None: a source's own moments
 ) -> list[Plan]:
     "The score for each segment, time with the bank and kind of due."
-    rows = judged.frame[["customer_id", "as_of"]]
+    rows = judged.frame[list(ROW)]
     about = rows.merge(known, on="customer_id", how="left")
     plans = [drift.grouped(judged, {"segment": about.segment.to_numpy(), "tenure": tenure(about)}, "slices")]
     if kinds is None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..ground.schema import ROW
 from ..ground.core import SchemaError, StoreError
 from ..ground.words import not_known
 from . import alerts, intervals, metrics, statistics as judge_statistics
@@ -79,7 +80,7 @@ def predictions(
     return judge_statistics.checked(pd.read_parquet(found))[list(COLUMNS)]
 
 # %% ../../nbs/35_judge/11_paired.ipynb #minute12
-KEYS, OUTCOME = ["customer_id", "as_of", "repeat", "split"], ["target", "eligible", "imminent"]
+KEYS, OUTCOME = [*ROW, "repeat", "split"], ["target", "eligible", "imminent"]
 
 # %% ../../nbs/35_judge/11_paired.ipynb #minute13
 def check_pair(

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..ground.schema import ROW
 from ..ground.core import SchemaError
 from .intervals import Statistic
 from predelinquency.judge.metrics import (
@@ -373,7 +374,7 @@ def with_reference(
             {},
             {p: "a reference is only run on a bank's own files" for p in ("reference.auc", "reference.difference")},
         )
-    keys = ["customer_id", "as_of", "repeat"]
+    keys = [*ROW, "repeat"]
     joined = rows.frame.merge(reference[[*keys, "reference"]], on=keys, how="left", validate="one_to_one")
     if joined.reference.isna().any():
         raise SchemaError(

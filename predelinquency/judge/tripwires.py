@@ -20,6 +20,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from ..features.questions import as_questions
+from ..ground.schema import ROW
 from ..features import catalogue, events, offline, online
 from ..ground import disk, schema
 from ..ground.core import LeakageError, bits
@@ -219,6 +221,7 @@ ARRIVES = {
     "obligations": "announced_at",
     "transactions": "arrived_at",
     "payments": "arrived_at",
+    "contracts": "known_at",
 }
 Tables = dict[str, pd.DataFrame]
 Compute = Callable[
@@ -253,10 +256,14 @@ def garbled(
         late = (frame[ARRIVES[name]] >= as_of).to_numpy()
         noise = np.array([int(bits(seed, i, 0, SHUFFLE, 0) >> np.uint64(33)) for i in range(int(late.sum()))], np.int64)
         after = frame[late].copy()
-        for column in ("amount_minor", "balance_after_minor", "limit_minor"):
+        for column in ("amount_minor", "balance_after_minor", "limit_minor", "principal_minor"):
             if column in after:
                 after[column] = (noise % 1_000_003 + 1) * (
-                    1 if column == "limit_minor" else np.where(noise % 2, 1, -1) if name == "transactions" else 1
+                    1
+                    if column in ("limit_minor", "principal_minor")
+                    else np.where(noise % 2, 1, -1)
+                    if name == "transactions"
+                    else 1
                 )
         found[name] = pd.concat([frame[~late], after[noise % 3 > 0].iloc[::-1]])
     return found
@@ -266,7 +273,7 @@ def garbled(
 class Sample:
     "A few rows of the panel and the raw tables of their customers."
 
-    asked: pd.DataFrame  # (n, 2) `customer_id`, `as_of`, sorted
+    asked: pd.DataFrame  # (n, 4) `questions.ROW`, sorted
     stored: np.ndarray  # (n, n_features) float32
     tables: Tables
     before_miss: np.ndarray | None = None  # (n,) bool: the label of this row is a miss; None: nobody has looked
@@ -323,7 +330,7 @@ def sample(
 ) -> Sample:
     "Rows of one part: half before a miss or a failed debit, half at random; of each kind at most two a customer."
     part, bad = _part(features, seed, rows // 4)
-    keys = disk.read(features, "panel", part, ["customer_id", "as_of"])
+    keys = disk.read(features, "panel", part, list(ROW))
     tables = offline.read_tables(raw, part)
     chance = np.array([float(bits(seed, i, 0, SHUFFLE, 2) >> np.uint64(11)) for i in range(len(keys))])
     owner, half = keys["customer_id"].to_numpy(), rows // 2
@@ -390,11 +397,11 @@ def service_path(
     found = []
     for i in range(len(s.asked)):
         tables, asked = _one(s, i)
-        empty = {name: events._rows_of(None, columns, np.array([0])) for name, columns in events.NEEDS.items()}
+        empty = {name: events._no_rows(columns) for name, columns in events.NEEDS.items()}
         t = known_before(empty | tables, asked["as_of"].iloc[0])
-        found.append(
-            online.vector(t["transactions"], t["obligations"], t["payments"], t["accounts"], asked["as_of"].iloc[0])
-        )
+        mine = [t[name] for name in ("transactions", "obligations", "payments", "accounts")]
+        question = as_questions(asked, tables.get("contracts"))[1]
+        found.append(online.vector(*mine, asked["as_of"].iloc[0], question))
     return _same(
         "service_path",
         _differ(np.array(found).reshape(s.stored.shape), s.stored),

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 import predelinquency
 from ..features import catalogue
+from ..ground.schema import ASKED, ROW, naming_dues
 from ..ground import disk, schema
 from ..ground.core import SchemaError, StoreError, content_hash, file_hash, package_hash, replacing
 from ..ground.params import Base, Train
@@ -127,6 +128,7 @@ BASELINES = ("calendar", "balance", "projected", "logistic")
 PREDICTIONS = Table("predictions", "one row a scored moment (and repeat)", (
     Column("customer_id", "int64", "the customer", low=0),
     Column("as_of", "time", "the moment of knowledge"),
+    *ASKED,
     Column("repeat", "int32", "which deal of the folds; 0 for snapshots, -1 out of time"),
     Column("fold", "int32", "which fold the row was held out in; empty for snapshots", low=0, nullable=True),
     Column("split", "word", "why the row is here", ("test", "live", "fold", "out_of_time")),
@@ -147,9 +149,12 @@ def predictions(
     split: str,  # one of the words of `PREDICTIONS`
 ) -> pd.DataFrame:  # (n, …) `PREDICTIONS`
     "Labels and scores as one table."
-    keep = ["customer_id", "as_of", "target", "eligible", "imminent", "straight_roller", "exposed", "onset_in_days"]
+    keep = [*ROW, "target", "eligible", "imminent", "straight_roller", "exposed", "onset_in_days"]
     frame = pd.concat(
-        [labels[keep].reset_index(drop=True), scores.drop(columns="row", errors="ignore").reset_index(drop=True)],
+        [
+            naming_dues(labels)[keep].reset_index(drop=True),
+            scores.drop(columns="row", errors="ignore").reset_index(drop=True),
+        ],
         axis=1,
     )
     words = next(c.words for c in PREDICTIONS.columns if c.name == "split")

@@ -6,7 +6,7 @@
 __all__ = ['SPLITS', 'SPLIT_WORDS', 'LABELS', 'LEAST_MONTHS', 'NEVER', 'DEAL', 'FOLD', 'SAMPLE', 'COUNTED', 'LEADS',
            'visible_end', 'moments', 'spine', 'fitting_period', 'check_period', 'check_asked', 'onsets', 'look',
            'gap_days', 'shares', 'draw', 'split', 'blocks', 'splits', 'counted', 'check_splits', 'label', 'due_spine',
-           'given']
+           'check_undecided', 'given']
 
 # %% ../../nbs/30_model/00_labels.ipynb #i00labels
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from ..ground.schema import ASKED, ROW, naming_dues
 from ..ground.compiled import kernel
 from ..ground.core import DAY_MS, LeakageError, ParamsError, SchemaError, to_day, uniform
 from ..ground.coverage import WEEK_DAYS, Seen
@@ -42,6 +43,8 @@ SPLIT_WORDS = (*SPLITS, "live", "purged")
 LABELS = Table("labels", "one row a customer and scoring moment: the outcome, and what the row may be used for", (
     Column("customer_id", "int64", "the customer", low=0),
     Column("as_of", "time", "the moment of knowledge, a midnight"),
+    *ASKED,
+    Column("known_on", "time", "when the outcome became known, where a source brings its own; empty: after `gap_days`", nullable=True),
     Column("eligible", "bool", "enough history seen, and no target due known to be unpaid past its grace"),
     Column("imminent", "bool", "eligible, but the onset comes before the target's days: too late for a warning of two weeks"),
     Column("target", "int32", "1 when the first missed target due falls on the target's days; 0 on imminent rows; empty when not eligible or not yet known", low=0, nullable=True),
@@ -51,7 +54,7 @@ LABELS = Table("labels", "one row a customer and scoring moment: the outcome, an
     *(Column(f"due_minor_{k}", "int64", "their amount, minor units", low=0) for k in TARGET_KINDS),
     Column("onset_in_days", "float32", "days from as_of to the first due that will be missed, at most the horizon; negative inside grace", nullable=True),
     Column("split", "word", "what the row may be used for", SPLIT_WORDS),
-), (_sorted_by("customer_id", "as_of"),))
+), (_sorted_by(*ROW),))
 # fmt: on
 
 # %% ../../nbs/30_model/00_labels.ipynb #c009
@@ -435,9 +438,12 @@ def _history_days(spine: pd.DataFrame, customers: pd.DataFrame, seen: Seen | Non
 # %% ../../nbs/30_model/00_labels.ipynb #c071
 def _frame(spine: pd.DataFrame, facts: np.ndarray, counts: np.ndarray, sums: np.ndarray, base: Base) -> pd.DataFrame:
     "The columns that need no decision."
+    named = naming_dues(spine)
     columns = {
         "customer_id": spine["customer_id"].to_numpy(np.int64),
         "as_of": spine["as_of"].to_numpy("datetime64[ms]"),
+        **{c.name: named[c.name].to_numpy() for c in ASKED},
+        "known_on": np.full(len(spine), np.datetime64("NaT", "ms")),
         "straight_roller": facts[:, 2] > 180,
         "exposed": facts[:, 3] == 1,
         "onset_in_days": np.where(facts[:, 1] <= base.horizon_to_days, facts[:, 1], np.nan).astype(np.float32),
@@ -530,18 +536,40 @@ def _steady(
         .astype({"as_of": "datetime64[ms]"})
     )
 
+# %% ../../nbs/30_model/00_labels.ipynb #asked501
+def check_undecided(
+    moments: pd.DataFrame,  # (n, …) `schema.MOMENTS`
+) -> None:
+    "Raise `LeakageError` when an answer was known before its question is asked."
+    decided = moments[(moments["known_on"] < moments["as_of"]).to_numpy(bool)]
+    if not len(decided):
+        return
+    first = decided.iloc[0]
+    raise LeakageError(
+        f"the answers of {len(decided)} of {len(moments)} moments were known before they are asked, "
+        f"the first of customer {first.customer_id} at {first.as_of:%Y-%m-%d}",
+        where="moments.known_on",
+        remedy="ask earlier, or leave these moments out with `keep`",
+    )
+
 # %% ../../nbs/30_model/00_labels.ipynb #c086
 def given(
-    moments: pd.DataFrame,  # (n, >=3) `customer_id`, `as_of`, `target`
+    moments: pd.DataFrame,  # (n, …) `schema.MOMENTS`
     obligations: pd.DataFrame,  # `schema.OBLIGATIONS`, may be empty
     payments: pd.DataFrame,  # `schema.PAYMENTS`, may be empty
     base: Base,  # horizon and grace for the calendar columns
 ) -> pd.DataFrame:  # (n, …) `LABELS`, every split `test`
     "Labels as the source gives them; the calendar columns are worked out as everywhere."
-    rows = moments[["customer_id", "as_of"]].reset_index(drop=True)
+    check_undecided(moments)
+    rows = moments.reset_index(drop=True)
     facts, counts, sums = look(rows, obligations, payments, base)
     target = pd.array(moments["target"].to_numpy(), dtype="Int32")
     words = pd.Categorical.from_codes(np.full(len(rows), SPLIT_WORDS.index("test"), np.int8), categories=SPLIT_WORDS)
     return _frame(rows, facts, counts, sums, base).assign(
-        eligible=True, imminent=False, target=target, split=words, onset_in_days=np.float32(np.nan)
+        eligible=True,
+        imminent=False,
+        target=target,
+        split=words,
+        onset_in_days=np.float32(np.nan),
+        known_on=rows["known_on"].to_numpy("datetime64[ms]"),
     )[LABELS.names]

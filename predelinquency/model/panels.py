@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from ..features import catalogue, offline
+from ..ground.schema import ROW
 from ..ground import chapter, disk, figures, portraits, schema
 from ..ground.core import CURRENCY_DIGITS
 from ..ground.coverage import Seen, seen as seen_of
@@ -27,8 +28,6 @@ from . import labels
 
 # %% ../../nbs/30_model/07_panels.ipynb #stg-pane05
 KEYS = (
-    Column("obligation_id", "int64", "the due's obligation"),
-    Column("instalment", "int32", "and its instalment"),
     Column("lead_days", "int32", "days before the due date"),
     Column("missed", "bool", "its outcome: not paid in full within the grace"),
 )
@@ -78,7 +77,7 @@ def frames(
         cohort = labels.due_spine(people, dues, paid, base, seen=source.seen)
         label = labels.label(asked, people, dues, paid, base, source.seen)
         found = {"labels": label, "due_panel": offline.panel(known, cohort, KEYS)}
-    found["panel"] = offline.panel(known, found["labels"][["customer_id", "as_of"]])
+    found["panel"] = offline.panel(known, found["labels"][list(ROW)])
     return found, len(known.get("accounts", ()))
 
 # %% ../../nbs/30_model/07_panels.ipynb #stg-pane09

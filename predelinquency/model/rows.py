@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..ground.schema import ROW
 from ..ground import disk
 from ..ground.core import ParamsError, SchemaError, exponential
 from ..ground.disk import Part
@@ -67,7 +68,7 @@ def _take(
     folder: Path | str, name: str, part: Part, features: Sequence[str], rows: np.ndarray, keys: pd.DataFrame
 ) -> np.ndarray:
     "(n, n_features) float32 inputs of the chosen rows of one part, after checking that they are the rows meant."
-    table = disk.read_arrow(folder, name, part, ["customer_id", "as_of", *features])
+    table = disk.read_arrow(folder, name, part, [*ROW, *features])
     if table.num_rows <= (rows.max(initial=-1)):
         raise SchemaError(
             f"holds {table.num_rows} rows, the labels more",
@@ -75,12 +76,10 @@ def _take(
             remedy="run the featurize stage again",
         )
     table = table.take(rows)
-    same = (table["customer_id"].to_numpy() == keys["customer_id"].to_numpy()) & (
-        table["as_of"].to_numpy() == keys["as_of"].to_numpy()
-    )
+    same = np.logical_and.reduce([table[k].to_numpy() == keys[k].to_numpy() for k in ROW])
     if not same.all():
         raise SchemaError(
-            f"row {int(rows[~same][0])} is not the moment of the labels' row",
+            f"row {int(rows[~same][0])} is not the question of the labels' row",
             where=f"{folder}/{name}/{part.file}",
             remedy="run the featurize stage again",
         )

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..ground.schema import ROW
 from ..features.measures import GROUPS
 from ..ground import chapter, disk, figures, portraits
 from ..ground.records import Reason
@@ -25,7 +26,7 @@ from .bundles import Bundles
 from .tables import Explained
 
 # %% ../../nbs/33_reasons/06_overview.ipynb #stg-over05
-READ = ["customer_id", "as_of", "repeat", "split", "probability", "eligible", "imminent", "target"]
+READ = [*ROW, "repeat", "split", "probability", "eligible", "imminent", "target"]
 
 
 def to_explain(
@@ -76,7 +77,7 @@ def sum_up(
 ) -> Summed:
     "Write every batch, and keep what the chapter shows."
     latest = rows[rows.as_of == rows.as_of.max()]
-    riskiest = latest.nlargest(1, "probability")[["customer_id", "as_of"]].to_numpy()[0]
+    riskiest = latest.nlargest(1, "probability")[list(ROW)].to_numpy()[0]
     push, gap, done, said, sample, judged = np.zeros(1), 0.0, 0, [], [], []
     for batch in batches:
         first = write(batch).query("rank == 1")
@@ -84,7 +85,7 @@ def sum_up(
         push = push + np.abs(batch.contributions[:, :-1]).sum(0)
         gap, done = max(gap, batch.gap), done + len(batch.keys)
         thinned = np.arange(len(batch.keys)) % max(len(rows) // most, 1) == 0
-        sample.append(_some(batch, thinned | (batch.keys[["customer_id", "as_of"]] == riskiest).all(axis=1).to_numpy()))
+        sample.append(_some(batch, thinned | (batch.keys[list(ROW)] == riskiest).all(axis=1).to_numpy()))
         judged.append(_some(batch, (batch.keys.asked | batch.keys.lends).to_numpy()))
     told = pd.concat(said).groupby(level=0, dropna=False).sum().sort_values(ascending=False)
     return Summed(done, push / done, gap, told, joined(sample), joined(judged))

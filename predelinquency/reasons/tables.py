@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..ground.schema import ASKED, ROW, naming_dues
 from ..features.measures import GROUPS
 from ..ground import disk, schema
 from ..ground.core import SchemaError, replacing
@@ -33,6 +34,7 @@ from .trees import trees_of
 REASONS = Table("reasons", "why each score is what it is: one row a reason", (
     Column("customer_id", "int64", "the customer", low=0),
     Column("as_of", "time", "the moment of knowledge, a midnight"),
+    *ASKED,
     Column("rank", "int32", "1 is the strongest", low=1),
     Column("feature", "text", "the catalogue's name of the feature that speaks"),
     Column("group", "word", "its group", GROUPS),
@@ -40,7 +42,7 @@ REASONS = Table("reasons", "why each score is what it is: one row a reason", (
     Column("contribution", "float64", "push on the margin, log-odds: the sum of its bundle"),
     Column("analyst", "text", "wording for staff"),
     Column("customer", "text", "the topic, as a customer may read it; empty when it must not be said or the value is not known", nullable=True),
-), (_sorted_by("customer_id", "as_of", "rank"),))
+), (_sorted_by(*ROW, "rank"),))
 # fmt: on
 
 # %% ../../nbs/33_reasons/04_tables.ipynb #c040
@@ -84,11 +86,13 @@ def tell(
         b.features[i].says(v, currency.get(c, ""))
         for i, v, c in zip(feature.tolist(), value.tolist(), who.tolist(), strict=True)
     ]
+    named = naming_dues(keys)
     quotable = np.array([not f.sensitive for f in b.features])[feature] & np.isfinite(value)
     return pd.DataFrame(
         dict(
             customer_id=who,
             as_of=keys.as_of.to_numpy("datetime64[ms]")[row],
+            **{c.name: named[c.name].to_numpy()[row] for c in ASKED},
             rank=(place + 1).astype(np.int32),
             feature=names[feature],
             group=pd.Categorical(groups[feature], categories=GROUPS),
@@ -114,21 +118,19 @@ class Explained:
 def batches(
     champion: model_champion.Champion,
     features: Path | str,  # the folder of `panel`
-    rows: pd.DataFrame,  # `customer_id`, `as_of`, and whatever else should travel along; unique
+    rows: pd.DataFrame,  # `questions.ROW`, and whatever else should travel along; unique
     size: int = 10_000,  # rows at a time
 ) -> Iterator[Explained]:  # by customer and moment; refuses rows that the panel does not have
     "Explain the chosen rows of a panel, batch by batch."
     trees = trees_of(champion.fitted)
     table, found = leaf_table(trees) if trees is not None else None, 0
     for part in disk.parts(features, "panel"):
-        asked = rows[(rows.customer_id >= part.low) & (rows.customer_id < part.high)].sort_values(
-            ["customer_id", "as_of"]
-        )
+        asked = rows[(rows.customer_id >= part.low) & (rows.customer_id < part.high)].sort_values(list(ROW))
         if not len(asked):
             continue
-        panel = disk.read_arrow(features, "panel", part, ["customer_id", "as_of", *champion.features])
-        known = pd.MultiIndex.from_arrays([panel[k].to_numpy() for k in ("customer_id", "as_of")])
-        at = known.get_indexer(pd.MultiIndex.from_frame(asked[["customer_id", "as_of"]]))
+        panel = disk.read_arrow(features, "panel", part, [*ROW, *champion.features])
+        known = pd.MultiIndex.from_arrays([panel[k].to_numpy() for k in ROW])
+        at = known.get_indexer(pd.MultiIndex.from_frame(asked[list(ROW)]))
         if (at < 0).any():
             raise SchemaError(
                 f"{int((at < 0).sum())} of {len(asked)} scored rows are not in the panel",
@@ -177,9 +179,10 @@ def writing(
 SCORES = Table("scores", "every eligible customer's risk at every moment", (
     Column("customer_id", "int64", "the customer", low=0),
     Column("as_of", "time", "the moment of knowledge, a midnight"),
+    *ASKED,
     Column("probability", "float64", "calibrated, 0–1", low=0),
     Column("margin", "float64", "log-odds before calibration"),
-), (_sorted_by("customer_id", "as_of"),))
+), (_sorted_by(*ROW),))
 # fmt: on
 
 # %% ../../nbs/33_reasons/04_tables.ipynb #c049
@@ -189,9 +192,9 @@ def every_score(
 ) -> Iterator[pd.DataFrame]:  # `SCORES`, one frame a part
     "Score every eligible row of a panel."
     for part in disk.parts(features, "labels"):
-        keys = disk.read(features, "labels", part, ["customer_id", "as_of", "eligible"])
-        panel = disk.read_arrow(features, "panel", part, ["customer_id", "as_of", *champion.features])
-        if not all(np.array_equal(panel[k].to_numpy(), keys[k].to_numpy()) for k in ("customer_id", "as_of")):
+        keys = disk.read(features, "labels", part, [*ROW, "eligible"])
+        panel = disk.read_arrow(features, "panel", part, [*ROW, *champion.features])
+        if not all(np.array_equal(panel[k].to_numpy(), keys[k].to_numpy()) for k in ROW):
             raise SchemaError(
                 "the moments of the panel are not those of the labels",
                 where=f"{features}/panel/{part.file}",
@@ -202,7 +205,7 @@ def every_score(
             learners.matrix(np.column_stack([panel[name].to_numpy()[rows] for name in champion.features]))
         )
         yield (
-            keys.iloc[rows][["customer_id", "as_of"]]
+            keys.iloc[rows][list(ROW)]
             .reset_index(drop=True)
             .assign(probability=calibrate.probability(margin, champion.manifest["calibration"]), margin=margin)
         )

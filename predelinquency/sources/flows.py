@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['Flow', 'flow', 'Asked', 'files_twice', 'rows_twice', 'customers_mixed', 'days_back', 'months_thin', 'names_garbled',
-           'customers_bare', 'customers_never', 'of_all_customers', 'found_in_files']
+           'customers_bare', 'customers_never', 'moments_decided', 'moments_behind', 'of_all_customers',
+           'found_in_files']
 
 # %% ../../nbs/15_sources/02_flows.ipynb #traces003
 import hashlib
@@ -42,6 +43,7 @@ _TIME = {
     "obligations": "due_on",
     "transactions": "booked_at",
     "payments": "paid_at",
+    "contracts": "known_at",
     "moments": "as_of",
     "customers": "joined_on",
 }
@@ -275,6 +277,44 @@ def customers_never(
         f"select count(*) || ' with ' || why from ({why}) where why is not null group by why order by 1",
     )
 
+# %% ../../nbs/15_sources/02_flows.ipynb #asked602
+def moments_decided(
+    db: duckdb.DuckDBPyConnection,  # with the canonical tables
+    there: set[str],
+) -> Asked:
+    "Questions whose answer was known before they are asked."
+    if "moments" not in there:
+        return Asked(0, 0)
+    return _counts(
+        db,
+        "select count(*) from moments where known_on < as_of",
+        "select count(known_on) from moments",
+        "select 'customer ' || source_id || ', as_of ' || cast(as_of as date) from moments join customers "
+        "using (customer_id) where known_on < as_of order by customer_id, as_of",
+    )
+
+# %% ../../nbs/15_sources/02_flows.ipynb #asked603
+def moments_behind(
+    db: duckdb.DuckDBPyConnection,  # with the canonical tables
+    there: set[str],
+) -> Asked:
+    "Questions about a due whose date has passed."
+    if not {"moments", "obligations"} <= there:
+        return Asked(0, 0)
+    falls = (
+        "select distinct on (m.customer_id, m.as_of, m.obligation_id, m.instalment) m.customer_id, m.as_of, o.due_on "
+        "from moments m join obligations o using (customer_id, obligation_id, instalment) "
+        "where o.announced_at < m.as_of "
+        "order by m.customer_id, m.as_of, m.obligation_id, m.instalment, o.announced_at desc"
+    )
+    return _counts(
+        db,
+        f"select count(*) from ({falls}) where due_on < as_of",
+        f"select count(*) from ({falls})",
+        "select 'customer ' || source_id || ', as_of ' || cast(as_of as date) || ', due ' || cast(due_on as date) "
+        f"from ({falls}) join customers using (customer_id) where due_on < as_of order by customer_id, as_of",
+    )
+
 # %% ../../nbs/15_sources/02_flows.ipynb #traces018b
 def of_all_customers(
     db: duckdb.DuckDBPyConnection,  # with the canonical tables
@@ -288,6 +328,8 @@ def of_all_customers(
         names_garbled=names_garbled(db, there),
         customers_bare=customers_bare(db, there),
         customers_never=customers_never(db, there, history_days),
+        decided=moments_decided(db, there),
+        behind=moments_behind(db, there),
     )
 
 # %% ../../nbs/15_sources/02_flows.ipynb #traces020

@@ -28,8 +28,8 @@ from .tables import LOST, WAITS, Built, _ORDER, _build, _mark_unseen, _sql_error
 
 # %% ../../nbs/15_sources/03_ingest.ipynb #c103
 def _tables(mapping: Mapping) -> list[schema.Table]:
-    "What is written: the five tables, empty ones too, and the moments if there are any."
-    return [*schema.TABLES.values(), *([schema.MOMENTS] if "moments" in mapping.tables else [])]
+    "What is written: the five tables, empty ones too, and what the mapping brings besides."
+    return [*schema.TABLES.values(), *(table for name, table in schema.EXTRA.items() if name in mapping.tables)]
 
 # %% ../../nbs/15_sources/03_ingest.ipynb #c106
 def _as_kind(values: pd.Series, column: schema.Column) -> pd.Series:
@@ -41,7 +41,7 @@ def _as_kind(values: pd.Series, column: schema.Column) -> pd.Series:
     if column.kind == "text":
         return values.astype("str").where(values.notna(), None) if column.nullable else values.astype("str")
     if column.nullable and column.kind in ("int32", "int64"):
-        return values.astype("Int64")
+        return values.astype(column.kind.capitalize())
     return values.astype(column.kind)
 
 # %% ../../nbs/15_sources/03_ingest.ipynb #c105
@@ -122,6 +122,8 @@ def _understood(
         )  # from here on SQL comes from the mapping: it sees the tables and nothing else
         for name, sql in mapping.steps.items():
             _step(db, mapping, name, sql)
+        for name in set(CANONICAL) - set(mapping.tables):  # what points there points to nothing
+            db.execute(f"create or replace table _ids_{name} (key varchar, id bigint)")
         built = {name: _build(db, mapping, name) for name in CANONICAL if name in mapping.tables}
         _mark_unseen(db, set(built))
         facts = {name: _facts(db, name, made.dropped) for name, made in built.items()}
@@ -179,6 +181,6 @@ def ingest(
                 writer.add(part, frames)
             report = _with_findings(report, audit)
             refuse(report.findings, mapping.where)
-        if "moments" not in mapping.tables:
-            shutil.rmtree(Path(folder) / "moments", ignore_errors=True)
+        for name in set(schema.EXTRA) - set(mapping.tables):  # of another source, which stood here before
+            shutil.rmtree(Path(folder) / name, ignore_errors=True)
     return report

@@ -77,7 +77,7 @@ class Mapping:
     where: str = ""  # the mapping file's name, for messages
 
 # %% ../../nbs/15_sources/00_mapping.ipynb #c011
-CANONICAL: dict[str, schema.Table] = {**schema.TABLES, "moments": schema.MOMENTS}
+CANONICAL: dict[str, schema.Table] = {**schema.TABLES, **schema.EXTRA}
 MADE_HERE = {
     "customers": ("source_id",),
     "obligations": ("enough_minor",),

@@ -220,6 +220,7 @@ _LEADING = {
     "obligations": "due_on",
     "transactions": "booked_at",
     "payments": "paid_at",
+    "contracts": "known_at",
     "moments": "as_of",
 }
 

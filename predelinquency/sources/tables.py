@@ -83,6 +83,7 @@ _CAST = {
     "text": "varchar",
     "word": "varchar",
     "time": "timestamp_ms",
+    "float64": "double",
 }
 _IDS = {
     "customer_id": "customers",
@@ -96,7 +97,8 @@ UNIQUE = {
     "accounts": ("account",),
     "obligations": ("customer", "obligation", "instalment", "announced_at"),
     "transactions": ("transaction",),
-    "moments": ("customer", "as_of"),
+    "contracts": ("customer", "obligation", "known_at"),
+    "moments": ("customer", "as_of", "obligation", "instalment"),
 }
 
 # %% ../../nbs/15_sources/02_tables.ipynb #c070
@@ -134,21 +136,29 @@ def _complete(db: duckdb.DuckDBPyConnection, mapping: Mapping, name: str) -> Non
         source += f" window _due as (partition by customer, obligation, instalment order by announced_at {rows})"
     if name == "payments":
         columns += ["_due.due_on", f"coalesce(_due.currency, {_text(mapping.currency)}) as currency"]
+        columns.append(f"{'_mapped.rowid' if _is_file(mapping, name) else 0} as _place")
         source += (
             f" left join ({_DUES}) _due on _due.c = cast(customer as varchar) and _due.o = cast(obligation as varchar)"
             f" and _due.i = try_cast({'_mapped.instalment' if 'instalment' in given else 'null'} as integer)"
         )
     db.execute(f"create or replace table _full as select {', '.join(columns)}, _dropped from {source}")
-    if name == "transactions" and "order" not in given and mapping.tables[name].source.strip() in mapping.files:
-        _order_of_the_file(db)
+    if name == "transactions" and "order" not in given and _is_file(mapping, name):
+        _order_of_the_file(db, "booked_at", "rowid", '"order"')
+    if name == "payments" and _is_file(mapping, name):
+        _order_of_the_file(db, "paid_at", "_place", "_place")
 
 
-def _order_of_the_file(db: duckdb.DuckDBPyConnection) -> None:
+def _is_file(mapping: Mapping, name: str) -> bool:
+    "Whether a table comes row by row from one of the files, which has an order."
+    return mapping.tables[name].source.strip() in mapping.files
+
+
+def _order_of_the_file(db: duckdb.DuckDBPyConnection, time: str, place: str, order: str) -> None:
     "Let rows of one instant stand as in their file, or the other way round where it begins with the newest."
-    time = "try_cast(booked_at as timestamp)"
-    step = f"select sign(epoch({time}) - lag(epoch({time})) over (order by rowid)) as step from _full"
+    time = f"try_cast({time} as timestamp)"
+    step = f"select sign(epoch({time}) - lag(epoch({time})) over (order by {place})) as step from _full"
     newest_first = db.execute(f"select coalesce(sum(step), 0) < 0 from ({step})").fetchall()[0][0]
-    db.execute(f'update _full set "order" = {"-" if newest_first else ""}rowid')
+    db.execute(f"update _full set {order} = {'-' if newest_first else ''}{place}")
 
 # %% ../../nbs/15_sources/02_tables.ipynb #c074
 YEARS = (1900, 2100)  # a time outside of them is a slip of the pen, or two digits read as four
@@ -294,7 +304,8 @@ _LINKS = {
     "obligations": ("customer",),
     "transactions": ("customer", "account"),
     "payments": ("customer", "obligation"),
-    "moments": ("customer",),
+    "contracts": ("customer", "obligation"),
+    "moments": ("customer", "obligation"),
 }
 
 
@@ -302,6 +313,8 @@ def _drop_strangers(db: duckdb.DuckDBPyConnection, name: str) -> None:
     "Mark rows that point to nothing."
     for key in _LINKS.get(name, ()):
         there = f"cast({_quote(key)} as varchar) in (select key from _ids_{key}s)"
+        if accepts(name)[key].nullable:
+            there = f"({_quote(key)} is null or {there})"
         db.execute(f"update _full set _dropped = 'its {key} is not there' where _dropped is null and not {there}")
     if name == "payments":
         db.execute(
@@ -332,8 +345,9 @@ _ORDER = {
     "accounts": "customer_id, account_id",
     "obligations": "customer_id, obligation_id, instalment, announced_at",
     "transactions": "customer_id, seq",
-    "payments": "customer_id, obligation_id, instalment, paid_at, amount_minor",
-    "moments": "customer_id, as_of",
+    "payments": "customer_id, paid_at, _place, obligation_id, instalment, amount_minor, arrived_at",
+    "contracts": "customer_id, obligation_id, known_at",
+    "moments": "customer_id, as_of, obligation_id nulls first, instalment nulls first",
 }
 
 
@@ -348,7 +362,9 @@ def _finish(db: duckdb.DuckDBPyConnection, mapping: Mapping, name: str) -> None:
     columns = ", ".join(_final_column(name, c) for c in table.columns if c.name != "enough_minor")
     if name == "payments":
         joins += " left join _ids_payments _back on _back.key = cast(_full.takes_back as varchar)"
-        columns += ", _back.id as takes_back, _full.takes_back is not null and _back.id is null as _stranger"
+        columns += (
+            ", _full._place, _back.id as takes_back, _full.takes_back is not null and _back.id is null as _stranger"
+        )
     kept = f"select {columns} from _full{joins} where _dropped is null order by {_ORDER[name]}"
     db.execute(f"create or replace table {name} as {kept}")
 
@@ -382,7 +398,8 @@ def _allocate(db: duckdb.DuckDBPyConnection, place: str) -> int:  # rows for whi
         mine = "(customer_id, obligation_id) in (select (customer_id, obligation_id) from _some)"
         db.execute(f"create or replace table _some as {some}")
         dues = db.execute(f"select * from obligations where {mine} order by {_ORDER['obligations']}").df()
-        paid = db.execute(f"select * from payments where {mine} order by {_ORDER['payments']}").df()
+        by = "customer_id, obligation_id, instalment, paid_at, amount_minor"
+        paid = db.execute(f"select * from payments where {mine} order by {by}").df()
         whole = dict.fromkeys(["instalment", "payment_id", "takes_back"], "Int64")
         found = allocate(dues, paid.astype(whole))
         left = int((~paid.index.isin(found.index)).sum())

@@ -93,6 +93,16 @@ def _dues(tables: Dict[str, pd.DataFrame], customers: np.ndarray) -> Dues:
         _whole(y["payment_id"]),
     )
 
+# %% ../../nbs/15_sources/01_tally.ipynb #bydue02
+_KEYS = ("payment_id", "amount_minor", "paid_at", "instalment", "obligation_id", "customer_id")  # the last one first
+_PAID = ("payments", "strange", "far", "ungranted", "twice", "taken", "linked", "unlinked")  # counts of payments
+_PAID_AT = [COUNTS.index(name) for name in _PAID]
+
+
+def _by_due(payments: pd.DataFrame) -> np.ndarray:  # (n,) rows
+    "The payments in the order in which they are walked over."
+    return np.lexsort([_whole(payments[name]) for name in _KEYS])
+
 # %% ../../nbs/15_sources/01_tally.ipynb #tally024
 def tally(
     tables: Dict[str, pd.DataFrame],  # canonical tables of some customers, sorted as `schema` asks
@@ -100,4 +110,8 @@ def tally(
     "Count over the tables of a source, or of a part of it."
     customers = tables["customers"]["customer_id"].to_numpy(np.int64)
     moves, other = moves_of(tables["transactions"], customers)
-    return tally_arrays(customers, moves, _owned(tables, customers), other, _dues(tables, customers))
+    order = _by_due(tables["payments"])
+    dues = _dues({**tables, "payments": tables["payments"].iloc[order]}, customers)
+    found = tally_arrays(customers, moves, _owned(tables, customers), other, dues)
+    found.places[:, _PAID_AT] = np.append(order, -1)[found.places[:, _PAID_AT]]
+    return found

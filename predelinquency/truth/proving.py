@@ -22,6 +22,7 @@ import pandas as pd
 from ..ground import chapter, figures, params
 from ..ground.core import replacing
 from ..ground.params import Base, Prove, Train
+from ..ground.schema import ROW
 from ..judge import metrics, statistics
 from ..model import champion as model_champion
 from ..model import labels as lb
@@ -122,7 +123,7 @@ def stability(
     rows = model_rows.gather(case.features, champion.features, case.base, most, inputs)
     models = [champion.fitted, *seeds.reseeded(rows, champion, case.train, seed, case.section.seeds - 1)]
     asked, lenders = evidence.worth_telling(case.predictions, champion.threshold)
-    both = case.predictions.loc[asked.index.union(lenders.index), ["customer_id", "as_of"]]
+    both = case.predictions.loc[asked.index.union(lenders.index), list(ROW)]
     both = both.assign(asked=both.index.isin(asked.index), lends=both.index.isin(lenders.index))
     told = list(tables.batches(champion, case.features, both))
     keys = pd.concat([b.keys for b in told], ignore_index=True)

@@ -64,7 +64,7 @@ def of_part(
     )
     known = {name: tables[name] for name in events.NEEDS}
     cohort = offline.panel(
-        known, lb.due_spine(people, dues, paid, base, dealt=False)[DUE], model_champion.DUE_PREDICTIONS.columns[2:6]
+        known, lb.due_spine(people, dues, paid, base, dealt=False)[DUE], model_champion.DUE_PREDICTIONS.columns[4:6]
     )
     return Rows(found, offline.panel(known, found[["customer_id", "as_of"]])[list(names)].to_numpy(np.float32)), cohort
 

@@ -6,8 +6,11 @@ import pandas as pd
 from predelinquency.ground.schema import (
     ACCOUNT_KINDS,
     ACCOUNTS,
+    ANY,
     CATEGORIES,
+    CONTRACTS,
     FACTS,
+    NO_DUE,
     OBLIGATION_KINDS,
     OBLIGATIONS,
     PAYMENTS,
@@ -284,3 +287,30 @@ def spine(customers=40, days=420, every=7, first=60):
     "Weekly questions about everybody."
     when = times((START + np.arange(first, days, every)) * DAY)
     return pd.DataFrame({"customer_id": np.repeat(np.arange(customers), len(when)), "as_of": np.tile(when, customers)})
+
+
+def contracts(seed, tables):
+    "What some of the contracts declare, once or twice; a part of it unknown."
+    rng = np.random.default_rng(seed)
+    owed = tables["obligations"].groupby(["customer_id", "obligation_id"], as_index=False).announced_at.min()
+    said = pd.concat([owed[rng.random(len(owed)) < share] for share in (0.7, 0.4)], ignore_index=True)
+    n = len(said)
+    known = said.announced_at + pd.to_timedelta(rng.integers(0, 100 * DAY, n) // 1_000 * 1_000, unit="ms")
+    said = said.drop(columns="announced_at").assign(
+        known_at=known.astype("datetime64[ms]"),
+        currency=words(np.zeros(n), ["GBP"]),
+        principal_minor=pd.Series(rng.integers(0, 900_000, n), dtype="Int64").where(rng.random(n) < 0.8),
+        term=pd.Series(rng.integers(1, 60, n), dtype="Int32").where(rng.random(n) < 0.8),
+        rate=np.where(rng.random(n) < 0.8, rng.random(n) / 4, np.nan),
+    )
+    key = ["customer_id", "obligation_id", "known_at"]
+    return validate(CONTRACTS, said.drop_duplicates(key).sort_values(key, ignore_index=True))
+
+
+def about_dues(seed, tables, spine):
+    "The same questions, most of them about a due or a contract of the customer; one in ten about one that is not there."
+    rng = np.random.default_rng(seed)
+    own = tables["obligations"].groupby("customer_id").obligation_id.unique().to_dict()
+    named = [int(rng.choice([*own.get(c, []), 77, NO_DUE])) for c in spine.customer_id]
+    number = np.where(np.array(named) == NO_DUE, ANY, rng.integers(0, 8, len(spine)))
+    return spine.assign(obligation_id=np.array(named, np.int64), instalment=number.astype(np.int32))

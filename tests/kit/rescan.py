@@ -187,7 +187,7 @@ class Story:
     def __init__(self, life, as_of):
         self.a = as_of
         self.head, self.first_event, self.notes, self.moves = None, None, [], []
-        self.limit, self.opened, self.account, self.known = 0, [], {}, set()
+        self.limit, self.card_limit, self.opened, self.account, self.known = 0, 0, [], {}, set()
         self.series, self.paydays, self.payers, self.shops = [], [], [], set()
         self.dues, self.obligations, self.lost, self.last_payment, self.prints = {}, {}, 0, None, []
         self.recent, self.undone = [], []
@@ -203,17 +203,20 @@ class Story:
             elif kind == 3:
                 self.pays(*e)
         self.hits = {m.name: [] for m in MEASURES}
-        for day, word in self.notes:
-            self.hits[word].append((day, 1))
+        for day, word, adds in self.notes:
+            self.hits[word].append((day, adds))
         for day, amount, category, status, account_class in self.moves:
             if status in ("undone", "refunded"):
                 continue
             for name, unit, factor in effects(category, status, amount > 0, account_class):
                 self.hits[name].append((day, factor if unit == "count" else factor * amount))
 
-    def note(self, day, word):
+    def note(self, day, word, adds=1):
         self.head = day if self.head is None else max(self.head, day)
-        self.notes.append((day, word))
+        self.notes.append((day, word, adds))
+
+    def stands(self, day, word):
+        return day >= self.head - 254 and sum(n for on, w, n in self.notes if (on, w) == (day, word)) > 0
 
     def event_on(self, day):
         self.first_event = day if self.first_event is None else min(self.first_event, day)
@@ -229,6 +232,8 @@ class Story:
         self.account.setdefault(account, {"class": CLASS[kind], "seq": -1, "balance": 0})
         if kind == "current":
             self.limit += limit
+        elif CLASS[kind] == "card":
+            self.card_limit += limit
 
     def money(self, of):
         return sum(s["balance"] for s in self.account.values() if s["class"] == of and s["seq"] >= 0)
@@ -393,10 +398,15 @@ class Story:
         if due is None:
             return
         self.event_on(day)
+        part = 0 < due["paid"] < due["enough"]
         due["paid"] += amount
         due["met"] = True
         full = self.settles(due, day)
-        if amount <= 0 or self.stale(day):
+        if self.stale(day):
+            return
+        if amount <= 0:
+            if part and due["paid"] <= 0 and self.stands(day, "part_paid"):
+                self.note(day, "part_paid", -1)
             return
         word = "target" if due["target"] else "sign"
         self.note(day, "paid_" + word)
@@ -433,6 +443,8 @@ def flows(s, q):
         q["relationship_days"] = s.a - s.first_event
     if s.opened:
         q["account_age_days"] = s.a - min(s.opened)
+    if s.card_limit > 0:
+        q["card_limit"] = s.card_limit
     if not s.moves:
         return
     history = q["history_days"] = s.a - min(m[0] for m in s.moves)
@@ -697,9 +709,43 @@ def outlook(s, q, rest, following, pay, gap, date):
         q["projected_next_due"] = left[following["in"]]
 
 
-def quantities(s):
+def asked(s, q, due, contract):
+    "What is known of the due (obligation, instalment) that a question names."
+    obligation, instalment = due
+    if obligation < 0:
+        return
+    q |= dict(zip(("asked_principal", "asked_term", "asked_rate"), contract, strict=True))
+    mine = [d | {"instalment": i} for (o, i), d in s.dues.items() if o == obligation]
+    closed = [(d["due"], late(d, s.a)) for d in mine if late(d, s.a) is not None]
+    if closed and any(d.get("met") for d in s.dues.values()):
+        days = [n for _, n in closed]
+        latest = max(reversed(closed), key=lambda c: c[0])[1]
+        q |= {"asked_days_late": sum(days) / len(days), "asked_days_late_last": latest}
+        q["asked_late_share"] = sum(n > 0 for n in days) / len(days)
+    ahead = [d for d in mine if d["ended"] is None and d["paid"] < d["enough"] and d["due"] >= s.a]
+    named = [d for d in mine if d["instalment"] == instalment] if instalment else ahead[::-1]
+    one = min(named, key=lambda d: d["due"], default=None)
+    if one is None or one["ended"] is not None:
+        return
+    number, amount = one["instalment"], one["amount"]
+    last = max(d["instalment"] for d in mine) if contract[1] != contract[1] else contract[1]
+    q |= {
+        "asked_lead_days": one["due"] - s.a,
+        "asked_due": amount - one["paid"],
+        "asked_autopay": int(one["auto"]),
+        "asked_instalment": number,
+        "asked_paid_share": one["paid"] / amount,
+        "asked_left": last - number + 1,
+    }
+    before = [d for d in mine if d["instalment"] == number - 1]
+    if before:
+        q["asked_step"] = amount / before[0]["amount"]
+
+
+def quantities(s, due=(-1, 0), contract=(NAN, NAN, NAN)):
     q = {}
     flows(s, q)
+    asked(s, q, due, contract)
     purse(s, q)
     rest, following = ahead(s, q)
     behind(s, q, rest, following)
@@ -759,8 +805,8 @@ def value(s, q, row):
     return blocks(s, op, m, min(age, days) // 30)
 
 
-def rescan(life, as_of, catalogue=CATALOGUE):
-    "The row of features of one customer at the midnight of day number `as_of`."
+def rescan(life, as_of, catalogue=CATALOGUE, due=(-1, 0), contract=(NAN, NAN, NAN)):
+    "The row of features of one customer at the midnight of day number `as_of`, and of a due where one is named."
     story = Story(life, as_of)
-    q = quantities(story)
+    q = quantities(story, due, contract)
     return np.array([value(story, q, f.calculation.row) for f in catalogue], float)

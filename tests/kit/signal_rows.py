@@ -46,6 +46,9 @@ def labels(x: np.ndarray, y: np.ndarray, customer_id: np.ndarray, as_of: np.ndar
         dict(
             customer_id=customer_id,
             as_of=as_of,
+            obligation_id=schema.NO_DUE,
+            instalment=np.int32(schema.ANY),
+            known_on=np.full(n, np.datetime64("NaT", "ms")),
             eligible=True,
             imminent=False,
             target=pd.array(y.astype(int), dtype="Int32"),
@@ -80,9 +83,10 @@ def write(folder: Any, frame: pd.DataFrame, x: np.ndarray, part: int = 200) -> N
     columns = (
         schema.Column("customer_id", "int64", "the customer"),
         schema.Column("as_of", "time", "the moment"),
+        *schema.ASKED,
         *(schema.Column(n, "float32", n, nullable=True) for n in NAMES),
     )
-    panel = pd.concat([frame[["customer_id", "as_of"]], pd.DataFrame(x, columns=list(NAMES))], axis=1)
+    panel = pd.concat([frame[list(schema.ROW)], pd.DataFrame(x, columns=list(NAMES))], axis=1)
     with disk.writing(folder, [schema.Table("panel", "inputs", columns), lb.LABELS]) as w:
         for p in disk.ranges(int(frame.customer_id.max()) + 1, part):
             rows = frame.customer_id.between(p.low, p.high - 1)

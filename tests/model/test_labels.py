@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from tables import asked, base, dues, payments, people, times
 
-from predelinquency.ground.core import SchemaError
+from predelinquency.ground.core import LeakageError, SchemaError
 from predelinquency.ground.facts import outcomes
+from predelinquency.ground.schema import NO_DUE, validate
 from predelinquency.model import labels as lb
 
 NOBODY_PAID = payments()
@@ -216,8 +217,10 @@ def test_counts_of_parts_add_up_to_the_counts_of_all():
 
 
 def test_a_source_s_own_moments_are_all_eligible_with_their_own_target():
-    moments = asked("2024-10-01", "2024-12-01").assign(target=np.array([1, 0], np.int32))
+    known = np.array(["2024-10-26", "NaT"], "datetime64[ms]")
+    moments = asked("2024-10-01", "2024-12-01").assign(target=np.array([1, 0], np.int32), known_on=known)
     rows = lb.given(moments, dues("2024-10-20"), NOBODY_PAID, base())
+    assert rows.known_on.equals(moments.known_on) and (rows.obligation_id == NO_DUE).all()
     assert (
         rows.eligible.all()
         and not rows.imminent.any()
@@ -225,6 +228,22 @@ def test_a_source_s_own_moments_are_all_eligible_with_their_own_target():
         and rows.exposed.tolist() == [True, False]
         and set(rows.split) == {"test"}
     )
+
+
+def test_two_contracts_of_one_day_are_two_rows_each_with_its_own_answer():
+    moments = asked("2024-10-01", "2024-10-01").assign(
+        target=np.array([1, 0], np.int32), known_on=np.datetime64("2024-12-01", "ms"), obligation_id=[4, 9], instalment=1
+    )
+    rows = validate(lb.LABELS, lb.given(moments, dues("2024-10-20"), NOBODY_PAID, base()), "labels")
+    assert rows[["obligation_id", "instalment", "target"]].to_numpy().tolist() == [[4, 1, 1], [9, 1, 0]]
+
+
+def test_a_moment_whose_answer_was_known_before_it_is_refused_and_one_that_is_known_at_it_is_not():
+    moments = asked("2024-10-01", "2024-12-01").assign(target=np.array([1, 0], np.int32))
+    at = np.array(["2024-10-01", "2024-11-30"], "datetime64[ms]")
+    with pytest.raises(LeakageError, match="1 of 2 moments were known before they are asked.* 2024-12-01"):
+        lb.given(moments.assign(known_on=at), dues("2024-10-20"), NOBODY_PAID, base())
+    assert len(lb.given(moments.assign(known_on=moments.as_of), dues("2024-10-20"), NOBODY_PAID, base())) == 2
 
 
 def test_the_cohort_of_dues_is_the_same_at_every_lead():

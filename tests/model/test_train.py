@@ -88,7 +88,7 @@ def test_a_panel_whose_rows_are_not_the_labels_rows_is_refused(tmp_path):
     write(tmp_path / "other", moved, x)
     (tmp_path / "panel").rename(tmp_path / "gone")
     (tmp_path / "other/panel").rename(tmp_path / "panel")
-    with pytest.raises(SchemaError, match="is not the moment of the labels' row"):
+    with pytest.raises(SchemaError, match="is not the question of the labels' row"):
         model_rows.gather(tmp_path, NAMES, base(), 10**6)
 
 
