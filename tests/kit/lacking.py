@@ -56,7 +56,9 @@ def moments(customers: pd.DataFrame, days: int) -> pd.DataFrame:
     )
     bad = (rng.random(len(rows)) < 0.3).astype("int32")
     rows = rows.assign(target=bad, reference=pd.Series([None] * len(rows), rows.index, dtype=object))
-    return rows.astype({"as_of": "datetime64[ms]"}).sort_values(["customer_id", "as_of"], ignore_index=True)
+    rows = rows.assign(obligation_id=pd.NA, instalment=pd.NA, known_on=rows.as_of + pd.Timedelta(days=45))
+    kinds = {"obligation_id": "Int64", "instalment": "Int32", "as_of": "datetime64[ms]", "known_on": "datetime64[ms]"}
+    return rows.astype(kinds).sort_values(["customer_id", "as_of"], ignore_index=True)
 
 
 def rows_of(folder: Path, tables: Tables, gone: Gone, base: params.Base) -> dict[str, Rows]:
