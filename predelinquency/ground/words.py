@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SYMBOLS', 'MONTHS', 'PLACE', 'NUMERAL', 'money', 'day', 'chance', 'one_in', 'signed', 'counted', 'percent', 'part_of',
-           'months', 'sentence', 'filled']
+           'months', 'sentence', 'not_known', 'filled']
 
 # %% ../../nbs/00_ground/05_words.ipynb #i05words
 import re
@@ -125,6 +125,13 @@ def sentence(
 ) -> str:  # "" for what is not there
     "A phrase as a sentence begins: with a capital."
     return phrase[:1].upper() + phrase[1:] if isinstance(phrase, str) else ""
+
+# %% ../../nbs/00_ground/05_words.ipynb #words41
+def not_known(
+    why: str,  # the reason, as it goes on after "because"
+) -> str:
+    "What stands where a figure cannot."
+    return f"not known, because {why}"
 
 # %% ../../nbs/00_ground/05_words.ipynb #rules03
 PLACE = re.compile(r"\{(\w+)(:times)?\}")  # in a sentence: where a value goes

@@ -20,6 +20,7 @@ from ..ground.schema import ROW
 from ..ground import disk, facts
 from ..ground.params import Base, Train
 from ..ground.schema import TARGET_KINDS
+from ..ground.words import not_known
 from .needs import thin
 from .tripwires import ALONE, SMALL, Tripwire, _surely, single_aucs
 from ..model import labels as lb, learners
@@ -89,7 +90,7 @@ def beside(
     missed = len(np.unique(owner[rows.y > 0]))
     if missed < 2 or not np.isfinite(score).all() or rows.y.all():
         why = f"{missed} customers missed a payment" if missed < 2 else f"not every row has a score of the {whose}"
-        return Tripwire(name, None, f"not known, because {why}")
+        return Tripwire(name, None, not_known(why))
     who = np.unique(owner, return_inverse=True)[1]
     (best, least), theirs = strongest(rows), order_of(score, rows.y, who)
     value = np.nan_to_num(rows.x[:, best].astype(float), nan=-np.inf)
@@ -103,7 +104,7 @@ def beside(
     needed = theirs.auc + SURE * _error(theirs.adds)
     if needed > ALONE or seen < SUSPECT:
         why = f"{missed} customers who missed are too few to tell a feature of AUC {ALONE} from it"
-        return Tripwire(name, None, f"not known, because {why}; {says}")
+        return Tripwire(name, None, not_known(f"{why}; {says}"))
     return Tripwire(name, True, f"{says}; a feature is noticed from about {max(needed, SUSPECT):.3f} on")
 
 # %% ../../nbs/35_judge/13_answers.ipynb #a13others5
@@ -138,7 +139,7 @@ def beside_others(
     "No single feature ranks better than all others together."
     few = thin(rows, FEW, seed)
     if few.y.sum() == 0:
-        return Tripwire("feature_beside_others", None, "not known, because nobody missed a payment")
+        return Tripwire("feature_beside_others", None, not_known("nobody missed a payment"))
     return beside(few, features, without(few, features, strongest(few)[0], p, seed), "others")
 
 # %% ../../nbs/35_judge/13_answers.ipynb #a13said1
@@ -249,7 +250,7 @@ def undecided(
     name, bad, people = "undecided", y > 0, len(np.unique(owner[y > 0]))
     if told[["behind", "ahead"]].isna().all(axis=None) or people < 3 or bad.all():
         why = "no missed due is on record" if people > 2 else f"only {people} customers went badly"
-        return Tripwire(name, None, f"not known, because {why}")
+        return Tripwire(name, None, not_known(why))
     due = told["paid"].notna().to_numpy()
     prepaid = len(np.unique(owner[(told["paid"] == 1).to_numpy()])), len(np.unique(owner[due]))
     if prepaid[1] and _at_least(*prepaid) > PREPAID:
@@ -257,7 +258,7 @@ def undecided(
     days = nearest_days(y, told) if window is None else Days(window[1], 0, 1.0)
     if window is None and days.fit < FOLLOWS:
         why = f"the source's own target does not follow the misses on record (fit {days.fit:.2f})"
-        return Tripwire(name, None, f"not known, because {why}")
+        return Tripwire(name, None, not_known(why))
     open_ = told["ahead"].between(-lb.NEVER if window is None else window[0], days.ahead).to_numpy() & (days.ahead > 0)
     gone = bad & ~open_ & ((told["behind"] <= days.behind).to_numpy() | (window is not None))
     late, near = len(np.unique(owner[gone])), {"ahead": days.ahead, "behind": days.behind}

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['CALENDAR', 'SAFEST', 'RULES', 'calendar_inputs', 'calendar', 'calendar_scores', 'rule', 'score_rows', 'simple',
-           'Learner', 'judge', 'cross_fit', 'Learned', 'learn_snapshots', 'learn_moments']
+           'judge', 'cross_fit', 'out_of_time_counts', 'Learned', 'learn_snapshots', 'learn_moments']
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #i09baseline
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from ..ground.params import Base, Train
 from ..ground.schema import TARGET_KINDS
 from . import promotion
 from ..model import calibrate, champion as model_champion, learners, train
-from ..model.learners import Fitted
+from ..model.learners import Fitted, Recipe
 from ..model.rows import Rows
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #c005
@@ -78,14 +78,13 @@ def score_rows(
     teachers: Rows,  # usable training rows
     fits: Mapping[str, Fitted],  # the champion, the challenger and the scorecard
     about: Mapping[str, Any],  # the manifest: names and calibrations
-    p: Train,
-    seed: int,  # parameters
+    how: Recipe,  # how the calendar is learned
 ) -> pd.DataFrame:  # (n, …) `probability`, `margin`, the baselines, `challenger`
     "Every score of these rows."
     champion, challenger = fits[str(about["champion"])], fits[str(about["challenger"])]
     margin = learners.predict_margin(champion, rows.x)
     found = dict(probability=calibrate.probability(margin, about["calibrations"][about["champion"]]), margin=margin)
-    found |= simple(rows, teachers, fits["scorecard"], champion.features, p, seed)
+    found |= simple(rows, teachers, fits["scorecard"], replace(how, features=champion.features))
     return pd.DataFrame(
         found
         | dict(
@@ -100,37 +99,25 @@ def simple(
     rows: Rows,
     teachers: Rows,  # to score; to learn from
     card: Fitted,  # the scorecard over the catalogue
-    features: Sequence[str],  # names of the inputs, in order
-    p: Train,
-    seed: int,  # parameters
+    how: Recipe,  # names of the inputs; settings and seed of the calendar
 ) -> dict[str, np.ndarray]:  # the four baselines, (n,) each
     "The four baselines."
-    rules = {name: rule(rows, features, name) for name in RULES}
+    rules = {name: rule(rows, how.features, name) for name in RULES}
     return dict(
-        calendar=calendar_scores(rows, teachers, p, seed), **rules, logistic=learners.predict_margin(card, rows.x)
+        calendar=calendar_scores(rows, teachers, how.params, how.seed),
+        **rules,
+        logistic=learners.predict_margin(card, rows.x),
     )
-
-# %% ../../nbs/35_judge/09_baselines.ipynb #judge0901
-class Learner(NamedTuple):
-    "How a run learns, whatever from."
-
-    features: Sequence[str]  # names of the inputs, in order
-    base: Base  # periods, seed, contact share
-    p: Train  # parameters; `p.learner` is the champion of snapshots
-    signs: Mapping[str, int]  # monotone directions
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #c017
 def judge(
     teachers: Rows,
     held: Rows,  # to learn from; to score
-    features: Sequence[str],  # names of the inputs, in order
-    p: Train,  # parameters
-    signs: Mapping[str, int],  # monotone directions
-    seed: int,  # of the run
+    how: Recipe,
 ) -> pd.DataFrame:  # (n held, …) `margin`, the baselines, `challenger`
     "A committee and the baselines, learned from some rows and applied to others."
-    fitted = train.fit_committee(teachers, features, p, signs, seed)
-    found = simple(held, teachers, fitted.model[-1], features, p, seed)
+    fitted = train.fit_committee(teachers, how)
+    found = simple(held, teachers, fitted.model[-1], how)
     return pd.DataFrame(
         dict(
             margin=learners.predict_margin(fitted, held.x),
@@ -143,43 +130,52 @@ def judge(
 def cross_fit(
     rows: Rows,  # every moment of the source
     seen_before: np.ndarray,  # (n,) bool: the customer had an earlier moment
-    how: Learner,  # seed; folds, repeats
+    how: Recipe,  # with folds and repeats
+    base: Base,  # what lies between earlier and later
 ) -> pd.DataFrame:  # `model_champion.PREDICTIONS`: `fold` rows by repeat, then `out_of_time` ones
     "Predictions for rows that are few."
-    features, base, p, signs = how
-    dealt = train.folds(
-        rows.labels["customer_id"].to_numpy(), rows.y, p.folds, train.repeats(len(rows.y), p), base.seed
-    )
-    scores = train.out_of_fold(rows, dealt, lambda a, b: judge(a, b, features, p, signs, base.seed))
+    p, owner = how.params, rows.labels["customer_id"].to_numpy()
+    dealt = train.folds(owner, rows.y, p.folds, train.repeats(len(rows.y), p), how.seed)
+    scores = train.out_of_fold(rows, dealt, lambda a, b: judge(a, b, how))
     at = scores["row"].to_numpy()
     scores = scores.assign(probability=train.cross_calibrate(scores, rows.y[at]), seen_before=seen_before[at])
     found = [model_champion.predictions(rows.labels.iloc[at], scores, "fold")]
-    if parts := train.out_of_time(rows, base):
-        found.append(_later(*parts, rows, seen_before, scores, how))
+    apart = train.out_of_time(rows, base)
+    if not apart.why:
+        found.append(_later(apart, scores, how))
     return pd.concat(found, ignore_index=True)
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #c019
 def _later(
-    earlier: Rows,
-    later: Rows,
-    rows: Rows,
-    seen_before: np.ndarray,
+    apart: train.Apart,
     scores: pd.DataFrame,
-    how: Learner,
+    how: Recipe,
 ) -> pd.DataFrame:
-    "The out-of-time rows; their calibration is that of the earlier rows' out-of-fold margins."
-    judged = judge(earlier, later, how.features, how.p, how.signs, how.base.seed)
+    "The out-of-time rows; their calibration is that of the out-of-fold margins of the rows that teach."
+    earlier, later = apart.earlier, apart.later
+    judged = judge(earlier, later, how)
     first = scores[scores["repeat"] == 0]
-    before = (rows.labels["as_of"] <= earlier.labels["as_of"].max()).to_numpy()[first["row"]]
-    y = rows.y[first["row"]][before]
-    numbers = calibrate.platt(first["margin"].to_numpy()[before], y)
-    after = (rows.labels["as_of"] > later.labels["as_of"].min() - pd.Timedelta(1, "ms")).to_numpy()
+    before = apart.teaches[first["row"]]
+    numbers = calibrate.platt(first["margin"].to_numpy()[before], apart.rows.y[first["row"]][before])
     judged = judged.assign(
         probability=calibrate.probability(judged["margin"].to_numpy(), numbers),
-        seen_before=seen_before[after],
+        seen_before=np.isin(later.labels["customer_id"], earlier.labels["customer_id"]),
         repeat=-1,
     )
     return model_champion.predictions(later.labels, judged, "out_of_time")
+
+# %% ../../nbs/35_judge/09_baselines.ipynb #model30t3
+def out_of_time_counts(
+    apart: train.Apart,  # from `train.out_of_time`
+) -> dict[str, Any]:  # plain JSON; `why`: there is no figure, and this is the reason
+    "Who taught and who is judged out of time, and what could not teach."
+    sides = dict(taught=apart.earlier, judged=apart.later)
+    told = {f"{name}_{key}": n for name, side in sides.items() for key, n in _counts(side).items()}
+    return told | dict(purged=apart.purged) | (dict(why=apart.why) if apart.why else {})
+
+
+def _counts(rows: Rows) -> dict[str, int]:
+    return dict(rows=len(rows.y), positives=int(rows.y.sum()), customers=int(rows.labels["customer_id"].nunique()))
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #c021
 @dataclass(frozen=True)
@@ -193,16 +189,14 @@ class Learned:
 # %% ../../nbs/35_judge/09_baselines.ipynb #c022
 def learn_snapshots(
     rows: Mapping[str, Rows],  # from `model_rows.gather`: split → rows
-    how: Learner,
-    data: Mapping[str, str],  # from `model_champion.fingerprint`
+    how: Recipe,  # `params.learner` is the champion unless another is promoted
+    base: Base,  # periods, contact share
+    data: Mapping[str, str],  # from `model_champion.table_hashes`
 ) -> Learned:
     "Both boosters on disjoint customers and weeks; the test rows and the latest moments scored."
-    features, base, p, signs = how
     teachers, held = rows["train"].usable(), rows["calibrate"].usable()
-    card = learners.fit(
-        "scorecard", teachers.x, teachers.y, learners.Recipe(features, p, signs, base.seed), weight=teachers.weight
-    )
-    fits = train.fit_boosters(rows, features, p, signs, base.seed) | {"scorecard": card}
+    card = learners.fit("scorecard", teachers.x, teachers.y, how, weight=teachers.weight)
+    fits = train.fit_boosters(rows, how) | {"scorecard": card}
     numbers = {
         name: calibrate.calibrate(learners.predict_margin(f, held.x), held.y, held.onsets, held.weight)
         for name, f in fits.items()
@@ -217,11 +211,11 @@ def learn_snapshots(
         model_champion.Trained(fits, champion, next(n for n in train.BOOSTERS if n != champion), numbers, limit),
         rows,
         base,
-        p,
+        how.params,
         data,
     ) | dict(promotion=ruling)
     scored = [
-        model_champion.predictions(rows[w].labels, score_rows(rows[w], teachers, fits, about, p, base.seed), w)
+        model_champion.predictions(rows[w].labels, score_rows(rows[w], teachers, fits, about, how), w)
         for w in ("test", "live")
     ]
     return Learned(fits, about, pd.concat(scored, ignore_index=True))
@@ -231,18 +225,17 @@ def _promoted(
     fits: Mapping[str, Fitted],
     numbers: Mapping[str, Any],
     rows: Mapping[str, Rows],
-    how: Learner,
+    how: Recipe,
 ) -> tuple[dict[str, Any], dict[str, Fitted], dict[str, Any]]:
     "The ruling, and the models by name: a tuned booster takes its learner's file only when it is promoted."
-    features, base, p, signs = how
     held = rows["calibrate"].usable()
-    better, studies = promotion.tuned(rows, features, p, signs, base.seed)
+    better, studies = promotion.tuned(rows, how)
     more = {f"{name}_tuned": f for name, f in better.items()}
     counted = {
         name: calibrate.calibrate(learners.predict_margin(f, held.x), held.y, held.onsets, held.weight)
         for name, f in more.items()
     }
-    ruling = promotion.choose({**fits, **more}, {**numbers, **counted}, rows, p, base.seed) | (
+    ruling = promotion.choose({**fits, **more}, {**numbers, **counted}, rows, how.params, how.seed) | (
         dict(studies=studies) if studies else {}
     )
     if (won := str(ruling["champion"])) not in more:
@@ -254,13 +247,13 @@ def _promoted(
 def learn_moments(
     rows: Rows,  # every moment of the source
     seen_before: np.ndarray,  # (n,) bool: the customer had an earlier moment
-    how: Learner,
-    data: Mapping[str, str],  # from `model_champion.fingerprint`
+    how: Recipe,  # with folds and repeats
+    base: Base,  # what lies between earlier and later; contact share
+    data: Mapping[str, str],  # from `model_champion.table_hashes`
 ) -> Learned:
     "A committee on all rows; every row scored out of fold."
-    features, base, p, signs = how
-    scored = cross_fit(rows, seen_before, how)
-    team = train.fit_committee(rows, features, p, signs, base.seed)
+    scored = cross_fit(rows, seen_before, how, base)
+    team = train.fit_committee(rows, how)
     fits = {
         "committee": team,
         "lightgbm": team.model[1].model[0],
@@ -276,10 +269,6 @@ def learn_moments(
     limit = calibrate.threshold(
         calibrate.probability(first["margin"].to_numpy(), numbers["committee"]), base.contact_share
     )
-    return Learned(
-        fits,
-        model_champion.manifest(
-            model_champion.Trained(fits, "committee", "lightgbm", numbers, limit), {"fold": rows}, base, p, data
-        ),
-        scored,
-    )
+    trained = model_champion.Trained(fits, "committee", "lightgbm", numbers, limit)
+    about = model_champion.manifest(trained, {"fold": rows}, base, how.params, data)
+    return Learned(fits, about | dict(out_of_time=out_of_time_counts(train.out_of_time(rows, base))), scored)

@@ -66,15 +66,16 @@ def grouped(
             if some.frame[some.frame.y > 0].customer_id.nunique() < fewest or some.frame.y.all():
                 continue
             calibrated = {f"{path}.{key}": f for key, f in statistics.calibration_line(some).items()}
+            same = statistics.lacks(some.frame)
             plan |= Plan(
                 {
-                    f"{path}.auc": statistics.ranked_by(some),
+                    **({} if same else {f"{path}.auc": statistics.ranked_by(some)}),
                     f"{path}.observed_expected": statistics.observed_expected(some),
                     **calibrated,
                     f"{path}.share": lambda w, s=some: len(s.frame) / len(rows.frame),
                 },
                 {},
-                {},
+                {f"{path}.auc": same} if same else {},
             )
     return plan
 
@@ -88,7 +89,7 @@ def by_month(
     return (
         found
         if found.statistics
-        else Plan({}, {}, {"every_month.auc": f"no month in which {fewest} customers missed a payment"})
+        else Plan({}, {}, {"every_month.auc": f"in no month did {fewest} customers miss a payment"})
     )
 
 # %% ../../nbs/35_judge/05_drift.ipynb #c027
@@ -102,10 +103,15 @@ def worst_month(
         if isinstance(b, Mapping) and b.get("auc") is not None
     }
     worst = min(months, key=lambda m: months[m]["auc"], default=None)
-    return dict(worst_month=worst) | {
-        f"worst_month_auc{end}": months.get(worst, {}).get(key)
-        for end, key in (("", "auc"), ("_low", "low"), ("_high", "high"))
-    }
+    why = {} if worst else dict(worst_month_why="in no month did enough customers miss for an AUC")
+    return (
+        dict(worst_month=worst)
+        | why
+        | {
+            f"worst_month_auc{end}": months.get(worst, {}).get(key)
+            for end, key in (("", "auc"), ("_low", "low"), ("_high", "high"))
+        }
+    )
 
 # %% ../../nbs/35_judge/05_drift.ipynb #c029
 def psi(

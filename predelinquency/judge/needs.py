@@ -151,18 +151,21 @@ def scored_by(
 ) -> Plan:
     "AUC of each score, and what it loses."
     frame = test.labels[["customer_id"]].assign(y=test.y, repeat=0)
+    scored = {name: frame.assign(probability=margins[name].to_numpy()) for name in margins}
+    same = {name: why for name, one in scored.items() if (why := _unranked(one))}
     stats = {
-        f"{block}.{name}.auc": statistics.ranked_by(
-            statistics.Rows(frame.assign(probability=margins[name].to_numpy()), customers)
-        )
-        for name in margins
+        f"{block}.{name}.auc": statistics.ranked_by(statistics.Rows(one, customers))
+        for name, one in scored.items()
+        if name not in same
     }
-    lost = {
-        f"{block}.{name}.loss": (f"{block}.{loss_from}.auc", f"{block}.{name}.auc")
-        for name in margins
-        if loss_from and name != loss_from
-    }
-    return Plan(stats, lost, {})
+    lost = {name: (f"{block}.{loss_from}.auc", f"{block}.{name}.auc") for name in margins if name != loss_from}
+    known = {f"{block}.{name}.loss": pair for name, pair in lost.items() if loss_from and {*pair} <= {*stats}}
+    return Plan(stats, known, {f"{block}.{name}.auc": why for name, why in same.items()})
+
+
+def _unranked(frame: pd.DataFrame) -> str:
+    "Why nobody can be ranked; empty where they can."
+    return "the rows to judge do not hold both outcomes" if frame.y.nunique() < 2 else statistics.lacks(frame)
 
 # %% ../../nbs/35_judge/07_needs.ipynb #c052
 def late_family(

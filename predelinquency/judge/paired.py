@@ -17,6 +17,7 @@ import pandas as pd
 
 from ..ground.schema import ROW
 from ..ground.core import SchemaError, StoreError
+from ..ground.words import not_known
 from . import alerts, intervals, metrics, statistics as judge_statistics
 from .intervals import Estimate
 from .statistics import Plan
@@ -209,7 +210,7 @@ def sentence(
 ) -> str:  # without a full stop
     "A difference in words, with its interval in the direction of the sentence."
     if p.verdict == "not known":
-        return f"not known, because {p.why or 'there are too few misses'}"
+        return not_known(p.why or "there are too few misses")
     if p.verdict == "the same":
         return "the same"
     falls, e = p.change.value < 0, p.change

@@ -8,7 +8,7 @@ __all__ = ['REPLICATES', 'SPACE', 'LOCK', 'FIGURES', 'MODEL', 'validation', 'com
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #i08promotio
 import json, subprocess, sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ import yaml
 
 from ..ground.core import ParamsError, PredelinquencyError, StoreError
 from ..ground.params import Base, Train
-from ..ground.words import counted
+from ..ground.words import counted, not_known
 from . import intervals, metrics, report
 from ..model import calibrate, champion, learners, registry, rows as model_rows, train
-from ..model.learners import Fitted
+from ..model.learners import Fitted, Recipe
 from ..model.rows import Rows
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #c004
@@ -127,7 +127,10 @@ def choose(
     held = validation(rows)
     margins = {name: learners.predict_margin(f, held.x) for name, f in fits.items()}
     if not 0 < held.y.sum() < len(held.y):
-        return verdict({p.learner: dict(auc=None, ece=None)}, p.learner, p)
+        why = "the validation customers do not hold both outcomes"
+        return verdict({p.learner: dict(auc=None, ece=None, why=why)}, p.learner, p) | dict(
+            because=f"who is better is {not_known(why)}"
+        )
     chances = {name: calibrate.probability(m, calibrations[name]) for name, m in margins.items()}
     return verdict(compare_learners(margins, chances, held, p.learner, seed), p.learner, p)
 
@@ -145,18 +148,16 @@ SPACE = dict(
 def tune(
     learner: str,  # xgboost or lightgbm
     rows: Mapping[str, Rows],  # from `model_rows.gather`
-    features: Sequence[str],  # names, in order
-    p: Train,  # the first trial; `trials` says how many
-    signs: Mapping[str, int],  # monotone directions
-    seed: int,  # of the run
+    how: Recipe,  # its settings are the first trial, `trials` says how many
 ) -> dict[str, Any]:  # `learner`, `best` number, `trials`: number, params, log loss; plain JSON
     "So many trials, the first with the parameters as they stand."
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="minimize", sampler=optuna.samplers.TPESampler(seed=seed % 2**31))
+    p = how.params
+    study = optuna.create_study(direction="minimize", sampler=optuna.samplers.TPESampler(seed=how.seed % 2**31))
     study.enqueue_trial({name: getattr(p, name) for name in SPACE})
-    study.optimize(lambda trial: _loss(learner, rows, features, _settings(trial, p), signs, seed), n_trials=p.trials)
+    study.optimize(lambda trial: _loss(learner, rows, replace(how, params=_settings(trial, p))), n_trials=p.trials)
     done = [dict(number=t.number, log_loss=t.value, params=t.params) for t in study.trials]
     return dict(learner=learner, best=study.best_trial.number, trials=done)
 
@@ -172,11 +173,9 @@ def _settings(trial: Any, p: Train) -> Train:
     return replace(p, **{name: ask(name, *ends) for name, ends in SPACE.items()})
 
 
-def _loss(
-    learner: str, rows: Mapping[str, Rows], features: Sequence[str], p: Train, signs: Mapping[str, int], seed: int
-) -> float:
+def _loss(learner: str, rows: Mapping[str, Rows], how: Recipe) -> float:
     "Log loss on the calibration rows after two parameters of calibration: it is the ranking that is compared."
-    fitted, held = train.fit_boosters(rows, features, p, signs, seed, (learner,))[learner], rows["calibrate"].usable()
+    fitted, held = train.fit_boosters(rows, how, (learner,))[learner], rows["calibrate"].usable()
     margin = learners.predict_margin(fitted, held.x)
     chance = np.clip(calibrate.probability(margin, calibrate.platt(margin, held.y, held.weight)), 1e-9, 1 - 1e-9)
     return float(np.average(-np.where(held.y == 1, np.log(chance), np.log(1 - chance)), weights=held.weight))
@@ -184,17 +183,14 @@ def _loss(
 # %% ../../nbs/35_judge/08_promotion.ipynb #c019
 def tuned(
     rows: Mapping[str, Rows],
-    features: Sequence[str],
-    p: Train,
-    signs: Mapping[str, int],
-    seed: int,  # as in `tune`
+    how: Recipe,  # as in `tune`
 ) -> tuple[dict[str, Fitted], dict[str, Any]]:  # learner → fitted with its best settings; learner → study
     "The boosters with their best settings; without trials nothing."
-    studies = {name: tune(name, rows, features, p, signs, seed) for name in train.BOOSTERS} if p.trials > 0 else {}
+    p = how.params
+    studies = {name: tune(name, rows, how) for name in train.BOOSTERS} if p.trials > 0 else {}
     best = {name: replace(p, **s["trials"][s["best"]]["params"]) for name, s in studies.items()}
     return {
-        name: train.fit_boosters(rows, features, settings, signs, seed, (name,))[name]
-        for name, settings in best.items()
+        name: train.fit_boosters(rows, replace(how, params=settings), (name,))[name] for name, settings in best.items()
     }, studies
 
 # %% ../../nbs/35_judge/08_promotion.ipynb #c021

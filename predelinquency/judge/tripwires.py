@@ -27,6 +27,7 @@ from ..ground import disk, schema
 from ..ground.core import LeakageError, bits
 from ..ground.disk import Part
 from ..ground.params import Train
+from ..ground.words import not_known
 from . import metrics
 from .needs import thin
 from ..model import labels as lb, learners
@@ -135,7 +136,7 @@ def shuffled_labels(
     "Shuffled labels teach nothing."
     known = aucs[np.isfinite(aucs)]
     if len(known) < 20:
-        return Tripwire("shuffled_labels", None, f"not known, because only {len(known)} draws had both outcomes")
+        return Tripwire("shuffled_labels", None, not_known(f"only {len(known)} draws had both outcomes"))
     half = STUDENT_999 * known.std(ddof=1) / np.sqrt(len(known))
     return Tripwire(
         "shuffled_labels",
@@ -179,7 +180,7 @@ def single_feature(
     owner = rows.labels["customer_id"].to_numpy()
     people, missed = len(np.unique(owner)), len(np.unique(owner[rows.y > 0]))
     if missed < 2:
-        return Tripwire("single_feature", None, f"not known, because {missed} customers missed a payment")
+        return Tripwire("single_feature", None, not_known(f"{missed} customers missed a payment"))
     aucs = single_aucs(rows)
     least = _surely(aucs, missed, max(people - missed, 1))
     best = int(np.argmax(least))
@@ -198,7 +199,7 @@ def timeless(
     "No feature says which week it is; the clock of an extract that begins on one day is told and not judged."
     moment = np.unique(rows.labels["as_of"].to_numpy(), return_inverse=True)[1]
     if moment.max(initial=0) < 2 or len(moment) < 20 * (moment.max() + 1):
-        return Tripwire("timeless", None, "not known, because there are not three moments with twenty rows each")
+        return Tripwire("timeless", None, not_known("there are not three moments with twenty rows each"))
     count, share = np.bincount(moment), np.zeros(rows.x.shape[1])
     for j in range(len(share)):
         x = np.nan_to_num(rows.x[:, j].astype(np.float64))
@@ -207,7 +208,7 @@ def timeless(
             share[j] = between / x.var()
     worst = int(np.argmax(share))
     held = bool(share[worst] < 0.9) or (False if simulated else None)
-    why = "" if held is not None else "not known, because an extract that begins on one day for everybody is a clock: "
+    why = "" if held is not None else not_known("an extract that begins on one day for everybody is a clock: ")
     return Tripwire(
         "timeless",
         held,
@@ -361,7 +362,7 @@ def _same(name: str, wrong: int, rows: int, how: str, misses: int | None = None)
         why = (
             f"none of the {rows} rows computed again {how} is before a miss" if rows else "no row can be computed again"
         )
-        return Tripwire(name, None, f"not known, because {why}")
+        return Tripwire(name, None, not_known(why))
     among = f", {misses} of them before a miss" if misses else ""
     seen = "no bit differs" if not wrong else f"{wrong} differ"
     return Tripwire(name, wrong == 0, f"{rows} rows computed again {how}{among}: {seen}")
@@ -471,14 +472,14 @@ def money_wire(
         ["account_id", "seq"], kind="stable"
     )
     if not len(moved) or len(moved) < 0.99 * (found["status"] != "failed").sum():
-        return Tripwire("money_conserved", None, "not known, because the source does not state every balance")
+        return Tripwire("money_conserved", None, not_known("the source does not state every balance"))
     step, own = moved["balance_after_minor"].to_numpy(np.int64), moved["account_id"].to_numpy()
     follows = np.diff(step) == moved["amount_minor"].to_numpy(np.int64)[1:]
     wrong = int((~follows & (own[1:] == own[:-1])).sum())
     return Tripwire(
         "money_conserved",
         (wrong == 0) if simulated else None,
-        ("" if simulated else "not known, because a bank's books are its own: ")
+        ("" if simulated else not_known("a bank's books are its own: "))
         + f"{len(moved):,} movements"
         + (", each moves its balance by itself" if not wrong else f", {wrong} do not fit their balance"),
     )

@@ -17,6 +17,7 @@ import pandas as pd
 
 from ..features import catalogue
 from ..ground.params import Base, Train
+from ..ground.words import not_known
 from .answers import FEW, beside, beside_others, champion_scores, judged_dues, told_of, undecided
 from .needs import thin
 from predelinquency.judge.tripwires import (
@@ -104,7 +105,7 @@ def with_input(
 def _caught(name: str, wires: Sequence[Tripwire]) -> Tripwire:
     missed = [w.name for w in wires if w.held]
     if all(w.held is None for w in wires):
-        return Tripwire(name, None, "not known, because what would catch it cannot be asked here")
+        return Tripwire(name, None, not_known("what would catch it cannot be asked here"))
     by = f"caught by {', '.join(w.name for w in wires if w.held is False)}"
     return Tripwire(name, not missed, by if not missed else f"not caught by {', '.join(missed)}")
 

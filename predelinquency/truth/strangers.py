@@ -134,7 +134,8 @@ def scored(
         name: learners.load_learner(Path(folder) / learners.FILES[name])
         for name in {champion.manifest["champion"], champion.manifest["challenger"], "scorecard"}
     }
-    found = baselines.score_rows(them.rows, teachers, fits, champion.manifest, p, seed)
+    how = learners.Recipe(champion.features, p, {}, seed)
+    found = baselines.score_rows(them.rows, teachers, fits, champion.manifest, how)
     margin = champion.margin(them.due[list(champion.features)].to_numpy(np.float32))
     due = them.due[DUE].assign(
         probability=calibrate.probability(margin, champion.manifest["calibration"]), margin=margin

@@ -65,7 +65,8 @@ def test_a_source_gets_every_score_for_every_row_of_every_repeat(tmp_path):
     some = rows()
     seen = np.arange(600) % 2 == 1
     p = settings(folds=3, repeats=2)
-    learned = baselines.learn_moments(some, seen, baselines.Learner(NAMES, base(), p, catalogue.monotone()), {})
+    how = learners.Recipe(NAMES, p, catalogue.monotone(), base().seed)
+    learned = baselines.learn_moments(some, seen, how, base(), {})
     inside = learned.scored[learned.scored.split == "fold"]
     assert (
         len(inside) == 1200
@@ -81,12 +82,31 @@ def test_a_source_gets_every_score_for_every_row_of_every_repeat(tmp_path):
     )
     later = learned.scored[learned.scored.split == "out_of_time"]
     assert len(later) and set(later["repeat"]) == {-1} and later.as_of.min() > some.labels.as_of.quantile(0.7)
+    told, taught = learned.about["out_of_time"], train.out_of_time(some, base()).earlier.labels.customer_id
+    assert told["judged_rows"] == len(later) and told["taught_customers"] == taught.nunique() and "why" not in told
+    assert (later.seen_before.to_numpy(bool) == later.customer_id.isin(taught).to_numpy()).all()
+
+
+def test_out_of_time_who_has_a_contract_on_both_sides_is_marked_and_a_late_answer_calibrates_nothing():
+    some = rows(2000)
+    who = np.arange(2000) % 1500  # the last five hundred moments are of customers who taught
+    late = some.labels.assign(customer_id=who, known_on=some.labels.as_of + pd.Timedelta(days=1))
+    late["known_on"] = late.known_on.where(np.arange(2000) % 2 == 0, late.as_of.max())
+    some, how = Rows(late, some.x), learners.Recipe(NAMES, settings(folds=2, repeats=1), {}, 1)
+    apart = train.out_of_time(some, base())
+    noise = np.random.default_rng(2).normal(size=2000)
+    scores = pd.DataFrame(dict(repeat=0, row=np.arange(2000), margin=noise))
+    wild = scores.assign(margin=np.where(apart.teaches, noise, 50.0))
+    found, other = (baselines._later(apart, s, how) for s in (scores, wild))
+    assert (found.seen_before.to_numpy(bool) == found.customer_id.isin(apart.earlier.labels.customer_id)).all()
+    assert 0 < found.seen_before.mean() < 1 and found.equals(other)
+    assert apart.teaches[:1400:2].all() and not apart.teaches[1:1400:2].any()
 
 
 @pytest.mark.slow
 def test_a_source_s_predictions_do_not_depend_on_the_outcome_of_the_row():
     "Turn one row's outcome round: its own margins stay, for they are out of fold."
-    p, signs = settings(folds=3, repeats=1), catalogue.monotone()
+    how = learners.Recipe(NAMES, settings(folds=3, repeats=1), catalogue.monotone(), 1)
     some = rows(300)
     dealt = train.folds(some.labels.customer_id.to_numpy(), some.y, 3, 1, 1)
     turned = Rows(
@@ -95,9 +115,7 @@ def test_a_source_s_predictions_do_not_depend_on_the_outcome_of_the_row():
         ),
         some.x,
     )
-    one, other = (
-        train.out_of_fold(r, dealt, lambda a, b: baselines.judge(a, b, NAMES, p, signs, 1)) for r in (some, turned)
-    )
+    one, other = (train.out_of_fold(r, dealt, lambda a, b: baselines.judge(a, b, how)) for r in (some, turned))
     same_fold = dealt[0] == dealt[0][7]
     assert (one.margin[same_fold] == other.margin[same_fold]).all() and (
         one.margin[~same_fold] != other.margin[~same_fold]

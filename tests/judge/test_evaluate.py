@@ -421,6 +421,24 @@ def test_rows_set_aside_as_later_are_reported_as_out_of_time_only():
     found, alone = ev.report(pd.concat([frame, later]), BASE, FEW), ev.report(frame, BASE, FEW)
     assert found["out_of_time"]["auc"] == pytest.approx(peer.roc_auc_score(later.target, later.probability), abs=1e-4)
     assert found["headline"]["auc"] == alone["headline"]["auc"]
+    new, block = later[~later.seen_before], found["out_of_time"]
+    assert block["unseen"]["auc"] == pytest.approx(peer.roc_auc_score(new.target, new.probability), abs=1e-4)
+    assert block["customers"] == later.customer_id.nunique() > block["seen_customers"] > 0
+    assert block["seen_customers"] == later.customer_id[later.seen_before].nunique()
+    assert any(
+        f"{block['seen_customers']:,} ({block['seen_share']:.0%}) were also seen" in s for s in ev.in_words(found)
+    )
+
+
+def test_nineteen_misses_of_customers_who_never_taught_are_too_few_to_judge_them_apart():
+    frame, _ = source(seed=5, repeats=1)
+    new = frame.target.eq(1).cumsum().mask(frame.target.ne(1), 0)
+    for many, known in ((19, False), (20, True)):
+        paid = frame.target.eq(0) & (frame.index % 2 == 0)
+        later = frame.assign(split="out_of_time", repeat=-1, seen_before=~new.between(1, many) & ~paid)
+        block = ev.report(pd.concat([source(repeats=1)[0], later]), BASE, FEW)["out_of_time"]
+        assert (block["unseen"]["auc"] is not None) == known
+        assert known or "19 of the judged misses are of customers who never taught" in block["unseen"]["why"]
 
 
 def test_dues_are_judged_at_each_lead_on_the_same_cohort(made):
@@ -560,7 +578,8 @@ def test_the_design_effect_counts_copies():
 def test_a_model_that_says_the_same_of_everybody_still_has_a_report_and_sentences():
     frame = predictions().assign(probability=0.02, margin=-4.0)
     found = ev.report(frame, BASE, FEW)
-    assert (found["headline"]["auc"], found["headline"]["slope"]) == (0.5, None)
+    assert (found["headline"]["auc"], found["headline"]["slope"]) == (None, None)
+    assert found["gain_over_calendar"]["why"] == ev.reason(found, "headline.auc") == statistics.SAME
     assert all("None" not in sentence and "nan" not in sentence for sentence in ev.in_words(found))
     assert len(ev.calibration_bins(statistics.judged(statistics.checked(frame)))) == 1
 
@@ -572,7 +591,11 @@ def test_sentences_hold_the_numbers_of_the_report_and_leave_out_what_is_not_know
     assert "LightGBM on plain aggregates" not in said
     frame, reference = source()
     said = " ".join(ev.in_words(ev.report(frame, BASE, FEW, reference=reference)))
-    assert "LightGBM on plain aggregates" in said and "calendar" not in said.split("Not known here")[0]
+    assert (
+        "LightGBM on plain aggregates" in said
+        and "The calendar alone" not in said
+        and "The calendar: not known, because" in said
+    )
 
 
 def test_a_table_has_nan_where_nothing_is_known(made):

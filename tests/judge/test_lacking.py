@@ -1,12 +1,19 @@
 """What a source lacks is named, with its reason: nothing is made up for it, and no library is asked the impossible."""
 
+import re
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
+from lacking import Gone, evaluated, rows_of, tables_of, trained
 
 from predelinquency.ground import coverage, params, schema
 from predelinquency.ground.core import ParamsError, SchemaError, project_folder
-from predelinquency.judge import baselines, rival
+from predelinquency.judge import baselines, rival, statistics
+from predelinquency.judge import report as judge_report
 from predelinquency.model import labels, learners, train
 from predelinquency.model.rows import Rows
 
@@ -78,3 +85,95 @@ def test_too_few_that_went_badly_are_refused_with_what_would_help(bad, said):
 def test_one_outcome_is_refused_in_our_words_by_every_learner(learner, y):
     with pytest.raises(ParamsError, match="a model learns from both outcomes"):
         learners.fit(learner, np.arange(4.0)[:, None], y, learners.Recipe(["x"], P, {}, 0))
+
+
+NOTHING = ("accounts", "obligations", "transactions", "payments")
+LACKING = {
+    "nothing": Gone(),
+    "transactions": Gone(("transactions",)),
+    "segments": Gone(segment=False),
+    "misses to stop and calibrate on": Gone(spared=("stop", "calibrate")),
+    "a second round": Gone(trees=1),
+    "any known input": Gone(unknown=True),
+    "dues, with moments of its own": Gone(("obligations", "payments"), own=True),
+    "payments, with moments of its own": Gone(("payments",), own=True),
+    "accounts, with moments of its own": Gone(("accounts", "transactions"), own=True),
+    "a second day, with moments of its own": Gone(own=True, days=1),
+    "everything but moments": Gone(NOTHING, own=True),
+}
+
+
+@pytest.fixture(scope="module")
+def few():
+    changes = {"simulate.customers": 160, "base.customers_per_part": 200, "base.test_share": 0.4}
+    changes |= {"base.train_share": 0.35, "train.folds": 2, "train.repeats": 1, "evaluate.bootstrap": 20}
+    return params.load(project_folder() / "params.yaml", changes)
+
+
+@pytest.fixture(scope="module")
+def tables(few, tmp_path_factory):
+    from predelinquency.world import world
+
+    made = tmp_path_factory.mktemp("world")
+    world.simulate(few, made / "raw", made / "truth", progress=False)
+    return tables_of(made / "raw")
+
+
+@pytest.fixture
+def small(monkeypatch):
+    def suited(p, positives):
+        return replace(p, max_depth=2, trees=4, min_child_weight=1.0, colsample=0.3), 1
+
+    monkeypatch.setattr(train, "suited", suited)
+
+
+def shown(thing: object):
+    "Every sentence, table and picture of it."
+    if isinstance(thing, dict | list | tuple):
+        for one in thing.values() if isinstance(thing, dict) else thing:
+            yield from shown(one)
+    elif thing is not None:
+        yield thing
+
+
+def wrong(thing: object) -> str:
+    "What a reader would see where nothing is known, without a word."
+    if isinstance(thing, go.Figure):
+        seen = [
+            t for t in thing.data if getattr(t, "mode", "") != "lines" or len(t.x) > 1
+        ]  # a line of one point is none
+        points = [v for t in seen for k in ("x", "y", "z") if (v := getattr(t, k, None)) is not None and len(v)]
+        drawn = any(pd.notna(np.asarray(v, object)).any() for v in points)
+        return (
+            "" if drawn and not re.search(r"\bnan\b", str(thing.layout.title)) else f"empty: {thing.layout.title.text}"
+        )
+    if isinstance(thing, str):
+        return thing if re.search(r"\bnan\b|\bNone\b", re.sub(r"<[^>]*>", "", thing)) else ""
+    page = thing.to_html()
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", page)
+    return "" if cells and not {"nan", "NaN", "None", "NaT", "<NA>"} & {c.strip() for c in cells} else page[-2000:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gone", LACKING.values(), ids=LACKING)
+def test_a_source_that_lacks_something_is_trained_and_judged_and_says_what_is_not_known(
+    gone, few, tables, small, tmp_path
+):
+    rows = rows_of(Path(tmp_path), tables, gone, few.base)
+    one, figures = trained(tmp_path, rows, gone, few)
+    other, report = evaluated(tmp_path, few)
+    assert [said for thing in shown([one, other]) if (said := wrong(thing))] == []
+    assert judge_report.without_reason(report) == []
+    unknown = {name for name, value in figures["auc"].items() if value is None}
+    assert unknown == set(figures["auc_not_known"])
+    assert all(why.startswith("not known, because ") for why in figures["auc_not_known"].values())
+    blind = gone.unknown or gone.tables == NOTHING
+    assert (report["headline"]["auc"] is None) == blind, "a score that ranks nobody has no AUC, not one of .5"
+    assert not blind or report["baselines"]["logistic"]["why"] == statistics.SAME
+
+
+def test_a_figure_that_is_not_known_has_a_reason_that_can_be_reached():
+    told = dict(a=dict(auc=None, why="few"), b=dict(x=None, x_low=None, x_why="none"), c=dict(held=None))
+    assert judge_report.without_reason(told) == ["c.held"]
+    assert judge_report.without_reason(told | dict(c_not_known=dict(held="it is a bank's"))) == []
+    assert judge_report.without_reason(dict(a=dict(why="above"), b=dict(c=dict(auc=None)), d=None)) == ["b.c.auc", "d"]

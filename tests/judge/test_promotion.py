@@ -16,6 +16,7 @@ from predelinquency.model import rows as model_rows
 from predelinquency.model.rows import Rows
 
 RULE = replace(TRAIN, promote_min_gain_auc=0.002, promote_max_ece=0.05, promote_max_loss_to_logistic=0.003)
+THREE = learners.Recipe(NAMES[:3], TRAIN, {}, 1)
 FINE = dict(auc=0.9, ece=0.001, gain=0.02, gain_low=0.01, gain_high=0.03, behind_logistic=-0.01)
 
 
@@ -29,7 +30,7 @@ def rows(tmp_path_factory):
 @pytest.fixture(scope="module")
 def fits(rows):
     teachers = rows["train"].usable()
-    return train.fit_boosters(rows, NAMES, TRAIN, SIGNS, 1) | {
+    return train.fit_boosters(rows, learners.Recipe(NAMES, TRAIN, SIGNS, 1)) | {
         "scorecard": learners.fit("scorecard", teachers.x, teachers.y, learners.Recipe(NAMES, TRAIN, SIGNS, 1))
     }
 
@@ -122,22 +123,21 @@ def test_a_learner_that_sees_nothing_never_becomes_champion(rows, fits):
 
 def test_the_budget_of_trials_is_kept_begins_with_the_settings_as_they_stand_and_repeats(rows):
     few = replace(RULE, trials=3, trees=20)
-    study = promotion.tune("xgboost", rows, NAMES, few, SIGNS, 7)
+    how = learners.Recipe(NAMES, few, SIGNS, 7)
+    study = promotion.tune("xgboost", rows, how)
     assert len(study["trials"]) == 3 and study["trials"][0]["params"] == {n: getattr(few, n) for n in promotion.SPACE}
-    assert study == promotion.tune("xgboost", rows, NAMES, few, SIGNS, 7) == json.loads(json.dumps(study))
+    assert study == promotion.tune("xgboost", rows, how) == json.loads(json.dumps(study))
     assert study["trials"][study["best"]]["log_loss"] == min(t["log_loss"] for t in study["trials"])
 
 
 def test_tuning_never_reads_a_test_row(rows):
-    few = replace(RULE, trials=2, trees=20)
+    how = learners.Recipe(NAMES, replace(RULE, trials=2, trees=20), SIGNS, 7)
     poisoned = {**rows, "test": Rows(rows["test"].labels, rows["test"].x * np.nan)}
-    assert promotion.tune("lightgbm", rows, NAMES, few, SIGNS, 7) == promotion.tune(
-        "lightgbm", poisoned, NAMES, few, SIGNS, 7
-    )
+    assert promotion.tune("lightgbm", rows, how) == promotion.tune("lightgbm", poisoned, how)
 
 
 def test_without_trials_nothing_is_tuned(rows):
-    assert promotion.tuned(rows, NAMES, RULE, SIGNS, 1) == ({}, {})
+    assert promotion.tuned(rows, learners.Recipe(NAMES, RULE, SIGNS, 1)) == ({}, {})
 
 
 def test_a_new_model_is_held_against_the_one_in_use(rows, fits, tmp_path):
@@ -157,7 +157,7 @@ def test_a_new_model_is_held_against_the_one_in_use(rows, fits, tmp_path):
         champion.save(tmp_path / name, fits, about, champion.predictions(rows["test"].labels, scores, "test"))
     found = promotion.against(tmp_path / "new", tmp_path / "old", tmp_path / "features", base(), RULE)
     assert found["champion"] == "old" and found["learners"]["new"]["gain"] == 0  # the same model adds nothing
-    few = train.fit_boosters({k: Rows(r.labels, r.x[:, :3]) for k, r in rows.items()}, NAMES[:3], TRAIN, {}, 1)
+    few = train.fit_boosters({k: Rows(r.labels, r.x[:, :3]) for k, r in rows.items()}, THREE)
     champion.save(
         tmp_path / "fewer",
         few,
@@ -184,7 +184,7 @@ def trained(rows, fits, folder):
 def test_a_champion_is_made_by_the_rule_and_by_nothing_else(rows, fits, tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     write(tmp_path / "features", *book())
-    weak = train.fit_boosters(rows, NAMES, replace(TRAIN, trees=1, max_depth=1), SIGNS, 1)
+    weak = train.fit_boosters(rows, learners.Recipe(NAMES, replace(TRAIN, trees=1, max_depth=1), SIGNS, 1))
     versions = {name: trained(rows, made, tmp_path / name).version for name, made in (("weak", weak), ("good", fits))}
     store, easy, hard = (
         tmp_path / "mlflow",
@@ -219,7 +219,7 @@ def test_a_champion_is_made_by_the_rule_and_by_nothing_else(rows, fits, tmp_path
         versions["weak"]: ["challenger"],
         versions["good"]: ["champion"],
     }
-    few = train.fit_boosters({k: Rows(r.labels, r.x[:, :3]) for k, r in rows.items()}, NAMES[:3], TRAIN, {}, 1)
+    few = train.fit_boosters({k: Rows(r.labels, r.x[:, :3]) for k, r in rows.items()}, THREE)
     trained(rows, few, tmp_path / "fewer")
     said = entered("fewer", easy)
     assert (
@@ -236,8 +236,7 @@ def test_the_winner_is_the_model_that_is_kept_and_a_loser_leaves_no_trace_among_
     rows, fits, monkeypatch, won, tuned
 ):
     monkeypatch.setattr(promotion, "choose", lambda found, counted, *rest: dict(champion=won, among=sorted(found)))
-    few = replace(RULE, trials=1, trees=20)
-    how = baselines.Learner(NAMES, replace(base(), seed=1), few, SIGNS)
+    how = learners.Recipe(NAMES, replace(RULE, trials=1, trees=20), SIGNS, 1)
     ruling, kept, numbered = baselines._promoted(fits, numbers(fits, rows), rows, how)
     name = won.removesuffix("_tuned")
     assert (

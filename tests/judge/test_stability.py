@@ -184,7 +184,11 @@ def test_the_worst_month_is_the_lowest_of_all_months_when_they_are_known():
         worst_month="2025-03", worst_month_auc=0.6, worst_month_auc_low=None, worst_month_auc_high=None
     )
     assert drift.worst_month({"by_month": {"auc": None, "why": "none"}}) == dict(
-        worst_month=None, worst_month_auc=None, worst_month_auc_low=None, worst_month_auc_high=None
+        worst_month_why="in no month did enough customers miss for an AUC",
+        worst_month=None,
+        worst_month_auc=None,
+        worst_month_auc_low=None,
+        worst_month_auc_high=None,
     )
 
 

@@ -51,7 +51,10 @@ def test_the_report_says_none_for_what_is_not_known_and_names_what_pushes_most()
     manifest = dict.fromkeys(training.CARRIED, 1) | dict(calibration=dict(kind="platt"))
     champion = SimpleNamespace(manifest=manifest, threshold=0.1, version="v")
     about = dict(outcomes={}, promotion=dict(because="x", studies=[1]))
-    report = training.training_figures(champion, about, training.side_by_side(judged(), "one", "other"), push)
+    why = training.reasons_of(judged(), "one", "other")
+    report = training.training_figures(champion, about, training.side_by_side(judged(), "one", "other"), push, why)
+    assert report["auc_not_known"]["calendar"] == "not known, because nothing falls due in the window"
+    assert {name for name, v in report["auc"].items() if v is None} == set(report["auc_not_known"]) == {*BASELINES}
     assert report["auc"][BASELINES[0]] is None and 0 < report["auc"]["one"] < 1
     assert next(iter(report["importance"])) == names[-1] and len(report["importance"]) == 20
     assert report["promotion"] == dict(because="x") and report["onsets_for_calibration"] is None

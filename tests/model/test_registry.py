@@ -109,7 +109,7 @@ def test_without_a_champion_the_stage_is_named(tmp_path):
 
 def test_a_committee_comes_back_whole(tmp_path):
     rows = few()
-    team = train.fit_committee(rows, NAMES, TRAIN, SIGNS, 1)
+    team = train.fit_committee(rows, learners.Recipe(NAMES, TRAIN, SIGNS, 1))
     about = champion.manifest(
         champion.Trained(
             {"committee": team},

@@ -37,7 +37,7 @@ def rows(folder):
 
 def learn(rows, p=TRAIN):
     "A champion without the rules, which need the catalogue's inputs."
-    fits = train.fit_boosters(rows, NAMES, p, SIGNS, 1)
+    fits = train.fit_boosters(rows, learners.Recipe(NAMES, p, SIGNS, 1))
     held = rows["calibrate"].usable()
     numbers = {n: calibrate.calibrate(learners.predict_margin(f, held.x), held.y, held.onsets) for n, f in fits.items()}
     return fits, model_champion.manifest(
@@ -314,7 +314,7 @@ def test_a_fingerprint_changes_with_one_value(tmp_path):
 def test_a_learner_with_few_positives_still_learns(folder):
     "Leaves need a thirtieth of the positives, not `min_child_weight`, when that is more."
     small = model_rows.gather(folder, NAMES, base(), 900)
-    fits = train.fit_boosters(small, NAMES, replace(TRAIN, min_child_weight=1000.0), SIGNS, 1)
+    fits = train.fit_boosters(small, learners.Recipe(NAMES, replace(TRAIN, min_child_weight=1000.0), SIGNS, 1))
     assert all(
         model_champion.rounds(f) and np.ptp(learners.predict_margin(f, small["test"].x)) > 0.5 for f in fits.values()
     )
@@ -407,14 +407,32 @@ def test_out_of_fold_calibration_keeps_the_ranking_of_a_repeat():
 
 
 def test_later_rows_are_judged_by_what_was_known_a_whole_outcome_before_them():
-    parts = train.out_of_time(few(800), base())
-    assert parts is not None
-    earlier, later = parts
+    apart = train.out_of_time(few(800), base())
+    earlier, later = apart.earlier, apart.later
     assert (later.labels.as_of.min() - earlier.labels.as_of.max()).days >= lb.gap_days(base()) and len(later.y) == 240
+    assert apart.why == "" and apart.purged == 800 - len(earlier.y) - 240 > 0
 
 
-def test_with_too_few_positives_nothing_is_judged_out_of_time():
-    assert train.out_of_time(few(150), base()) is None
+def test_a_row_whose_answer_became_known_too_late_teaches_nothing_out_of_time():
+    rows = few(800)
+    first = rows.labels.as_of[train.out_of_time(rows, base()).judged].min()
+    known = rows.labels.as_of + pd.Timedelta(days=1)
+    known[:100], known[100] = first, first - pd.Timedelta(milliseconds=1)
+    known[500] = pd.NaT  # not told: the row is as old as an outcome takes
+    told = train.out_of_time(Rows(rows.labels.assign(known_on=known), rows.x), base())
+    assert not told.teaches[:100].any() and told.teaches[100:500].all() and not (told.teaches & told.judged).any()
+    ago = rows.labels.as_of[500] <= rows.labels.as_of.quantile(0.7) - pd.Timedelta(days=lb.gap_days(base()))
+    assert told.teaches[500] == ago and told.purged == int((~told.teaches & ~told.judged).sum())
+    nobody = rows.labels.assign(known_on=pd.Series(pd.NaT, rows.labels.index, dtype="datetime64[ms]"))
+    assert (train.out_of_time(Rows(nobody, rows.x), base()).teaches == train.out_of_time(rows, base()).teaches).all()
+
+
+@pytest.mark.parametrize("rows", [150, 1])
+def test_with_too_few_positives_nothing_is_judged_out_of_time_and_the_counts_say_why(rows):
+    apart = train.out_of_time(few(rows), base())
+    one, other = int(apart.earlier.y.sum()), int(apart.later.y.sum())
+    assert f"earlier rows hold {one} positives, the later ones {other}, and each side needs 20" in apart.why
+    assert (f"{apart.purged} rows with answers not known yet" in apart.why) == (apart.purged > 1)
 
 
 @pytest.mark.parametrize(("positives", "depth", "seats"), [(24, 2, 5), (199, 2, 5), (200, 3, 2), (5000, 3, 2)])
