@@ -51,8 +51,7 @@ FIGURES = (
 
 # %% ../../nbs/35_judge/11_paired.ipynb #minute10
 COLUMNS = (
-    "customer_id",
-    "as_of",
+    *ROW,
     "repeat",
     "split",
     "target",

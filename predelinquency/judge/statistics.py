@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..ground.schema import ROW
+from ..ground.schema import ROW, naming_dues
 from ..ground.core import SchemaError
 from .intervals import Statistic
 from predelinquency.judge.metrics import (
@@ -39,13 +39,14 @@ JUDGED = ("test", "fold")  # the splits that nothing was fitted on
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c045
 def checked(
-    predictions: pd.DataFrame,  # one row per (`customer_id`, `as_of`[, `repeat`])
-) -> pd.DataFrame:  # the same with `repeat`, sorted by repeat, as_of, customer
+    predictions: pd.DataFrame,  # one row per (`customer_id`, `as_of`[, `obligation_id`, `instalment`][, `repeat`])
+) -> pd.DataFrame:  # the same with `repeat` and the due that each names, sorted by repeat, as_of, customer, due
     "Refuse predictions that cannot be evaluated."
     if missing := [c for c in NEEDED if c not in predictions]:
         raise SchemaError(f"predictions lack column {', '.join(missing)}", remedy="run the train stage again")
-    frame = predictions if "repeat" in predictions else predictions.assign(repeat=0)
-    frame = frame.sort_values(["repeat", "as_of", "customer_id"], kind="stable", ignore_index=True)
+    frame = naming_dues(predictions if "repeat" in predictions else predictions.assign(repeat=0))
+    key = ["repeat", "as_of", "customer_id", "obligation_id", "instalment"]
+    frame = frame.sort_values(key, kind="stable", ignore_index=True)
     p = frame.probability.to_numpy(float)
     if len(bad := np.flatnonzero(~((p >= 0) & (p <= 1)))):
         row = frame.iloc[bad[0]]
@@ -54,7 +55,7 @@ def checked(
             where=f"predictions, customer {row.customer_id}, {row.as_of}",
             remedy="run the train stage again",
         )
-    if (twice := frame.duplicated(["repeat", "as_of", "customer_id"])).any():
+    if (twice := frame.duplicated(key)).any():
         row = frame[twice].iloc[0]
         raise SchemaError(
             f"{int(twice.sum())} rows are scored twice",

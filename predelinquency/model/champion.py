@@ -135,7 +135,7 @@ PREDICTIONS = Table("predictions", "one row a scored moment (and repeat)", (
     Column("target", "int32", "as in labels", low=0, nullable=True),
     *(Column(name, "bool", "as in labels") for name in ("eligible", "imminent", "straight_roller", "exposed")),
     Column("onset_in_days", "float32", "as in labels", nullable=True),
-    Column("seen_before", "bool", "the source's customer had an earlier moment; empty for snapshots", nullable=True),
+    Column("seen_before", "bool", "the source's customer had an earlier moment; out of time: is among those who taught; empty for snapshots", nullable=True),
     Column("probability", "float64", "calibrated, 0–1", low=0),
     Column("margin", "float64", "log-odds before calibration"),
     *(Column(name, "float64", "a simpler score, higher is riskier; empty when it cannot be known", nullable=True) for name in (*BASELINES, "challenger")),

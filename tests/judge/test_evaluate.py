@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from predelinquency.ground import params
 from predelinquency.ground.core import SchemaError, project_folder
+from predelinquency.ground.schema import ROW, naming_dues
 from predelinquency.judge import intervals, metrics, statistics
 from predelinquency.judge import report as ev
 
@@ -369,7 +370,8 @@ def source(seed=2, n=600, repeats=2):
         for r in range(repeats)
     ]
     frame = pd.concat(frames, ignore_index=True)
-    return frame.drop(columns="reference"), frame[["customer_id", "as_of", "repeat", "reference"]]
+    frame = naming_dues(frame)
+    return frame.drop(columns="reference"), frame[[*ROW, "repeat", "reference"]]
 
 
 def test_the_reference_is_compared_in_pairs_on_the_same_rows_and_repeats():

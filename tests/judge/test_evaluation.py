@@ -75,7 +75,8 @@ def test_the_population_has_moved_where_it_has_and_the_score_stands_first():
 
 def test_each_kind_of_due_is_judged_among_those_who_have_one():
     rows, known = bank(), pd.DataFrame(dict(customer_id=np.arange(300), segment="all", joined_on=pd.Timestamp("2020")))
-    kinds = rows[["customer_id", "as_of"]].assign(**{f"due_count_{k}": 0 for k in schema.TARGET_KINDS})
+    rows = schema.naming_dues(rows)
+    kinds = rows[list(schema.ROW)].assign(**{f"due_count_{k}": 0 for k in schema.TARGET_KINDS})
     kinds["due_count_loan"] = (kinds.customer_id < 150).astype(int)
     plans = evaluation.slices(statistics.Rows(rows, np.arange(300)), known, kinds)
     paths = {path for plan in plans for path in plan.statistics if path.endswith(".auc")}

@@ -90,3 +90,16 @@ def test_folds_that_part_a_customer_are_refused(tables: Callable[[str], dict[str
         rival.scores(t, m, np.arange(len(m))[None] % 2, P.train, 1)
     with pytest.raises(SchemaError, match="folds are for"):
         rival.scores(t, m, np.zeros((1, 3), int), P.train, 1)
+
+
+def test_the_rival_knows_the_due_that_is_asked_about_and_nothing_announced_later():
+    when = pd.to_datetime(["2024-03-01", "2024-03-01", "2024-03-01"]).astype("datetime64[ms]")
+    moments = pd.DataFrame(dict(customer_id=[0, 0, 1], as_of=when, obligation_id=[7, 8, 7], instalment=[2, 0, 1]))
+    day = pd.to_datetime(["2024-01-01", "2024-01-01", "2024-01-01", "2024-03-02"]).astype("datetime64[ms]")
+    falls = pd.to_datetime(["2024-02-10", "2024-03-10", "2024-03-05", "2024-03-04"]).astype("datetime64[ms]")
+    owed = pd.DataFrame(
+        dict(customer_id=0, obligation_id=[7, 7, 8, 8], instalment=[1, 2, 1, 2], announced_at=day, due_on=falls)
+    ).assign(amount_minor=[100, 200, 300, 400], autopay=[False, True, False, False])
+    [found] = rival.asked(rival.known(owed, moments, "announced_at"))
+    assert found.asked_amount_minor.tolist() == [200, 300] and found.asked_ahead.tolist() == [9, 4]
+    assert found.asked_autopay.tolist() == [1, 0] and found.asked_left_size.tolist() == [1, 1]

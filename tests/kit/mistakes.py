@@ -213,7 +213,7 @@ def held(folder: Path) -> dict[str, bytes]:
 def whole(folder: Path) -> None:
     "A folder holds canonical tables, each in parts that keep its contract, and nothing besides."
     tables = {**schema.TABLES, "moments": schema.MOMENTS}
-    assert {p.name for p in folder.iterdir()} - {"moments"} == set(schema.TABLES)
+    assert {p.name for p in folder.iterdir()} - set(schema.EXTRA) == set(schema.TABLES)
     for name in (p.name for p in folder.iterdir()):
         assert {p.name for p in (folder / name).iterdir()} == {part.file for part in disk.parts(folder, name)}
         frame = disk.read(folder, name)

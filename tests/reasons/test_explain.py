@@ -299,10 +299,11 @@ def book(model, tmp_path_factory):
             as_of=np.tile(np.datetime64("2025-03-03", "ms") + np.arange(4) * np.timedelta64(7, "D"), 50),
         )
     )
-    frame = pd.concat([frame, pd.DataFrame(x[:200], columns=NAMES)], axis=1)
+    frame = pd.concat([schema.naming_dues(frame), pd.DataFrame(x[:200], columns=NAMES)], axis=1)
     columns = [
         schema.Column("customer_id", "int64", "who"),
         schema.Column("as_of", "time", "when"),
+        *schema.ASKED,
         *(schema.Column(n, "float32", "", nullable=True) for n in NAMES),
     ]
     with disk.writing(folder, [schema.Table("panel", "inputs", tuple(columns))]) as w:
@@ -320,7 +321,7 @@ def book(model, tmp_path_factory):
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_batches_explain_the_rows_asked_for_and_no_others_whatever_their_size(book, size):
     folder, frame, champion = book
-    rows = frame[["customer_id", "as_of"]].iloc[::3].sample(frac=1, random_state=1).assign(word="kept")
+    rows = frame[list(schema.ROW)].iloc[::3].sample(frac=1, random_state=1).assign(word="kept")
     found = list(tables.batches(champion, folder, rows, size))
     keys = pd.concat([b.keys for b in found], ignore_index=True)
     assert (
@@ -335,7 +336,7 @@ def test_batches_explain_the_rows_asked_for_and_no_others_whatever_their_size(bo
 
 def test_rows_that_the_panel_does_not_have_are_refused(book):
     folder, frame, champion = book
-    rows = frame[["customer_id", "as_of"]]
+    rows = frame[list(schema.ROW)]
     with pytest.raises(core.SchemaError, match="1 of 121 scored rows are not in the panel"):
         list(
             tables.batches(
@@ -352,11 +353,11 @@ def test_reasons_are_written_whole_or_not_at_all(book, tmp_path):
     folder, frame, champion = book
     voices, path = bundles.bundles(NAMES), tmp_path / "reasons.parquet"
     with tables.writing(path, voices, 3) as write:
-        told = [write(b) for b in tables.batches(champion, folder, frame[["customer_id", "as_of"]], 64)]
+        told = [write(b) for b in tables.batches(champion, folder, frame[list(schema.ROW)], 64)]
     before = path.read_bytes()
     assert pd.read_parquet(path).analyst.tolist() == pd.concat(told).analyst.tolist()
     with pytest.raises(KeyboardInterrupt), tables.writing(path, voices, 3) as write:
-        for b in tables.batches(champion, folder, frame[["customer_id", "as_of"]], 64):
+        for b in tables.batches(champion, folder, frame[list(schema.ROW)], 64):
             write(b)
             raise KeyboardInterrupt
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["reasons.parquet"]

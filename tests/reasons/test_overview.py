@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from predelinquency.features.catalogue import BY_NAME
+from predelinquency.ground.schema import naming_dues
 from predelinquency.reasons import bundles, overview
 from predelinquency.reasons.tables import Explained
 
@@ -16,7 +17,7 @@ def batch(first, n, seed=0):
     parts = rng.normal(size=(n, 4))
     keys = pd.DataFrame(dict(customer_id=np.arange(first, first + n), as_of=pd.Timestamp("2025-03-03")))
     keys = keys.assign(probability=rng.random(n), asked=np.arange(n) % 5 == 0, lends=np.arange(n) % 3 == 0)
-    return Explained(keys, rng.normal(size=(n, 3)), parts, parts.sum(1), float(seed))
+    return Explained(naming_dues(keys), rng.normal(size=(n, 3)), parts, parts.sum(1), float(seed))
 
 
 def test_sums_over_batches_are_those_over_all_rows_and_the_riskiest_customer_is_among_the_sample():
