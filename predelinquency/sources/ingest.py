@@ -24,7 +24,7 @@ from .formats import _database, _paths, _quote, _read_file, left_alone
 from .mapping import CANONICAL, Mapping, load_mapping
 from .report import GROUPS, Report, _facts, _missing
 from .booking import in_booking_order
-from .tables import LOST, WAITS, Built, _ORDER, _build, _mark_unseen, _sql_error
+from .tables import LOST, WAITS, Built, _ORDER, _build, _check_single, _mark_unseen, _sql_error
 
 # %% ../../nbs/15_sources/03_ingest.ipynb #c103
 def _tables(mapping: Mapping) -> list[schema.Table]:
@@ -71,6 +71,7 @@ def _frames(
 
 # %% ../../nbs/15_sources/03_ingest.ipynb #c098
 def _step(db: duckdb.DuckDBPyConnection, mapping: Mapping, name: str, sql: str) -> None:
+    _check_single(sql, f"{mapping.where}, steps.{name}")
     try:
         db.execute(f"create or replace table {_quote(name)} as {sql}")
     except duckdb.IOException:

@@ -41,9 +41,26 @@ def _select_sql(select: Select, limit: str = "") -> str:
     return f"select {columns}, {dropped} as _dropped from {select.source}{limit}"
 
 # %% ../../nbs/15_sources/02_tables.ipynb #c066
+def _check_single(sql: str, where: str) -> None:
+    "Refuse SQL that goes on after its statement: it could leave the tables behind."
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error:
+        return  # what cannot be read is told where it is run
+    if len(statements) > 1:
+        raise ParamsError("holds more than one statement", where=where, remedy="write one expression, without `;`")
+
+
 def _evaluate(db: duckdb.DuckDBPyConnection, mapping: Mapping, select: Select) -> None:
     "Make `_mapped`, or say which expression is wrong."
     where = f"{mapping.where}, tables.{select.name}"
+    for key, sql in {
+        "from": f"select 1 from {select.source}",
+        **{f"columns.{k}": f"select {v}" for k, v in select.columns.items()},
+    }.items():
+        _check_single(sql, f"{where}.{key}")
+    for why, condition in select.keep.items():
+        _check_single(f"select {condition}", f"{where}.keep, {why!r}")
     try:
         db.execute(f"create or replace table _mapped as {_select_sql(select)}")
     except duckdb.IOException:

@@ -212,7 +212,7 @@ def held(folder: Path) -> dict[str, bytes]:
 
 def whole(folder: Path) -> None:
     "A folder holds canonical tables, each in parts that keep its contract, and nothing besides."
-    tables = {**schema.TABLES, "moments": schema.MOMENTS}
+    tables = {**schema.TABLES, **schema.EXTRA}
     assert {p.name for p in folder.iterdir()} - set(schema.EXTRA) == set(schema.TABLES)
     for name in (p.name for p in folder.iterdir()):
         assert {p.name for p in (folder / name).iterdir()} == {part.file for part in disk.parts(folder, name)}

@@ -83,6 +83,10 @@ FILES = {
 }
 
 MAPPINGS = {
+    "two statements": (
+        ("first from book group by name)", "first from book group by name); use x"),
+        ("tables.customers.from", "more than one statement", "without `;`"),
+    ),
     "key": (("path: book", "pth: book"), ("files.book", "'pth'", "did you mean path?")),
     "table": (("  payments:", "  payment:"), ("tables", "'payment'", "did you mean payments?")),
     "column": (("due_on: due,", "due_no: due,"), ("tables.obligations.columns", "'due_no'", "did you mean due_on?")),
