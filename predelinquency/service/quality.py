@@ -13,6 +13,7 @@ import numpy as np
 import pydantic
 from pydantic import Field
 
+from ..features.catalogue import ASKED, CATALOGUE
 from ..ground.core import DAY_MS, to_date, to_day
 from ..ground.schema import CATEGORIES, FACTS, OBLIGATION_KINDS, STATUSES, TARGET_KINDS
 from .contents import Contents, positions
@@ -45,7 +46,9 @@ class Quality(pydantic.BaseModel):
     reconciled_share: float | None = Field(
         description="of the balances that can be held against the one before; null: none can"
     )
-    unknown_features: int = Field(description="how many inputs of the model are not known of this customer")
+    unknown_features: int = Field(
+        description="how many features of a customer are not known of this one; those of a single due are not asked"
+    )
     findings: list[Finding]
 
     @property
@@ -154,6 +157,9 @@ def examined(
     return [_finding(audit.ROW_RULES[k], int(levels[k]), said, found) for k in chosen], said
 
 # %% ../../nbs/60_service/02_quality.ipynb #quality12d
+_OF_CUSTOMERS = len(CATALOGUE) - len(ASKED)  # the features of a single due come last
+
+
 def quality(
     found: Contents,  # from `request_tables`
     asked: History,
@@ -171,6 +177,6 @@ def quality(
         coverage_days=to_day(asked.as_of) - int(booked[0]) // DAY_MS if len(booked) else 0,
         last_booked=to_date(int(booked[-1]) // DAY_MS) if len(booked) else None,
         reconciled_share=good / pairs if pairs else None,
-        unknown_features=int(np.isnan(vector).sum()),
+        unknown_features=int(np.isnan(vector[:_OF_CUSTOMERS]).sum()),
         findings=findings,
     )

@@ -113,3 +113,7 @@ def test_a_question_in_the_middle_of_a_day_is_refused(bank, asked):
 def test_a_row_that_names_nothing_names_no_due():
     rows = naming_dues(pd.DataFrame(dict(customer_id=[1, 2], obligation_id=pd.array([None, 5], "Int64"))))
     assert rows.obligation_id.tolist() == [NO_DUE, 5] and rows.instalment.tolist() == [ANY, ANY]
+
+
+def test_the_features_of_a_due_come_last_so_that_a_customer_is_counted_without_them():
+    assert ASKED == list(range(len(CATALOGUE) - len(ASKED), len(CATALOGUE)))
