@@ -15,10 +15,11 @@ GOOD = {
     "transactions": dict(customer_id=[1, 1], seq=[0, 1], transaction_id=[5, 6], account_id=10, booked_at=DAY, arrived_at=DAY, amount_minor=[100, -40], currency="GBP", category="salary",
                          counterparty="Mill", balance_after_minor=[100, 60], status="booked"),
     "payments": dict(customer_id=[1, 2], obligation_id=7, instalment=1, paid_at=DAY, arrived_at=DAY, due_on=DAY, amount_minor=[900, -900], payment_id=[4, 5]),
-    "moments": dict(customer_id=[1, 2], as_of=DAY, target=[0, 1], seen_before=False, reference="L-1"),
+    "contracts": dict(customer_id=[1, 1], obligation_id=7, known_at=[DAY, DAY + pd.Timedelta(days=9)], currency="GBP", principal_minor=[0, 5], term=[1, 12], rate=[0.05, None]),
+    "moments": dict(customer_id=[1, 1], as_of=DAY, obligation_id=[7, 8], instalment=[1, 2], target=[0, 1], known_on=DAY, seen_before=False, reference="L-1"),
 }
 # fmt: on
-TABLES = schema.TABLES | {"moments": schema.MOMENTS}
+TABLES = schema.TABLES | schema.EXTRA
 # fmt: off
 BAD = [ # table, column, values that break it, what must be said
     ("customers", "customer_id", [3, 3], ("column customer_id", "int64 >= 0 unique", "row 0: 3", "row 1: 3", "give every customer one row")),
@@ -37,7 +38,11 @@ BAD = [ # table, column, values that break it, what must be said
     ("transactions", "seq", [0, 0], ("rows ascend by customer_id, seq", "row 1: customer_id=1, seq=0", "sort by")),
     ("transactions", "seq", [0., 1.], ("column seq", "its type is float64", "make seq a column of int32")),
     ("payments", "arrived_at", [DAY, DAY - pd.Timedelta(days=1)], ("nothing arrives before it is paid", "row 1", "check both times")),
-    ("moments", "target", [0, 2], ("target is 0 or 1", "row 1: customer_id=2, target=2", "write the target as 0 or 1")),
+    ("contracts", "term", [0, 12], ("column term", "int32 >= 1", "row 0: 0")),
+    ("contracts", "known_at", [DAY, DAY], ("rows ascend by customer_id, obligation_id, known_at", "row 1")),
+    ("moments", "instalment", [0, 2], ("column instalment", ">= 1", "row 0: 0")),
+    ("moments", "obligation_id", [8, 7], ("rows ascend by customer_id, as_of, obligation_id, instalment", "row 1")),
+    ("moments", "target", [0, 2], ("target is 0 or 1", "row 1: customer_id=1, target=2", "write the target as 0 or 1")),
     ("moments", "as_of", [DAY, DAY + pd.Timedelta(hours=1)], ("as_of is a midnight", "row 1", "take the midnight")),
 ]
 # fmt: on

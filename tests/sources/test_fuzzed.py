@@ -83,9 +83,9 @@ def written(folder: Path, files: dict[str, str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def banks(few: dict[str, pd.DataFrame], tmp_path_factory: pytest.TempPathFactory) -> list[Bank]:
+def banks(bank_of: Callable[[int], dict[str, pd.DataFrame]], tmp_path_factory: pytest.TempPathFactory) -> list[Bank]:
     "Banks that are read without a fault, each through another door. Read only."
-    home, few = tmp_path_factory.mktemp("banks"), tiny(few)
+    home, few = tmp_path_factory.mktemp("banks"), tiny(bank_of(20))
     found = [Bank(small_bank.MAPPING, home / "small")]
     (home / "small").mkdir()
     written(home / "small", {"book.csv": small_bank.BOOK})
