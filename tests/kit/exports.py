@@ -16,6 +16,7 @@ import as_files
 import pandas as pd
 
 from predelinquency.ground import disk
+from predelinquency.ground.schema import ACCOUNT_KINDS
 
 FOLDER = "http://schemas.openxmlformats.org"
 PARTS = {
@@ -255,8 +256,16 @@ def _known(spoken: dict[str, pd.DataFrame], words: dict[str, str], *order: str) 
     return spoken | {"transactions": moves}
 
 
+def as_savings(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    "The tables of an interface that has no word for a term deposit: it says savings."
+    a = tables["accounts"]
+    kind = a.kind.astype(str).replace("term_deposit", "savings")
+    return tables | {"accounts": a.assign(kind=pd.Categorical(kind, categories=list(ACCOUNT_KINDS)))}
+
+
 def open_banking_uk(folder: Path, tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     "Two pages of transactions for every customer, as the UK's interface answers; returns the tables they stand for."
+    tables = as_savings(tables)
     kinds = {"current": "CurrentAccount", "savings": "Savings", "card": "CreditCard", "loan": "Loan"}
     moves = moved(tables).query("status != 'failed'")
 
@@ -297,6 +306,7 @@ def open_banking_uk(folder: Path, tables: dict[str, pd.DataFrame]) -> dict[str, 
 
 def berlin_group(folder: Path, tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     "One answer for every account, as the Berlin Group's interface gives it; returns the tables they stand for."
+    tables = as_savings(tables)
     kinds = {"current": "CACC", "savings": "SVGS", "card": "CARD", "loan": "LOAN"}
     moves = moved(tables).query("status != 'failed'").assign(currency="EUR")
     spoken = only_spoken(tables, moves, "account")
