@@ -22,10 +22,11 @@ import pydantic
 from pydantic import Field
 
 from ..decide import engine, policy
-from ..features import events, online
+from ..features import events, online, questions
 from ..features.catalogue import BY_NAME
 from ..ground import disk, dues, ledger as ground_ledger, params, records
 from ..ground.core import StoreError, to_date, to_day
+from ..ground.schema import ANY
 from ..model import champion as model_champion
 from ..sources import audit
 from ..reasons import scorer as reasons_scorer, tables as reasons_tables
@@ -171,13 +172,27 @@ def _due(d: Mapping[str, Any], stood: Standing, currency: str, vector: np.ndarra
     )
 
 # %% ../../nbs/60_service/02_scoring.ipynb #svcscore11
+def _question(engine_of: "Scoring", asked: History, dues: Mapping[str, Any], day: int) -> questions.Questions:
+    "What the fold is asked: of the customer, or of the due that the request names."
+    about, named, one = questions.on_days(np.array([day])), asked.obligation_id, asked.instalment
+    if named is None and (one is not None or engine_of.leans_on_a_due):
+        problem = "This model was taught about single dues." if engine_of.leans_on_a_due else "An instalment of what?"
+        raise Refused(422, problem, [("obligation_id", "name the contract that is asked about")])
+    if named is not None:
+        if named not in np.asarray(dues["obligation_id"], np.int64):
+            told = [("obligation_id", "is none of `obligations`")]
+            raise Refused(422, "The contract that is asked about is not there.", told)
+        about.due[0] = named, one or ANY
+    return about
+
+
 def _from_history(engine_of: "Scoring", asked: History) -> dict[str, Any]:
     "An `Answer` as plain values, from a customer's own history."
     contents, day = request_tables(asked, engine_of.rule(asked.currency)), to_day(asked.as_of)
     found = contents.tables
     # which of two is the later word is the sender's to say
     _once("preferences", [(p.channel, p.purpose) for p in asked.preferences or ()])
-    vector = online.rows(events.history(found), np.array([day]))[0]
+    vector = online.rows(events.history(found), _question(engine_of, asked, found["obligations"], day))[0]
     worth = quality(contents, asked, engine_of.limits, vector)
     score = engine_of.scorer.explain(asked.customer_id, asked.as_of, vector, asked.currency)
     stood = standing(found, day, engine_of.base)
@@ -274,6 +289,15 @@ class Scoring:
     def taught(self) -> params.Base:
         "The same, checked."
         return params.section(params.Base, self.base, "the model's manifest")
+
+    @cached_property
+    def leans_on_a_due(self) -> bool:
+        "Whether the model listens to what is known of a single due: then a request has to name one."
+        parts = self.scorer.score(np.full(len(BY_NAME), np.nan))[2]
+        return any(
+            push != 0 and BY_NAME[name].group == "asked"
+            for name, push in zip(self.scorer.champion.features, parts, strict=False)
+        )
 
     @cached_property
     def limits(self) -> audit.Limits:

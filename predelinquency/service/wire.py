@@ -204,6 +204,13 @@ class History(Strict):
     )
     circumstances: Circumstances | None = None
     contacts: list[Contact] | None = Field(None, max_length=1000, description="both ways; [] says that there were none")
+    obligation_id: Whole | None = Field(
+        None,
+        description="the contract asked about, one of `obligations`: for a model that was taught about single dues",
+    )
+    instalment: Annotated[Whole, Field(ge=1)] | None = Field(
+        None, description="the instalment of it; left out: the next one that is open"
+    )
     features: bool = Field(False, description="also give back the features")
 
 # %% ../../nbs/60_service/01_wire.ipynb #c038
