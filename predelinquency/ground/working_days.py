@@ -23,12 +23,15 @@ def _free(calendar: str, year: int) -> np.ndarray:  # datetime64[D]
     "The holidays of a calendar in a year, weekends left aside."
     import holidays
 
+    if calendar == EUROSYSTEM:
+        return np.array(sorted(holidays.financial_holidays("XECB", years=year)), "datetime64[D]")
     country, _, part = calendar.partition("-")
     try:
-        if calendar == EUROSYSTEM:
-            found = holidays.financial_holidays("XECB", years=year)
-        else:
-            found = holidays.country_holidays(country, subdiv=part or None, years=year)
+        if country not in holidays.list_supported_countries(
+            include_aliases=True
+        ):  # the library would take the name of anything else of its own
+            raise NotImplementedError(country)
+        found = holidays.country_holidays(country, subdiv=part or None, years=year)
     except NotImplementedError as e:
         remedy = "name a country, perhaps with a part of it, as GB-ENG, US or DE-BY; ECB; or none"
         raise ParamsError(f"there is no calendar {calendar!r}", remedy=remedy) from e
