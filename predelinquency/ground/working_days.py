@@ -27,9 +27,7 @@ def _free(calendar: str, year: int) -> np.ndarray:  # datetime64[D]
         return np.array(sorted(holidays.financial_holidays("XECB", years=year)), "datetime64[D]")
     country, _, part = calendar.partition("-")
     try:
-        if country not in holidays.list_supported_countries(
-            include_aliases=True
-        ):  # the library would take the name of anything else of its own
+        if country not in holidays.list_supported_countries():  # the library takes any name of its own module
             raise NotImplementedError(country)
         found = holidays.country_holidays(country, subdiv=part or None, years=year)
     except NotImplementedError as e:

@@ -171,7 +171,7 @@ def _due(d: Mapping[str, Any], stood: Standing, currency: str, vector: np.ndarra
         after,
     )
 
-# %% ../../nbs/60_service/02_scoring.ipynb #svcscore11
+# %% ../../nbs/60_service/02_scoring.ipynb #asked802
 def _question(engine_of: "Scoring", asked: History, dues: Mapping[str, Any], day: int) -> questions.Questions:
     "What the fold is asked: of the customer, or of the due that the request names."
     about, named, one = questions.on_days(np.array([day])), asked.obligation_id, asked.instalment
@@ -185,7 +185,7 @@ def _question(engine_of: "Scoring", asked: History, dues: Mapping[str, Any], day
         about.due[0] = named, one or ANY
     return about
 
-
+# %% ../../nbs/60_service/02_scoring.ipynb #svcscore11
 def _from_history(engine_of: "Scoring", asked: History) -> dict[str, Any]:
     "An `Answer` as plain values, from a customer's own history."
     contents, day = request_tables(asked, engine_of.rule(asked.currency)), to_day(asked.as_of)

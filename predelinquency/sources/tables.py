@@ -54,23 +54,18 @@ def _check_single(sql: str, where: str) -> None:
 def _evaluate(db: duckdb.DuckDBPyConnection, mapping: Mapping, select: Select) -> None:
     "Make `_mapped`, or say which expression is wrong."
     where = f"{mapping.where}, tables.{select.name}"
-    for key, sql in {
-        "from": f"select 1 from {select.source}",
-        **{f"columns.{k}": f"select {v}" for k, v in select.columns.items()},
-    }.items():
-        _check_single(sql, f"{where}.{key}")
-    for why, condition in select.keep.items():
-        _check_single(f"select {condition}", f"{where}.keep, {why!r}")
+    parts = [
+        (f"{where}.from", f"select 1 from {select.source}", select.source),
+        *((f"{where}.columns.{k}", f"select {v} from {select.source}", v) for k, v in select.columns.items()),
+        *((f"{where}.keep, {k!r}", f"select 1 from {select.source} where {v}", v) for k, v in select.keep.items()),
+    ]
+    for place, sql, _ in parts:
+        _check_single(sql, place)
     try:
         db.execute(f"create or replace table _mapped as {_select_sql(select)}")
     except duckdb.IOException:
         raise
     except duckdb.Error as e:
-        parts = [
-            (f"{where}.from", f"select 1 from {select.source}", select.source),
-            *((f"{where}.columns.{k}", f"select {v} from {select.source}", v) for k, v in select.columns.items()),
-            *((f"{where}.keep, {k!r}", f"select 1 from {select.source} where {v}", v) for k, v in select.keep.items()),
-        ]
         for place, sql, text in parts:
             try:
                 db.execute(f"create or replace table _tried as {sql}")
