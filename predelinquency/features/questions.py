@@ -19,7 +19,7 @@ from .state import LATEST, LEAST_PAID, NEVER, PAID, PAID_SIGN, PAID_TARGET, SORT
 from ..ground.compiled import lean
 from ..ground.core import DAY_MS, SchemaError
 from ..ground.dues import is_full
-from ..ground.schema import ANY, NO_DUE
+from ..ground.schema import ANY, NO_DUE, naming_dues
 
 # %% ../../nbs/20_features/07_questions.ipynb #asked02
 class Questions(NamedTuple):
@@ -80,6 +80,7 @@ def as_questions(
     order = np.lexsort((when, spine["customer_id"].to_numpy()))
     asked = on_days(when[order] // DAY_MS)
     if "obligation_id" in spine:
+        spine = naming_dues(spine)
         asked.due[:] = spine[["obligation_id", "instalment"]].to_numpy(np.int64)[order]
         asked.contract[:] = terms_declared(spine, contracts)[order]
     return order, asked

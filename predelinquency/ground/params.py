@@ -288,6 +288,23 @@ class Strict(yaml.SafeLoader):
             seen[key.value] = key
         return super().construct_mapping(node, deep)
 
+    def get_single_data(self) -> object:
+        try:
+            return super().get_single_data()
+        except RecursionError:
+            raise yaml.YAMLError("it is nested too deeply: check its brackets") from None
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
+        try:
+            return super().construct_object(node, deep)
+        except (
+            ValueError,
+            KeyError,
+            AttributeError,
+        ) as e:  # `!!int x`, `2025-13-45`: PyYAML lets Python's own errors out
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.constructor.ConstructorError(None, None, f"this is no {kind}: {e}", node.start_mark) from e
+
 # %% ../../nbs/00_ground/04_params.ipynb #c024
 Section = TypeVar("Section")
 Raw = dict[str, dict[str, object]]  # section → key → value, unchecked
@@ -393,4 +410,7 @@ def load(
     overrides: Mapping[str, object] | None = None,  # "train.max_depth" → value
 ) -> Params:
     "Read, override and check the parameter file."
-    return parse(override(read_raw(path), overrides or {}), Path(path).name)
+    raw = read_raw(path)
+    if odd := [name for name, values in raw.items() if not isinstance(values, dict | None)]:
+        raise ParamsError(f"{odd[0]!r} is no section", where=str(path), remedy="write its keys and values under it")
+    return parse(override(raw, overrides or {}), Path(path).name)

@@ -42,6 +42,7 @@ PARTS = dict(  # what a figure depends on: the modules that make it
         "features.trackers",
         "features.dues",
         "features.midnight",
+        "features.questions",
         "features.fold",
         "features.events",
         "features.offline",

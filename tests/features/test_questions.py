@@ -115,5 +115,18 @@ def test_a_row_that_names_nothing_names_no_due():
     assert rows.obligation_id.tolist() == [NO_DUE, 5] and rows.instalment.tolist() == [ANY, ANY]
 
 
+def test_moments_as_a_source_brings_them_may_leave_the_due_empty(bank, asked):
+    rows = asked.head(40).reset_index(drop=True)
+    empty = rows.assign(
+        obligation_id=rows.obligation_id.astype("Int64").mask(rows.index % 2 == 0),
+        instalment=rows.instalment.astype("Int32").mask(rows.index % 2 == 0),
+    )
+    named = rows.assign(
+        obligation_id=rows.obligation_id.mask(rows.index % 2 == 0, NO_DUE),
+        instalment=rows.instalment.mask(rows.index % 2 == 0, ANY),
+    )
+    pd.testing.assert_frame_equal(offline.features(bank, empty)[NAMES], offline.features(bank, named)[NAMES])
+
+
 def test_the_features_of_a_due_come_last_so_that_a_customer_is_counted_without_them():
     assert ASKED == list(range(len(CATALOGUE) - len(ASKED), len(CATALOGUE)))

@@ -120,6 +120,24 @@ def test_a_key_that_is_given_twice_is_refused_with_both_lines(text: str, tmp_pat
         params.load(tmp_path / "params.yaml")
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("train:\n  trees: !!int many\n", "this is no int: .*\n.*line 2, column 10"),
+        ("base:\n  start: 2025-13-45\n", "this is no timestamp"),
+        ("base:\n  start: !!timestamp soon\n", "this is no timestamp"),
+        ("base:\n  on: !!bool 3\n", "this is no bool"),
+        ("base: " + "[" * 5000, "nested too deeply"),
+        ("base: [seed]\n", "'base' is no section"),
+    ],
+    ids=["int", "month 13", "timestamp", "bool", "brackets", "list"],
+)
+def test_what_yaml_cannot_read_is_refused_with_its_place(text: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ParamsError, match=told):
+        params.load(tmp_path / "params.yaml")
+
+
 def test_a_doubled_key_in_the_graph_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pipeline.yaml").write_text("tasks: []\ntasks: []\n")
     with pytest.raises(ParamsError, match="'tasks' is given twice"):
