@@ -55,7 +55,8 @@ class Simulate:
     customers: int
     hidden_share: float
     burn_in_months: int
-    calibration: list  # of records {name, low, high, unit, source}, see `simulate.calibration`
+    calibration: list  # of records {name, low, high, unit, source}, see `world.calibration`
+    mechanics: list  # of records {name, low, high, was, unit, source}, see `world.mechanics`
 
 # %% ../../nbs/00_ground/04_params.ipynb #c007
 @dataclass(frozen=True)

@@ -95,6 +95,7 @@ class Extra:
     due: pd.DataFrame | None = None  # and of their cohort of dues
     about: pd.DataFrame | None = None  # one row a stranger
     inputs: dict[str, Any] = field(default_factory=dict)  # `rows` (usable) and `cohort` (dues with their inputs)
+    mechanics: Mapping[str, Any] = field(default_factory=dict)  # how the world works: name → value; None with a `why`
 
     @property
     def strangers(self) -> int:
@@ -371,6 +372,7 @@ def evaluate(
     many, due, known = everybody(run, extra)
     counted = dict(strangers=extra.strangers)
     facts = judge_report.facts(run.raw, run.features) | counted
+    facts |= dict(mechanics=dict(extra.mechanics)) if extra.mechanics else {}
     report = judge_report.report(many, run.base, section, facts, due, peer(run))
     frame = statistics.checked(many)
     rows, everyone = statistics.judged(frame), statistics.judged(frame, imminent=True)
@@ -405,7 +407,8 @@ def figures_to_log(
     report: Mapping[str, Any],  # as in metrics.json
 ) -> dict[str, Any]:
     "The figures that the experiment store is told."
-    return {k: v for k, v in report.items() if k not in UNLOGGED}
+    world = {k: v for k, v in report.get("world", {}).items() if k != "mechanics"}  # of the bank, not of the model
+    return {k: v for k, v in report.items() if k not in UNLOGGED} | dict(world=world)
 
 # %% ../../nbs/35_judge/19_evaluation.ipynb #stg-eval46
 def points(

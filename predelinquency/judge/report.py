@@ -187,7 +187,7 @@ def report(
     predictions: pd.DataFrame,  # see `checked`; the baselines, `exposed`, `seen_before` … where they are known
     base: Base,
     settings: Evaluate,  # seed, contact share; replicates
-    world: Mapping[str, Any] | None = None,  # `customers`, `transactions`, `miss_rate_28d`
+    world: Mapping[str, Any] | None = None,  # `customers`, `transactions`, `miss_rate_28d`; simulated: `mechanics`
     due: pd.DataFrame | None = None,  # see `due_statistics`
     reference: pd.DataFrame | None = None,  # see `with_reference`
 ) -> dict[str, Any]:  # nested, ready for JSON

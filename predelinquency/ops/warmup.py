@@ -63,7 +63,7 @@ def proof() -> tuple[int, ...]:  # futures asked for
     from predelinquency.world import world
 
     ground = forks.ground(
-        world.Settings(BASE, Simulate(customers=2, hidden_share=0.3, burn_in_months=1, calibration=[]))
+        world.Settings(BASE, Simulate(customers=2, hidden_share=0.3, burn_in_months=1, calibration=[], mechanics=[]))
     )
     moments = pd.DataFrame(
         {

@@ -68,7 +68,7 @@ def made_from(
     "What makes a hold-out what it is: not how many customers the bank has, how they lie in files or are contacted."
     return (
         {k: v for k, v in asdict(base).items() if k not in ("customers_per_part", "contact_share")}
-        | {k: v for k, v in simulate.items() if k not in ("customers", "calibration")}
+        | {k: v for k, v in simulate.items() if k not in ("customers", "calibration", "mechanics")}
         | dict(every_days=every_days)
     )
 

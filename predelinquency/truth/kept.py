@@ -95,6 +95,7 @@ IDLE = {
     "contact_share",
     "customers_per_part",
     "calibration",
+    "mechanics",
     "audit_warn_share",
     "audit_refuse_share",
     "audit_least_cases",

@@ -113,19 +113,12 @@ def _debits(t: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     )
 
 # %% ../../nbs/10_world/07_calibration.ipynb #c015
-_SHARES = dict(
-    spend_housing=("rent", "mortgage", "utility", "tax", "telecom"),
-    spend_transport=("fuel", "transport"),
-    spend_food=("groceries", "restaurant"),
-    spend_insurance=("insurance",),
-    spend_health=("medical",),
-    spend_entertainment=("leisure", "subscription"),
-)
+_HOUSING = ["rent", "mortgage", "utility", "tax"]
 _NOT_SPENT = ["own_transfer", "card_payment", "loan_disbursement", "cash_advance"]
 
 # %% ../../nbs/10_world/07_calibration.ipynb #c016
 def _money(t: Mapping[str, pd.DataFrame], latent: pd.DataFrame) -> dict[str, Any]:
-    "Spending by purpose and month-to-month income changes of those who bank only here."
+    "Spending on housing and month-to-month income changes of those who bank only here."
     here = latent.loc[latent["hidden_pay_share"] == 0, "customer_id"]
     tx = t["transactions"].loc[lambda d: (d["status"] == "booked") & d["customer_id"].isin(here)]
     out = (
@@ -137,8 +130,7 @@ def _money(t: Mapping[str, pd.DataFrame], latent: pd.DataFrame) -> dict[str, Any
     month = (income["booked_at"].dt.year * 12 + income["booked_at"].dt.month).rename("month")
     table = income.groupby(["customer_id", month])["amount_minor"].sum().unstack()
     change = (table.diff(axis=1).abs() / ((table + table.shift(axis=1)) / 2)).to_numpy().ravel()
-    sums = {name: -out[list(categories)].sum() for name, categories in _SHARES.items()}
-    return dict(**sums, spent=-out.sum(), income_changes=[change[np.isfinite(change)]])
+    return dict(spend_housing=-out[_HOUSING].sum(), spent=-out.sum(), income_changes=[change[np.isfinite(change)]])
 
 # %% ../../nbs/10_world/07_calibration.ipynb #c017
 def _people(
@@ -199,7 +191,7 @@ def _ratios(n: Mapping[str, Any]) -> dict[str, float]:
                 ),
                 ("hidden_accounts", n["hidden"], n["customers"]),
                 ("transactions_a_month", n["transactions"], n["months"]),
-                *((k, n[k], n["spent"]) for k in _SHARES),
+                ("spend_housing", n["spend_housing"], n["spent"]),
             )
         }
     return share | dict(
@@ -209,30 +201,32 @@ def _ratios(n: Mapping[str, Any]) -> dict[str, float]:
     )
 
 # %% ../../nbs/10_world/07_calibration.ipynb #c021
+_KEYS: dict[str, tuple[str, ...]] = dict(calibration=("name", "low", "high", "unit", "source"))
+_KEYS["mechanics"] = (*_KEYS["calibration"][:3], "was", *_KEYS["calibration"][3:])
+
+
+def _check_band(band: Mapping[str, Any], obtained: Mapping[str, float], of: str) -> None:
+    def refuse(problem: str, remedy: str) -> None:
+        raise ParamsError(f"{of} record {problem}", where="params.yaml", remedy=remedy)
+
+    if set(band) != set(_KEYS[of]):
+        refuse(f"{dict(band)} has the wrong keys", f"give {', '.join(_KEYS[of])}")
+    if band["name"] not in obtained:
+        refuse(f"{band['name']!r} is not measured", f"use one of {', '.join(sorted(obtained))}")
+    if not band["low"] <= band["high"]:
+        refuse(f"{band['name']!r}: low {band['low']} is above high {band['high']}", "swap them")
+
+
 def compare(
-    obtained: Mapping[str, float],  # from `marginals`
-    bands: Sequence[Mapping[str, Any]],  # `simulate.calibration` of params.yaml: name, low, high, unit, source
-) -> pd.DataFrame:  # name, value, low, high, inside, unit, source
-    "The calibration table: each marginal with its band, what the world gives and whether it lies inside."
+    obtained: Mapping[str, float],  # from `marginals`, or from `mechanics.mechanics`
+    bands: Sequence[Mapping[str, Any]],  # of params.yaml: name, low, high, unit, source; of mechanics `was`, too
+    of: str = "calibration",  # or mechanics: which list of `simulate` they are
+) -> pd.DataFrame:  # name, value, low, high, inside, unit, source; and `was`, nan where the first world had none
+    "The calibration table: each measure with its band, what the world gives and whether it lies inside."
     for band in bands:
-        if set(band) != {"name", "low", "high", "unit", "source"}:
-            raise ParamsError(
-                f"calibration record {dict(band)} has the wrong keys",
-                where="params.yaml",
-                remedy="give name, low, high, unit, source",
-            )
-        if band["name"] not in obtained:
-            raise ParamsError(
-                f"calibration record {band['name']!r} is not measured",
-                where="params.yaml",
-                remedy=f"use one of {', '.join(sorted(obtained))}",
-            )
-        if not band["low"] <= band["high"]:
-            raise ParamsError(
-                f"calibration record {band['name']!r}: low {band['low']} is above high {band['high']}",
-                where="params.yaml",
-                remedy="swap them",
-            )
+        _check_band(band, obtained, of)
+    if twice := pd.Series([b["name"] for b in bands]).loc[lambda n: n.duplicated()].tolist():
+        raise ParamsError(f"{of} has two records {twice[0]!r}", where="params.yaml", remedy="leave one out")
     rows = [
         dict(
             name=b["name"],
@@ -240,12 +234,14 @@ def compare(
             low=float(b["low"]),
             high=float(b["high"]),
             inside=bool(b["low"] <= obtained[b["name"]] <= b["high"]),
+            **({} if of == "calibration" else dict(was=np.nan if b["was"] is None else float(b["was"]))),
             unit=b["unit"],
             source=b["source"],
         )
         for b in bands
     ]
-    return pd.DataFrame(rows, columns=["name", "value", "low", "high", "inside", "unit", "source"])
+    added = [] if of == "calibration" else ["was"]
+    return pd.DataFrame(rows, columns=["name", "value", "low", "high", "inside", *added, "unit", "source"])
 
 # %% ../../nbs/10_world/07_calibration.ipynb #c025
 _WORDS = dict(

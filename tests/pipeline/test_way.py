@@ -84,6 +84,7 @@ def test_the_metrics_hold_what_the_readme_and_the_pages_read(trained: Path):
     assert metrics["gain_over_calendar"].keys() >= {"auc", "low"}
     assert metrics["due_date_auc"].keys() >= {"28", "14"}
     assert metrics["world"].keys() >= {"customers", "transactions", "miss_rate_28d"}
+    assert metrics["world"]["mechanics"].keys() >= {"salary_repeats", "debits_on_closed_days", "failed_mortgage"}
     assert {"exposed_only", "straight_rollers"} <= metrics.keys()
 
 

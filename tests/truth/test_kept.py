@@ -165,8 +165,8 @@ def test_a_proof_of_another_world_is_left_out_and_the_line_says_why_and_what_to_
         changed(
             recipe=set_in(
                 set_in(set_in(RECIPE, "base.contact_share", 0.1), "base.customers_per_part", 50),
-                "simulate.calibration",
-                [],
+                "simulate",
+                RECIPE["simulate"] | dict(calibration=[], mechanics=[dict(name="y")]),
             )
         ),
     ],

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -46,9 +47,30 @@ def test_another_share_of_hidden_accounts_is_another_world_and_more_customers_ar
     assert today(parameters, hidden_share=0.7) != today(parameters) == today(parameters, customers=7)
 
 
+def test_the_bands_that_a_world_is_held_against_are_no_part_of_it(parameters):
+    assert today(parameters, mechanics=[]) == today(parameters, calibration=[]) == today(parameters)
+
+
+def lacking(versions):
+    "The versions that do not say what they must: from the second on, the commit that fixed their bands beforehand, too."
+    return [
+        number
+        for number, v in versions.items()
+        if not {"hash", "new"} | ({"bands"} if number > 1 else set()) <= v.keys() <= {"hash", "new", "bands"}
+        or not v["new"]
+        or not re.fullmatch("[0-9a-f]{7,40}", str(v.get("bands", "0" * 7)))
+    ]
+
+
 def test_each_version_says_what_is_new_in_it():
     versions = yaml.safe_load(FILE.read_text())
-    assert list(versions) == list(range(1, len(versions) + 1)) and all(
-        set(v) == {"hash", "new"} and v["new"] for v in versions.values()
-    )
+    assert list(versions) == list(range(1, len(versions) + 1)) and lacking(versions) == []
     assert len({v["hash"] for v in versions.values()}) == len(versions)
+
+
+def test_a_second_version_names_the_commit_that_fixed_its_bands():
+    first, more = dict(hash="a", new="b"), dict(hash="c", new="d")
+    assert lacking({1: first, 2: more | dict(bands="0c4a28f")}) == []
+    assert lacking({1: first | dict(bands="0c4a28f")}) == []
+    for bad in (more, more | dict(bands="soon"), more | dict(bands="0c4a28f", why="e")):
+        assert lacking({1: first, 2: bad}) == [2]
