@@ -26,7 +26,14 @@ help: ## list these commands
 
 setup: $(READY) ## make the environment in .venv (the others do it by themselves)
 
+# an environment names the folder that it was made in: what was moved or copied is made anew
+MOVED := $(filter-out $(CURDIR),$(shell cat $(READY) 2>/dev/null))
+ifneq ($(MOVED),)
+.PHONY: $(READY)
+endif
+
 $(READY): requirements.lock pyproject.toml
+	@test -z '$(MOVED)' || { echo "the environment is that of $(MOVED)"; rm -rf .venv; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed, $$($(PYTHON) -V) is here: install one and call make PYTHON=python3.11"; exit 1; }
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv 2>/dev/null || { rm -rf .venv; test "$$(id -u)" = 0 && apt-get install -y python3-venv && $(PYTHON) -m venv .venv; } \
 	  || { rm -rf .venv; echo "this Python cannot make environments: install its venv module (Debian and Ubuntu: apt-get install python3-venv)"; exit 1; }
@@ -34,7 +41,7 @@ $(READY): requirements.lock pyproject.toml
 	@test -x .venv/bin/uv || .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check uv
 	@.venv/bin/uv pip sync --quiet --python .venv/bin/python --compile-bytecode requirements.lock
 	@.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
-	@touch $@
+	@echo '$(CURDIR)' > $@
 
 run: $(READY) ## the whole way into data; or SOURCE=berka DATA=folder, or CUSTOMERS=100000, into data/runs
 ifneq ($(SOURCE),)

@@ -207,6 +207,8 @@ def of_a_request(
     try:
         yield
     except OSError as e:
+        if e.filename is None or Path(e.filename) != file:
+            raise  # not about the request
         raise StoreError(
             f"cannot be read: {e.strerror}",
             where=str(file),

@@ -303,11 +303,16 @@ def serve_scores(
     require(root, "model/manifest.json")
     warn_foreign(root)
     _check_port("serve", host, port)
+    from predelinquency.ground import ledger as ground_ledger
     from predelinquency.service import bento as service_bento
     from predelinquency.service import http
 
     bento, beside = Path(root) / "bento", Path(root) / "ledger.db"
     known = ledger or os.environ.get(LEDGER) or (ledger_of(root) if beside.exists() else None)
+    if known:
+        ground_ledger.Ledger.open(
+            known
+        ).close()  # refused here once, and not by each worker that begins again and again
 
     def ready(said: str) -> None:
         console().print(said, f"try it: {curl(host, port)}", "Ctrl-C ends it", sep="\n", soft_wrap=True)

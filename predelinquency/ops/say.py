@@ -7,7 +7,7 @@ __all__ = ['app', 'source_app', 'ledger_app', 'TRACEBACK', 'QUIET', 'KEYS', 'Roo
            'note', 'answer', 'as_json_value', 'number', 'exit_on_refusal', 'begin_work', 'tail']
 
 # %% ../../nbs/80_ops/05_say.ipynb #ops004
-import errno, functools, io, json, math, os, signal, sys
+import errno, functools, io, json, locale, math, os, signal, sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +19,15 @@ from ..ground.core import PredelinquencyError, StoreError
 from .stages import FULL
 
 # %% ../../nbs/80_ops/05_say.ipynb #c004
+def _encoding() -> str:
+    "Of the standard output."
+    return getattr(sys.stdout, "encoding", None) or "utf-8"
+
+
+def _is_utf8(encoding: str) -> bool:
+    return encoding.lower().replace("-", "") == "utf8"
+
+
 class Commands(typer.Typer):
     "The commands, on an output that replaces the characters which it cannot show."
 
@@ -26,8 +35,11 @@ class Commands(typer.Typer):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")
-        if (code := getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8":
-            os.environ["PYTHONIOENCODING"] = f"{code}:replace"  # for the processes that are started from here
+        if not _is_utf8(_encoding()):
+            os.environ["PYTHONIOENCODING"] = f"{_encoding()}:replace"  # for the processes that are started from here
+        if not (_is_utf8(locale.getencoding()) or sys.flags.utf8_mode or sys.flags.ignore_environment):
+            os.environ |= dict(PYTHONUTF8="1", PYTHONIOENCODING=f"{_encoding()}:replace")
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
         return super().__call__(*args, **kwargs)
 
 # %% ../../nbs/80_ops/05_say.ipynb #tools14
@@ -73,7 +85,8 @@ def note(text: str, style: str = "") -> None:
 # %% ../../nbs/80_ops/05_say.ipynb #c010
 def answer(values: Any) -> None:
     "A result for programs: JSON, alone on the standard output; what is not known is null."
-    typer.echo(json.dumps(as_json_value(values), indent=1, ensure_ascii=False, allow_nan=False))
+    plain = not _is_utf8(_encoding())
+    typer.echo(json.dumps(as_json_value(values), indent=1, ensure_ascii=plain, allow_nan=False))
 
 # %% ../../nbs/80_ops/05_say.ipynb #c011
 def as_json_value(value: Any) -> Any:
@@ -128,7 +141,7 @@ def _unwritten(e: Exception) -> StoreError | None:
     if code not in _DISK | _ABSENT:
         return None
     where, problem = (
-        str(getattr(e, "filename", None) or Path.cwd()),
+        str(getattr(e, "filename2", None) or getattr(e, "filename", None) or Path.cwd()),  # of a copy, where it goes
         getattr(e, "strerror", None) or said.splitlines()[0],
     )
     if "temporary directory" in said:

@@ -44,6 +44,8 @@ def _database() -> Iterator[duckdb.DuckDBPyConnection]:
         if isinstance(e, OSError) and e.errno not in (errno.ENOSPC, errno.EDQUOT):
             where = str(e.filename or "a file of the mapping")[:300]
             remedy = "check that it is there, that it is a file, and that you may read it"
+            if "temporary directory" in told:
+                where, remedy = "TMPDIR", "name a folder for temporary files that can be written"
             raise SchemaError(f"cannot be read: {e.strerror or told}", where=where, remedy=remedy) from e
         raise StoreError(
             f"could not write: {told}",

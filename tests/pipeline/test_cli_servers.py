@@ -167,6 +167,17 @@ def test_a_taken_port_is_refused_before_anything_starts(running, trained, comman
     )
 
 
+def test_a_ledger_that_cannot_be_opened_is_refused_once_and_not_by_every_worker_that_begins_again(
+    running, trained, tmp_path
+):
+    (tmp_path / "ledger.db").write_text("no database")
+    ledger = f"sqlite:///{tmp_path}/ledger.db"
+    server = running("serve", "--root", str(trained), "--port", str(vacant()), "--ledger", ledger)
+    out, said = server.process.communicate(timeout=60)
+    assert server.process.returncode == 1 and out == b""
+    assert ledger in said.decode() and "to fix: " in said.decode() and "Traceback" not in said.decode()
+
+
 @pytest.mark.parametrize("command", ["serve", "dashboard"])
 def test_without_results_a_server_says_how_to_make_them(running, tmp_path, command):
     server = running(command, "--root", str(tmp_path), "--port", str(vacant()))

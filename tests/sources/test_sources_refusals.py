@@ -325,6 +325,17 @@ def test_a_file_that_may_not_be_read_is_no_full_disk(tmp_path: Path, monkeypatch
             ingest.check_source(mapping, tmp_path)
 
 
+def test_without_a_folder_for_temporary_files_it_is_that_which_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def none(**_: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(formats.tempfile, "TemporaryDirectory", none)
+    with pytest.raises(SchemaError, match=r"(?s)TMPDIR: cannot be read: No usable.*that can be written"):
+        ingest.check_source(bank(tmp_path), tmp_path)
+
+
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     "A disk of 64 kB."
