@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['AT_LENGTH', 'Host', 'Port', 'check_source', 'check_request', 'draft_source', 'open_holdout', 'challenge_model',
-           'roll_back', 'prove_at_length', 'serve_scores', 'curl', 'show_page', 'examine']
+           'roll_back', 'prove_at_length', 'measure_fidelity', 'serve_scores', 'curl', 'show_page', 'examine']
 
 # %% ../../nbs/80_ops/09_cli.ipynb #i04cli
 import os, socket, threading, time
@@ -253,6 +253,57 @@ def prove_at_length(root: Root = DEFAULT_ROOT, settings: Settings = None, as_jso
     if as_json:
         return answer(dict(kept=kept, stages=as_records(done)))
     console().print(f"{kept} is kept: the next evaluation of these results takes its figures over")
+
+# %% ../../nbs/80_ops/09_cli.ipynb #faithful02
+@app.command(
+    "fidelity",
+    help="How well a classifier tells the simulated customers from a real bank's, by which columns, and how far their "
+    "habits are apart. The real tables stay in FOLDER; figures go to reports/fidelity.json of --root (1–2 minutes).",
+    epilog=tail(
+        "fidelity",
+        "fidelity --against data/runs/berka",
+        "fidelity --against data/runs/berka --root data/runs/try --json",
+        "stage ingest --root data/runs/berka --set ingest.mapping=berka --set ingest.data=path/to/files",
+    ),
+)
+@exit_on_refusal
+def measure_fidelity(
+    against: Annotated[Path, typer.Option(help="A folder of results into which a real bank was ingested.")],
+    root: Root = DEFAULT_ROOT,
+    as_json: Json = False,
+) -> None:
+    "Hold the simulated world against a real bank."
+    from predelinquency.truth import fidelity
+
+    found = fidelity.write_fidelity(fidelity.fidelity_of(root, against), root)
+    if as_json:
+        return answer(found)
+    console().print(*_fidelity_tables(found), *map(escape, fidelity.sentences(root)), sep="\n")
+    console().print(f"written to {Path(root) / 'reports' / fidelity.FILE}")
+
+# %% ../../nbs/80_ops/09_cli.ipynb #faithful03
+def _fidelity_tables(found: Mapping[str, Any]) -> list[Any]:
+    "What was measured, as people read it."
+
+    def number(value: float | None, digits: int = 3) -> str:
+        return "–" if value is None else f"{value:.{digits}f}"
+
+    apart = Table("told apart", "AUC", "95 %", "real halves", "world before", "by", box=None, pad_edge=False)
+    was = found.get("was", {}).get("auc", {})
+    for name, level in found["detect"].items():
+        by = ", ".join(f"{column} {share:.0%}" for column, share in level["gives_away"])
+        interval = f"{number(level['low'])}–{number(level['high'])}"
+        apart.add_row(name, number(level["auc"]), interval, number(level["floor"]), number(was.get(name)), escape(by))
+    habits = Table("habit", "distance", "real halves", "ratio", box=None, pad_edge=False)
+    for name, one in (found["ratio"] | {f"JS of {name}": js for name, js in found["js"].items()}).items():
+        habits.add_row(name, number(one["distance"], 4), number(one["floor"], 4), number(one["ratio"], 1))
+    loans = found["tstr"]
+    said = [loans.get("why") or f"{loans['loans']} real loans, {loans['bad']} of them bad"]
+    for name, words in dict(auc="taught by the world", own="taught by real loans", gap="lost").items():
+        if name in loans:
+            value, low, high = (number(loans[name][end]) for end in ("value", "low", "high"))
+            said.append(f"{words}: AUC {value} ({low} to {high})")
+    return [apart, "", habits, "", *said, ""]
 
 # %% ../../nbs/80_ops/09_cli.ipynb #c083
 def _check_port(command: str, host: str, port: int) -> None:

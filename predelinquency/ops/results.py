@@ -103,6 +103,15 @@ def warn_foreign(root: Path | str, *files: str) -> None:
         note(f"! {root}: {one}", "yellow")
 
 # %% ../../nbs/80_ops/06_results.ipynb #c046
+def _faithful(root: str) -> list[str]:
+    "What is known of a simulated world beside a real bank; nothing where none was simulated."
+    if not (Path(root) / "truth").is_dir():
+        return []
+    from predelinquency.truth import fidelity
+
+    return fidelity.sentences(root)
+
+
 def show_report(root: str) -> None:
     "What a folder holds, as people read it."
     table, words = (
@@ -122,6 +131,7 @@ def show_report(root: str) -> None:
         "",
         words,
         *([escape(f"\n! {why}")] if why else []),
+        *(escape(f"\n{said}") for said in _faithful(root)),
         f"\nall figures: {root}/reports/metrics.json\nto read a report: `make lab`, then open it",
         sep="\n",
     )

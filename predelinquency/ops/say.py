@@ -221,6 +221,7 @@ KEYS: dict[str, str] = dict(
     challenge="champion (new or old), incumbent, because, rule, learners",
     rollback="commit, version, was",
     proof="kept, stages (stage, seconds, products)",
+    fidelity="against, belongs_to, detect, js, notes, ratio, tstr, …",
     migrate="ledger, revision",
     state="what, fine, found, remedy",
     graph="a list of name, notebook, code, beside, reads, makes, params",
