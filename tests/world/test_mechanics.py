@@ -9,7 +9,7 @@ import pytest
 from predelinquency.ground import disk, params, schema
 from predelinquency.ground.core import ParamsError
 from predelinquency.world import calibration, mechanics, world
-from predelinquency.world.mechanics import ORDER, Scene, groups_of, hits, order_of, ratio, scene
+from predelinquency.world.mechanics import ORDER, Scene, groups_of, hits, order_of, scene, share_of
 
 pytestmark = pytest.mark.fast
 DAY = pd.Timedelta(days=1)
@@ -298,9 +298,9 @@ def test_episodes_are_counted_by_the_year_of_those_they_can_hit(tmp_path: Path, 
 def test_look_alikes_that_are_no_trouble_are_known_by_their_names(bank: Bank) -> None:
     bank.wrong.append((0, "rate_rise", "2025-02-01", "2025-02-01", 0.1))
     found = bank.scene()
-    assert ratio(hits(found)["benign_share"]) == 0
+    assert share_of(hits(found)["benign_share"]) == 0
     renamed = found._replace(episodes=found.episodes.assign(stress="annual_bill"))
-    assert ratio(hits(renamed)["benign_share"]) == 0.5
+    assert share_of(hits(renamed)["benign_share"]) == 0.5
 
 
 def test_groups_that_are_drawn_by_coin_are_seen() -> None:
