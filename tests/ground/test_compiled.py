@@ -54,6 +54,37 @@ def test_a_copy_that_lies_elsewhere_compiles_nothing(
     assert kept(tmp_path / "cache", other, monkeypatch) == first
 
 
+REFUSED = "from numba.core import caching; caching.{} = lambda *_: open('/dev/null/nowhere'); "
+HITS = "; print(sum(core.uniform.stats.cache_hits.values()) > 0)"
+
+
+def test_where_nothing_can_be_kept_a_kernel_is_compiled_in_memory(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = kept(tmp_path / "cache", copy, monkeypatch)[0]
+    for name in ("NUMBA_CACHE_DIR", "HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, "/dev/null/none")
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert python(REFUSED.format("_CacheLocator.ensure_cache_path") + DRAWN + HITS, cwd=copy) == f"{said}False\n"
+
+
+def test_what_was_compiled_is_read_where_nothing_can_be_written(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said, before = kept(tmp_path / "cache", copy, monkeypatch)
+    assert python(REFUSED.format("_CacheLocator.ensure_cache_path") + DRAWN + HITS, cwd=copy) == f"{said}True\n"
+    assert {str(path.relative_to(tmp_path / "cache")) for path in (tmp_path / "cache").rglob("*.nb[ic]")} == before
+
+
+@pytest.mark.parametrize("what", ["save", "load"])
+def test_a_disk_that_takes_or_gives_nothing_stops_no_kernel(
+    what: str, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = kept(tmp_path / "cache", copy, monkeypatch)[0]
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / ("cache" if what == "load" else "new")))
+    assert python(REFUSED.format(f"IndexDataCacheFile.{what}") + DRAWN, cwd=copy) == said
+
+
 @pytest.mark.parametrize(
     ("room", "old", "new"),
     [
