@@ -121,19 +121,19 @@ def plain(customers):
     from predelinquency.world import contracts, money, personas, stress, world
 
     p = settings(customers, customers)
-    days, matrices = (
+    days, tables = (
         [int(d) for d in world.days_of(p)],
-        (personas.persona_matrix(), personas.spending_matrix(), stress.stress_matrix()),
+        stress.world_tables(),
     )
     count, total = 0, 0.0
     for customer in range(customers):
         began = time.process_time()
         t, s = ordinary(np.zeros(1, personas.PERSON)[0]), ordinary(np.zeros(1, money.LIFE)[0])
         log = np.zeros((12_000, money.LOG_WIDTH), np.int64)
-        personas.birth(t, p.base.seed, customer, matrices[0], matrices[1], p.simulate.hidden_share)
+        personas.birth(t, p.base.seed, customer, tables, p.simulate.hidden_share)
         t.visible_from, t.lag_ms = world.arrive_here(t, days[1], days[3]), p.base.arrival_lag_days * core.DAY_MS
-        contracts.begin(s, t, matrices[0], matrices[1], days[0])
-        world.live(s, t, log, matrices[1], matrices[2], days[0], days[2])
+        contracts.begin(s, t, tables, days[0])
+        world.live(s, t, log, tables, days[0], days[2])
         total += time.process_time() - began
         count += s.seq
     return dict(transactions=int(count), cpu=total)

@@ -13,8 +13,8 @@ from predelinquency.ground import params
 
 PROJECT = Path(__file__).parent.parent
 SMALL = {
-    "simulate": {"customers": 300},
-    "base": {"customers_per_part": 100},
+    "simulate": {"customers": 600},
+    "base": {"customers_per_part": 200},
     "evaluate": {"bootstrap": 50, "strangers": 2000, "shock_customers": 300},
     "prove": {"rows": 60, "replays": 100, "pairs": 60, "pair_replays": 100, "seeds": 2, "bootstrap": 20},
 }

@@ -25,8 +25,8 @@ from ..ground.dues import Rule, enough, in_time, is_missed, rule
 from ..ground.params import Base, Params
 from ..world.contracts import begin
 from ..world.money import DUE, LIFE, LOG_WIDTH, PAYMENT, RENT_DUE
-from ..world.personas import PERSON, birth, persona_matrix, spending_matrix
-from ..world.stress import stress_matrix, strike
+from ..world.personas import PERSON, birth
+from ..world.stress import strike, world_tables
 from ..world.world import Settings, arrive_here, days_of, live, step
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c004
@@ -43,9 +43,7 @@ class Ground(NamedTuple):
     months: int  # months in which people join
     hidden_share: float  # 0–1, of customers
     lag_ms: int  # longest arrival lag
-    personas: Any  # matrices
-    spending: Any
-    stresses: Any
+    tables: Any  # of the world, as numbers for kernels
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c006
 def ground(
@@ -61,9 +59,7 @@ def ground(
         months,
         p.simulate.hidden_share,
         p.base.arrival_lag_days * DAY_MS,
-        persona_matrix(),
-        spending_matrix(),
-        stress_matrix(),
+        world_tables(),
     )
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c007
@@ -80,15 +76,15 @@ def until(
 ) -> None:
     "Live one customer from birth to a midnight, perhaps with one stress more."
     log[0, 0] = 0
-    birth(t, w.seed, customer, w.personas, w.spending, w.hidden_share)
+    birth(t, w.seed, customer, w.tables, w.hidden_share)
     t.visible_from, t.lag_ms = arrive_here(t, w.visible, w.months), w.lag_ms
-    begin(s, t, w.personas, w.spending, w.first)
-    live(s, t, log, w.spending, w.stresses, w.first, min(on, day))
+    begin(s, t, w.tables, w.first)
+    live(s, t, log, w.tables, w.first, min(on, day))
     if on >= day:
         return
     s.day = on
-    strike(s, t, log, w.stresses, stress)
-    live(s, t, log, w.spending, w.stresses, on, day)
+    strike(s, t, log, w.tables.stresses, stress)
+    live(s, t, log, w.tables, on, day)
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c009
 FORK = 7_001  # purpose of a draw
@@ -153,7 +149,7 @@ def outcome(
     "Live on until the target is known."
     for today in range(day, day + far + rule.grace_days + 1):
         log[0, 0] = 0
-        step(s, t, log, w.spending, w.stresses, today)
+        step(s, t, log, w.tables, today)
         n = watch(log, dues, n, day - rule.grace_days, day + far, rule)
         for i in range(n):
             if is_missed(dues[i, 2], rule.grace_days, dues[i, 3], dues[i, 4], today + 1):
@@ -297,7 +293,7 @@ def unbalanced(
         raw_t[0, :], raw_s[0, :] = 0, 0
         until(w, who[i], w.first, -1, NO_DAY, t[0], s[0], log)
         for day in range(w.first, w.end):
-            step(s[0], t[0], log, w.spending, w.stresses, day)
+            step(s[0], t[0], log, w.tables, day)
             if s[0].money.sum() != 0:
                 wrong += 1
     return wrong

@@ -22,8 +22,8 @@ from ..model import labels as lb
 from ..world import world
 from ..world.contracts import begin
 from ..world.money import LIFE, UTILITY_DUE
-from ..world.personas import PERSON, birth, persona_matrix, spending_matrix
-from ..world.stress import CUT_HOURS, JOB_LOSS, LATE_SALARY, stress_matrix
+from ..world.personas import PERSON, birth
+from ..world.stress import CUT_HOURS, JOB_LOSS, LATE_SALARY, stress_matrix, world_tables
 from ..world.world import Room, Settings, arrive_here, days_of, live, scatter
 
 # %% ../../nbs/50_truth/06_shock.ipynb #c005
@@ -62,25 +62,24 @@ class _Times(NamedTuple):
     p: Settings
     shock: Shock
     days: np.ndarray  # from `days_of`
-    personas: Any  # matrices
-    spending: Any
-    hard: Any  # stresses from the shock on
+    tables: Any  # of the world
+    hard: Any  # the same from the shock on
 
 
 def _live_through(times: _Times, who: int, t: Any, s: Any, log: np.ndarray) -> None:
     "One life, with the shock in it: fills `t`, `s` and `log`."
-    p, shock, days, personas, spending, hard = times
+    p, shock, days, tables, hard = times
     log[0] = 0
-    birth(t, p.base.seed, who, personas, spending, p.simulate.hidden_share)
+    birth(t, p.base.seed, who, tables, p.simulate.hidden_share)
     t.visible_from, t.lag_ms = arrive_here(t, days[1], days[3]), p.base.arrival_lag_days * DAY_MS
-    begin(s, t, personas, spending, days[0])
-    live(s, t, log, spending, stress_matrix(), days[0], min(shock.on, days[2]))
+    begin(s, t, tables, days[0])
+    live(s, t, log, tables, days[0], min(shock.on, days[2]))
     if shock.on >= days[2]:
         return
     t.spend_day, t.ticket = t.spend_day * shock.prices, t.ticket * shock.prices
     bills = (s.kind == UTILITY_DUE) & (s.active == 1)
     s.amount[bills] = (s.amount[bills] * shock.prices).astype(np.int64)
-    live(s, t, log, spending, hard, shock.on, days[2])
+    live(s, t, log, hard, shock.on, days[2])
 
 # %% ../../nbs/50_truth/06_shock.ipynb #c010
 _Both = tuple[Mapping[str, pd.DataFrame], Mapping[str, pd.DataFrame]]  # canonical tables, and the planted truth
@@ -99,7 +98,8 @@ def shock_tables(
             np.zeros(size, LIFE).view(np.recarray),
             np.zeros(4, np.int64),
         )
-        times = _Times(p, shock, days, persona_matrix(), spending_matrix(), shock.stresses())
+        tables = world_tables()
+        times = _Times(p, shock, days, tables, tables._replace(stresses=shock.stresses()))
         for i in range(size):
             _live_through(times, part.low + i, people[i], lives[i], room.log)
             if room.log[0, 1] > 0:

@@ -54,10 +54,11 @@ def ground_of(
 ) -> forks.Ground:
     "The world of a variant."
     w = forks.ground(p)
-    rates, stresses, personas = v.rates or {}, w.stresses.copy(), w.personas.copy()
-    stresses["per_year"] *= [rates.get(s.name, rates.get("all", 1.0)) for s in STRESSES]
+    rates, stresses, personas = v.rates or {}, w.tables.stresses.copy(), w.tables.personas.copy()
+    often = [1.0 if s.benign else rates.get(s.name, rates.get("all", 1.0)) for s in STRESSES]
+    stresses["per_year"] *= often
     personas["income"] *= v.income
-    return w._replace(hidden_share=v.hidden_share, stresses=stresses, personas=personas)
+    return w._replace(hidden_share=v.hidden_share, tables=w.tables._replace(stresses=stresses, personas=personas))
 
 # %% ../../nbs/50_truth/05_worlds.ipynb #c008
 def rows_of(

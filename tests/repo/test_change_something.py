@@ -50,7 +50,7 @@ README = "import runpy\nrunpy.run_path('tests/repo/readme.py', run_name='__main_
 # by the first cell of a row
 CHANGES = {
     "how people live, or what goes wrong": Change(
-        "nbs/10_world/00_personas.ipynb",
+        "nbs/10_world/03_personas.ipynb",
         "salaried_monthly    1      .38    2350 ",
         "salaried_monthly    1      .38    2950 ",
         "from predelinquency.world.personas import PERSONAS\nprint(PERSONAS[0])",

@@ -158,7 +158,7 @@ def shuffled(frame: pd.DataFrame) -> Any:
 
 
 def one_too_high(frame: pd.DataFrame) -> Any:
-    return frame.balance + np.where(np.arange(len(frame)) == len(frame) // 2, 9_999, 0)
+    return (frame.balance + np.where(np.arange(len(frame)) == len(frame) // 2, 9_999, 0)).round(2)
 
 
 def garbled(frame: pd.DataFrame) -> Any:

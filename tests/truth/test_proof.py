@@ -14,7 +14,7 @@ from predelinquency.ground.core import ParamsError, SchemaError
 from predelinquency.ground.dues import Rule, rule
 from predelinquency.model import labels as lb
 from predelinquency.truth import forks, oracle, seeds, twins
-from predelinquency.world import cashflow, money, personas
+from predelinquency.world import money, pay, personas
 from predelinquency.world import stress as world_stress
 from predelinquency.world import world as worlds
 
@@ -57,7 +57,7 @@ def test_a_fork_with_the_same_randomness_is_what_happened_bit_for_bit(ground: fo
         (t, s, _), (_, whole, _) = person(ground, customer, 20_000), person(ground, customer, 20_060)
         fork = s.copy()
         t.seed = forks.future_seed(ground.seed, customer, 20_000, -1)
-        worlds.live(fork, t, NO_LOG, ground.spending, ground.stresses, 20_000, 20_060)
+        worlds.live(fork, t, NO_LOG, ground.tables, 20_000, 20_060)
         assert fork.tobytes() == whole.tobytes()
 
 
@@ -126,7 +126,7 @@ def test_what_a_person_keeps_for_life_stays_in_a_fork(ground: forks.Ground) -> N
     days = []
     for seed in (t.seed, 1, 2, 3):
         t.seed = seed
-        days.append(cashflow.born_choice(t))
+        days.append(pay.born_choice(t))
     assert len(set(days)) == 1
 
 
@@ -208,7 +208,7 @@ def test_money_is_conserved_in_forks_and_in_twins_too(ground: forks.Ground) -> N
         t, s, _ = person(ground, 11, 20_050, stress, 19_980)
         assert s.money.sum() == 0
         t.seed = forks.future_seed(ground.seed, 11, 20_050, 5)
-        worlds.live(s, t, NO_LOG, ground.spending, ground.stresses, 20_050, 20_090)
+        worlds.live(s, t, NO_LOG, ground.tables, 20_050, 20_090)
         assert s.money.sum() == 0
     assert forks.money_conserved(ground, np.arange(5))
 
@@ -304,7 +304,7 @@ def test_the_bound_rises_with_the_number_of_futures() -> None:
 
 
 def test_every_stress_is_declared_with_groups_that_exist() -> None:
-    assert set(twins.DECLARED) == {s.name for s in world_stress.STRESSES}
+    assert set(twins.DECLARED) == {s.name for s in world_stress.STRESSES if not s.benign}
     assert all(
         set(d.groups) <= set(measures.GROUPS) and len(d.groups) == 2 and d.reason for d in twins.DECLARED.values()
     )
@@ -389,7 +389,8 @@ def test_illness_and_separation_take_their_risk_with_the_loss_of_pay(
         assert len(of) > 10 and whole > 0.01 and rest < whole / 2, (
             name
         )  # 300 customers, 250 twins, seed of the settings
-    assert all((ground.stresses[name] > 0).all() for name in ("size_low", "size_high"))
+    harms = ground.tables.stresses.benign == 0
+    assert all((ground.tables.stresses[name][harms] > 0).all() for name in ("size_low", "size_high"))
 
 
 def test_a_column_of_the_truth_among_the_inputs_is_found(trained: Path) -> None:

@@ -107,5 +107,5 @@ def test_a_stranger_who_is_a_customer_is_refused(trained, make, base):
 
 def test_strangers_are_judged_on_and_are_on_no_list_of_the_bank(trained):
     metrics = json.loads((trained / "reports/metrics.json").read_text())
-    assert metrics["world"]["strangers"] == 600 and metrics["headline"]["customers"] > 600
-    assert pd.read_parquet(trained / "reports/scored.parquet").customer_id.max() < 300
+    assert metrics["world"]["strangers"] == 1200 and metrics["headline"]["customers"] > 1200
+    assert pd.read_parquet(trained / "reports/scored.parquet").customer_id.max() < 600
