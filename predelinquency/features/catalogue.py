@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['INCOME', 'LIQUIDITY', 'SAVINGS', 'OBLIGATIONS', 'PAYMENT', 'SPENDING', 'CREDIT', 'SHOCKS', 'ASKED', 'CATALOGUE',
-           'BY_NAME', 'ENOUGH_ROWS', 'Feature', 'by_name', 'names', 'monotone', 'version', 'dictionary',
-           'empty_for_all']
+           'BY_NAME', 'Feature', 'by_name', 'names', 'monotone', 'version', 'dictionary']
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #i04catalogu
 from collections.abc import Mapping, Sequence
@@ -467,11 +466,11 @@ SHOCKS = _rows("shocks",
 # fmt: on
 
 # %% ../../nbs/20_features/04_catalogue.ipynb #asked302
-_THIS, _NOT_ASKED = "This payment", "?: no single payment is asked about, or it is not announced yet"
+_THIS, _NOT_ASKED = "This payment", "?: no single payment is asked about, or it is neither announced nor expected"
 _NOT_DECLARED = "?: the contract does not say, or none is asked about"
 _NO_RECORD = "no earlier payment of this contract is known"
 # fmt: off
-ASKED = _rows("asked",
+_CONTRACT = (
     (tracked(Q.asked_lead_days), "0", f"this payment is due in {{day}} / 0: this payment is due today / -: this payment was due {{day}} ago / {_NOT_ASKED}", _THIS),
     (tracked(Q.asked_due), "+", f"{{}} of this payment is still to pay / 0: nothing of this payment is still to pay / {_NOT_ASKED}", _THIS),
     (over(Q.asked_due, Q.monthly_inflow), "+", f"this payment is {{of}} monthly inflow / {_NO_INFLOW.replace('inflow', 'payment or no inflow', 1)}", _THIS),
@@ -488,6 +487,19 @@ ASKED = _rows("asked",
     (over(Q.asked_principal, Q.monthly_inflow), "+", "what was borrowed is {of} monthly inflow / ?: the amount borrowed or the inflow is not known", _THIS),
     (tracked(Q.asked_term), "0", f"{{instalment}} agreed / {_NOT_DECLARED}", _THIS),
     (tracked(Q.asked_rate), "+", f"the interest is {{%}} a year / {_NOT_DECLARED}", _THIS),
+)
+# fmt: on
+
+# %% ../../nbs/20_features/04_catalogue.ipynb #asked303
+# fmt: off
+ASKED = _rows("asked", *_CONTRACT,
+    *((tracked(kind), "0", f"this payment is {words} / 0: this payment is not {words} / {_NOT_ASKED}", _THIS)
+      for kind, words in ((Q.asked_loan, "for a loan"), (Q.asked_card, "for a card"), (Q.asked_mortgage, "for a mortgage"), (Q.asked_rent, "the rent"))),
+    (tracked(Q.asked_expected), "0", f"this payment is not announced yet / 0: this payment is announced / {_NOT_ASKED}", _THIS),
+    (over(Q.headroom, Q.asked_due), "-", _worth("balance and overdraft cover", "the overdraft is exceeded by", "{of} this payment", "?: no payment or no balance is known"), _LEVEL),
+    (over(Q.asked_projected, Q.asked_due), "-", _worth("the balance projected to its day covers", "on its day the account is projected below zero by", "{of} this payment", "?: too little is known to project the balance"), _LEVEL),
+    (tracked(Q.asked_days_after_pay), "0", "this payment falls due {day} after a payday / 0: this payment falls due on a payday / ?: no payment or no payday is known", _THIS),
+    (over(Q.asked_others, Q.monthly_inflow), "+", f"what else falls due until this payment is {{of}} monthly inflow / 0: nothing else falls due until this payment / {_NO_INFLOW.replace('inflow', 'payment or no inflow', 1)}", _THIS),
 )
 # fmt: on
 
@@ -560,24 +572,3 @@ def dictionary(
     return pd.DataFrame([{c: getattr(f, c) for c in columns} for f in features.values()]).assign(
         analyst=[str(f.analyst) for f in features.values()]
     )
-
-# %% ../../nbs/20_features/04_catalogue.ipynb #minute104
-ENOUGH_ROWS = 1_000  # in fewer, of a few customers, chance may empty a column
-
-# %% ../../nbs/20_features/04_catalogue.ipynb #minute101
-def empty_for_all(
-    missing: Mapping[str, int],  # name → rows in which it is not known
-    rows: int,  # of the panel
-    simulated: bool = True,  # False: a bank's own files, which may lack what it needs
-) -> dict[str, str]:  # name → when it is empty; without entries where nothing is asked
-    "The features that are known of nobody; refused in a simulated world of more than a few customers."
-    found = {name: BY_NAME[name].empty for name, n in missing.items() if rows and n >= rows}
-    faults = [name for name in found if BY_NAME[name].group != "asked"]
-    if faults and simulated and rows >= ENOUGH_ROWS:
-        raise ParamsError(
-            f"known of nobody in {rows:,} rows: {', '.join(faults)}",
-            where="catalogue",
-            remedy="correct the row or remove it; it is empty when: "
-            + "; ".join(dict.fromkeys(found[name] for name in faults)),
-        )
-    return found

@@ -395,14 +395,18 @@ def _bills(s: np.ndarray, a: int, q: np.ndarray) -> None:
 # %% ../../nbs/20_features/07_midnight.ipynb #c077
 @lean
 def _outlook(s: np.ndarray, a: int, q: np.ndarray, path: np.ndarray, due: int, pay: int) -> None:
-    "Projected balances, and dues against paydays."
+    "Projected balances, and dues against paydays; `due` is the day of the next target due."
+    asked = NEVER if np.isnan(q[Q.asked_lead_days]) else a + np.int64(q[Q.asked_lead_days])
     if pay != NEVER:
-        _against_payday(s, a, q, path, due, pay)
+        _against_payday(s, a, q, path, due, asked, pay)
+    if asked >= a:
+        mine = q[Q.asked_due] if q[Q.asked_expected] == 0 else 0.0
+        q[Q.asked_others] = path[: min(asked - a + 1, PATH)].sum() - (mine if asked - a < PATH else 0.0)
     if s[FIRST_BALANCE] == NEVER or s[SEEN_DUE] == 0 or np.isnan(q[Q.monthly_inflow]):
         return
     drain = q[Q.daily_spending] - (q[Q.monthly_inflow] / 30 if pay == NEVER else 0.0)
     cash, usual, low_14, low_28 = s[BALANCE], np.int64(0) if pay == NEVER else np.int64(q[Q.usual_pay]), np.inf, np.inf
-    for d in range(max(29, min(due - a + 1, PATH))):
+    for d in range(max(29, min(due - a + 1, PATH), min(asked - a + 1, PATH))):
         if a + d == pay:
             cash, pay = cash + usual, _next_payday(pay, s[PAY_GAP], s[PAY_DATE])
         cash -= path[d]
@@ -413,20 +417,29 @@ def _outlook(s: np.ndarray, a: int, q: np.ndarray, path: np.ndarray, due: int, p
             low_28 = min(low_28, left)
         if a + d == due:
             q[Q.projected_next_due] = left
+        if a + d == asked:
+            q[Q.asked_projected] = left - q[Q.asked_expected] * q[Q.asked_due]
     q[Q.projected_low_14d], q[Q.projected_low_15_28d], q[Q.projected_low_28d] = low_14, low_28, min(low_14, low_28)
 
 # %% ../../nbs/20_features/07_midnight.ipynb #c078
 @lean
-def _against_payday(s: np.ndarray, a: int, q: np.ndarray, path: np.ndarray, due: int, pay: int) -> None:
-    "Dues that come before the next pay, and how long after a pay the next target due falls."
+def _against_payday(s: np.ndarray, a: int, q: np.ndarray, path: np.ndarray, due: int, asked: int, pay: int) -> None:
+    "Dues that come before the next pay, and how long after a pay the next target due and the due asked about fall."
     before = 0
     for d in range(min(pay - a, PATH)):
         before += path[d]
     if s[SEEN_DUE] == 1:
         q[Q.due_before_pay] = before
-    if due == NEVER or due - a > 366:
-        return
+    if due != NEVER and due - a <= 366:
+        q[Q.due_days_after_pay] = due - _last_pay(s, due, pay)
+    if asked >= a and asked - a <= 366:
+        q[Q.asked_days_after_pay] = asked - _last_pay(s, asked, pay)
+
+
+@lean
+def _last_pay(s: np.ndarray, day: int, pay: int) -> int:
+    "The last payday up to a day; `pay` is the next one expected."
     last = s[PAYDAY_AT + PAYDAY_SIZE * ((s[N_PAYDAYS] - 1) & (PAYDAYS - 1)) + CAME_ON]
-    while pay <= due:
+    while pay <= day:
         last, pay = pay, _next_payday(pay, s[PAY_GAP], s[PAY_DATE])
-    q[Q.due_days_after_pay] = due - last
+    return last

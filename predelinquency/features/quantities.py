@@ -45,6 +45,8 @@ class Q(IntEnum):
     (card_limit, asked_lead_days, asked_due, asked_step, asked_instalment, asked_left, asked_autopay) = range(103, 110)
     (asked_paid_share, asked_days_late, asked_late_share, asked_days_late_last, asked_principal, asked_term,
      asked_rate) = range(110, 117)
+    (asked_loan, asked_card, asked_mortgage, asked_rent, asked_expected) = range(117, 122)
+    (asked_projected, asked_days_after_pay, asked_others) = range(122, 125)
     # fmt: on
 
 # %% ../../nbs/20_features/01_quantities.ipynb #c017
@@ -262,6 +264,14 @@ _ASKED = {
     Q.asked_principal: Quantity("money", "amount borrowed under the contract asked about, as declared"),
     Q.asked_term: Quantity("count", "instalments agreed in the contract asked about, as declared"),
     Q.asked_rate: Quantity("share", "yearly interest of the contract asked about, as declared"),
+    Q.asked_loan: Quantity("share", "1 when the due asked about is of a loan, 0 when not"),
+    Q.asked_card: Quantity("share", "1 when it is of a card, 0 when not"),
+    Q.asked_mortgage: Quantity("share", "1 when it is of a mortgage, 0 when not"),
+    Q.asked_rent: Quantity("share", "1 when it is a rent, 0 when not"),
+    Q.asked_expected: Quantity("share", "1 when the due asked about is expected, 0 when it is announced"),
+    Q.asked_projected: Quantity("money", "balance projected to the evening of the due asked about"),
+    Q.asked_days_after_pay: Quantity("days", "days from the last payday before the due asked about to that due"),
+    Q.asked_others: Quantity("money", "what else falls due until the due asked about, that day included"),
 }
 
 # %% ../../nbs/20_features/01_quantities.ipynb #c023

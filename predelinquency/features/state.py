@@ -151,6 +151,7 @@ def _needs(calculations: Sequence[Calculation]) -> int:
         (OUTLOOK, Q.due_days_after_pay, Q.due_days_after_pay),
         (OUTLOOK, Q.projected_next_due, Q.projected_low_28d),
         (LEDGER, Q.due_loan_15_28d, Q.days_late_drift),
+        (OUTLOOK, Q.asked_projected, Q.asked_others),
         (BUCKETED, Q.low_2pct_ever, Q.below_zero_share_ever),
     )
     asked = 0

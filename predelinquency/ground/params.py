@@ -96,6 +96,7 @@ class Train:
     promote_min_gain_auc: float = 0.002
     promote_max_ece: float = 0.01
     promote_max_loss_to_logistic: float = 0.003
+    due_colsample: float = 0.6
 
 # %% ../../nbs/00_ground/04_params.ipynb #c010
 @dataclass(frozen=True)
@@ -215,7 +216,10 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {  # what a value must be
         """simulate.hidden_share base.contact_share train.promote_max_ece
         base.audit_warn_share base.audit_refuse_share""",
     ),
-    "above 0 and at most 1": (lambda v: 0 < v <= 1, "train.learning_rate train.subsample train.colsample"),
+    "above 0 and at most 1": (
+        lambda v: 0 < v <= 1,
+        "train.learning_rate train.subsample train.colsample train.due_colsample",
+    ),
     "above 0 and below 1": (
         lambda v: 0 < v < 1,
         "base.train_share base.stop_share base.calibrate_share base.test_share",

@@ -23,14 +23,25 @@ from ..ground import disk, params, schema
 from ..ground.chapter import present
 from ..ground.core import StoreError, replacing
 from ..ground.params import Base, Evaluate, Train
-from . import alerts, drift, groups, needs, promotion, rival, statistics, tripwires, watch
+from predelinquency.judge import (
+    alerts,
+    drift,
+    due_scores,
+    groups,
+    needs,
+    promotion,
+    rival,
+    statistics,
+    tripwires,
+    watch,
+)
 from . import report as judge_report
 from .statistics import Plan
 from ..model import champion as model_champion
 from ..model import registry
 from ..model.champion import Champion
 from ..model.learners import Recipe
-from ..model.rows import Rows, gather
+from ..model.rows import Rows, gather, gather_dues
 
 # %% ../../nbs/35_judge/19_evaluation.ipynb #stg-eval05
 @dataclass(frozen=True)
@@ -52,6 +63,16 @@ class Run:
     def own_moments(self) -> bool:
         "Whether the source brings its own moments and labels."
         return (self.raw / "moments").is_dir()
+
+    @property
+    def recipe(self) -> Recipe:
+        "How its models were learned."
+        return Recipe(catalogue.names(), self.train, catalogue.monotone(), self.base.seed)
+
+    def due_teachers(self) -> Rows:
+        "The usable dues that taught; read anew, so that they are held no longer than they are needed."
+        names = catalogue.names()
+        return gather_dues(self.features, names, self.base, self.train.max_rows, ["train"])["train"].usable()
 
 # %% ../../nbs/35_judge/19_evaluation.ipynb #stg-eval06
 def open_run(
@@ -373,7 +394,8 @@ def evaluate(
     counted = dict(strangers=extra.strangers)
     facts = judge_report.facts(run.raw, run.features) | counted
     facts |= dict(mechanics=dict(extra.mechanics)) if extra.mechanics else {}
-    report = judge_report.report(many, run.base, section, facts, due, peer(run))
+    by_window = None if due is None else due[due.split == "cohort"].assign(probability=due.direct)
+    report = judge_report.report(many, run.base, section, facts, by_window, peer(run))
     frame = statistics.checked(many)
     rows, everyone = statistics.judged(frame), statistics.judged(frame, imminent=True)
     people = np.unique(np.concatenate([everyone.customer_id, frame.customer_id[frame.split == "out_of_time"]]))
@@ -381,8 +403,9 @@ def evaluate(
     plans = [*asked.plans, alerts.lead(everyone, people, 0.05)]
     plans += slices(statistics.Rows(rows, people), known, None if run.own_moments else asked.kinds)
     plans += [] if run.own_moments else [every_week(run, people)]
-    plans.append(groups.fairness(chosen, extra.protected, people))
+    plans += [groups.fairness(chosen, extra.protected, people), due_scores.plan_dues(due, people)]
     report |= needs.measure_needs(plans, people, run.base, section)
+    report["due"] = due_scores.arranged(report["due"]) | ({} if due is None else due_scores.evidence(due))
     report["out_of_time"] |= run.champion.manifest.get("out_of_time", {})
     report |= drift.worst_month(report) | {k: v for k, v in proof.items() if k != "tripwires"}
     for name, blocks in by_group(chosen, extra.protected).items():

@@ -15,7 +15,7 @@ import pandas as pd
 
 from ..ground import chapter, figures
 from ..ground.words import not_known, sentence
-from . import achieved, alerts, groups, statistics, tripwires
+from . import achieved, alerts, due_scores, groups, statistics, tripwires
 from . import report as judge_report
 from .evaluation import Found
 
@@ -160,12 +160,12 @@ def _late_signs() -> dict[str, str]:
 
 def whom(
     found: Found,
-) -> list[Any]:  # a picture, a table, a picture
-    "Harder questions, what late signs add, and kinds of customers."
+) -> list[Any]:  # pictures and tables
+    "The score of a due, harder questions, what late signs add, and kinds of customers."
     report = found.report
-    leads = {f"{lead} days before the due date": f"due_date_auc.{lead}" for lead in statistics.LEADS}
     return [
-        _pictured(report, HARD | leads, "The same score for harder questions", x="AUC", reference=0.5),
+        *due_scores.shown(report),
+        _pictured(report, HARD, "The same score for harder questions", x="AUC", reference=0.5),
         _listed(report, _late_signs(), known="what the late signs add"),
         _pictured(
             report,

@@ -46,8 +46,8 @@ def _achieved(files: Mapping[str, Any]) -> dict[str, Any]:
 
 # %% ../../nbs/35_judge/19_pack.ipynb #c054
 def _lead_line(files: Mapping[str, Any]) -> str:
-    "The ranking at each distance from the due date."
-    lead = lookup(files, "metrics.due_date_auc")
+    "The ranking of one cohort of dues at each distance, by the score of the due."
+    lead = lookup(files, "metrics.due.auc")
     if isinstance(lead, Absent):
         return str(lead)
     days = sorted((k for k in lead if k.isdigit()), key=int, reverse=True)

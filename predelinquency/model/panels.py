@@ -24,7 +24,7 @@ from ..ground.disk import Part
 from ..ground.facts import outcomes
 from ..ground.params import Base
 from ..ground.schema import Column
-from . import labels
+from . import dues, labels
 
 # %% ../../nbs/30_model/07_panels.ipynb #stg-pane05
 KEYS = (
@@ -45,7 +45,7 @@ class Source:
     @property
     def contracts(self) -> list[schema.Table]:
         "The tables that are made."
-        due = [] if self.seen is None else [offline.panel_contract("due_panel", KEYS)]
+        due = [] if self.seen is None else [dues.contract(), offline.panel_contract("due_panel", KEYS)]
         return [offline.panel_contract("panel"), labels.LABELS, *due]
 
 # %% ../../nbs/30_model/07_panels.ipynb #stg-pane07
@@ -65,18 +65,19 @@ def open_source(
 def frames(
     source: Source,
     part: Part,
-) -> tuple[dict[str, pd.DataFrame], int]:  # `labels`, `panel`, `due_panel`; how many accounts there are
+) -> tuple[dict[str, pd.DataFrame], int]:  # `labels`, `panel`, `dues`, `due_panel`; how many accounts there are
     "Labels and features of one part."
     raw, base = source.raw, source.base
     known, people = offline.read_tables(raw, part), disk.read(raw, "customers", part)
-    dues, paid = (offline.read_whole(raw, name, part) for name in ("obligations", "payments"))
+    owed, paid = (offline.read_whole(raw, name, part) for name in ("obligations", "payments"))
     if source.seen is None:
-        found = {"labels": labels.given(disk.read(raw, "moments", part), dues, paid, base)}
+        found = {"labels": labels.given(disk.read(raw, "moments", part), owed, paid, base)}
     else:
         asked = labels.spine(people, known["accounts"], base, source.every_days)
-        cohort = labels.due_spine(people, dues, paid, base, seen=source.seen)
-        label = labels.label(asked, people, dues, paid, base, source.seen)
-        found = {"labels": label, "due_panel": offline.panel(known, cohort, KEYS)}
+        cohort = labels.due_spine(people, owed, paid, base, seen=source.seen)
+        label = labels.label(asked, people, owed, paid, base, source.seen)
+        each = dues.table(known, label, owed, paid, base, source.seen)
+        found = {"labels": label, "dues": each, "due_panel": dues.askable(offline.panel(known, cohort, KEYS))}
     found["panel"] = offline.panel(known, found["labels"][list(ROW)])
     return found, len(known.get("accounts", ()))
 
@@ -125,7 +126,7 @@ def make(
             counts.append(labels.counted(label))
             firsts.append(first_with_target(label))
         labels.check_asked(rows, source.base, source.seen, accounts)
-        catalogue.empty_for_all(missing, rows, simulated=simulated)
+        offline.empty_for_all(missing, rows, simulated=simulated)
     by_split = pd.concat(counts).groupby(level="split", sort=False).agg(labels.COUNTED)
     case = pd.concat(firsts).sort_values("hit", ascending=False, kind="stable").iloc[0]
     return Summed(customers, accounts, rows, missing, pd.concat(samples, ignore_index=True), by_split, case)
@@ -137,7 +138,7 @@ def panel_figures(
     "The figures of the panel."
     dictionary, rows = catalogue.dictionary(), summed.rows
     total = summed.by_split.drop(columns=["from_on", "to_on"]).sum()
-    nobody = catalogue.empty_for_all(summed.missing, rows, simulated=False)
+    nobody = offline.empty_for_all(summed.missing, rows, simulated=False)
     return {
         "customers": summed.customers,
         "rows": rows,
@@ -233,8 +234,8 @@ def one_life(
     "One customer, before and after."
     (part, known), case = _tables(source, summed), summed.case
     who, around = case.customer_id, (case.as_of - BEFORE, case.as_of + AFTER)
-    dues, paid = (offline.read_whole(source.raw, name, part) for name in ("obligations", "payments"))
-    judged = outcomes(dues[dues.customer_id == who], paid[paid.customer_id == who], source.base.grace_days)
+    owed, paid = (offline.read_whole(source.raw, name, part) for name in ("obligations", "payments"))
+    judged = outcomes(owed[owed.customer_id == who], paid[paid.customer_id == who], source.base.grace_days)
     judged = judged[judged.kind.isin(schema.TARGET_KINDS) & judged.due_on.between(*around)]
     line = evenings(known)
     digits = CURRENCY_DIGITS[str(judged.currency.iloc[0])] if len(judged) else 2

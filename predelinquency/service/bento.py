@@ -175,6 +175,7 @@ PACKAGES = (
     "alembic",
     "bentoml",
     "fastapi",
+    "holidays",
     "httpx",
     "numba",
     "numpy",
@@ -395,12 +396,14 @@ def wait(
     process: subprocess.Popen,  # where it will answer, and what serves it
     say: Callable[[str], object] = lambda _: None,  # hears, while it is not ready, how long that has been
     every: float = 10.0,  # seconds
-) -> bool:  # False: it ended first
-    "Wait until a server says that it is warm, for as long as it lives: a cold start on a busy machine may be long."
+    patience: float | None = None,  # seconds; None: for as long as it lives, a cold start on a busy machine may be long
+) -> bool:  # False: it ended first, or patience did
+    "Wait until a server says that it is warm."
     import httpx
 
     with telling(say, f"waiting until {url} is ready", every):
-        while process.poll() is None:
+        began = time.monotonic()
+        while process.poll() is None and (patience is None or time.monotonic() - began < patience):
             with contextlib.suppress(httpx.HTTPError):  # nobody listens yet
                 if httpx.get(f"{url}/readyz", timeout=2, trust_env=False).status_code == 200:
                     return True

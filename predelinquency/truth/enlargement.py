@@ -98,7 +98,8 @@ def enlarge(
     if them is None:
         return Extra(NOT_ASKED, planted, mechanics=works)
     own = run.known.customer_id.to_numpy()
-    scored, due = strangers.scored(them, own, run.inputs["train"], run.model, run.train, run.base.seed)
+    scored = strangers.scored(them, own, run.inputs["train"], run.model, run.train, run.base.seed)
+    due = strangers.scored_dues(them, run.due_teachers(), run.model, run.recipe)
     everybody = _joined(planted, them.about[planted.columns])
     inputs = dict(rows=them.rows.usable(), cohort=them.due)
     about = them.about

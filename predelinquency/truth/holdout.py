@@ -218,7 +218,7 @@ def judged(
         raise StoreError(
             "the hold-out is empty", where="params.yaml", remedy="set evaluate.final to a number of customers"
         )
-    scored, _ = strangers.scored(them, own, teachers, of.root / "model", settings, of.base.seed)
+    scored = strangers.scored(them, own, teachers, of.root / "model", settings, of.base.seed)
     frame = statistics.checked(scored)
     rows, everyone = statistics.judged(frame), statistics.judged(frame, imminent=True)
     if not 0 < rows.y.sum() < len(rows):

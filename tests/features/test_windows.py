@@ -206,12 +206,10 @@ def test_the_longest_window_is_kept_by_the_state():
 def test_a_column_that_nobody_has_is_refused_in_a_simulated_world_and_told_of_a_banks_files():
     missing = dict.fromkeys(catalogue.names(), 7) | {"payers_90d": 3000}
     with pytest.raises(ParamsError, match="known of nobody in 3,000 rows: payers_90d"):
-        catalogue.empty_for_all(missing, 3000)
-    assert list(catalogue.empty_for_all(missing, 3000, simulated=False)) == ["payers_90d"]
+        offline.empty_for_all(missing, 3000)
+    assert list(offline.empty_for_all(missing, 3000, simulated=False)) == ["payers_90d"]
     assert (
-        catalogue.empty_for_all(dict.fromkeys(missing, 0), 0) == {}
-        and catalogue.empty_for_all(dict.fromkeys(missing, 2999), 3000) == {}
+        offline.empty_for_all(dict.fromkeys(missing, 0), 0) == {}
+        and offline.empty_for_all(dict.fromkeys(missing, 2999), 3000) == {}
     )
-    assert list(catalogue.empty_for_all({"payers_90d": 40}, 40)) == ["payers_90d"], (
-        "of a few customers it may be chance"
-    )
+    assert list(offline.empty_for_all({"payers_90d": 40}, 40)) == ["payers_90d"], "of a few customers it may be chance"

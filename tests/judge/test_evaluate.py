@@ -454,7 +454,7 @@ def test_dues_are_judged_at_each_lead_on_the_same_cohort(made):
                     customer_id=np.arange(400),
                     lead_days=lead,
                     missed=missed,
-                    probability=1 / (1 + np.exp(-missed * 3 / (lead / 7) - rng.normal(size=400))),
+                    probability=1 / (1 + np.exp(-missed * 12 / (lead + 4) - rng.normal(size=400))),
                 )
             )
             for lead in statistics.LEADS

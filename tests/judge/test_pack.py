@@ -524,12 +524,10 @@ def test_bands_are_shown_with_their_sources_and_only_published_ones_are_called_s
 
 def test_days_before_a_due_stand_from_the_farthest_to_the_nearest():
     told = files()
-    told["metrics"]["due_date_auc"] = {
-        f"{day}{end}": 0.8 for day in ("14", "21", "28", "7") for end in ("", "_high", "_low")
-    }
+    told["metrics"]["due"] = dict(auc=dict.fromkeys(("14", "21", "28", "3", "7"), 0.8))
     assert re.findall(
         r"^\| (\d+) \| 0.8 ", text(told).split("One fixed cohort")[1].split("Months in which")[0], re.M
-    ) == ["28", "21", "14", "7"]
+    ) == ["28", "21", "14", "7", "3"]
 
 
 def test_a_gain_is_not_called_a_loss():

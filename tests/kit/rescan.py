@@ -691,6 +691,16 @@ def outlook(s, q, rest, following, pay, gap, date):
             while step <= following["due"]:
                 last, step = step, following_payday(step, gap, date)
             q["due_days_after_pay"] = following["due"] - last
+        if 0 <= q.get("asked_lead_days", -1) <= 366:
+            last, step = s.paydays[-1][0], pay
+            while step <= s.a + q["asked_lead_days"]:
+                last, step = step, following_payday(step, gap, date)
+            q["asked_days_after_pay"] = s.a + q["asked_lead_days"] - last
+    lead = q.get("asked_lead_days", -1)
+    if lead >= 0:
+        q["asked_others"] = sum(d["rest"] for d in rest if d["in"] <= min(lead, 63))
+        if not q["asked_expected"] and lead < 64:
+            q["asked_others"] -= q["asked_due"]
     if "balance" not in q or not s.dues or "monthly_inflow" not in q:
         return
     drain = q["daily_spending"] - (0 if pay is not None else q["monthly_inflow"] / 30)
@@ -707,6 +717,8 @@ def outlook(s, q, rest, following, pay, gap, date):
     }
     if following and following["in"] < 64:
         q["projected_next_due"] = left[following["in"]]
+    if 0 <= lead < 64:
+        q["asked_projected"] = left[int(lead)] - q["asked_expected"] * q["asked_due"]
 
 
 def asked(s, q, due, contract):
@@ -725,14 +737,18 @@ def asked(s, q, due, contract):
     ahead = [d for d in mine if d["ended"] is None and d["paid"] < d["enough"] and d["due"] >= s.a]
     named = [d for d in mine if d["instalment"] == instalment] if instalment else ahead[::-1]
     one = min(named, key=lambda d: d["due"], default=None)
-    if one is None or one["ended"] is not None:
+    if one is None:
+        expected(s, q, mine, instalment, contract[1])
+        return
+    if one["ended"] is not None:
         return
     number, amount = one["instalment"], one["amount"]
+    sort_of(one, q)
     last = max(d["instalment"] for d in mine) if contract[1] != contract[1] else contract[1]
     q |= {
         "asked_lead_days": one["due"] - s.a,
         "asked_due": amount - one["paid"],
-        "asked_autopay": int(one["auto"]),
+        "asked_expected": 0,
         "asked_instalment": number,
         "asked_paid_share": one["paid"] / amount,
         "asked_left": last - number + 1,
@@ -740,6 +756,40 @@ def asked(s, q, due, contract):
     before = [d for d in mine if d["instalment"] == number - 1]
     if before:
         q["asked_step"] = amount / before[0]["amount"]
+
+
+def sort_of(d, q):
+    q["asked_autopay"] = int(d["auto"])
+    q |= {f"asked_{kind}": int(d["kind"] == kind) for kind in ("loan", "card", "mortgage", "rent")}
+
+
+def month_later(a, b):
+    "On the earlier of two days of the month, in the month after the later date."
+    first, last = (dt.date(1970, 1, 1) + dt.timedelta(days=d) for d in (a, b))
+    start = (last.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
+    length = ((start + dt.timedelta(days=32)).replace(day=1) - start).days
+    return day_of(start.replace(day=min(first.day, last.day, length)))
+
+
+def expected(s, q, mine, instalment, term):
+    "The due after the latest one, where a contract announces one at a time."
+    if not mine:
+        return
+    last = max(mine, key=lambda d: d["instalment"])
+    earlier = [d for d in mine if d["instalment"] == last["instalment"] - 1]
+    number = last["instalment"] + 1
+    if last["ended"] is not None or not earlier or instalment not in (0, number) or number > term:
+        return
+    gap = last["due"] - earlier[0]["due"]
+    if gap <= 0 or earlier[0]["announced"] == last["announced"]:
+        return
+    on = month_later(earlier[0]["due"], last["due"]) if 26 <= gap <= 35 else last["due"] + gap
+    if on < s.a:
+        return
+    sort_of(last, q)
+    q |= {"asked_lead_days": on - s.a, "asked_due": last["amount"], "asked_expected": 1, "asked_instalment": number}
+    if term == term:
+        q["asked_left"] = term - number + 1
 
 
 def quantities(s, due=(-1, 0), contract=(NAN, NAN, NAN)):

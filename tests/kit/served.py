@@ -57,6 +57,9 @@ def said(body: Any) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
 
+PATIENCE = 300.0  # seconds: a service that cannot start is started again for ever by what watches over it
+
+
 def free_port() -> int:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -88,7 +91,7 @@ def started(
         )
         try:
             url = f"http://127.0.0.1:{port}"
-            assert bento.wait(url, process), log.read_text()
+            assert bento.wait(url, process, patience=PATIENCE), log.read_text()
             yield url, log, process
         finally:
             bento.stop(process)

@@ -261,7 +261,7 @@ def test_the_cohort_of_dues_is_the_same_at_every_lead():
         lead: set(map(tuple, part[["obligation_id", "instalment", "missed"]].to_numpy().tolist()))
         for lead, part in rows.groupby("lead_days")
     }
-    assert set(cohorts) == {28, 21, 14, 7} and len(set(map(frozenset, cohorts.values()))) == 1
+    assert set(cohorts) == {28, 21, 14, 7, 3} and len(set(map(frozenset, cohorts.values()))) == 1
     assert cohorts[28] == {(1, 1, False), (2, 1, True)}, (
         "the due of 5 June is left out: seven days before, the miss of 20 May is past its grace"
     )

@@ -38,8 +38,8 @@ def test_a_source_of_its_own_moments_has_no_cohort_of_dues():
     seen = coverage.Seen(0, 100)
     own, weekly = (panels.Source(None, None, 7, known) for known in (None, seen))
     assert [t.name for t in own.contracts] == ["panel", "labels"]
-    assert [t.name for t in weekly.contracts] == ["panel", "labels", "due_panel"]
-    assert [c.name for c in weekly.contracts[2].columns[2:6]] == ["obligation_id", "instalment", "lead_days", "missed"]
+    assert [t.name for t in weekly.contracts] == ["panel", "labels", "dues", "due_panel"]
+    assert [c.name for c in weekly.contracts[3].columns[2:6]] == ["obligation_id", "instalment", "lead_days", "missed"]
 
 
 def test_figures_of_a_panel_have_no_rate_where_nothing_can_be_judged():

@@ -185,7 +185,7 @@ def test_a_failed_save_leaves_the_model_that_was_there(rows, tmp_path):
 
     fits, about = learn(rows, replace(TRAIN, max_depth=2))
     with pytest.raises(ValueError, match="no cohort"):
-        model_champion.save(tmp_path / "model", fits, about, scored(rows, fits, about), broken)
+        model_champion.save(tmp_path / "model", fits, about, scored(rows, fits, about), dues=broken)
     assert model_champion.load_champion(tmp_path / "model").version == first.version and [
         p.name for p in tmp_path.iterdir()
     ] == ["model"]

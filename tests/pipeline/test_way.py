@@ -83,6 +83,10 @@ def test_the_metrics_hold_what_the_readme_and_the_pages_read(trained: Path):
     assert metrics["baselines"].keys() >= {"calendar", "balance", "projected", "logistic"}
     assert metrics["gain_over_calendar"].keys() >= {"auc", "low"}
     assert metrics["due_date_auc"].keys() >= {"28", "14"}
+    assert set(metrics["due"]["auc"]) == {"28", "21", "14", "7", "3"} and metrics["due"]["auc"]["14"] > 0.6
+    assert set(metrics["due"]["rivals"]) >= {"direct", "collected_calendar", "own_lateness", "five_columns"}
+    assert metrics["due"]["gain_over_five_columns"]["14"].keys() >= {"auc", "low"}
+    assert metrics["due"]["calibration"]["observed_expected"].keys() >= {"pooled", "1_7", "8_14", "15_21", "22_28"}
     assert metrics["world"].keys() >= {"customers", "transactions", "miss_rate_28d"}
     assert metrics["world"]["mechanics"].keys() >= {"salary_repeats", "debits_on_closed_days", "failed_mortgage"}
     assert {"exposed_only", "straight_rollers"} <= metrics.keys()

@@ -326,6 +326,40 @@ def test_a_bentos_packages_are_those_of_the_lock_and_none_of_the_workshop(traine
     assert {"bentoml", "fastapi", "numba", "sqlalchemy", "xgboost-cpu"} <= names
 
 
+ONLY_ITS_OWN = """
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+listed, model, request = (Path(p) for p in sys.argv[1:])
+own = {line.split("==")[0].strip().lower() for line in listed.read_text().splitlines() if "==" in line}
+of = {top: {d.lower().replace("_", "-") for d in found} for top, found in packages_distributions().items()}
+
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if path is None and name != "predelinquency" and of.get(name) and not of[name] & own:
+            raise ModuleNotFoundError(f"{name} is in no package of the Bento")
+
+
+sys.meta_path.insert(0, Refuse())
+from predelinquency.service import scoring, wire
+
+print(scoring.load_scoring(model).score(wire.parse_request(request.read_bytes())).probability)
+"""
+
+
+def test_a_bento_needs_no_package_that_it_does_not_list(trained: Path, bank: Bank, tmp_path: Path) -> None:
+    body = next(said(bank.request(int(c))) for c in bank.scored.index)
+    (tmp_path / "request.json").write_bytes(body)
+    listed = trained / "bento/env/python/requirements.txt"
+    command = [sys.executable, "-c", ONLY_ITS_OWN, listed, trained / "model", tmp_path / "request.json"]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert answer.returncode == 0, answer.stderr
+    here = scoring.load_scoring(trained / "model").score(wire.parse_request(body)).probability
+    assert float(answer.stdout) == here
+
+
 @pytest.mark.long
 def test_a_bento_in_an_environment_of_its_own_gives_the_same_bits(
     bento: Path, bank: Bank, trained: Path, tmp_path: Path

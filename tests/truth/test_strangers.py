@@ -11,6 +11,7 @@ from predelinquency.ground import disk, params
 from predelinquency.ground.core import LeakageError
 from predelinquency.ground.disk import Part
 from predelinquency.model import champion as model_champion
+from predelinquency.model import learners
 from predelinquency.model import rows as model_rows
 from predelinquency.truth import strangers as st
 from predelinquency.world import world as wd
@@ -61,7 +62,7 @@ def test_a_stranger_is_scored_as_the_train_stage_scores(trained, make, base):
     part = Part(300, 400)
     them, rows = st.meet([part], make, NAMES, base, 7), model_rows.gather(trained / "features", NAMES, base, 400_000)
     manifest = model_champion.load_champion(trained / "model").manifest
-    found, due = st.scored(
+    found = st.scored(
         them,
         np.arange(300),
         rows["train"].usable(),
@@ -69,12 +70,7 @@ def test_a_stranger_is_scored_as_the_train_stage_scores(trained, make, base):
         params.section(params.Train, manifest["params"]["train"]),
         base.seed,
     )
-    assert (
-        (found.customer_id >= 300).all()
-        and (due.customer_id >= 300).all()
-        and len(due)
-        and due.columns.tolist() == model_champion.DUE_PREDICTIONS.names
-    )
+    assert (found.customer_id >= 300).all()
     champion, stored = (
         model_champion.load_champion(trained / "model"),
         pd.read_parquet(trained / "model/predictions.parquet"),
@@ -82,8 +78,8 @@ def test_a_stranger_is_scored_as_the_train_stage_scores(trained, make, base):
     assert (
         found.probability == champion.probability(them.rows.x)
     ).all() and found.columns.tolist() == stored.columns.tolist()
-    known = st.Strangers(rows["test"], them.due, them.about)
-    again, _ = st.scored(
+    known = st.Strangers(rows["test"], them.dues, them.due, them.about)
+    again = st.scored(
         known,
         np.arange(0),
         rows["train"].usable(),
@@ -94,6 +90,23 @@ def test_a_stranger_is_scored_as_the_train_stage_scores(trained, make, base):
     both = again.merge(stored, on=["customer_id", "as_of"], suffixes=("", "_stored"))
     for name in ("probability", "margin", "calendar", "balance", "projected", "logistic", "challenger"):
         assert both[name].equals(both[f"{name}_stored"]), name
+
+
+def test_a_strangers_dues_are_scored_as_the_train_stage_scores_them(trained, make, base):
+    part = disk.parts(trained / "features", "dues")[0]
+    them = st.meet([part], make, NAMES, base, 7)
+    manifest = model_champion.load_champion(trained / "model").manifest
+    settings = params.section(params.Train, manifest["params"]["train"])
+    how = learners.Recipe(NAMES, settings, catalogue.monotone(), base.seed)
+    teachers = model_rows.gather_dues(trained / "features", NAMES, base, 400_000, ["train"])["train"].usable()
+    found = st.scored_dues(them, teachers, trained / "model", how)
+    stored = pd.read_parquet(trained / "model/due_predictions.parquet")
+    keys = ["customer_id", "as_of", "obligation_id", "instalment", "split"]
+    both = found.astype({"split": str}).merge(stored.astype({"split": str}), on=keys, suffixes=("", "_stored"))
+    assert found.columns.tolist() == model_champion.DUE_PREDICTIONS.names and both.split.nunique() == 2
+    for name in ("lead_days", "missed", "probability", "challenger", *model_champion.RIVALS):
+        one, other = (both[c].astype(float).to_numpy() for c in (name, f"{name}_stored"))
+        assert len(both) > 500 and np.array_equal(one, other, equal_nan=True), name
 
 
 def test_a_stranger_who_is_a_customer_is_refused(trained, make, base):
