@@ -125,13 +125,13 @@ def arranged(
     return dict(block) | {name: values | why for name, values in found.items()}
 
 # %% ../../nbs/35_judge/11_due_scores.ipynb #dues3615
-NAMES = {  # rival → in words
-    "direct": "the score of the window",
+NAMES = {  # rival → in words, in the order of what it knows
     "collected_calendar": "what is due, and how it is paid",
     "own_lateness": "… and how that contract was paid so far",
+    "projected": "the projected balance",
     "five_columns": "five plain columns",
     "plain_aggregates": "plain sums and counts, with trees",
-    "projected": "the projected balance",
+    "direct": "the score of the window",
     "challenger": "the other learner",
 }
 
@@ -141,7 +141,8 @@ def by_lead(
 ) -> pd.DataFrame:  # one row a lead, from 28 on; one column a score that is known
     "AUC by days before the due."
     columns = {"the score of the due": block["auc"]}
-    columns |= {NAMES[name]: found for name, found in block.get("rivals", {}).items()}
+    rivals = block.get("rivals", {})
+    columns |= {words: rivals[name] for name, words in NAMES.items() if name in rivals}
     found = pd.DataFrame({name: {d: each.get(str(d)) for d in LEADS} for name, each in columns.items()})
     return found.astype(float).rename_axis("days before").dropna(axis="columns", how="all")
 
