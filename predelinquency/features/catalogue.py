@@ -496,8 +496,8 @@ ASKED = _rows("asked", *_CONTRACT,
     *((tracked(kind), "0", f"this payment is {words} / 0: this payment is not {words} / {_NOT_ASKED}", _THIS)
       for kind, words in ((Q.asked_loan, "for a loan"), (Q.asked_card, "for a card"), (Q.asked_mortgage, "for a mortgage"), (Q.asked_rent, "the rent"))),
     (tracked(Q.asked_expected), "0", f"this payment is not announced yet / 0: this payment is announced / {_NOT_ASKED}", _THIS),
-    (over(Q.headroom, Q.asked_due), "-", _worth("balance and overdraft cover", "the overdraft is exceeded by", "{of} this payment", "?: no payment or no balance is known"), _LEVEL),
-    (over(Q.asked_projected, Q.asked_due), "-", _worth("the balance projected to its day covers", "on its day the account is projected below zero by", "{of} this payment", "?: too little is known to project the balance"), _LEVEL),
+    (over(Q.headroom, Q.asked_due), "-", _worth("balance and overdraft cover", "the overdraft is exceeded by", "{of} this payment", "?: no payment or balance known"), _LEVEL),
+    (over(Q.asked_projected, Q.asked_due), "-", _worth("the balance projected to its day covers", "then the account is projected below zero by", "{of} this payment", "?: too little is known to project it"), _LEVEL),
     (tracked(Q.asked_days_after_pay), "0", "this payment falls due {day} after a payday / 0: this payment falls due on a payday / ?: no payment or no payday is known", _THIS),
     (over(Q.asked_others, Q.monthly_inflow), "+", f"what else falls due until this payment is {{of}} monthly inflow / 0: nothing else falls due until this payment / {_NO_INFLOW.replace('inflow', 'payment or no inflow', 1)}", _THIS),
 )
