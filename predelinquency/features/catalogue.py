@@ -499,7 +499,7 @@ ASKED = _rows("asked", *_CONTRACT,
     (over(Q.headroom, Q.asked_due), "-", _worth("balance and overdraft cover", "the overdraft is exceeded by", "{of} this payment", "?: no payment or balance known"), _LEVEL),
     (over(Q.asked_projected, Q.asked_due), "-", _worth("the balance projected to its day covers", "then the account is projected below zero by", "{of} this payment", "?: too little is known to project it"), _LEVEL),
     (tracked(Q.asked_days_after_pay), "0", "this payment falls due {day} after a payday / 0: this payment falls due on a payday / ?: no payment or no payday is known", _THIS),
-    (over(Q.asked_others, Q.monthly_inflow), "+", f"what else falls due until this payment is {{of}} monthly inflow / 0: nothing else falls due until this payment / {_NO_INFLOW.replace('inflow', 'payment or no inflow', 1)}", _THIS),
+    (over(Q.asked_others, Q.monthly_inflow), "+", f"what else falls due until then is {{of}} monthly inflow / 0: nothing else falls due until then / {_NO_INFLOW.replace('inflow', 'payment or no inflow', 1)}", _THIS),
 )
 # fmt: on
 
