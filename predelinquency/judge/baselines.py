@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CALENDAR', 'SAFEST', 'RULES', 'calendar_inputs', 'calendar', 'calendar_scores', 'rule', 'score_rows', 'simple',
-           'judge', 'cross_fit', 'out_of_time_counts', 'Learned', 'learn_snapshots', 'learn_moments']
+           'judge', 'cross_fit', 'out_of_time_counts', 'Learned', 'learn_snapshots', 'from_dues', 'learn_moments']
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #i09baseline
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,8 @@ from ..features.quantities import Q
 from ..ground.params import Base, Train
 from ..ground.schema import TARGET_KINDS
 from . import promotion
-from ..model import calibrate, champion as model_champion, learners, train
+from ..model import calibrate, champion as model_champion, learners, roll_up, train
+from ..model.each_due import LearnedDues
 from ..model.learners import Fitted, Recipe
 from ..model.rows import Rows
 
@@ -242,6 +243,23 @@ def _promoted(
         return ruling, dict(fits), dict(numbers)
     name = won.removesuffix("_tuned")
     return ruling | dict(champion=name, tuned=True), {**fits, name: more[won]}, {**numbers, name: counted[won]}
+
+# %% ../../nbs/35_judge/09_baselines.ipynb #roll3502
+def from_dues(
+    learned: Learned,  # from `learn_snapshots`
+    each: LearnedDues,
+    rows: Mapping[str, Rows],  # from `gather`
+    dues: Mapping[str, Rows],  # from `gather_dues`
+    base: Base,  # the window's days, contact share
+) -> Learned:
+    "The same training, with the window's question answered from the dues."
+    roll = roll_up.learn(each, dues, rows, base)
+    weekly = rows["calibrate"].where(rows["calibrate"].labels["eligible"].to_numpy(bool))
+    asked = roll.chance(weekly.labels, dues["calibrate"])
+    about = dict(threshold=calibrate.threshold(asked, base.contact_share), due=each.about, roll_up=dict(roll.line))
+    of = {str(word): part for word, part in learned.scored.groupby("split", observed=True)}
+    scored = [roll_up.answered(part, roll, dues[word]) for word, part in of.items()]
+    return Learned(learned.fits, {**learned.about, **about}, pd.concat(scored, ignore_index=True))
 
 # %% ../../nbs/35_judge/09_baselines.ipynb #c024
 def learn_moments(

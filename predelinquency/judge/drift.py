@@ -6,7 +6,7 @@
 __all__ = ['year', 'grouped', 'by_month', 'worst_month', 'psi', 'psi_limit', 'drift', 'one_each']
 
 # %% ../../nbs/35_judge/05_drift.ipynb #i05drift
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,12 @@ from . import statistics
 from .alerts import LEARN
 from .statistics import Plan
 from ..model import labels as lb
-from ..model.champion import Champion
 from ..model.rows import Rows
 
 # %% ../../nbs/35_judge/05_drift.ipynb #c024
 def year(
     folder: Path | str,  # `panel` and `labels`
-    champion: Champion,  # scores
+    score: Callable[[disk.Part, pd.DataFrame], np.ndarray],  # some of a part's labels → their probabilities
     base: Base,  # how customers are dealt
     max_rows: int,  # about; of more, whole customers are left out by lot
 ) -> pd.DataFrame:  # the columns of the labels, `probability`, `repeat`
@@ -43,10 +42,8 @@ def year(
     )
     for part in parts:
         frame = disk.read(folder, "labels", part)
-        rows = np.flatnonzero(theirs(frame, share))
-        inputs = disk.read_arrow(folder, "panel", part, list(champion.features)).take(rows)
-        x = np.column_stack([inputs[f].to_numpy().astype(np.float32, copy=False) for f in champion.features])
-        found.append(frame.iloc[rows].assign(probability=champion.probability(x)))
+        some = frame[theirs(frame, share)]
+        found.append(some.assign(probability=score(part, some)))
     return pd.concat(found, ignore_index=True).assign(split="test", repeat=0)
 
 # %% ../../nbs/35_judge/05_drift.ipynb #c025

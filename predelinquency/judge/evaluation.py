@@ -38,7 +38,7 @@ from predelinquency.judge import (
 from . import report as judge_report
 from .statistics import Plan
 from ..model import champion as model_champion
-from ..model import registry
+from ..model import registry, roll_up
 from ..model.champion import Champion
 from ..model.learners import Recipe
 from ..model.rows import Rows, gather, gather_dues
@@ -332,7 +332,12 @@ def every_week(
     people: np.ndarray,  # sorted ids
 ) -> Plan:
     "The score in every month, also those in which others taught."
-    weeks = drift.year(run.features, run.champion, run.base, run.train.max_rows)
+    roll = roll_up.load_roll_up(run.model)
+
+    def score(part: disk.Part, some: pd.DataFrame) -> np.ndarray:
+        return roll_up.of_part(run.features, part, some, run.champion, roll)[1]
+
+    weeks = drift.year(run.features, score, run.base, run.train.max_rows)
     weeks = weeks[~weeks.imminent].assign(y=weeks.target.astype(float))
     return drift.by_month(statistics.Rows(weeks[weeks.customer_id.isin(people)], people))
 

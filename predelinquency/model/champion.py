@@ -139,6 +139,7 @@ PREDICTIONS = Table("predictions", "one row a scored moment (and repeat)", (
     Column("seen_before", "bool", "the source's customer had an earlier moment; out of time: is among those who taught; empty for snapshots", nullable=True),
     Column("probability", "float64", "calibrated, 0–1", low=0),
     Column("margin", "float64", "log-odds before calibration"),
+    Column("direct", "float64", "log-odds of the window's own model, where the question is answered from the dues", nullable=True),
     *(Column(name, "float64", "a simpler score, higher is riskier; empty when it cannot be known", nullable=True) for name in (*BASELINES, "challenger")),
 ))
 # fmt: on
@@ -161,10 +162,13 @@ def predictions(
     words = next(c.words for c in PREDICTIONS.columns if c.name == "split")
     frame["split"] = pd.Categorical([split] * len(frame), categories=words)
     return frame.assign(
-        repeat=frame.get("repeat", 0), fold=frame.get("fold", pd.NA), seen_before=frame.get("seen_before", pd.NA)
+        repeat=frame.get("repeat", 0),
+        fold=frame.get("fold", pd.NA),
+        seen_before=frame.get("seen_before", pd.NA),
+        direct=frame.get("direct", np.nan),
     ).astype(
         {"repeat": "int32", "fold": "Int32", "seen_before": "boolean", "target": "Int32"}
-        | {c: "float64" for c in (*BASELINES, "challenger")}
+        | {c: "float64" for c in ("direct", *BASELINES, "challenger")}
     )[PREDICTIONS.names]
 
 # %% ../../nbs/30_model/05_champion.ipynb #c054
@@ -277,6 +281,7 @@ SOURCES = (  # below the package: what the train stage runs
     "model/labels.py",
     "model/learners.py",
     "model/registry.py",
+    "model/roll_up.py",
     "model/rows.py",
     "model/train.py",
 )
@@ -337,7 +342,7 @@ def version_of(
     "The name of a model: a hash of what it says."
     learned = {name: was for name, was in files.items() if not name.endswith(".parquet")}
     said = [about["champion"], about["features"], about["calibrations"], learned]
-    return content_hash([*said, *([about["due"]] if "due" in about else [])])
+    return content_hash([*said, *(about[key] for key in ("due", "roll_up") if key in about)])
 
 # %% ../../nbs/30_model/05_champion.ipynb #ident07
 def versions(

@@ -59,19 +59,22 @@ def out_of_fold(
     rows: Mapping[str, Rows],  # `train`, `stop`; from `gather_dues`
     how: Recipe,
     name: str,  # which booster
-) -> np.ndarray:  # (n train,) log-odds of the usable training rows
+) -> np.ndarray:  # (n train,) log-odds, of those too whose outcome is not known
     "The margin of every training row by a fit that never saw its customer."
-    teachers = rows["train"].usable()
-    fold = (lb.draw(teachers.labels["customer_id"].to_numpy(), how.seed, lb.FOLD) * FOLDS).astype(int)
+    asked, teachers = rows["train"], rows["train"].usable()
+    each, taught = (
+        (lb.draw(some.labels["customer_id"].to_numpy(), how.seed, lb.FOLD) * FOLDS).astype(int)
+        for some in (asked, teachers)
+    )
 
     def of(k: int) -> np.ndarray:
-        fitted = fit_boosters(dict(rows, train=teachers.where(fold != k)), how, [name])[name]
-        return learners.predict_margin(fitted, teachers.x[fold == k])
+        fitted = fit_boosters(dict(rows, train=teachers.where(taught != k)), how, [name])[name]
+        return learners.predict_margin(fitted, asked.x[each == k])
 
-    margin = np.empty(len(fold))
+    margin = np.empty(len(each))
     with ThreadPoolExecutor(2) as pool:
         for k, found in enumerate(pool.map(of, range(FOLDS))):
-            margin[fold == k] = found
+            margin[each == k] = found
     return margin
 
 # %% ../../nbs/30_model/05_each_due.ipynb #dues3048
@@ -83,6 +86,9 @@ class LearnedDues:
     learner: str  # the one that is used
     calibration: Mapping[str, Any]
     used: Mapping[str, Any]  # split → rows, missed rows, missed dues, customers
+    unseen: Mapping[
+        str, np.ndarray
+    ]  # `train`, `calibrate` → log-odds of every row, by a fit that never saw its customer
 
     @property
     def model(self) -> DueModel:
@@ -126,9 +132,12 @@ def learn(
     how, name = recipe(how), how.params.learner if how.params.learner in BOOSTERS else BOOSTERS[0]
     fits = fit_boosters(rows, how)
     teachers, held = rows["train"].usable(), rows["calibrate"].usable()
-    margin = np.concatenate([out_of_fold(rows, how, name), learners.predict_margin(fits[name], held.x)])
+    unseen = dict(train=out_of_fold(rows, how, name))
+    unseen |= dict(calibrate=learners.predict_margin(fits[name], rows["calibrate"].x))
+    margin = np.concatenate([unseen[word][rows[word].teaching] for word in unseen])
     line = by_lead(margin, *(np.concatenate(both) for both in zip(_told(teachers), _told(held), strict=True)))
-    return LearnedDues(fits, name, line, {word: counts(r.usable()) for word, r in rows.items() if len(r.labels)})
+    used = {word: counts(r.usable()) for word, r in rows.items() if len(r.labels)}
+    return LearnedDues(fits, name, line, used, unseen)
 
 
 def _told(rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

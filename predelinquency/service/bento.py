@@ -283,17 +283,19 @@ def context(
     for given, name in ((rules, "policy"), (words, "messages")):
         if given:
             shutil.copytree(given, folder / "predelinquency" / name, dirs_exist_ok=True)
-    learner = manifest["champion"]
+    learner, due = manifest["champion"], manifest.get("due", {}).get("learner")
     files = [
         model / "manifest.json",
         model / learners.FILES[learner],
+        *([model / model_champion.DUE_FOLDER / learners.FILES[due]] if due else []),
         *(p for p in (model / Path(learners.FILES[learner]).stem).rglob("*") if p.is_file()),
     ]
     for path in files:
         _copy(path, folder / "model" / path.relative_to(model))
     _copy(metrics, folder / "model/metrics.json")
     _copy(project / "bentofile.yaml", folder / "bentofile.yaml")
-    needed = requirements(project / "requirements.lock", [*PACKAGES, *_LEARNERS[learner]])
+    libraries = dict.fromkeys(lib for name in (learner, due) if name for lib in _LEARNERS[name])
+    needed = requirements(project / "requirements.lock", [*PACKAGES, *libraries])
     (folder / "requirements.lock").write_text("\n".join(needed) + "\n")
     return f"{manifest['version']}-{_digest(folder)}"
 

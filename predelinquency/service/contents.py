@@ -19,6 +19,7 @@ from ..decide import policy
 from ..features import events
 from ..ground import allocation, dues, facts as ground_facts, schema, working_days
 from ..ground.core import DAY_MS, SchemaError, to_day
+from ..model.dues import ahead as ahead_of
 from ..sources.booking import Moves, settle
 from predelinquency.service.wire import (
     Accounts,
@@ -284,6 +285,7 @@ class Standing(NamedTuple):
     row: int  # of the due to speak about, in the request's obligations; -1: there is none
     rest_minor: int  # what is still owed of it
     overdue: bool  # whether another one is owed past its grace
+    ahead: np.ndarray  # (k, 2) obligation and instalment of every due that may be asked about
 
 # %% ../../nbs/60_service/02_contents.ipynb #c069
 def standing(
@@ -291,7 +293,7 @@ def standing(
     day: int,  # as_of, days since 1970-01-01
     base: Mapping[str, int],  # the model's own: horizon and grace
 ) -> Standing:
-    "What `engine.coming` and `labels.look` say of a customer, for one request."
+    "What `engine.coming`, `labels.look` and `dues.proposed` say of a customer, for one request."
     d: Mapping[str, Any] = found["obligations"]
     y: Mapping[str, Any] = found["payments"]
     n, none = len(d["instalment"]), np.empty(0, np.int64)
@@ -307,11 +309,20 @@ def standing(
     kind = np.array(d["kind"].tolist(), object)[order] if n else none
     target, ahead = np.isin(kind, schema.TARGET_KINDS), facts.due_day - day
     overdue = bool((target & ((state == dues.UNPAID) | (state == dues.LOST))).any())
+    each = ahead_of(facts, paid, _codes(kind), day, base["horizon_to_days"])
     speaks = target & (state == dues.OPEN) & (ahead >= base["horizon_from_days"]) & (ahead <= base["horizon_to_days"])
     if not speaks.any():
-        return Standing(-1, 0, overdue)
+        return Standing(-1, 0, overdue, each)
     first = min(np.flatnonzero(speaks), key=lambda k: (ahead[k], -rest[k], facts.obligation[k]))
-    return Standing(int(order[first]), int(rest[first]), overdue)
+    return Standing(int(order[first]), int(rest[first]), overdue, each)
+
+
+def _codes(kinds: np.ndarray) -> np.ndarray:
+    "(n,) position in `TARGET_KINDS`; -1: a sign."
+    return np.array([_TARGET.get(kind, -1) for kind in kinds.tolist()], np.int64)
+
+
+_TARGET = {kind: place for place, kind in enumerate(schema.TARGET_KINDS)}
 
 # %% ../../nbs/60_service/02_contents.ipynb #c070
 def _utc(table: str, text: str) -> datetime:

@@ -19,7 +19,8 @@ import pydantic
 from pydantic import ConfigDict
 
 from ..ground.core import StoreError, package_folder
-from .scoring import Answer, Answers, Scoring
+from .answer import Answer, Answers
+from .scoring import Scoring
 from predelinquency.service.wire import (
     BATCH_BYTES,
     SINGLE_BYTES,

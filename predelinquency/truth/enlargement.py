@@ -16,6 +16,7 @@ from ..ground import disk, figures, params
 from ..ground.chapter import listing
 from ..ground.params import Base, Evaluate, Simulate
 from ..judge import report as judge_report
+from ..model import roll_up
 from ..judge.evaluation import Extra, Run, _joined
 from . import kept, shock, strangers
 from .strangers import Strangers
@@ -80,7 +81,9 @@ def hit(
         return NOT_ASKED
     as_it_was = calm[calm.customer_id.isin(again.about.customer_id)]
     before = shock.frame(as_it_was, as_it_was.probability)
-    after = shock.frame(again.rows.labels, run.champion.probability(again.rows.x))
+    roll = roll_up.load_roll_up(run.model)
+    chance = run.champion.probability(again.rows.x) if roll is None else roll.chance(again.rows.labels, again.dues)
+    after = shock.frame(again.rows.labels, chance)
     return shock.measure_shock(before, after, hard_times, run.base, section)
 
 # %% ../../nbs/50_truth/09_enlargement.ipynb #stg-enla12

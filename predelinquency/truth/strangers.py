@@ -21,7 +21,7 @@ from ..ground.core import LeakageError
 from ..ground.disk import Part, ranges
 from ..ground.params import Base, Train
 from ..judge import baselines, due_rivals
-from ..model import champion as model_champion, dues, each_due, labels as lb, learners, panels
+from ..model import champion as model_champion, dues, each_due, labels as lb, learners, panels, roll_up
 from ..model.rows import Rows, of_table, positions, side_by_side
 
 # %% ../../nbs/50_truth/07_strangers.ipynb #c005
@@ -148,7 +148,8 @@ def scored(
     }
     how = learners.Recipe(champion.features, p, {}, seed)
     found = baselines.score_rows(them.rows, teachers, fits, champion.manifest, how)
-    return model_champion.predictions(them.rows.labels, found, "test")
+    scored, roll = model_champion.predictions(them.rows.labels, found, "test"), roll_up.load_roll_up(folder)
+    return scored if roll is None else roll_up.answered(scored, roll, them.dues)
 
 # %% ../../nbs/50_truth/07_strangers.ipynb #dues5702
 def scored_dues(
