@@ -53,6 +53,7 @@ PARTS = dict(  # what a figure depends on: the modules that make it
         "features.events",
         "features.offline",
         "model.labels",
+        "model.dues",
     ),
     training=(
         "model.learners",
@@ -60,6 +61,8 @@ PARTS = dict(  # what a figure depends on: the modules that make it
         "model.calibrate",
         "model.train",
         "model.champion",
+        "model.each_due",
+        "model.roll_up",
         "judge.baselines",
         "judge.promotion",
     ),

@@ -5,31 +5,35 @@
 # %% auto #0
 __all__ = ['ACHIEVED', 'SOFTLY', 'VISIBLE', 'UNSEEN', 'ABOVE', 'BIAS', 'ERROR', 'HABIT', 'CAUSE', 'SEEDS', 'OTHERS', 'WITHOUT',
            'HITS', 'LEFT_OUT', 'SWEPT', 'LATENT', 'Case', 'open_case', 'Bound', 'labels_again', 'measure_bound',
-           'pairs_of', 'stability', 'wires', 'bound_in_words', 'sureness', 'reasons_in_words', 'declared', 'tried',
-           'tell', 'under_bound', 'rises', 'by_tenth', 'true_level', 'other_worlds', 'worlds_shown', 'Proof', 'prove',
-           'proof_figures', 'write_proof']
+           'pairs_of', 'explained', 'others', 'stability', 'wires', 'bound_in_words', 'sureness', 'reasons_in_words',
+           'declared', 'tried', 'tell', 'under_bound', 'rises', 'by_tenth', 'true_level', 'other_worlds',
+           'worlds_shown', 'Proof', 'prove', 'proof_figures', 'write_proof']
 
 # %% ../../nbs/50_truth/10_proving.ipynb #stg-prov03
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ..features import catalogue
 from ..ground import chapter, figures, params
 from ..ground.core import replacing
 from ..ground.params import Base, Prove, Train
 from ..ground.schema import ROW
 from ..judge import metrics, statistics
 from ..model import champion as model_champion
+from ..model import each_due, roll_up
 from ..model import labels as lb
 from ..model import rows as model_rows
 from ..model.champion import Champion
-from ..reasons import evidence, tables
-from . import forks, oracle, seeds, twins, worlds
+from ..model.learners import Fitted, Recipe
+from ..model.roll_up import RollUp
+from ..reasons import evidence, overview, tables
+from . import forks, oracle, seeds, spoken, twins, worlds
 from .oracle import Oracle
 from ..world import calibration
 from ..world.world import Settings
@@ -47,8 +51,10 @@ class Case:
     made: Settings  # the world's own parameters
     world: Any  # as `forks.ground` gives it
     champion: Champion
+    roll: RollUp | None  # where the question is answered from the dues
     train: Train  # the parameters it was trained with
     predictions: pd.DataFrame
+    dues: pd.DataFrame | None  # predictions of dues
     tested: pd.DataFrame  # the judged rows of the test customers
 
 # %% ../../nbs/50_truth/10_proving.ipynb #stg-prov06
@@ -63,7 +69,9 @@ def open_case(
     tested = statistics.judged(statistics.checked(said[(said.split == "test") & (said.repeat == 0)]))
     train, world = params.section(Train, champion.manifest["params"]["train"]), forks.ground(made)
     where = (folders["raw"], folders["truth"], folders["features"])
-    return Case(*where, base, section, made, world, champion, train, said, tested)
+    roll = roll_up.load_roll_up(folders["model"])
+    dues = pd.read_parquet(folders["model"] / "due_predictions.parquet") if roll else None
+    return Case(*where, base, section, made, world, champion, roll, train, said, dues, tested)
 
 # %% ../../nbs/50_truth/10_proving.ipynb #stg-prov08
 @dataclass(frozen=True)
@@ -94,9 +102,13 @@ def measure_bound(
     did = forks.futures(case.world, rows, 1, base, first=-1)[:, 0]
     same = labels_again(did, rows.target.to_numpy())
     asked = oracle.ask_futures(case.world, rows, base, section.replays)
-    others = [name for name in (*model_champion.BASELINES, "challenger") if name in rows]
+    others = [
+        name
+        for name in (*model_champion.BASELINES, "challenger", "direct")
+        if name in rows and rows[name].notna().all()
+    ]
     if section.visible_customers:
-        x, _ = twins.known(case.world, rows, base)
+        x = spoken.known(case.world, rows, base).x
         rows["visible"] = oracle.visible_score(case.made, base, case.train, section.visible_customers, x)
     found = oracle.achievable(rows, asked, others, section.bootstrap, base.seed)
     y, weight = rows.target.to_numpy(float), rows.weight.to_numpy(float)
@@ -111,21 +123,41 @@ def pairs_of(
     first, last = lb.blocks(case.base)["test"]
     people, start = case.tested.customer_id.unique(), first - twins.LOOK_DAYS // 2
     both = twins.twins(case.world, case.base, people, start, last, case.section.pairs)
-    return twins.perturbed(case.world, case.champion, both, case.base, case.section.pair_replays)
+    return twins.perturbed(case.world, case.roll or case.champion, both, case.base, case.section.pair_replays)
+
+# %% ../../nbs/50_truth/10_proving.ipynb #roll5002
+def explained(
+    case: Case,
+) -> Champion:  # the champion, with the model that reasons are told of
+    "Whose reasons are put to the test."
+    return case.champion if case.roll is None else replace(case.champion, fitted=case.roll.due.fitted)
+
+# %% ../../nbs/50_truth/10_proving.ipynb #roll5003
+def others(
+    case: Case,
+) -> list[Fitted]:
+    "The explained model, learned again with other seeds."
+    names, most, splits = explained(case).features, case.train.max_rows, ["train", "stop"]
+    how, more = Recipe(names, case.train, catalogue.monotone(), case.base.seed), case.section.seeds - 1
+    if case.roll is None:
+        rows = model_rows.gather(case.features, names, case.base, most, splits)
+        return seeds.reseeded(rows, how, case.champion.manifest["champion"], more)
+    rows = model_rows.gather_dues(case.features, names, case.base, most, splits)
+    return seeds.reseeded(rows, each_due.recipe(how), case.champion.manifest["due"]["learner"], more)
 
 # %% ../../nbs/50_truth/10_proving.ipynb #stg-prov14
 def stability(
     case: Case,
 ) -> dict[str, Any]:  # `jaccard` …, `deletion_…`, `models`, `jaccard_rows`
     "Whether other seeds give the same reasons, and whether a score hangs on its own."
-    champion, seed = case.champion, case.base.seed
-    most, inputs = case.champion.manifest["params"]["train"]["max_rows"], ["train", "stop"]
-    rows = model_rows.gather(case.features, champion.features, case.base, most, inputs)
-    models = [champion.fitted, *seeds.reseeded(rows, champion, case.train, seed, case.section.seeds - 1)]
-    asked, lenders = evidence.worth_telling(case.predictions, champion.threshold)
+    seed, spoken_by = case.base.seed, explained(case)
+    models = [spoken_by.fitted, *others(case)]
+    asked, lenders = evidence.worth_telling(case.predictions, case.champion.threshold)
     both = case.predictions.loc[asked.index.union(lenders.index), list(ROW)]
     both = both.assign(asked=both.index.isin(asked.index), lends=both.index.isin(lenders.index))
-    told = list(tables.batches(champion, case.features, both))
+    if case.roll is not None and case.dues is not None:
+        both = overview.on_dues(both, case.dues, case.roll)
+    told = list(tables.batches(spoken_by, case.features, both))
     keys = pd.concat([b.keys for b in told], ignore_index=True)
     x, parts = (np.concatenate([getattr(b, name) for b in told]) for name in ("x", "contributions"))
     read, who = x[keys.asked], keys.customer_id[keys.asked].to_numpy()
@@ -134,7 +166,7 @@ def stability(
     found |= dict(models=len(models), jaccard_rows=len(read))
     if not len(read):
         return found
-    fell = evidence.deletion(champion.fitted, read, parts[keys.asked], evidence.Lenders(x[keys.lends], seed))
+    fell = evidence.deletion(spoken_by.fitted, read, parts[keys.asked], evidence.Lenders(x[keys.lends], seed))
     return found | evidence.fidelity(fell, who, seed)
 
 # %% ../../nbs/50_truth/10_proving.ipynb #stg-prov15

@@ -12,41 +12,23 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..features import catalogue
 from ..features.measures import GROUPS
-from ..ground.params import Train
 from ..judge.intervals import _rounded
-from ..model import champion as model_champion, learners, rows as model_rows, train
-from ..model.learners import Fitted
+from ..model import rows as model_rows, train
+from ..model.learners import Fitted, Recipe
 from .oracle import resampled
-from .twins import by_group
+from .spoken import by_group
 
 # %% ../../nbs/50_truth/03_seeds.ipynb #c078
 def reseeded(
-    rows: Mapping[str, model_rows.Rows],  # from `model_rows.gather`
-    champion: model_champion.Champion,  # whose learner and parameters
-    p: Train,
-    seed: int,  # of the champion's run
+    rows: Mapping[str, model_rows.Rows],  # `train`, `stop`; with inputs in the recipe's order
+    how: Recipe,  # as the model was learned
+    learner: str,
     count: int,  # how many more models
 ) -> list[Fitted]:  # each with a seed of its own
-    "The champion's learner fitted again on the same rows."
-    teach, stop = rows["train"].usable(), rows["stop"].usable()
-    few = stop.y.sum() < train.FEW_STOPS
-    settings = replace(
-        p,
-        min_child_weight=min(p.min_child_weight, teach.y.sum() / train.LEAVES),
-        trees=max(p.trees // 3, 1) if few else p.trees,
-    )
-    return [
-        learners.fit(
-            champion.manifest["champion"],
-            teach.x,
-            teach.y,
-            learners.Recipe(champion.features, settings, catalogue.monotone(), seed + 1 + k),
-            None if few else (stop.x, stop.y),
-        )
-        for k in range(count)
-    ]
+    "The same learner fitted again on the same rows."
+    seeds = [replace(how, seed=how.seed + 1 + k) for k in range(count)]
+    return [train.fit_boosters(rows, again, [learner])[learner] for again in seeds]
 
 # %% ../../nbs/50_truth/03_seeds.ipynb #c079
 def top_groups(

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['HARMS', 'DECLARED', 'FIRST_DECLARED', 'LOOK_DAYS', 'AFTER_TRACE', 'TWIN', 'RISE', 'TABLES', 'Declared', 'unsized',
-           'line_day', 'first_difference', 'moment_after', 'traces', 'twins', 'recorded', 'known', 'risks', 'by_group',
-           'pushes', 'perturbed', 'hits', 'shuffled', 'count_cases', 'hit_sentence', 'grid', 'tale']
+           'line_day', 'first_difference', 'moment_after', 'traces', 'twins', 'risks', 'perturbed', 'hits', 'shuffled',
+           'count_cases', 'hit_sentence', 'grid', 'tale']
 
 # %% ../../nbs/50_truth/02_twins.ipynb #i02twins
 from collections.abc import Mapping, Sequence
@@ -15,20 +15,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..features import offline
-from ..features.catalogue import BY_NAME, CATALOGUE
 from ..features.measures import GROUPS
 from ..ground.compiled import kernel
 from ..ground.core import DAY_MS, uniform
 from ..ground.params import Base
 from ..judge.intervals import _rounded
-from ..model import champion as model_champion, labels as lb
-from ..model.learners import Fitted
-from ..reasons import shapley, trees as reasons_trees
+from ..model.champion import Champion
+from ..model.roll_up import RollUp
 from .forks import IMMINENT, MISSED, NO_DAY, Ground, futures, until
 from .oracle import GLANCE, NAMES
-from ..world import world
-from ..world.money import DUE, EPISODE, HOME, LIFE, LOG_WIDTH, PAYMENT, RENT_DUE, TX
+from .spoken import by_group, known, pushes, recorded
+from ..world.money import DUE, EPISODE, HOME, LIFE, LOG_WIDTH, RENT_DUE, TX
 from ..world.personas import PERSON
 from ..world.stress import RATE_RISE, STRESSES, rate, strike
 from ..world.world import live
@@ -213,66 +210,6 @@ def twins(
     )
     return drawn[found[:, 1] >= 0].drop_duplicates(["customer_id", "stress", "on"]).reset_index(drop=True)
 
-# %% ../../nbs/50_truth/02_twins.ipynb #c058
-def recorded(
-    w: Ground,
-    moments: pd.DataFrame,  # as in `futures`
-    base: Base,  # what counts as paid in full
-) -> dict[str, pd.DataFrame]:  # canonical tables; `customer_id` is the row of `moments`
-    "The visible record of every moment."
-    n, day = len(moments), moments["as_of"].to_numpy("datetime64[D]").astype(np.int64)
-    struck = "stress" in moments
-    people, lives, log = (
-        np.zeros(n, PERSON).view(np.recarray),
-        np.zeros(n, LIFE).view(np.recarray),
-        np.zeros((20_000, LOG_WIDTH), np.int64),
-    )
-    found: tuple[list[np.ndarray], ...] = ([], [], [])
-    for r, who in enumerate(moments["customer_id"].to_numpy(np.int64)):
-        until(
-            w,
-            int(who),
-            int(day[r]),
-            int(moments["stress"].iat[r]) if struck else -1,
-            int(moments["on"].iat[r]) if struck else NO_DAY,
-            people[r],
-            lives[r],
-            log,
-        )
-        lines = log[1 : log[0, 0] + 1]
-        for rows, what in zip(found, (TX, DUE, PAYMENT), strict=True):
-            rows.append(lines[lines[:, 0] == what].T.copy())
-            rows[-1][0] = r
-    tx, due, paid = (np.concatenate(rows, axis=1) if rows else np.empty((LOG_WIDTH, 0), np.int64) for rows in found)
-    who = world.customers(people, w.visible).assign(customer_id=np.arange(n))
-    people.id = np.arange(n)
-    return dict(
-        customers=who,
-        accounts=world.accounts(people, lives, who["joined_on"].to_numpy()),
-        obligations=world.obligations(due, base),
-        transactions=world.transactions(tx),
-        payments=world.payments(paid),
-    )
-
-# %% ../../nbs/50_truth/02_twins.ipynb #c059
-def known(
-    w: Ground,
-    moments: pd.DataFrame,  # as in `futures`
-    base: Base,  # grace and history
-    batch: int = 500,  # at a time, for memory
-) -> tuple[np.ndarray, np.ndarray]:  # (n, features of the catalogue) float64; (n,) bool eligible
-    "The features of every moment, and whether it would be scored."
-    values, eligible = [np.empty((0, len(CATALOGUE)))], [np.empty(0, bool)]
-    for start in range(0, len(moments), batch):
-        some = moments.iloc[start : start + batch]
-        tables = recorded(w, some, base)
-        spine = pd.DataFrame(dict(customer_id=np.arange(len(some)), as_of=some["as_of"].to_numpy("datetime64[ms]")))
-        facts, _, _ = lb.look(spine, tables["obligations"], tables["payments"], base)
-        days = (spine["as_of"] - tables["customers"]["joined_on"]).dt.days.to_numpy()
-        values.append(offline.matrix(tables, spine))
-        eligible.append((facts[:, 0] == 0) & (days >= base.min_history_days))
-    return np.concatenate(values), np.concatenate(eligible)
-
 # %% ../../nbs/50_truth/02_twins.ipynb #c061
 RISE = 0.01  # of oracle risk: below, nothing happened that a reason would have to name
 
@@ -295,48 +232,29 @@ def risks(
     p[hopeful] = ((out == MISSED).sum(1) / np.maximum(((out >= 0) & (out < IMMINENT)).sum(1), 1)).reshape(2, -1).T
     return p
 
-# %% ../../nbs/50_truth/02_twins.ipynb #c065
-def by_group(
-    fitted: Fitted,
-    x: np.ndarray,  # (n, n_features) float32, the model's inputs
-) -> np.ndarray:  # (n, groups) push on the margin by group of `GROUPS`
-    "What each group of the catalogue adds to the margin."
-    trees = reasons_trees.trees_of(fitted)
-    parts = shapley.contributions(fitted, x, shapley.leaf_table(trees) if trees is not None else None)
-    return parts[:, :-1] @ np.eye(len(GROUPS))[[GROUPS.index(BY_NAME[name].group) for name in fitted.features]]
-
-# %% ../../nbs/50_truth/02_twins.ipynb #c067
-def pushes(
-    champion: model_champion.Champion,
-    x: np.ndarray,  # (n, features of the catalogue)
-) -> tuple[np.ndarray, np.ndarray]:  # (n, groups) push on the margin by group of `GROUPS`, (n,) calibrated probability
-    "What each group of the catalogue adds to the margin, and the score."
-    mine = np.asarray(x[:, [NAMES.index(name) for name in champion.features]], np.float32)
-    return by_group(champion.fitted, mine), champion.probability(mine)
-
 # %% ../../nbs/50_truth/02_twins.ipynb #c068
 def perturbed(
     w: Ground,
-    champion: model_champion.Champion,
+    model: Champion | RollUp,
     pairs: pd.DataFrame,
     base: Base,
     replays: int,  # world, model, from `twins`, horizon, futures
     threads: int = 2,
 ) -> pd.DataFrame:  # the eligible pairs: + `risk`, `twin_risk`, `score`, `twin_score`, `top`, `case`, `named` …
     "Every pair with its risks, its scores, the three groups that moved and whether a declared one is among them."
-    n, columns = len(pairs), {}
-    x, eligible = known(w, pd.concat([pairs.assign(stress=-1, on=NO_DAY), pairs], ignore_index=True), base)
-    both = eligible[:n] & eligible[n:]
-    pairs, x = pairs[both].reset_index(drop=True), x[np.r_[both, both]]
-    push, score = pushes(champion, x)
-    change, p = push[len(pairs) :] - push[: len(pairs)], risks(w, pairs, base, replays, threads)
+    one, other = known(w, pairs.assign(stress=-1, on=NO_DAY), base), known(w, pairs, base)
+    push, struck, about = pushes(model, other)
+    before, score, _ = pushes(model, one, about)
+    both = one.eligible & other.eligible
+    pairs, change = pairs[both].reset_index(drop=True), (push - before)[both]
+    p = risks(w, pairs, base, replays, threads)
     order = np.argsort(-change, axis=1, kind="stable")[:, :3]
     top = [tuple(GROUPS[g] for g in row if change[i, g] > 0) for i, row in enumerate(order)]
     columns = dict(
         risk=p[:, 0],
         twin_risk=p[:, 1],
-        score=score[: len(pairs)],
-        twin_score=score[len(pairs) :],
+        score=score[both],
+        twin_score=struck[both],
         top=top,
         case=p[:, 1] - p[:, 0] >= RISE,
     )

@@ -23,7 +23,7 @@ from ..judge import baselines
 from ..model import champion, labels as lb, learners, train
 from ..model.learners import Fitted
 from ..model.rows import Rows
-from . import forks, kept as truth_kept, oracle as truth_oracle, twins
+from . import forks, kept as truth_kept, oracle as truth_oracle, spoken
 from ..world.stress import STRESSES
 from ..world.world import Settings
 
@@ -72,7 +72,7 @@ def rows_of(
     (first, last), frames, inputs = days, [], []
     for start in range(people.low, people.high, batch):
         who = np.arange(start, min(start + batch, people.high))
-        raw = twins.recorded(
+        raw = spoken.recorded(
             w,
             pd.DataFrame(
                 dict(customer_id=who, as_of=np.full(len(who), np.datetime64(w.end, "D")).astype("datetime64[ms]"))

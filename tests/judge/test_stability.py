@@ -363,10 +363,15 @@ def test_the_late_family_is_what_speaks_after_something_has_failed():
 def test_every_week_of_those_who_never_trained_is_scored_as_in_training(trained):
     from predelinquency.model import champion as model_champion
     from predelinquency.model import labels as lb
+    from predelinquency.model import roll_up
 
-    champion = model_champion.load_champion(trained / "model")
+    champion, roll = model_champion.load_champion(trained / "model"), roll_up.load_roll_up(trained / "model")
     base = params.section(params.Base, champion.manifest["params"]["base"])
-    found = drift.year(trained / "features", champion, base, 10**6)
+
+    def score(part, some):
+        return roll_up.of_part(trained / "features", part, some, champion, roll)[1]
+
+    found = drift.year(trained / "features", score, base, 10**6)
     assert (
         (lb.split(found.customer_id.to_numpy(), base) == 3).all()
         and found.eligible.all()
@@ -376,6 +381,6 @@ def test_every_week_of_those_who_never_trained_is_scored_as_in_training(trained)
     both = found.merge(scored[scored.split == "test"], on=["customer_id", "as_of"], suffixes=("", "_then"))
     assert len(both) == (scored.eligible & scored.target.notna() & (scored.split == "test")).sum()
     assert (both.probability == both.probability_then).all() and found.as_of.nunique() > both.as_of.nunique()
-    fewer = drift.year(trained / "features", champion, base, len(found) // 3)
+    fewer = drift.year(trained / "features", score, base, len(found) // 3)
     kept = found[found.customer_id.isin(fewer.customer_id)].reset_index(drop=True)
     assert 0 < len(fewer) < 0.7 * len(found) and kept.equals(fewer)  # whole customers

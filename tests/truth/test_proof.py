@@ -13,7 +13,7 @@ from predelinquency.ground import disk, params
 from predelinquency.ground.core import ParamsError, SchemaError
 from predelinquency.ground.dues import Rule, rule
 from predelinquency.model import labels as lb
-from predelinquency.truth import forks, oracle, seeds, twins
+from predelinquency.truth import forks, oracle, seeds, spoken, twins
 from predelinquency.world import money, pay, personas
 from predelinquency.world import stress as world_stress
 from predelinquency.world import world as worlds
@@ -185,7 +185,7 @@ def test_a_twin_without_a_stress_is_the_same_life(
 ) -> None:
     twin = moments.assign(stress=0, on=forks.NO_DAY)
     assert (forks.futures(ground, twin, 20, settings.base) == forks.futures(ground, moments, 20, settings.base)).all()
-    (x, ok), (y, fine) = twins.known(ground, moments, settings.base), twins.known(ground, twin, settings.base)
+    (x, ok, *_), (y, fine, *_) = (spoken.known(ground, some, settings.base) for some in (moments, twin))
     assert np.array_equal(x, y, equal_nan=True) and (ok == fine).all()
     assert twins.first_difference(*(np.array(person(ground, 4, 20_050)[2]) for _ in range(2))) == -1
 
@@ -218,7 +218,7 @@ def test_what_a_bank_would_know_of_a_moment_is_the_row_of_the_panel(
 ) -> None:
     panel = disk.read(trained / "features", "panel")
     rows = panel.sample(40, random_state=1).sort_values(["customer_id", "as_of"])
-    x, _ = twins.known(ground, rows[["customer_id", "as_of"]], settings.base)
+    x = spoken.known(ground, rows[["customer_id", "as_of"]], settings.base).x
     assert np.array_equal(x.astype(np.float32), rows[oracle.NAMES].to_numpy(np.float32), equal_nan=True)
 
 
@@ -384,7 +384,7 @@ def test_illness_and_separation_take_their_risk_with_the_loss_of_pay(
         of = struck[struck["stress"] == code]
         whole, rest = (
             np.nan_to_num(np.diff(twins.risks(world, of, settings.base, 300), axis=1)).mean()
-            for world in (ground, twins.unsized(ground, code))
+            for world in (ground, spoken, twins.unsized(ground, code))
         )
         assert len(of) > 10 and whole > 0.01 and rest < whole / 2, (
             name
