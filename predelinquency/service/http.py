@@ -19,7 +19,7 @@ import pydantic
 from pydantic import ConfigDict
 
 from ..ground.core import StoreError, package_folder
-from .answer import Answer, Answers
+from .reply import Answer, Answers
 from .scoring import Scoring
 from predelinquency.service.wire import (
     BATCH_BYTES,

@@ -38,7 +38,7 @@ from predelinquency.service.contents import (
     request_tables,
     standing,
 )
-from .answer import Answer, _answer, _number
+from .reply import Answer, _answer, _number
 from .quality import Finding, Quality, examined, quality
 from .wire import History, RecordedCustomer, Refused, parse_batch, parse_request
 
