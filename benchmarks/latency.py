@@ -74,9 +74,9 @@ def main():
 
         made = champion.load_champion(asked.model)
         scorer = reasons_scorer.Scorer(made)
-        asked_of = [(online.rows(*a)[0],) for a in arrays]
+        asked_of = [(online.rows(*a),) for a in arrays]
         ours = timed("features → score + contributions", scorer.score, asked_of)
-        theirs = timed("the same by the library", lambda x: learners.contributions(made.fitted, x[None]), asked_of, 1)
+        theirs = timed("the same by the library", lambda x: learners.contributions(made.fitted, x), asked_of, 1)
         for p, mine, other in zip(("p50", "p99"), ours, theirs, strict=True):
             rows.append(
                 faster(
@@ -89,12 +89,12 @@ def main():
             )
         both(
             "raw history in arrays → features + score + contributions",
-            lambda h, d: scorer.score(online.rows(h, d)[0]),
+            lambda h, d: scorer.score(online.rows(h, d)),
             arrays,
         )
         both(
             "raw columns → features + score + contributions",
-            lambda t, d: scorer.score(online.rows(events.history(t), d)[0]),
+            lambda t, d: scorer.score(online.rows(events.history(t), d)),
             columns,
             bar="<= 600",
         )

@@ -17,6 +17,7 @@ ROWS = {
     "latent bound (all of the present is known)": ("latent_auc", "latent_soft_auc"),
     VISIBLE: ("visible_auc", "visible_soft_auc"),
     "the model": ("model_auc", "soft_auc"),
+    "the window, asked directly": ("", "soft_auc_direct"),
     "the other booster": ("", "soft_auc_challenger"),
     "logistic scorecard": ("", "soft_auc_logistic"),
     "calendar": ("", "soft_auc_calendar"),

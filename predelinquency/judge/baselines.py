@@ -253,7 +253,7 @@ def from_dues(
     base: Base,  # the window's days, contact share
 ) -> Learned:
     "The same training, with the window's question answered from the dues."
-    roll = roll_up.learn(each, dues, rows, base)
+    roll = roll_up.fit_line(each, dues, rows, base)
     weekly = rows["calibrate"].where(rows["calibrate"].labels["eligible"].to_numpy(bool))
     asked = roll.chance(weekly.labels, dues["calibrate"])
     about = dict(threshold=calibrate.threshold(asked, base.contact_share), due=each.about, roll_up=dict(roll.line))

@@ -131,7 +131,7 @@ NAMES = {  # rival → in words, in the order of what it knows
     "projected": "the projected balance",
     "five_columns": "five plain columns",
     "plain_aggregates": "plain sums and counts, with trees",
-    "direct": "the score of the window",
+    "direct": "a model of the window",
     "challenger": "the other learner",
 }
 

@@ -69,6 +69,10 @@ class Run:
         "How its models were learned."
         return Recipe(catalogue.names(), self.train, catalogue.monotone(), self.base.seed)
 
+    def score(self, rows: Rows) -> np.ndarray:  # (n,)
+        "The answers of rows that were gathered."
+        return roll_up.of_rows(self.features, rows, self.champion, roll_up.load_roll_up(self.model))
+
     def due_teachers(self) -> Rows:
         "The usable dues that taught; read anew, so that they are held no longer than they are needed."
         names = catalogue.names()
@@ -227,13 +231,13 @@ class Fits:
 
 # %% ../../nbs/35_judge/19_evaluation.ipynb #stg-eval26b
 def shift(
-    champion: Champion,
+    scores: tuple[np.ndarray, np.ndarray],  # of both, probabilities
     before: Rows,
     after: Rows,  # one row a customer: of those who taught, and of those who are judged
 ) -> pd.DataFrame:  # as `drift.drift`; the score first, then the inputs
     "Whether score and inputs have moved."
-    score = drift.drift(champion.probability(before.x)[:, None], champion.probability(after.x)[:, None], ["score"])
-    return pd.concat([score, drift.drift(before.x, after.x, catalogue.names())], ignore_index=True)
+    moved = drift.drift(scores[0][:, None], scores[1][:, None], ["score"])
+    return pd.concat([moved, drift.drift(before.x, after.x, catalogue.names())], ignore_index=True)
 
 # %% ../../nbs/35_judge/19_evaluation.ipynb #stg-eval29
 def shift_figures(
@@ -289,7 +293,10 @@ def fits(
         return Fits([], kinds, None)
     teachers, seed = run.inputs.pop("train"), run.base.seed
     other = test.where(alternate(test.labels.as_of))
-    told = shift(run.champion, drift.one_each(teachers, seed), drift.one_each(test, seed))
+    then, now = drift.one_each(teachers, seed), drift.one_each(test, seed)
+    said, _, _ = everybody(run, extra)
+    answers = said.drop_duplicates(list(ROW)).set_index(list(ROW)).probability
+    told = shift((run.score(then), answers.loc[pd.MultiIndex.from_frame(now.labels[list(ROW)])].to_numpy()), then, now)
     del test
     plans = _fewer(teachers, other, run, people)
     del other

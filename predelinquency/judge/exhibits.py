@@ -34,12 +34,12 @@ def trust(
 # %% ../../nbs/35_judge/20_exhibits.ipynb #stg-exhi10
 # fmt: off
 BESIDE = {
-    "model": "headline.auc", "challenger": "challenger", "reference: plain aggregates": "reference",
+    "model": "headline.auc", "the window, asked directly": "headline.direct", "challenger": "challenger", "reference: plain aggregates": "reference",
     "logistic scorecard": "baselines.logistic", "projected balance at the due date": "baselines.projected",
     "balance against what is due": "baselines.balance", "calendar: what is due": "baselines.calendar",
 }
 GAINS = {
-    "over the challenger": "gain_over_challenger", "over the reference": "reference.difference",
+    "over the window, asked directly": "gain_over_direct", "over the challenger": "gain_over_challenger", "over the reference": "reference.difference",
     "over the scorecard": "gain_over_logistic", "over the projected balance": "gain_over_projected",
     "over the balance rule": "gain_over_balance", "over the calendar": "gain_over_calendar",
 }

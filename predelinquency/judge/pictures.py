@@ -41,6 +41,7 @@ def _svg(name: str, figure: Any) -> str:
 # %% ../../nbs/35_judge/17_pictures.ipynb #c040
 BESIDE = {
     "the model": "metrics.headline.auc",
+    "the window, asked directly": "metrics.headline.direct",
     "the other booster": "metrics.challenger.auc",
     "logistic scorecard": "metrics.baselines.logistic.auc",
     "balance projected to the due date": "metrics.baselines.projected.auc",

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['NEEDED', 'JUDGED', 'BASELINES', 'LACKED', 'SAME', 'LATER_FEWEST', 'WEEKLY', 'NOT_SET_ASIDE', 'checked', 'judged',
            'Rows', 'mean_of', 'ranked_by', 'calibration_statistics', 'calibration_line', 'observed_expected', 'period',
-           'onset_index', 'capacity_statistics', 'lift_statistics', 'lacks', 'Plan', 'compare_with', 'subset',
-           'later_statistics', 'later_counts', 'due_statistics', 'with_reference']
+           'onset_index', 'capacity_statistics', 'lift_statistics', 'lacks', 'Plan', 'compare_with', 'beside_direct',
+           'subset', 'later_statistics', 'later_counts', 'due_statistics', 'with_reference']
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #i02statisti
 from collections.abc import Callable, Sequence
@@ -280,6 +280,16 @@ def compare_with(
         {} if model else {f"{gain}.auc": (own, f"{block}.auc")},
         {f"{gain}.auc": model} if model else {},
     )
+
+# %% ../../nbs/35_judge/02_statistics.ipynb #roll3505
+def beside_direct(
+    rows: Rows,
+) -> Plan:  # `headline.direct`, `gain_over_direct`; empty where the question is asked directly
+    "The window's own model, on the same rows."
+    if lacks(rows.frame, "direct") or lacks(rows.frame):
+        return Plan({}, {}, {})
+    paths = {"gain_over_direct.auc": ("headline.auc", "headline.direct")}
+    return Plan({"headline.direct": ranked_by(rows, "direct")}, paths, {})
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c065
 def subset(

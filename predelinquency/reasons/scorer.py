@@ -6,17 +6,19 @@
 __all__ = ['Found', 'Scorer']
 
 # %% ../../nbs/33_reasons/03_scorer.ipynb #i03scorer
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from ..features.catalogue import BY_NAME
-from ..ground.records import Reason, Score
+from ..ground.records import Score
 from ..model import calibrate, champion as model_champion, learners
 from ..model.labels import LEAD
+from ..model.learners import Fitted
 from ..model.roll_up import RollUp
 from .bundles import bundles, reasons
-from .shapley import leaf_table, look_up
+from .shapley import LeafTable, leaf_table, look_up
 from .trees import trees_of
 
 # %% ../../nbs/33_reasons/03_scorer.ipynb #c068
@@ -27,6 +29,22 @@ def _fingerprint(champion: model_champion.Champion, x: np.ndarray) -> str:  # (n
     from predelinquency.ground.entries import feature_hash  # the ledger's, which takes long to import
 
     return feature_hash(champion.features, x)
+
+
+def _places(names: Sequence[str]) -> np.ndarray:
+    "Where these features stand in the catalogue's vector."
+    return np.array([_PLACE[name] for name in names])
+
+
+def _told(fitted: Fitted, table: LeafTable | None, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    "(n,) log-odds and (n, n_features + 1) contributions."
+    if table is None:
+        margin, parts = learners.predict_margin(fitted, x), learners.contributions(fitted, x)
+    else:
+        margin, parts = look_up(table, x)
+    if fitted.learner == "committee":
+        margin = learners.predict_margin(fitted, x)  # the mean of its members' sums, which one sum only comes near
+    return margin, parts
 
 # %% ../../nbs/33_reasons/03_scorer.ipynb #c069
 class Found(NamedTuple):
@@ -53,33 +71,18 @@ class Scorer:
         self.champion, self.roll, self.top = champion, roll, top
         self.fitted = champion.fitted if roll is None else roll.due.fitted
         self.bundles, trees = bundles(self.fitted.features), trees_of(self.fitted)
-        self.columns, self.inputs = (
-            np.array([_PLACE[name] for name in f.features]) for f in (self.fitted, champion.fitted)
-        )
+        self.columns, self.inputs = _places(self.fitted.features), _places(champion.features)
         self.table = leaf_table(trees) if trees is not None else None
-
-    def told(
-        self,
-        x: np.ndarray,  # (n, n_features) float32 in the model's order
-    ) -> tuple[np.ndarray, np.ndarray]:  # (n,) log-odds, (n, n_features + 1) contributions
-        "The model that is explained, asked."
-        if self.table is None:
-            margin, parts = learners.predict_margin(self.fitted, x), learners.contributions(self.fitted, x)
-        else:
-            margin, parts = look_up(self.table, x)
-        if self.fitted.learner == "committee":
-            margin = learners.predict_margin(self.fitted, x)  # a mean of sums, which one sum only comes near
-        return margin, parts
 
     def score(
         self,
-        vectors: np.ndarray,  # (1 + k, n_catalogue) in the catalogue's order, nan is unknown: the customer's, each due's
+        vectors: np.ndarray,  # (1 + k, n_catalogue) floats, nan is unknown: the customer's row, and each due's
     ) -> Found:
         "Everything that a score is made of."
         if self.roll is not None:
             return self._from_dues(vectors, self.roll)
         x = np.asarray(vectors[:1], np.float32)[:, self.columns]
-        margin, parts = self.told(x)
+        margin, parts = _told(self.fitted, self.table, x)
         chance = float(calibrate.probability(margin, self.champion.manifest["calibration"])[0])
         return Found(float(margin[0]), chance, np.empty(0), np.empty(0, int), 0, x[0], parts[0])
 
@@ -87,33 +90,14 @@ class Scorer:
         lead = vectors[:, _PLACE[LEAD]]
         asked = np.flatnonzero((lead >= 1) & (lead <= roll.last))
         x, lead = np.asarray(vectors[asked], np.float32)[:, self.columns], lead[asked]
-        margins, parts = self.told(x)
+        margins, parts = _told(self.fitted, self.table, x)
         chance = calibrate.probability(margins, roll.due.calibration, lead)
         margin = roll.of_one(chance, lead)
-        probability = float(roll.probability(np.array([margin]))[0])
+        found = Found(margin, float(roll.probability(np.array([margin]))[0]), chance, asked, -1, x[:0], x[:0])
         if not len(asked):
-            return Found(margin, probability, chance, asked, -1, np.empty(0), np.empty(0))
+            return found
         one = roll.speaks_of(chance, lead)
-        return Found(margin, probability, chance, asked, int(asked[one]), x[one], parts[one])
-
-    def why(
-        self,
-        found: Found,
-        currency: str = "",  # of the amounts, ISO 4217; empty: not known
-    ) -> tuple[Reason, ...]:
-        "The reasons that raise it, strongest first."
-        nothing = found.speaks_of < 0
-        return () if nothing else reasons(found.parts, found.x, self.bundles, self.top, currency=currency)
-
-    def explain(
-        self,
-        customer_id: int,
-        as_of: str,  # YYYY-MM-DD
-        vectors: np.ndarray,  # as in `score`
-        currency: str = "",  # of the amounts among the reasons, ISO 4217; empty: not known
-    ) -> Score:
-        "The score with its reasons."
-        return self.record(customer_id, as_of, vectors, self.score(vectors), currency)
+        return found._replace(speaks_of=int(asked[one]), x=x[one], parts=parts[one])
 
     def record(
         self,
@@ -121,9 +105,10 @@ class Scorer:
         as_of: str,  # YYYY-MM-DD
         vectors: np.ndarray,  # as in `score`
         found: Found,  # from it
-        currency: str = "",
+        currency: str = "",  # of the amounts among the reasons, ISO 4217; empty: not known
     ) -> Score:
-        "What was found, as the ledger keeps it."
+        "What was found, as the ledger keeps it: with the reasons that raise it, strongest first."
+        silent = found.speaks_of < 0
+        why = () if silent else reasons(found.parts, found.x, self.bundles, self.top, currency=currency)
         kept = _fingerprint(self.champion, np.asarray(vectors[0], np.float32)[self.inputs])
-        why = self.why(found, currency)
         return Score(customer_id, as_of, found.probability, found.margin, self.champion.version, why, kept)

@@ -24,7 +24,7 @@ from ..ground.core import SchemaError, replacing
 from ..ground.records import Reason, Score
 from ..ground.schema import Column, Table, _sorted_by
 from ..model import champion as model_champion, learners, roll_up
-from ..model.rows import beside
+from ..model.rows import due_inputs
 from .bundles import Bundles, rank
 from .scorer import _fingerprint
 from .shapley import check_additive, leaf_table, look_up
@@ -190,7 +190,7 @@ def _of_dues(features: Path | str, part: disk.Part, asked: pd.DataFrame, names: 
     table, by = disk.read(features, "dues", part), ["customer_id", "as_of"]
     wanted = pd.MultiIndex.from_frame(asked[[*by, *DUE]].astype({name: "int64" for name in DUE}))
     at = _at(pd.MultiIndex.from_frame(table[[*ROW]].astype({"instalment": "int64"})), wanted, features, "dues")
-    x = beside(features, part, table.iloc[at].reset_index(drop=True), names)
+    x = due_inputs(features, part, table.iloc[at].reset_index(drop=True), names)
     return x.__getitem__
 
 # %% ../../nbs/33_reasons/04_tables.ipynb #c046
@@ -284,7 +284,6 @@ def _told(
 # %% ../../nbs/33_reasons/04_tables.ipynb #c073
 def scores(
     root: Path | str = "data",  # the results of a run: its `model`, `features` and `reports`
-    everybody: bool = False,  # also those who are not eligible, for whom the score was not made
 ) -> Iterator[Score]:  # by customer; none where a source has no latest snapshot
     "The scores of the latest snapshot, as the `Scorer` gives them for one customer."
     root = Path(root)
@@ -295,7 +294,7 @@ def scores(
         columns=["customer_id", "as_of", "split", "eligible", "probability", "margin"],
     ).query("split == 'live'")
     as_of = rows.as_of.max()
-    rows = rows[(rows.as_of == as_of) & (rows.eligible | everybody)].set_index("customer_id").sort_index()
+    rows = rows[(rows.as_of == as_of) & rows.eligible].set_index("customer_id").sort_index()
     for part in disk.parts(root / "features", "panel") if len(rows) else []:
         asked = rows[(rows.index >= part.low) & (rows.index < part.high)]
         panel = (

@@ -66,8 +66,7 @@ def test_the_population_has_moved_where_it_has_and_the_score_stands_first():
     rng, names = np.random.default_rng(5), catalogue.names()
     x = [rng.normal(size=(500, len(names))) for _ in range(2)]
     x[1][:, 3] += 1.0
-    champion = SimpleNamespace(probability=lambda rows: rows[:, 0])
-    found = evaluation.shift(champion, *(Rows(pd.DataFrame(), rows) for rows in x))
+    found = evaluation.shift((x[0][:, 0], x[1][:, 0]), *(Rows(pd.DataFrame(), rows) for rows in x))
     assert found.name.iloc[0] == "score" and found.name.iloc[1] == names[3] and found.times.iloc[1] > 1
     told = evaluation.shift_figures(found)
     assert told["inputs"] == len(names) and told["inputs_moved"] == int((found.times.iloc[1:] > 1).sum()) >= 1

@@ -94,12 +94,12 @@ def test_the_line_mends_a_level_and_learns_from_nobody_who_is_imminent():
     none = np.zeros(n, bool)
     each = each_due.LearnedDues(dict(xgboost=None), "xgboost", PLAIN, {}, of)
     both = dict(train=ahead, calibrate=ahead.where(none)), dict(train=windows, calibrate=windows.where(none))
-    line = roll_up.learn(each, *both, settings).line
+    line = roll_up.fit_line(each, *both, settings).line
     assert line["slope"] == pytest.approx(1, abs=0.12) and line["intercept"] == pytest.approx(-np.log(2), abs=0.3)
     soon = np.arange(n) < 1_000
     flagged = Rows(windows.labels.assign(imminent=soon), windows.x)
     lines = [
-        roll_up.learn(each, both[0], dict(train=some, calibrate=windows.where(none)), settings).line
+        roll_up.fit_line(each, both[0], dict(train=some, calibrate=windows.where(none)), settings).line
         for some in (flagged, windows.where(~soon))
     ]
     assert lines[0] == lines[1] != line

@@ -128,8 +128,8 @@ def test_help_is_cheap():
 
 
 def test_a_score_is_what_the_batch_said(typed, trained, live):
-    batch = {s.customer_id: say.as_json_value(asdict(s)) for s in tables.scores(trained, everybody=True)}
-    for customer in live.index[::60]:
+    batch = {s.customer_id: say.as_json_value(asdict(s)) for s in tables.scores(trained)}
+    for customer in live.index[live.eligible][::60]:
         answer = result(typed("score", customer, "--root", trained, "--json"))
         row = live.loc[customer]
         assert kept("score", answer), answer.keys()
@@ -148,12 +148,18 @@ def test_the_story_of_a_score_adds_up_to_it_and_begins_with_the_same_reasons(typ
     assert abs(
         story["base"] + sum(r["contribution"] for r in story["reasons"]) - story["margin"]
     ) <= shapley.TOLERANCE * max(1, abs(story["margin"]))
-    assert {k: story[k] for k in ("probability", "margin", "band", "model_version")} == {
-        k: short[k] for k in ("probability", "margin", "band", "model_version")
-    }
+    assert "payment" in story["about"]
+    same = ("probability", "band", "model_version")
+    assert {k: story[k] for k in same} == {k: short[k] for k in same}
     assert [r for r in story["reasons"] if r["contribution"] > 0][: len(short["reasons"])] == short["reasons"]
     sizes = [abs(r["contribution"]) for r in story["reasons"]]
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_whoever_is_not_eligible_is_not_scored(typed, trained, live):
+    [customer, *_] = live.index[~live.eligible]
+    found = typed("score", customer, "--root", trained)
+    assert found.exit_code and "is not scored" in found.stderr and "--as-of" in found.stderr
 
 
 def test_people_get_the_same_story_as_a_table(typed, trained, live):

@@ -401,7 +401,7 @@ def test_one_row_alone_scores_as_it_does_in_a_batch(model, onsets):
     champion = model_champion.Champion(f, dict(threshold=0.1, version="v", calibration=calibration))
     scorer = reasons_scorer.Scorer(champion)
     for row in x[:50]:
-        margin, probability, parts = scorer.score(vector_of(row))
+        margin, probability, *_, parts = scorer.score(vector_of(row)[None])
         assert margin == pytest.approx(champion.margin(row[None])[0], abs=1e-5)
         assert probability == pytest.approx(champion.probability(row[None])[0], abs=1e-6)
         assert parts == pytest.approx(champion.contributions(row[None])[0], abs=1e-5)
@@ -415,13 +415,14 @@ def test_a_score_with_its_reasons_is_the_record_that_crosses_layers(model):
         ),
         top=2,
     )
-    found = scorer.explain(7, "2025-03-03", vector_of(x[5]))
+    told = scorer.score(vector_of(x[5])[None])
+    found = scorer.record(7, "2025-03-03", vector_of(x[5])[None], told)
     assert isinstance(found, records.Score) and (found.customer_id, found.as_of, found.model_version) == (
         7,
         "2025-03-03",
         "v",
     )
-    assert found.reasons == bundles.reasons(scorer.score(vector_of(x[5]))[2], x[5], scorer.bundles, 2)
+    assert found.reasons == bundles.reasons(told.parts, x[5], scorer.bundles, 2)
 
 
 def test_a_scorer_without_trees_still_scores_and_explains():
@@ -432,7 +433,7 @@ def test_a_scorer_without_trees_still_scores_and_explains():
             card, dict(threshold=0.1, version="v", calibration=dict(kind="platt", intercept=0.0, slope=1.0))
         )
     )
-    margin, _, parts = scorer.score(vector_of(x[0]))
+    margin, *_, parts = scorer.score(vector_of(x[0])[None])
     assert margin == pytest.approx(learners.predict_margin(card, x[:1])[0]) and parts.sum() == pytest.approx(margin)
 
 
