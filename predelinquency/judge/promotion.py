@@ -359,8 +359,8 @@ def _version(project: Path) -> str:
 # %% ../../nbs/35_judge/08_promotion.ipynb #bench331
 ANSWERED = (
     "**The question is answered from the dues**: a model of its own, which learned from {missed_dues:,} missed dues in "
-    "{rows:,} rows, scores each of them, and the chance of a window is what its dues come to. The champion above, which "
-    "was taught the window itself, stays as a rival."
+    "{rows:,} rows, scores each of them, and the chance of a window is what its dues come to. The champion above was "
+    "taught the window itself and stays as a rival."
 )
 
 

@@ -138,11 +138,10 @@ def vectors_of(
     found = online.rows(events(rows, np.array([customer])), asked)
     kinds = rows["obligations"].drop_duplicates("obligation_id").set_index("obligation_id").kind.astype(str)
     leads = found[1:, names().index(labels.LEAD)]
+    dates = moment.as_of[0] + pd.to_timedelta(leads, unit="D")
     said = [
-        f"{kinds[due.obligation_id]} payment expected or announced for {moment.as_of[0] + pd.Timedelta(days=lead):%-d %B %Y}"
-        if lead == lead
-        else "a payment nobody can date"
-        for due, lead in zip(each.itertuples(), leads.tolist(), strict=True)
+        f"{kinds[contract]} payment " + ("that nobody can date" if pd.isna(on) else f"of {on:%-d %B %Y}")
+        for contract, on in zip(each.obligation_id, dates, strict=True)
     ]
     return found, said
 

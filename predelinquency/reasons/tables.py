@@ -134,7 +134,7 @@ Inputs = Callable[[slice], np.ndarray]  # some of the rows → (n, n_features) f
 def batches(
     champion: model_champion.Champion,
     features: Path | str,  # the folder of `panel`
-    rows: pd.DataFrame,  # `schema.ROW`, and whatever else should travel along; unique; with `DUE`: those dues are explained
+    rows: pd.DataFrame,  # `schema.ROW`, and whatever else should travel along; unique. With `DUE`: these dues
     size: int = 10_000,  # rows at a time
 ) -> Iterator[Explained]:  # by customer and moment; refuses rows that the panel does not have
     "Explain the chosen rows of a panel, batch by batch."
