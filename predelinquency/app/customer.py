@@ -137,7 +137,8 @@ def _history(over: Overview, row: dict[str, Any]) -> pd.DataFrame:
         if over.as_of is not None and len(found)
         else None
     )
-    learnt = set(words.as_of[words.split.isin(["train", "stop"])]) if words is not None else set()
+    taught = [] if over.settings.get("unseen") else ["train", "stop"]
+    learnt = set(words.as_of[words.split.isin(taught)]) if words is not None else set()
     return found.assign(learnt=found.as_of.isin(learnt))
 
 # %% ../../nbs/70_app/03_customer.ipynb #c073

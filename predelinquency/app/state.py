@@ -7,6 +7,7 @@ __all__ = ['SEGMENTS', 'SHOWN', 'SORTS', 'current', 'tenure', 'weekly', 'Overvie
            'segments', 'day_plan', 'remarks', 'Query', 'listing', 'Found', 'find']
 
 # %% ../../nbs/70_app/02_state.ipynb #svcstate03
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -142,8 +143,10 @@ def _plan(results: Results) -> pd.DataFrame | None:
     return read_result(results, "reports/plan.parquet", columns)
 
 
-def _learnt(results: Results) -> pd.Timestamp | None:
-    "The last moment that taught the model or stopped its training."
+def _learnt(results: Results, settings: Mapping[str, Any]) -> pd.Timestamp | None:
+    "The last moment whose score looks surer than it was; None where those who taught were scored unseen."
+    if settings.get("unseen"):
+        return None
     found = read_result(results, "features/labels", ["as_of", "split"], [("split", "in", ["train", "stop"])])
     return None if found is None or not len(found) else pd.Timestamp(found.as_of.max())
 
@@ -154,7 +157,8 @@ def _settings(results: Results) -> dict[str, Any]:
     if not results.has("model/manifest.json"):
         return known
     manifest = champion.read_manifest(results.root / "model")
-    return known | manifest.get("params", {}).get("base", {}) | dict(version=manifest.get("version", ""))
+    said = dict(version=manifest.get("version", ""), unseen="roll_up" in manifest)
+    return known | manifest.get("params", {}).get("base", {}) | said
 
 # %% ../../nbs/70_app/02_state.ipynb #c040
 def weekly(
@@ -237,9 +241,9 @@ def load_book(
     plan = _plan(results)
     if plan is not None:
         people = people.merge(plan[["customer_id", "arm", "action", "channel", "rule"]], on="customer_id", how="left")
-    return Overview(
-        results, rules, people, weekly(scores, rules), plan, as_of, before, _learnt(results), _settings(results), stamp
-    )
+    settings, weeks = _settings(results), weekly(scores, rules)
+    learnt = _learnt(results, settings)
+    return Overview(results, rules, people, weeks, plan, as_of, before, learnt, settings, stamp)
 
 # %% ../../nbs/70_app/02_state.ipynb #c043
 def band_counts(

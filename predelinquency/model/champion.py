@@ -184,7 +184,7 @@ def write_frame(
     pq.write_table(arrow, path, compression="zstd", compression_level=1)
 
 # %% ../../nbs/30_model/05_champion.ipynb #c056
-DUE_SPLITS = ("cohort", "test", "live")
+DUE_SPLITS = ("cohort", "test", "live", "train")
 RIVALS = ("direct", "collected_calendar", "own_lateness", "five_columns", "plain_aggregates", "projected")
 # fmt: off
 DUE_PREDICTIONS = Table("due_predictions", "one row a due and moment that was scored", (

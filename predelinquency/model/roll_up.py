@@ -17,12 +17,14 @@ import pandas as pd
 from ..ground import disk
 from ..ground.core import kept
 from ..ground.disk import Part
+from ..ground.schema import ROW
 from ..ground.params import Base
 from . import each_due
 from .calibrate import platt, probability
 from .champion import Champion, read_manifest
 from .each_due import DueModel, LearnedDues
-from .rows import Rows, _take, due_inputs, of_table
+from .labels import LEAD
+from .rows import Rows, _take, due_inputs
 
 # %% ../../nbs/30_model/05_roll_up.ipynb #roll3105
 FLOOR = 1e-5  # odds of a window in which nothing is known to fall due
@@ -64,10 +66,15 @@ class RollUp:
         dues: Rows,  # every due ahead of them, from `gather_dues` or `of_table`
     ) -> np.ndarray:  # (n,) log-odds before the line
         "What the dues of each moment's window come to."
-        lead = dues.labels["onset_in_days"].to_numpy(float)
-        counts = (lead >= self.first) & (lead <= self.last)
-        some = dues.where(np.flatnonzero(counts))
+        some = dues.where(np.flatnonzero(self.within(dues.labels["onset_in_days"].to_numpy(float))))
         return log_odds(moments, some.labels, self.due.probability(some.x), np.ones(len(some.labels), bool))
+
+    def within(
+        self,
+        lead_days: np.ndarray,  # (k,)
+    ) -> np.ndarray:  # (k,) bool
+        "Which dues fall into the window."
+        return (lead_days >= self.first) & (lead_days <= self.last)
 
     def of_one(
         self,
@@ -75,8 +82,7 @@ class RollUp:
         lead_days: np.ndarray,  # (k,)
     ) -> float:  # log-odds before the line
         "What the dues of one moment's window come to."
-        counts = (lead_days >= self.first) & (lead_days <= self.last)
-        return float(_of_none(np.array([np.prod(1 - chance[counts])]))[0])
+        return float(_of_none(np.array([np.prod(1 - chance[self.within(lead_days)])]))[0])
 
     def speaks_of(
         self,
@@ -84,8 +90,7 @@ class RollUp:
         lead_days: np.ndarray,  # (k,)
     ) -> int:  # its position
         "The due that an answer's reasons are about: the likeliest to be missed, in the window if there is one."
-        within = (lead_days >= self.first) & (lead_days <= self.last)
-        return int(np.argmax(chance + within))
+        return int(np.argmax(chance + self.within(lead_days)))
 
     def probability(
         self,
@@ -138,14 +143,20 @@ def of_part(
     moments: pd.DataFrame,  # (n, …) some of the part's labels, under their index
     champion: Champion,  # asked directly where there is no roll-up
     roll: RollUp | None,
+    unseen: pd.DataFrame | None = None,  # dues with the `probability` of a fit that had not seen them
 ) -> tuple[np.ndarray, np.ndarray]:  # (n,) log-odds before calibration, (n,) probability
     "The window's question, of the moments of one part."
     if roll is None:
         x = _take(features, "panel", part, champion.features, moments.index.to_numpy(), moments)
         return champion.margin(x), champion.probability(x)
     table = disk.read(features, "dues", part)
-    table = table[table["customer_id"].isin(moments["customer_id"])].reset_index(drop=True)
-    margin = roll.margin(moments, Rows(of_table(table), due_inputs(features, part, table, roll.due.features)))
+    some = table["customer_id"].isin(moments["customer_id"]) & roll.within(table[LEAD])
+    table = table[some.to_numpy(bool)].reset_index(drop=True)
+    chance = roll.due.probability(due_inputs(features, part, table, roll.due.features))
+    if unseen is not None:
+        honest = unseen.set_index(list(ROW))["probability"].reindex(pd.MultiIndex.from_frame(table[list(ROW)]))
+        chance = np.where(honest.notna(), honest, chance)
+    margin = log_odds(moments, table, chance, np.ones(len(table), bool))
     return margin, roll.probability(margin)
 
 # %% ../../nbs/30_model/05_roll_up.ipynb #roll3119

@@ -231,12 +231,13 @@ def every_score(
     champion: model_champion.Champion,
     features: Path | str,  # the folder of `panel`, `labels` and `dues`
     roll: roll_up.RollUp | None = None,  # where the question is answered from the dues
+    unseen: pd.DataFrame | None = None,  # as in `roll_up.of_part`
 ) -> Iterator[pd.DataFrame]:  # `SCORES`, one frame a part
     "Score every eligible row of a panel."
     for part in disk.parts(features, "labels"):
         keys = disk.read(features, "labels", part, [*ROW, "eligible"])
         asked = keys[keys.eligible.to_numpy(bool)][list(ROW)]
-        margin, probability = roll_up.of_part(features, part, asked, champion, roll)
+        margin, probability = roll_up.of_part(features, part, asked, champion, roll, unseen)
         yield asked.reset_index(drop=True).assign(probability=probability, margin=margin)
 
 # %% ../../nbs/33_reasons/04_tables.ipynb #c050
