@@ -162,6 +162,38 @@ def _reasons(over: Overview, row: dict[str, Any]) -> pd.DataFrame:
     found = found[found.contribution >= LEAST_PUSH].sort_values("rank", ignore_index=True)
     return found.assign(customer=found.customer.astype(object).where(found.customer.notna(), None))[columns[1:]]
 
+# %% ../../nbs/70_app/03_customer.ipynb #roll7302
+_CHANCES = {
+    "obligation_id": "int64",
+    "instalment": "int64",
+    "lead_days": "int64",
+    "expected": bool,
+    "chance": float,
+    "speaks": bool,
+}
+
+
+def _chances(over: Overview, row: dict[str, Any]) -> pd.DataFrame:
+    "Of every due ahead: how likely it is to be missed; one row a due, none where dues are not scored."
+    mine = [("customer_id", "=", row["customer_id"]), ("as_of", "=", pd.Timestamp(row["as_of"]))]
+    none = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in _CHANCES.items()})
+    columns = ["obligation_id", "instalment", "lead_days", "expected", "probability"]
+    found = (
+        read_result(over.results, "model/due_predictions.parquet", columns, [*mine, ("split", "in", ["test", "live"])])
+        if row["scored"] and over.settings.get("unseen")
+        else None
+    )
+    if found is None or not len(found):
+        return none
+    about = ["due_obligation_id", "due_instalment"]
+    told = read_result(over.results, "reports/reasons.parquet", about, [*mine, ("rank", "=", 1)])
+    meant = set(told.dropna().itertuples(index=False, name=None)) if told is not None else set()
+    keys = found[["obligation_id", "instalment"]].itertuples(index=False, name=None)
+    found = found.rename(columns=dict(probability="chance")).assign(speaks=[key in meant for key in keys])
+    return (
+        found.drop_duplicates(["obligation_id", "instalment"]).astype(_CHANCES)[list(_CHANCES)].reset_index(drop=True)
+    )
+
 # %% ../../nbs/70_app/03_customer.ipynb #c075
 def _decision(results: Results, customer_id: int) -> dict[str, Any] | None:
     found = read_result(results, "reports/plan.parquet", None, [("customer_id", "=", customer_id)])
@@ -185,6 +217,9 @@ class Customer:
     dues: pd.DataFrame  # as `dues.standings` has them, by date: what, when, how much, `paid_on`, `rest_minor`, `state`
     paydays: pd.DataFrame  # `on`, `amount_minor`
     history: pd.DataFrame  # `as_of`, `probability`, `learnt`: the model learnt from this customer then
+    chances: (
+        pd.DataFrame
+    )  # `obligation_id`, `instalment`, `lead_days`, `expected`, `chance`, `speaks`: of every due ahead
     reasons: pd.DataFrame  # `group`, `analyst`, `customer` (a topic that may be named, or None), `contribution`
     decision: dict[str, Any] | None  # of the plan; `refusals` as records
     currency: str
@@ -195,9 +230,25 @@ class Customer:
 
     @property
     def coming(self) -> pd.DataFrame:
-        "Dues that are open, with what is still owed of each."
-        found = self.dues[self.dues.state == "open"].sort_values("due_on", ignore_index=True)
-        return found.assign(amount_minor=found.rest_minor)
+        "Dues that are open or expected, with what is still owed of each and the chance that it is missed."
+        named = ["obligation_id", "instalment"]
+        found = self.dues[self.dues.state == "open"]
+        found = found.assign(amount_minor=found.rest_minor).merge(
+            self.chances[[*named, "chance", "speaks"]], on=named, how="left"
+        )
+        both = pd.concat([found, self.expected], ignore_index=True) if len(self.expected) else found
+        both = both.assign(speaks=both.speaks.eq(True), announced=both.state == "open")
+        return both.sort_values("due_on", kind="stable", ignore_index=True)
+
+    @property
+    def expected(self) -> pd.DataFrame:
+        "Dues that nobody has announced yet: as the last one of their contract, on the day of its rhythm."
+        last = self.dues.drop_duplicates("obligation_id", keep="last")[
+            ["obligation_id", "kind", "amount_minor", "currency", "autopay"]
+        ]
+        found = self.chances[self.chances.expected].merge(last, on="obligation_id")
+        on = self.as_of + pd.to_timedelta(found.lead_days, unit="D")
+        return found.assign(due_on=on.astype("datetime64[ms]"), rest_minor=found.amount_minor, state="expected")
 
     @property
     def overdue(self) -> pd.DataFrame:
@@ -238,6 +289,7 @@ def load_customer(
         dues,
         paydays(moved),
         _history(over, row),
+        _chances(over, row),
         _reasons(over, row),
         _decision(over.results, customer_id),
         currency,

@@ -63,7 +63,14 @@ def _reasons(one: Customer) -> dict[str, Any]:
         scored=one.row["scored"],
         rows=rows.assign(odds=np.exp(rows.contribution.astype(float))).to_dict("records"),
         top=max(float(rows.contribution.max()), 0.25) if len(rows) else 0.25,
+        about=_spoken_of(one),
     )
+
+
+def _spoken_of(one: Customer) -> str:
+    "The due that the reasons are about, in words; empty where they are about the window."
+    found = one.coming[one.coming.speaks]
+    return _due_words(found.iloc[0].to_dict(), one) if len(found) else ""
 
 
 def reasons_html(one: Customer) -> str:
@@ -123,11 +130,13 @@ def _coming(over: Overview, one: Customer) -> dict[str, Any]:
         window=due.kind.isin(TARGET_KINDS) & due.due_on.between(first, last),
         offered=due.decided & bool(one.decision and one.decision["channel"]),
         amount=[money(r.amount_minor, r.currency) for r in due.itertuples()],
+        odds=[chance(r.chance) if r.kind in TARGET_KINDS else "" for r in due.itertuples()],
     )
     return dict(
         late=len(late),
         late_amount=money(late.amount_minor.sum(), one.currency) if len(late) else "",
         rows=due.to_dict("records"),
+        scored=bool(due.chance.notna().any()),
         more=len(one.coming) - len(due),
     )
 
