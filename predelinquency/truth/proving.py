@@ -33,7 +33,7 @@ from ..model.champion import Champion
 from ..model.learners import Fitted, Recipe
 from ..model.roll_up import RollUp
 from ..reasons import evidence, overview, tables
-from . import forks, oracle, seeds, spoken, twins, worlds
+from . import forks, oracle, oracle_of_dues, seeds, spoken, twins, worlds
 from .oracle import Oracle
 from ..world import calibration
 from ..world.world import Settings
@@ -478,6 +478,7 @@ class Proof:
     reasons: dict[str, Any]
     wires: dict[str, bool | None]
     worlds: dict[str, Any]  # `sweep`, `transfer`
+    dues: dict[str, Any]  # as `oracle_of_dues.by_lead`
 
     @property
     def cases(self) -> pd.DataFrame:
@@ -491,7 +492,9 @@ def prove(
     "Measure all of it."
     bound, pairs = measure_bound(case), pairs_of(case)
     reasons = twins.count_cases(pairs, case.base.seed) | stability(case)
-    return Proof(bound, pairs, reasons, wires(case, bound), other_worlds(case))
+    section, quick = case.section, case.section.replays // 3
+    dues = oracle_of_dues.by_lead(case.world, case.dues, case.base, section.rows // 4, quick, section.bootstrap)
+    return Proof(bound, pairs, reasons, wires(case, bound), other_worlds(case), dues)
 
 # %% ../../nbs/50_truth/10_proving.ipynb #stg-prov45b
 def proof_figures(
@@ -502,6 +505,7 @@ def proof_figures(
     report = dict(
         oracle=proof.bound.figures,
         replays=json.loads(proof.bound.rising.round(4).to_json(orient="records")),
+        due_oracle=proof.dues,
         reasons=proof.reasons,
         tripwires=proof.wires,
         model=case.champion.version,

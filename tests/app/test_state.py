@@ -498,7 +498,7 @@ def test_the_due_that_an_offer_is_about_is_always_listed_and_marked(over: state.
     for customer_id in offered:
         one = customer.load_customer(over, int(customer_id))
         assert one.decision is not None
-        bills = one.coming.head(1).assign(obligation_id=-1, kind="telecom", amount_minor=1_234)
+        bills = one.dues[one.dues.state == "open"].head(1).assign(obligation_id=-1, kind="telecom", amount_minor=1_234)
         days = pd.date_range(one.as_of + pd.Timedelta(days=1), periods=9).astype("datetime64[ms]")
         crowded = replace(
             one,
@@ -517,6 +517,24 @@ def test_the_due_that_an_offer_is_about_is_always_listed_and_marked(over: state.
         assert f"{len(crowded.coming) - 8} more" in html
 
 
+def test_every_due_of_a_customer_has_the_chance_that_the_model_gave_it(trained: Path, over: state.Overview) -> None:
+    said = pd.read_parquet(trained / "model/due_predictions.parquet").query("split == 'live'")
+    told, expected = 0, 0
+    for customer_id in said.customer_id.unique()[:40]:
+        one = customer.load_customer(over, int(customer_id))
+        mine = said[said.customer_id == customer_id].set_index(["obligation_id", "instalment"])
+        known = one.coming[one.coming.chance.notna()].set_index(["obligation_id", "instalment"])
+        assert known.chance.to_dict() == mine.probability.to_dict()
+        assert ((known.due_on - one.as_of).dt.days == mine.lead_days.reindex(known.index)).all()
+        assert known.announced.to_dict() == (~mine.expected).to_dict() and known.speaks.sum() == 1
+        html = customer_page.coming_html(over, one)
+        assert html.count(">expected</span>") == mine.expected.sum() and "Chance of a miss" in html
+        told, expected = told + len(known), expected + int(mine.expected.sum())
+        about = one.coming[one.coming.speaks].iloc[0]
+        assert words.day(about.due_on) in customer_page.why_html(over, one)
+    assert told > 40 and expected
+
+
 def test_where_nothing_is_offered_no_due_is_marked_as_proposed(over: state.Overview) -> None:
     assert over.plan is not None
     quiet = over.plan[(over.plan.channel == "") & over.plan.band.ne("low")].customer_id.head(10)
@@ -526,7 +544,7 @@ def test_where_nothing_is_offered_no_due_is_marked_as_proposed(over: state.Overv
 
 def test_words_on_the_grace_of_a_due_may_break_over_lines(over: state.Overview) -> None:
     one = customer.load_customer(over, riskiest(over))
-    due = one.coming.head(1).assign(due_on=one.as_of - pd.Timedelta(days=3))
+    due = one.dues.tail(1).assign(due_on=one.as_of - pd.Timedelta(days=3), state="open")
     html = customer_page.coming_html(over, replace(one, dues=due))
     assert "3 days ago,</span> within its grace" in html and all(
         len(w) < 14 for w in re.findall(r'pd-nowrap">([^<]*)<', html)

@@ -174,7 +174,7 @@ def test_everybody_who_teaches_is_scored_by_a_fit_that_never_saw_them(trained, b
     monkeypatch.setattr(each_due.learners, "predict_margin", margin)
     settings = params.section(params.Train, champion.load_champion(trained / "model").manifest["params"]["train"])
     found = each_due.out_of_fold(taken, Recipe(NAMES, settings, {}, 1), "xgboost")
-    for who, which in zip(taken["train"].usable().labels.customer_id, found, strict=True):
+    for who, which in zip(taken["train"].labels.customer_id, found, strict=True):
         of_customer.setdefault(who, set()).add(int(which))
     assert len(seen) == each_due.FOLDS and {k for ks in of_customer.values() for k in ks} == set(range(len(seen)))
     assert all(who not in seen[k] for who, ks in of_customer.items() for k in ks)

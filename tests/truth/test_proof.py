@@ -107,6 +107,7 @@ def test_forks_leave_the_present_as_it_was(ground: forks.Ground) -> None:
         1,
         0,
         np.array([50]),
+        np.full((1, 3), -1),
         15,
         28,
         Rule(5, 100, 100),
