@@ -16,7 +16,7 @@ from ..ground.params import Base
 from ..judge.intervals import _rounded
 from ..model.labels import LEADS
 from .forks import Ground
-from .oracle import Oracle, ask_futures, resampled, shrunk, soft_auc
+from .oracle import Oracle, ask_futures, halves, resampled, shrunk, soft_auc
 
 # %% ../../nbs/50_truth/01_oracle_of_dues.ipynb #roll5105
 KEY = ["customer_id", "obligation_id", "instalment"]
@@ -42,7 +42,9 @@ def bound(
     others: tuple[str, ...] = ("five_columns",),  # further scores
     replicates: int = 200,
     seed: int = 0,  # of the bootstrap over customers
-) -> dict[str, Any]:  # `latent_soft_auc`, `soft_auc`, `share`, each with `_se`; `soft_auc_NAME`, `rows`
+) -> dict[
+    str, Any
+]:  # `latent_soft_auc`, `soft_auc`, `share`, each with `_se`; `soft_auc_NAME`, `rows`, `last_doubling`
     "The score and what was achievable, against the futures."
     weight, total = rows["weight"].to_numpy(float), o.outcomes.shape[1]
     two = shrunk(o, weight, 0, total // 2), shrunk(o, weight, total // 2)
@@ -60,7 +62,8 @@ def bound(
     error = np.nanstd(np.array(spread).reshape(-1, 3), axis=0)
     found |= {f"{name}_se": _rounded(e) for name, e in zip(names, error, strict=True)}
     more = {f"soft_auc_{name}": _rounded(soft_auc(rows[name].to_numpy(float), p, weight)) for name in others}
-    return found | more | dict(rows=len(rows))
+    doubling = halves(o, weight, total // 2) - halves(o, weight, total // 4)
+    return found | more | dict(rows=len(rows), last_doubling=_rounded(doubling))
 
 # %% ../../nbs/50_truth/01_oracle_of_dues.ipynb #roll5110
 def by_lead(

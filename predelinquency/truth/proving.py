@@ -492,8 +492,8 @@ def prove(
     "Measure all of it."
     bound, pairs = measure_bound(case), pairs_of(case)
     reasons = twins.count_cases(pairs, case.base.seed) | stability(case)
-    section, quick = case.section, case.section.replays // 3
-    dues = oracle_of_dues.by_lead(case.world, case.dues, case.base, section.rows // 4, quick, section.bootstrap)
+    section, few = case.section, max(case.section.rows // 6, 1)
+    dues = oracle_of_dues.by_lead(case.world, case.dues, case.base, few, section.replays, section.bootstrap)
     return Proof(bound, pairs, reasons, wires(case, bound), other_worlds(case), dues)
 
 # %% ../../nbs/50_truth/10_proving.ipynb #stg-prov45b

@@ -63,9 +63,9 @@ def test_a_due_is_taken_with_all_its_moments_and_stands_for_its_like():
 
 @pytest.mark.fast
 def test_a_score_of_chance_has_nothing_of_what_was_achievable_and_the_truth_has_all():
-    rng, n = np.random.default_rng(4), 3_000
-    true = rng.beta(0.4, 12, n)
-    outcomes = np.where(rng.random((n, 300)) < true[:, None], forks.MISSED, forks.PAID).astype(np.int8)
+    rng, n = np.random.default_rng(4), 1_000
+    true = rng.beta(0.4, 4, n)
+    outcomes = np.where(rng.random((n, 2_000)) < true[:, None], forks.MISSED, forks.PAID).astype(np.int8)
     o = oracle.Oracle(outcomes, np.ones(n, bool))
     rows = pd.DataFrame(dict(customer_id=np.arange(n), weight=1.0, five_columns=true))
     none, best = (oracle_of_dues.bound(rows.assign(probability=p), o, replicates=20) for p in (rng.random(n), true))
