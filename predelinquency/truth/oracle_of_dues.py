@@ -54,7 +54,7 @@ def bound(
     def measured(w: np.ndarray) -> tuple[float, float, float]:
         best = (soft_auc(two[0], two[1], w) + soft_auc(two[1], two[0], w)) / 2
         ours = soft_auc(score, p, w)
-        return best, ours, (ours - 0.5) / (best - 0.5)
+        return best, ours, (ours - 0.5) / (best - 0.5) if best > 0.5 else np.nan
 
     spread = [measured(weight * k) for k in resampled(rows["customer_id"].to_numpy(), replicates, seed)]
     names = ("latent_soft_auc", "soft_auc", "share")

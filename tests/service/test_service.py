@@ -25,6 +25,7 @@ from predelinquency.reasons import tables
 from predelinquency.service import bento, columns, contents, wire
 from predelinquency.service import client as service_client
 from predelinquency.service import http as service_http
+from predelinquency.service import reply
 from predelinquency.service import scoring as service_scoring
 
 RULE = dues.Rule(5, 100, 100)
@@ -1060,4 +1061,4 @@ def test_refusals_belong_to_the_family() -> None:
 def test_a_decision_travels_whole() -> None:
     "Every field of a decision that an outsider needs is there under the same name; the others are the answer's own."
     own = {"customer_id", "as_of", "band", "policy", "propensity", "message_id"}
-    assert set(service_scoring.Proposal.model_fields) == {f for f in records.Decision.__dataclass_fields__} - own
+    assert set(reply.Proposal.model_fields) == {f for f in records.Decision.__dataclass_fields__} - own

@@ -385,7 +385,7 @@ def test_illness_and_separation_take_their_risk_with_the_loss_of_pay(
         of = struck[struck["stress"] == code]
         whole, rest = (
             np.nan_to_num(np.diff(twins.risks(world, of, settings.base, 300), axis=1)).mean()
-            for world in (ground, spoken, twins.unsized(ground, code))
+            for world in (ground, twins.unsized(ground, code))
         )
         assert len(of) > 10 and whole > 0.01 and rest < whole / 2, (
             name
