@@ -246,6 +246,72 @@ def test_a_ratio_of_groups_lies_in_its_own_interval():
         assert found.low < found.value < found.high, key
 
 
+def slowly_in_time(everyone, share, low, high):
+    "The promised recall of the weekly lists, counted miss by miss."
+    sent = {}
+    for day, week in everyone.groupby("as_of"):
+        taken = week.sort_values("probability", ascending=False).customer_id.iloc[: round(share * len(week))]
+        for who in taken:
+            if not sent.get(who) or (day - sent[who][-1]).days >= st.QUIET_DAYS:
+                sent.setdefault(who, []).append(day)
+    first, last = everyone.as_of.min() - pd.Timedelta(days=7), everyone.as_of.max() + pd.Timedelta(days=7)
+    told = [
+        any(low <= (miss.on - day).days <= high for day in sent.get(miss.customer_id, []))
+        for miss in st.misses(everyone).itertuples()
+        if miss.on - pd.Timedelta(days=high) > first and miss.on - pd.Timedelta(days=low) < last
+    ]
+    return np.mean(told), len(told)
+
+
+def full_weeks():
+    "Weeks with the same two hundred customers, so that a tenth of each is a whole number."
+    everyone = watched(200)
+    wanted = pd.MultiIndex.from_product([np.unique(everyone.customer_id), np.unique(everyone.as_of)])
+    rows = (
+        everyone.set_index(["customer_id", "as_of"]).reindex(wanted.set_names(["customer_id", "as_of"])).reset_index()
+    )
+    words = dict(repeat=0, split="test", y=0.0, probability=0.0, obligation_id=-1, instalment=0)
+    return rows.fillna(words).astype({"repeat": int})
+
+
+def test_recall_as_promised_counts_alerts_of_the_promised_days_and_no_earlier_ones():
+    everyone = full_weeks()
+    found = st.as_promised(everyone, np.arange(200), 0.1, seed=1).statistics
+    slow, of = slowly_in_time(everyone, 0.1, 15, 28)
+    wider, _ = slowly_in_time(everyone, 0.1, 15, 42)
+    assert of > 30 and found["recall.15_28d"](np.ones(200)) == pytest.approx(slow) and slow < wider
+    lead = st.lead(everyone, np.arange(200), 0.1).statistics
+    assert lead["lead.recall_5pct_15_42d"](np.ones(200)) == pytest.approx(wider)
+
+
+def test_a_blind_list_is_of_the_same_size_and_finds_what_its_size_lets_it():
+    everyone = full_weeks()
+    lists = [st.listed(st.blind(everyone, k, 3), 0.1) for k in range(40)]
+    assert all((one.groupby("as_of").on_list.sum() == 20).all() for one in lists)
+    assert not lists[0].equals(lists[1]) and lists[0].equals(st.listed(st.blind(everyone, 0, 3), 0.1))
+    found = st.as_promised(everyone, np.arange(200), 0.1, seed=3).statistics
+    slow = np.mean([slowly_in_time(st.blind(everyone, k, 3), 0.1, 15, 28)[0] for k in range(st.BLIND_LISTS)])
+    assert found["recall.random"](np.ones(200)) == pytest.approx(slow)
+    assert 0.1 < slow < 0.2 < found["recall.15_28d"](np.ones(200))  # two places in ten weeks' lists, less the quiet
+
+
+def test_precision_is_of_those_contacted_and_of_a_blind_list_the_base_rate():
+    everyone = full_weeks()
+    found = st.as_promised(everyone, np.arange(200), 0.1, seed=1).statistics
+    taken = everyone.groupby("as_of").probability.rank(ascending=False, method="first") <= 20
+    assert found["precision_at_capacity.missed"](np.ones(200)) == pytest.approx(everyone.y[taken].mean())
+    assert found["precision_at_capacity.random"](np.ones(200)) == pytest.approx(everyone.y.mean())
+
+
+def test_without_weekly_lists_nothing_was_promised_and_a_score_that_knows_nobody_has_no_list():
+    everyone = watched()
+    folded = st.as_promised(everyone.assign(split="fold"), np.arange(300), 0.1, seed=1)
+    assert set(folded.absent) == {"recall.15_28d", "recall.random"} and len(folded.statistics) == 2
+    blank = st.as_promised(everyone.assign(probability=0.02), np.arange(300), 0.1, seed=1)
+    assert set(blank.absent) == {"recall.15_28d", "recall.random", "precision_at_capacity.missed"}
+    assert set(blank.absent.values()) == {statistics.SAME}
+
+
 def made(customers=400, weeks=10, seed=2):
     "Rows whose first input moves the risk, whose second copies it with noise, and whose third says nothing."
     rng, n = np.random.default_rng(seed), customers * weeks
