@@ -54,6 +54,8 @@ def test_a_source_of_moments_and_nothing_else_goes_the_whole_way_and_knows_nothi
         "balance",
         "projected",
         "logistic",
+        "five_columns",
+        "plain_aggregates",
     }
 
 

@@ -81,7 +81,11 @@ def test_the_metrics_hold_what_the_readme_and_the_pages_read(trained: Path):
         "onsets",
     }
     assert metrics["baselines"].keys() >= {"calendar", "balance", "projected", "logistic"}
-    assert metrics["gain_over_calendar"].keys() >= {"auc", "low"}
+    assert 0.5 < metrics["baselines"]["five_columns"]["auc"] and 0.5 < metrics["baselines"]["plain_aggregates"]["auc"]
+    for rival in ("calendar", "five_columns", "plain_aggregates"):
+        assert metrics[f"gain_over_{rival}"].keys() >= {"auc", "low"}
+    assert metrics["recall"].keys() >= {"15_28d", "15_28d_low", "random", "random_high"}
+    assert metrics["precision_at_capacity"].keys() >= {"missed", "missed_low", "random"}
     assert metrics["due_date_auc"].keys() >= {"28", "14"}
     assert set(metrics["due"]["auc"]) == {"28", "21", "14", "7", "3"} and metrics["due"]["auc"]["14"] > 0.6
     assert set(metrics["due"]["rivals"]) >= {"direct", "collected_calendar", "own_lateness", "five_columns"}
