@@ -9,7 +9,8 @@ __all__ = ['ROWS', 'FAMOUS', 'told', 'headline_rows', 'beside_rivals']
 from collections.abc import Mapping
 from typing import Any
 
-from ..ground.words import not_known
+from ..ground.core import CURRENCY_DIGITS
+from ..ground.words import money, not_known
 from . import report as judge_report
 from .report import reason
 
@@ -59,6 +60,10 @@ def headline_rows(
     if head.get("recall_at_5pct") is not None:
         found = f"{head['recall_at_5pct']:.0%}"
         rows["share of coming misses among the 5 % of customers a bank can contact (blindly: 5 %)"] = found
+    if (cost := report.get("threshold", {})).get("currency"):
+        rows["cost of 1,000 customer-weeks: nobody contacted, the capacity, the cheapest threshold, everybody"] = (
+            _costs(cost)
+        )
     if head.get("ece") is not None:
         rows["calibration error, base rate"] = f"{head['ece']:.4f}, {head['base_rate']:.4f}"
     return rows | {"different first misses in the test slice": f"{head['onsets']}"}
@@ -84,7 +89,7 @@ def beside_rivals(
             f"{told(report, 'gain_over_five_columns', '+.3f')}{chance}. {FAMOUS}"
         )
     says += _announced(report.get("recall", {})) + _right(report.get("precision_at_capacity", {}))
-    return says
+    return says + _worth(report.get("threshold", {}))
 
 
 def _announced(found: Mapping[str, Any]) -> list[str]:
@@ -101,3 +106,37 @@ def _right(found: Mapping[str, Any]) -> list[str]:
         return []
     of, blindly = (100 * found[key] for key in ("missed", "random"))
     return [f"Of 100 contacted, {of:.1f} would have missed as promised; of 100 chosen blindly, {blindly:.1f}."]
+
+# %% ../../nbs/35_judge/22_front.ipynb #front17
+def _whole(value: float, currency: str) -> str:
+    return money(value * 10 ** CURRENCY_DIGITS.get(currency, 2), currency, whole=abs(value) >= 100)
+
+
+def _costs(found: Mapping[str, Any]) -> str:
+    "The four costs, in their order."
+    lists = (found[name]["cost"] for name in ("nobody", "capacity", "cheapest", "all"))
+    return ", ".join(_whole(cost, found["currency"]) for cost in lists)
+
+
+def _worth(found: Mapping[str, Any]) -> list[str]:
+    "What the cheapest threshold saves, beside the capacity and everybody."
+    if not found.get("currency"):
+        return []
+    currency, best = found["currency"], found["cheapest"]
+    nobody, few, cheap, every = (_whole(found[k]["cost"], currency) for k in ("nobody", "capacity", "cheapest", "all"))
+    ends = ""
+    if best.get("saves_low") is not None:
+        ends = f" (95% interval {_whole(best['saves_low'], currency)} to {_whole(best['saves_high'], currency)})"
+    least = "The cheapest is to contact nobody."
+    if found["cheapest_from"] is not None:
+        least = (
+            f"The threshold that costs least contacts {best['share']:.0%}, from a probability of "
+            f"{found['cheapest_from']:.2%} on: {cheap}, which is {_whole(best['saves'], currency)}{ends} less than "
+            "nobody."
+        )
+    places = f"{found['capacity']['share']:.0%}"
+    return [
+        f"Where a contact is {found['contact']}, and averts {found['uplift_low']:.0%} of the misses, a thousand "
+        f"customer-weeks cost {nobody} when nobody is contacted, {few} with the {places} of the capacity, {every} when "
+        f"everybody is. {least}"
+    ]

@@ -100,7 +100,7 @@ def reads(
 
 # %% ../../nbs/80_ops/02_graph.ipynb #graph17
 BESIDE: dict[str, tuple[str, ...]] = dict(  # stage → what else it reads
-    evaluate=("data/reports/full_proof.json",),
+    evaluate=("data/reports/full_proof.json", "predelinquency/policy"),
     decide=("predelinquency/audit", "predelinquency/messages", "predelinquency/policy"),
     package=(
         "bentofile.yaml",

@@ -86,6 +86,8 @@ def test_the_metrics_hold_what_the_readme_and_the_pages_read(trained: Path):
         assert metrics[f"gain_over_{rival}"].keys() >= {"auc", "low"}
     assert metrics["recall"].keys() >= {"15_28d", "15_28d_low", "random", "random_high"}
     assert metrics["precision_at_capacity"].keys() >= {"missed", "missed_low", "random"}
+    lists, least = metrics["threshold"], metrics["threshold"]["cheapest"]["cost"]
+    assert least <= min(lists[name]["cost"] for name in ("nobody", "capacity", "all")) and lists["currency"] == "GBP"
     assert metrics["due_date_auc"].keys() >= {"28", "14"}
     assert set(metrics["due"]["auc"]) == {"28", "21", "14", "7", "3"} and metrics["due"]["auc"]["14"] > 0.6
     assert set(metrics["due"]["rivals"]) >= {"direct", "collected_calendar", "own_lateness", "five_columns"}
