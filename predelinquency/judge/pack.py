@@ -29,6 +29,7 @@ from predelinquency.judge.adverse import (
     holdout_verdict,
     level_sentence,
     loss_sentence,
+    need_tables,
     own_group_sentence,
 )
 from .lineage import about_model, criteria, frames, judged_period, lineage
@@ -204,6 +205,8 @@ def _given(
     return dict(
         achieved=_achieved(files),
         fair=audit_tables(files),
+        need=need_tables(files),
+        crossed=need_tables(files, "intersections"),
         bands=_bands(files),
         moved=drift_sentence(files),
         confirmed=holdout_verdict(files),

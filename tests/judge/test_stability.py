@@ -236,7 +236,7 @@ def test_a_ratio_of_groups_lies_in_its_own_interval():
     who = np.repeat(np.arange(300), 4)
     everyone = pd.DataFrame(
         dict(customer_id=who, y=(who // 12 % 3 == 0) * 1.0, contacted=((who // 12 % 2 == 1) | (who == 0)) * 1.0)
-    )
+    ).assign(as_of=np.tile(MONDAY + pd.to_timedelta(np.arange(4) * 7, unit="D"), 300))
     people = pd.DataFrame(
         dict(customer_id=np.arange(300), letter=[f"{i % 12}" for i in range(300)])
     )  # a dozen groups, all alike but for one customer

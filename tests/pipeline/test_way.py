@@ -86,6 +86,8 @@ def test_the_metrics_hold_what_the_readme_and_the_pages_read(trained: Path):
         assert metrics[f"gain_over_{rival}"].keys() >= {"auc", "low"}
     assert metrics["recall"].keys() >= {"15_28d", "15_28d_low", "random", "random_high"}
     assert metrics["precision_at_capacity"].keys() >= {"missed", "missed_low", "random"}
+    for block in (metrics["fairness"]["sex"], metrics["intersections"]["age_band and sex"]):
+        assert all({"misses", "observed_expected", "verdict"} <= one.keys() for one in block["groups"].values())
     lists, least = metrics["threshold"], metrics["threshold"]["cheapest"]["cost"]
     assert least <= min(lists[name]["cost"] for name in ("nobody", "capacity", "all")) and lists["currency"] == "GBP"
     assert metrics["due_date_auc"].keys() >= {"28", "14"}
