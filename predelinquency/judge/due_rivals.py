@@ -56,11 +56,13 @@ FIVE = _names(
 PLAIN_GROUPS = ("income", "liquidity", "savings", "spending", "credit", "shocks")
 
 
-def plain() -> tuple[str, ...]:
+def plain(
+    calendar: Sequence[Q] = CALENDAR,  # what is known of the dues asked about
+) -> tuple[str, ...]:
     "Names of the features that only add up, count or look."
     sums = (Op.total, Op.tracked)
     found = [f.name for f in catalogue.CATALOGUE if f.group in PLAIN_GROUPS and f.calculation.row[0] in sums]
-    return (*found, *_names(*map(tracked, CALENDAR)))
+    return (*found, *_names(*map(tracked, calendar)))
 
 
 INPUTS: dict[str, tuple[str, ...]] = {  # rival → what it may read
@@ -72,17 +74,18 @@ INPUTS: dict[str, tuple[str, ...]] = {  # rival → what it may read
 
 # %% ../../nbs/35_judge/10_due_rivals.ipynb #dues3510
 def learn(
-    teachers: Rows,  # usable training rows, from `gather_dues`
+    teachers: Rows,  # usable training rows
     how: Recipe,  # names of their inputs, settings, seed
+    reads: Mapping[str, Sequence[str]] = INPUTS,  # rival → what it may read
 ) -> dict[str, Fitted]:  # rival → fitted
     "The rivals that learn."
     at = {name: k for k, name in enumerate(how.features)}
     few = replace(how.params, trees=max(how.params.trees // 2, 1), colsample=1.0)
     few = replace(few, min_child_weight=min(few.min_child_weight, teachers.y.sum() / 30))
     found = {}
-    for rival, inputs in INPUTS.items():
+    for rival, inputs in reads.items():
         x = teachers.x[:, [at[name] for name in inputs]]
-        recipe = replace(how, features=inputs, params=few, signs={})
+        recipe = replace(how, features=tuple(inputs), params=few, signs={})
         found[rival] = learners.fit("lightgbm", x, teachers.y, recipe, weight=teachers.weight)
     return found
 

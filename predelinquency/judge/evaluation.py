@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['TENURE', 'NAMED', 'UNLOGGED', 'Run', 'open_run', 'Extra', 'everybody', 'Watch', 'with_proof', 'best_single',
-           'ask_wires', 'peer', 'alternate', 'Fits', 'shift', 'shift_figures', 'fits', 'tenure', 'slices', 'every_week',
-           'offers_of', 'by_group', 'Found', 'evaluate', 'figures_to_log', 'points', 'write_findings', 'log_findings']
+           'ask_wires', 'peer', 'with_rivals', 'alternate', 'Fits', 'fits', 'tenure', 'slices', 'every_week',
+           'offers_of', 'by_group', 'needs_of_groups', 'judged_groups', 'Weighed', 'weigh', 'Found', 'evaluate',
+           'figures_to_log', 'points', 'write_findings', 'log_findings']
 
 # %% ../../nbs/35_judge/19_evaluation.ipynb #stg-eval03
 import json
@@ -25,7 +26,9 @@ from ..ground.core import StoreError, replacing
 from ..ground.params import Base, Evaluate, Train
 from predelinquency.judge import (
     alerts,
+    costs,
     drift,
+    due_rivals,
     due_scores,
     groups,
     needs,
@@ -34,8 +37,10 @@ from predelinquency.judge import (
     statistics,
     tripwires,
     watch,
+    window_rivals,
 )
 from . import report as judge_report
+from .costs import Stakes
 from .statistics import Plan
 from ..model import champion as model_champion
 from ..model import registry, roll_up
@@ -213,6 +218,19 @@ def peer(
     scores = rival.scores(tables, disk.read(run.raw, "moments"), dealt, run.train, run.base.seed)
     return folded[[*ROW, "repeat"]].assign(reference=scores.ravel())
 
+# %% ../../nbs/35_judge/19_evaluation.ipynb #wriv1902
+def with_rivals(
+    many: pd.DataFrame,  # predictions of everybody
+    run: Run,
+    extra: Extra,  # with the inputs of both, which stay where they are
+) -> pd.DataFrame:  # with `window_rivals.READS` as columns; as it is for a source's own moments
+    "The predictions, with what easier scores say of the judged rows."
+    if run.own_moments:
+        return many
+    fits, names = due_rivals.learn(run.inputs["train"], run.recipe, window_rivals.READS), run.recipe.features
+    asked = [rows for rows in (run.inputs["test"], extra.inputs.get("rows")) if rows is not None]
+    return window_rivals.with_scores(many, [window_rivals.window_scores(fits, rows, names) for rows in asked])
+
 # %% ../../nbs/35_judge/19_evaluation.ipynb #stg-eval24
 def alternate(
     as_of: pd.Series,  # the moment of each row
@@ -227,30 +245,7 @@ class Fits:
 
     plans: list[Plan]  # still to be computed, with the other questions
     kinds: pd.DataFrame  # of each row, what falls due in its window
-    moved: pd.DataFrame | None  # from `shift`; None where every row is judged out of fold
-
-# %% ../../nbs/35_judge/19_evaluation.ipynb #stg-eval26b
-def shift(
-    scores: tuple[np.ndarray, np.ndarray],  # of both, probabilities
-    before: Rows,
-    after: Rows,  # one row a customer: of those who taught, and of those who are judged
-) -> pd.DataFrame:  # as `drift.drift`; the score first, then the inputs
-    "Whether score and inputs have moved."
-    moved = drift.drift(scores[0][:, None], scores[1][:, None], ["score"])
-    return pd.concat([moved, drift.drift(before.x, after.x, catalogue.names())], ignore_index=True)
-
-# %% ../../nbs/35_judge/19_evaluation.ipynb #stg-eval29
-def shift_figures(
-    found: pd.DataFrame,  # from `shift`
-) -> dict[str, Any]:  # the report's `drift`
-    "How far the score has moved, and how many inputs have."
-    score, inputs = found.iloc[0], found.iloc[1:]
-    return dict(
-        score_psi=judge_report.rounded(score.psi),
-        score_limit=judge_report.rounded(score.limit),
-        inputs_moved=int((inputs.times > 1).sum()),
-        inputs=len(inputs),
-    )
+    moved: pd.DataFrame | None  # from `drift.shift`; None where every row is judged out of fold
 
 # %% ../../nbs/35_judge/19_evaluation.ipynb #stg-eval31
 def _cohort(run: Run, extra: Extra) -> tuple[pd.DataFrame, np.ndarray] | None:
@@ -288,7 +283,7 @@ def fits(
     if more is not None:
         test = Rows(pd.concat([test.labels, more.labels], ignore_index=True), np.concatenate([test.x, more.x]))
         del more
-    kinds = test.labels[[*ROW, *(f"due_count_{k}" for k in schema.TARGET_KINDS)]]
+    kinds = test.labels[[*ROW, *(f"due_{what}_{k}" for what in ("count", "minor") for k in schema.TARGET_KINDS)]]
     if run.own_moments:
         return Fits([], kinds, None)
     teachers, seed = run.inputs.pop("train"), run.base.seed
@@ -296,7 +291,9 @@ def fits(
     then, now = drift.one_each(teachers, seed), drift.one_each(test, seed)
     said, _, _ = everybody(run, extra)
     answers = said.drop_duplicates(list(ROW)).set_index(list(ROW)).probability
-    told = shift((run.score(then), answers.loc[pd.MultiIndex.from_frame(now.labels[list(ROW)])].to_numpy()), then, now)
+    told = drift.shift(
+        (run.score(then), answers.loc[pd.MultiIndex.from_frame(now.labels[list(ROW)])].to_numpy()), then, now
+    )
     del test
     plans = _fewer(teachers, other, run, people)
     del other
@@ -375,6 +372,90 @@ def by_group(
         for name, some in found.groupby("attribute")
     }
 
+# %% ../../nbs/35_judge/19_evaluation.ipynb #grp1901
+def needs_of_groups(
+    offered: pd.DataFrame,
+    protected: pd.DataFrame | None,  # None: nothing is known
+    people: np.ndarray,  # sorted ids
+    stakes: Stakes | None,
+) -> list[Plan]:
+    "Calibration and help by need, of every group and of every two attributes at once."
+    if protected is None:
+        return []
+    uplift, both = None if stakes is None else stakes.uplift_low, groups.crossed(protected)
+    return [
+        groups.each_group(offered, protected, people, "fairness", uplift),
+        groups.each_group(offered, both, people, "intersections", uplift),
+    ]
+
+# %% ../../nbs/35_judge/19_evaluation.ipynb #grp1902
+def judged_groups(
+    report: dict[str, Any],  # with `fairness`, `intersections` where anything is known
+    shares: Mapping[str, Mapping[str, Mapping[str, Any]]],  # from `by_group`
+) -> dict[str, Any]:  # the same with shares and verdicts
+    "The report, with a verdict for every group that has enough misses."
+    for name, blocks in shares.items():
+        known = report["fairness"].setdefault(name, {}).setdefault("groups", {})
+        for group, counted in blocks.items():
+            one = known.setdefault(group.replace(".", "·"), {})
+            one.update(counted)
+            if "why" in one and one.get("observed_expected") is None:
+                one["found"] = None
+        report["fairness"][name]["verdict"] = groups.verdict(report["fairness"][name], "impact_ratio")
+    for block in ("fairness", "intersections"):
+        for about in report.get(block, {}).values():
+            for one in about.get("groups", {}).values() if isinstance(about, Mapping) else ():
+                one["verdict"] = groups.verdict(one)
+    return report
+
+# %% ../../nbs/35_judge/19_evaluation.ipynb #cost1902
+@dataclass(frozen=True)
+class Weighed:
+    "The rows of a judgement with what their misses would cost."
+
+    rows: pd.DataFrame  # of the first repeat, imminent ones too
+    loss: np.ndarray  # (n,) minor units
+    stakes: Stakes | None
+    why: str  # why there are no costs; "" where there are
+
+    @property
+    def curve(self) -> pd.DataFrame | None:
+        "What it costs to contact so many."
+        return None if self.why or self.stakes is None else costs.cost_curve(self.rows, self.loss, self.stakes)
+
+    def plan(self, share: float, people: np.ndarray) -> Plan:
+        "The costs of the four lists, not yet computed."
+        if self.why or self.stakes is None:
+            return Plan({}, {}, {f"threshold.{name}.cost": self.why for name in costs.LISTS})
+        return costs.plan_costs(self.rows, self.loss, self.stakes, share, people)
+
+    def about(self, share: float) -> dict[str, Any]:
+        "What was weighed, and the probability from which on the cheapest list contacts."
+        if self.why or self.stakes is None or self.curve is None:
+            return {}
+        cut, one = costs.thresholds(self.curve, share), self.stakes
+        there = dict(contact=one.contact, currency=one.currency, contact_cost=one.contact_minor / one.unit)
+        missed = self.loss[self.rows.y.to_numpy() > 0]
+        there |= dict(uplift_low=one.uplift_low, mean_loss=judge_report.rounded(np.nanmean(missed) / one.unit))
+        there |= {f"{name}_from": judge_report.rounded(cut[name]["probability"]) for name in ("capacity", "cheapest")}
+        none = {"cheapest_from_why": "nobody should be contacted: it costs more than it averts"}
+        return there | (none if there["cheapest_from"] is None else {})
+
+# %% ../../nbs/35_judge/19_evaluation.ipynb #cost1903
+def weigh(
+    run: Run,
+    everyone: pd.DataFrame,  # imminent rows too
+    kinds: pd.DataFrame,  # of `Fits`
+    stakes: Stakes | None,
+) -> Weighed:
+    "The judged rows, each with the loss that its miss would be."
+    rows = everyone[everyone.repeat == everyone.repeat.min()].reset_index(drop=True)
+    falls = rows[list(ROW)].merge(kinds.drop_duplicates(list(ROW)), on=list(ROW), how="left")
+    loss = np.full(len(rows), np.nan) if stakes is None else costs.losses(falls, stakes)
+    accounts = (run.raw / "accounts").is_dir()
+    money = set(disk.read(run.raw, "accounts", columns=["currency"]).currency.astype(str)) if accounts else set()
+    return Weighed(rows, loss, stakes, costs.hindrance(rows, loss, stakes, money))
+
 # %% ../../nbs/35_judge/19_evaluation.ipynb #stg-eval42
 @dataclass(frozen=True)
 class Found:
@@ -389,6 +470,7 @@ class Found:
     moved: pd.DataFrame | None
     capacity: pd.DataFrame  # recall over contacts
     customers: dict[str, int]  # `bank`, `strangers`
+    cost: pd.DataFrame | None = None  # from `costs.cost_curve`
 
 # %% ../../nbs/35_judge/19_evaluation.ipynb #stg-eval42b
 NAMED = ("champion", "challenger", "version", "rounds", "threshold")  # of the manifest, in the report
@@ -400,9 +482,11 @@ def evaluate(
     watch: Watch,
     proof: Mapping[str, Any],  # figures of the proof
     section: Evaluate,
+    stakes: Stakes | None = None,  # what a contact and a miss cost; None: nobody says
 ) -> Found:
     "Every figure of a run."
     many, due, known = everybody(run, extra)
+    many = with_rivals(many, run, extra)
     counted = dict(strangers=extra.strangers)
     facts = judge_report.facts(run.raw, run.features) | counted
     facts |= dict(mechanics=dict(extra.mechanics)) if extra.mechanics else {}
@@ -413,16 +497,20 @@ def evaluate(
     people = np.unique(np.concatenate([everyone.customer_id, frame.customer_id[frame.split == "out_of_time"]]))
     asked, chosen = fits(run, extra, people), offers_of(many, run.base.contact_share)
     plans = [*asked.plans, alerts.lead(everyone, people, 0.05)]
+    plans += [alerts.as_promised(everyone, people, run.base.contact_share, run.base.seed)]
+    weighed = weigh(run, everyone, asked.kinds, stakes)
+    plans += [weighed.plan(run.base.contact_share, people)]
     plans += slices(statistics.Rows(rows, people), known, None if run.own_moments else asked.kinds)
     plans += [] if run.own_moments else [every_week(run, people)]
     plans += [groups.fairness(chosen, extra.protected, people), due_scores.plan_dues(due, people)]
+    plans += needs_of_groups(chosen, extra.protected, people, stakes)
     report |= needs.measure_needs(plans, people, run.base, section)
     report["due"] = due_scores.arranged(report["due"]) | ({} if due is None else due_scores.evidence(due))
     report["out_of_time"] |= run.champion.manifest.get("out_of_time", {})
+    report["threshold"] |= weighed.about(run.base.contact_share)
     report |= drift.worst_month(report) | {k: v for k, v in proof.items() if k != "tripwires"}
-    for name, blocks in by_group(chosen, extra.protected).items():
-        report["fairness"][name]["groups"] = blocks
-    report |= {} if asked.moved is None else dict(drift=shift_figures(asked.moved))
+    report = judged_groups(report, by_group(chosen, extra.protected))
+    report |= {} if asked.moved is None else dict(drift=drift.shift_figures(asked.moved))
     report |= dict(shock=dict(extra.shock), tripwires=watch.held, shuffled_auc=watch.shuffled_auc)
     report |= dict(tripwires_not_known=watch.not_known) if watch.not_known else {}
     report |= {} if watch.shuffled_auc is not None else dict(shuffled_auc_why="no draw had both outcomes")
@@ -430,11 +518,22 @@ def evaluate(
     report["model"] = {k: run.champion.manifest[k] for k in NAMED}
     capacity = judge_report.capacity_curve(everyone, replicates=section.bootstrap, seed=run.base.seed)
     own = dict(bank=int(run.predictions.customer_id[run.predictions.split != "live"].nunique()))
-    return Found(report, watch.wires, rows, everyone, chosen, extra.protected, asked.moved, capacity, own | counted)
+    return Found(
+        report,
+        watch.wires,
+        rows,
+        everyone,
+        chosen,
+        extra.protected,
+        asked.moved,
+        capacity,
+        own | counted,
+        weighed.curve,
+    )
 
 # %% ../../nbs/35_judge/19_evaluation.ipynb #stg-eval44
 UNLOGGED = (  # blocks of the report that no experiment store needs
-    "by_month every_month slices ablation learning_curve fairness model bootstrap sweep transfer shock"
+    "by_month every_month slices ablation learning_curve fairness intersections model bootstrap sweep transfer shock"
 ).split()
 
 

@@ -41,6 +41,8 @@ ROWS = {  # words → path, form; a row whose path the report does not have is l
     "the balance alone": ("baselines.balance", ".3f"),
     "projected balance at the due date": ("baselines.projected", ".3f"),
     "logistic scorecard on the same features": ("baselines.logistic", ".3f"),
+    "the same question put to a model of its own, without the dues": ("headline.direct", ".3f"),
+    "gain over that model of its own, paired": ("gain_over_direct", ".3f"),
     "gain over the calendar, paired": ("gain_over_calendar", ".3f"),
     "missed payments announced 15–28 days ahead, as promised": ("recall.15_28d", ".0%"),
     "… by a blind list of the same size": ("recall.random", ".0%"),

@@ -43,6 +43,8 @@ BESIDE = {
     "the model": "metrics.headline.auc",
     "the window, asked directly": "metrics.headline.direct",
     "the other booster": "metrics.challenger.auc",
+    "plain sums and counts, with trees": "metrics.baselines.plain_aggregates.auc",
+    "five plain columns": "metrics.baselines.five_columns.auc",
     "logistic scorecard": "metrics.baselines.logistic.auc",
     "balance projected to the due date": "metrics.baselines.projected.auc",
     "balance against what is due": "metrics.baselines.balance.auc",

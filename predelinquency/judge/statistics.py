@@ -224,13 +224,15 @@ def lift_statistics(
     }
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c062
-BASELINES = ("calendar", "balance", "projected", "logistic")
+BASELINES = ("calendar", "balance", "projected", "logistic", "five_columns", "plain_aggregates")
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #minute53
 LACKED = dict(
     calendar="nothing falls due in the window",
     balance="no balance is known of anybody who is judged",
     projected="no balance is known of anybody who is judged",
+    five_columns="it learns only where an evaluation judges weekly moments",
+    plain_aggregates="it learns only where an evaluation judges weekly moments",
 )  # baseline → why it has no score
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #lack02

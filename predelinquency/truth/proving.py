@@ -478,7 +478,7 @@ class Proof:
     reasons: dict[str, Any]
     wires: dict[str, bool | None]
     worlds: dict[str, Any]  # `sweep`, `transfer`
-    dues: dict[str, Any]  # as `oracle_of_dues.by_lead`
+    dues: dict[str, Any]  # as `oracle_of_dues.at_each_lead`
 
     @property
     def cases(self) -> pd.DataFrame:
@@ -493,7 +493,7 @@ def prove(
     bound, pairs = measure_bound(case), pairs_of(case)
     reasons = twins.count_cases(pairs, case.base.seed) | stability(case)
     section, few = case.section, max(case.section.rows // 6, 1)
-    dues = oracle_of_dues.by_lead(case.world, case.dues, case.base, few, section.replays, section.bootstrap)
+    dues = oracle_of_dues.at_each_lead(case.world, case.dues, case.base, few, section.replays, section.bootstrap)
     return Proof(bound, pairs, reasons, wires(case, bound), other_worlds(case), dues)
 
 # %% ../../nbs/50_truth/10_proving.ipynb #stg-prov45b

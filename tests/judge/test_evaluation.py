@@ -9,7 +9,7 @@ import pytest
 from predelinquency.features import catalogue
 from predelinquency.ground import schema
 from predelinquency.ground.core import LeakageError
-from predelinquency.judge import evaluation, exhibits, groups, statistics
+from predelinquency.judge import drift, evaluation, exhibits, groups, statistics
 from predelinquency.judge.tripwires import Tripwire
 from predelinquency.model.rows import Rows
 
@@ -66,9 +66,9 @@ def test_the_population_has_moved_where_it_has_and_the_score_stands_first():
     rng, names = np.random.default_rng(5), catalogue.names()
     x = [rng.normal(size=(500, len(names))) for _ in range(2)]
     x[1][:, 3] += 1.0
-    found = evaluation.shift((x[0][:, 0], x[1][:, 0]), *(Rows(pd.DataFrame(), rows) for rows in x))
+    found = drift.shift((x[0][:, 0], x[1][:, 0]), *(Rows(pd.DataFrame(), rows) for rows in x))
     assert found.name.iloc[0] == "score" and found.name.iloc[1] == names[3] and found.times.iloc[1] > 1
-    told = evaluation.shift_figures(found)
+    told = drift.shift_figures(found)
     assert told["inputs"] == len(names) and told["inputs_moved"] == int((found.times.iloc[1:] > 1).sum()) >= 1
 
 

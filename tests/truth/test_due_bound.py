@@ -38,11 +38,11 @@ def test_a_due_is_followed_whatever_else_is_missed_on_the_way(trained):
 
 def test_the_bound_of_every_distance_stands_on_the_same_dues(trained):
     world, dues, base = asked(trained)
-    found = oracle_of_dues.by_lead(world, dues, base, 40, 80, replicates=5)
+    found = oracle_of_dues.at_each_lead(world, dues, base, 40, 80, replicates=5)
     assert list(found) == ["28", "21", "14", "7", "3"] and len({one["rows"] for one in found.values()}) == 1
     assert all(one["latent_soft_auc"] > 0.5 and one["replays"] == 80 for one in found.values())
-    assert oracle_of_dues.by_lead(world, None, base, 40, 80) == {}
-    assert oracle_of_dues.by_lead(world, dues.assign(missed=False), base, 40, 80) == {}
+    assert oracle_of_dues.at_each_lead(world, None, base, 40, 80) == {}
+    assert oracle_of_dues.at_each_lead(world, dues.assign(missed=False), base, 40, 80) == {}
 
 
 @pytest.mark.fast
