@@ -30,7 +30,7 @@ os.environ.update(
 
 
 FAST = {  # files that ask functions and wait for nothing that another test makes: what `make check` runs
-    "decide": {"test_engine", "test_messages", "test_policy"},
+    "decide": {"test_cases", "test_engine", "test_messages", "test_policy"},
     "features": {"test_phrases", "test_windows"},
     "ground": {"test_contracts", "test_dues", "test_ledger_address", "test_params", "test_words"},
     "judge": {"test_baselines", "test_evaluate", "test_lacking", "test_paired"},

@@ -534,7 +534,7 @@ NEEDED = set(
     "holdout_share holdout_salt score_age_days data_age_days cap_week_days cap_week_contacts cap_month_days "
     "cap_month_contacts recent_contact_days weekday_from_hour weekday_to_hour weekend_from_hour "
     "weekend_to_hour planned_hour holidays max_amount_minor currency loss_handling_minor loss_cured_share "
-    "loss_instalments loss_card_instalments loss_lost_share".split()
+    "loss_instalments loss_card_instalments loss_lost_share case_opens_at case_escalates_at case_near_days".split()
 )
 
 
@@ -585,7 +585,7 @@ def _limits(policy: Policy) -> list[str]:
         "holdout_share": (0.05, 0.5), "score_age_days": (0, 14), "data_age_days": (0, 62), "cap_week_days": (7, 28), "cap_week_contacts": (0, 1),
         "cap_month_days": (30, 90), "cap_month_contacts": (0, 2),
         "weekday_from_hour": (8, 24), "weekday_to_hour": (0, 21), "weekend_from_hour": (8, 24),
-        "weekend_to_hour": (0, 21), "planned_hour": (0, 23), "loss_cured_share": (0, 1), "loss_lost_share": (0, 1),
+        "weekend_to_hour": (0, 21), "planned_hour": (0, 23), "case_opens_at": (0.001, 0.5), "case_escalates_at": (0.001, 1), "case_near_days": (0, 28), "loss_cured_share": (0, 1), "loss_lost_share": (0, 1),
     }
     # fmt: on
     wrong = [
