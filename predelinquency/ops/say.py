@@ -223,6 +223,7 @@ KEYS: dict[str, str] = dict(
     proof="kept, stages (stage, seconds, products)",
     fidelity="against, belongs_to, detect, js, notes, ratio, tstr, …",
     migrate="ledger, revision",
+    record="lines, new",
     state="what, fine, found, remedy",
     graph="a list of name, notebook, code, beside, reads, makes, params",
     doctor="a list of what, fine, found, remedy",

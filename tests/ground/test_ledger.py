@@ -1,5 +1,6 @@
 """The ledger keeps what it is given, once, for ever, and refuses the rest."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
@@ -11,10 +12,10 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from records import AT, REASONS, call, control, decision, message, one_of_each, outcome, reply, score
+from records import AT, REASONS, call, case_step, control, decision, message, note, one_of_each, outcome, reply, score
 
 from predelinquency.ground.core import StoreError
-from predelinquency.ground.entries import KINDS, METADATA, feature_hash, plain_values, restore
+from predelinquency.ground.entries import KINDS, METADATA, brought, feature_hash, plain_values, restore
 from predelinquency.ground.ledger import Ledger, _rows, contact
 from predelinquency.ground.records import CONTACT_STATES, Contact, Decision, Outcome, Reply, Score
 
@@ -53,6 +54,12 @@ def counts(ledger: Ledger) -> list[int]:
         reply(contact_id="", text="stop\nplease"),
         outcome(missed=True, replied=False),
         outcome(missed=False, paid_minor=-1, replied=True),
+        case_step(
+            event="closed", from_state="near", to_state="closed", outcome="moved", probability=nan, scored_on=None
+        ),
+        case_step(event="put_off", until_on="2026-03-20", after="7-3-11-1"),
+        note(kind="put_off", said_by="A. Novak", until_on="2026-03-20"),
+        note(kind="disagrees", said_by="A. Novak", opinion="pays"),
     ],
     ids=repr,
 )
@@ -121,9 +128,9 @@ def test_any_record_survives_the_way_through_the_database(ledger: Ledger, record
 
 
 def test_the_same_row_twice_is_accepted_once(ledger: Ledger) -> None:
-    assert ledger.append(one_of_each() * 2, AT) == 5
+    assert ledger.append(one_of_each() * 2, AT) == 7
     assert ledger.append(one_of_each(), LATER) == 0
-    assert counts(ledger) == [1] * 5
+    assert counts(ledger) == [1] * 7
 
 
 def test_a_repetition_keeps_the_moment_of_the_first(ledger: Ledger) -> None:
@@ -148,14 +155,14 @@ def test_another_row_under_the_same_key_refuses_the_whole_batch(ledger: Ledger, 
     batch = [score(customer_id=1), decision(customer_id=1), other, reply(customer_id=1)]
     with pytest.raises(StoreError, match="differ from one that the ledger already holds.*customer_id=7"):
         ledger.append(batch, AT)
-    assert counts(ledger) == [1] * 5
+    assert counts(ledger) == [1] * 7
     assert same([ledger.of(record)[0] for record in KINDS], one_of_each())
 
 
 def test_a_batch_that_contradicts_itself_is_refused(ledger: Ledger) -> None:
     with pytest.raises(StoreError, match="the batch already holds"):
         ledger.append([score(), score(probability=0.5)], AT)
-    assert counts(ledger) == [0] * 5
+    assert counts(ledger) == [0] * 7
 
 
 def test_a_batch_is_written_in_the_order_of_its_keys_so_that_two_writers_cannot_block_each_other() -> None:
@@ -240,7 +247,7 @@ def test_the_database_itself_refuses_to_change_a_row(ledger_url: str, raw: Calla
             with pytest.raises(Exception, match=f"{kind.table} is append-only|contacts is append-only"):
                 raw(ledger_url, change.format(t=kind.table, forged=forged, key=", ".join(kind.key)))
             assert raw(ledger_url, f"SELECT count(*) FROM {kind.table} WHERE fingerprint <> 'forged'") == 1
-        assert same([ledger.of(record)[0] for record in KINDS], one_of_each()) and counts(ledger) == [1] * 5
+        assert same([ledger.of(record)[0] for record in KINDS], one_of_each()) and counts(ledger) == [1] * 7
 
 
 def test_replacing_a_row_by_one_that_claims_to_be_the_same_changes_nothing(tmp_path: Path, raw: Callable) -> None:
@@ -424,7 +431,7 @@ def test_a_frame_holds_the_columns_asked_for(ledger: Ledger) -> None:
 def test_a_wrong_value_is_refused_and_nothing_is_written(ledger: Ledger, wrong: object) -> None:
     with pytest.raises(StoreError):
         ledger.append([score(customer_id=1), wrong], AT)
-    assert counts(ledger) == [0] * 5
+    assert counts(ledger) == [0] * 7
 
 
 @pytest.mark.parametrize("at", ["2026-03-02T10:00:00", "2026-03-02", "yesterday", None, 1772445600])
@@ -466,3 +473,49 @@ def test_the_hash_of_a_feature_row_is_the_same_from_the_panel_and_from_a_request
 )
 def test_another_feature_row_has_another_hash(other: tuple) -> None:
     assert feature_hash(["a", "b"], [1.0, 2.0]) != feature_hash(*other)
+
+
+# --- cases and notes
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        case_step(event="forgotten"),
+        case_step(to_state="far"),
+        case_step(to_state="closed"),
+        case_step(outcome="paid"),
+        note(why=""),
+        note(kind="put_off"),
+        note(until_on="2026-03-20"),
+        note(kind="disagrees"),
+        note(opinion="pays"),
+        note(kind="hopes"),
+    ],
+    ids=repr,
+)
+def test_a_step_or_a_note_that_says_half_of_it_is_refused(ledger: Ledger, wrong: object) -> None:
+    with pytest.raises(StoreError, match="out of its range"):
+        ledger.append([wrong], AT)
+    assert counts(ledger) == [0] * 7
+
+
+def test_notes_are_brought_as_lines_and_a_bad_line_is_named(ledger: Ledger) -> None:
+    lines = [
+        json.dumps(dict(record="note") | plain_values(note())),
+        "",
+        json.dumps(dict(record="reply") | plain_values(reply())),
+    ]
+    assert brought(lines) == [note(), reply()]
+    assert ledger.append(brought(lines), AT) == 2
+    for bad, said in (
+        ("[]", "line 4: says no record"),
+        ('{"record": "decision"}', "line 4: says no record"),
+        ('{"record": ["note"]}', "line 4: says no record"),
+        ("nonsense", "line 4: is not JSON"),
+        ('{"record": "note"}', "line 4: missing key customer_id"),
+        (lines[0].replace("said_by", "said_bye"), "line 4: unknown key said_bye; missing key said_by"),
+        (lines[0].replace("+00:00", ""), "line 4: said_at is not a moment with a time zone"),
+    ):
+        with pytest.raises(StoreError, match=said):
+            brought([*lines, bad])

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from records import AT, one_of_each
+from records import AT, case_step, one_of_each, score
 
 from predelinquency.ground import ledger as ground_ledger
 from predelinquency.ground import records
@@ -68,7 +68,7 @@ def test_up_down_and_up_again_gives_the_same_tables(ledger_url: str, raw: Callab
         )
         migrate(ledger.engine)
         assert (described(ledger.engine), triggers(ledger_url, raw)) == (before, guards) and guards > 0
-        assert ledger.append(one_of_each(), AT) == 5
+        assert ledger.append(one_of_each(), AT) == 7
 
 
 def test_the_migrations_make_what_the_records_ask_for(ledger_url: str) -> None:
@@ -108,6 +108,19 @@ def test_going_back_refuses_to_destroy_rows(ledger_url: str) -> None:
         assert revision(ledger.engine) == REVISION and len(ledger.of(records.Score)) == 1
 
 
+def test_a_ledger_of_five_tables_grows_and_keeps_its_rows(ledger_url: str, raw: Callable) -> None:
+    with Ledger.open(ledger_url) as ledger:
+        migrate(ledger.engine, "0001")
+        assert not {"cases", "notes"} & set(sa.inspect(ledger.engine).get_table_names())
+        ledger.append([score()], AT)
+    with pytest.raises(StoreError, match="ledger migrate"):
+        Ledger.open(ledger_url)
+    with Ledger.open(ledger_url, upgrade=True) as ledger:
+        assert len(ledger.of(records.Score)) == 1 and ledger.append([case_step()], AT) == 1
+        with pytest.raises(StoreError, match="holds 1 rows"):
+            migrate(ledger.engine, "0001")
+
+
 def test_a_migration_that_fails_leaves_nothing_behind(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from alembic.operations import Operations
 
@@ -125,7 +138,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(ledger_url: str, monkeypat
     assert sa.inspect(ground_ledger._engine(ledger_url)).get_table_names() == []
     monkeypatch.undo()
     with Ledger.open(ledger_url) as ledger:
-        assert ledger.append(one_of_each(), AT) == 5
+        assert ledger.append(one_of_each(), AT) == 7
 
 
 @pytest.mark.parametrize("stands_at, remedy", [("0000", "predelinquency ledger migrate"), ("9999", "newer version")])

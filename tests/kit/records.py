@@ -2,7 +2,7 @@
 
 from math import nan
 
-from predelinquency.ground.records import Contact, Decision, Outcome, Reason, Refusal, Reply, Score
+from predelinquency.ground.records import CaseEvent, Contact, Decision, Note, Outcome, Reason, Refusal, Reply, Score
 
 AT = "2026-03-02T10:00:00+00:00"
 REASONS = (
@@ -96,5 +96,40 @@ def outcome(**other) -> Outcome:
     return Outcome(**dict(customer_id=7, as_of="2026-03-02", observed_on="2026-04-05", missed=None) | other)
 
 
+def case_step(**other) -> CaseEvent:
+    return CaseEvent(
+        **dict(
+            customer_id=7,
+            case_id="7-3-12-1",
+            at=AT,
+            event="opened",
+            from_state="",
+            to_state="early",
+            why="The chance is 6.1%.",
+            obligation_id=3,
+            instalment=12,
+            due_on="2026-04-01",
+            probability=0.061,
+            scored_on="2026-03-02",
+        )
+        | other
+    )
+
+
+def note(**other) -> Note:
+    return Note(
+        **dict(
+            customer_id=7,
+            obligation_id=3,
+            instalment=12,
+            said_at=AT,
+            kind="cannot_pay",
+            said_by="customer",
+            why="I cannot pay on the 1st.",
+        )
+        | other
+    )
+
+
 def one_of_each() -> list:
-    return [score(), decision(), message(), reply(), outcome()]
+    return [score(), decision(), message(), reply(), outcome(), case_step(), note()]

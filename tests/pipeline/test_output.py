@@ -69,7 +69,7 @@ from pathlib import Path
 from predelinquency.ops.cli import app
 commands = ["run --customers 100 --root R", "stage simulate --root R", "compare R R", "report --root R", "graph", "graph --write",
             "source check berka --data .", "score 17 --root R", "score --file request.json --root R", "explain 17 --root R",
-            "decide --root R", "decide --record --root R", "ledger migrate --root R", "ledger state --root R", "doctor",
+            "decide --root R", "decide --record --root R", "ledger migrate --root R", "ledger state --root R", "ledger record R --root R", "doctor",
             "final --by somebody --reason because-it-is-time --root R", "final --log --root R", "challenge R --root R",
             "rollback", "proof --root R", "fidelity --against R --root R", "serve --root R", "dashboard --root R"]
 for command in commands:
