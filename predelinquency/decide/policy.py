@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['CIRCUMSTANCES', 'CASE_RULES', 'ACTION_RULES', 'CHANNEL_RULES', 'PLAN_RULES', 'FILES', 'ACTION_WORDS',
            'ACTION_NUMBERS', 'Shape', 'APPROVALS', 'NEEDED', 'Number', 'Band', 'Rule', 'Action', 'Policy', 'Due',
-           'PastContact', 'Consent', 'Case', 'zone', 'moment', 'permanent', 'arm', 'band', 'Question', 'put_question',
-           'agrees', 'case_refusals', 'option_refusals', 'shipped', 'spoken', 'read_yaml', 'load_policy']
+           'PastContact', 'Consent', 'Case', 'permanent', 'arm', 'band', 'Question', 'put_question', 'agrees',
+           'case_refusals', 'option_refusals', 'shipped', 'spoken', 'read_yaml', 'load_policy']
 
 # %% ../../nbs/40_decide/00_policy.ipynb #i00policy
 import hashlib
@@ -14,14 +14,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
 import yaml
 
+from .clock import moment as moment, zone
 from ..ground.core import PolicyError, package_folder
 from ..ground.params import Strict
 from ..ground.records import Refusal, Score
@@ -130,6 +129,7 @@ class PastContact:
     channel: str
     action: str | None = None
     answered: bool = True  # for `in`: a person has dealt with it
+    due: tuple[int, int] | None = None  # contract and instalment it was about; None: not known
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c013
 @dataclass(frozen=True)
@@ -157,28 +157,9 @@ class Case:
     contacts: tuple[PastContact, ...] | None = None  # both ways, any order
     doubts: tuple[str, ...] | None = None  # rules of the data audit that do not hold; None: nobody looked
     data_age_days: float = float("nan")  # since the last movement that is known; nan: not known
-
-# %% ../../nbs/40_decide/00_policy.ipynb #c017
-@lru_cache(maxsize=4096)
-def zone(
-    name: str | None,  # IANA name, e.g. Europe/London
-) -> ZoneInfo | None:  # None: not known
-    "The time zone of that name."
-    return ZoneInfo(name) if isinstance(name, str) and name in _zones() else None
-
-
-@lru_cache(maxsize=1)
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones() - {"localtime", "Factory", "posixrules"})
-
-# %% ../../nbs/40_decide/00_policy.ipynb #c019
-def moment(
-    on: date,  # a day of the customer's calendar
-    hour: int,  # local hour, 0–23
-    name: str | None,  # IANA time zone; when it is not known, UTC stands in and the rule `time_zone_known` refuses
-) -> datetime:  # aware, UTC
-    "The instant at which the customer's clock shows that hour; a skipped hour becomes the one after it."
-    return datetime(on.year, on.month, on.day, hour, tzinfo=zone(name) or UTC).astimezone(UTC)
+    case_id: str = ""  # the due is followed as this case; "" it is none
+    put_off_until: date | None = None  # by a person; None: it is not
+    stopped: bool = False  # the customer asked to hear no more
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c022
 def permanent(
@@ -284,6 +265,12 @@ def _free_of(circumstance: str) -> Callable[[Question], bool]:
 CASE_RULES: dict[str, Callable[[Question], bool]] = {
     "identity_known": lambda q: q.arm in ("treated", "control"),
     "control": lambda q: q.arm != "control",
+    "stopped": lambda q: q.case.stopped is False,
+    "due_known": lambda q: q.case.due is not None and q.case.due.kind in TARGET_KINDS and q.case.due.amount_minor > 0,
+    "case_open": lambda q: (
+        q.case.due is None or bool(q.case.case_id) or q.score.probability >= q.policy["case_opens_at"]
+    ),
+    "case_put_off": lambda q: q.case.put_off_until is None or q.case.put_off_until <= q.local.date(),  # type: ignore
     "score_known": lambda q: q.score.customer_id == q.case.customer_id and _is_share(q.score.probability),
     "time_zone_known": lambda q: q.local is not None,
     "working_day": lambda q: q.local is None or not is_holiday(q.local.date(), q.policy["holidays"]),
@@ -291,7 +278,6 @@ CASE_RULES: dict[str, Callable[[Question], bool]] = {
     "data_sound": lambda q: q.case.doubts == (),
     "data_fresh": lambda q: 0 <= q.case.data_age_days <= q.policy["data_age_days"],
     "band_known": lambda q: q.band != "",
-    "due_known": lambda q: q.case.due is not None and q.case.due.kind in TARGET_KINDS and q.case.due.amount_minor > 0,
     "due_ahead": lambda q: q.lead_days >= 1,
     "amount_plausible": lambda q: q.case.due is not None and q.case.due.amount_minor <= q.policy["max_amount_minor"],
     "same_currency": lambda q: q.case.due is not None and q.case.due.currency == q.policy["currency"],
@@ -316,6 +302,13 @@ ACTION_RULES: dict[str, Callable[[Question, Action], bool]] = {
     "payday_fits": lambda q, a: (
         a.payday_after_days is None
         or (q.case.due is not None and a.payday_after_days[0] <= q.case.due.payday_after_days <= a.payday_after_days[1])
+    ),
+    "offered_before": lambda q, a: (
+        not any(
+            c.direction == "out" and c.action == a.id and c.due == (q.case.due.obligation_id, q.case.due.instalment)
+            for c in q.case.contacts or ()
+            if q.case.due is not None
+        )
     ),
     "cool_off": lambda q, a: (
         not any(

@@ -139,6 +139,7 @@ class Decide:
 
     policy: str
     messages: str
+    ledger: str
 
 # %% ../../nbs/00_ground/04_params.ipynb #c014
 @dataclass(frozen=True)

@@ -215,7 +215,7 @@ KEYS: dict[str, str] = dict(
     "reasons (feature, group, value, contribution, analyst, customer)",
     decide="as_of, customers, contacted, actions, channels, rules, capacity …; "
     "of one customer: action, channel, because, message, "
-    "refusals (rule, sentence, action, channel) …; of --record: as_of, scores, decisions, of",
+    "refusals (rule, sentence, action, channel) …; of --record: as_of, scores, decisions, cases, of",
     final="version, holdout, rehearsal, opened_on, by, reason, figures, customers, onsets, rows, positives, "
     "judged_from, judged_to, champion, params, trained_by, opened_by; of --log: a list of them",
     challenge="champion (new or old), incumbent, because, rule, learners",

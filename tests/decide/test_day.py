@@ -1,5 +1,6 @@
 """The day in sentences and tables: everybody stands in one place, and nothing is said that was not counted."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -32,12 +33,13 @@ def snapshot(eligible=True, folder="nowhere"):
     scored = pd.DataFrame(
         dict(customer_id=[1, 2], as_of=pd.to_datetime(["2025-03-03", "2025-03-10"]), eligible=[True, eligible])
     )
-    return day.Day(BOOK, Path(folder), Path(folder), None, scored, "v1")
+    return day.Day(BOOK, Path(folder), Path(folder), None, scored, pd.DataFrame(), "v1")
 
 
 def test_only_the_latest_moment_is_planned_for_and_only_the_eligible():
     assert snapshot().live.index.tolist() == [2] and len(snapshot(False).live) == 0
-    assert day.questions(snapshot(False)) == [], "nobody to ask about, so no table is read"
+    nobody = snapshot()
+    assert day.worked(replace(nobody, scored=nobody.scored[:0])).questions == [], "no moment, so no table is read"
 
 
 def test_tables_that_are_not_there_are_named_and_said(tmp_path):

@@ -54,6 +54,17 @@ def objections(case: Case, score: Score, at: datetime) -> Iterator[str]:
         yield "nobody knows who that is"
     elif is_control(case.source_id):
         yield "control"
+    if case.stopped is not False:
+        yield "they asked us to stop"
+    if case.put_off_until is not None:
+        try:
+            there = at.astimezone(ZoneInfo(case.time_zone)).date() >= case.put_off_until  # type: ignore[arg-type]
+        except Exception:
+            there = False
+        if not there:
+            yield "a person put it off"
+    if not case.case_id and not (numeric(score.probability) and score.probability >= 0.02):
+        yield "no case"
     if score.customer_id != case.customer_id or not numeric(score.probability) or not 0 <= score.probability <= 1:
         yield "no usable score"
     try:
@@ -128,6 +139,10 @@ def permitted(case: Case, score: Score, at: datetime) -> dict[tuple[str, str], f
                 a["autopay"] == "any" or due.autopay is False,
                 not a["payday_after_days"] or (numeric(after) and 1 <= after <= 14),
                 case.circumstances["vulnerable"] is False or name == "hardship_call",
+                not any(
+                    c.direction == "out" and c.action == name and c.due == (due.obligation_id, due.instalment)
+                    for c in case.contacts
+                ),
                 not any(
                     c.direction == "out"
                     and (c.action == name or c.action == "help-offer")
@@ -252,6 +267,7 @@ BACKED_UP = {
     "due_ahead",
     "due_known",
     "control",
+    "case_open",  # below the line no action is meant for anybody
 }  # another rule, or the engine itself, stops the same cases
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from test_decide_fuzz import is_control
 
-from predelinquency.decide import engine, policy
+from predelinquency.decide import cases, engine, policy
 from predelinquency.ground import disk, schema
 from predelinquency.ground import ledger as ground_ledger
 from predelinquency.ops import stages
@@ -35,10 +35,47 @@ def sent(plan: pd.DataFrame) -> pd.DataFrame:
 def test_everybody_who_is_eligible_is_decided_about_once_and_nobody_else(plan: pd.DataFrame, trained: Path) -> None:
     rows = pd.read_parquet(trained / "model/predictions.parquet").query("split == 'live'")
     rows = rows[(rows.as_of == rows.as_of.max()) & rows.eligible]
-    assert (
-        plan.customer_id.tolist() == sorted(rows.customer_id)
-        and plan.probability.tolist() == rows.sort_values("customer_id").probability.tolist()
-    )
+    assert plan.customer_id.tolist() == sorted(rows.customer_id)
+
+
+def test_the_chance_in_the_plan_is_the_chance_of_the_due_it_is_about(plan: pd.DataFrame, trained: Path) -> None:
+    key = ["customer_id", "obligation_id", "instalment"]
+    scored = pd.read_parquet(trained / "model/due_predictions.parquet").query("split == 'live'").set_index(key)
+    named = plan[plan.obligation_id.notna() & plan.probability.notna()]
+    assert len(named) > 100 and plan[plan.obligation_id.isna()].probability.isna().all()
+    for d in named.itertuples():
+        assert d.probability == scored.probability.loc[d.customer_id, d.obligation_id, d.instalment]
+
+
+def test_no_coming_payment_is_known_is_said_where_it_is_true_and_nowhere_else(
+    plan: pd.DataFrame, trained: Path
+) -> None:
+    as_of = pd.Timestamp(plan.as_of.iloc[0])
+    known = disk.read(trained / "raw", "obligations")
+    known = known[known.kind.isin(schema.TARGET_KINDS) & (known.announced_at < as_of) & (known.due_on > as_of)]
+    paid = disk.read(trained / "raw", "payments").query("arrived_at < @as_of")
+    key = ["customer_id", "obligation_id", "instalment"]
+    sums = paid.groupby(key).amount_minor.sum().rename("paid_minor").reset_index()
+    rest = known.merge(sums, on=key, how="left").fillna({"paid_minor": 0})
+    waits = set(rest[rest.enough_minor - rest.paid_minor > 0].customer_id)
+    said = plan[plan.refusals.str.contains('"due_known"')]
+    assert set(said.customer_id) == set(plan.customer_id) - waits and len(said) > 5
+
+
+def test_every_case_of_the_night_is_above_the_line_and_every_such_due_is_a_case(
+    plan: pd.DataFrame, trained: Path
+) -> None:
+    found = schema.validate(cases.CASES, pd.read_parquet(trained / "reports/cases.parquet"))
+    line = cases.lines(policy.load_policy())
+    scored = pd.read_parquet(trained / "model/due_predictions.parquet").query("split == 'live' and not expected")
+    assert (found.probability >= line.opens_at).all() and len(found) > 10
+    assert len(found) == (scored.probability >= line.opens_at).sum()
+    mine = plan[plan.case_id != ""]
+    assert set(mine.case_id) <= set(found.case_id) and set(mine.customer_id) == set(found.customer_id)
+    assert not (plan[plan.case_id == ""].channel != "").any(), "a customer without a case gets nothing"
+    assert {"case_open", "due_known"} >= set(plan[(plan.case_id == "") & (plan.arm == "treated")].rule)
+    report = json.loads((trained / "reports/decide.json").read_text())["cases"]
+    assert report["adds_up"] and report["open"] == len(found) == report["events"]["opened"]
 
 
 def test_the_control_group_is_the_salted_hash_and_hears_nothing(
@@ -75,7 +112,7 @@ def test_each_message_is_about_a_payment_of_the_customers_own_that_is_still_to_c
     for d in sent.itertuples():
         due = dues.loc[(d.customer_id, d.obligation_id, d.instalment)]
         lead = (due.due_on - pd.Timestamp(d.as_of)).days
-        assert (due.amount_minor, due.kind) == (d.amount_minor, d.kind) and 15 <= lead <= 28
+        assert (due.amount_minor, due.kind) == (d.amount_minor, d.kind) and 1 <= lead <= 28
         assert f"£{d.amount_minor / 100:,.2f}" in d.message and f"{due.due_on:%-d %B %Y}" in d.message
 
 

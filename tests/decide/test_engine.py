@@ -347,7 +347,7 @@ def test_what_a_missing_table_would_have_said_is_unknown_and_refused() -> None:
             )
         ]
 
-    whole = {table: t[table] for table in engine.Told._fields}
+    whole = {table: t[table] for table in engine.Told._fields if table in t}
     arms = [policy.arm(RULES, s) for s in t["people"].source_id]
     assert arms == ["treated"] * 3 and rules(**whole) == ["best", "time_zone_known", "due_known"]
     without = {table: rules(**{**whole, table: None})[0] for table in whole}
@@ -360,7 +360,7 @@ def test_what_a_missing_table_would_have_said_is_unknown_and_refused() -> None:
     assert rules(**{**whole, "circumstances": t["circumstances"].iloc[1:]})[0] == "circumstances_known" and rules() == [
         "data_sound",
         "time_zone_known",
-        "data_sound",
+        "due_known",
     ]
 
 

@@ -68,6 +68,9 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     *(("working_day", dict(at=datetime(2026, *d, 11, tzinfo=UTC))) for d in ((1, 1), (4, 3), (5, 25), (12, 25))),
     *(("data_sound", dict(doubts=d)) for d in (None, ("signs",), ["balances"], False, NAN)),
     *(("data_fresh", dict(data_age_days=d)) for d in (None, NAN, 36, -1, "yesterday", float("inf"))),
+    *(("stopped", dict(stopped=s)) for s in (True, None, "no")),
+    *(("case_open", dict(probability=p)) for p in (0.0199, NAN, None)),
+    *(("case_put_off", dict(put_off_until=d)) for d in (date(2026, 3, 4), NAN, "soon")),
     ("due_known", dict(due=None)),
     ("due_known", dict(due=due(amount_minor=0))),
     ("due_known", dict(due=due(amount_minor=None))),
@@ -108,7 +111,21 @@ def test_a_doubt_about_the_customer_is_refused_by_its_rule(rule: str, changes: d
 
 def test_every_rule_about_the_customer_has_its_case() -> None:
     assert {rule for rule, _ in CASES} | {"band_known"} == set(policy.CASE_RULES)
-    assert stops(probability=NAN) == {"score_known", "band_known"}
+    assert stops(probability=NAN) == {"score_known", "band_known", "case_open"}
+
+
+def test_a_case_stays_one_below_the_line_and_returns_on_its_day() -> None:
+    assert not stops(probability=0.001, case_id="7-1-4-1") and "case_open" in stops(probability=0.001)
+    assert not stops(put_off_until=date(2026, 3, 3)), "on the day it is there again"
+    assert "case_open" not in stops(due=None), "no due is not a calm one"
+
+
+def test_the_same_is_offered_once_for_a_payment_whenever_that_was() -> None:
+    before = PastContact(ago(days=200), "out", "sms", "reminder", due=(1, 4))
+    assert channels("reminder", contacts=(before,)) == []
+    assert channels("hardship_call", contacts=(before,)) == ["call"]
+    for other in (replace(before, due=(1, 3)), replace(before, due=None), replace(before, direction="in")):
+        assert channels("reminder", contacts=(other,)) == ["app", "email", "sms"]
 
 
 def test_caps_count_every_channel_and_open_again_to_the_second() -> None:

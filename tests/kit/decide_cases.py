@@ -69,22 +69,27 @@ def moments(rng: random.Random) -> datetime:
 
 def anybody(rng: random.Random, n: int) -> tuple[Case, Score, datetime]:
     "Customer number n, at some moment, on some day of their life; every field may be missing or wrong."
-    at = moments(rng)
+    at, apart = moments(rng), random.Random(n)  # what the second draws changes nothing of the first
     who, where = (
         odd(rng, f"C-{rng.randrange(10**9):09d}", None, "", NAN, 17),
         odd(rng, rng.choice(ZONES), None, "", "Mars/Olympus", "localtime", "America", NAN, 5),
     )
+    due = odd(rng, any_due(rng, n, at), None)
+    about = (due.obligation_id, due.instalment) if due and apart.random() < 0.3 else None
     case = Case(
         n,
         who,
         where,
-        odd(rng, any_due(rng, n, at), None),
+        due,
         odd(rng, agreements(rng, at), None, {}),
         frozenset() if rng.random() < 0.8 else frozenset(rng.sample(CHANNELS, 1 + rng.randrange(2))),
         odd(rng, life(rng), None, {}),
-        odd(rng, tuple(past(rng, at) for _ in range(rng.choice([0, 0, 0, 1, 2, 3]))), None),
+        odd(rng, tuple(past(rng, at, about) for _ in range(rng.choice([0, 0, 0, 1, 2, 3]))), None),
         odd(rng, (), None, ("signs",)),
         odd(rng, rng.choice([0, 1, 30]), NAN, -1, 36, 1e9),
+        odd(apart, "", f"{n}-{n}-1-1", share=0.3),
+        odd(apart, None, at.date() + timedelta(days=apart.randrange(-3, 5)), NAN, "soon"),
+        odd(apart, False, True, None, share=0.01),
     )
     usual = rng.choice([0.001, 0.02, 0.05, 0.15, 1.0, 0.0199999]) if rng.random() < 0.2 else rng.betavariate(0.6, 4)
     as_of = (at.date() - timedelta(days=odd(rng, rng.randrange(7), 7, 8, 30, -1, -2, share=0.08))).isoformat()
@@ -137,7 +142,7 @@ def life(rng: random.Random) -> dict[str, Any]:
     }
 
 
-def past(rng: random.Random, at: datetime) -> PastContact:
+def past(rng: random.Random, at: datetime, about: tuple[int, int] | None) -> PastContact:
     when = at - timedelta(days=rng.choice([0.1, 2.9, 3, 6.99, 7, 7.01, 20, 29.99, 30, 30.01, 60, 100, 200]))
     action = rng.choice(["reminder", "autopay_nudge", "due_date_change", "payment_plan", "help_offer", "hardship_call"])
     return PastContact(
@@ -146,4 +151,5 @@ def past(rng: random.Random, at: datetime) -> PastContact:
         rng.choice(CHANNELS),
         odd(rng, action, None, "help-offer"),
         odd(rng, True, False, None, share=0.05),
+        about,
     )

@@ -39,6 +39,6 @@ def test_scores_are_not_kept_when_their_decisions_cannot_be_written(
     with Ledger.open(url) as book:
         assert book.of(Score) == []
     monkeypatch.setattr(ground_ledger, "_append", append)
-    assert scoring.record(night, url, AT) == dict(as_of="2026-03-02", scores=1, decisions=1, of=1)
+    assert scoring.record(night, url, AT) == dict(as_of="2026-03-02", scores=1, decisions=1, cases=0, of=1)
     with Ledger.open(url) as book:
         assert len(book.of(Score)) == len(book.of(Decision)) == 1

@@ -194,7 +194,9 @@ def test_a_known_customer_gets_what_was_recorded_and_it_is_what_would_be_compute
 
 
 def test_recording_again_adds_nothing(trained: Path, ledger: str, bank: Bank) -> None:
-    assert service_scoring.record(trained, ledger) == dict(as_of=bank.as_of, scores=0, decisions=0, of=len(bank.plan))
+    assert service_scoring.record(trained, ledger) == dict(
+        as_of=bank.as_of, scores=0, decisions=0, cases=0, of=len(bank.plan)
+    )
 
 
 def test_eighteen_months_of_900_transactions_fit_in_one_request(bank: Bank) -> None:
