@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['Customer', 'AsOf', 'LedgerUrl', 'history_of', 'moment_of', 'Asked', 'vectors_of', 'ask_about', 'heading',
            'reason_rows', 'bar', 'waterfall', 'of_a_request', 'due_rows', 'show_score', 'show_story', 'planned',
-           'show_plan', 'show_decision', 'ledger_of', 'show_decided', 'ledger_migrate', 'ledger_state']
+           'show_plan', 'show_decision', 'ledger_of', 'show_decided', 'ledger_migrate', 'ledger_record', 'ledger_state']
 
 # %% ../../nbs/80_ops/08_ask.ipynb #ops304
-import json, os
+import json, os, sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -446,7 +447,8 @@ def _record(root: str, url: str, as_json: bool) -> None:
     if as_json:
         return answer(done)
     console().print(
-        f"recorded of {done['as_of']}: {done['scores']:,} scores and {done['decisions']:,} decisions; "
+        f"recorded of {done['as_of']}: {done['scores']:,} scores, {done['decisions']:,} decisions "
+        f"and {done['cases']:,} steps of cases; "
         f"the snapshot has {done['of']:,}, the others were in the ledger already"
     )
 
@@ -502,6 +504,35 @@ def ledger_migrate(root: Root = DEFAULT_ROOT, ledger: LedgerUrl = None, as_json:
     if as_json:
         return answer(dict(ledger=where, revision=now))
     console().print(f"{where} stands at revision {now}")
+
+# %% ../../nbs/80_ops/08_ask.ipynb #runner17
+@ledger_app.command("record", epilog=tail("record", "ledger record said.jsonl", "ledger record - --root data"))
+@exit_on_refusal
+def ledger_record(
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="One JSON object a line, its `record` one of contact, reply, outcome, note; - reads the input."
+        ),
+    ],
+    root: Root = DEFAULT_ROOT,
+    ledger: LedgerUrl = None,
+    as_json: Json = False,
+) -> None:
+    "Keep what was sent and answered, and what people say about a due: put off, a doubt, a customer who cannot pay."
+    from predelinquency.ground import entries
+    from predelinquency.ground import ledger as ground_ledger
+
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise StoreError(f"cannot be read: {e}", where=file, remedy="name a file of JSON lines, or -") from None
+    records = entries.brought(text.split("\n"))
+    with ground_ledger.Ledger.open(ledger_of(root, ledger)) as book:
+        new = book.append(records, datetime.now(UTC))
+    if as_json:
+        return answer(dict(lines=len(records), new=new))
+    console().print(f"recorded {new:,} of {len(records):,} lines; the others were in the ledger already")
 
 # %% ../../nbs/80_ops/08_ask.ipynb #runner14
 @ledger_app.command("state", epilog=tail("state", "ledger state", "ledger state --ledger sqlite:///data/ledger.db"))

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..decide import engine, policy
+from ..decide import cases, engine, policy
 from ..features import events, online, questions
 from ..features.catalogue import BY_NAME
 from ..ground import disk, dues, ledger as ground_ledger, params, records
@@ -386,7 +386,7 @@ def record(
     ledger: str = "sqlite:///data/ledger.db",  # URL
     at: datetime | None = None,  # the moment of recording; None: now, for this is where the clock is read
 ) -> dict[str, object]:  # how many of each were new
-    "Write the latest snapshot's scores and decisions into the ledger: all of them or nothing."
+    "Write the latest snapshot's scores and decisions, and the night's steps of cases, into the ledger: all or nothing."
     plan = Path(root) / "reports/plan.parquet"
     if not plan.exists():
         raise StoreError(
@@ -400,7 +400,9 @@ def record(
         engine.decisions(pd.read_parquet(plan)),
         at or datetime.now(UTC),
     )
-    days = {s.as_of for s in scores} | {d.as_of for d in decisions}
+    steps = plan.with_name("case_events.parquet")
+    events = cases.events_in(pd.read_parquet(steps)) if steps.exists() else []
+    days = {s.as_of for s in scores} | {d.as_of for d in decisions} | {e.at[:10] for e in events}
     if len(days) > 1:
         raise StoreError(
             f"the scores and the plan are of different days: {', '.join(sorted(days))}",
@@ -408,10 +410,11 @@ def record(
             remedy="run explain and decide again",
         )
     with ground_ledger.Ledger.open(ledger) as book:
-        new = book.added([*scores, *decisions], at)
+        new = book.added([*scores, *decisions, *events], at)
     return dict(
         as_of=max(days, default=None),
         scores=new.get(records.Score, 0),
         decisions=new.get(records.Decision, 0),
+        cases=new.get(records.CaseEvent, 0),
         of=len(scores),
     )

@@ -23,9 +23,9 @@ from ..judge.intervals import _rounded
 from ..model.champion import Champion
 from ..model.roll_up import RollUp
 from .forks import IMMINENT, MISSED, NO_DAY, Ground, futures, until
-from .oracle import GLANCE, NAMES
-from .spoken import by_group, known, pushes, recorded
-from ..world.money import DUE, EPISODE, HOME, LIFE, LOG_WIDTH, RENT_DUE, TX
+from .oracle import GLANCE
+from .spoken import known, pushes
+from ..world.money import DUE, EPISODE, HOME, LIFE, LOG_WIDTH, RENT_DUE
 from ..world.personas import PERSON
 from ..world.stress import RATE_RISE, STRESSES, rate, strike
 from ..world.world import live
