@@ -286,6 +286,8 @@ class Standing(NamedTuple):
     rest_minor: int  # what is still owed of it
     overdue: bool  # whether another one is owed past its grace
     ahead: np.ndarray  # (k, 2) obligation and instalment of every due that may be asked about
+    open: Mapping[tuple[int, int], tuple[int, int]]  # those that are announced and not paid yet, later than today:
+    # contract, instalment → row, rest
 
 # %% ../../nbs/60_service/02_contents.ipynb #c069
 def standing(
@@ -311,10 +313,13 @@ def standing(
     overdue = bool((target & ((state == dues.UNPAID) | (state == dues.LOST))).any())
     each = ahead_of(facts, paid, _codes(kind), day, base["horizon_to_days"])
     speaks = target & (state == dues.OPEN) & (ahead >= base["horizon_from_days"]) & (ahead <= base["horizon_to_days"])
+    waiting = np.flatnonzero(target & (state == dues.OPEN) & (ahead >= 1))
+    names = zip(facts.obligation[waiting].tolist(), facts.instalment[waiting].tolist(), strict=True)
+    unpaid = dict(zip(names, zip(order[waiting].tolist(), rest[waiting].tolist(), strict=True), strict=True))
     if not speaks.any():
-        return Standing(-1, 0, overdue, each)
+        return Standing(-1, 0, overdue, each, unpaid)
     first = min(np.flatnonzero(speaks), key=lambda k: (ahead[k], -rest[k], facts.obligation[k]))
-    return Standing(int(order[first]), int(rest[first]), overdue, each)
+    return Standing(int(order[first]), int(rest[first]), overdue, each, unpaid)
 
 
 def _codes(kinds: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ __all__ = ['load_scoring', 'Scoring', 'check_requests', 'request', 'record']
 # %% ../../nbs/60_service/02_scoring.ipynb #i01scoring
 # mypy: disable-error-code="valid-type"
 import json, math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..decide import cases, engine, policy
+from ..decide import cases, engine, night, policy
 from ..features import events, online, questions
 from ..features.catalogue import BY_NAME
 from ..ground import disk, dues, ledger as ground_ledger, params, records
@@ -46,11 +46,12 @@ from .wire import History, RecordedCustomer, Refused, parse_batch, parse_request
 _PLACE = {name: i for i, name in enumerate(BY_NAME)}
 
 
-def _due(d: Mapping[str, Any], stood: Standing, currency: str, vector: np.ndarray, day: int) -> policy.Due:
-    row = stood.row
+def _due(d: Mapping[str, Any], stood: tuple[int, int], currency: str, vector: np.ndarray, day: int) -> policy.Due:
+    "A due of the request, from its row and its rest."
+    row, amount = stood
     due_on = int(d["due_on"][row]) // 86_400_000
     after = engine.payday_after_days(due_on - day, vector[_PLACE["days_to_pay"]], vector[_PLACE["pay_rhythm_days"]])
-    on, amount = date.fromisoformat(to_date(due_on)), stood.rest_minor
+    on = date.fromisoformat(to_date(due_on))
     return policy.Due(
         int(d["obligation_id"][row]),
         int(d["instalment"][row]),
@@ -138,20 +139,53 @@ def _from_history(engine_of: "Scoring", asked: History) -> dict[str, Any]:
     )
     if scorer.roll is not None and not eligible:
         return _answer(score, "", None, **more | dict(probability=None, margin=None, reasons=[]))
-    due = _due(found["obligations"], stood, asked.currency, vector, day) if eligible and stood.row >= 0 else None
-    decided = _decided(engine_of.book, asked, due, score, worth) if eligible else None
-    more["dues"] = _dues_ahead(made, vectors, about, found["obligations"], day)
-    return _answer(score, policy.band(engine_of.book.policy, score.probability), decided, **more)
+    ahead = _dues_ahead(made, vectors, about, found["obligations"], day)
+    known: list[tuple[policy.Due | None, records.Score]] = [
+        (_due(found["obligations"], at, asked.currency, vector, day), score) for at in _spoken_of(scorer, stood)
+    ]
+    own = score
+    if scorer.roll is not None:
+        known, own = _of_dues([due for due, _ in known if due], ahead, score), replace(score, probability=math.nan)
+    decided = _decided(engine_of.book, asked, known or [(None, own)], worth) if eligible else None
+    return _answer(score, policy.band(engine_of.book.policy, score.probability), decided, **more | dict(dues=ahead))
+
+
+def _spoken_of(scorer: reasons_scorer.Scorer, stood: Standing) -> list[tuple[int, int]]:
+    "Row and rest of the dues that a decision may be about; where the window is asked about, its first one."
+    if scorer.roll is not None:
+        return list(stood.open.values())
+    return [(stood.row, stood.rest_minor)] if stood.row >= 0 else []
+
+
+def _of_dues(
+    dues: list[policy.Due], ahead: list[dict[str, Any]], score: records.Score
+) -> list[tuple[policy.Due | None, records.Score]]:
+    "Each due with a score of its own; one that is too far away for that has none."
+    chance = {(d["obligation_id"], d["instalment"]): d["probability"] for d in ahead}
+    own = [chance.get((due.obligation_id, due.instalment), math.nan) for due in dues]
+    return [(due, replace(score, probability=p)) for due, p in zip(dues, own, strict=True)]
 
 
 def _decided(
-    book: engine.Book, asked: History, due: policy.Due | None, score: records.Score, worth: Quality
+    book: engine.Book,
+    asked: History,
+    known: Sequence[tuple[policy.Due | None, records.Score]],  # the dues ahead; of who has none, one that is None
+    worth: Quality,
 ) -> records.Decision:
-    "What the policy proposes, at the hour for which it plans."
+    "What the policy proposes, at the hour for which it plans: for the case that is worth most, if there is one."
     at = policy.moment(date.fromisoformat(asked.as_of), book.policy["planned_hour"], asked.time_zone)
     age = to_day(asked.as_of) - to_day(worth.last_booked) if worth.last_booked else math.nan
-    case = replace(case_of(asked, due), doubts=worth.doubts, data_age_days=age)
-    return engine.decide(book, case, score, at)
+    cases_ = [one for one in known if one[1].probability >= book.policy["case_opens_at"]]
+    questions_ = [
+        policy.put_question(book.policy, replace(case_of(asked, due), doubts=worth.doubts, data_age_days=age), its, at)
+        for due, its in cases_ or sorted(known, key=_likeliest)[:1]
+    ]
+    return engine.decide_all(book, night.foremost(book, questions_))[0]
+
+
+def _likeliest(one: tuple[policy.Due, records.Score]) -> tuple[float, date, int]:
+    due, p = one[0], one[1].probability
+    return (-p if p == p else math.inf), due.due_on, due.obligation_id
 
 # %% ../../nbs/60_service/02_scoring.ipynb #svcscore13
 def _from_ledger(engine_of: "Scoring", asked: RecordedCustomer) -> dict[str, Any]:
