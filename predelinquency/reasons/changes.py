@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DETECTORS', 'Measure', 'WORDS', 'HARMLESS', 'YEAR', 'BACK', 'TOLD', 'COVERED', 'CHANGES', 'Detector', 'detect',
            'detect_many', 'Words', 'say', 'yearly', 'given_back', 'paid_since', 'harmless', 'Change', 'severity',
-           'tell_changes', 'of_customer', 'tabulate', 'of_parts']
+           'tell_changes', 'of_customer', 'tabulate', 'of_parts', 'write_changes', 'how_often', 'examples']
 
 # %% ../../nbs/33_reasons/10_changes.ipynb #chan03
 import json
@@ -16,9 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from ..ground import disk
-from ..ground.core import SchemaError
+from ..ground import disk, schema
+from ..ground.core import SchemaError, replacing
 from ..ground.schema import ASKED, ROW, Column, Table, _sorted_by, naming_dues
 from ..ground.words import counted, day, money, percent
 from . import pay, signs
@@ -348,3 +350,48 @@ def of_parts(
             names = ("accounts", "transactions", "obligations", "payments")
             held = columns({name: disk.read(raw, name, part) for name in names})
             yield tabulate(mine, pasts(held, mine), currency)
+
+# %% ../../nbs/33_reasons/10_changes.ipynb #chan32
+def write_changes(
+    path: Path | str,  # `changes.parquet`
+    frames: Iterable[pd.DataFrame],  # `CHANGES`, in order of the customers
+    versions: Mapping[str, str] | None = None,  # of the model, from `Champion.versions`
+) -> pd.DataFrame:  # all that was written
+    "Write the changes part by part."
+    arrow, kept = disk.stamped(disk.arrow_schema(CHANGES), versions or {}), []
+    with replacing(path) as draft, pq.ParquetWriter(draft, arrow, compression="zstd", compression_level=1) as file:
+        for frame in frames:
+            kept.append(schema.validate(CHANGES, frame, where=str(path)))
+            file.write_table(pa.Table.from_pandas(frame, schema=arrow, preserve_index=False))
+    return pd.concat(kept, ignore_index=True) if kept else tabulate(pd.DataFrame(columns=list(ROW)), (), {})
+
+# %% ../../nbs/33_reasons/10_changes.ipynb #chan35
+def how_often(
+    found: pd.DataFrame,  # `CHANGES`
+    scores: int,  # that were asked about
+) -> pd.DataFrame:  # `change`, `belongs to`, `told`, `share` of the scores, the most frequent first
+    "What is told, and how often."
+    of = {d.name: ", ".join(d.of).replace("_", " ") or "a trace" for d in DETECTORS}
+    told = found.change.astype(str).value_counts().rename_axis("change").rename("told").reset_index()
+    belongs = told.change.map(of).fillna("harmless")
+    return told.assign(**{"belongs to": belongs, "share": told.told / max(scores, 1)})[
+        ["change", "belongs to", "told", "share"]
+    ]
+
+# %% ../../nbs/33_reasons/10_changes.ipynb #chan36
+def examples(
+    found: pd.DataFrame,  # `CHANGES`
+    most: int = 4,  # customers
+) -> pd.DataFrame:  # `customer`, `day`, `what changed`, `may be named`
+    "Customers of the latest moment of whom most is told."
+    latest = found[found.as_of == found.as_of.max()]
+    weight = latest.groupby("customer_id").severity.agg(["size", "sum"]).sort_values(["size", "sum"], ascending=False)
+    some = latest[latest.customer_id.isin(weight.index[:most])]
+    return pd.DataFrame(
+        {
+            "customer": some.customer_id.to_numpy(),
+            "day": [day(at) for at in some.as_of],
+            "what changed": some.analyst.to_numpy(),
+            "may be named": some.customer.fillna("(not said)").to_numpy(),
+        }
+    )

@@ -159,3 +159,17 @@ def test_nothing_is_read_that_was_not_known_on_the_day(bank, asked):
 def test_a_question_without_a_change_has_no_row(bank, asked):
     found = changes.tabulate(asked.iloc[:0], iter(()), {})
     assert len(found) == 0 and schema.validate(changes.CHANGES, found, where="test") is not None
+
+
+def test_changes_are_written_whole_or_not_at_all(bank, asked, tmp_path):
+    good = changes.tabulate(asked, pasts(columns(bank), asked), {})
+    written = changes.write_changes(tmp_path / "changes.parquet", [good, good.iloc[:0]], dict(model="m1"))
+    assert len(written) == len(good) == len(pd.read_parquet(tmp_path / "changes.parquet"))
+    before = (tmp_path / "changes.parquet").read_bytes()
+    with pytest.raises(SchemaError, match="severity"):
+        changes.write_changes(tmp_path / "changes.parquet", [good, good.assign(severity=0.5)])
+    assert (tmp_path / "changes.parquet").read_bytes() == before
+    assert len(changes.write_changes(tmp_path / "none.parquet", [])) == 0
+    often = changes.how_often(good, len(asked))
+    assert often.told.sum() == len(good) and often.share.max() <= 1
+    assert len(changes.examples(good, 2).customer.unique()) == 2

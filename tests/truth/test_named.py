@@ -86,3 +86,27 @@ def test_the_list_holds_the_highest_test_rows_and_weeks_that_only_look_bad_are_c
     found = named.cry_wolf(rows, went, threshold=0.8, share=0.15, seed=1)
     assert found["flagged"] == 0.5 and found["flagged_calm"] == 0 and found["customers"] == 20
     assert found["contacted"] == 0.2, "customers 86 to 89: the gamblers above them are not counted"
+
+
+def test_strangers_are_listed_from_the_same_score_on_and_nothing_is_asked_of_the_others(lives):
+    p = params.load(project_folder() / "params.yaml")
+    some = {name: t[t.customer_id < 60] for name, t in lives[0].items()}
+
+    class Poor:
+        features = ("balance",)
+
+        def probability(self, x):
+            return np.where(x[:, 0] < 50_000, 0.3, 0.01)
+
+    seen = named.watch(some, lives[1], Poor(), p.base, 7, least=0.3)
+    assert 0 < len(seen.questions) < len(seen.weeks) and (seen.questions.probability == 0.3).all()
+    assert seen.questions.eligible.all() and set(seen.found.customer_id) <= set(seen.questions.customer_id)
+    twice = named.joined_lists([seen, seen])
+    assert len(twice.found) == 2 * len(seen.found)
+    found = named.validate(seen, 0.3, 0.05, seed=1)
+    assert found["silent"] == pytest.approx(
+        1 - len(seen.found.groupby(["customer_id", "as_of"])) / len(seen.questions), abs=1e-4
+    )
+    assert set(named.worth_table(found["named"]).index) == {
+        n.replace("_", " ") for n in (*named.HARMFUL, *named.BENIGN)
+    }
