@@ -140,13 +140,13 @@ def _from_history(engine_of: "Scoring", asked: History) -> dict[str, Any]:
     if scorer.roll is not None and not eligible:
         return _answer(score, "", None, **more | dict(probability=None, margin=None, reasons=[]))
     ahead = _dues_ahead(made, vectors, about, found["obligations"], day)
-    known: list[tuple[policy.Due | None, records.Score]] = [
+    dues_: list[tuple[policy.Due | None, records.Score]] = [
         (_due(found["obligations"], at, asked.currency, vector, day), score) for at in _spoken_of(scorer, stood)
     ]
     own = score
     if scorer.roll is not None:
-        known, own = _of_dues([due for due, _ in known if due], ahead, score), replace(score, probability=math.nan)
-    decided = _decided(engine_of.book, asked, known or [(None, own)], worth) if eligible else None
+        dues_, own = _of_dues([due for due, _ in dues_ if due], ahead, score), replace(score, probability=math.nan)
+    decided = _decided(engine_of.book, asked, dues_ or [(None, own)], worth) if eligible else None
     return _answer(score, policy.band(engine_of.book.policy, score.probability), decided, **more | dict(dues=ahead))
 
 
@@ -183,9 +183,9 @@ def _decided(
     return engine.decide_all(book, night.foremost(book, questions_))[0]
 
 
-def _likeliest(one: tuple[policy.Due, records.Score]) -> tuple[float, date, int]:
+def _likeliest(one: tuple[policy.Due | None, records.Score]) -> tuple[float, date, int]:
     due, p = one[0], one[1].probability
-    return (-p if p == p else math.inf), due.due_on, due.obligation_id
+    return (-p if p == p else math.inf), due.due_on if due else date.max, due.obligation_id if due else -1
 
 # %% ../../nbs/60_service/02_scoring.ipynb #svcscore13
 def _from_ledger(engine_of: "Scoring", asked: RecordedCustomer) -> dict[str, Any]:

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..features import events, offline
 from ..ground import disk
 from ..ground.disk import Part
 from ..ground.params import Base
 from ..ground.schema import ROW, naming_dues
 from ..model import labels as lb
 from ..model.champion import Champion
+from ..model.roll_up import RollUp
 from ..reasons import changes, past
 from ..reasons.changes import DETECTORS, Detector
 from . import kept, strangers
@@ -200,23 +200,20 @@ class Listed(NamedTuple):
 def watch(
     tables: Mapping[str, pd.DataFrame],  # canonical, of one part
     episodes: pd.DataFrame,  # of the same part
-    champion: Champion,
+    model: Champion | RollUp,
     base: Base,  # periods, outcomes
     every_days: int,  # between two weeks
     least: float,  # probability from which on a row is listed
 ) -> Listed:
     "Score one part's customers in the test weeks, and ask what changed for those who are listed."
-    people, owed, paid = (tables[name] for name in ("customers", "obligations", "payments"))
-    asked = lb.spine(people, tables["accounts"], base, every_days)[["customer_id", "as_of"]]
-    first, last = (np.datetime64(day, "D") for day in lb.blocks(base)["test"])
-    asked = asked[(asked.as_of >= first) & (asked.as_of <= last)].reset_index(drop=True)
-    known = {name: tables[name] for name in events.NEEDS}
-    x = offline.panel(known, asked)[list(champion.features)].to_numpy(np.float32)
-    eligible = lb.label(asked, people, owed, paid, base).eligible.to_numpy()
-    weeks = naming_dues(asked.assign(split="test", repeat=0, eligible=eligible, probability=champion.probability(x)))
+    names = model.due.features if isinstance(model, RollUp) else model.features
+    rows, ahead = strangers.weeks_of(tables, names, base, every_days)
+    found = rows.labels[["customer_id", "as_of", "eligible"]]
+    chance = model.chance(found, ahead) if isinstance(model, RollUp) else model.probability(rows.x)
+    weeks = naming_dues(found.assign(split="test", repeat=0, probability=chance))
     questions = weeks[weeks.eligible & (weeks.probability >= least)].reset_index(drop=True)
-    found = changes.tabulate(questions, past.pasts(past.columns(tables), questions), {})
-    return Listed(weeks, questions, found, episodes)
+    told = changes.tabulate(questions, past.pasts(past.columns(tables), questions), {})
+    return Listed(weeks, questions, told, episodes)
 
 # %% ../../nbs/50_truth/09_named.ipynb #nam30
 def joined_lists(
@@ -228,7 +225,7 @@ def joined_lists(
 # %% ../../nbs/50_truth/09_named.ipynb #nam32
 def listed(
     folders: Mapping[str, Path],  # `raw`, `truth`
-    champion: Champion,
+    model: Champion | RollUp,
     made: Settings,  # with which the world was made
     predictions: pd.DataFrame,  # of the model
     more: float = 1.0,  # strangers for each customer, 0 to 2
@@ -241,7 +238,7 @@ def listed(
     several, known = [Listed(predictions[predictions.split == "test"], own, told, went)], made.simulate.customers
     for part in strangers.parts(known, int(more * known), made.base.customers_per_part):
         tables, planted = world.tables_of(made, part)
-        asked = (champion, made.base, kept.spacing(predictions), float(own.probability.min()))
+        asked = (model, made.base, kept.spacing(predictions), float(own.probability.min()))
         several.append(watch(tables, planted["episodes"], *asked))
     return joined_lists(several)
 

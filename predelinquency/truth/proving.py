@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['ACHIEVED', 'SOFTLY', 'VISIBLE', 'UNSEEN', 'ABOVE', 'BIAS', 'ERROR', 'HABIT', 'CAUSE', 'SEEDS', 'OTHERS', 'WITHOUT',
-           'HITS', 'LEFT_OUT', 'SWEPT', 'LATENT', 'Case', 'open_case', 'Bound', 'labels_again', 'measure_bound',
-           'pairs_of', 'explained', 'others', 'stability', 'wires', 'bound_in_words', 'sureness', 'reasons_in_words',
-           'declared', 'tried', 'tell', 'under_bound', 'rises', 'by_tenth', 'true_level', 'other_worlds',
-           'worlds_shown', 'Proof', 'prove', 'proof_figures', 'write_proof']
+           'HITS', 'LEFT_OUT', 'SWEPT', 'NAMED', 'LATENT', 'Case', 'open_case', 'Bound', 'labels_again',
+           'measure_bound', 'pairs_of', 'explained', 'others', 'stability', 'wires', 'bound_in_words', 'sureness',
+           'reasons_in_words', 'declared', 'tried', 'tell', 'under_bound', 'rises', 'by_tenth', 'true_level',
+           'other_worlds', 'worlds_shown', 'names_shown', 'names_of', 'Proof', 'prove', 'proof_figures', 'write_proof']
 
 # %% ../../nbs/50_truth/10_proving.ipynb #stg-prov03
 import json
@@ -33,7 +33,7 @@ from ..model.champion import Champion
 from ..model.learners import Fitted, Recipe
 from ..model.roll_up import RollUp
 from ..reasons import evidence, overview, tables
-from . import forks, oracle, oracle_of_dues, seeds, spoken, twins, worlds
+from . import forks, named, oracle, oracle_of_dues, seeds, spoken, twins, worlds
 from .oracle import Oracle
 from ..world import calibration
 from ..world.world import Settings
@@ -468,6 +468,32 @@ def worlds_shown(
         pd.DataFrame(lost).rename_axis("trained in, asked in →").fillna(""),
     ]
 
+# %% ../../nbs/50_truth/10_proving.ipynb #stg-prov42o
+NAMED = (
+    "Of the scores on the list, {silent:.0%} have nothing that changed: what makes them risky was always so. "
+    "Weeks in which something only looks like trouble are flagged in {flagged:.1%} ({flagged_low:.1%}–{flagged_high:.1%}) "
+    "and contacted in {contacted:.1%} ({contacted_low:.1%}–{contacted_high:.1%}); weeks in which nothing happens, in "
+    "{flagged_calm:.1%} and {contacted_calm:.1%}."
+)
+
+
+def names_shown(
+    names: Mapping[str, Any],  # as `named.validate`
+) -> list[Any]:  # a sentence, where it is known, and a table
+    "What the names are worth."
+    known = names["benign"]["flagged"] is not None and names["benign"]["contacted"] is not None
+    said = [NAMED.format(silent=names["silent"], **names["benign"])] if known else []
+    return [*said, named.worth_table(names["named"])]
+
+# %% ../../nbs/50_truth/10_proving.ipynb #stg-prov14n
+def names_of(
+    case: Case,
+) -> dict[str, Any]:  # as `named.validate`
+    "Whether what changed is named because it happened."
+    folders, made = dict(raw=case.raw, truth=case.truth), case.made
+    seen = named.listed(folders, case.roll or case.champion, made, case.predictions)
+    return named.validate(seen, case.champion.threshold, case.base.contact_share, case.base.seed)
+
 # %% ../../nbs/50_truth/10_proving.ipynb #stg-prov44
 @dataclass(frozen=True)
 class Proof:
@@ -479,6 +505,7 @@ class Proof:
     wires: dict[str, bool | None]
     worlds: dict[str, Any]  # `sweep`, `transfer`
     dues: dict[str, Any]  # as `oracle_of_dues.at_each_lead`
+    names: dict[str, Any]  # as `named.validate`
 
     @property
     def cases(self) -> pd.DataFrame:
@@ -494,7 +521,7 @@ def prove(
     reasons = twins.count_cases(pairs, case.base.seed) | stability(case)
     section, few = case.section, max(case.section.rows // 6, 1)
     dues = oracle_of_dues.at_each_lead(case.world, case.dues, case.base, few, section.replays, section.bootstrap)
-    return Proof(bound, pairs, reasons, wires(case, bound), other_worlds(case), dues)
+    return Proof(bound, pairs, reasons, wires(case, bound), other_worlds(case), dues, names_of(case))
 
 # %% ../../nbs/50_truth/10_proving.ipynb #stg-prov45b
 def proof_figures(
@@ -506,7 +533,8 @@ def proof_figures(
         oracle=proof.bound.figures,
         replays=json.loads(proof.bound.rising.round(4).to_json(orient="records")),
         due_oracle=proof.dues,
-        reasons=proof.reasons,
+        reasons=proof.reasons | {key: proof.names[key] for key in ("named", "silent") if key in proof.names},
+        benign=proof.names.get("benign", {}),
         tripwires=proof.wires,
         model=case.champion.version,
         versions=case.champion.versions,
