@@ -149,7 +149,7 @@ def _from_history(engine_of: "Scoring", asked: History) -> dict[str, Any]:
     decided = _decided(engine_of.book, asked, dues_ or [(None, own)], worth) if eligible else None
     return _answer(score, policy.band(engine_of.book.policy, score.probability), decided, **more | dict(dues=ahead))
 
-
+# %% ../../nbs/60_service/02_scoring.ipynb #roll6010
 def _spoken_of(scorer: reasons_scorer.Scorer, stood: Standing) -> list[tuple[int, int]]:
     "Row and rest of the dues that a decision may be about; where the window is asked about, its first one."
     if scorer.roll is not None:
