@@ -65,7 +65,7 @@ def distinct(
     "How many different missed payments the rows warn of: two weeks may warn of the same one."
     return int(onset_index(rows).max(initial=-1)) + 1
 
-
+# %% ../../nbs/35_judge/06_groups.ipynb #c037p1
 def fairness(
     everyone: pd.DataFrame,
     attributes: pd.DataFrame | None,  # as in `help_offered`; None where nothing is known of them
