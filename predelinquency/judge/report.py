@@ -553,7 +553,7 @@ def facts(
     return counted | dict(miss_rate_28d=rounded(missed / known))
 
 # %% ../../nbs/35_judge/03_report.ipynb #c112
-PROVED = ("oracle", "reasons", "benign", "transfer", "sweep")  # blocks taken over from the proof's report
+PROVED = ("oracle", "reasons", "benign", "due_oracle", "transfer", "sweep")  # blocks taken over from the proof's report
 
 # %% ../../nbs/35_judge/03_report.ipynb #c113
 def proved(
