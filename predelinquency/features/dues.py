@@ -20,7 +20,7 @@ from .state import AMOUNT, AWAY, AWAY_DAYS, AWAY_LATE
 from .state import CHAIN_OF, CHAIN_ROOT, CHAIN_SIZE, DUE, EARLIER, FALLS_ON
 from .state import HIGHEST, INSTALMENT, LATEST, OBLIGATION, PAID
 from .state import ROOT, SETTLED_ON, SORT
-from .state import ENDED, ENDED_ON, LEAST_PAID, TOLD_ON
+from .state import ENDED, CHANGED_ON, LEAST_PAID, TOLD_ON
 from .state import CHAINS, CONTRACT_NOTE, FIRST_SIGN
 from .state import LATE_NOTE, NEVER
 from .state import PAID_NOTE, PART_NOTE, PRINTS, RING_DAYS
@@ -61,7 +61,7 @@ def closed_on(
     "Since when a due is paid or released."
     if s[at + SETTLED_ON] != NEVER:
         return s[at + SETTLED_ON]
-    return NEVER if s[at + ENDED] == 0 or s[at + ENDED] == WRITTEN_OFF else s[at + ENDED_ON]
+    return NEVER if s[at + ENDED] == 0 or s[at + ENDED] == WRITTEN_OFF else s[at + CHANGED_ON]
 
 # %% ../../nbs/20_features/07_dues.ipynb #life42
 @lean
@@ -72,7 +72,7 @@ def was_due(
     "Whether a due was paid, or was owed when its date came."
     if s[at + SETTLED_ON] != NEVER or s[at + ENDED] == 0 or s[at + ENDED] == WRITTEN_OFF:
         return True
-    return s[at + ENDED_ON] > s[at + FALLS_ON]
+    return s[at + CHANGED_ON] > s[at + FALLS_ON]
 
 # %% ../../nbs/20_features/07_dues.ipynb #c050
 @lean
@@ -148,7 +148,7 @@ def take_due(
         return
     s[at + OBLIGATION], s[at + INSTALMENT], s[at + SORT] = obligation, instalment, sort
     s[at + FALLS_ON], s[at + AMOUNT], s[at + LEAST_PAID], s[at + PAID], s[at + ENDED] = due_day, amount, least, 0, 0
-    s[at + ENDED_ON] = NEVER
+    s[at + CHANGED_ON] = NEVER
     s[at + TOLD_ON], s[at + SETTLED_ON], s[at + ROOT], s[at + EARLIER] = day, NEVER, root, 0
     s[N_DUES], s[SEEN_DUE] = s[N_DUES] + 1, 1
     if s[FIRST_EVENT] == NEVER or day < s[FIRST_EVENT]:
@@ -183,14 +183,18 @@ def take_change(
     at = _find(s, root, instalment) if root > 0 else -1
     if at < 0:
         return False
+    if day < s[at + CHANGED_ON]:  # it came before what holds now, and comes once more
+        s[REPEATED] += 1
+        return True
     if at < s[OPEN_FROM]:
         _take_out(s)
+    s[at + CHANGED_ON] = day
     if fact == MOVED:
         s[at + SORT], s[at + FALLS_ON] = s[at + SORT] & ~1 | autopay, due_day
         s[at + AMOUNT], s[at + LEAST_PAID], s[at + ENDED] = amount, least, 0
         _settle(s, at, day)
     else:
-        s[at + ENDED], s[at + ENDED_ON] = fact, day
+        s[at + ENDED] = fact
     return True
 
 # %% ../../nbs/20_features/07_dues.ipynb #life46

@@ -19,7 +19,7 @@ __all__ = ['ONE_OFF', 'PAY', 'SHOP', 'INFLOW', 'AGAINST', 'PURSE', 'BUCKETED', '
            'CHAIN_SIZE', 'DUE', 'ACCOUNT', 'CLASS', 'BALANCE_SEQ', 'STANDS_AT', 'IS_OPEN', 'CAME_ON', 'CAME',
            'CAME_LATE', 'PAYER', 'LAST_PAID', 'PAID_IN_ALL', 'RECENT_SIZE', 'CODE', 'MOVED', 'MOVED_ON', 'MOVED_AT',
            'PARTY', 'WAS_NEW', 'PAY_OF', 'CHAIN_OF', 'CHAIN_ROOT', 'OBLIGATION', 'INSTALMENT', 'SORT', 'FALLS_ON',
-           'AMOUNT', 'PAID', 'TOLD_ON', 'SETTLED_ON', 'ROOT', 'EARLIER', 'LEAST_PAID', 'ENDED', 'ENDED_ON', 'LATEST',
+           'AMOUNT', 'PAID', 'TOLD_ON', 'SETTLED_ON', 'ROOT', 'EARLIER', 'LEAST_PAID', 'ENDED', 'CHANGED_ON', 'LATEST',
            'HIGHEST', 'AWAY', 'AWAY_DAYS', 'AWAY_LATE', 'SEEN_AT', 'SLOT_AT', 'PAYDAY_AT', 'GAP_AT', 'PAYER_AT',
            'PRINT_AT', 'CHAIN_AT', 'LAST_AT', 'MERCHANT_AT', 'BUCKET_AT', 'NOTHING_AT', 'END_AT', 'LEAST_AT',
            'SAVED_AT', 'DEBIT_AT', 'CREDIT_AT', 'RING_AT', 'RECENT_AT', 'DUE_AT', 'Plan', 'code_of', 'plan', 'new',
@@ -272,7 +272,7 @@ CODE, MOVED, MOVED_ON, MOVED_AT, PARTY, WAS_NEW, PAY_OF = range(
 CHAIN_OF, CHAIN_ROOT = range(CHAIN_SIZE)  # an obligation, and the row of its first due
 OBLIGATION, INSTALMENT, SORT, FALLS_ON, AMOUNT, PAID, TOLD_ON, SETTLED_ON, ROOT, EARLIER = range(10)  # a due; SORT is
 # kind*2 + autopay, ROOT the first row of its obligation, EARLIER the row of the one announced before it
-LEAST_PAID, ENDED, ENDED_ON = range(
+LEAST_PAID, ENDED, CHANGED_ON = range(
     10, 13
 )  # what is enough to pay it in full; the fact that ended it, 0: none; its day
 LATEST, HIGHEST, AWAY, AWAY_DAYS, AWAY_LATE = range(13, DUE)  # in an obligation's first row also: the row announced
@@ -353,7 +353,7 @@ _RECORDS = {  # what → where, numbers a record, slot of how many, how many fit
     "payday": (PAYDAY_AT, PAYDAY_SIZE, N_PAYDAYS, PAYDAYS, "CAME_ON day, CAME money, CAME_LATE days"),
     "payer": (PAYER_AT, PAYER_SIZE, N_PAYERS, PAYERS, "PAYER count, LAST_PAID day, PAID_IN_ALL money"),
     "due": (DUE_AT, DUE, N_DUES, 1 << 30, "OBLIGATION count, INSTALMENT count, SORT sort, FALLS_ON day, AMOUNT money, PAID money, "
-            "TOLD_ON day, SETTLED_ON day, ROOT row, EARLIER row, LEAST_PAID money, ENDED fact, ENDED_ON day"),
+            "TOLD_ON day, SETTLED_ON day, ROOT row, EARLIER row, LEAST_PAID money, ENDED fact, CHANGED_ON day"),
     "root": (DUE_AT, DUE, N_DUES, 1 << 30, "LATEST row, HIGHEST row, AWAY count, AWAY_DAYS days, AWAY_LATE count"),
 }
 # fmt: on
