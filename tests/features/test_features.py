@@ -187,6 +187,33 @@ def test_everything_delivered_twice_changes_nothing(bank, batch):
         assert differing(warm.emit(rows.as_of.iloc[-1]), values(batch)[rows.index[-1]]) == []
 
 
+@pytest.mark.fast
+@pytest.mark.parametrize("again", ["settled", "moved"])
+def test_an_older_word_about_a_due_changes_nothing_when_it_comes_once_more(again):
+    due = dict(customer_id=1, obligation_id=64, instalment=3, kind="loan", amount_minor=3_948, enough_minor=3_900)
+    due |= dict(currency="GBP", autopay=False)
+    told = [("announced", 1, 15), (again, 8, 20), ("cancelled", 19, 20)]
+    rows = [
+        due | dict(fact=fact, announced_at=np.datetime64(f"2024-08-{known:02d}"), due_on=np.datetime64(f"2024-08-{on}"))
+        for fact, known, on in told
+    ]
+    before = due | dict(instalment=2, fact="announced")
+    before |= dict(announced_at=np.datetime64("2024-07-01"), due_on=np.datetime64("2024-07-15"))
+    paid = dict(customer_id=1, obligation_id=64, instalment=2, amount_minor=3_948, payment_id=None)
+    paid |= dict(paid_at=np.datetime64("2024-07-15"), arrived_at=np.datetime64("2024-07-15"))
+    once, twice, newer = online.Customer(), online.Customer(), online.Customer()
+    for one_of in (once, twice, newer):
+        one_of.update("obligations", before)
+        one_of.update("payments", paid)
+        for row in rows:
+            one_of.update("obligations", row)
+    twice.update("obligations", rows[1])
+    assert differing(once.emit("2024-12-01"), twice.emit("2024-12-01")) == []
+    late = dict(announced_at=np.datetime64("2024-08-25"), fact="moved", due_on=np.datetime64("2024-09-30"))
+    newer.update("obligations", rows[1] | late)
+    assert differing(once.emit("2024-12-01"), newer.emit("2024-12-01"))
+
+
 def test_deleting_all_that_arrived_at_or_after_as_of_changes_no_feature(bank, asked, customers):
     for when in asked.as_of.drop_duplicates().sort_values().iloc[40::31]:
         spine = pd.DataFrame({"customer_id": range(customers), "as_of": when})
