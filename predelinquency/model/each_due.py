@@ -21,7 +21,7 @@ from .calibrate import by_lead, probability
 from .champion import DUE_FOLDER, read_manifest
 from .learners import Fitted, Recipe
 from .rows import Rows
-from .train import BOOSTERS, fit_boosters
+from .train import BOOSTERS, LEAVES, fit_boosters
 
 # %% ../../nbs/30_model/05_each_due.ipynb #dues3045
 @dataclass(frozen=True)
@@ -130,8 +130,10 @@ def learn(
 ) -> LearnedDues:
     "Both boosters over all leads, and the calibration of the one that is used."
     how, name = recipe(how), how.params.learner if how.params.learner in BOOSTERS else BOOSTERS[0]
-    fits = fit_boosters(rows, how)
     teachers, held = rows["train"].usable(), rows["calibrate"].usable()
+    ridge = min(how.params.reg_lambda, float(teachers.y.sum()) / LEAVES)
+    how = replace(how, params=replace(how.params, reg_lambda=ridge))
+    fits = fit_boosters(rows, how)
     unseen = dict(train=out_of_fold(rows, how, name))
     unseen |= dict(calibrate=learners.predict_margin(fits[name], rows["calibrate"].x))
     margin = np.concatenate([unseen[word][rows[word].teaching] for word in unseen])

@@ -211,7 +211,7 @@ KEYS: dict[str, str] = dict(
     check="source, about, files, tables, unused, missing, target_rate",
     score="customer_id, as_of, probability, band, eligible, margin, model_version, feature_hash, "
     "reasons (feature, group, value, contribution, analyst, customer); of --file, what the service answers",
-    explain="customer_id, as_of, probability, band, eligible, margin, base, model_version, "
+    explain="customer_id, as_of, probability, band, eligible, about, margin, base, model_version, "
     "reasons (feature, group, value, contribution, analyst, customer)",
     decide="as_of, customers, contacted, actions, channels, rules, capacity …; "
     "of one customer: action, channel, because, message, "

@@ -88,7 +88,7 @@ class Scorer:
 
     def _from_dues(self, vectors: np.ndarray, roll: RollUp) -> Found:
         lead = vectors[:, _PLACE[LEAD]]
-        asked = np.flatnonzero((lead >= 1) & (lead <= roll.last))
+        asked = 1 + np.flatnonzero((lead[1:] >= 1) & (lead[1:] <= roll.last))  # the first row is the customer's
         x, lead = np.asarray(vectors[asked], np.float32)[:, self.columns], lead[asked]
         margins, parts = _told(self.fitted, self.table, x)
         chance = calibrate.probability(margins, roll.due.calibration, lead)

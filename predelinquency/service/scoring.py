@@ -204,7 +204,7 @@ def _from_ledger(engine_of: "Scoring", asked: RecordedCustomer) -> dict[str, Any
     decision = made[-1] if made else None
     return _answer(
         score,
-        decision.band if decision else policy.band(engine_of.book.policy, score.probability),
+        policy.band(engine_of.book.policy, score.probability),
         decision,
         eligible=True if decision else None,
         policy_version=decision.policy if decision else engine_of.book.version,

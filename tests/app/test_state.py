@@ -519,20 +519,21 @@ def test_the_due_that_an_offer_is_about_is_always_listed_and_marked(over: state.
 
 def test_every_due_of_a_customer_has_the_chance_that_the_model_gave_it(trained: Path, over: state.Overview) -> None:
     said = pd.read_parquet(trained / "model/due_predictions.parquet").query("split == 'live'")
-    told, expected = 0, 0
+    told, expected, spoken = 0, 0, 0
     for customer_id in said.customer_id.unique()[:40]:
         one = customer.load_customer(over, int(customer_id))
         mine = said[said.customer_id == customer_id].set_index(["obligation_id", "instalment"])
         known = one.coming[one.coming.chance.notna()].set_index(["obligation_id", "instalment"])
         assert known.chance.to_dict() == mine.probability.to_dict()
         assert ((known.due_on - one.as_of).dt.days == mine.lead_days.reindex(known.index)).all()
-        assert known.announced.to_dict() == (~mine.expected).to_dict() and known.speaks.sum() == 1
+        assert known.announced.to_dict() == (~mine.expected).to_dict() and known.speaks.sum() <= 1
         html = customer_page.coming_html(over, one)
         assert html.count(">expected</span>") == mine.expected.sum() and "Chance of a miss" in html
         told, expected = told + len(known), expected + int(mine.expected.sum())
-        about = one.coming[one.coming.speaks].iloc[0]
-        assert words.day(about.due_on) in customer_page.why_html(over, one)
-    assert told > 40 and expected
+        spoken = spoken + int(known.speaks.sum())
+        for due in one.coming[one.coming.speaks].itertuples():
+            assert words.day(due.due_on) in customer_page.why_html(over, one)
+    assert told > 40 and expected and spoken > 20
 
 
 def test_where_nothing_is_offered_no_due_is_marked_as_proposed(over: state.Overview) -> None:

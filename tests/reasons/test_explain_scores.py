@@ -49,7 +49,7 @@ def test_each_record_is_what_the_scorer_gives_for_that_customer_alone(
     assert 250 < len(found) < len(vectors) and sum(len(s.reasons) for s in found) > 200
     for s in found:
         assert repr(s) == repr(
-            scorer.record(s.customer_id, s.as_of, mine := vectors[s.customer_id], scorer.score(mine), "GBP")
+            scorer.record(s.customer_id, s.as_of, vectors[s.customer_id], scorer.score(vectors[s.customer_id]), "GBP")
         )  # nan is not itself; repr keeps every bit of a float
 
 

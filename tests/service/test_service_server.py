@@ -68,7 +68,8 @@ def test_served_scores_are_those_of_this_process_and_of_the_nightly_run(
     served = scores(lambda body: http.post("/v1/score", content=body).raise_for_status().json(), bank)
     assert served == scores(lambda body: here.score(wire.parse_request(body)).model_dump(), bank)
     assert {c: s[:2] for c, s in served.items()} == {
-        c: (bank.scored.probability[c], bank.scored.margin[c]) for c in served
+        c: (bank.scored.probability[c], bank.scored.margin[c]) if bank.scored.eligible[c] else (None, None)
+        for c in served
     }
 
 
@@ -91,7 +92,7 @@ def test_the_ledger_answers_for_known_customers(http: httpx.Client, bank: Bank) 
         answer = http.post("/v1/score", json={"customer_id": int(customer)}).json()
         assert (answer["source"], answer["probability"], answer["decision"]["rule"]) == (
             "ledger",
-            bank.plan.probability[customer],
+            bank.scored.probability[customer],
             bank.plan.rule[customer],
         )
     assert http.post("/v1/score", json={"customer_id": 10**9}).status_code == 404

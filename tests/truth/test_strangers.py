@@ -13,6 +13,7 @@ from predelinquency.ground.disk import Part
 from predelinquency.model import champion as model_champion
 from predelinquency.model import learners
 from predelinquency.model import rows as model_rows
+from predelinquency.model.roll_up import load_roll_up
 from predelinquency.truth import strangers as st
 from predelinquency.world import world as wd
 
@@ -75,10 +76,10 @@ def test_a_stranger_is_scored_as_the_train_stage_scores(trained, make, base):
         model_champion.load_champion(trained / "model"),
         pd.read_parquet(trained / "model/predictions.parquet"),
     )
-    assert (
-        found.probability == champion.probability(them.rows.x)
-    ).all() and found.columns.tolist() == stored.columns.tolist()
-    known = st.Strangers(rows["test"], them.dues, them.due, them.about)
+    assert (found.direct == champion.margin(them.rows.x)).all() and found.columns.tolist() == stored.columns.tolist()
+    assert (found.probability == load_roll_up(trained / "model").chance(them.rows.labels, them.dues)).all()
+    dues = model_rows.gather_dues(trained / "features", NAMES, base, 400_000, ["test"])["test"]
+    known = st.Strangers(rows["test"], dues, them.due, them.about)
     again = st.scored(
         known,
         np.arange(0),
@@ -88,7 +89,7 @@ def test_a_stranger_is_scored_as_the_train_stage_scores(trained, make, base):
         base.seed,
     )
     both = again.merge(stored, on=["customer_id", "as_of"], suffixes=("", "_stored"))
-    for name in ("probability", "margin", "calendar", "balance", "projected", "logistic", "challenger"):
+    for name in ("probability", "margin", "direct", "calendar", "balance", "projected", "logistic", "challenger"):
         assert both[name].equals(both[f"{name}_stored"]), name
 
 
