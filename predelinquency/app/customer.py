@@ -179,7 +179,7 @@ def _chances(over: Overview, row: dict[str, Any]) -> pd.DataFrame:
     none = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in _CHANCES.items()})
     columns = ["obligation_id", "instalment", "lead_days", "expected", "probability"]
     found = (
-        read_result(over.results, "model/due_predictions.parquet", columns, [*mine, ("split", "in", ["test", "live"])])
+        read_result(over.results, f"{over.results.model}/due_predictions.parquet", columns, mine)
         if row["scored"] and over.settings.get("unseen")
         else None
     )

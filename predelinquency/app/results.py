@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from ..ground.schema import naming_dues
 from ..ground import disk, schema
 from ..ground.schema import TARGET_KINDS
+from ..model import champion
 
 # %% ../../nbs/70_app/01_results.ipynb #c013
 ROOT_VARIABLE = "PREDELINQUENCY_ROOT"  # how the server tells its pages where the results are
@@ -33,6 +34,12 @@ class Results:
         return (self.root / path).exists()
 
     @property
+    def model(self) -> str:
+        "Where the model that answers lies."
+        again = f"model/{champion.SHIPPED}"
+        return again if self.has(again) else "model"
+
+    @property
     def simulated(self) -> bool:
         return self.has("reports/simulate.json") and not self.has("reports/ingest.json")
 
@@ -40,7 +47,7 @@ class Results:
     def stamp(self) -> tuple[int, ...]:
         "Changes when a run has made newer results."
         files = [
-            self.root / "model/predictions.parquet",
+            self.root / self.model / "predictions.parquet",
             *(self.root / "reports" / n for n in ("scores.parquet", "reasons.parquet", "plan.parquet")),
         ]
         return tuple(p.stat().st_mtime_ns if p.exists() else 0 for p in files)

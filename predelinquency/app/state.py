@@ -34,7 +34,7 @@ def current(
 ]:  # `questions.ROW`, eligible, probability: one row a customer; whether they stand on one day
     "The latest score of every customer."
     columns = [*ROW, "repeat", "split", "eligible", "probability"]
-    rows = read_result(results, "model/predictions.parquet", columns)
+    rows = read_result(results, f"{results.model}/predictions.parquet", columns)
     if rows is None:
         raise SchemaError(
             "there are no scores here yet",
@@ -156,7 +156,7 @@ def _settings(results: Results) -> dict[str, Any]:
     known = dict(grace_days=5, horizon_from_days=15, horizon_to_days=28, min_history_days=90)
     if not results.has("model/manifest.json"):
         return known
-    manifest = champion.read_manifest(results.root / "model")
+    manifest = champion.read_manifest(results.root / results.model)
     said = dict(version=manifest.get("version", ""), unseen="roll_up" in manifest)
     return known | manifest.get("params", {}).get("base", {}) | said
 

@@ -97,6 +97,7 @@ class Train:
     promote_max_ece: float = 0.01
     promote_max_loss_to_logistic: float = 0.003
     due_colsample: float = 0.6
+    again_rows: int = 60_000
 
 # %% ../../nbs/00_ground/04_params.ipynb #c010
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CALENDAR', 'RECORD', 'FIVE', 'PLAIN_GROUPS', 'INPUTS', 'PROJECTED', 'plain', 'learn', 'rival_scores', 'due_frame',
-           'of_cohort', 'bank_cohort', 'due_predictions', 'of_teachers', 'of_training']
+           'of_cohort', 'bank_cohort', 'due_predictions', 'of_training']
 
 # %% ../../nbs/35_judge/10_due_rivals.ipynb #dues3503
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,6 @@ from ..ground import disk
 from ..ground.schema import ROW
 from ..model import champion as model_champion
 from ..model import learners
-from ..model.calibrate import probability
 from ..model.champion import RIVALS, Champion
 from ..model.each_due import DueModel, LearnedDues
 from ..model.learners import Fitted, Recipe
@@ -164,24 +163,6 @@ def due_predictions(
     ]
     return pd.concat(found, ignore_index=True) if found else model_champion.no_dues()
 
-# %% ../../nbs/35_judge/10_due_rivals.ipynb #roll3531
-def of_teachers(
-    rows: Rows,  # the training rows, from `gather_dues`
-    learned: LearnedDues,
-) -> pd.DataFrame:  # `model_champion.DUE_PREDICTIONS`, without outcomes and rivals
-    "What is said of the dues that taught."
-    lead, margin = rows.labels["onset_in_days"], learned.unseen["train"]
-    found = rows.labels[list(ROW)].assign(
-        lead_days=lead.to_numpy(np.int32),
-        split=pd.Categorical(["train"] * len(margin), categories=model_champion.DUE_SPLITS),
-        expected=rows.x[:, learned.model.features.index(tracked(Q.asked_expected).name)] == 1,
-        missed=pd.array([pd.NA] * len(margin), dtype="boolean"),
-        probability=probability(margin, learned.calibration, lead.to_numpy(float)),
-        margin=margin,
-        **dict.fromkeys(("challenger", *RIVALS), np.nan),
-    )
-    return found[model_champion.DUE_PREDICTIONS.names]
-
 # %% ../../nbs/35_judge/10_due_rivals.ipynb #dues3519
 def of_training(
     folder: Path | str,  # holds `due_panel`
@@ -193,5 +174,4 @@ def of_training(
     "The predictions that a training leaves."
     by = learned.model, DueModel(learned.fits[learned.other], learned.calibration)
     asked = dict(cohort=bank_cohort(folder, how.features), test=rows["test"], live=rows["live"])
-    found = due_predictions(asked, by, champion, learn(rows["train"].usable(), how), how.features)
-    return pd.concat([found, of_teachers(rows["train"], learned)], ignore_index=True)
+    return due_predictions(asked, by, champion, learn(rows["train"].usable(), how), how.features)

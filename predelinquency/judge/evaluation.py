@@ -122,6 +122,7 @@ class Extra:
     )
     protected: pd.DataFrame | None = None  # `customer_id` and planted attributes, of everybody judged
     scored: pd.DataFrame | None = None  # predictions of the strangers
+    answered: pd.DataFrame | None = None  # what the model that answers says of them: `questions.ROW`, `shipped`
     due: pd.DataFrame | None = None  # and of their cohort of dues
     about: pd.DataFrame | None = None  # one row a stranger
     inputs: dict[str, Any] = field(default_factory=dict)  # `rows` (usable) and `cohort` (dues with their inputs)
@@ -486,7 +487,7 @@ def evaluate(
 ) -> Found:
     "Every figure of a run."
     many, due, known = everybody(run, extra)
-    many = with_rivals(many, run, extra)
+    many = window_rivals.with_shipped(with_rivals(many, run, extra), run.model, extra.answered)
     counted = dict(strangers=extra.strangers)
     facts = judge_report.facts(run.raw, run.features) | counted
     facts |= dict(mechanics=dict(extra.mechanics)) if extra.mechanics else {}

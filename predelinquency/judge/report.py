@@ -31,6 +31,7 @@ from predelinquency.judge.statistics import (
     Rows,
     _flag,
     beside_direct,
+    beside_shipped,
     compare_with,
     calibration_statistics,
     capacity_statistics,
@@ -117,6 +118,7 @@ def plan_report(
     for name in BASELINES:
         found |= compare_with(rows, name, f"baselines.{name}", f"gain_over_{name}")
     found |= compare_with(rows, "challenger", "challenger", "gain_over_challenger") | beside_direct(rows)
+    found |= beside_shipped(rows)
     found |= subset(rows, _flag(rows, "exposed"), "exposed_only", "nothing says who has something due in the window")
     found |= subset(
         rows, _flag(rows, "straight_roller"), "straight_rollers", "no schedule says who was clean for 180 days"

@@ -6,7 +6,7 @@
 __all__ = ['NEEDED', 'JUDGED', 'BASELINES', 'LACKED', 'SAME', 'LATER_FEWEST', 'WEEKLY', 'NOT_SET_ASIDE', 'checked', 'judged',
            'Rows', 'mean_of', 'ranked_by', 'calibration_statistics', 'calibration_line', 'observed_expected', 'period',
            'onset_index', 'capacity_statistics', 'lift_statistics', 'lacks', 'Plan', 'compare_with', 'beside_direct',
-           'subset', 'later_statistics', 'later_counts', 'due_statistics', 'with_reference']
+           'beside_shipped', 'subset', 'later_statistics', 'later_counts', 'due_statistics', 'with_reference']
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #i02statisti
 from collections.abc import Callable, Sequence
@@ -292,6 +292,18 @@ def beside_direct(
         return Plan({}, {}, {})
     paths = {"gain_over_direct.auc": ("headline.auc", "headline.direct")}
     return Plan({"headline.direct": ranked_by(rows, "direct")}, paths, {})
+
+# %% ../../nbs/35_judge/02_statistics.ipynb #ship3505
+def beside_shipped(
+    rows: Rows,  # with `shipped`: what the model that answers says of those whom it was not taught
+) -> Plan:  # `headline.shipped`, `gain_of_shipped`, `shipped`; empty where nothing was learned again
+    "The model that answers, on the rows by which the judged one is judged."
+    if "shipped" not in rows.frame or lacks(rows.frame, "shipped") or lacks(rows.frame):
+        return Plan({}, {}, {})
+    said = Rows(rows.frame.assign(probability=rows.frame["shipped"]), rows.customers)
+    found = {"headline.shipped": ranked_by(rows, "shipped"), "shipped.observed_expected": observed_expected(said)}
+    found |= {"shipped.observed_expected_top5": observed_expected(said, 0.05)}
+    return Plan(found, {"gain_of_shipped.auc": ("headline.shipped", "headline.auc")}, {})
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c065
 def subset(

@@ -235,11 +235,9 @@ def record(
             run.run_id,
             {"rounds": about["rounds"], "rows": about["rows"], "threshold": about["threshold"]} | dict(metrics or {}),
         )
-        for path in sorted(Path(model).iterdir()):
-            if path.suffix != ".parquet":
-                shelf.log_artifact(str(path), "model") if path.is_file() else shelf.log_artifacts(
-                    str(path), f"model/{path.name}"
-                )
+        for path in sorted(Path(model).rglob("*")):
+            if path.is_file() and path.suffix != ".parquet":  # what was predicted is about customers
+                shelf.log_artifact(str(path), (Path("model") / path.parent.relative_to(model)).as_posix())
         _keep_loader(shelf, run.run_id)
         _keep_figures(shelf, figures)
     except Exception:

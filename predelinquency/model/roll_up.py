@@ -17,12 +17,11 @@ import pandas as pd
 from ..ground import disk
 from ..ground.core import kept
 from ..ground.disk import Part
-from ..ground.schema import ROW
 from ..ground.params import Base
 from . import each_due
 from .calibrate import platt, probability
 from .champion import Champion, read_manifest
-from .each_due import DueModel, LearnedDues
+from .each_due import DueModel, LearnedDues, Unseen
 from .labels import LEAD
 from .rows import Rows, _take, due_inputs
 
@@ -143,7 +142,7 @@ def of_part(
     moments: pd.DataFrame,  # (n, …) some of the part's labels, under their index
     champion: Champion,  # asked directly where there is no roll-up
     roll: RollUp | None,
-    unseen: pd.DataFrame | None = None,  # dues with the `probability` of a fit that had not seen them
+    unseen: Unseen | None = None,  # asked instead of the roll-up's own model
 ) -> tuple[np.ndarray, np.ndarray]:  # (n,) log-odds before calibration, (n,) probability
     "The window's question, of the moments of one part."
     if roll is None:
@@ -152,10 +151,8 @@ def of_part(
     table = disk.read(features, "dues", part)
     some = table["customer_id"].isin(moments["customer_id"]) & roll.within(table[LEAD])
     table = table[some.to_numpy(bool)].reset_index(drop=True)
-    chance = roll.due.probability(due_inputs(features, part, table, roll.due.features))
-    if unseen is not None:
-        honest = unseen.set_index(list(ROW))["probability"].reindex(pd.MultiIndex.from_frame(table[list(ROW)]))
-        chance = np.where(honest.notna(), honest, chance)
+    x = due_inputs(features, part, table, roll.due.features)
+    chance = roll.due.probability(x) if unseen is None else unseen.probability(table, x)
     margin = log_odds(moments, table, chance, np.ones(len(table), bool))
     return margin, roll.probability(margin)
 

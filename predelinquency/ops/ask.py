@@ -160,7 +160,7 @@ def ask_about(
 
     require(root, "model/manifest.json", "model/predictions.parquet")
     day, eligible = moment_of(root, customer, as_of)
-    rows, model = history_of(root, customer), Path(root) / "model"
+    rows, model = history_of(root, customer), champion.in_use(Path(root) / "model")
     if eligible is None:
         _not_before_them(customer, rows, day)
     scorer = reasons_scorer.Scorer(champion.load_champion(model), roll_up.load_roll_up(model))

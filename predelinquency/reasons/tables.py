@@ -24,6 +24,7 @@ from ..ground.core import SchemaError, replacing
 from ..ground.records import Reason, Score
 from ..ground.schema import Column, Table, _sorted_by
 from ..model import champion as model_champion, learners, roll_up
+from ..model.each_due import Unseen
 from ..model.rows import due_inputs
 from .bundles import Bundles, rank
 from .scorer import _fingerprint
@@ -231,7 +232,7 @@ def every_score(
     champion: model_champion.Champion,
     features: Path | str,  # the folder of `panel`, `labels` and `dues`
     roll: roll_up.RollUp | None = None,  # where the question is answered from the dues
-    unseen: pd.DataFrame | None = None,  # as in `roll_up.of_part`
+    unseen: Unseen | None = None,  # as in `roll_up.of_part`
 ) -> Iterator[pd.DataFrame]:  # `SCORES`, one frame a part
     "Score every eligible row of a panel."
     for part in disk.parts(features, "labels"):
@@ -289,9 +290,10 @@ def scores(
     "The scores of the latest snapshot, as the `Scorer` gives them for one customer."
     root = Path(root)
     model_champion.check_belongs(root, ["reports/reasons.parquet", "reports/explain.json"])
-    champion = model_champion.load_champion(root / "model")
+    model = model_champion.in_use(root / "model")
+    champion = model_champion.load_champion(model)
     rows = pd.read_parquet(
-        root / "model/predictions.parquet",
+        model / "predictions.parquet",
         columns=["customer_id", "as_of", "split", "eligible", "probability", "margin"],
     ).query("split == 'live'")
     as_of = rows.as_of.max()

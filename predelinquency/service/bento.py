@@ -277,7 +277,8 @@ def context(
     words: str = "",  # folders of another policy; empty: the shipped one
 ) -> str:  # the version
     "Lay out everything a Bento is made of."
-    package, manifest = package_folder(), model_champion.read_manifest(model)
+    package, model = package_folder(), model_champion.in_use(model)
+    manifest = model_champion.read_manifest(model)
     for name in _code():
         _copy(package / name, folder / "predelinquency" / name)
     for given, name in ((rules, "policy"), (words, "messages")):

@@ -224,14 +224,16 @@ def load_scoring(
     beside = next(
         (p for p in (Path(model) / "metrics.json", Path(model).parent / "reports/metrics.json") if p.is_file()), None
     )
-    champion = model_champion.load_champion(model)
+    used = model_champion.in_use(model)
+    champion = model_champion.load_champion(used)
+    judged = champion.manifest.get(model_champion.JUDGED_AS, champion.version)
     headline = (
         json.loads(beside.read_text()).get("headline")
-        if beside and disk.versions(beside).get("model") == champion.version
+        if beside and disk.versions(beside).get("model") == judged
         else None
     )
     return Scoring(
-        reasons_scorer.Scorer(champion, roll_up.load_roll_up(model)),
+        reasons_scorer.Scorer(champion, roll_up.load_roll_up(used)),
         engine.load_book(rules, words),
         ground_ledger.Ledger.open(ledger) if ledger else None,
         headline,
@@ -290,6 +292,7 @@ class Scoring:
         m = self.scorer.champion.manifest
         return dict(
             model_version=self.scorer.champion.version,
+            judged_as=m.get(model_champion.JUDGED_AS, m["version"]),
             learner=m["champion"],
             features=list(m["features"]),
             calibration=dict(m["calibration"] if self.scorer.roll is None else self.scorer.roll.line),
