@@ -156,7 +156,7 @@ def _settings(results: Results) -> dict[str, Any]:
     known = dict(grace_days=5, horizon_from_days=15, horizon_to_days=28, min_history_days=90)
     if not results.has("model/manifest.json"):
         return known
-    manifest = champion.read_manifest(results.root / results.model)
+    manifest = champion.read_manifest(champion.in_use(results.root / "model"))
     said = dict(version=manifest.get("version", ""), unseen="roll_up" in manifest)
     return known | manifest.get("params", {}).get("base", {}) | said
 

@@ -190,7 +190,8 @@ class Unseen:
         by = np.where(taught, fold_of(dues["customer_id"], self.seed), FOLDS)
         margin = np.empty(len(x))
         for k, fitted in enumerate((*self.folds, self.now.fitted)):
-            margin[by == k] = learners.predict_margin(fitted, x[by == k])
+            if (some := by == k).any():
+                margin[some] = learners.predict_margin(fitted, x[some])
         return margin
 
     def probability(

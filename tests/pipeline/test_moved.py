@@ -61,16 +61,23 @@ def test_nothing_that_is_kept_names_the_place_where_it_was_made(trained: Path, p
     } == {}
 
 
+def versions(root: Path) -> tuple[str, str]:
+    "Of the model that was judged, and of the one that answers."
+    judged, used = (champion.load_champion(m) for m in (root / "model", champion.in_use(root / "model")))
+    assert used.manifest[champion.JUDGED_AS] == judged.version != used.version
+    return judged.version, used.version
+
+
 def test_a_moved_folder_goes_on_as_if_it_had_always_been_there(original: Path, project: Path, tmp_path: Path):
-    version = champion.load_champion(original / "model").version
+    version, used = versions(original)
     moved = original.rename(tmp_path / "moved")
     assert registry.champion(moved / "mlflow").version == version
     assert registry.point(moved / "mlflow", moved / "model") == "1" and registry.history(moved / "mlflow")[0][
         "aliases"
     ] == ["champion"]
     registry.measure(moved / "mlflow", version, {"late": {"auc": 0.5}})
-    assert scoring.load_scoring(moved / "model").score(wire.parse_request(REQUEST)).model_version == version
-    assert scoring.load_scoring(moved / "bento/src/model").score(wire.parse_request(REQUEST)).model_version == version
+    assert scoring.load_scoring(moved / "model").score(wire.parse_request(REQUEST)).model_version == used
+    assert scoring.load_scoring(moved / "bento/src/model").score(wire.parse_request(REQUEST)).model_version == used
     assert not [one for kind, one in state.remarks(state.load_book(moved)) if kind == "foreign"]
     done = typed(project, "report", "--root", str(moved), "--json")
     assert done.returncode == 0 and json.loads(done.stdout)["foreign"] == [], done.stderr
@@ -81,34 +88,35 @@ def test_a_copy_trained_again_leaves_the_original_alone_and_everybody_says_that_
     original: Path, project: Path, tmp_path: Path
 ):
     root, before = Path(shutil.copytree(original, tmp_path / "copy")), kept(original)
-    was = champion.load_champion(original / "model").version
+    (was, used), answering = versions(original), champion.ANSWERING
     assert champion.foreign(root) == []
     assert set(disk.versions(root / "reports/scores.parquet")) == {"data", "catalogue", "model"} and set(
         disk.versions(root / "reports/plan.parquet")
     ) == {"data", "catalogue", "model", "policy"}
     stages.run("train", root, {"base.customers_per_part": 100, "train.max_depth": 2}, project)
     assert kept(original) == before
-    now = champion.load_champion(root / "model").version
+    now, again = versions(root)
     aliases = {h["version"]: h["aliases"] for h in registry.history(root / "mlflow")}
     assert aliases == {was: ["champion"], now: ["challenger"]}
     assert now != was and {one.file for one in champion.foreign(root)} == set(champion.MADE_WITH)
-    assert all((one.what, one.was, one.now) == ("model", was, now) for one in champion.foreign(root))
+    pair = {True: ("model", used, again), False: ("model", was, now)}
+    assert all((one.what, one.was, one.now) == pair[one.stage in answering] for one in champion.foreign(root))
     said = [one for kind, one in state.remarks(state.load_book(root)) if kind == "foreign"]
-    assert len(said) == 3 and all(was in one and now in one and "run the stage" in one for one in said)
+    assert len(said) == 3 and all(used in one and again in one and "run the stage" in one for one in said)
     for words in (["report"], ["decide"]):
         done = typed(project, *words, "--root", str(root))
         assert (
             done.returncode == 0
-            and f"reports/plan.parquet was made from model {was}, here is model {now}: run the stage decide again"
+            and f"reports/plan.parquet was made from model {used}, here is model {again}: run the stage decide again"
             in " ".join(done.stderr.split())
         ), done.stderr
     recorded = typed(project, "decide", "--record", "--root", str(root))
-    assert recorded.returncode == 1 and f"here is model {now}" in " ".join(recorded.stderr.split())
+    assert recorded.returncode == 1 and f"here is model {again}" in " ".join(recorded.stderr.split())
     assert scoring.load_scoring(root / "model").about()["metrics"] == {}
     with pytest.raises(StoreError, match="was made from model"):
         list(tables.scores(root))
     for stage in ("decide", "package"):
-        with pytest.raises(StoreError, match=f"was made from model {was}"):
+        with pytest.raises(StoreError, match=f"was made from model {used}"):
             stages.run(stage, root, {}, project)
 
 
