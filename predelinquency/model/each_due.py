@@ -203,6 +203,15 @@ class Unseen:
         lead = x[:, self.now.features.index(lb.LEAD)]
         return probability(self.margin(dues, x), self.now.calibration, lead)
 
+    def of(
+        self,
+        customer_id: int,
+        as_of: pd.Timestamp,
+    ) -> DueModel:
+        "The model that speaks of one moment."
+        fold = fold_of(pd.Series([customer_id]), self.seed)[0]
+        return DueModel(self.folds[fold], self.now.calibration) if as_of <= self.until else self.now
+
 # %% ../../nbs/30_model/05_each_due.ipynb #ship3025
 def load_unseen(
     folder: Path | str,  # of a model that answers

@@ -11,7 +11,7 @@ __all__ = ['Customer', 'AsOf', 'LedgerUrl', 'history_of', 'moment_of', 'Asked', 
 import json, os, sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -153,8 +153,10 @@ def ask_about(
     as_of: str | None = None,  # YYYY-MM-DD; None: the latest
 ) -> Asked:
     "Score one customer from the folder's own tables and model."
+    import pandas as pd
+
     from predelinquency.decide import policy
-    from predelinquency.model import champion, roll_up
+    from predelinquency.model import champion, each_due, roll_up
     from predelinquency.reasons import bundles
     from predelinquency.reasons import scorer as reasons_scorer
 
@@ -163,7 +165,10 @@ def ask_about(
     rows, model = history_of(root, customer), champion.in_use(Path(root) / "model")
     if eligible is None:
         _not_before_them(customer, rows, day)
-    scorer = reasons_scorer.Scorer(champion.load_champion(model), roll_up.load_roll_up(model))
+    roll, unseen = roll_up.load_roll_up(model), each_due.load_unseen(model)
+    if roll is not None and unseen is not None:  # of a moment that taught, a fold speaks that had not seen it
+        roll = replace(roll, due=unseen.of(customer, pd.Timestamp(day)))
+    scorer = reasons_scorer.Scorer(champion.load_champion(model), roll)
     if scorer.roll is not None and eligible is False:
         raise PredelinquencyError(
             f"customer {customer} is not scored on {day}: a due is unpaid past its grace, or history is short",

@@ -22,10 +22,11 @@ from predelinquency.model import champion
 
 def predicted(root: Path, rows: pd.DataFrame) -> None:
     "Other predictions, as if they had been written with the model."
-    path = root / "model/manifest.json"
-    rows.to_parquet(root / "model/predictions.parquet")
+    model = champion.in_use(root / "model")
+    path = model / "manifest.json"
+    rows.to_parquet(model / "predictions.parquet")
     about = json.loads(path.read_text())
-    about["files"]["predictions.parquet"] = file_hash(root / "model/predictions.parquet")
+    about["files"]["predictions.parquet"] = file_hash(model / "predictions.parquet")
     path.write_text(json.dumps(champion.sealed(about)))
 
 
@@ -518,7 +519,7 @@ def test_the_due_that_an_offer_is_about_is_always_listed_and_marked(over: state.
 
 
 def test_every_due_of_a_customer_has_the_chance_that_the_model_gave_it(trained: Path, over: state.Overview) -> None:
-    said = pd.read_parquet(trained / "model/due_predictions.parquet").query("split == 'live'")
+    said = pd.read_parquet(champion.in_use(trained / "model") / "due_predictions.parquet").query("split == 'live'")
     told, expected, spoken = 0, 0, 0
     for customer_id in said.customer_id.unique()[:40]:
         one = customer.load_customer(over, int(customer_id))

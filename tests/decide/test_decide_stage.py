@@ -12,6 +12,7 @@ from test_decide_fuzz import is_control
 from predelinquency.decide import cases, engine, policy
 from predelinquency.ground import disk, schema
 from predelinquency.ground import ledger as ground_ledger
+from predelinquency.model import champion
 from predelinquency.ops import stages
 from predelinquency.reasons import tables
 
@@ -40,7 +41,11 @@ def test_everybody_who_is_eligible_is_decided_about_once_and_nobody_else(plan: p
 
 def test_the_chance_in_the_plan_is_the_chance_of_the_due_it_is_about(plan: pd.DataFrame, trained: Path) -> None:
     key = ["customer_id", "obligation_id", "instalment"]
-    scored = pd.read_parquet(trained / "model/due_predictions.parquet").query("split == 'live'").set_index(key)
+    scored = (
+        pd.read_parquet(champion.in_use(trained / "model") / "due_predictions.parquet")
+        .query("split == 'live'")
+        .set_index(key)
+    )
     named = plan[plan.obligation_id.notna() & plan.probability.notna()]
     assert len(named) > 100 and plan[plan.obligation_id.isna()].probability.isna().all()
     for d in named.itertuples():
@@ -67,7 +72,9 @@ def test_every_case_of_the_night_is_above_the_line_and_every_such_due_is_a_case(
 ) -> None:
     found = schema.validate(cases.CASES, pd.read_parquet(trained / "reports/cases.parquet"))
     line = cases.lines(policy.load_policy())
-    scored = pd.read_parquet(trained / "model/due_predictions.parquet").query("split == 'live' and not expected")
+    scored = pd.read_parquet(champion.in_use(trained / "model") / "due_predictions.parquet").query(
+        "split == 'live' and not expected"
+    )
     assert (found.probability >= line.opens_at).all() and len(found) > 10
     assert len(found) == (scored.probability >= line.opens_at).sum()
     mine = plan[plan.case_id != ""]

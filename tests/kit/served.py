@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from predelinquency.ground import disk
+from predelinquency.model import champion
 from predelinquency.service import bento, http, scoring
 
 KEY = "a-key-for-tests-0123456789"
@@ -36,7 +37,7 @@ class Bank:
         self.bodies: dict[tuple[int, str], str] = {}
         self.root, self.tables = root, {name: disk.read(root / "raw", name) for name in TABLES}
         self.plan = pd.read_parquet(root / "reports/plan.parquet").set_index("customer_id")
-        scored = pd.read_parquet(root / "model/predictions.parquet").query("split == 'live'")
+        scored = pd.read_parquet(champion.in_use(root / "model") / "predictions.parquet").query("split == 'live'")
         self.as_of = str(scored.as_of.max().date())
         self.scored = scored[scored.as_of == scored.as_of.max()].set_index("customer_id")
 

@@ -19,6 +19,7 @@ import typer
 from typer.testing import CliRunner
 
 from predelinquency.ground.core import SchemaError, StoreError
+from predelinquency.model import champion
 from predelinquency.ops import ask, cli, doctor, results, say
 from predelinquency.ops import stages as pipeline_stages
 from predelinquency.reasons import shapley, tables
@@ -52,7 +53,7 @@ def typed(project: Path) -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def live(trained: Path) -> pd.DataFrame:
     "The latest snapshot of the small world, as the batch scored it."
-    rows = pd.read_parquet(trained / "model/predictions.parquet")
+    rows = pd.read_parquet(champion.in_use(trained / "model") / "predictions.parquet")
     return rows[rows.split == "live"].set_index("customer_id")
 
 
@@ -177,7 +178,9 @@ def test_people_get_the_same_story_as_a_table(typed, trained, live):
 
 
 def test_an_earlier_moment_is_answered_with_what_was_known_then(typed, trained):
-    scored = pd.read_parquet(trained / "model/predictions.parquet").query("split == 'test'").iloc[0]
+    scored = (
+        pd.read_parquet(champion.in_use(trained / "model") / "predictions.parquet").query("split == 'test'").iloc[0]
+    )
     answer = result(typed("score", scored.customer_id, "--root", trained, "--as-of", scored.as_of.date(), "--json"))
     assert answer["as_of"] == str(scored.as_of.date()) and answer["margin"] == scored.margin
     assert (

@@ -21,6 +21,7 @@ from predelinquency.features import catalogue
 from predelinquency.ground import ledger as ground_ledger
 from predelinquency.ground import dues, params, records
 from predelinquency.ground.core import PredelinquencyError, StoreError
+from predelinquency.model import champion
 from predelinquency.reasons import tables
 from predelinquency.service import bento, columns, contents, wire
 from predelinquency.service import client as service_client
@@ -258,9 +259,9 @@ def test_what_is_not_known_stops_a_message(here: Here, bank: Bank) -> None:
 
 def test_the_model_says_what_it_is(here: Here, scoring: service_scoring.Scoring, trained: Path) -> None:
     about = here("GET", "/v1/model").json()
-    manifest = json.loads((trained / "model/manifest.json").read_text())
+    manifest = champion.read_manifest(champion.in_use(trained / "model"))
     assert (
-        about["model_version"] == manifest["version"]
+        about["model_version"] == manifest["version"] != about["judged_as"] == manifest["judged_as"]
         and about["features"] == manifest["features"]
         and about["data"] == manifest["data"]
     )
