@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import state
+from . import movement, state
 from .kit import WORDS, html_of
 from .state import Overview, Query
 from ..ground.words import money
@@ -32,11 +32,13 @@ def _kpis(over: Overview) -> dict[str, Any]:
     "The four figures, as numbers."
     rows, bands, weeks = over.scored, state.band_counts(over), over.weeks
     above = bands[bands.id.isin(over.alert)]
+    change = float(np.diff(weeks.expected.tail(2)).sum()) if len(weeks) > 1 else np.nan
     return dict(
         scored=len(rows),
         unscored=len(over.people) - len(rows),
         expected=rows.probability.sum(),
-        expected_change=float(np.diff(weeks.expected.tail(2)).sum()) if len(weeks) > 1 else np.nan,
+        expected_change=change,
+        expected_parts=movement.of_book(rows, change),
         window=_window(over),
         alert=over.alert,
         above=int(above.customers.sum()),
@@ -128,7 +130,8 @@ def _movers(over: Overview) -> dict[str, Any] | None:
     if over.before is None:
         return None
     rose, fell = (state.movers(over, 5, rising).to_dict("records") for rising in (True, False))
-    return dict(bands=over.bands, rose=rose, fell=fell)
+    known = any(row["by_risk"] == row["by_risk"] for row in (*rose, *fell))
+    return dict(bands=over.bands, rose=rose, fell=fell, split=movement.split_points, known=known)
 
 # %% ../../nbs/70_app/04_book_page.ipynb #svcbook28
 def _segments(over: Overview) -> dict[str, Any]:
@@ -215,6 +218,7 @@ def _line(over: Overview, row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in names} | dict(
         amount=money(row["due_minor"], currency) if known else "",
         change=None if pd.isna(row["change"]) else row["change"],
+        parts=movement.split_points(row["change"], row["by_risk"]),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import customer
+from . import customer, movement
 from .customer import Customer, gaps
 from .kit import WORDS, html_of
 from .state import Overview
@@ -51,6 +51,7 @@ def who_html(over: Overview, one: Customer) -> str:
             figure=figure,
             window=(over.settings["horizon_from_days"], over.settings["horizon_to_days"]),
             since=over.before if moved else None,
+            parts=movement.split_points(one.row["change"], one.row["by_risk"]) if moved else None,
             why_no_score=customer.why_no_score(over, one),
         ),
     )

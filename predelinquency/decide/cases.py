@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['Key', 'CASES', 'EVENTS', 'Lines', 'lines', 'Followed', 'gone_on', 'followed', 'step_of', 'Standing', 'stood', 'Night',
            'noted', 'end_of', 'stage_on', 'onward', 'corrected', 'begun', 'tonight', 'case_table', 'event_table',
-           'events_in', 'tally', 'labelled', 'disagreements', 'movement']
+           'events_in', 'tally', 'labelled', 'disagreements', 'highest', 'movement']
 
 # %% ../../nbs/40_decide/01_cases.ipynb #case003
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
@@ -449,18 +449,25 @@ def disagreements(
     return pd.DataFrame(rows, columns=columns).astype({"missed": object, "right": object})
 
 # %% ../../nbs/40_decide/01_cases.ipynb #case057
+def highest(
+    dues: pd.DataFrame,  # `customer_id`, `probability`: a row a due
+    customers: pd.Index,  # of whom
+) -> pd.Series:  # on `customers`; 0 where nothing is due
+    "The highest chance among a customer's dues."
+    return dues.groupby("customer_id")["probability"].max().reindex(customers, fill_value=0.0)
+
+# %% ../../nbs/40_decide/01_cases.ipynb #case068
 def movement(
     before: pd.DataFrame,  # the due and its `probability`: every due that was scored the night before
     now: pd.DataFrame,  # the same of tonight
-) -> pd.DataFrame:  # by `customer_id`: `before`, `left`, `changed`, `entered`, `now`; shares, 0 where nothing is due
-    "The highest chance of each customer, and why it moved."
-    both = before[[*KEY, "probability"]].merge(now[[*KEY, "probability"]], on=list(KEY), suffixes=("_was", "_is"))
-    everybody = pd.Index(sorted({*before["customer_id"], *now["customer_id"]}), name="customer_id")
-
-    def highest(rows: pd.DataFrame, column: str) -> pd.Series:
-        return rows.groupby("customer_id")[column].max().reindex(everybody, fill_value=0.0)
-
-    was, stayed = highest(before, "probability"), highest(both, "probability_was")
-    changed, is_now = highest(both, "probability_is"), highest(now, "probability")
+    whole: Callable[[pd.DataFrame, pd.Index], pd.Series] = highest,  # what the dues of each customer come to
+    customers: Iterable[int] | None = None,  # of whom; None: of everybody with a due
+) -> pd.DataFrame:  # by `customer_id`: `before`, `left`, `changed`, `entered`, `now`
+    "What the dues of each customer come to, and why it moved."
+    asked = {*before["customer_id"], *now["customer_id"]} if customers is None else customers
+    everybody, names = pd.Index(sorted(asked), name="customer_id"), [*before.columns]
+    both = before.merge(now, on=list(KEY), suffixes=("", "_now"))
+    again = both[list(KEY)].merge(now, on=list(KEY))
+    was, stayed, changed, is_now = (whole(dues, everybody) for dues in (before, both[names], again, now))
     parts = dict(before=was, left=stayed - was, changed=changed - stayed, entered=is_now - changed, now=is_now)
     return pd.DataFrame(parts)
