@@ -16,6 +16,7 @@ from typing import Any
 
 from . import customer, state
 from .book_page import book_html, header_html, list_html, remarks_html
+from .cases import cases_html
 from .customer import Customer
 from .customer_page import cash_figure, head_html, history_figure, next_html, who_html, why_html
 from .kit import WORDS, html_of, page_file
@@ -111,7 +112,8 @@ def draw_customer(
 ) -> None:
     "Fill the customer's view."
     number = one.row["source_id"]
-    w.who.value, w.why.value, w.next.value = who_html(over, one), why_html(over, one), next_html(over, one)
+    w.who.value = who_html(over, one) + cases_html(over, one)
+    w.why.value, w.next.value = why_html(over, one), next_html(over, one)
     w.cash_head.value, w.history_head.value = head_html(one, "cash"), head_html(one, "history")
     for chart, fig, what in (
         (w.cash, cash_figure(one), "Balance, dues, paydays, money in and out"),

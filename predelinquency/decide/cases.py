@@ -60,6 +60,7 @@ class Followed:
     outcome: str = ""
     closed_at: str = ""
     after: str = ""  # the case of the same contract before it
+    why: str = ""  # it was opened: a sentence
 
     @property
     def due(self) -> Key:
@@ -76,7 +77,7 @@ def gone_on(
 ) -> Followed:
     "A case after one more step."
     if case is None:
-        names = ("case_id", "customer_id", "obligation_id", "instalment", "due_on", "after")
+        names = ("case_id", "customer_id", "obligation_id", "instalment", "due_on", "after", "why")
         case = Followed(**{n: getattr(step, n) for n in names}, opened_at=step.at, state=step.to_state)
     new: dict[str, Any] = dict(state=step.to_state, probability=step.probability, scored_on=step.scored_on)
     if step.event == "escalated":
@@ -350,19 +351,24 @@ CASES = Table("cases", "every case that is open, and those that closed tonight",
     Column("probability", "float64", "that this due is missed, as last scored, 0–1", low=0, nullable=True), Column("scored_on", "time", "when that was", nullable=True),
     Column("escalated", "bool", "the chance has reached the second line"), Column("until_on", "time", "put off until then", nullable=True),
     Column("outcome", "text", "how it ended; empty: it is open"), Column("closed_on", "time", "when it ended", nullable=True),
-    Column("after", "text", "the case of the same contract before it; empty: none"),
+    Column("after", "text", "the case of the same contract before it; empty: none"), Column("why", "text", "why it was opened"),
+    Column("told", "text", "what was last sent about its due: an action; empty: nothing"), Column("told_on", "time", "and when", nullable=True),
 ))
 # fmt: on
 
 # %% ../../nbs/40_decide/01_cases.ipynb #case042
 def case_table(
     cases: Iterable[Followed],
+    told: Mapping[Key, tuple[str, str]] | None = None,  # by due: the action that was last sent, and the day
 ) -> pd.DataFrame:  # `CASES`, by customer and date
     "Cases as rows."
-    found = pd.DataFrame([vars(c) for c in cases], columns=list(Followed.__dataclass_fields__))
+    shown = list(cases)
+    found = pd.DataFrame([vars(c) for c in shown], columns=list(Followed.__dataclass_fields__))
+    sent = [(told or {}).get(c.due, ("", None)) for c in shown]
+    found = found.assign(told=pd.Series([a for a, _ in sent], dtype=object), told_on=[on for _, on in sent])
     for name, at in (("opened_on", "opened_at"), ("closed_on", "closed_at")):
         found[name] = found[at].str[:10].replace("", None)
-    for name in ("due_on", "scored_on", "until_on", "opened_on", "closed_on"):
+    for name in ("due_on", "scored_on", "until_on", "opened_on", "closed_on", "told_on"):
         found[name] = pd.to_datetime(found[name].astype("object")).astype("datetime64[ms]")
     kinds = dict.fromkeys(["customer_id", "obligation_id", "instalment"], "int64")
     kinds |= dict(probability="float64", escalated="bool")
