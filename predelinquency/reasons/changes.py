@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DETECTORS', 'Measure', 'WORDS', 'HARMLESS', 'YEAR', 'BACK', 'TOLD', 'COVERED', 'CHANGES', 'Detector', 'detect',
            'detect_many', 'Words', 'say', 'yearly', 'given_back', 'paid_since', 'harmless', 'Change', 'severity',
-           'tell_changes', 'of_customer', 'tabulate', 'of_parts', 'write_changes', 'how_often', 'examples']
+           'tell_changes', 'of_customer', 'unknown', 'tabulate', 'of_parts', 'write_changes', 'how_often', 'examples']
 
 # %% ../../nbs/33_reasons/10_changes.ipynb #chan03
 import json
@@ -301,6 +301,14 @@ def of_customer(
         )
     asked = pd.DataFrame(dict(customer_id=who, as_of=pd.DatetimeIndex([as_of]).astype("datetime64[ms]")))
     return tell_changes(next(pasts(columns(tables), asked)), currency)
+
+# %% ../../nbs/33_reasons/10_changes.ipynb #chan25n
+def unknown(
+    days: int,  # from the first movement to the moment of knowledge
+    detectors: Sequence[Detector] = DETECTORS,
+) -> int:
+    "How many detectors find too short a record to hold against itself."
+    return sum(d.look + signs.SEEN_BEFORE > days for d in detectors)
 
 # %% ../../nbs/33_reasons/10_changes.ipynb #chan27
 # fmt: off

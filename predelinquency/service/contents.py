@@ -10,6 +10,7 @@ __all__ = ['Tables', 'Contents', 'positions', 'request_tables', 'Standing', 'sta
 import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -111,10 +112,15 @@ def positions(
     vocabulary: Sequence[str],  # that has them all
 ) -> np.ndarray:  # (n,) int64
     "Where each word stands in its vocabulary."
-    place = {w: i for i, w in enumerate(vocabulary)}
+    place = _places(tuple(vocabulary))
     if isinstance(column, events.Coded):
         return np.array([place[w] for w in column.words], np.int64)[column.at]
     return np.array([place[w] for w in column], np.int64)
+
+
+@cache
+def _places(vocabulary: tuple[str, ...]) -> dict[str, int]:
+    return {w: i for i, w in enumerate(vocabulary)}
 
 # %% ../../nbs/60_service/02_contents.ipynb #ord02
 def _booking_order(t: dict[str, Any]) -> np.ndarray:  # row numbers, the first booked first

@@ -16,6 +16,7 @@ from pydantic import Field
 from ..features.catalogue import ASKED, CATALOGUE
 from ..ground.core import DAY_MS, to_date, to_day
 from ..ground.schema import CATEGORIES, FACTS, OBLIGATION_KINDS, STATUSES, TARGET_KINDS
+from ..reasons import changes
 from .contents import Contents, positions
 from .wire import History, Refused
 from ..sources import audit
@@ -48,6 +49,10 @@ class Quality(pydantic.BaseModel):
     )
     unknown_features: int = Field(
         description="how many features of a customer are not known of this one; those of a single due are not asked"
+    )
+    unknown_changes: int = Field(
+        description=f"how many of the {len(changes.DETECTORS)} kinds of change are not known of this one, because the "
+        "record is too short to be held against itself"
     )
     findings: list[Finding]
 
@@ -173,10 +178,12 @@ def quality(
         raise Refused(422, "The rows of the request contradict each other.", told)
     booked, counts = np.asarray(found.tables["transactions"]["booked_at"], np.int64), said.counts[0]
     good, pairs = int(counts[_AT["follows"]] + counts[_AT["rounded"]]), int(counts[_AT["pairs"]])
+    coverage = to_day(asked.as_of) - int(booked[0]) // DAY_MS if len(booked) else 0
     return Quality(
-        coverage_days=to_day(asked.as_of) - int(booked[0]) // DAY_MS if len(booked) else 0,
+        coverage_days=coverage,
         last_booked=to_date(int(booked[-1]) // DAY_MS) if len(booked) else None,
         reconciled_share=good / pairs if pairs else None,
         unknown_features=int(np.isnan(vector[:_OF_CUSTOMERS]).sum()),
+        unknown_changes=changes.unknown(coverage),
         findings=findings,
     )

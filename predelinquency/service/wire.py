@@ -212,6 +212,7 @@ class History(Strict):
         None, description="the instalment of it; left out: the next one that is open"
     )
     features: bool = Field(False, description="also give back the features")
+    changes: bool = Field(False, description="say what changed also where the probability is below the threshold")
 
 # %% ../../nbs/60_service/01_wire.ipynb #c038
 class RecordedCustomer(Strict):
