@@ -212,7 +212,8 @@ KEYS: dict[str, str] = dict(
     score="customer_id, as_of, probability, band, eligible, margin, model_version, feature_hash, "
     "reasons (feature, group, value, contribution, analyst, customer); of --file, what the service answers",
     explain="customer_id, as_of, probability, band, eligible, about, margin, base, model_version, "
-    "reasons (feature, group, value, contribution, analyst, customer)",
+    "reasons (feature, group, value, contribution, analyst, customer), "
+    "changes (change, benign, severity, analyst, customer, seen)",
     decide="as_of, customers, contacted, actions, channels, rules, capacity …; "
     "of one customer: action, channel, because, message, "
     "refusals (rule, sentence, action, channel) …; of --record: as_of, scores, decisions, cases, of",

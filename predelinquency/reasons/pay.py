@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['NOTHING', 'EARLY', 'RECENT', 'LEAST', 'FAIR', 'LONG_AGO', 'MOST_OVERDUE', 'SPLITS', 'BEFORE', 'FAIR_PAY', 'LONGER',
-           'Found', 'working', 'late_by_month', 'late_by_weeks', 'rhythm', 'Stream', 'stream', 'sent_over', 'paid_in',
-           'streams', 'pay_late', 'payday_moved', 'pay_smaller', 'pay_stopped', 'bank_moved']
+           'Found', 'working', 'late_by_month', 'late_by_weeks', 'rhythm', 'Stream', 'stream', 'paid_in', 'streams',
+           'pay_late', 'payday_moved', 'pay_smaller', 'pay_stopped', 'bank_moved']
 
 # %% ../../nbs/33_reasons/08_pay.ipynb #pay03
 import functools
@@ -138,7 +138,16 @@ def stream(
 
 # %% ../../nbs/33_reasons/08_pay.ipynb #pay18
 @once
-def sent_over(
+def paid_in(
+    p: Past,
+) -> np.ndarray:  # rows of the movements
+    "Pay that came to the current account."
+    m = p.moves
+    return rows_where(PAY[m.category] & (m.amount > 0) & m.moved & (m.kind == CURRENT))
+
+# %% ../../nbs/33_reasons/08_pay.ipynb #pay18m
+@once
+def _sent_over(
     p: Past,
 ) -> np.ndarray:  # rows of the movements
     "Own money that came from elsewhere."
@@ -149,15 +158,6 @@ def sent_over(
     sent = set(zip(day[out].tolist(), (-amount[out]).tolist(), strict=True))
     mine = [pair in sent for pair in zip(day[into].tolist(), amount[into].tolist(), strict=True)]
     return own[into][~np.array(mine, bool)]
-
-
-@once
-def paid_in(
-    p: Past,
-) -> np.ndarray:  # rows of the movements
-    "Pay that came to the current account."
-    m = p.moves
-    return rows_where(PAY[m.category] & (m.amount > 0) & m.moved & (m.kind == CURRENT))
 
 
 def _daily(p: Past, rows: np.ndarray, fair: float) -> tuple[np.ndarray, np.ndarray]:
@@ -179,7 +179,7 @@ def streams(
 ) -> list[Stream]:  # only with a rhythm, and worth a fifth of the largest at least
     "All regular pay of one customer."
     found = []
-    for rows, fair in ((paid_in(p), 0.0), (sent_over(p), FAIR)):
+    for rows, fair in ((paid_in(p), 0.0), (_sent_over(p), FAIR)):
         names = p.moves.name[rows]
         for name in sorted(name for name, count in Counter(names.tolist()).items() if count >= LEAST):
             days, amounts = _daily(p, rows[names == name], fair)
@@ -301,7 +301,7 @@ def bank_moved(
     pay: Sequence[Stream],
 ) -> Found:  # score: transfers since pay stopped
     "Own money from elsewhere has taken the place of pay."
-    came, mine = sent_over(p), paid_in(p)
+    came, mine = _sent_over(p), paid_in(p)
     day, amount = p.moves.day[came], p.moves.amount[came]
     last = int(p.moves.day[mine[-1]]) if len(mine) else p.as_of
     for s in pay:

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['MONTH', 'LEAST_SPENT', 'SEEN_BEFORE', 'NO_ROWS', 'BILL', 'HOME', 'monthly_sums', 'outgoings', 'income_down',
            'benefit_begun', 'gambling_up', 'cash_up', 'medical_up', 'dear_credit', 'help_begun', 'pay_later',
-           'loan_taken', 'refused', 'liquid', 'buffer_down', 'large_bill', 'unlike', 'Contracts', 'contracts',
-           'due_grown', 'new_commitment', 'by_own_hand', 'paid_late']
+           'loan_taken', 'refused', 'liquid', 'buffer_down', 'large_bill', 'unlike', 'due_grown', 'new_commitment',
+           'by_own_hand', 'paid_late']
 
 # %% ../../nbs/33_reasons/09_signs.ipynb #sign03
 from collections.abc import Sequence
@@ -325,7 +325,7 @@ def unlike(
 HOME = np.array([word in ("loan", "mortgage", "rent") for word in OBLIGATION_KINDS])
 
 
-class Contracts(NamedTuple):
+class _Contracts(NamedTuple):
     "The rows that announce instalments, contract by contract, and where each contract begins and ends."
 
     rows: np.ndarray  # (n,) of `Past.owed`
@@ -334,16 +334,16 @@ class Contracts(NamedTuple):
 
 
 @once
-def contracts(
+def _contracts(
     p: Past,
-) -> Contracts:
+) -> _Contracts:
     "All contracts, their instalments in order."
     o = p.owed
     rows = rows_where(FIRST_WORD[o.fact])
     contract, edge = o.obligation[rows], np.ones(len(rows) + 1, bool)
     edge[1:-1] = contract[1:] != contract[:-1]
     at = rows_where(edge)
-    return Contracts(rows, at[:-1], at[1:])
+    return _Contracts(rows, at[:-1], at[1:])
 
 # %% ../../nbs/33_reasons/09_signs.ipynb #sign34
 def due_grown(
@@ -352,7 +352,7 @@ def due_grown(
     look: int,  # days back, of the announcement
 ) -> Found:  # score: by which share
     "An instalment of a loan or a home is higher than the one before."
-    o, best, held = p.owed, NOTHING, contracts(p)
+    o, best, held = p.owed, NOTHING, _contracts(p)
     amount = o.amount[held.rows]
     if not (HOME[o.kind[held.rows[1:]]] & (amount[1:] > amount[:-1])).any():
         return NOTHING
@@ -378,7 +378,7 @@ def new_commitment(
     o = p.owed
     if p.since > p.as_of - look - SEEN_BEFORE:
         return NOTHING
-    held = contracts(p)
+    held = _contracts(p)
     first = held.rows[held.begin]
     begun = (o.instalment[first] == 1) & (o.kind[first] != OWED_CODE["card"])
     new = first[begun & (o.known[first] >= (p.as_of - look) * DAY_MS)]
@@ -395,7 +395,7 @@ def by_own_hand(
     look: int,  # days back, of the announcement
 ) -> Found:  # score: how lately, 1 today to 0
     "A contract that was collected is collected no more."
-    o, best, held = p.owed, NOTHING, contracts(p)
+    o, best, held = p.owed, NOTHING, _contracts(p)
     by_hand = rows_where(~o.collected[held.rows[held.end - 1]])
     for begin, end in zip(held.begin[by_hand], held.end[by_hand], strict=True):
         auto = rows_where(o.collected[held.rows[begin:end]])

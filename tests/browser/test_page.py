@@ -1,5 +1,6 @@
 """The page as a visitor sees it: Debian's chromium on a server of its own."""
 
+import html
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from predelinquency.app import customer, state
+from predelinquency.app import customer, customer_page, state
 from predelinquency.ground import words
 
 pytestmark = pytest.mark.slow
@@ -124,6 +125,8 @@ def test_a_visitor_sees_the_book_finds_a_customer_and_reads_reasons_and_action(
     assert one.decision is not None and over.rules.policy.actions[one.decision["action"]].label in text
     for line in one.decision["message"].split("\n"):
         assert line.strip() in text
+    told = re.findall(r'class="(?:what|pd-empty)">([^<]+)', customer_page.changed_html(over, one))
+    assert told and "What changed" in text and all(html.unescape(sentence) in text for sentence in told)
     assert "What is due next" in text and not seen.page.is_visible(".pd-view-book")
     seen.page.screenshot(path=pictures / "customer.png", full_page=True)
     assert seen.complaints == [] and seen.outside == []

@@ -177,6 +177,24 @@ def test_people_get_the_same_story_as_a_table(typed, trained, live):
         ), r
 
 
+def test_what_changed_stands_below_the_story_as_the_night_told_it(typed, trained, live):
+    night = pd.read_parquet(trained / "reports/changes.parquet")
+    night = night[night.as_of == live.as_of.max()]
+    for customer, rows in list(night.groupby("customer_id"))[:3]:
+        story = result(typed("explain", customer, "--root", trained, "--json"))
+        assert [c["analyst"] for c in story["changes"]] == rows.analyst.tolist()
+        assert [[[s["on"], s["amount_minor"]] for s in c["seen"]] for c in story["changes"]] == [
+            json.loads(seen) for seen in rows.seen
+        ]
+    said = " ".join(typed("explain", customer, "--root", trained).stdout.split())
+    assert all(sentence in said for sentence in rows.analyst)
+    for customer in live.index[live.eligible]:
+        story = result(typed("explain", customer, "--root", trained, "--json"))
+        if not story["changes"]:
+            break
+    assert "nothing unlike this customer's own past was found" in typed("explain", customer, "--root", trained).stdout
+
+
 def test_an_earlier_moment_is_answered_with_what_was_known_then(typed, trained):
     scored = (
         pd.read_parquet(champion.in_use(trained / "model") / "predictions.parquet").query("split == 'test'").iloc[0]

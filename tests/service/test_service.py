@@ -189,7 +189,7 @@ def test_a_known_customer_gets_what_was_recorded_and_it_is_what_would_be_compute
             for body in ({"customer_id": int(customer)}, bank.request(int(customer)))
         )
         if bank.plan.rule[customer] != "capacity":
-            there = dict(source="", quality=None, dues=[])
+            there = dict(source="", quality=None, dues=[], changes=None)
             assert {**known, **there} == {**fresh, **there}
 
 
