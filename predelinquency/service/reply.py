@@ -83,7 +83,7 @@ class Seen(pydantic.BaseModel):
     on: str = Field(description="YYYY-MM-DD")
     amount_minor: int = Field(description="minor units, signed: + in, - out; 0: what has not come")
 
-
+# %% ../../nbs/60_service/02_reply.ipynb #chg6005
 class Change(pydantic.BaseModel):
     "One thing that changed, told in the order of the list."
 
