@@ -162,6 +162,20 @@ def _reasons(over: Overview, row: dict[str, Any]) -> pd.DataFrame:
     found = found[found.contribution >= LEAST_PUSH].sort_values("rank", ignore_index=True)
     return found.assign(customer=found.customer.astype(object).where(found.customer.notna(), None))[columns[1:]]
 
+# %% ../../nbs/70_app/03_customer.ipynb #svccust31
+def _changes(over: Overview, row: dict[str, Any]) -> pd.DataFrame | None:
+    "What changed, in the order in which it is told; `seen` as days and amounts."
+    mine = [("customer_id", "=", row["customer_id"]), ("as_of", "=", pd.Timestamp(row["as_of"]))]
+    columns = ["rank", "change", "benign", "analyst", "customer", "seen"]
+    looked = row["scored"] and row["probability"] >= over.settings.get("threshold", 0.0)
+    found = read_result(over.results, "reports/changes.parquet", columns, mine) if looked else None
+    if found is None:
+        return None
+    found = found.drop_duplicates("rank").sort_values("rank", ignore_index=True)
+    seen = [[(pd.Timestamp(on), amount) for on, amount in json.loads(text)] for text in found.seen]
+    named = found.customer.astype(object).where(found.customer.notna(), None)
+    return found.assign(change=found.change.astype(str), customer=named, seen=seen)[columns[1:]]
+
 # %% ../../nbs/70_app/03_customer.ipynb #roll7302
 _CHANCES = {
     "obligation_id": "int64",
@@ -221,6 +235,7 @@ class Customer:
         pd.DataFrame
     )  # `obligation_id`, `instalment`, `lead_days`, `expected`, `chance`, `speaks`: of every due ahead
     reasons: pd.DataFrame  # `group`, `analyst`, `customer` (a topic that may be named, or None), `contribution`
+    changes: pd.DataFrame | None  # `change`, `benign`, `analyst`, `customer`, `seen`; None: nobody looked
     decision: dict[str, Any] | None  # of the plan; `refusals` as records
     currency: str
 
@@ -291,6 +306,7 @@ def load_customer(
         _history(over, row),
         _chances(over, row),
         _reasons(over, row),
+        _changes(over, row),
         _decision(over.results, customer_id),
         currency,
     )

@@ -117,6 +117,18 @@ def _example_moves() -> pd.DataFrame:
         balance_after_minor=150_000 + frame.groupby("customer_id").amount_minor.cumsum(),
     )
 
+# %% ../../nbs/70_app/01_results.ipynb #svcres20
+def _example_changes(on: pd.Timestamp) -> pd.DataFrame:
+    "What changed for Ben."
+    stopped = "The last usual pay was £2,100.00 on 25 March 2025; none has come for 97 days"
+    bets = "£75.00 went on bets in the last 30 days, £0.00 was usual"
+    told = [
+        ("pay_stopped", stopped, "Your regular income", '[["2025-03-25", 210000]]'),
+        ("gambling_up", bets, None, '[["2025-06-09", -4000], ["2025-06-21", -3500]]'),
+    ]
+    columns = ["customer_id", "as_of", "rank", "benign", "change", "analyst", "customer", "seen"]
+    return pd.DataFrame([(1, on, n, False, *one) for n, one in enumerate(told, 1)], columns=columns)
+
 # %% ../../nbs/70_app/01_results.ipynb #c022
 def _example_results(folder: Path) -> None:
     "Scores, labels and reasons."
@@ -148,6 +160,7 @@ def _example_results(folder: Path) -> None:
         "model/predictions": live,
         "reports/scores": scores,
         "reports/reasons": reasons,
+        "reports/changes": _example_changes(weeks[-1]),
         "features/labels/customers-000000000-000000002": labels,
     }.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from .kit import WORDS
+from .movement import split_changes
 from .results import Results, read_result
 from ..ground.schema import ROW
 from ..decide import engine
@@ -158,6 +159,7 @@ def _settings(results: Results) -> dict[str, Any]:
         return known
     manifest = champion.read_manifest(champion.in_use(results.root / "model"))
     said = dict(version=manifest.get("version", ""), unseen="roll_up" in manifest)
+    said |= dict(threshold=manifest.get("threshold", 0.0))
     return known | manifest.get("params", {}).get("base", {}) | said
 
 # %% ../../nbs/70_app/02_state.ipynb #c040
@@ -238,6 +240,7 @@ def load_book(
         else pd.Series(dtype=float)
     )
     people = _people(results, rules, now.assign(before=now.customer_id.map(last).astype(float)))
+    people = people.join(split_changes(results, people, before))
     plan = _plan(results)
     if plan is not None:
         people = people.merge(plan[["customer_id", "arm", "action", "channel", "rule"]], on="customer_id", how="left")

@@ -125,6 +125,7 @@ class Evaluate:
     shock_days: int
     shock_work: float
     shock_prices: float
+    ledger: str
 
 # %% ../../nbs/00_ground/04_params.ipynb #c012
 @dataclass(frozen=True)

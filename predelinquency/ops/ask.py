@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['Customer', 'AsOf', 'LedgerUrl', 'history_of', 'moment_of', 'Asked', 'vectors_of', 'ask_about', 'heading',
-           'reason_rows', 'bar', 'waterfall', 'of_a_request', 'due_rows', 'show_score', 'show_story', 'planned',
-           'show_plan', 'show_decision', 'ledger_of', 'show_decided', 'ledger_migrate', 'ledger_record', 'ledger_state']
+           'reason_rows', 'bar', 'waterfall', 'change_rows', 'of_a_request', 'due_rows', 'show_score', 'show_story',
+           'planned', 'show_plan', 'show_decision', 'ledger_of', 'show_decided', 'ledger_migrate', 'ledger_record',
+           'ledger_state']
 
 # %% ../../nbs/80_ops/08_ask.ipynb #ops304
 import json, os, sys
@@ -112,6 +113,7 @@ class Asked(NamedTuple):
     base: float  # margin of nobody in particular
     margin: float  # of what the reasons are about
     story: tuple  # every reason, in both directions: with `base` they sum to the margin
+    changes: tuple  # what changed in the customer's own record, as `reasons.changes` has it
 
 # %% ../../nbs/80_ops/08_ask.ipynb #roll8002
 def vectors_of(
@@ -157,7 +159,7 @@ def ask_about(
 
     from predelinquency.decide import policy
     from predelinquency.model import champion, each_due, roll_up
-    from predelinquency.reasons import bundles
+    from predelinquency.reasons import bundles, changes
     from predelinquency.reasons import scorer as reasons_scorer
 
     require(root, "model/manifest.json", "model/predictions.parquet")
@@ -181,11 +183,12 @@ def ask_about(
     made, rules = scorer.score(vectors), params.load().decide.policy or None
     score = scorer.record(customer, day, vectors, made, currency)
     band = policy.band(policy.load_policy(rules), score.probability)
+    changed = changes.of_customer(rows, pd.Timestamp(day), customer, currency)
     if made.speaks_of < 0:
-        return Asked(score, band, eligible, "", score.margin, score.margin, ())
+        return Asked(score, band, eligible, "", score.margin, score.margin, (), changed)
     story = bundles.reasons(made.parts, made.x, scorer.bundles, len(made.parts), raising=False, currency=currency)
     about = dues[made.speaks_of - 1] if scorer.roll is not None else ""
-    return Asked(score, band, eligible, about, float(made.parts[-1]), float(made.parts.sum()), story)
+    return Asked(score, band, eligible, about, float(made.parts[-1]), float(made.parts.sum()), story, changed)
 
 # %% ../../nbs/80_ops/08_ask.ipynb #c057
 def heading(score: Any, band: str, eligible: bool | None) -> str:
@@ -234,6 +237,16 @@ def waterfall(
         table.add_row(f"{r.contribution:+.3f}", f"[{style}]{bar(r.contribution, most)}[/]", r.group, escape(r.analyst))
     what = f"log-odds of the {asked.about}" if asked.about else "log-odds"
     table.add_row(f"{asked.margin:+.3f}", "", "", f"{what}; the score: {asked.score.probability:.2%}")
+    return table
+
+# %% ../../nbs/80_ops/08_ask.ipynb #chg8002
+def change_rows(
+    changes: Sequence[Any],  # of `reasons.changes`, or of an answer
+) -> Table:
+    "What changed, in the order in which it is told."
+    table = Table("", "what changed, for staff", "what the customer may read", box=None, pad_edge=False)
+    for c in changes:
+        table.add_row("harmless" if c.benign else "", escape(c.analyst), escape(c.customer or "(not said)"))
     return table
 
 # %% ../../nbs/80_ops/08_ask.ipynb #c059
@@ -297,6 +310,8 @@ def _score_file(file: Path, root: str, as_json: bool) -> None:
     )
     if found.dues:
         console().print("", due_rows(found.dues), sep="\n")
+    if found.changes:
+        console().print("", change_rows(found.changes), sep="\n")
     if found.decision:
         console().print(
             f"\nproposed: {found.decision.action}"
@@ -340,7 +355,9 @@ def show_score(
 @app.command("explain", epilog=tail("explain", "explain 17", "explain 17 --as-of 2025-03-03", "explain 17 --json"))
 @exit_on_refusal
 def show_story(customer: Customer, root: Root = DEFAULT_ROOT, as_of: AsOf = None, as_json: Json = False) -> None:
-    "The whole story of a score: what holds for everybody, then every push up or down. Together they are the score."
+    "The whole story of a score: what holds for everybody, every push up or down, together the score; and what changed."
+    from predelinquency.service.reply import told_change
+
     asked = ask_about(root, customer, as_of)
     if as_json:
         kept = {k: v for k, v in asdict(asked.score).items() if k not in ("reasons", "feature_hash")}
@@ -353,10 +370,12 @@ def show_story(customer: Customer, root: Root = DEFAULT_ROOT, as_of: AsOf = None
                 base=asked.base,
                 margin=asked.margin,
                 reasons=[asdict(r) for r in asked.story],
+                changes=[told_change(one) for one in asked.changes],
             )
         )
     story = waterfall(asked) if asked.story else "nothing falls due in the next four weeks"
-    console().print(heading(asked.score, asked.band, asked.eligible), "", story, sep="\n")
+    told = change_rows(asked.changes) if asked.changes else "nothing unlike this customer's own past was found"
+    console().print(heading(asked.score, asked.band, asked.eligible), "", story, "", told, sep="\n")
 
 # %% ../../nbs/80_ops/08_ask.ipynb #c068
 def planned(

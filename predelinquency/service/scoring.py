@@ -28,9 +28,10 @@ from ..ground.schema import ANY
 from ..model import champion as model_champion, roll_up
 from ..model.labels import LEAD
 from ..sources import audit
-from ..reasons import scorer as reasons_scorer, tables as reasons_tables
+from ..reasons import changes, scorer as reasons_scorer, tables as reasons_tables
 from predelinquency.service.contents import (
     _MODELS,
+    Contents,
     Standing,
     _calendar,
     _once,
@@ -38,7 +39,8 @@ from predelinquency.service.contents import (
     request_tables,
     standing,
 )
-from .reply import Answer, _answer, _number
+from .past import past_of
+from .reply import Answer, _answer, _number, told_change
 from .quality import Finding, Quality, examined, quality
 from .wire import History, RecordedCustomer, Refused, parse_batch, parse_request
 
@@ -113,6 +115,16 @@ def _dues_ahead(
         )
     return sorted(found, key=itemgetter("lead_days", "obligation_id", "instalment"))
 
+# %% ../../nbs/60_service/02_scoring.ipynb #chgs02
+def _changes(
+    engine_of: "Scoring", contents: Contents, asked: History, probability: float
+) -> list[dict[str, object]] | None:  # as `Change`; None: it is not looked for
+    "What changed, in the order in which it is told."
+    if not (asked.changes or probability >= engine_of.scorer.champion.threshold):
+        return None
+    told = changes.tell_changes(past_of(contents, to_day(asked.as_of)), asked.currency)
+    return [told_change(one) for one in told]
+
 # %% ../../nbs/60_service/02_scoring.ipynb #svcscore11
 def _from_history(engine_of: "Scoring", asked: History) -> dict[str, Any]:
     "An `Answer` as plain values, from a customer's own history."
@@ -135,6 +147,7 @@ def _from_history(engine_of: "Scoring", asked: History) -> dict[str, Any]:
         policy_version=engine_of.book.version,
         source="request",
         quality=worth.model_dump(),
+        changes=_changes(engine_of, contents, asked, score.probability if eligible else math.nan),
         features=dict(zip(BY_NAME, map(_number, vector.tolist()), strict=True)) if asked.features else None,
     )
     if scorer.roll is not None and not eligible:
@@ -297,13 +310,10 @@ class Scoring:
             features=list(m["features"]),
             calibration=dict(m["calibration"] if self.scorer.roll is None else self.scorer.roll.line),
             due=m.get("due"),  # the model of the dues that the question is answered from
-            threshold=m["threshold"],
-            contact_share=m["contact_share"],
             horizon_days=[self.base["horizon_from_days"], self.base["horizon_to_days"]],
             trained_on=m["rows"],
-            data=m["data"],
+            **{name: m[name] for name in ("threshold", "contact_share", "data", "package")},
             metrics=dict(self.metrics or {}),
-            package=m["package"],
             policy_version=self.book.version,
             bands=[dict(id=b.id, low=b.low, high=b.high) for b in self.book.policy.bands],
         )
