@@ -156,6 +156,8 @@ class Pack:
     calendar_gain_low_min: float
     projected_gain_low_min: float
     logistic_gain_low_min: float
+    five_columns_gain_low_min: float
+    shipped_gain_low_min: float
     observed_expected_min: float
     observed_expected_max: float
     top5_min: float

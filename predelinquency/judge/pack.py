@@ -32,7 +32,7 @@ from predelinquency.judge.adverse import (
     need_tables,
     own_group_sentence,
 )
-from .lineage import about_model, criteria, frames, judged_period, lineage
+from .lineage import about_model, criteria, earlier, frames, judged_period, lineage
 from .teller import WORDS, Absent, Teller, _leaves, harmless, lookup, said
 from ..model import champion
 
@@ -225,6 +225,7 @@ def _given(
         plain=harmless,
         picture=picture,
         criteria=held,
+        history=earlier(teller),
         tally={v: sum(1 for c in held if v in c["verdict"]) for v in ("within", "outside", "absent")},
         outside=[c["words"] for c in held if "outside" in c["verdict"]],
         frames=map_,
@@ -381,7 +382,7 @@ def gathered(
     }
     read = {name: json.loads(Path(path).read_text()) for name, path in paths.items() if path}
     model = Path(upstream["train"]["model"])
-    manifest = champion.read_manifest(model)
+    manifest, shipped = champion.read_manifest(model), champion.read_manifest(champion.in_use(model))
     outs: list[Path | str] = [model, upstream["train"]["report"], upstream["evaluate"]["metrics"]]
     hashes = lineage(upstream["simulate"]["raw"], upstream["featurize"]["features"], manifest, lock, outs)
     last = openings.opening_state(
@@ -391,6 +392,7 @@ def gathered(
     )
     return read | dict(
         model=about_model(manifest),
+        shipped=shipped if champion.JUDGED_AS in shipped else None,
         pack=asdict(section),
         period=judged_period(model / "predictions.parquet", section.expiry_months),
         lineage=hashes,

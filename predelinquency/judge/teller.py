@@ -31,6 +31,7 @@ class Absent:
 FILES = dict(
     metrics="metrics.json",
     model="manifest.json",
+    shipped="shipped/manifest.json",
     source="the report of the first stage",
     train="train.json",
     featurize="featurize.json",

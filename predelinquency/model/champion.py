@@ -380,7 +380,7 @@ def save(
     fits: Mapping[str, Fitted],  # every model that is kept
     about: Mapping[str, Any],  # from `manifest`
     scored: pd.DataFrame,  # `PREDICTIONS`
-    each: Mapping[str, Sequence[Fitted]] | None = None,  # and those that score dues: folder below the model's → models
+    each: Mapping[str, Sequence[Fitted]] | None = None,  # and those that score dues, by folder
     dues: Callable[[Champion], pd.DataFrame] | None = None,  # the champion → `DUE_PREDICTIONS`
 ) -> Champion:
     "Write models, manifest and predictions; they appear together or not at all."
@@ -421,7 +421,7 @@ MADE_WITH = {  # what is made with a model → the stage that makes it
     "reports/package.json": "package",
     "reports/pack.json": "pack",
 }
-ANSWERING = ("explain", "decide", "package")  # stages that speak of the model in use; the others of the judged one
+ANSWERING = ("explain", "decide", "package")  # stages of the model in use; the others judge
 
 
 @dataclass(frozen=True)

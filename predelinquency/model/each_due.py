@@ -48,10 +48,13 @@ class DueModel:
 # %% ../../nbs/30_model/05_each_due.ipynb #dues3057
 def recipe(
     how: Recipe,  # as the window's score is learned
+    teachers: Rows,  # usable
 ) -> Recipe:
     "How the model of the dues is learned."
     firm = {f: catalogue.BY_NAME[f].sign for f in how.features if f in catalogue.BY_NAME}
-    return replace(how, signs=dict(how.signs) | firm, params=replace(how.params, colsample=how.params.due_colsample))
+    ridge = min(how.params.reg_lambda, float(teachers.y.sum()) / LEAVES)
+    settings = replace(how.params, colsample=how.params.due_colsample, reg_lambda=ridge)
+    return replace(how, signs=dict(how.signs) | firm, params=settings)
 
 # %% ../../nbs/30_model/05_each_due.ipynb #ship3011
 FOLDS = 4
@@ -136,10 +139,8 @@ def learn(
     how: Recipe,  # `params.learner` where it is a booster
 ) -> LearnedDues:
     "Both boosters over all leads, and the calibration of the one that is used."
-    how, name = recipe(how), how.params.learner if how.params.learner in BOOSTERS else BOOSTERS[0]
     teachers, held = rows["train"].usable(), rows["calibrate"].usable()
-    ridge = min(how.params.reg_lambda, float(teachers.y.sum()) / LEAVES)
-    how = replace(how, params=replace(how.params, reg_lambda=ridge))
+    how, name = recipe(how, teachers), how.params.learner if how.params.learner in BOOSTERS else BOOSTERS[0]
     fits = fit_boosters(rows, how)
     unseen = dict(train=out_of_fold(rows, how, name))
     unseen |= dict(calibrate=learners.predict_margin(fits[name], rows["calibrate"].x))

@@ -87,10 +87,11 @@ def evidence(
     decisions: pd.DataFrame | None,  # from `rows.decided`
 ) -> Evidence:
     "All that teaches the model that answers."
-    words = [disk.read(folder, "dues", part, ["split"])["split"].to_numpy(str) for part in disk.parts(folder, "dues")]
+    parts = disk.parts(folder, "dues")
+    words = [disk.read(folder, "dues", part, ["split"])["split"].to_numpy(str) for part in parts]
     share = min(1.0, p.again_rows / max(sum(int((some != "live").sum()) for some in words), 1))
     weeks, dues, x = [], [], []
-    for part in disk.parts(folder, "dues"):
+    for part in parts:
         week, due = (disk.read(folder, name, part) for name in ("labels", "dues"))
         week, due = thinned(week[week["split"] != "live"], due[due["split"] != "live"], share, base.seed)
         weeks.append(week)
@@ -134,9 +135,9 @@ def fit_again(
     how: Recipe,  # as the window's score is learned
 ) -> tuple[Fitted, ...]:  # of everybody; then `FOLDS`, each without the customers of its fold
     "The fits, two at a time."
-    how, evidence_ = recipe(how), float(teachers.y.sum()) / LEAVES
-    p = replace(how.params, trees=rounds(judged), min_child_weight=min(how.params.min_child_weight, evidence_))
-    how = replace(how, params=replace(p, reg_lambda=min(p.reg_lambda, evidence_)), threads=1)
+    how = recipe(how, teachers)
+    weight = min(how.params.min_child_weight, float(teachers.y.sum()) / LEAVES)
+    how = replace(how, params=replace(how.params, trees=rounds(judged), min_child_weight=weight), threads=1)
     fold = fold_of(teachers.labels["customer_id"], how.seed)
 
     def of(k: int) -> Fitted:
@@ -223,8 +224,9 @@ def ship(
 
 # %% ../../nbs/30_model/05_shipped.ipynb #ship3124
 SAID = (
-    "Model **{version}** answers from here on. It was judged as {judged_as}, and learned again from {missed_dues:,} missed "
-    "dues in {missed_rows:,} rows, of all {customers:,} customers with a due; the judged one had learned from {before:,}. "
+    "Model **{version}** answers from here on. It was judged as {judged_as}, and learned again from {missed_dues:,} "
+    "missed dues in {missed_rows:,} rows, of all {customers:,} customers with a due; the judged one had learned from "
+    "{before:,}. "
     "Its threshold is {threshold:.2%}."
 )
 

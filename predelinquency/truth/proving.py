@@ -143,7 +143,8 @@ def others(
         rows = model_rows.gather(case.features, names, case.base, most, splits)
         return seeds.reseeded(rows, how, case.champion.manifest["champion"], more)
     rows = model_rows.gather_dues(case.features, names, case.base, most, splits)
-    return seeds.reseeded(rows, each_due.recipe(how), case.champion.manifest["due"]["learner"], more)
+    how = each_due.recipe(how, rows["train"].usable())
+    return seeds.reseeded(rows, how, case.champion.manifest["due"]["learner"], more)
 
 # %% ../../nbs/50_truth/10_proving.ipynb #stg-prov14
 def stability(
