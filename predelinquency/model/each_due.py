@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FOLDS', 'DueModel', 'recipe', 'fold_of', 'out_of_fold', 'LearnedDues', 'counts', 'learn', 'load_dues', 'Unseen',
-           'load_unseen', 'fold_folder']
+           'fold_folder', 'load_unseen']
 
 # %% ../../nbs/30_model/05_each_due.ipynb #dues3043
 from collections.abc import Mapping
@@ -213,6 +213,13 @@ class Unseen:
         fold = fold_of(pd.Series([customer_id]), self.seed)[0]
         return DueModel(self.folds[fold], self.now.calibration) if as_of <= self.until else self.now
 
+# %% ../../nbs/30_model/05_each_due.ipynb #ship3027
+def fold_folder(
+    k: int,  # which fold
+) -> str:
+    "Where a fold lies, below a model's folder."
+    return f"{DUE_FOLDER}/fold-{k}"
+
 # %% ../../nbs/30_model/05_each_due.ipynb #ship3025
 def load_unseen(
     folder: Path | str,  # of a model that answers
@@ -224,10 +231,3 @@ def load_unseen(
     name = learners.FILES[about["due"]["learner"]]
     folds = tuple(learners.load_learner(Path(folder) / fold_folder(k) / name) for k in range(FOLDS))
     return Unseen(now, folds, pd.Timestamp(about["due"]["until"]), about["seed"])
-
-
-def fold_folder(
-    k: int,  # which fold
-) -> str:
-    "Where a fold lies, below a model's folder."
-    return f"{DUE_FOLDER}/fold-{k}"
