@@ -46,7 +46,7 @@ from ..model import champion as model_champion
 from ..model import registry, roll_up
 from ..model.champion import Champion
 from ..model.learners import Recipe
-from ..model.rows import Rows, gather, gather_dues
+from ..model.rows import Rows, gather
 
 # %% ../../nbs/35_judge/19_evaluation.ipynb #stg-eval05
 @dataclass(frozen=True)
@@ -77,11 +77,6 @@ class Run:
     def score(self, rows: Rows) -> np.ndarray:  # (n,)
         "The answers of rows that were gathered."
         return roll_up.of_rows(self.features, rows, self.champion, roll_up.load_roll_up(self.model))
-
-    def due_teachers(self) -> Rows:
-        "The usable dues that taught; read anew, so that they are held no longer than they are needed."
-        names = catalogue.names()
-        return gather_dues(self.features, names, self.base, self.train.max_rows, ["train"])["train"].usable()
 
 # %% ../../nbs/35_judge/19_evaluation.ipynb #stg-eval06
 def open_run(

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SEAL', 'AGAIN', 'SHIPPED', 'JUDGED_AS', 'BASELINES', 'PREDICTIONS', 'DUE_SPLITS', 'RIVALS', 'DUE_PREDICTIONS',
-           'LIBRARIES', 'SOURCES', 'DUE_FOLDER', 'MADE_WITH', 'ANSWERING', 'Champion', 'sealed', 'read_manifest',
-           'load_champion', 'in_use', 'predictions', 'write_frame', 'no_dues', 'table_hashes', 'rounds', 'Trained',
-           'manifest', 'version_of', 'versions', 'save', 'Foreign', 'foreign', 'check_belongs']
+           'LIBRARIES', 'SOURCES', 'DUE_FOLDER', 'RIVAL_FOLDER', 'MADE_WITH', 'ANSWERING', 'Champion', 'sealed',
+           'read_manifest', 'load_champion', 'in_use', 'predictions', 'write_frame', 'no_dues', 'table_hashes',
+           'rounds', 'Trained', 'manifest', 'version_of', 'versions', 'save', 'Foreign', 'foreign', 'check_belongs']
 
 # %% ../../nbs/30_model/05_champion.ipynb #i05champion
 import hashlib, json
@@ -355,12 +355,17 @@ def manifest(
     )
 
 # %% ../../nbs/30_model/05_champion.ipynb #ident06
+DUE_FOLDER, RIVAL_FOLDER = "due", "due/rivals"  # below a model's: what scores dues; and the easier scores of them
+
+
 def version_of(
     about: Mapping[str, Any],  # from `manifest`
-    files: Mapping[str, str],  # file → hash; what was predicted is no part of a model
+    files: Mapping[str, str],  # file → hash; what was predicted and its rivals are no part of a model
 ) -> str:  # 12 hex digits
     "The name of a model: a hash of what it says."
-    learned = {name: was for name, was in files.items() if not name.endswith(".parquet")}
+    learned = {
+        name: was for name, was in files.items() if not (name.endswith(".parquet") or name.startswith(RIVAL_FOLDER))
+    }
     said = [about["champion"], about["features"], about["calibrations"], learned]
     return content_hash([*said, *(about[key] for key in ("due", "roll_up") if key in about)])
 
@@ -372,9 +377,6 @@ def versions(
     return dict(data=content_hash(about["data"]), catalogue=about["catalogue"], model=about["version"])
 
 # %% ../../nbs/30_model/05_champion.ipynb #c066
-DUE_FOLDER = "due"  # below a model's: what scores dues
-
-
 def save(
     folder: Path | str,  # the model folder; replaced as a whole
     fits: Mapping[str, Fitted],  # every model that is kept

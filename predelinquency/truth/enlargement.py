@@ -117,7 +117,7 @@ def enlarge(
         return Extra(NOT_ASKED, planted, mechanics=works)
     own = run.known.customer_id.to_numpy()
     scored = strangers.scored(them, own, run.inputs["train"], run.model, run.train, run.base.seed)
-    due, answered = strangers.scored_dues(them, run.due_teachers(), run.model, run.recipe), by_shipped(them, run.model)
+    due, answered = strangers.scored_dues(them, run.model), by_shipped(them, run.model)
     everybody = _joined(planted, them.about[planted.columns])
     inputs = dict(rows=them.rows.usable(), cohort=them.due)
     about = them.about

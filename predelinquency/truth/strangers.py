@@ -166,14 +166,12 @@ def scored(
 # %% ../../nbs/50_truth/07_strangers.ipynb #dues5702
 def scored_dues(
     them: Strangers,
-    teachers: Rows,  # the usable training rows of dues
     folder: Path | str,  # the model
-    how: learners.Recipe,  # the inputs' names; settings and seed of the training
 ) -> pd.DataFrame:  # `model_champion.DUE_PREDICTIONS`; no rows where no model of dues lies there
     "The strangers' dues, scored as the train stage scores the bank's own."
     model, other = (each_due.load_dues(folder, challenger) for challenger in (False, True))
     if model is None or other is None:
         return model_champion.no_dues()
-    asked = dict(cohort=due_rivals.of_cohort(them.due, how.features), test=them.dues)
-    rivals, champion = due_rivals.learn(teachers, how), model_champion.load_champion(folder)
-    return due_rivals.due_predictions(asked, (model, other), champion, rivals, how.features)
+    asked = dict(cohort=due_rivals.of_cohort(them.due, model.features), test=them.dues)
+    rivals, champion = due_rivals.load_rivals(folder), model_champion.load_champion(folder)
+    return due_rivals.due_predictions(asked, (model, other), champion, rivals, model.features)

@@ -10,6 +10,7 @@ import pytest
 from predelinquency.features import catalogue
 from predelinquency.ground import disk, params
 from predelinquency.ground.core import SchemaError, StoreError
+from predelinquency.judge import due_rivals
 from predelinquency.model import champion, each_due, registry, roll_up, shipped
 from predelinquency.model.rows import gather_dues
 
@@ -130,3 +131,15 @@ def test_the_registry_keeps_both_and_nobody_s_row(trained, tmp_path):
     kept = registry.champion_folder(tmp_path / "mlflow")
     assert champion.read_manifest(champion.in_use(kept)) == champion.read_manifest(trained / "model/shipped")
     assert not list(kept.rglob("*.parquet")) and (kept / "shipped/due/fold-3").is_dir()
+
+
+def test_a_rival_that_was_changed_is_refused_and_is_no_part_of_the_version(trained, tmp_path):
+    model = shutil.copytree(trained / "model", tmp_path / "model")
+    about = champion.read_manifest(model)
+    assert set(due_rivals.load_rivals(model)) == set(due_rivals.INPUTS)
+    others = {name: "0" * 16 if name.startswith(champion.RIVAL_FOLDER) else was for name, was in about["files"].items()}
+    assert others != about["files"] and champion.version_of(about, others) == about["version"]
+    path = model / champion.RIVAL_FOLDER / "five_columns/lightgbm.txt"
+    path.write_text(path.read_text() + " ")
+    with pytest.raises(StoreError, match="is not the file that was written with model"):
+        due_rivals.load_rivals(model)

@@ -11,7 +11,6 @@ from predelinquency.ground import disk, params
 from predelinquency.ground.core import LeakageError
 from predelinquency.ground.disk import Part
 from predelinquency.model import champion as model_champion
-from predelinquency.model import learners
 from predelinquency.model import rows as model_rows
 from predelinquency.model.roll_up import load_roll_up
 from predelinquency.truth import strangers as st
@@ -96,11 +95,7 @@ def test_a_stranger_is_scored_as_the_train_stage_scores(trained, make, base):
 def test_a_strangers_dues_are_scored_as_the_train_stage_scores_them(trained, make, base):
     part = disk.parts(trained / "features", "dues")[0]
     them = st.meet([part], make, NAMES, base, 7)
-    manifest = model_champion.load_champion(trained / "model").manifest
-    settings = params.section(params.Train, manifest["params"]["train"])
-    how = learners.Recipe(NAMES, settings, catalogue.monotone(), base.seed)
-    teachers = model_rows.gather_dues(trained / "features", NAMES, base, 400_000, ["train"])["train"].usable()
-    found = st.scored_dues(them, teachers, trained / "model", how)
+    found = st.scored_dues(them, trained / "model")
     stored = pd.read_parquet(trained / "model/due_predictions.parquet")
     keys = ["customer_id", "as_of", "obligation_id", "instalment", "split"]
     both = found.astype({"split": str}).merge(stored.astype({"split": str}), on=keys, suffixes=("", "_stored"))
