@@ -35,6 +35,7 @@ from predelinquency.judge.adverse import (
 from .lineage import about_model, criteria, earlier, frames, judged_period, lineage
 from .teller import WORDS, Absent, Teller, _leaves, harmless, lookup, said
 from ..model import champion
+from ..model.labels import LEADS
 
 # %% ../../nbs/35_judge/19_pack.ipynb #c052
 def _achieved(files: Mapping[str, Any]) -> dict[str, Any]:
@@ -226,6 +227,7 @@ def _given(
         picture=picture,
         criteria=held,
         history=earlier(teller),
+        leads=LEADS,
         tally={v: sum(1 for c in held if v in c["verdict"]) for v in ("within", "outside", "absent")},
         outside=[c["words"] for c in held if "outside" in c["verdict"]],
         frames=map_,

@@ -8,7 +8,7 @@ __all__ = ['SAID', 'Evidence', 'drawn', 'thinned', 'evidence', 'Again', 'fit_aga
 # %% ../../nbs/30_model/05_shipped.ipynb #ship3103
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +119,7 @@ class Again:
     threshold: float
     used: Mapping[str, int]  # from `each_due.counts`
     learner: str
+    beside: Mapping[str, Sequence[Fitted]] = field(default_factory=dict)  # rivals that learned as much, by folder
 
     @property
     def about(self) -> dict[str, Any]:
@@ -213,8 +214,8 @@ def ship(
 ) -> Champion:
     "Write the model that answers, below the judged one."
     said = {**about, **again.about, JUDGED_AS: model_champion.read_manifest(folder)["version"]}
-    places = {DUE_FOLDER: [again.roll.due.fitted]}
-    places |= {fold_folder(k): [fitted] for k, fitted in enumerate(again.unseen.folds)}
+    places: dict[str, Sequence[Fitted]] = {DUE_FOLDER: [again.roll.due.fitted]}
+    places |= {fold_folder(k): [fitted] for k, fitted in enumerate(again.unseen.folds)} | dict(again.beside)
     windows, told = answers(scored, again, dues)
 
     def each_due(_: Champion) -> pd.DataFrame:

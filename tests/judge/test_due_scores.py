@@ -105,3 +105,20 @@ def test_no_rival_reads_more_than_it_is_said_to_know():
     assert calendar < record and len(due_rivals.INPUTS["five_columns"]) == 5
     beyond = ("days_late", "late_share", "overdue", "projected", "_over_", "_trend")
     assert not [name for name in due_rivals.plain() if any(word in name for word in beyond)]
+
+
+def test_the_model_that_answers_is_asked_of_strangers_beside_five_columns_that_learned_as_much(due):
+    rng = np.random.default_rng(7)
+    said = dict(
+        shipped=due.missed * 2 + rng.normal(size=len(due)), shipped_five_columns=due.missed + rng.normal(size=len(due))
+    )
+    own = due.customer_id < 200
+    with_it = due.assign(**{name: values.where(~own) for name, values in said.items()})
+    found, strangers = measured(with_it)["shipped"], with_it[~own & (due.split == "cohort")]
+    for lead in LEADS:
+        some = strangers[strangers.lead_days == lead]
+        auc, rival, judged = (peer.roc_auc_score(some.missed, some[c]) for c in (*said, "probability"))
+        assert found["auc"][str(lead)] == pytest.approx(auc, abs=1e-4)
+        assert found["gain_over_five_columns"][str(lead)]["auc"] == pytest.approx(auc - rival, abs=1e-4)
+        assert found["gain"][str(lead)]["auc"] == pytest.approx(auc - judged, abs=1e-4)
+    assert "shipped" not in measured(due)
