@@ -33,7 +33,7 @@ def settings(examples: int, corners: bool) -> dict[str, object]:
 
 @pytest.mark.parametrize(
     ("examples", "requests"),
-    [pytest.param(60, 100, id="a few"), pytest.param(160, 1000, id="a thousand", marks=pytest.mark.long)],
+    [pytest.param(60, 100, id="a few"), pytest.param(400, 1000, id="a thousand", marks=pytest.mark.long)],
 )
 def test_generated_requests_meet_the_description_and_break_nothing(examples: int, requests: int, trained: Path) -> None:
     desk = http.Desk(KEY, scoring.load_scoring(trained / "model"), ready=True)
