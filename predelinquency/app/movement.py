@@ -65,7 +65,7 @@ def _line(results: Results) -> tuple[Mapping[str, Any] | None, tuple[int, int]]:
     "The model's line, and the days of its window; None where the window is asked about directly."
     if not results.has("model/manifest.json"):
         return None, (0, 0)
-    about = champion.read_manifest(results.root / "model")
+    about = champion.read_manifest(champion.in_use(results.root / "model"))
     base = about.get("params", {}).get("base", {})
     return about.get("roll_up"), (base.get("horizon_from_days", 15), base.get("horizon_to_days", 28))
 
