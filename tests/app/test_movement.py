@@ -12,6 +12,7 @@ import pytest
 from predelinquency.app import book_page, customer, customer_page, movement, state
 from predelinquency.ground import disk
 from predelinquency.ground.facts import KEY
+from predelinquency.model import champion
 
 NAMED = list(KEY)
 
@@ -75,7 +76,7 @@ def test_who_has_the_same_payments_in_view_moved_by_risk_and_who_has_others_by_p
 def test_the_chances_of_the_latest_moment_are_those_of_the_model(over: state.Overview, trained: Path) -> None:
     dues = pd.read_parquet(trained / "reports/due_scores.parquet")
     assert sorted(dues.as_of.unique()) == [over.before, over.as_of]
-    live = pd.read_parquet(trained / "model/due_predictions.parquet").query("split == 'live'")
+    live = pd.read_parquet(champion.in_use(trained / "model") / "due_predictions.parquet").query("split == 'live'")
     both = dues.merge(live, on=[*NAMED, "as_of"], suffixes=("", "_live"))
     assert len(both) == len(live) == (dues.as_of == over.as_of).sum()
     assert (both.probability == both.probability_live).all() and (both.lead_days == both.lead_days_live).all()
