@@ -34,9 +34,9 @@ from predelinquency.service.http import (
     Loopback,
     _local,
     app,
+    example_for,
 )
 from .scoring import load_scoring
-from .wire import parse_request
 
 # %% ../../nbs/60_service/04_bento.ipynb #c139
 def place() -> Path:
@@ -84,9 +84,9 @@ def warm(desk: Desk) -> None:
     "Compile by scoring the example, then tell the garbage collector that all this stays."
     assert desk.scoring is not None
     with telling(LOG.info, "not ready yet: compiling"), _in_turn():
-        desk.scoring.score(parse_request(EXAMPLE.read_bytes()))
+        desk.scoring.score(example_for(desk.scoring))
     for _ in range(20):
-        desk.scoring.score(parse_request(EXAMPLE.read_bytes())).model_dump_json()
+        desk.scoring.score(example_for(desk.scoring)).model_dump_json()
     gc.collect()
     gc.freeze()
     desk.ready = True

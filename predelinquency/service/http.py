@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['LOG', 'KEY', 'OPEN', 'MODEL', 'LEDGER', 'WORKERS', 'DRAIN_BYTES', 'BODY_SECONDS', 'LEAVE_SECONDS', 'TITLES',
-           'HUNG_UP', 'EXAMPLE', 'FieldProblem', 'Problem', 'problem', 'Desk', 'body_of', 'Quiet', 'Loopback', 'app']
+           'HUNG_UP', 'EXAMPLE', 'FieldProblem', 'Problem', 'problem', 'Desk', 'body_of', 'Quiet', 'Loopback',
+           'example_for', 'app']
 
 # %% ../../nbs/60_service/03_http.ipynb #i02http
 # mypy: disable-error-code="valid-type"
@@ -323,6 +324,16 @@ def _each(scoring: Scoring, asked: Batch) -> Answers:
 
 # %% ../../nbs/60_service/03_http.ipynb #c129
 EXAMPLE = package_folder() / "example.json"
+
+# %% ../../nbs/60_service/03_http.ipynb #ship6001
+def example_for(
+    engine_of: Scoring,
+) -> History:
+    "The request of the example; a model that was taught about single dues is asked about its last contract."
+    asked = parse_request(EXAMPLE.read_bytes())
+    assert isinstance(asked, History) and asked.obligations is not None
+    about = dict(obligation_id=int(asked.obligations.obligation_id[-1])) if engine_of.leans_on_a_due else {}
+    return asked.model_copy(update=about)
 
 # %% ../../nbs/60_service/03_http.ipynb #c124
 def _scores(desk: Desk) -> Any:  # an APIRouter

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from predelinquency.ground.dues import Rule
 from predelinquency.model import champion as model_champion
 from predelinquency.model import learners
 from predelinquency.reasons.scorer import Scorer
-from predelinquency.service import contents, wire
+from predelinquency.service import bento, contents, http, wire
 from predelinquency.service import scoring as service_scoring
 
 NAMES = catalogue.names()
@@ -64,6 +65,18 @@ def test_a_model_taught_about_dues_refuses_a_request_that_names_none(of_dues: se
     with pytest.raises(wire.Refused, match="taught about single dues") as told:
         of_dues.score(asked())
     assert told.value.status == 422 and "obligation_id" in str(told.value.errors)
+
+
+def test_the_example_names_a_due_where_one_has_to_be_named(
+    of_dues: service_scoring.Scoring, of_customers: service_scoring.Scoring
+) -> None:
+    named = http.example_for(of_dues)
+    assert named.obligation_id in coming().obligation_id.tolist() and of_dues.score(named).probability > 0
+    assert http.example_for(of_customers).obligation_id is None
+    desk = http.Desk("key", of_dues)
+    with mock.patch("gc.freeze"):
+        bento.warm(desk)
+    assert desk.ready, "such a model can be served"
 
 
 def test_a_model_taught_about_customers_answers_the_same_whether_a_due_is_named_or_not(
