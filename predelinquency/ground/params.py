@@ -202,7 +202,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {  # what a value must be
         """base.scored_months base.horizon_from_days base.horizon_to_days base.customers_per_part
         base.audit_least_cases
         simulate.customers simulate.burn_in_months featurize.every_days
-        train.trees train.max_depth train.early_stopping_rounds train.max_rows train.repeats
+        train.trees train.max_depth train.early_stopping_rounds train.max_rows train.again_rows train.repeats
         prove.rows prove.replays prove.pairs prove.pair_replays prove.seeds prove.bootstrap
         evaluate.bootstrap explain.top_reasons""",
     ),
