@@ -226,7 +226,7 @@ def ship(
 # %% ../../nbs/30_model/05_shipped.ipynb #ship3124
 SAID = (
     "Model **{version}** answers from here on. It was judged as {judged_as}, and learned again from {missed_dues:,} "
-    "missed dues in {missed_rows:,} rows, of all {customers:,} customers with a due; the judged one had learned from "
+    "missed dues in {missed_rows:,} rows, and from others of {customers:,} customers; the judged one had learned from "
     "{before:,}. "
     "Its threshold is {threshold:.2%}."
 )
