@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['DUE', 'REASONS', 'EMPTY', 'Inputs', 'SCORES', 'currencies', 'tell', 'Explained', 'batches', 'writing', 'every_score',
-           'write_scores', 'scores']
+           'write_parts', 'scores']
 
 # %% ../../nbs/33_reasons/04_tables.ipynb #i04tables
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -242,25 +243,19 @@ def every_score(
         yield asked.reset_index(drop=True).assign(probability=probability, margin=margin)
 
 # %% ../../nbs/33_reasons/04_tables.ipynb #c050
-def write_scores(
-    path: Path | str,  # `scores.parquet`
-    frames: Iterable[pd.DataFrame],  # `SCORES`, in order of the customers
+def write_parts(
+    table: Table,  # its contract, with `customer_id`
+    path: Path | str,  # one file
+    frames: Iterable[pd.DataFrame],  # of the table, in order of the customers
     versions: Mapping[str, str] | None = None,  # of the model, from `Champion.versions`
 ) -> int:  # rows
-    "Write scores part by part; the file appears when all are written."
-    arrow, rows = disk.stamped(disk.arrow_schema(SCORES), versions or {}), 0
-    with (
-        replacing(path) as draft,
-        pq.ParquetWriter(
-            draft, arrow, compression="zstd", compression_level=1, write_statistics=["customer_id"]
-        ) as file,
-    ):
+    "Write a table part by part; the file appears when all are written."
+    arrow, rows = disk.stamped(disk.arrow_schema(table), versions or {}), 0
+    how: dict[str, Any] = dict(compression="zstd", compression_level=1, write_statistics=["customer_id"])
+    with replacing(path) as draft, pq.ParquetWriter(draft, arrow, **how) as file:
         for frame in frames:
-            file.write_table(
-                pa.Table.from_pandas(
-                    schema.validate(SCORES, frame, where=str(path)), schema=arrow, preserve_index=False
-                )
-            )
+            good = schema.validate(table, frame, where=str(path))
+            file.write_table(pa.Table.from_pandas(good, schema=arrow, preserve_index=False))
             rows += len(frame)
     return rows
 
