@@ -40,7 +40,7 @@ def seek_help(s: Any, t: Any, log: Any) -> None:
     u = draw(s, t, HELP, 0)
     if draw(s, t, HELP, 1) < t.family:
         post(s, t, log, CURRENT, short // 2000 * 2000 + 2000, FAMILY_SUPPORT, pick_name(t, FAMILY_SUPPORT, 0.0), BOOKED)
-    elif u < t.dear:
+    elif u < t.dear and not 0 < s.advised_on <= s.day:
         borrow_dear(s, t, log, short)
     elif u > 0.88:
         post(

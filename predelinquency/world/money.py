@@ -111,6 +111,8 @@ LIFE = np.dtype([
     ("refund", "i8"), ("bnpl_left", "i8"), ("bnpl_part", "i8"), ("bnpl_on", "i8"),          # small dear debts
     ("until", "i8", (MOST_STRESSES,)), ("since", "i8", (MOST_STRESSES,)), ("size", "f8", (MOST_STRESSES,)),
     ("pay_factor", "f8"), ("delay", "f8"), ("gamble", "f8"), ("drain", "f8"), ("troubles", "i8"), # stress episodes and what they do
+    ("heed_until", "i8"), ("heard", "f8"), ("heard_on", "i8"), ("deaf", "i8"), ("waive_until", "i8"),  # by actions of a bank: attentive until, messages of late, last one's day, 1 wants none, no fee until
+    ("advised_on", "i8"), ("shifted", "i8", (SLOTS,)), ("relief", "i8", (SLOTS,)), ("relief_until", "i8", (SLOTS,)),  # advised from, 1 date was moved, hundredths of a due not asked (below 0: on top), until
     ("times", "f8", (12,)), ("what", "i8", (12,)),                                                                     # scratch: the purchases of a day
     ("liquid_sum", "i8"), ("liquid_days", "i8"), ("out_sum", "i8"),                                                    # for the calibration table
 ], align=True)

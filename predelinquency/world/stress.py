@@ -462,6 +462,8 @@ def indulge(s: Any, t: Any, log: Any) -> None:
     "Bets and medicine of the day; some bets are made with notes."
     for which in range(2):
         daily, category, stake = (s.gamble, GAMBLING, 900.0) if which == 0 else (s.drain, MEDICAL, 1800.0)
+        if which == 0 and 0 < s.advised_on <= s.day:
+            daily *= 0.5
         if daily <= 0:
             continue
         u, stake = draw(s, t, SUFFER, 10 + which), max(stake, daily)
