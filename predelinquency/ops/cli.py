@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['AT_LENGTH', 'Host', 'Port', 'check_source', 'check_request', 'draft_source', 'open_holdout', 'challenge_model',
-           'roll_back', 'prove_at_length', 'measure_fidelity', 'serve_scores', 'curl', 'show_page', 'examine']
+           'roll_back', 'prove_at_length', 'measure_fidelity', 'measure_actions', 'serve_scores', 'curl', 'show_page',
+           'examine']
 
 # %% ../../nbs/80_ops/09_cli.ipynb #i04cli
 import os, socket, threading, time
@@ -304,6 +305,33 @@ def _fidelity_tables(found: Mapping[str, Any]) -> list[Any]:
             value, low, high = (number(loans[name][end]) for end in ("value", "low", "high"))
             said.append(f"{words}: AUC {value} ({low} to {high})")
     return [apart, "", habits, "", *said, ""]
+
+# %% ../../nbs/80_ops/09_cli.ipynb #a412d576
+@app.command(
+    "actions",
+    help="What the actions of the simulated world do, beside what trials found: who takes them up, how many misses they "
+    "avert, what comes back elsewhere. Figures go to reports/actions.json of --root (ten minutes).",
+    epilog=tail("actions", "actions", "actions --root data/runs/try --moments 6000"),
+)
+@exit_on_refusal
+def measure_actions(
+    root: Root = DEFAULT_ROOT,
+    moments: Annotated[int, typer.Option(min=100, help="Moments asked of each action.")] = 60_000,
+    as_json: Json = False,
+) -> None:
+    "Hold the actions of the world against the evidence."
+    from predelinquency.truth import acted
+
+    evidence, size = acted.load_evidence(), acted.Size(moments, moments // 5)
+    found = acted.measure_in(root, size)
+    path = acted.keep_acted(found, evidence, size, Path(root) / "reports")
+    if as_json:
+        return answer([vars(m) for m in found])
+    frame = acted.held_beside(found, evidence).reset_index()
+    table = Table(*(c.replace("_", " ") for c in frame), box=None, pad_edge=False)
+    for row in frame.itertuples(index=False):
+        table.add_row(*map(escape, map(str, row)))
+    console().print(table, f"in percent; written to {path}", sep="\n")
 
 # %% ../../nbs/80_ops/09_cli.ipynb #c083
 def _check_port(command: str, host: str, port: int) -> None:

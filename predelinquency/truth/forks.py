@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['NO_DAY', 'FORK', 'NOTHING_DUE', 'PAID', 'MISSED', 'IMMINENT', 'CONTRACTS', 'RECIPE', 'SOFT', 'Ground', 'ground',
-           'until', 'future_seed', 'watch', 'outcome', 'fate', 'many', 'futures', 'made_by', 'unbalanced',
-           'money_conserved', 'reachable']
+           'until', 'future_seed', 'watch', 'outcome', 'fate', 'many', 'futures', 'read_recipe', 'made_by',
+           'unbalanced', 'money_conserved', 'reachable']
 
 # %% ../../nbs/50_truth/00_forks.ipynb #i00forks
 import json
@@ -303,17 +303,24 @@ SOFT = {
     "min_history_days",
 }  # play no part in a life
 
+# %% ../../nbs/50_truth/00_forks.ipynb #1cdb63a2
+def read_recipe(
+    truth: Path | str,  # folder of the planted truth
+) -> dict[str, Any]:  # sections `base` and `simulate`
+    "What the world was made with, as it was written down."
+    path = Path(truth) / RECIPE
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError) as e:
+        raise SchemaError("the world has left no recipe", where=str(path), remedy="run the simulate stage") from e
+
 # %% ../../nbs/50_truth/00_forks.ipynb #c086
 def made_by(
     truth: Path | str,  # folder of the planted truth
     base: Base,  # the periods of today
 ) -> Settings:
     "The parameters a world was made with."
-    path = Path(truth) / RECIPE
-    try:
-        recipe = json.loads(path.read_text())
-    except (OSError, ValueError) as e:
-        raise SchemaError("the world has left no recipe", where=str(path), remedy="run the simulate stage") from e
+    recipe, path = read_recipe(truth), Path(truth) / RECIPE
     found = Settings(params.section(params.Base, recipe["base"]), params.section(params.Simulate, recipe["simulate"]))
     if other := [k for k, v in vars(found.base).items() if k not in SOFT and v != getattr(base, k)]:
         raise ParamsError(
