@@ -11,6 +11,7 @@ __all__ = ['DETECTORS', 'Measure', 'WORDS', 'HARMLESS', 'YEAR', 'BACK', 'TOLD', 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from ..ground.core import SchemaError, replacing
 from ..ground.schema import ASKED, ROW, Column, Table, _sorted_by, naming_dues
 from ..ground.words import counted, day, money, percent
 from . import pay, signs
-from .past import Past, columns, pasts
+from .past import CODE, Past, columns, pasts
 from .pay import Found, Stream
 
 # %% ../../nbs/33_reasons/10_changes.ipynb #chan05
@@ -166,6 +167,7 @@ def say(
     return (words.other if words.other and found.fill.get("awaited") else words.analyst).format(**places)
 
 
+@lru_cache(4096)
 def _on(value: float) -> str:
     return day(pd.Timestamp(int(value), unit="D"))
 
@@ -183,7 +185,7 @@ def yearly(
     same = m.name == m.name[(m.day == at) & (m.amount == amount)][0]
     ago = (m.day >= at - YEAR[1]) & (m.day <= at - YEAR[0])
     again = (same & ago & (m.amount <= 0.6 * amount) & (m.amount >= 1.6 * amount)).any()
-    insured = found.fill.get("category") in (signs.CODE["insurance"], signs.CODE["tax"])
+    insured = found.fill.get("category") in (CODE["insurance"], CODE["tax"])
     return found if insured or again else pay.NOTHING
 
 # %% ../../nbs/33_reasons/10_changes.ipynb #chan16
@@ -193,7 +195,7 @@ def given_back(
 ) -> Found:
     "The money for the purchase came back."
     m, (at, amount) = p.moves, found.seen[-1]
-    back = (m.category == signs.CODE["refund"]) & (m.day >= at) & m.moved
+    back = (m.category == CODE["refund"]) & (m.day >= at) & m.moved
     rows = np.flatnonzero(back & (m.amount >= -BACK * amount) & (m.amount <= -amount / BACK))
     return Found(1.0, ((at, amount), (int(m.day[rows[0]]), float(m.amount[rows[0]])))) if len(rows) else pay.NOTHING
 

@@ -157,11 +157,13 @@ def median_of(
 def quantile_of(
     ordered: Sequence[float] | np.ndarray,  # (n,) n >= 1, ascending
     share: float,  # 0–1
+    count: int = 0,  # how many numbers there are, where only the largest of them are given
 ) -> float:
     "As `numpy.quantile`, of numbers in order."
-    at = (len(ordered) - 1) * share
+    n = count or len(ordered)
+    at = (n - 1) * share
     k, rest = int(at), at - int(at)
-    low, high = float(ordered[k]), float(ordered[min(k + 1, len(ordered) - 1)])
+    low, high = float(ordered[k - n]), float(ordered[min(k + 1 - n, -1)])
     return low + (high - low) * rest if rest < 0.5 else high - (high - low) * (1 - rest)
 
 # %% ../../nbs/33_reasons/07_past.ipynb #past14f
@@ -185,6 +187,11 @@ def _ms(column: pd.Series) -> np.ndarray:
     return column.to_numpy("datetime64[ms]").astype(np.int64)
 
 
+def _whole(column: pd.Series) -> np.ndarray:
+    "Whole numbers of their own: what may only be read would be another type to a kernel."
+    return column.to_numpy(np.int64, copy=True)
+
+
 def _codes(column: pd.Series, words: Sequence[str]) -> np.ndarray:
     kept, place = column.astype("category"), {word: k for k, word in enumerate(words)}
     return np.array([place.get(word, -1) for word in kept.cat.categories] + [-1])[kept.cat.codes.to_numpy()]
@@ -203,38 +210,38 @@ def columns(
     "The tables as columns of numbers."
     moved, owed, paid = (tables[name] for name in ("transactions", "obligations", "payments"))
     paid = paid.sort_values(["customer_id", "paid_at", "obligation_id", "instalment", "amount_minor"])
-    booked, account = _ms(moved["booked_at"]), moved["account_id"].to_numpy()
+    booked, account = _ms(moved["booked_at"]), _whole(moved["account_id"])
     return Columns(
         (moved["customer_id"].to_numpy(), owed["customer_id"].to_numpy(), paid["customer_id"].to_numpy()),
         Moves(
             _ms(moved["arrived_at"]),
             booked // DAY_MS,
             booked % DAY_MS // 3_600_000,
-            moved["amount_minor"].to_numpy(np.int64),
+            _whole(moved["amount_minor"]),
             _codes(moved["category"], CATEGORIES),
-            moved["counterparty"].astype("category").cat.codes.to_numpy(np.int64),
+            _whole(moved["counterparty"].astype("category").cat.codes),
             account,
             _kinds(tables["accounts"], account),
-            moved["balance_after_minor"].astype("Float64").to_numpy(float, na_value=np.nan),
-            (moved["status"] == "booked").to_numpy(),
+            moved["balance_after_minor"].astype("Float64").to_numpy(float, copy=True, na_value=np.nan),
+            (moved["status"] == "booked").to_numpy(copy=True),
         ),
         Owed(
             _ms(owed["announced_at"]),
-            owed["obligation_id"].to_numpy(),
-            owed["instalment"].to_numpy(np.int64),
+            _whole(owed["obligation_id"]),
+            _whole(owed["instalment"]),
             _codes(owed["kind"], OBLIGATION_KINDS),
             _ms(owed["due_on"]) // DAY_MS,
-            owed["amount_minor"].to_numpy(np.int64),
-            owed["autopay"].to_numpy(bool),
+            _whole(owed["amount_minor"]),
+            owed["autopay"].to_numpy(bool, copy=True),
             _codes(owed["fact"], FACTS) if "fact" in owed else np.zeros(len(owed), np.int64),
         ),
         Paid(
             _ms(paid["arrived_at"]),
-            paid["obligation_id"].to_numpy(),
-            paid["instalment"].to_numpy(np.int64),
+            _whole(paid["obligation_id"]),
+            _whole(paid["instalment"]),
             _ms(paid["paid_at"]) // DAY_MS,
             _ms(paid["due_on"]) // DAY_MS,
-            paid["amount_minor"].to_numpy(np.int64),
+            _whole(paid["amount_minor"]),
         ),
     )
 

@@ -8,18 +8,18 @@ __all__ = ['NOTHING', 'EARLY', 'RECENT', 'LEAST', 'FAIR', 'LONG_AGO', 'MOST_OVER
            'pay_late', 'payday_moved', 'pay_smaller', 'pay_stopped', 'bank_moved']
 
 # %% ../../nbs/33_reasons/08_pay.ipynb #pay03
-import functools
 from bisect import bisect_left
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import sqrt
-from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
 
-from .past import CODE, CURRENT, PAY, Past, median_of, once, quantile_of, rows_where
+from ..ground.compiled import lean
+from ..ground.core import civil, day_number, month_length
+from .past import CURRENT, Moves, Past, median_of, once, quantile_of
+from .sheet import sheet
 
 # %% ../../nbs/33_reasons/08_pay.ipynb #pay05
 class Found(NamedTuple):
@@ -33,68 +33,66 @@ class Found(NamedTuple):
 NOTHING = Found(0.0)
 
 # %% ../../nbs/33_reasons/08_pay.ipynb #pay07
+@lean
 def working(
-    day: np.ndarray,  # days since 1970
-) -> np.ndarray:
+    day: int,  # days since 1970
+) -> int:
     "The day, or the Friday before a weekend."
-    return day - np.maximum((day + 3) % 7 - 4, 0)
+    return day - max((day + 3) % 7 - 4, 0)
 
 # %% ../../nbs/33_reasons/08_pay.ipynb #pay08
 EARLY = 10  # a pay of the month may come so many days early: before Christmas
 
 
+@lean
 def late_by_month(
-    days: np.ndarray,  # (n,) of pays
+    day: int,  # of a pay, days since 1970
     usual: int,  # day of the month
-) -> np.ndarray:  # (n,) days after the one that was meant, negative: before
-    "How late pays of a month came."
-    table = _lateness(usual)
-    if len(days) and 0 <= days.min() and days.max() < len(table):
-        return table[days].astype(np.int64)
-    return _late_by_month(days, usual)
-
-
-def _late_by_month(days: np.ndarray, usual: int) -> np.ndarray:
-    month = days.astype("datetime64[D]").astype("datetime64[M]")
-    first = (month + np.arange(-1, 3)[:, None]).astype("datetime64[D]").astype(np.int64)
-    every = days - working(first[:3] + np.minimum(usual, first[1:] - first[:3]) - 1)
-    return every[np.abs(every - EARLY // 2).argmin(0), np.arange(len(days))]
-
-
-@functools.cache
-def _lateness(usual: int) -> np.ndarray:
-    "Of every day until the end of 2099."
-    return _late_by_month(np.arange(int(np.datetime64("2100", "D").astype(np.int64))), usual).astype(np.int16)
+) -> int:  # days after the one that was meant, negative: before
+    "How late a pay of a month came."
+    year, month, _ = civil(day)
+    best = day
+    for ahead in range(-1, 2):
+        y, m = year + (month - 1 + ahead) // 12, (month - 1 + ahead) % 12 + 1
+        late = day - working(day_number(y, m, min(usual, month_length(y, m))))
+        if ahead < 0 or abs(late - EARLY // 2) < abs(best - EARLY // 2):
+            best = late
+    return best
 
 # %% ../../nbs/33_reasons/08_pay.ipynb #pay11
+@lean
 def late_by_weeks(
-    days: np.ndarray,  # (n,) of pays
+    day: int,  # of a pay
     step: int,  # 7, 14 or 28
     usual: int,  # rest of the day on division by it
-) -> np.ndarray:  # (n,) as in `late_by_month`
-    "How late pays of every few weeks came."
+) -> int:  # as in `late_by_month`
+    "How late a pay of every few weeks came."
     early = 3 if step == 7 else 5
-    return (days - usual + early) % step - early
-
-
-def _often(values: np.ndarray) -> int:
-    "The commonest value, the largest of several."
-    return max((count, value) for value, count in Counter(values.tolist()).items())[1]
+    return (day - usual + early) % step - early
 
 # %% ../../nbs/33_reasons/08_pay.ipynb #pay12
+@lean
+def _near(days: np.ndarray, low: int, high: int) -> int:
+    "How many gaps between days are of some length."
+    count = 0
+    for k in range(1, len(days)):
+        count += low <= days[k] - days[k - 1] <= high
+    return count
+
+
+@lean
 def rhythm(
     days: np.ndarray,  # (n,) ascending
 ) -> int:  # 7, 14, 28; 30: a day of the month; 0: none
     "In what rhythm pays come."
-    gaps = (days[1:] - days[:-1]).tolist()
-    most, step = len(gaps), 0
+    most, step = len(days) - 1, 0
     for weeks, off in ((7, 2), (14, 2), (28, 1)):
-        if len([gap for gap in gaps if -off <= gap - weeks <= off]) >= 0.6 * most > 0:
+        if _near(days, weeks - off, weeks + off) >= 0.6 * most > 0:
             step = weeks
-    if not step and len([gap for gap in gaps if 24 <= gap <= 38]) >= 0.6 * most > 0:
+    if not step and _near(days, 24, 38) >= 0.6 * most > 0:
         return 30
-    drifts = most >= 4 and gaps.count(28) < 0.5 * most and len([gap for gap in gaps if gap > 28]) > 0.25 * most
-    return 30 if step == 28 and drifts else step
+    longer = _near(days, 29, days[-1] - days[0]) if most > 0 else 0
+    return 30 if step == 28 and most >= 4 and _near(days, 28, 28) < 0.5 * most and longer > 0.25 * most else step
 
 # %% ../../nbs/33_reasons/08_pay.ipynb #pay15
 class Stream(NamedTuple):
@@ -112,65 +110,131 @@ RECENT = 75  # days that do not decide what is usual
 LEAST = 4  # pays
 
 
+@lean
+def _rest(day: int, step: int) -> int:
+    "Where a day lies in its month, or in its weeks."
+    return civil(day)[2] if step == 30 else day % step
+
+
+@lean
+def _commonest(values: np.ndarray) -> float:
+    "The largest of the commonest values."
+    found, most = -1.0, 0
+    for value in values:
+        often = 0
+        for other in values:
+            often += other == value
+        if often > most or often == most and value > found:
+            found, most = value, often
+    return found
+
+
+@lean
+def _measure(days: np.ndarray, late: np.ndarray, as_of: int) -> tuple[int, int]:  # step, the next day
+    "Fill in how late pays came, by their rhythm; a step of 0 where they keep none."
+    step, n = rhythm(days), len(days)
+    if not step:
+        return 0, 0
+    old = int(np.searchsorted(days, as_of - RECENT))
+    if old < LEAST - 1:
+        old = min(max(LEAST - 1, n - 2), n)
+    for k in range(old):
+        late[k] = _rest(days[k], step)
+    usual, fair = int(_commonest(late[:old])), 0
+    for k in range(n):
+        late[k] = late_by_month(days[k], usual) if step == 30 else late_by_weeks(days[k], step, usual)
+        fair += k < old and abs(late[k]) <= 1
+    awaited = int(days[-1] - late[-1]) + (15 if step == 30 else step)
+    while step == 30 and late_by_month(awaited, usual) != 0:
+        awaited += 1
+    return (step if fair / old >= 0.6 else 0), awaited
+
+
 def stream(
     days: np.ndarray,
     amounts: np.ndarray,  # (n,) each, n >= 4
     as_of: int,
 ) -> Stream | None:  # None: no rhythm
     "One payer's pays with their rhythm."
-    step, old = rhythm(days), days < as_of - RECENT
-    if not step:
-        return None
-    if old.sum() < LEAST - 1:
-        old = np.arange(len(days)) < max(LEAST - 1, len(days) - 2)
-    if step == 30:
-        on = days.astype("datetime64[D]")
-        usual = _often((on - on.astype("datetime64[M]")).astype(np.int64)[old] + 1)
-        late = late_by_month(days, usual)
-        ahead = np.arange(15, 50) + int(days[-1] - late[-1])
-        awaited = int(ahead[late_by_month(ahead, usual) == 0][0])
-    else:
-        late = late_by_weeks(days, step, _often(days[old] % step))
-        awaited = int(days[-1] - late[-1] + step)
-    if (np.abs(late[old]) <= 1).mean() < 0.6:
-        return None
-    return Stream(days, amounts, step, late.astype(float), median_of(amounts[:-1].tolist()), awaited)
+    late = np.empty(len(days))
+    step, awaited = _measure(days, late, as_of)
+    return Stream(days, amounts, step, late, median_of(amounts[:-1].tolist()), awaited) if step else None
 
 # %% ../../nbs/33_reasons/08_pay.ipynb #pay18
-@once
 def paid_in(
     p: Past,
 ) -> np.ndarray:  # rows of the movements
     "Pay that came to the current account."
-    m = p.moves
-    return rows_where(PAY[m.category] & (m.amount > 0) & m.moved & (m.kind == CURRENT))
+    return sheet(p).pay
 
 # %% ../../nbs/33_reasons/08_pay.ipynb #pay18m
+@lean
+def _unmatched(m: Moves, own: np.ndarray, kept: np.ndarray) -> int:
+    "Of rows between own accounts, those that come to the current one and go from none that is known."
+    count = 0
+    for row in own:
+        if m.amount[row] > 0 and m.kind[row] == CURRENT:
+            sent = False
+            for other in own:
+                sent |= m.day[other] == m.day[row] and m.amount[other] == -m.amount[row]
+            if not sent:
+                kept[count] = row
+                count += 1
+    return count
+
+
 @once
 def _sent_over(
     p: Past,
 ) -> np.ndarray:  # rows of the movements
     "Own money that came from elsewhere."
-    m = p.moves
-    own = rows_where((m.category == CODE["own_transfer"]) & m.moved)
-    day, amount = m.day[own], m.amount[own]
-    out, into = amount < 0, (amount > 0) & (m.kind[own] == CURRENT)
-    sent = set(zip(day[out].tolist(), (-amount[out]).tolist(), strict=True))
-    mine = [pair in sent for pair in zip(day[into].tolist(), amount[into].tolist(), strict=True)]
-    return own[into][~np.array(mine, bool)]
-
-
-def _daily(p: Past, rows: np.ndarray, fair: float) -> tuple[np.ndarray, np.ndarray]:
-    "Days and sums of movements, without those below a share of the median."
-    sums: dict[int, int] = {}
-    for day, amount in zip(p.moves.day[rows].tolist(), p.moves.amount[rows].tolist(), strict=True):
-        sums[day] = sums.get(day, 0) + amount
-    least = fair * median_of([*sums.values()])
-    kept = {day: amount for day, amount in sums.items() if amount >= least}
-    return np.array([*kept], np.int64), np.array([*kept.values()], float)
+    own = sheet(p).own
+    kept = np.empty(len(own), np.int64)
+    return kept[: _unmatched(p.moves, own, kept)] if len(own) else own
 
 # %% ../../nbs/33_reasons/08_pay.ipynb #pay19
 FAIR = 0.6  # of what is usually sent over: less is no standing order
+
+
+@lean
+def _next_payer(name: np.ndarray, rows: np.ndarray, after: int) -> int:
+    "The first name after one that stands in enough rows; -2: there is none."
+    best = -2
+    for row in rows:
+        if after < name[row] and (best == -2 or name[row] < best):
+            often = 0
+            for other in rows:
+                often += name[other] == name[row]
+            best = name[row] if often >= LEAST else best
+    return best
+
+
+@lean
+def _collect(m: Moves, rows: np.ndarray, payer: int, days: np.ndarray, sums: np.ndarray) -> int:
+    "Fill in what a payer pays day by day; on how many days."
+    n = 0
+    for row in rows:
+        if m.name[row] == payer:
+            if n == 0 or days[n - 1] != m.day[row]:
+                days[n], sums[n] = m.day[row], 0
+                n += 1
+            sums[n - 1] += m.amount[row]
+    return n
+
+
+def _regular(p: Past, rows: np.ndarray, fair: float) -> Iterator[Stream]:
+    "The streams among some movements, payer by payer; days below a share of the median are left out."
+    payer = _next_payer(p.moves.name, rows, -2)
+    while payer > -2:
+        days, sums = np.empty(len(rows), np.int64), np.empty(len(rows))
+        n = _collect(p.moves, rows, payer, days, sums)
+        days, sums = days[:n], sums[:n]
+        if fair:
+            kept = sums >= fair * median_of(sums.tolist())
+            days, sums = days[kept], sums[kept]
+        if len(days) >= LEAST and (one := stream(days, sums, p.as_of)):
+            yield one
+        payer = _next_payer(p.moves.name, rows, payer)
 
 
 @once
@@ -178,20 +242,15 @@ def streams(
     p: Past,
 ) -> list[Stream]:  # only with a rhythm, and worth a fifth of the largest at least
     "All regular pay of one customer."
-    found = []
-    for rows, fair in ((paid_in(p), 0.0), (_sent_over(p), FAIR)):
-        names = p.moves.name[rows]
-        for name in sorted(name for name, count in Counter(names.tolist()).items() if count >= LEAST):
-            days, amounts = _daily(p, rows[names == name], fair)
-            if len(days) >= LEAST and (one := stream(days, amounts, p.as_of)):
-                found.append(one)
+    found = [
+        s for rows, fair in ((paid_in(p), 0.0), (_sent_over(p), FAIR)) if len(rows) for s in _regular(p, rows, fair)
+    ]
     a_month = [s.usual * 30 / s.step for s in found]
     return [s for s, worth in zip(found, a_month, strict=True) if worth >= 0.2 * max(a_month)]
 
 # %% ../../nbs/33_reasons/08_pay.ipynb #pay22
 LONG_AGO = 75  # a payer silent for longer is not late: the pay has stopped
 MOST_OVERDUE = 20
-_DAY = itemgetter(1)  # of late, day and amount
 
 
 def pay_late(
@@ -202,11 +261,11 @@ def pay_late(
     "Pay came days after its usual day, or has not come yet."
     best = NOTHING
     for s in pay:
-        every = list(zip(s.late.tolist(), s.days.tolist(), s.amounts.tolist(), strict=True))
-        since = bisect_left(every, p.as_of - look, key=_DAY)
-        old, cases = [late for late, *_ in every[:since]][-8:], every[since:]
-        if len(old) < LEAST - 1 or every[-1][1] < p.as_of - LONG_AGO:
+        since = int(s.days.searchsorted(p.as_of - look))
+        old, last = s.late[max(since - 8, 0) : since].tolist(), int(s.days[-1])
+        if len(old) < LEAST - 1 or last < p.as_of - LONG_AGO:
             continue
+        cases = list(zip(*(column[since:].tolist() for column in (s.late, s.days, s.amounts)), strict=True))
         slack, wild = max(0.0, quantile_of(sorted(old), 0.8)), 1 + sum(late for late in old if late > 0) / len(old)
         overdue = p.as_of - 1 - s.awaited
         if 0 < overdue <= min(MOST_OVERDUE, 0.8 * s.step):
