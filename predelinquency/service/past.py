@@ -12,67 +12,74 @@ from typing import Any
 import numpy as np
 
 from ..features import events
+from ..features.fold import Events
+from ..ground.compiled import lean
 from ..ground.core import DAY_MS
-from ..ground.schema import ACCOUNT_KINDS, CATEGORIES, FACTS, OBLIGATION_KINDS, STATUSES
-from ..reasons.past import CURRENT, FIRST_WORD, Moves, Owed, Paid, Past, rows_where
-from .contents import Contents, positions
+from ..ground.schema import ACCOUNT_KINDS, STATUSES
+from ..reasons.past import CURRENT, FIRST_WORD, Moves, Owed, Paid, Past
+from .contents import Contents
 
 # %% ../../nbs/60_service/02_past.ipynb #spast07
 def _named(column: events.Coded[str | None]) -> np.ndarray:
     "A number for each name, -1 for none."
-    place = {name: k for k, name in enumerate(sorted({word for word in column.words if word is not None}))}
-    return np.array([-1 if word is None else place[word] for word in column.words] or [-1], np.int64)[column.at]
+    names = sorted({word for word in column.words if word is not None})
+    place = dict(zip([None, *names], range(-1, len(names)), strict=True))
+    return np.array([*map(place.__getitem__, column.words), -1], np.int64)[column.at]
 
 
 def _kinds(accounts: Mapping[str, Any], wanted: np.ndarray) -> np.ndarray:
     "The kind of each account; what is not on the list is taken for a current account."
     found = np.full(len(wanted), CURRENT)
-    if accounts:
-        codes = positions(accounts["kind"], ACCOUNT_KINDS).tolist()
-        for account, kind in zip(np.asarray(accounts["account_id"]).tolist(), codes, strict=True):
-            found[wanted == account] = kind
+    for account, kind in zip(accounts.get("account_id", ()), accounts.get("kind", ()), strict=True):
+        if kind != "current":
+            found[wanted == account] = ACCOUNT_KINDS.index(kind)
     return found
 
 # %% ../../nbs/60_service/02_past.ipynb #spast10
-def _moves(t: Mapping[str, Any], accounts: Mapping[str, Any]) -> Moves:
-    booked, account = np.asarray(t["booked_at"], np.int64), np.asarray(t["account_id"], np.int64)
+_BOOKED = STATUSES.index("booked")
+
+
+def _moves(laid: Events, found: Mapping[str, Any], accounts: Mapping[str, Any]) -> Moves:
+    known, booked, _, account, amount, category, status, _, balance, told = laid.moves
     day = booked // DAY_MS
-    return Moves(
-        np.asarray(t["arrived_at"], np.int64),
-        day,
-        (booked - day * DAY_MS) // 3_600_000,
-        np.asarray(t["amount_minor"], np.int64),
-        positions(t["category"], CATEGORIES),
-        _named(t["counterparty"]),
-        account,
-        _kinds(accounts, account),
-        np.array(t["balance_after_minor"], np.float64),
-        positions(t["status"], STATUSES) == STATUSES.index("booked"),
-    )
+    hour, name, kind = (booked - day * DAY_MS) // 3_600_000, _named(found["counterparty"]), _kinds(accounts, account)
+    stands = np.where(told, balance, np.nan)
+    return Moves(known, day, hour, amount, category, name, account, kind, stands, status == _BOOKED)
 
 # %% ../../nbs/60_service/02_past.ipynb #spast11
-def _owed(d: Mapping[str, Any]) -> Owed:
-    return Owed(
-        np.asarray(d["announced_at"], np.int64),
-        np.asarray(d["obligation_id"], np.int64),
-        np.asarray(d["instalment"], np.int64),
-        positions(d["kind"], OBLIGATION_KINDS),
-        np.asarray(d["due_on"], np.int64) // DAY_MS,
-        np.asarray(d["amount_minor"], np.int64),
-        np.asarray(d["autopay"], bool),
-        positions(d["fact"], FACTS),
-    )
+def _owed(laid: Events) -> Owed:
+    known, contract, which, kind, auto, day, amount, _, fact = laid.dues.T.copy()
+    return Owed(known, contract, which, kind, day, amount, auto > 0, fact)
 
 # %% ../../nbs/60_service/02_past.ipynb #spast13
-def _paid(y: Mapping[str, Any], owed: Owed) -> Paid:
-    rows = rows_where(FIRST_WORD[owed.fact])
-    names = zip(owed.obligation[rows].tolist(), owed.instalment[rows].tolist(), strict=True)
-    due_of = dict(zip(names, owed.day[rows].tolist(), strict=True))
-    known, contract, which, paid, amount = (
-        np.asarray(y.get(c, ()), np.int64)
-        for c in ("arrived_at", "obligation_id", "instalment", "paid_at", "amount_minor")
-    )
-    due = np.array([due_of.get(name, -1) for name in zip(contract.tolist(), which.tolist(), strict=True)], np.int64)
+@lean
+def _first_said(o: Owed, first: np.ndarray, contract: int, which: int) -> int:
+    "The due date of an instalment, as it was first announced; -1: none was."
+    low, high, due = 0, len(o.day), -1
+    while low < high:  # to the first row of the instalment
+        half = (low + high) // 2
+        if o.obligation[half] < contract or (o.obligation[half] == contract and o.instalment[half] < which):
+            low = half + 1
+        else:
+            high = half
+    while low < len(o.day) and o.obligation[low] == contract and o.instalment[low] == which:
+        due = o.day[low] if first[o.fact[low]] else due
+        low += 1
+    return due
+
+
+@lean
+def _pay_dues(o: Owed, first: np.ndarray, payments: np.ndarray, due: np.ndarray) -> None:
+    "The due date of each payment."
+    for k in range(len(due)):
+        due[k] = _first_said(o, first, payments[2, k], payments[3, k])
+
+
+def _paid(laid: Events, owed: Owed) -> Paid:
+    rows = laid.payments.T.copy()
+    known, paid, contract, which, amount, _ = rows
+    due = np.empty(len(paid), np.int64)
+    _pay_dues(owed, FIRST_WORD, rows, due)
     kept = np.lexsort((amount, which, contract, paid))
     kept = kept[due[kept] >= 0]
     return Paid(known[kept], contract[kept], which[kept], paid[kept] // DAY_MS, due[kept], amount[kept])
@@ -80,10 +87,9 @@ def _paid(y: Mapping[str, Any], owed: Owed) -> Paid:
 # %% ../../nbs/60_service/02_past.ipynb #spast14
 def past_of(
     found: Contents,  # from `request_tables`: nothing in it became known later
+    laid: Events,  # the same from `events.history`
     day: int,  # as_of, days since 1970-01-01
 ) -> Past:
     "One customer's own past, from the rows of a request."
-    tables = found.tables
-    moves, owed = _moves(tables["transactions"], tables["accounts"]), _owed(tables["obligations"])
-    since = int(moves.day[0]) if len(moves.day) else day
-    return Past(day, since, moves, owed, _paid(tables["payments"], owed))
+    moves, owed = _moves(laid, found.tables["transactions"], found.tables["accounts"]), _owed(laid)
+    return Past(day, int(moves.day[0]) if len(moves.day) else day, moves, owed, _paid(laid, owed))

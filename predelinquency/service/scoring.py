@@ -22,6 +22,7 @@ import pandas as pd
 from ..decide import cases, engine, night, policy
 from ..features import events, online, questions
 from ..features.catalogue import BY_NAME
+from ..features.fold import Events
 from ..ground import disk, dues, ledger as ground_ledger, params, records
 from ..ground.core import StoreError, to_date, to_day
 from ..ground.schema import ANY
@@ -117,12 +118,12 @@ def _dues_ahead(
 
 # %% ../../nbs/60_service/02_scoring.ipynb #chgs02
 def _changes(
-    engine_of: "Scoring", contents: Contents, asked: History, probability: float
+    engine_of: "Scoring", asked: History, known: tuple[Contents, Events], probability: float
 ) -> list[dict[str, object]] | None:  # as `Change`; None: it is not looked for
     "What changed, in the order in which it is told."
     if not (asked.changes or probability >= engine_of.scorer.champion.threshold):
         return None
-    told = changes.tell_changes(past_of(contents, to_day(asked.as_of)), asked.currency)
+    told = changes.tell_changes(past_of(*known, to_day(asked.as_of)), asked.currency)
     return [told_change(one) for one in told]
 
 # %% ../../nbs/60_service/02_scoring.ipynb #svcscore11
@@ -135,7 +136,8 @@ def _from_history(engine_of: "Scoring", asked: History) -> dict[str, Any]:
     stood, scorer = standing(found, day, engine_of.base), engine_of.scorer
     each = stood.ahead if scorer.roll is not None and not stood.overdue else stood.ahead[:0]
     about = _questions(_question(engine_of, asked, found["obligations"], day), each)
-    vectors = online.rows(events.history(found), about)
+    laid = events.history(found)
+    vectors = online.rows(laid, about)
     vector = vectors[0]
     worth = quality(contents, asked, engine_of.limits, vector)
     known = day - to_day(_calendar("joined_on", asked.joined_on)) if asked.joined_on else vector[_PLACE["history_days"]]
@@ -147,7 +149,7 @@ def _from_history(engine_of: "Scoring", asked: History) -> dict[str, Any]:
         policy_version=engine_of.book.version,
         source="request",
         quality=worth.model_dump(),
-        changes=_changes(engine_of, contents, asked, score.probability if eligible else math.nan),
+        changes=_changes(engine_of, asked, (contents, laid), score.probability if eligible else math.nan),
         features=dict(zip(BY_NAME, map(_number, vector.tolist()), strict=True)) if asked.features else None,
     )
     if scorer.roll is not None and not eligible:
