@@ -134,13 +134,14 @@ def due_frame(
     "Predictions of dues as one table."
     model, other = by
     at, lead = model.features.index(tracked(Q.asked_expected).name), rows.labels["onset_in_days"]
+    margin = model.margin(rows.x)
     found = rows.labels[list(ROW)].assign(
         lead_days=lead.to_numpy(np.int32),
         split=pd.Categorical([split] * len(rows.labels), categories=model_champion.DUE_SPLITS),
         expected=rows.x[:, at] == 1,
         missed=pd.array(rows.labels["target"].astype("Int32") == 1, dtype="boolean"),
-        probability=model.probability(rows.x),
-        margin=model.margin(rows.x),
+        probability=model.calibrated(margin, rows.x),
+        margin=margin,
         challenger=other.margin(rows.x),
     )
     return pd.concat([found, rivals.reset_index(drop=True)], axis=1)[model_champion.DUE_PREDICTIONS.names]

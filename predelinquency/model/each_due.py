@@ -43,7 +43,11 @@ class DueModel:
 
     def probability(self, x: np.ndarray) -> np.ndarray:
         "Calibrated probability that the due is missed, (n,) in [0, 1]."
-        return probability(self.margin(x), self.calibration, x[:, self.features.index(lb.LEAD)])
+        return self.calibrated(self.margin(x), x)
+
+    def calibrated(self, margin: np.ndarray, x: np.ndarray) -> np.ndarray:
+        "The same, of rows whose margin is known."
+        return probability(margin, self.calibration, x[:, self.features.index(lb.LEAD)])
 
 # %% ../../nbs/30_model/05_each_due.ipynb #dues3057
 def recipe(

@@ -8,7 +8,7 @@ __all__ = ['FILES', 'SLICE', 'PRIOR_VARIANCE', 'COLUMNS', 'Fitted', 'matrix', 'R
 
 # %% ../../nbs/30_model/02_learners.ipynb #i02learners
 import json, math, os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -126,14 +126,31 @@ def _xgboost_data(fitted: Fitted, x: np.ndarray, threads: int) -> Any:
     return xgb.DMatrix(x, feature_names=list(fitted.features), nthread=threads)
 
 # %% ../../nbs/30_model/02_learners.ipynb #c016
-def _xgboost_runs(fitted: Fitted, x: np.ndarray, threads: int, base: Any, **what: bool) -> np.ndarray:
-    """A float64 sum over runs of 25 trees of `predict(**what)`; each run repeats the base margin, which is taken off
-    again."""
-    data, rounds = _xgboost_data(fitted, x, threads), fitted.model.num_boosted_rounds()
-    total = base
+def _xgboost_runs(fitted: Fitted, base: Any, predict: Callable[[tuple[int, int]], np.ndarray]) -> np.ndarray:
+    "A float64 sum over runs of 25 trees; each run repeats the base margin, which is taken off again."
+    rounds, total = fitted.model.num_boosted_rounds(), base
     for first in range(0, rounds, 25):
-        total = total + fitted.model[first : min(first + 25, rounds)].predict(data, **what).astype(np.float64) - base
+        total = total + predict((first, min(first + 25, rounds))).astype(np.float64) - base
     return total
+
+
+def _xgboost_margin(fitted: Fitted, x: np.ndarray) -> np.ndarray:
+    if np.isinf(x).any():  # a matrix of XGBoost's own refuses it; rows as they lie are not looked at
+        raise SchemaError("an input is infinite", where="xgboost", remedy="use nan for what is not known")
+
+    def predict(trees: tuple[int, int]) -> np.ndarray:  # from the rows as they lie: a matrix of XGBoost's own is a copy
+        return fitted.model.inplace_predict(x, iteration_range=trees, predict_type="margin")
+
+    return _xgboost_runs(fitted, np.full(len(x), _xgboost_base(fitted)), predict)
+
+
+def _xgboost_contributions(fitted: Fitted, x: np.ndarray, threads: int) -> np.ndarray:
+    base, data = np.r_[np.zeros(len(fitted.features)), _xgboost_base(fitted)], _xgboost_data(fitted, x, threads)
+
+    def predict(trees: tuple[int, int]) -> np.ndarray:
+        return fitted.model[trees[0] : trees[1]].predict(data, pred_contribs=True)
+
+    return _xgboost_runs(fitted, np.tile(base, (len(x), 1)), predict)
 
 
 def _xgboost_base(fitted: Fitted) -> float:
@@ -312,7 +329,7 @@ def predict_margin(
     if len(x) > SLICE:
         return np.concatenate([predict_margin(fitted, x[i : i + SLICE], threads) for i in range(0, len(x), SLICE)])
     if fitted.learner == "xgboost":
-        return _xgboost_runs(fitted, x, threads, np.full(len(x), _xgboost_base(fitted)), output_margin=True)
+        return _xgboost_margin(fitted, x)
     if fitted.learner == "lightgbm":
         return np.asarray(fitted.model.predict(x, raw_score=True, num_threads=threads), np.float64)
     if fitted.learner == "scorecard":
@@ -330,8 +347,7 @@ def contributions(
     "What every input adds to the margin (TreeSHAP for trees, weight times deviation for the scorecard)."
     x, threads = matrix(x), _threads(threads, len(x))
     if fitted.learner == "xgboost":
-        base = np.r_[np.zeros(len(fitted.features)), _xgboost_base(fitted)]
-        return _xgboost_runs(fitted, x, threads, np.tile(base, (len(x), 1)), pred_contribs=True)
+        return _xgboost_contributions(fitted, x, threads)
     if fitted.learner == "lightgbm":
         return np.asarray(fitted.model.predict(x, pred_contrib=True, num_threads=threads), np.float64)
     if fitted.learner == "scorecard":
