@@ -25,10 +25,10 @@ def ratio(
     below: np.ndarray,  # (customers,) what each adds to the two sums
 ) -> Statistic:  # nan when the lower sum is 0
     "A quotient of sums over customers, as a statistic."
-    both = np.column_stack([above, below]).astype(float)
+    both = metrics.summed(np.column_stack([above, below]).astype(float))
 
     def value(w: np.ndarray) -> float:
-        first, second = metrics.weighed(w, both)
+        first, second = both(w)
         return float(first / second) if second > 0 else np.nan
 
     return value

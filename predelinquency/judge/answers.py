@@ -84,6 +84,7 @@ def beside(
     features: Sequence[str],  # usable rows and the names of their inputs
     score: np.ndarray,  # (n,) of the same rows; nan where there is none
     whose: str,  # `champion`, `others`
+    best: tuple[int, float] | None = None,  # from `strongest`, where it is known
 ) -> Tripwire:  # `feature_beside_…`
     "No single feature ranks better than a score that has all of them, or all of the others."
     name, owner = f"feature_beside_{whose}", rows.labels["customer_id"].to_numpy()
@@ -92,12 +93,12 @@ def beside(
         why = f"{missed} customers missed a payment" if missed < 2 else f"not every row has a score of the {whose}"
         return Tripwire(name, None, not_known(why))
     who = np.unique(owner, return_inverse=True)[1]
-    (best, least), theirs = strongest(rows), order_of(score, rows.y, who)
-    value = np.nan_to_num(rows.x[:, best].astype(float), nan=-np.inf)
+    (at, least), theirs = best or strongest(rows), order_of(score, rows.y, who)
+    value = np.nan_to_num(rows.x[:, at].astype(float), nan=-np.inf)
     mine = max(order_of(value, rows.y, who), order_of(-value, rows.y, who), key=lambda order: order.auc)
-    says = f"best is {features[best]} with AUC {mine.auc:.3f}, the {whose} together reach {theirs.auc:.3f}"
+    says = f"best is {features[at]} with AUC {mine.auc:.3f}, the {whose} together reach {theirs.auc:.3f}"
     if whose == "champion":
-        says = f"best is {features[best]} with AUC {mine.auc:.3f}, the champion has {theirs.auc:.3f}"
+        says = f"best is {features[at]} with AUC {mine.auc:.3f}, the champion has {theirs.auc:.3f}"
     if least >= SUSPECT and surely_better(mine, theirs) > 0:
         return Tripwire(name, False, f"{says}: it knows what they cannot know")
     seen = float(_surely(np.array([ALONE]), missed, max(len(np.unique(owner)) - missed, 1))[0])
@@ -140,7 +141,8 @@ def beside_others(
     few = thin(rows, FEW, seed)
     if few.y.sum() == 0:
         return Tripwire("feature_beside_others", None, not_known("nobody missed a payment"))
-    return beside(few, features, without(few, features, strongest(few)[0], p, seed), "others")
+    best = strongest(few)
+    return beside(few, features, without(few, features, best[0], p, seed), "others", best)
 
 # %% ../../nbs/35_judge/13_answers.ipynb #a13said1
 def champion_scores(

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['EDGE', 'Ranking', 'ranking', 'auc', 'pr_auc', 'ks', 'chosen', 'recall_precision', 'onset_recall', 'equal_mass',
-           'calibration_sums', 'weighed', 'calibration_measures', 'slope_intercept']
+           'calibration_sums', 'weighed', 'summed', 'calibration_measures', 'slope_intercept']
 
 # %% ../../nbs/35_judge/01_metrics.ipynb #i01metrics
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -245,6 +246,15 @@ def weighed(
             out[j] += weight[i] * sums[i, j]
     return out
 
+# %% ../../nbs/35_judge/01_metrics.ipynb #be67faa6
+def summed(
+    sums: np.ndarray,  # (customers, k) what each customer adds
+) -> Callable[[np.ndarray], np.ndarray]:  # weights of customers → (k,)
+    "Weighted sums as a function of the weights; a customer who adds nothing is left out before any draw."
+    who = np.flatnonzero(sums.any(axis=1))
+    some = sums[who]
+    return lambda weight: weighed(weight[who], some)
+
 # %% ../../nbs/35_judge/01_metrics.ipynb #c039
 def calibration_measures(
     sums: np.ndarray,  # from `calibration_sums`
@@ -266,6 +276,17 @@ def calibration_measures(
 
 # %% ../../nbs/35_judge/01_metrics.ipynb #c040
 @kernel
+def _stepped(a, b, free, ga, gb, haa, hab, hbb):
+    "Intercept and slope after a Newton step, from summed gradients and curvatures."
+    if not free:
+        return a + ga / haa, b
+    det = haa * hbb - hab * hab
+    if det <= 0.0:
+        return np.nan, np.nan
+    return a + (hbb * ga - hab * gb) / det, b + (haa * gb - hab * ga) / det
+
+
+@kernel
 def _recalibrate(logit, target, customer, weight, a, b, steps, free):
     "Newton steps of a logistic regression of the target on the logit; the slope stays where it is unless `free`."
     for _ in range(steps):
@@ -277,14 +298,23 @@ def _recalibrate(logit, target, customer, weight, a, b, steps, free):
             p = 1.0 / (1.0 + np.exp(-(a + b * x)))
             d, h = w * (target[i] - p), w * p * (1.0 - p)
             ga, gb, haa, hab, hbb = ga + d, gb + d * x, haa + h, hab + h * x, hbb + h * x * x
-        if free:
-            det = haa * hbb - hab * hab
-            if det <= 0.0:
-                return np.nan, np.nan
-            a, b = a + (hbb * ga - hab * gb) / det, b + (haa * gb - hab * ga) / det
-        else:
-            a += ga / haa
+        a, b = _stepped(a, b, free, ga, gb, haa, hab, hbb)
+        if np.isnan(b):
+            break
     return a, b
+
+
+@kernel
+def _level(against, target, customer, weight, a):
+    "One Newton step of the intercept alone, from the odds against each row: no exponential is taken again."
+    ga, haa, factor = 0.0, 0.0, np.exp(-a)
+    for i in range(len(against)):
+        w = weight[customer[i]]
+        if w == 0.0:
+            continue
+        p = 1.0 / (1.0 + against[i] * factor)
+        ga, haa = ga + w * (target[i] - p), haa + w * p * (1.0 - p)
+    return a + ga / haa
 
 # %% ../../nbs/35_judge/01_metrics.ipynb #c041
 def slope_intercept(
@@ -299,6 +329,23 @@ def slope_intercept(
     if not np.isfinite(b) and 0 < y.sum() < len(y) and np.ptp(logit) > 0:  # too sure: from slope 1 the steps overshoot
         a, b = _recalibrate(logit, y, customer, ones, np.log(y.mean() / (1 - y.mean())), 0.0, 25, True)
     level, _ = _recalibrate(logit, y, customer, ones, 0.0, 1.0, 25, False)
-    return (lambda w: _recalibrate(logit, y, customer, w, a, b, 2, True)[1]), (
-        lambda w: _recalibrate(logit, y, customer, w, level, 1.0, 2, False)[0]
-    )
+    first, first_level = _first_step(logit, y, customer, a, b), _first_step(logit, y, customer, level, 1.0)
+    against = np.exp(-logit)
+
+    def slope(w: np.ndarray) -> float:
+        return _recalibrate(logit, y, customer, w, *_stepped(a, b, True, *first(w)), 1, True)[1]
+
+    def intercept(w: np.ndarray) -> float:
+        return _level(against, y, customer, w, _stepped(level, 1.0, False, *first_level(w))[0])
+
+    return slope, intercept
+
+
+def _first_step(
+    logit: np.ndarray, y: np.ndarray, customer: np.ndarray, a: float, b: float
+) -> Callable[[np.ndarray], np.ndarray]:  # weights of customers → (5,) gradients and curvatures
+    "The first step starts where the whole sample's fit ends, so what each customer adds to it is the same in every draw."
+    p = 1 / (1 + np.exp(-(a + b * logit)))
+    d, h = y - p, p * (1 - p)
+    adds = (d, d * logit, h, h * logit, h * logit**2)
+    return summed(np.column_stack([np.bincount(customer, values) for values in adds]))

@@ -18,7 +18,7 @@ import pandas as pd
 
 from ..ground.schema import ROW, naming_dues
 from ..ground.core import SchemaError
-from .intervals import Statistic
+from .intervals import Statistic, once_a_draw
 from predelinquency.judge.metrics import (
     Ranking,
     _chosen,
@@ -30,7 +30,7 @@ from predelinquency.judge.metrics import (
     ranking,
     recall_precision,
     slope_intercept,
-    weighed,
+    summed,
 )
 from ..model.labels import LEADS
 
@@ -100,6 +100,8 @@ def mean_of(
     parts: Sequence[Statistic],  # one a repeat
 ) -> Statistic:  # nan when there is none
     "The mean over repeats, as a statistic."
+    if len(parts) == 1:
+        return parts[0]
     return lambda w: float(np.mean([f(w) for f in parts])) if parts else np.nan
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #c051
@@ -119,8 +121,9 @@ def calibration_statistics(
     "Base rate, Brier, skill, log loss, ECE, slope and intercept."
     size, blocks = len(rows.customers), rows.repeats()
     sums = [calibration_sums(b.probability.to_numpy(float), b.y.to_numpy(), rows.code(b), size) for b in blocks]
+    parts = [once_a_draw(lambda w, s=s: calibration_measures(s, w)) for s in sums]
     found = {
-        k: mean_of([lambda w, s=s, k=k: calibration_measures(s, w)[k] for s in sums])
+        k: mean_of([lambda w, measured=measured, k=k: measured(w)[k] for measured in parts])
         for k in ("base_rate", "brier", "brier_skill", "log_loss", "ece")
     }
     return found | calibration_line(rows)
@@ -147,12 +150,14 @@ def observed_expected(
 
 def _quotient(block: pd.DataFrame, rows: Rows) -> Statistic:
     "Of every row."
-    both = np.column_stack(
-        [np.bincount(rows.code(block), block[c].to_numpy(float), len(rows.customers)) for c in ("y", "probability")]
+    both = summed(
+        np.column_stack(
+            [np.bincount(rows.code(block), block[c].to_numpy(float), len(rows.customers)) for c in ("y", "probability")]
+        )
     )
 
     def value(w: np.ndarray) -> float:
-        happened, expected = weighed(w, both)
+        happened, expected = both(w)
         return float(happened / expected) if expected > 0 else np.nan
 
     return value
@@ -200,9 +205,10 @@ def capacity_statistics(
         (ranking(b.probability.to_numpy(float), b.y.to_numpy(), everyone.code(b), period(b)), onset_index(b))
         for b in everyone.repeats()
     ]
+    both = [once_a_draw(lambda w, r=r: recall_precision(r, share, w)) for r, _ in parts]
     return dict(
-        recall=mean_of([lambda w, r=r: recall_precision(r, share, w)[0] for r, _ in parts]),
-        precision=mean_of([lambda w, r=r: recall_precision(r, share, w)[1] for r, _ in parts]),
+        recall=mean_of([lambda w, found=found: found(w)[0] for found in both]),
+        precision=mean_of([lambda w, found=found: found(w)[1] for found in both]),
         onset_recall=mean_of([lambda w, r=r, o=o[r.order]: onset_recall(r, o, share, w) for r, o in parts]),
     )
 
@@ -276,8 +282,9 @@ def compare_with(
         return Plan({}, {}, {f"{p}.auc": why for p in (block, gain)})
     known, model = rows.frame[column].notna().to_numpy(), lacks(rows.frame)
     some, own = rows.where(known), "headline.auc" if known.all() else f"_model_where_{column}.auc"
+    share = float(known.mean())
     return Plan(
-        {f"{block}.auc": ranked_by(some, column), f"{block}.known_share": lambda w: float(known.mean())}
+        {f"{block}.auc": ranked_by(some, column), f"{block}.known_share": lambda w: share}
         | ({} if known.all() else {own: ranked_by(some)}),
         {} if model else {f"{gain}.auc": (own, f"{block}.auc")},
         {f"{gain}.auc": model} if model else {},
