@@ -9,6 +9,7 @@ __all__ = ['QUIET_DAYS', 'LASTING', 'HARMFUL', 'BENIGN', 'APART', 'REPLICATES', 
 
 # %% ../../nbs/50_truth/09_named.ipynb #nam03
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -132,8 +133,9 @@ def name_worth(
 ]:  # `when`, `without`, `ratio`, each with `_low` and `_high` (95 %); `rows`, `customers`
     "How much oftener something is named when it is true."
     who, place = np.unique(customer, return_inverse=True)
-    often = np.random.default_rng(seed).poisson(1.0, (REPLICATES, len(who)))[:, place]
-    sums = [np.r_[[w.sum()], often @ w] for w in (said & on, on, said & off, off)]
+    often = np.random.default_rng(seed).poisson(1.0, (REPLICATES, len(who)))
+    each = [np.bincount(place, rows, len(who)) for rows in (said & on, on, said & off, off)]
+    sums = [np.r_[[rows.sum()], often @ rows] for rows in each]
     when, without = sums[0] / np.maximum(sums[1], 1), sums[2] / np.maximum(sums[3], 1)
     shares = dict(when=when, without=without, ratio=when / ((sums[2] + 0.5) / (sums[3] + 1)))
     counts = dict(rows=int(on.sum()), customers=len(np.unique(customer[on])))
@@ -235,12 +237,16 @@ def listed(
     own = worked_list(predictions, made.base.contact_share)
     told = pd.concat([changes.tabulate(own.iloc[:0], iter(()), {}), *changes.of_parts(raw, own, {})])
     went = pd.concat([disk.read(truth, "episodes", part) for part in disk.parts(truth, "episodes")])
-    several, known = [Listed(predictions[predictions.split == "test"], own, told, went)], made.simulate.customers
-    for part in strangers.parts(known, int(more * known), made.base.customers_per_part):
+    first, known = Listed(predictions[predictions.split == "test"], own, told, went), made.simulate.customers
+    asked = (model, made.base, kept.spacing(predictions), float(own.probability.min()))
+
+    def one(part: Part) -> Listed:
         tables, planted = world.tables_of(made, part)
-        asked = (model, made.base, kept.spacing(predictions), float(own.probability.min()))
-        several.append(watch(tables, planted["episodes"], *asked))
-    return joined_lists(several)
+        return watch(tables, planted["episodes"], *asked)
+
+    todo = strangers.parts(known, int(more * known), made.base.customers_per_part)
+    with ThreadPoolExecutor(2) as pool:
+        return joined_lists([first, *pool.map(one, todo)])
 
 # %% ../../nbs/50_truth/09_named.ipynb #nam33
 def validate(

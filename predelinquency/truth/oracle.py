@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['GLANCE', 'SAMPLED', 'ALARM', 'NAMES', 'KEPT', 'ELSEWHERE', 'LESSON', 'Oracle', 'ask_futures', 'shrunk', 'sample',
-           'soft_auc', 'resampled', 'halves', 'against_replays', 'achievable', 'lessons', 'visible_score', 'roc_points',
-           'proof_in_words']
+           'soft_ranking', 'soft_auc', 'resampled', 'halves', 'against_replays', 'achievable', 'lessons',
+           'visible_score', 'roc_points', 'proof_in_words']
 
 # %% ../../nbs/50_truth/01_oracle.ipynb #i01oracle
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -105,17 +105,28 @@ def _draws(seed: int, who: Any, day: Any, purpose: int) -> Any:
     return u
 
 # %% ../../nbs/50_truth/01_oracle.ipynb #c030
+def soft_ranking(
+    score: np.ndarray,  # (n,) higher is riskier
+) -> Callable[[np.ndarray, np.ndarray], float]:  # as `soft_auc`, of this score
+    "A score that is sorted once and may be asked with many weights."
+    group = np.unique(score, return_inverse=True)[1]
+
+    def measured(p: np.ndarray, weight: np.ndarray) -> float:
+        hit, miss = np.bincount(group, weight * p), np.bincount(group, weight * (1 - p))
+        own = float((weight**2 * p * (1 - p)).sum())
+        pairs = hit.sum() * miss.sum() - own
+        return float((hit @ (np.cumsum(miss) - miss / 2) - own / 2) / pairs) if pairs > 0 else float("nan")
+
+    return measured
+
+
 def soft_auc(
     score: np.ndarray,  # (n,) higher is riskier
     p: np.ndarray,  # (n,) probability of the target, or the target itself
     weight: np.ndarray,  # (n,) how many rows each one stands for
 ) -> float:  # 0–1; nan where one of the classes has no weight
     "Weighted AUC against probabilities; no row is compared with itself."
-    group = np.unique(score, return_inverse=True)[1]
-    hit, miss = np.bincount(group, weight * p), np.bincount(group, weight * (1 - p))
-    own = float((weight**2 * p * (1 - p)).sum())
-    pairs = hit.sum() * miss.sum() - own
-    return float((hit @ (np.cumsum(miss) - miss / 2) - own / 2) / pairs) if pairs > 0 else float("nan")
+    return soft_ranking(score)(p, weight)
 
 # %% ../../nbs/50_truth/01_oracle.ipynb #c032
 def resampled(
@@ -177,12 +188,13 @@ def achievable(
     p = hits / np.maximum(kept, 1)
     model, seen = rows["probability"].to_numpy(float), rows["visible"].to_numpy(float) if "visible" in rows else None
 
+    bound, ours, first, second = map(soft_ranking, (full, model, *two))
+    visible = None if seen is None else soft_ranking(seen)
+
     def measured(w: np.ndarray) -> np.ndarray:
-        soft = (soft_auc(two[0], two[1], w) + soft_auc(two[1], two[0], w)) / 2
-        return np.array(
-            [soft_auc(full, y, w), soft_auc(model, y, w), soft, soft_auc(model, p, w)]
-            + ([] if seen is None else [soft_auc(seen, y, w), soft_auc(seen, p, w)])
-        )
+        soft = (first(two[1], w) + second(two[0], w)) / 2
+        known = [] if visible is None else [visible(y, w), visible(p, w)]
+        return np.array([bound(y, w), ours(y, w), soft, ours(p, w), *known])
 
     point = measured(weight)
     spread = np.array(

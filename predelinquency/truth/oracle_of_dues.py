@@ -16,7 +16,7 @@ from ..ground.params import Base
 from ..judge.intervals import _rounded
 from ..model.labels import LEADS
 from .forks import Ground
-from .oracle import Oracle, ask_futures, halves, resampled, shrunk, soft_auc
+from .oracle import Oracle, ask_futures, halves, resampled, shrunk, soft_auc, soft_ranking
 
 # %% ../../nbs/50_truth/01_oracle_of_dues.ipynb #roll5105
 KEY = ["customer_id", "obligation_id", "instalment"]
@@ -51,9 +51,11 @@ def bound(
     hits, seen = o.counts()
     p, score = hits / np.maximum(seen, 1), rows["probability"].to_numpy(float)
 
+    first, second, own = map(soft_ranking, (*two, score))
+
     def measured(w: np.ndarray) -> tuple[float, float, float]:
-        best = (soft_auc(two[0], two[1], w) + soft_auc(two[1], two[0], w)) / 2
-        ours = soft_auc(score, p, w)
+        best = (first(two[1], w) + second(two[0], w)) / 2
+        ours = own(p, w)
         return best, ours, (ours - 0.5) / (best - 0.5) if best > 0.5 else np.nan
 
     spread = [measured(weight * k) for k in resampled(rows["customer_id"].to_numpy(), replicates, seed)]

@@ -8,6 +8,7 @@ __all__ = ['reseeded', 'top_groups', 'agreement']
 # %% ../../nbs/50_truth/03_seeds.ipynb #i03seeds
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -28,7 +29,8 @@ def reseeded(
 ) -> list[Fitted]:  # each with a seed of its own
     "The same learner fitted again on the same rows."
     seeds = [replace(how, seed=how.seed + 1 + k) for k in range(count)]
-    return [train.fit_boosters(rows, again, [learner])[learner] for again in seeds]
+    with ThreadPoolExecutor(2) as pool:  # one learner alone leaves a core free
+        return list(pool.map(lambda again: train.fit_boosters(rows, again, [learner])[learner], seeds))
 
 # %% ../../nbs/50_truth/03_seeds.ipynb #c079
 def top_groups(

@@ -195,8 +195,10 @@ def measure_score(
     y, weight = world.rows["target"].to_numpy(float), world.rows["weight"].to_numpy(float)
     p = hits / np.maximum(kept, 1)
 
+    ranked = [truth_oracle.soft_ranking(s) for s in ([score] if beside is None else [score, beside])]
+
     def soft(w: np.ndarray) -> list[float]:
-        return [truth_oracle.soft_auc(s, p, w) for s in ([score] if beside is None else [score, beside])]
+        return [measured(p, w) for measured in ranked]
 
     point, drawn = (
         soft(weight),
@@ -217,8 +219,10 @@ def bounded(
     weight, half = world.rows["weight"].to_numpy(float), world.oracle.outcomes.shape[1] // 2
     one, other = truth_oracle.shrunk(world.oracle, weight, 0, half), truth_oracle.shrunk(world.oracle, weight, half)
 
+    first, second = truth_oracle.soft_ranking(one), truth_oracle.soft_ranking(other)
+
     def both(w: np.ndarray) -> float:
-        return (truth_oracle.soft_auc(one, other, w) + truth_oracle.soft_auc(other, one, w)) / 2
+        return (first(other, w) + second(one, w)) / 2
 
     drawn = np.array(
         [both(weight * k) for k in truth_oracle.resampled(world.rows["customer_id"].to_numpy(), REPLICATES, 0)]
