@@ -344,7 +344,7 @@ def slope_intercept(
 def _first_step(
     logit: np.ndarray, y: np.ndarray, customer: np.ndarray, a: float, b: float
 ) -> Callable[[np.ndarray], np.ndarray]:  # weights of customers → (5,) gradients and curvatures
-    "The first step starts where the whole sample's fit ends, so what each customer adds to it is the same in every draw."
+    "It starts where the whole sample's fit ends: what each customer adds is the same in every draw."
     p = 1 / (1 + np.exp(-(a + b * logit)))
     d, h = y - p, p * (1 - p)
     adds = (d, d * logit, h, h * logit, h * logit**2)
