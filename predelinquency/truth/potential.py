@@ -236,7 +236,8 @@ def potentials(
     low: int,
     high: int,  # which rows
     which: Any,  # (k,) the actions to take
-    replays: int,
+    first: int,
+    replays: int,  # number of the first future, and how many
     rule: Rule,
     room: Any,  # scratch: PERSON (1,), LIFE (2,), their int64 views, a log of a life, dues (3, MOST_DUES, 9)
     out: Any,  # (n, 1 + k, replays, FIELDS) filled in; -1 where an action cannot be taken
@@ -251,7 +252,7 @@ def potentials(
             continue
         known = follow(log, dues[0], 0, day - 2 * LATER_DAYS, rule)
         for replay in range(replays):
-            t[0].seed = future_seed(w.seed, moments[r, 0], day, replay)
+            t[0].seed = future_seed(w.seed, moments[r, 0], day, first + replay)
             m = 0
             for c in range(1 + which.shape[0]):
                 i = which[c - 1] if c > 0 else -1
@@ -274,7 +275,7 @@ def outcomes(
     moments: pd.DataFrame,  # (n, >=4) `customer_id`, `as_of`, `obligation_id`, `instalment`
     base: Base,  # grace
     which: Sequence[int] | None = None,  # the actions to take, by their row; None: all
-    replays: int = 1,  # futures of each
+    replays: int = 1,  # futures of each; 0: the one that did happen
 ) -> np.ndarray:  # (n, 1 + k, replays, FIELDS) int64: an `Outcome` each, the first without any action
     "What each action would bring at each moment, under the same luck; -1 where it cannot be taken."
     day = moments["as_of"].to_numpy("datetime64[D]").astype(np.int64)
@@ -283,14 +284,15 @@ def outcomes(
         [moments["customer_id"].to_numpy(np.int64), day, contract, moments["instalment"].to_numpy(np.int64)]
     )
     taken = np.arange(len(acts)) if which is None else np.array(which, np.int64)
-    out = np.full((len(rows), 1 + len(taken), replays, FIELDS), -1, np.int64)
+    first, count = (-1, 1) if replays == 0 else (0, replays)
+    out = np.full((len(rows), 1 + len(taken), count, FIELDS), -1, np.int64)
 
     def some(low: int, high: int) -> None:
         t, s = np.zeros(1, PERSON), np.zeros(2, LIFE)
         views = t.view(np.int64).reshape(1, -1), s.view(np.int64).reshape(2, -1)
         log, dues = np.zeros((20_000, LOG_WIDTH), np.int64), np.zeros((3, MOST_DUES, 9), np.int64)
         room = (t, views[0], s, views[1], log, dues)
-        potentials(w, acts, rows, low, high, taken, replays, rule(base, "GBP"), room, out)
+        potentials(w, acts, rows, low, high, taken, first, count, rule(base, "GBP"), room, out)
 
     cuts = np.linspace(0, len(rows), min(len(rows), 16 * THREADS) + 1).astype(int)
     with ThreadPoolExecutor(THREADS) as pool:

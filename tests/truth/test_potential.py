@@ -98,3 +98,19 @@ def test_effects_count_all_to_whom_it_was_sent():
     found = acted.measured(band, lived, pd.DataFrame(dict(customer_id=range(10), weight=1.0)))
     assert (found.misses, found.take_up, found.effect) == (4, 0.5, 0.25)
     assert (found.displaced, found.postponed) == (0.5, 0.0)
+
+
+def test_what_did_happen_is_judged_alike_from_the_life_and_from_the_tables(town):
+    "The bank's own outcome of a decision, by tables alone, beside the world's."
+    from predelinquency.decide import outcomes as decided
+
+    w, base, moments, _ = town
+    raw = tables_of(params.load(project_folder() / "params.yaml", {"simulate.customers": 400}), Part(0, 400))[0]
+    end = pd.Timestamp(np.datetime64(w.end, "D"))
+    asked = moments[moments["as_of"] + pd.Timedelta(days=60) <= end].reset_index(drop=True)
+    lived = potential.outcomes(w, act_matrix(), asked, base, [], 0)[:, 0, 0]
+    owed, paid = raw["obligations"], raw["payments"]
+    said = decided.in_arrears(asked, owed, paid.astype({"payment_id": "Int64"}), base, end)
+    there = lived[:, 0] >= 0
+    assert said[there].notna().all() and said[there].sum() > 5
+    assert (said[there].astype(int) == lived[there, AT["arrears"]]).all()
