@@ -378,5 +378,5 @@ def rests_on(
         {"number": n.label, "value": str(n.value), "unit": n.unit, "source": n.source}
         for n in book.policy.numbers.values()
     ]
-    whats = listing(pd.DataFrame(actions), {"prevents at least": "{:.0%}"}, left=True)
+    whats = listing(pd.DataFrame(actions), {"prevents at least": "{:.1%}"}, left=True)
     return [whats, listing(pd.DataFrame(numbers), left=True)]

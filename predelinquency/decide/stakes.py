@@ -27,7 +27,7 @@ class Worth(NamedTuple):
 # %% ../../nbs/40_decide/04_stakes.ipynb #stak06
 def worth(
     rules: Policy,
-    action: str = "reminder",
+    action: str = "just_in_time",  # the cheapest that averts something
     channel: str = "app",  # the least intrusive of both
 ) -> Worth:
     "The numbers of a policy, for one action by one channel."

@@ -29,7 +29,7 @@ def test_an_action_is_worth_what_it_prevents_less_what_it_costs() -> None:
     call, due = RULES.actions["hardship_call"], everything_in_order()[0].due
     assert due and engine.loss_minor(RULES, due) == pytest.approx(2500 + 60_000 * 0.3 * 6 * 0.5)
     assert engine.value_minor(RULES, call, "call", 0.3, due) == pytest.approx(
-        0.3 * 56_500 * 0.10 - 800 - 100 - 50 - 150
+        0.3 * 56_500 * 0.022 - 800 - 100 - 50 - 150
     )
     assert engine.value_minor(RULES, call, "call", 0, due) == -1100
     assert engine.loss_minor(RULES, replace(due, kind="card", amount_minor=2_500)) == pytest.approx(
@@ -38,22 +38,31 @@ def test_an_action_is_worth_what_it_prevents_less_what_it_costs() -> None:
 
 
 def test_nothing_wins_at_zero_and_below() -> None:
-    small = replace(everything_in_order()[0].due, amount_minor=1)  # type: ignore[type-var]
+    small = replace(everything_in_order()[0].due, amount_minor=1, due_on=date(2026, 3, 4))  # type: ignore[type-var]
     d = decide(due=small, probability=0.02)
     assert (d.action, d.rule, d.value_minor) == ("nothing", "value", 0) and {
-        r.rule for r in d.refusals if r.action == "reminder"
+        r.rule for r in d.refusals if r.action == "just_in_time"
     } == {"value"}
     zero = next(
         p
         for p in np.linspace(0.02, 0.149, 5000)
-        if engine.value_minor(RULES, RULES.actions["reminder"], "app", p, replace(small, amount_minor=5_000)) == 0
+        if engine.value_minor(RULES, RULES.actions["just_in_time"], "app", p, replace(small, amount_minor=5_000)) == 0
     )
     only = {("app", "service"): everything_in_order()[0].consents["app", "service"]}  # type: ignore[index]
     due = replace(small, amount_minor=5_000, autopay=True)
     assert (
         decide(due=due, probability=float(zero), consents=only).rule == "value"
-        and decide(due=due, probability=float(zero) + 0.001, consents=only).action == "reminder"
+        and decide(due=due, probability=float(zero) + 0.001, consents=only).action == "just_in_time"
     )
+
+
+def test_what_averts_nothing_is_never_chosen_however_much_is_at_stake() -> None:
+    large = replace(everything_in_order()[0].due, amount_minor=2_000_000)  # type: ignore[type-var]
+    nil = {a.id for a in RULES.actions.values() if a.channels and a.uplift_low == 0}
+    for probability, lead in ((0.149, 20), (0.149, 5), (1.0, 20), (1.0, 5)):
+        d = decide(due=replace(large, due_on=AT.date() + timedelta(days=lead)), probability=probability)
+        asked = {r.action for r in d.refusals if r.action in nil and r.rule != "band_allowed"}
+        assert asked and d.action not in nil and {r.rule for r in d.refusals if r.action in asked} == {"value"}
 
 
 def test_ties_go_to_what_disturbs_least() -> None:
@@ -73,7 +82,8 @@ def test_ties_go_to_what_disturbs_least() -> None:
 
 
 def test_who_comes_too_late_gets_the_next_best_or_a_reason() -> None:
-    many = [policy.put_question(RULES, *everything_in_order(), AT) for _ in range(3)]
+    large = replace(everything_in_order()[0].due, amount_minor=200_000)  # type: ignore[type-var]
+    many = [policy.put_question(RULES, *everything_in_order(due=large), AT) for _ in range(3)]
     many = [
         replace(
             q, case=replace(q.case, customer_id=n), score=replace(q.score, customer_id=n, probability=0.1 + n / 100)
@@ -99,7 +109,7 @@ def test_the_days_worth_is_close_to_the_best_there_is() -> None:
     from scipy.sparse import coo_array
 
     rng = random.Random(5)
-    asked = [policy.put_question(RULES, *anybody(rng, n)) for n in range(6000)]
+    asked = [policy.put_question(RULES, *anybody(rng, n)) for n in range(7000)]
     lists = [engine.weigh(BOOK, q)[0] if not policy.case_refusals(q) else [] for q in asked]
     room = {k: min(v, 40) for k, v in engine.capacities(RULES).items()} | {"channel:call": 10, "channel:app": 60}
     got = sum(o.value for o in engine.allot(lists, room) if o)
@@ -171,7 +181,8 @@ def test_a_person_looks_at_what_a_message_must_not_do() -> None:
         decide(circumstances=careful, consents=None).review
         and not decide(circumstances=careful, consents=None, probability=0.001).review
     )
-    called = decide(circumstances=careful, probability=0.6)
+    large = replace(everything_in_order()[0].due, amount_minor=200_000)  # type: ignore[type-var]
+    called = decide(due=large, circumstances=careful, probability=0.6)
     assert called.action == "hardship_call" and called.approval == "specialist" and not called.review
     assert decide(due=replace(everything_in_order()[0].due, amount_minor=3_000_000)).review  # type: ignore[type-var]
 
@@ -198,7 +209,7 @@ def test_words_that_fail_as_they_stand_are_taken_back_and_their_place_goes_to_th
     many = [
         replace(
             q,
-            case=replace(q.case, customer_id=n, due=replace(q.case.due, amount_minor=60_000 + n)),
+            case=replace(q.case, customer_id=n, due=replace(q.case.due, amount_minor=200_000 + 100 * n)),
             score=replace(q.score, customer_id=n),
         )
         for n, q in enumerate(many)
@@ -215,7 +226,7 @@ def test_words_that_fail_as_they_stand_are_taken_back_and_their_place_goes_to_th
         messages,
         "broken",
         lambda words, m, action: (
-            whole(words, m, action) + ([messages.Broken("no_threat", "", "")] if "600.02" in m.whole else [])
+            whole(words, m, action) + ([messages.Broken("no_threat", "", "")] if "2,002.00" in m.whole else [])
         ),
     )
     BOOK.words.judged.clear()

@@ -255,6 +255,16 @@ def test_a_vulnerable_customer_is_left_to_a_person() -> None:
     ("reminder", dict(due=due(due_on=date(2026, 3, 5))), False),
     ("reminder", dict(due=due(due_on=date(2026, 3, 6))), True),
     ("reminder", dict(due=due(due_on=date(2026, 4, 1))), False),
+    ("just_in_time", dict(due=due(due_on=date(2026, 3, 3))), False),
+    ("just_in_time", dict(due=due(due_on=date(2026, 3, 4))), True),
+    ("just_in_time", dict(due=due(due_on=date(2026, 3, 4), kind="rent", autopay=True), probability=.15), True),
+    ("just_in_time", dict(due=due(due_on=date(2026, 3, 5))), False),
+    ("payment_holiday", dict(probability=.15), True),
+    ("payment_holiday", dict(probability=.149), False),
+    ("payment_holiday", dict(probability=.3, due=due(kind="card")), False),
+    ("payment_holiday", dict(probability=.3, due=due(due_on=date(2026, 3, 12))), False),
+    ("debt_advice", dict(probability=.15, due=due(kind="rent", due_on=date(2026, 3, 6))), True),
+    ("debt_advice", dict(probability=.149), False),
     ("reminder", dict(contacts=(out(ago(days=20), action="reminder"),)), False),
     ("reminder", dict(contacts=(out(ago(days=21), action="reminder"),)), True),
     ("reminder", dict(contacts=(out(ago(days=20), action="autopay_nudge"),)), True),
@@ -330,7 +340,7 @@ def edited(tmp_path: Path) -> Callable[[str, str, str], Path]:
     ("rules.yaml", '"A complaint is open."', "''", "rules.yaml, complaint, sentence: expected words, got ''"),
     ("rules.yaml", '"A complaint is open."', "null", "rules.yaml, complaint, sentence: expected words, got None"),
     ("actions.yaml", "can add a few days of interest", "can add 3 days of interest", "actions.yaml, due_date_change, total_cost: 'Moving the date"),
-    ("actions.yaml", "label: A friendly", "label: 1 friendly", "actions.yaml, reminder, label: '1 friendly reminder of the date' holds"),
+    ("actions.yaml", "label: A friendly reminder", "label: 1 friendly reminder", "actions.yaml, reminder, label: '1 friendly reminder of the date' holds"),
     ("caps.yaml", "label: emails a day", "label: 2000 emails a day", "caps.yaml, email_capacity, label: '2000 emails a day' holds"),
     ("bands.yaml", "label: clearly above", "label: 5 % above", "bands.yaml, raised, label: '5 % above the average' holds"),
 ])  # fmt: skip
@@ -379,7 +389,7 @@ def test_a_sentence_speaks_of_the_number_that_is_in_force(
 def test_an_action_may_speak_of_its_own_numbers(edited: Callable[[str, str, str], Path]) -> None:
     told = "at most one in {cool_off_days} days, for {cost_minor}, {uplift_low} are helped"
     made = policy.load_policy(edited("actions.yaml", "label: A friendly reminder of the date", f'label: "{told}"'))
-    assert made.actions["reminder"].label == "at most one in 21 days, for £0.00, 4% are helped"
+    assert made.actions["reminder"].label == "at most one in 21 days, for £0.00, 0% are helped"
 
 
 def test_the_sentences_that_ship_are_these() -> None:
@@ -395,7 +405,7 @@ def test_every_number_says_where_it_comes_from() -> None:
     )
     assert (
         RULES.actions["nothing"].intrusiveness == 0
-        and len({a.intrusiveness for a in RULES.actions.values()}) == len(RULES.actions) == 7
+        and len({a.intrusiveness for a in RULES.actions.values()}) == len(RULES.actions) == 10
     )
 
 
