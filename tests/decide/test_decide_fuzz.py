@@ -220,7 +220,11 @@ def test_the_fuzz_reaches_every_rule_and_every_action(
     book: engine.Book, crowd: list[Question], decisions: list[Decision]
 ) -> None:
     contacted = sum(d.channel != "" for d in decisions)  # without this the test above could pass by contacting nobody
-    assert {d.action for d in decisions} == set(ACTIONS) and contacted > 1_500
+    nil = {name for name, a in ACTIONS.items() if a["channels"] and not a["uplift_low"]["value"]}
+    chosen, outranked = set(ACTIONS) - nil, {r.action for d in decisions for r in d.refusals if r.rule == "outranked"}
+    assert chosen - {"payment_holiday"} <= {d.action for d in decisions} <= chosen and contacted > 1_500
+    assert "payment_holiday" in outranked, "a plan is worth more than a pause wherever both are allowed"
+    assert {r.action for d in decisions for r in d.refusals if r.rule == "value"} >= nil, "weighed, and worth nothing"
     said_no = {r.rule for d in decisions for r in d.refusals}
     assert said_no >= set(book.policy.rules) - {"best", "capacity", "message_ready"}
     assert {r.rule for d in engine.decide_all(book, crowd[:4000]) for r in d.refusals} >= {"capacity"}

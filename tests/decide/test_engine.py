@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from decide_cases import AT, LIFE, anybody, everything_in_order
+from decide_cases import AT, LIFE, NAN, anybody, everything_in_order
 
 from predelinquency.decide import engine, messages, policy
 from predelinquency.ground import records, schema
@@ -65,6 +65,16 @@ def test_what_averts_nothing_is_never_chosen_however_much_is_at_stake() -> None:
         assert asked and d.action not in nil and {r.rule for r in d.refusals if r.action in asked} == {"value"}
 
 
+def test_a_pause_is_offered_where_a_plan_was_and_nobody_may_call() -> None:
+    due = replace(everything_in_order()[0].due, amount_minor=300_000, payday_after_days=NAN)  # type: ignore[type-var]
+    mail = {k: v for k, v in everything_in_order()[0].consents.items() if k[0] != "call"}  # type: ignore[union-attr]
+    plan = policy.PastContact(AT - timedelta(days=200), "out", "email", "payment_plan")
+    assert decide(due=due, consents=mail, probability=0.4).action == "payment_plan"
+    d = decide(due=due, consents=mail, contacts=(plan,), probability=0.4)
+    assert (d.action, d.channel, d.approval) == ("payment_holiday", "email", "team_lead")
+    assert "is shown on your credit file" in d.message and "the total you pay is higher" in d.message
+
+
 def test_ties_go_to_what_disturbs_least() -> None:
     def option(action: str, value: float, disturbs: tuple[int, int]) -> engine.Option:
         return engine.Option(action, "app", value, disturbs)
@@ -109,7 +119,7 @@ def test_the_days_worth_is_close_to_the_best_there_is() -> None:
     from scipy.sparse import coo_array
 
     rng = random.Random(5)
-    asked = [policy.put_question(RULES, *anybody(rng, n)) for n in range(7000)]
+    asked = [policy.put_question(RULES, *anybody(rng, n)) for n in range(6000)]
     lists = [engine.weigh(BOOK, q)[0] if not policy.case_refusals(q) else [] for q in asked]
     room = {k: min(v, 40) for k, v in engine.capacities(RULES).items()} | {"channel:call": 10, "channel:app": 60}
     got = sum(o.value for o in engine.allot(lists, room) if o)

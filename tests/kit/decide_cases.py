@@ -24,6 +24,17 @@ LIFE = (
     "legal_representative",
     "already_acting",
 )
+OFFERS = (
+    "just_in_time",
+    "reminder",
+    "autopay_nudge",
+    "due_date_change",
+    "payment_holiday",
+    "payment_plan",
+    "help_offer",
+    "debt_advice",
+    "hardship_call",
+)
 ZONES = (
     "Europe/London",
     "America/New_York",
@@ -91,7 +102,7 @@ def anybody(rng: random.Random, n: int) -> tuple[Case, Score, datetime]:
         odd(apart, None, at.date() + timedelta(days=apart.randrange(-3, 5)), NAN, "soon"),
         odd(apart, False, True, None, share=0.01),
     )
-    usual = rng.choice([0.001, 0.02, 0.05, 0.15, 1.0, 0.0199999]) if rng.random() < 0.2 else rng.betavariate(0.6, 4)
+    usual = rng.choice([0.001, 0.02, 0.05, 0.15, 1.0, 0.0199999]) if rng.random() < 0.2 else rng.betavariate(1, 3)
     as_of = (at.date() - timedelta(days=odd(rng, rng.randrange(7), 7, 8, 30, -1, -2, share=0.08))).isoformat()
     return (
         case,
@@ -107,9 +118,11 @@ def anybody(rng: random.Random, n: int) -> tuple[Case, Score, datetime]:
 
 
 def any_due(rng: random.Random, n: int, at: datetime) -> Due:
-    lead = rng.choice([1, 2, 3, 9, 10, 14, 15, 20, 27, 28, 29]) if rng.random() < 0.4 else rng.randrange(15, 29)
+    lead = (
+        rng.choice([1, 1, 1, 1, 2, 3, 9, 10, 14, 15, 20, 27, 28, 29]) if rng.random() < 0.4 else rng.randrange(15, 29)
+    )
     on = odd(rng, at.date() + timedelta(days=odd(rng, lead, 0, -1, -30)), None, pd.NaT, "2026-03-24")
-    amount = odd(rng, rng.choice([5_000, 25_000, 90_000, 400_000]), 0, -100, None, NAN, 2_000_001, 90_000_000)
+    amount = odd(rng, rng.choice([5_000, 200_000, 400_000, 1_500_000]), 0, -100, None, NAN, 2_000_001, 90_000_000)
     return Due(
         n,
         rng.randrange(1, 40),
@@ -144,7 +157,7 @@ def life(rng: random.Random) -> dict[str, Any]:
 
 def past(rng: random.Random, at: datetime, about: tuple[int, int] | None) -> PastContact:
     when = at - timedelta(days=rng.choice([0.1, 2.9, 3, 6.99, 7, 7.01, 20, 29.99, 30, 30.01, 60, 100, 200]))
-    action = rng.choice(["reminder", "autopay_nudge", "due_date_change", "payment_plan", "help_offer", "hardship_call"])
+    action = rng.choice(OFFERS)
     return PastContact(
         odd(rng, when, at + timedelta(minutes=1), NAIVE, None, share=0.01),
         odd(rng, rng.choice(["out", "out", "in"]), "sideways", None, share=0.01),
