@@ -219,10 +219,11 @@ def with_rivals(
     many: pd.DataFrame,  # predictions of everybody
     run: Run,
     extra: Extra,  # with the inputs of both, which stay where they are
-) -> pd.DataFrame:  # with `window_rivals.READS` as columns; as it is for a source's own moments
+) -> pd.DataFrame:  # with `window_rivals.READS` as columns; without those that can read nothing there
     "The predictions, with what easier scores say of the judged rows."
     if run.own_moments:
-        return many
+        folded = many[many.split == "fold"]
+        return window_rivals.with_scores(many, [window_rivals.out_of_fold(folded, run.inputs["test"], run.recipe)])
     fits, names = due_rivals.learn(run.inputs["train"], run.recipe, window_rivals.READS), run.recipe.features
     asked = [rows for rows in (run.inputs["test"], extra.inputs.get("rows")) if rows is not None]
     return window_rivals.with_scores(many, [window_rivals.window_scores(fits, rows, names) for rows in asked])
@@ -488,6 +489,8 @@ def evaluate(
     facts |= dict(mechanics=dict(extra.mechanics)) if extra.mechanics else {}
     by_window = None if due is None else due[due.split == "cohort"].assign(probability=due.direct)
     report = judge_report.report(many, run.base, section, facts, by_window, peer(run))
+    if run.own_moments:
+        report["baselines"] = window_rivals.with_readings(report["baselines"], run.inputs["test"])
     frame = statistics.checked(many)
     rows, everyone = statistics.judged(frame), statistics.judged(frame, imminent=True)
     people = np.unique(np.concatenate([everyone.customer_id, frame.customer_id[frame.split == "out_of_time"]]))

@@ -17,7 +17,7 @@ import pandas as pd
 
 from ..ground import chapter, figures
 from ..ground.words import not_known, sentence
-from . import achieved, alerts, due_scores, groups, statistics, tripwires
+from . import achieved, alerts, due_scores, groups, statistics, tripwires, window_rivals
 from . import report as judge_report
 from .evaluation import Found
 
@@ -98,7 +98,7 @@ def _listed(report: Mapping[str, Any], paths: Mapping[str, str], precision: int 
 
 def simpler(
     found: Found,
-) -> list[Any]:  # two pictures, a table
+) -> list[Any]:  # two pictures, a table, sentences
     "The model beside simpler rules."
     report = found.report
     return [
@@ -115,6 +115,7 @@ def simpler(
         _listed(
             report, {words: f"headline.{key}" for words, key in ORDER.items()} | (TACT if "benign" in report else {})
         ),
+        window_rivals.told_reading(report["baselines"]) or None,
     ]
 
 # %% ../../nbs/35_judge/20_exhibits.ipynb #stg-exhi13

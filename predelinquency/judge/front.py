@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..ground.core import CURRENCY_DIGITS
-from ..ground.words import money, not_known
+from ..ground.words import money, not_known, sentence
 from . import report as judge_report
+from . import window_rivals
 from .report import reason
 
 # %% ../../nbs/35_judge/22_front.ipynb #front05
@@ -85,16 +86,24 @@ def beside_rivals(
     report: Mapping[str, Any],  # as in metrics.json
 ) -> list[str]:  # Markdown sentences; none for what is not known
     "What the headline adds to its easiest rivals, in sentences."
-    five, gain = report["baselines"].get("five_columns", {}), report.get("gain_over_five_columns", {})
-    says = []
-    if gain.get("auc") is not None:
-        chance = ", which may be chance" if gain.get("low") is None or gain["low"] <= 0 <= gain["high"] else ""
-        says.append(
-            f"Five plain columns with trees reach {five['auc']:.3f} on the same rows; the score adds "
-            f"{told(report, 'gain_over_five_columns', '+.3f')}{chance}. {FAMOUS}"
-        )
+    own = any("reads" in block for block in report["baselines"].values())
+    says = [_adds(report, name) for name in (window_rivals.CALLED if own else ("five_columns",))]
+    says = says if own else [f"{said} {FAMOUS}" for said in says if said]
+    says = [said for said in says if said] + (window_rivals.told_reading(report["baselines"]) if own else [])
     says += _announced(report.get("recall", {})) + _right(report.get("precision_at_capacity", {}))
     return says + _worth(report.get("threshold", {}))
+
+
+def _adds(report: Mapping[str, Any], name: str) -> str:
+    "What the score adds to one rival; empty where that is not known."
+    gain = report.get(f"gain_over_{name}", {})
+    if gain.get("auc") is None:
+        return ""
+    chance = ", which may be chance" if gain.get("low") is None or gain["low"] <= 0 <= gain["high"] else ""
+    return (
+        f"{sentence(window_rivals.CALLED[name])} reach {report['baselines'][name]['auc']:.3f} on the same rows; the score adds "
+        f"{told(report, f'gain_over_{name}', '+.3f')}{chance}."
+    )
 
 
 def _announced(found: Mapping[str, Any]) -> list[str]:

@@ -237,8 +237,8 @@ LACKED = dict(
     calendar="nothing falls due in the window",
     balance="no balance is known of anybody who is judged",
     projected="no balance is known of anybody who is judged",
-    five_columns="it learns only where an evaluation judges weekly moments",
-    plain_aggregates="it learns only where an evaluation judges weekly moments",
+    five_columns="none of its columns tells one row from another here",
+    plain_aggregates="none of its columns tells one row from another here",
 )  # baseline → why it has no score
 
 # %% ../../nbs/35_judge/02_statistics.ipynb #lack02
