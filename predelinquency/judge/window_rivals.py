@@ -9,6 +9,7 @@ __all__ = ['FIVE', 'CALENDAR', 'READS', 'MANY', 'CALLED', 'window_scores', 'with
 # %% ../../nbs/35_judge/11_window_rivals.ipynb #wriv3503
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ class Reading:
         return "; ".join(parts)
 
 
-MANY = 5  # columns that are still named one by one; more are counted by group
+MANY = 5  # columns that are named one by one, and that a tree looks at; of more, groups are named and shares are drawn
 
 
 def _named(columns: Sequence[str]) -> str:
@@ -105,11 +106,11 @@ def readings(
     of_due = {rival: due_rivals.INPUTS[rival] for rival in READS}
     at, found = {name: k for k, name in enumerate(catalogue.names())}, {}
     for rival, columns in (of_due if about.any() else READS).items():
-        kinds: dict[int, list[str]] = {0: [], 1: [], 2: []}
-        for name in columns:
-            values = rows.x[:, at[name]]
-            kinds[min(len(np.unique(values[np.isfinite(values)])), 2)].append(name)
-        found[rival] = Reading(*(tuple(kinds[k]) for k in (2, 1, 0)))
+        told = [rows.x[:, at[name]] for name in columns]
+        never = [bool(np.isnan(values).all()) for values in told]
+        same = [len(np.unique(values)) == 1 and not none for values, none in zip(told, never, strict=True)]
+        used = [not (one or none) for one, none in zip(same, never, strict=True)]
+        found[rival] = Reading(*(tuple(compress(columns, of)) for of in (used, same, never)))
     return found
 
 # %% ../../nbs/35_judge/11_window_rivals.ipynb #d521b89f
@@ -123,7 +124,8 @@ def learn_few(
     at, found = {name: k for k, name in enumerate(how.features)}, {}
     for rival, columns in reads.items():
         x = np.take(teachers.x, [at[name] for name in columns], axis=1)
-        own = replace(how, features=tuple(columns), params=replace(settings, colsample=1.0), signs={})
+        share = max(settings.colsample, min(MANY / len(columns), 1.0))
+        own = replace(how, features=tuple(columns), params=replace(settings, colsample=share), signs={})
         seeds = (replace(own, seed=how.seed + seat) for seat in range(seats))
         found[rival] = learners.committee(
             [learners.fit("lightgbm", x, teachers.y, each, weight=teachers.weight) for each in seeds]

@@ -48,12 +48,12 @@ def test_a_row_says_the_figure_of_the_report_and_an_older_report_has_fewer_rows(
 
 
 def test_what_a_source_does_not_know_is_said_and_never_breaks():
-    why = dict(auc=None, why="it learns only where an evaluation judges weekly moments")
+    why = dict(auc=None, why="none of its columns tells one row from another here")
     lost = dict(recall={"15_28d": None, "random": None, "why": "there are no weekly lists"})
     odd = dict(headline=dict(auc=0.7, auc_low=None, auc_high=None, onsets=40), baselines=dict(five_columns=why))
     rows = front.headline_rows(odd | lost | dict(gain_over_five_columns=why))
     assert rows["ROC-AUC on customers and months never seen (95 % interval)"] == "0.700"
-    assert rows["… five plain columns, with trees"].startswith("not known, because it learns only")
+    assert rows["… five plain columns, with trees"].startswith("not known, because none of its columns")
     assert front.beside_rivals(odd | lost | dict(gain_over_five_columns=why)) == []
 
 
@@ -63,6 +63,20 @@ def test_a_gain_that_may_be_chance_is_called_that_and_a_sure_one_is_not():
     assert "Of 100 contacted, 6.4 would have missed as promised; of 100 chosen blindly, 0.5." in says
     sure = told() | dict(gain_over_five_columns=dict(auc=0.0102, low=0.0031, high=0.0213))
     assert "may be chance" not in " ".join(front.beside_rivals(sure))
+
+
+def test_a_sources_own_moments_tell_both_rivals_and_what_they_could_read_and_leave_the_famous_figures_out():
+    read = dict(columns=2, columns_of=5, reads="2 of 5 columns; read: some; never known: others")
+    report = told() | dict(baselines={name: block | read for name, block in FIVE.items()})
+    says = front.beside_rivals(report)
+    assert says[0].startswith("Five plain columns with trees reach 0.907 on the same rows; the score adds +0.010")
+    assert says[1].startswith("Plain sums and counts with trees reach 0.915 on the same rows; the score adds +0.002")
+    assert says[2] == "Five plain columns with trees had 2 of 5 columns; read: some; never known: others."
+    assert front.FAMOUS not in " ".join(says)
+    lost = dict(gain_over_plain_aggregates=dict(auc=None, why="x"))
+    silent = dict(plain_aggregates=dict(auc=None, why="x", reads="0 of 50 columns"))
+    says = front.beside_rivals(report | lost | dict(baselines=report["baselines"] | silent))
+    assert "Plain sums and counts with trees had 0 of 50 columns. Not known, because x." in says
 
 
 def test_the_pack_has_each_headline_figure_beside_its_easiest_rival_and_says_why_it_is_lower():

@@ -12,7 +12,7 @@ from lacking import Gone, evaluated, rows_of, tables_of, trained
 
 from predelinquency.ground import coverage, params, schema
 from predelinquency.ground.core import ParamsError, SchemaError, project_folder
-from predelinquency.judge import baselines, rival, statistics
+from predelinquency.judge import baselines, rival, statistics, window_rivals
 from predelinquency.judge import report as judge_report
 from predelinquency.model import labels, learners, train
 from predelinquency.model.rows import Rows
@@ -170,6 +170,9 @@ def test_a_source_that_lacks_something_is_trained_and_judged_and_says_what_is_no
     blind = gone.unknown or gone.tables == NOTHING
     assert (report["headline"]["auc"] is None) == blind, "a score that ranks nobody has no AUC, not one of .5"
     assert not blind or report["baselines"]["logistic"]["why"] == statistics.SAME
+    easy = [report["baselines"][name] for name in window_rivals.READS]
+    assert all(("reads" in block) == gone.own for block in easy)
+    assert all((block["auc"] is None) == (block["columns"] == 0) for block in easy if gone.own)
 
 
 def test_a_figure_that_is_not_known_has_a_reason_that_can_be_reached():

@@ -13,6 +13,7 @@ from predelinquency.ground import params
 from predelinquency.ground.core import project_folder
 from predelinquency.judge import due_rivals, evaluation, statistics, window_rivals
 from predelinquency.judge import report as ev
+from predelinquency.model import train
 from predelinquency.model.learners import Recipe
 from predelinquency.model.rows import Rows
 
@@ -120,10 +121,106 @@ def test_the_gain_over_five_columns_is_paired_on_the_same_rows_and_may_be_a_loss
     assert set(report["gain_over_plain_aggregates"]) >= {"auc", "low", "high"}
 
 
-def test_a_source_with_moments_of_its_own_says_why_it_has_no_such_rival():
-    own = SimpleNamespace(own_moments=True)
-    many = predictions(rows(0), "fold")
-    assert evaluation.with_rivals(many, own, evaluation.Extra()) is many
+@pytest.fixture
+def small(monkeypatch):
+    def suited(p, positives):
+        return replace(p, max_depth=2, trees=20, min_child_weight=1.0, colsample=0.3), 2
+
+    monkeypatch.setattr(train, "suited", suited)
+
+
+def source(customers=150, known=(), same=()):
+    "A source's own moments, three loans a customer; who pays by hand, or owes much, goes bad every third time."
+    found = rows(0, customers, seed=4)
+    x = np.full_like(found.x, np.nan)
+    for name in known:
+        x[:, NAMES.index(name)] = found.x[:, HAND]
+    for name in same:
+        x[:, NAMES.index(name)] = 1.0
+    labels = found.labels.assign(obligation_id=np.arange(len(x)) + 7, instalment=1)
+    labels = labels.assign(target=labels.target.astype("int32"))
+    return SimpleNamespace(
+        own_moments=True, recipe=Recipe(NAMES, TRAIN, {}, 1), inputs=dict(test=Rows(labels, x.astype(np.float32)))
+    )
+
+
+def folded(own, repeats=2, seed=8):
+    "Two folds, dealt twice by customer; and the latest moments once more, judged out of time."
+    some, found = own.inputs["test"], []
+    for repeat in range(repeats):
+        fold = np.random.default_rng(seed + repeat).permutation(np.arange(150) % 2)[some.labels.customer_id]
+        noise = np.random.default_rng(repeat).normal(size=len(fold))
+        said = 1 / (1 + np.exp(2 - some.y - noise))
+        found.append(some.labels.assign(repeat=repeat, fold=fold, split="fold", probability=said, exposed=False))
+    later = found[0][found[0].as_of == found[0].as_of.max()].assign(repeat=-1, fold=pd.NA, split="out_of_time")
+    return pd.concat([*found, later], ignore_index=True).assign(onset_in_days=np.nan)
+
+
+def test_rivals_of_a_sources_own_moments_answer_for_the_fold_from_which_they_have_not_learned(small):
+    own = source(known=("asked_due", "visible_money_over_monthly_outgoings"))
+    many, test = folded(own), own.inputs["test"]
+    found = evaluation.with_rivals(many, own, evaluation.Extra())
+    assert found[many.columns].equals(many)
+    for rival in window_rivals.READS:
+        assert (found[rival].notna() == (found.split == "fold")).all()
+        deals = [found.loc[found.repeat == r, rival].tolist() for r in (0, 1)]
+        assert deals[0] != deals[1], "each deal of the folds has its own teachers"
+        assert all(peer.roc_auc_score(test.y, said) > 0.6 for said in deals)
+    held = (many.split == "fold") & (many.repeat == 0) & (many.fold == 1)
+    lies = test.labels.customer_id.isin(many[held].customer_id).to_numpy()
+    own.inputs["test"] = Rows(test.labels.assign(target=np.where(lies, 1 - test.y, test.y).astype("int32")), test.x)
+    again = evaluation.with_rivals(many, own, evaluation.Extra())
+    for rival in window_rivals.READS:
+        assert again.loc[held, rival].tolist() == found.loc[held, rival].tolist()
+        others = (many.split == "fold") & (many.repeat == 0) & ~held
+        assert again.loc[others, rival].tolist() != found.loc[others, rival].tolist()
+
+
+def test_what_the_score_adds_on_a_sources_own_moments_is_paired_over_every_deal(small):
+    own = source(known=("asked_due", "balance"))
+    many = evaluation.with_rivals(folded(own), own, evaluation.Extra())
     report = ev.report(many, BASE, FEW)
-    for block in (report["baselines"]["five_columns"], report["gain_over_plain_aggregates"]):
-        assert block["auc"] is None and "weekly moments" in block["why"]
+    judged = statistics.judged(statistics.checked(many))
+    for rival in window_rivals.READS:
+        deals = [
+            [peer.roc_auc_score(deal.y, deal[column]) for column in ("probability", rival)]
+            for _, deal in judged.groupby("repeat")
+        ]
+        model, other = np.mean(deals, axis=0)
+        block, gain = report["baselines"][rival], report[f"gain_over_{rival}"]
+        assert block["auc"] == pytest.approx(other, abs=1e-4) and block["low"] < block["auc"] < block["high"]
+        assert gain["auc"] == pytest.approx(model - other, abs=1e-4) and gain["low"] < gain["auc"] < gain["high"]
+        assert block["known_share"] == 1.0
+
+
+def test_a_rival_says_which_of_its_columns_a_source_has():
+    some = source(known=("asked_due", "payers_90d"), same=("asked_autopay",)).inputs["test"]
+    some.x[:400, NAMES.index("payers_90d")] = np.nan
+    some.x[400:, NAMES.index("payers_90d")] = 2.0  # known of some rows only: that tells them from the others
+    five, plain = window_rivals.readings(some).values()
+    assert (five.used, five.same) == (("asked_due",), ("asked_autopay",)) and "days_late_max" in five.never
+    assert five.words == (
+        "1 of 5 columns; read: what is still to pay of the due asked about; the same in every row: 1 when the bank "
+        "collects the due asked about itself, 0 when not; never known: most days late of any closed due, balance + "
+        "overdraft limit / loan, card and housing dues still to pay on days 0–30, balance + savings / outgoings of "
+        "the last 90 days, per 30 days of them that are known"
+    )
+    assert set(plain.used) == {"asked_due", "payers_90d"} and "of liquidity" in plain.words
+    nameless = Rows(some.labels.assign(obligation_id=-1, instalment=0), some.x)
+    assert window_rivals.readings(nameless)["five_columns"].never[0] == "due_15_28d", "no due is named: the window's"
+
+
+def test_where_a_source_has_none_of_its_columns_a_rival_says_so_and_has_no_figure(small):
+    own = source(known=("asked_left",), same=("asked_autopay",))
+    many = evaluation.with_rivals(folded(own), own, evaluation.Extra())
+    report = ev.report(many, BASE, FEW)
+    told = window_rivals.with_readings(report["baselines"], own.inputs["test"])
+    for rival in window_rivals.READS:
+        assert report[f"gain_over_{rival}"] == dict(auc=None, why=statistics.LACKED[rival])
+        assert told[rival]["auc"] is None and told[rival]["columns"] == 0 and told[rival]["reads"].startswith("0 of ")
+    assert "reads" not in told["balance"]
+    both = window_rivals.told_reading(told)
+    assert [text.rpartition(". ")[2] for text in both] == [
+        "Not known, because none of its columns tells one row from another here."
+    ] * 2
+    assert window_rivals.told_reading(report["baselines"]) == [], "weekly rivals read everything"

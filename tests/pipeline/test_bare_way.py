@@ -42,6 +42,8 @@ def test_a_source_in_which_nothing_falls_due_in_the_window_goes_the_whole_way(tm
     figures = way(tmp_path / "out", project, mapping)
     assert figures["baselines"]["calendar"] == {"auc": None, "why": "nothing falls due in the window"}
     assert figures["headline"]["auc"] > 0.5
+    assert figures["gain_over_five_columns"]["low"] is not None
+    assert "of 5 columns" in figures["baselines"]["five_columns"]["reads"]
     brief = json.loads((tmp_path / "out/reports/headline.json").read_text())
     assert brief["gain_over_calendar"] is None and brief["auc"] == figures["headline"]["auc"]
 
