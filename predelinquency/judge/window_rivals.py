@@ -81,11 +81,10 @@ class Reading:
     def words(self) -> str:
         "What was read and what was not, in words."
         every = len(self.used) + len(self.same) + len(self.never)
-        parts = [f"{len(self.used)} of {every} columns"]
-        parts += [f"read: {_named(self.used)}"] if self.used else []
-        parts += [f"the same in every row: {_named(self.same)}"] if self.same else []
-        parts += [f"never known: {_named(self.never)}"] if self.never else []
-        return "; ".join(parts)
+        parts = [f"{len(self.used)} of {every} columns" + (f": {_named(self.used)}" if self.used else "")]
+        parts += [f"The same in every row: {_named(self.same)}"] if self.same else []
+        parts += [f"Never known: {_named(self.never)}"] if self.never else []
+        return ". ".join(parts)
 
 
 MANY = 5  # columns that are named one by one, and that a tree looks at; of more, groups are named and shares are drawn
@@ -93,7 +92,7 @@ MANY = 5  # columns that are named one by one, and that a tree looks at; of more
 
 def _named(columns: Sequence[str]) -> str:
     if len(columns) <= MANY:
-        return ", ".join(catalogue.BY_NAME[name].formula for name in columns)
+        return ", ".join(f"“{catalogue.BY_NAME[name].formula}”" for name in columns)
     groups = pd.Series([catalogue.BY_NAME[name].group for name in columns]).value_counts(sort=False)
     return ", ".join(f"{n} of {group}" for group, n in groups.items())
 
@@ -176,7 +175,7 @@ def told_reading(
         if "reads" not in block:
             continue
         silent = f" {sentence(not_known(str(block['why'])))}." if block.get("auc") is None and "why" in block else ""
-        told.append(f"{sentence(words)} had {block['reads']}.{silent}")
+        told.append(f"{sentence(words)} could read {block['reads']}.{silent}")
     return told
 
 # %% ../../nbs/35_judge/11_window_rivals.ipynb #ship3502

@@ -66,17 +66,17 @@ def test_a_gain_that_may_be_chance_is_called_that_and_a_sure_one_is_not():
 
 
 def test_a_sources_own_moments_tell_both_rivals_and_what_they_could_read_and_leave_the_famous_figures_out():
-    read = dict(columns=2, columns_of=5, reads="2 of 5 columns; read: some; never known: others")
+    read = dict(columns=2, columns_of=5, reads="2 of 5 columns: some. Never known: others")
     report = told() | dict(baselines={name: block | read for name, block in FIVE.items()})
     says = front.beside_rivals(report)
     assert says[0].startswith("Five plain columns with trees reach 0.907 on the same rows; the score adds +0.010")
     assert says[1].startswith("Plain sums and counts with trees reach 0.915 on the same rows; the score adds +0.002")
-    assert says[2] == "Five plain columns with trees had 2 of 5 columns; read: some; never known: others."
+    assert says[2] == "Five plain columns with trees could read 2 of 5 columns: some. Never known: others."
     assert front.FAMOUS not in " ".join(says)
     lost = dict(gain_over_plain_aggregates=dict(auc=None, why="x"))
     silent = dict(plain_aggregates=dict(auc=None, why="x", reads="0 of 50 columns"))
     says = front.beside_rivals(report | lost | dict(baselines=report["baselines"] | silent))
-    assert "Plain sums and counts with trees had 0 of 50 columns. Not known, because x." in says
+    assert "Plain sums and counts with trees could read 0 of 50 columns. Not known, because x." in says
 
 
 def test_the_pack_has_each_headline_figure_beside_its_easiest_rival_and_says_why_it_is_lower():

@@ -200,10 +200,10 @@ def test_a_rival_says_which_of_its_columns_a_source_has():
     five, plain = window_rivals.readings(some).values()
     assert (five.used, five.same) == (("asked_due",), ("asked_autopay",)) and "days_late_max" in five.never
     assert five.words == (
-        "1 of 5 columns; read: what is still to pay of the due asked about; the same in every row: 1 when the bank "
-        "collects the due asked about itself, 0 when not; never known: most days late of any closed due, balance + "
-        "overdraft limit / loan, card and housing dues still to pay on days 0–30, balance + savings / outgoings of "
-        "the last 90 days, per 30 days of them that are known"
+        "1 of 5 columns: “what is still to pay of the due asked about”. The same in every row: “1 when the bank "
+        "collects the due asked about itself, 0 when not”. Never known: “most days late of any closed due”, “balance + "
+        "overdraft limit / loan, card and housing dues still to pay on days 0–30”, “balance + savings / outgoings of "
+        "the last 90 days, per 30 days of them that are known”"
     )
     assert set(plain.used) == {"asked_due", "payers_90d"} and "of liquidity" in plain.words
     nameless = Rows(some.labels.assign(obligation_id=-1, instalment=0), some.x)
