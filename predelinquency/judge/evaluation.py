@@ -223,7 +223,7 @@ def with_rivals(
     "The predictions, with what easier scores say of the judged rows."
     if run.own_moments:
         folded = many[many.split == "fold"]
-        return window_rivals.with_scores(many, [window_rivals.out_of_fold(folded, run.inputs["test"], run.recipe)])
+        return window_rivals.with_scores(many, [window_rivals.rivals_of_folds(folded, run.inputs["test"], run.recipe)])
     fits, names = due_rivals.learn(run.inputs["train"], run.recipe, window_rivals.READS), run.recipe.features
     asked = [rows for rows in (run.inputs["test"], extra.inputs.get("rows")) if rows is not None]
     return window_rivals.with_scores(many, [window_rivals.window_scores(fits, rows, names) for rows in asked])

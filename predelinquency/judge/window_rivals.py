@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FIVE', 'CALENDAR', 'READS', 'MANY', 'CALLED', 'window_scores', 'with_scores', 'Reading', 'readings', 'learn_few',
-           'out_of_fold', 'with_readings', 'told_reading', 'with_shipped']
+           'rivals_of_folds', 'with_readings', 'told_reading', 'with_shipped']
 
 # %% ../../nbs/35_judge/11_window_rivals.ipynb #wriv3503
 from collections.abc import Mapping, Sequence
@@ -132,7 +132,7 @@ def learn_few(
     return found
 
 # %% ../../nbs/35_judge/11_window_rivals.ipynb #b906b377
-def out_of_fold(
+def rivals_of_folds(
     folded: pd.DataFrame,  # predictions judged out of fold: `schema.ROW`, `repeat`, `fold`, `target`
     rows: Rows,  # usable, with the inputs of these moments
     how: Recipe,  # as the model was learned
