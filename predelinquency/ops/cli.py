@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['AT_LENGTH', 'Host', 'Port', 'check_source', 'check_request', 'draft_source', 'open_holdout', 'challenge_model',
-           'roll_back', 'prove_at_length', 'measure_fidelity', 'measure_actions', 'serve_scores', 'curl', 'show_page',
-           'examine']
+           'roll_back', 'prove_at_length', 'measure_fidelity', 'measure_actions', 'hold_trials', 'serve_scores', 'curl',
+           'show_page', 'examine']
 
 # %% ../../nbs/80_ops/09_cli.ipynb #i04cli
 import os, socket, threading, time
@@ -332,6 +332,38 @@ def measure_actions(
     for row in frame.itertuples(index=False):
         table.add_row(*map(escape, map(str, row)))
     console().print(table, f"in percent; written to {path}", sep="\n")
+
+# %% ../../nbs/80_ops/09_cli.ipynb #74bd5690
+@app.command(
+    "trials",
+    help="How often the estimators of effects are right, in many trials whose true effects are known: every feasible "
+    "action is lived once at the moments of most risk (kept in ROOT/potential), and trials are drawn from that. "
+    "Figures go to reports/effects.json of --root (twenty minutes).",
+    epilog=tail("trials", "trials", "trials --root data/runs/try --moments 2000 --trials 50", "trials --anew"),
+)
+@exit_on_refusal
+def hold_trials(
+    root: Root = DEFAULT_ROOT,
+    moments: Annotated[int, typer.Option(min=100, help="Moments at which all is lived.")] = 40_000,
+    trials: Annotated[int, typer.Option(min=20, help="Trials of each world.")] = 1_000,
+    anew: Annotated[bool, typer.Option("--anew", help="Live the futures again, even if they were.")] = False,
+    as_json: Json = False,
+) -> None:
+    "Ask of the estimators what no bank can ask."
+    from predelinquency.truth import bank, trials as held
+
+    if anew or not (Path(root) / bank.FILE).is_file():
+        note(f"living every action at {moments:,} moments")
+        bank.store(bank.fill(root, moments), root)
+    found = held.trials_held(bank.load_bank(root), held.Plan(held.SHIPPED), trials, progress=not as_json)
+    path = held.keep_trials(found, Path(root) / "reports")
+    if as_json:
+        return answer(found)
+    frame = held.coverage_table(found).reset_index()
+    table = Table(*(c.replace("_", " ") for c in frame), box=None, pad_edge=False)
+    for row in frame.itertuples(index=False):
+        table.add_row(*map(escape, map(str, row)))
+    console().print(table, f"written to {path}", sep="\n")
 
 # %% ../../nbs/80_ops/09_cli.ipynb #c083
 def _check_port(command: str, host: str, port: int) -> None:

@@ -223,6 +223,7 @@ KEYS: dict[str, str] = dict(
     rollback="commit, version, was",
     proof="kept, stages (stage, seconds, products)",
     fidelity="against, belongs_to, detect, js, notes, ratio, tstr, …",
+    trials="coverage, looks, null, plan, wrong_log",
     actions="a list of action, timing, misses, take_up, effect, error, displaced, postponed",
     migrate="ledger, revision",
     record="lines, new",

@@ -126,15 +126,15 @@ def fill(
 
 # %% ../../nbs/50_truth/16_bank.ipynb #1bc26685
 NAMES = ("nothing", *(a.name for a in ACTS))
-FILE = "potential.parquet"  # in the folder of the truth
+FILE = "potential/outcomes.parquet"  # in a folder of results: beside the truth, which stages track
 
 
 def store(
     bank: Bank,
-    truth: Path | str,  # folder of the planted truth
+    root: Path | str,  # folder of results
 ) -> Path:
     "Write a bank: a row a moment, with a list of numbers."
-    path = Path(truth) / FILE
+    path = Path(root) / FILE
     flat = bank.outcomes.reshape(len(bank.moments), -1).astype(np.int32)
     with replacing(path) as draft:
         bank.moments.assign(outcomes=list(flat)).to_parquet(draft, index=False)
@@ -142,12 +142,12 @@ def store(
 
 # %% ../../nbs/50_truth/16_bank.ipynb #deb68327
 def load_bank(
-    truth: Path | str,  # folder of the planted truth
+    root: Path | str,  # folder of results
 ) -> Bank:
     "Read a bank."
-    path = Path(truth) / FILE
+    path = Path(root) / FILE
     if not path.is_file():
-        raise StoreError("no outcomes were lived", where=str(path), remedy="`predelinquency effects --live`")
+        raise StoreError("no outcomes were lived", where=str(path), remedy="`predelinquency trials` lives them")
     frame = pd.read_parquet(path)
     found = np.stack(frame.pop("outcomes").to_list()) if len(frame) else np.zeros((0, 0), np.int32)
     return Bank(frame, found.reshape(len(frame), len(NAMES), -1, FIELDS).astype(np.int64))

@@ -71,7 +71,7 @@ commands = ["run --customers 100 --root R", "stage simulate --root R", "compare 
             "source check berka --data .", "score 17 --root R", "score --file request.json --root R", "explain 17 --root R",
             "decide --root R", "decide --record --root R", "ledger migrate --root R", "ledger state --root R", "ledger record R --root R", "doctor",
             "final --by somebody --reason because-it-is-time --root R", "final --log --root R", "challenge R --root R",
-            "rollback", "proof --root R", "fidelity --against R --root R", "actions --root R", "serve --root R", "dashboard --root R"]
+            "rollback", "proof --root R", "fidelity --against R --root R", "actions --root R", "trials --root R", "serve --root R", "dashboard --root R"]
 for command in commands:
     print("==", command, flush=True)
     with contextlib.suppress(SystemExit): app(command.replace("R", "data/runs/x").split())
