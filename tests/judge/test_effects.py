@@ -208,6 +208,26 @@ def test_true_propensities_stand_and_true_ones_are_refused_in_at_most_one_of_twe
     assert refused <= 17
 
 
+def test_a_coin_thrown_once_for_each_customer_is_one_coin():
+    "Seeds 0 to 199, 100 customers with ten decisions each, who have the reminder always or never."
+    refused = {True: 0, False: 0}
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        customer = np.repeat(np.arange(100), 10)
+        had, x = (rng.random(100) < 0.5)[customer], rng.normal(size=100)[customer]
+        t = ef.Trial(customer, had * 1, np.full((1_000, 2), 0.5), had * 1.0, x[:, None])
+        for clustered in refused:
+            asked = t if clustered else t._replace(customer=np.arange(1_000))
+            refused[clustered] += not ef.propensities_hold(asked).holds
+    assert refused[True] <= 17 and refused[False] > 60
+
+
+def test_a_stratum_of_few_customers_is_not_asked():
+    t = drawn(1, 1_000).trial
+    strata = np.where(np.isin(t.customer, np.unique(t.customer)[:29]), "few", "many")
+    assert ef.propensities_hold(t, strata).tests == ef.propensities_hold(t).tests + 3
+
+
 def test_a_log_of_before_capacity_and_one_of_the_mean_over_days_are_caught():
     "Seeds 0 to 19, 20,000 decisions: three in ten offers fall on full days."
     for seed in range(20):
