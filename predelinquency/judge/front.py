@@ -100,10 +100,9 @@ def _adds(report: Mapping[str, Any], name: str) -> str:
     if gain.get("auc") is None:
         return ""
     chance = ", which may be chance" if gain.get("low") is None or gain["low"] <= 0 <= gain["high"] else ""
-    return (
-        f"{sentence(window_rivals.CALLED[name])} reach {report['baselines'][name]['auc']:.3f} on the same rows; the score adds "
-        f"{told(report, f'gain_over_{name}', '+.3f')}{chance}."
-    )
+    who, reached = sentence(window_rivals.CALLED[name]), report["baselines"][name]["auc"]
+    adds = told(report, f"gain_over_{name}", "+.3f")
+    return f"{who} reach {reached:.3f} on the same rows; the score adds {adds}{chance}."
 
 
 def _announced(found: Mapping[str, Any]) -> list[str]:
