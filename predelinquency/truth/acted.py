@@ -39,7 +39,7 @@ class Size(NamedTuple):
 
 FULL = Size()
 
-
+# %% ../../nbs/50_truth/15_acted.ipynb #fb5fa43a
 def moments_of(
     obligations: pd.DataFrame,  # `schema.OBLIGATIONS`
     lead_days: tuple[float, float],  # days before the due date, later moment first; negative: after it

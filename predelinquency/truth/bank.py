@@ -162,7 +162,7 @@ class Drawn(NamedTuple):
     y: np.ndarray  # (n,)
     x: np.ndarray  # (n, 8)
 
-
+# %% ../../nbs/50_truth/16_bank.ipynb #f2a562fb
 def lottery(
     bank: Bank,
     which: Sequence[int],  # actions that take part, from 1 on

@@ -119,7 +119,7 @@ def soft_ranking(
 
     return measured
 
-
+# %% ../../nbs/50_truth/01_oracle.ipynb #1c18c38e
 def soft_auc(
     score: np.ndarray,  # (n,) higher is riskier
     p: np.ndarray,  # (n,) probability of the target, or the target itself

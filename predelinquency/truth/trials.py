@@ -31,7 +31,7 @@ class Plan(NamedTuple):
 
 SHIPPED = tuple(NAMES.index(a) for a in ("autopay", "date_change", "payment_plan", "payment_holiday", "hardship_call"))
 
-
+# %% ../../nbs/50_truth/17_trials.ipynb #6c74342f
 def trial_of(
     bank: Bank,
     plan: Plan,
@@ -72,7 +72,7 @@ class Coverage(NamedTuple):
     error: float  # mean standard error
     trials: int
 
-
+# %% ../../nbs/50_truth/17_trials.ipynb #224d37a4
 def coverage(
     bank: Bank,
     plan: Plan,
