@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..ground.compiled import kernel, lean
-from ..ground.dues import ANNOUNCED, MOVED, Rule, enough, in_time, is_full, is_missed, rule
+from ..ground.dues import ANNOUNCED, MOVED, Rule, enough, in_time, is_full, is_missed, is_over, rule
 from ..ground.params import Base
 from .forks import CONTRACTS, NO_DAY, Ground, future_seed, until
 from ..world.actions import act, feasible
@@ -161,7 +161,7 @@ def judge(
         if seen[i] or not is_missed(dues[i, DUE_DAY], rule.grace_days, dues[i, ENOUGH], dues[i, TIMELY], today + 1):
             continue
         seen[i] = 1
-        if dues[i, DUE_DAY] + rule.grace_days < fork.day:
+        if is_over(dues[i, DUE_DAY], rule.grace_days, fork.day):
             continue  # it was behind already
         mine = dues[i, CONTRACT] == fork.about[0] and dues[i, INSTALMENT] == fork.about[1]
         if today <= fork.day + SOON_DAYS:
