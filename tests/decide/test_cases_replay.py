@@ -1,13 +1,14 @@
 """Half a year of weekly nights on a small bank: nothing that was followed is lost, and nothing that was sent is sent again."""
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from books import reminding
 
 from predelinquency.decide import cases, engine, memory, night
 from predelinquency.decide.night import Scored
@@ -18,13 +19,6 @@ from predelinquency.ground.params import Params
 from predelinquency.ground.records import Decision, Note, Reply
 
 WEEKS = 26
-
-
-def reminding() -> engine.Book:
-    "The book of a bank whose own trial found that a reminder helps: one may be worth it week after week, so there is much to repeat."
-    book = engine.load_book()
-    reminder = replace(book.policy.actions["reminder"], uplift_low=0.04)
-    return replace(book, policy=replace(book.policy, actions={**book.policy.actions, reminder.id: reminder}))
 
 
 BOOK = reminding()

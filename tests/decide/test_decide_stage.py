@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from test_cases_replay import reminding
+from books import reminding
 from test_decide_fuzz import is_control
 
 from predelinquency.decide import cases, engine, policy
