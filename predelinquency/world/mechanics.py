@@ -358,6 +358,7 @@ def payday(s: Scene) -> Sums:
 # %% ../../nbs/10_world/13_mechanics.ipynb #mech51
 BENIGN = ("mandate_lapsed", "payday_moved", "bank_moved", "annual_bill", "refund")  # looks like trouble and is none
 _WORKING = [row.name for row in PERSONAS if row.works]
+_APART = (("job_loss", "gig"), ("illness", "benefit"), ("separation", "pension"))  # hit unlike others
 
 
 def hits(s: Scene) -> Sums:
@@ -366,10 +367,12 @@ def hits(s: Scene) -> Sums:
     young = s.protected.set_index("customer_id")["age_band"] != "75+"
     began = s.episodes.loc[lambda d: d["start_on"].between(s.first, s.end - _DAY)]
     began = began[began["start_on"] >= began["customer_id"].map(s.customers.set_index("customer_id")["joined_on"])]
-    found = {}
-    for stress, of in (("job_loss", who), ("cut_hours", who), ("illness", young), ("separation", who | ~who)):
-        mine = began.loc[began["stress"] == stress, "customer_id"]
-        found[stress] = pair(mine.map(of), seen[of.reindex(seen.index).to_numpy(bool)])
+    asked = dict(job_loss=who, cut_hours=who, illness=young, separation=who | ~who)
+    lives, found = s.latent.set_index("customer_id")["persona"], {}
+    mine = [(k, k, of) for k, of in asked.items()] + [(f"{k}_{one}", k, lives == one) for k, one in _APART]
+    for name, stress, of in mine:
+        hit = began.loc[began["stress"] == stress, "customer_id"]
+        found[name] = pair(hit.map(of), seen[of.reindex(seen.index).to_numpy(bool)])
     whole = s.customers.loc[s.customers["joined_on"] <= s.end - 365 * _DAY, "customer_id"]
     lately = began[began["stress"].isin(BENIGN) & (began["start_on"] >= s.end - 365 * _DAY)]
     return found | dict(benign_share=pair(whole.isin(lately["customer_id"]), len(whole)))
