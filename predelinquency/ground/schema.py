@@ -6,7 +6,7 @@
 __all__ = ['CATEGORY_GROUP', 'CATEGORIES', 'STATUSES', 'FACTS', 'ACCOUNT_KINDS', 'TARGET_KINDS', 'OBLIGATION_KINDS', 'CURRENCIES',
            'CUSTOMERS', 'ACCOUNTS', 'OBLIGATIONS', 'TRANSACTIONS', 'PAYMENTS', 'TABLES', 'NO_DUE', 'ANY', 'ROW',
            'ASKED', 'MOMENTS', 'CONTRACTS', 'EXTRA', 'CHANNELS', 'PURPOSES', 'PREFERENCES', 'CIRCUMSTANCES', 'CONTACTS',
-           'Column', 'Rule', 'Table', 'naming_dues', 'validate']
+           'LETTERS', 'Column', 'Rule', 'Table', 'naming_dues', 'validate']
 
 # %% ../../nbs/00_ground/01_schema.ipynb #i01schema
 from collections.abc import Callable
@@ -314,6 +314,7 @@ CIRCUMSTANCES = Table(
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c028
 # fmt: off
+_ASCENDS = Rule("rows ascend by customer", lambda df: df.customer_id.diff().fillna(0) >= 0, ("customer_id",), "sort by customer_id")
 CONTACTS = Table("contacts", "what was said already, both ways: one row a contact", (
     Column("customer_id", "int64", "with whom", low=0),
     Column("contacted_at", "time", "when, UTC"),
@@ -321,7 +322,16 @@ CONTACTS = Table("contacts", "what was said already, both ways: one row a contac
     Column("channel", "word", "how", CHANNELS),
     Column("action", "text", "the policy's action it was part of", nullable=True),
     Column("answered", "bool", "for `in`: a person has dealt with it"),
-), (Rule("rows ascend by customer", lambda df: df.customer_id.diff().fillna(0) >= 0, ("customer_id",), "sort by customer_id"),))
+), (_ASCENDS,))
+LETTERS = Table("letters", "what was written about a payment by lot, and with what chance: one row a letter", (
+    Column("customer_id", "int64", "to whom", low=0),
+    Column("sent_at", "time", "when, UTC"),
+    Column("obligation_id", "int64", "the contract it was about", low=0),
+    Column("instalment", "int32", "and its instalment", low=0),
+    Column("action", "text", "the policy's action it was part of"),
+    Column("channel", "word", "how", CHANNELS),
+    Column("propensity", "float64", "the chance that just this was done", low=0),
+), (_ASCENDS,))
 # fmt: on
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c031

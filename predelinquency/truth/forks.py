@@ -21,12 +21,13 @@ import pyarrow.parquet as pq
 from ..ground import params
 from ..ground.compiled import kernel
 from ..ground.core import DAY_MS, ParamsError, SchemaError, bits
-from ..ground.dues import Rule, enough, in_time, is_missed, rule
+from ..ground.dues import ANNOUNCED, Rule, enough, in_time, is_missed, rule
 from ..ground.params import Base, Params
 from ..world.contracts import begin
 from ..world.money import DUE, LIFE, LOG_WIDTH, PAYMENT, RENT_DUE
 from ..world.personas import PERSON, birth
-from ..world.stress import strike, world_tables
+from ..world.practice import all_tables
+from ..world.stress import strike
 from ..world.world import Settings, arrive_here, days_of, live, step
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c004
@@ -59,7 +60,7 @@ def ground(
         months,
         p.simulate.hidden_share,
         p.base.arrival_lag_days * DAY_MS,
-        world_tables(),
+        all_tables(),
     )
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c007
@@ -112,15 +113,17 @@ def watch(
 ) -> int:  # rows used now; 16 contracts have no more than 32 dues in a month
     "Add the target dues of a log, and what was paid towards them in time."
     for row in range(1, log[0, 0] + 1):
-        if log[row, 0] == DUE and log[row, 3] <= RENT_DUE and earliest <= log[row, 5] <= latest:
-            dues[n, 0], dues[n, 1], dues[n, 2], dues[n, 3], dues[n, 4] = (
-                log[row, 1],
-                log[row, 2],
-                log[row, 5],
-                enough(log[row, 6], rule.spare_minor, rule.spare_points),
-                0,
-            )
-            n += 1
+        if log[row, 0] == DUE and log[row, 3] <= RENT_DUE:
+            due, least, i = log[row, 5], enough(log[row, 6], rule.spare_minor, rule.spare_points), n
+            if log[row, 8] != ANNOUNCED:  # it stands otherwise from now on
+                i = 0
+                while i < n and (dues[i, 0] != log[row, 1] or dues[i, 1] != log[row, 2]):
+                    i += 1
+            if i < n:
+                dues[i, 2], dues[i, 3] = due, least
+            elif earliest <= due <= latest:
+                dues[n, 0], dues[n, 1], dues[n, 2], dues[n, 3], dues[n, 4] = log[row, 1], log[row, 2], due, least, 0
+                n += 1
         elif log[row, 0] == PAYMENT and in_time(log[row, 5], rule.grace_days, log[row, 3]):
             for i in range(n):
                 if dues[i, 0] == log[row, 1] and dues[i, 1] == log[row, 2]:
@@ -155,7 +158,7 @@ def outcome(
             if is_missed(dues[i, 2], rule.grace_days, dues[i, 3], dues[i, 4], today + 1):
                 return MISSED if dues[i, 2] >= day + near else IMMINENT
     for i in range(n):
-        if dues[i, 2] >= day + near:
+        if day + near <= dues[i, 2] <= day + far:
             return PAID
     return NOTHING_DUE
 
@@ -173,15 +176,18 @@ def fate(
     rule: Rule,  # grace, and what counts as in full
 ) -> int:  # NOTHING_DUE: it never fell due; PAID, MISSED
     "Live on until the grace of one due is over."
-    end = about[2] + rule.grace_days
-    for today in range(day, end + 1):
+    mine, today, end = -1, day, about[2] + rule.grace_days
+    while today <= end:
         log[0, 0] = 0
         step(s, t, log, w.tables, today)
         n = watch(log, dues, n, day - rule.grace_days, about[2], rule)
-    for i in range(n):
-        if dues[i, 0] == about[0] and dues[i, 1] == about[1]:
-            return MISSED if is_missed(dues[i, 2], rule.grace_days, dues[i, 3], dues[i, 4], end + 1) else PAID
-    return NOTHING_DUE
+        for i in range(n):
+            if dues[i, 0] == about[0] and dues[i, 1] == about[1]:
+                mine, end = i, dues[i, 2] + rule.grace_days  # it may be moved on the way
+        today += 1
+    if mine < 0:
+        return NOTHING_DUE
+    return MISSED if is_missed(dues[mine, 2], rule.grace_days, dues[mine, 3], dues[mine, 4], end + 1) else PAID
 
 # %% ../../nbs/50_truth/00_forks.ipynb #c015
 @kernel

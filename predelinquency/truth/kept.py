@@ -34,6 +34,9 @@ PARTS = dict(  # what a figure depends on: the modules that make it
         "world.cashflow",
         "world.stress",
         "world.help",
+        "world.actions",
+        "world.contacts",
+        "world.practice",
         "world.world",
     ),
     features=(

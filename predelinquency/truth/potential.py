@@ -35,6 +35,7 @@ from predelinquency.world.money import (
 )
 from ..world.money import PAYDAY_LOAN, PAYMENT, RENT_DUE, SAVINGS, SLOTS, TERM, TX
 from ..world.personas import PERSON
+from ..world.practice import quiet
 from ..world.world import step
 
 # %% ../../nbs/50_truth/14_potential.ipynb #1055c7c0
@@ -175,7 +176,7 @@ def judge(
 # %% ../../nbs/50_truth/14_potential.ipynb #df684986
 @kernel
 def take(
-    w: Any,  # the world
+    w: Any,  # the world from then on
     t: Any,
     s: Any,
     log: Any,  # PERSON with the future's seed, LIFE in the evening of the decision (moved on), a log to write over
@@ -231,7 +232,8 @@ def fork_of(
 @kernel
 def potentials(
     w: Any,
-    acts: Any,  # world, `act_matrix`
+    after: Any,  # the world before a decision, and from then on
+    acts: Any,  # `act_matrix`
     moments: Any,  # (n, 4) customer, day, contract, instalment
     low: int,
     high: int,  # which rows
@@ -261,7 +263,7 @@ def potentials(
                 here = 1 if i < 0 else 2
                 raw_s[1, :], dues[here, :known], found = raw_s[0, :], dues[0, :known], out[r, c, replay]
                 found[:] = 0
-                n = take(w, t[0], s[1], log, acts, i, fork, dues[here], known, rule, found)
+                n = take(after, t[0], s[1], log, acts, i, fork, dues[here], known, rule, found)
                 m = n if i < 0 else m
                 found[3] = missing(dues[1], m, known, dues[here], n, day + LATER_DAYS, rule.spare_minor)
 
@@ -285,6 +287,7 @@ def outcomes(
     )
     taken = np.arange(len(acts)) if which is None else np.array(which, np.int64)
     first, count = (-1, 1) if replays == 0 else (0, replays)
+    after = w if replays == 0 else w._replace(tables=quiet(w.tables))
     out = np.full((len(rows), 1 + len(taken), count, FIELDS), -1, np.int64)
 
     def some(low: int, high: int) -> None:
@@ -292,7 +295,7 @@ def outcomes(
         views = t.view(np.int64).reshape(1, -1), s.view(np.int64).reshape(2, -1)
         log, dues = np.zeros((20_000, LOG_WIDTH), np.int64), np.zeros((3, MOST_DUES, 9), np.int64)
         room = (t, views[0], s, views[1], log, dues)
-        potentials(w, acts, rows, low, high, taken, first, count, rule(base, "GBP"), room, out)
+        potentials(w, after, acts, rows, low, high, taken, first, count, rule(base, "GBP"), room, out)
 
     cuts = np.linspace(0, len(rows), min(len(rows), 16 * THREADS) + 1).astype(int)
     with ThreadPoolExecutor(THREADS) as pool:

@@ -23,7 +23,8 @@ from ..world import world
 from ..world.contracts import begin
 from ..world.money import LIFE, UTILITY_DUE
 from ..world.personas import PERSON, birth
-from ..world.stress import CUT_HOURS, JOB_LOSS, LATE_SALARY, stress_matrix, world_tables
+from ..world.practice import all_tables
+from ..world.stress import CUT_HOURS, JOB_LOSS, LATE_SALARY, stress_matrix
 from ..world.world import Room, Settings, arrive_here, days_of, live, scatter
 
 # %% ../../nbs/50_truth/06_shock.ipynb #c005
@@ -96,9 +97,9 @@ def shock_tables(
         people, lives, used = (
             np.zeros(size, PERSON).view(np.recarray),
             np.zeros(size, LIFE).view(np.recarray),
-            np.zeros(4, np.int64),
+            np.zeros(5, np.int64),
         )
-        tables = world_tables()
+        tables = all_tables()
         times = _Times(p, shock, days, tables, tables._replace(stresses=shock.stresses()))
         for i in range(size):
             _live_through(times, part.low + i, people[i], lives[i], room.log)

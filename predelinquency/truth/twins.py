@@ -147,7 +147,7 @@ def traces(
         raw_t[0, :], raw_s[:, :], out[r, :] = 0, 0, -2
         until(w, who[r], on[r], -1, NO_DAY, t[0], s[0], logs[0])
         s[0].day = on[r]
-        if not rate(s[0], t[0], w.tables.stresses, stress[r]) > 0 or (
+        if not rate(s[0], t[0], w.tables, stress[r]) > 0 or (
             w.tables.stresses[stress[r]].does == RATE_RISE and s[0].active[HOME] == 0
         ):
             continue

@@ -10,10 +10,10 @@ __all__ = ['CURRENT', 'SAVINGS', 'TERM', 'CARD', 'LOAN', 'HIDDEN', 'OUTSIDE', 'A
            'PAYDAY_REPAYMENT', 'BNPL', 'CASH_ADVANCE', 'FAMILY_SUPPORT', 'ASSET_SALE', 'REFUND', 'LOAN_DISBURSEMENT',
            'RENT_CATEGORY', 'RETAIL', 'OTHER', 'TRANSFER_OUT', 'INSURANCE', 'SLOTS', 'OPEN', 'HOME', 'LOAN_SLOT',
            'CARD_SLOT', 'ENERGY', 'WATER', 'COUNCIL_TAX', 'MOBILE', 'BROADBAND', 'CAR_INSURANCE', 'OTHER_INSURANCE',
-           'EXTRAS', 'SECOND_LOAN', 'MOST_STRESSES', 'LIFE', 'TX', 'DUE', 'PAYMENT', 'EPISODE', 'LOG_WIDTH', 'ARRIVAL',
-           'PAY', 'PAY_DELAY', 'PURCHASES', 'PURCHASE', 'TICKET', 'MANUAL', 'HABIT', 'ATTENTION', 'BACK', 'SIDE',
-           'PARTIAL', 'BILL', 'RESERVE', 'CONTRACT', 'LUCK', 'CLOCK', 'DIGITS', 'SECOND', 'RISE', 'COLLECT', 'Tables',
-           'note', 'arrives', 'book', 'post', 'shift', 'borrow_here', 'at_time', 'draw', 'some_time']
+           'EXTRAS', 'SECOND_LOAN', 'MOST_STRESSES', 'LIFE', 'TX', 'DUE', 'PAYMENT', 'EPISODE', 'SAID', 'LOG_WIDTH',
+           'ARRIVAL', 'PAY', 'PAY_DELAY', 'PURCHASES', 'PURCHASE', 'TICKET', 'MANUAL', 'HABIT', 'ATTENTION', 'BACK',
+           'SIDE', 'PARTIAL', 'BILL', 'RESERVE', 'CONTRACT', 'LUCK', 'CLOCK', 'DIGITS', 'SECOND', 'RISE', 'COLLECT',
+           'Tables', 'note', 'arrives', 'book', 'post', 'shift', 'borrow_here', 'at_time', 'draw', 'some_time']
 
 # %% ../../nbs/10_world/04_money.ipynb #i01money
 from typing import Any, NamedTuple
@@ -84,6 +84,9 @@ class Tables(NamedTuple):
     digits: Any
     free: Any  # `contracts.free_days()`
     stresses: Any  # `stress.stress_matrix()`
+    hazards: Any = None  # `stress.hazard_matrix()`
+    acts: Any = None  # `actions.act_matrix()`
+    habits: Any = None  # `practice.habit_matrix()`
 
 # %% ../../nbs/10_world/04_money.ipynb #c008
 SLOTS, OPEN = 16, 8
@@ -119,7 +122,7 @@ LIFE = np.dtype([
 # fmt: on
 
 # %% ../../nbs/10_world/04_money.ipynb #c011
-TX, DUE, PAYMENT, EPISODE = range(1, 5)
+TX, DUE, PAYMENT, EPISODE, SAID = range(1, 6)
 LOG_WIDTH = 10
 
 # %% ../../nbs/10_world/04_money.ipynb #c012

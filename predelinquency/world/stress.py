@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['EFFECTS', 'LATE_SALARY', 'CUT_HOURS', 'JOB_LOSS', 'EXPENSE_SHOCK', 'CREEPING', 'GAMBLING_BURST', 'SEPARATION',
            'ILLNESS', 'RATE_RISE', 'MANDATE_LAPSED', 'PAYDAY_MOVED', 'BANK_MOVED', 'ANNUAL_BILL', 'REFUNDED', 'ASKS',
-           'WORKS', 'LATE', 'STRESSES', 'MOST_A_DAY', 'FOREWARNED', 'GAMBLERS', 'OTHERS', 'WORSE', 'BEFALL', 'SIZE',
-           'SUFFER', 'HELP', 'DEAR_CHOICE', 'AFTER', 'Stress', 'stress_matrix', 'world_tables', 'runs', 'rate',
-           'befall', 'strike', 'late_salary', 'cut_hours', 'job_loss', 'expense_shock', 'pay_anyhow', 'creeping',
-           'borrow', 'gambling_burst', 'separation', 'illness', 'raise_rates', 'move_out', 'lapse', 'seem', 'give_back',
-           'suffer', 'indulge']
+           'WORKS', 'LATE', 'STRESSES', 'MOST_A_DAY', 'FOREWARNED', 'GAMBLERS', 'OTHERS', 'WORSE', 'HAZARDED',
+           'HAZARDS', 'BEFALL', 'SIZE', 'SUFFER', 'HELP', 'DEAR_CHOICE', 'AFTER', 'Stress', 'stress_matrix', 'Hazard',
+           'hazard_matrix', 'world_tables', 'runs', 'rate', 'befall', 'strike', 'late_salary', 'cut_hours', 'job_loss',
+           'expense_shock', 'pay_anyhow', 'creeping', 'borrow', 'gambling_burst', 'separation', 'illness',
+           'raise_rates', 'move_out', 'lapse', 'seem', 'give_back', 'suffer', 'indulge']
 
 # %% ../../nbs/10_world/08_stress.ipynb #i04stress
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ from predelinquency.world.money import (
     some_time,
 )
 from .groups import age_matrix, group_matrix
-from .personas import MONTHLY, between, persona_matrix
+from .personas import MONTHLY, PERSONAS, between, persona_matrix
 from .street import digit_matrix, hour_matrix, spending_matrix
 from .tables import Amount, May, Name, Number, YesNo, numbers, table
 
@@ -159,11 +159,55 @@ def stress_matrix(
         )
     return numbers(Stress, stresses, does=EFFECTS, needs=ASKS)
 
+# %% ../../nbs/10_world/08_stress.ipynb #cbe266ad
+HAZARDED = ("job_loss", "cut_hours", "illness", "separation")
+
+
+@dataclass(frozen=True)
+class Hazard:
+    "How often people of a kind are hit, as a multiple of the stress table."
+
+    persona: Annotated[str, May(words=tuple(p.name for p in PERSONAS), unique=True)]
+    job_loss: Amount
+    cut_hours: Amount
+    illness: Amount
+    separation: Amount
+
+# %% ../../nbs/10_world/08_stress.ipynb #df1ddb5b
+HAZARDS: tuple[Hazard, ...] = table(
+    Hazard,
+    """
+persona            job_loss cut_hours illness separation
+salaried_monthly        .80       .70     .75        .95
+salaried_fortnight     1.00      1.00    1.00       1.00
+salaried_weekly        1.50      1.40    1.50       1.10
+gig                    2.00      1.60     .90       1.30
+self_employed          1.30      1.20     .70       1.00
+benefit                 .00       .00    1.90       1.40
+pension                 .00       .00     .70        .35
+student                 .00       .00     .60       1.60
+""",
+)
+
+# %% ../../nbs/10_world/08_stress.ipynb #5e09eaff
+def hazard_matrix(
+    rows: np.recarray,  # from `stress_matrix`
+    hazards: tuple[Hazard, ...] = HAZARDS,  # the table
+) -> np.ndarray:  # (n_personas, n_stresses) by which a person's hardship is multiplied
+    "How much more, or less, often each stress strikes a kind of customer than its hardship says."
+    by, out = {h.persona: h for h in hazards}, np.ones((len(PERSONAS), len(rows)))
+    for n, persona in enumerate(PERSONAS):
+        for i, row in enumerate(rows):
+            name = EFFECTS[row["does"]]
+            if name in HAZARDED and persona.name in by and persona.hardship:
+                out[n, i] = getattr(by[persona.name], name) / persona.hardship
+    return out
+
 # %% ../../nbs/10_world/08_stress.ipynb #wtab01
 def world_tables(
     stresses: tuple[Stress, ...] = STRESSES,  # the table
 ) -> Tables:
-    "All tables of the world, as numbers for kernels."
+    "The tables of the world in which nobody acts, as numbers for kernels."
     return Tables(
         persona_matrix(),
         group_matrix(),
@@ -172,7 +216,8 @@ def world_tables(
         hour_matrix(),
         digit_matrix(),
         free_days(),
-        stress_matrix(stresses),
+        rows := stress_matrix(stresses),
+        hazard_matrix(rows),
     )
 
 # %% ../../nbs/10_world/08_stress.ipynb #c010
@@ -186,11 +231,12 @@ def runs(s: Any, i: int) -> bool:
 
 # %% ../../nbs/10_world/08_stress.ipynb #c011
 @lean
-def rate(s: Any, t: Any, stresses: Any, i: int) -> float:
+def rate(s: Any, t: Any, w: Any, i: int) -> float:
     "Chance that stress `i` starts today."
     if runs(s, i):
         return 0.0
-    row, worse = stresses[i], 1.0
+    stresses, worse = w.stresses, 1.0
+    row = stresses[i]
     if row.needs == WORKS and not t.works or row.needs == LATE and not t.late:
         return 0.0
     if row.does == JOB_LOSS:
@@ -199,19 +245,19 @@ def rate(s: Any, t: Any, stresses: Any, i: int) -> float:
                 worse = FOREWARNED
     if row.does == GAMBLING_BURST:
         worse = GAMBLERS if t.gambles > 0 else OTHERS
-    return row.per_year * (1.0 if row.benign else t.hardship) * worse / 365.25
+    return row.per_year * (1.0 if row.benign else t.hardship * w.hazards[t.persona, i]) * worse / 365.25
 
 # %% ../../nbs/10_world/08_stress.ipynb #c012
 @lean
-def befall(s: Any, t: Any, log: Any, stresses: Any) -> None:
+def befall(s: Any, t: Any, log: Any, w: Any) -> None:
     "Perhaps something starts today."
     u = draw(s, t, BEFALL, 0)
     if u > max(1.0, t.hardship) * MOST_A_DAY:
         return
-    for i in range(stresses.shape[0]):
-        u -= rate(s, t, stresses, i)
+    for i in range(w.stresses.shape[0]):
+        u -= rate(s, t, w, i)
         if u < 0:
-            strike(s, t, log, stresses, i)
+            strike(s, t, log, w.stresses, i)
             return
 
 # %% ../../nbs/10_world/08_stress.ipynb #c013

@@ -24,7 +24,7 @@ from ..ground.core import DAY_MS, ParamsError, civil, to_day, uniform
 from ..ground.disk import Part, ranges, writing
 from ..ground.params import Base, Params, Simulate
 from ..ground.schema import Column, Table
-from . import contacts
+from . import practice
 from .cashflow import reflect, spend, take_back, tend, turn_of_month
 from .contacts import draws_of
 from .contracts import begin
@@ -33,8 +33,9 @@ from .money import CURRENT, HIDDEN, LIFE, LOG_WIDTH, SAVINGS, SLOTS
 from .pay import receive, receive_more, receive_second
 from .groups import AGE_BANDS, GROUPS
 from .personas import PERSON, PERSONAS, birth
+from .practice import all_tables, practise
 from .street import NAMES
-from .stress import STRESSES, befall, indulge, suffer, world_tables
+from .stress import STRESSES, befall, indulge, suffer
 
 # %% ../../nbs/10_world/11_world.ipynb #c004
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def step(
     _, month, dom = civil(day)
     if dom == 1:
         turn_of_month(s, t, log)
-    befall(s, t, log, w.stresses)
+    befall(s, t, log, w)
     if s.troubles:
         suffer(s, t, log, w.stresses)
     receive(s, t, log, w.free)
@@ -75,6 +76,7 @@ def step(
     if (day + t.id) % 3 == 0:
         reflect(s, t, log)
         seek_help(s, t, log)
+    practise(s, t, log, w)
     if dom == 15 and day >= t.visible_from:
         measure(s)
 
@@ -110,7 +112,7 @@ def arrive_here(t: Any, first: int, months: int) -> int:
 @kernel
 def fits(log: Any, out: Any, used: Any) -> bool:
     "Whether a customer's log still fits into the part's rows."
-    counts = np.zeros(4, np.int64)
+    counts = np.zeros(5, np.int64)
     for row in range(1, log[0, 0] + 1):
         counts[log[row, 0] - 1] += 1
     return (
@@ -118,6 +120,7 @@ def fits(log: Any, out: Any, used: Any) -> bool:
         and used[1] + counts[1] <= out[1].shape[1]
         and used[2] + counts[2] <= out[2].shape[1]
         and used[3] + counts[3] <= out[3].shape[1]
+        and used[4] + counts[4] <= out[4].shape[1]
     )
 
 # %% ../../nbs/10_world/11_world.ipynb #c014
@@ -131,7 +134,8 @@ def scatter(
     "Append one customer's log to the part's rows, table by table."
     for row in range(1, log[0, 0] + 1):
         what = log[row, 0] - 1
-        n, rows = used[what], out[0] if what == 0 else out[1] if what == 1 else out[2] if what == 2 else out[3]
+        n, few = used[what], out[3] if what == 3 else out[4]
+        rows = out[0] if what == 0 else out[1] if what == 1 else out[2] if what == 2 else few
         rows[0, n] = customer
         for c in range(1, LOG_WIDTH):
             rows[c, n] = log[row, c]
@@ -150,7 +154,7 @@ def populate(
     people: Any,
     lives: Any,  # (size,) PERSON and LIFE, all zero from `start` on: filled in
     out: Any,
-    used: Any,  # per table (LOG_WIDTH, capacity) int64, and (4,) rows used
+    used: Any,  # per table (LOG_WIDTH, capacity) int64, and (5,) rows used
     log: Any,  # scratch of one customer
 ) -> int:  # how many have lived: fewer than all when the rows are full; -1 when one life does not fit the scratch
     "Live the lives of a part, one after the other."
@@ -170,8 +174,8 @@ def populate(
 
 # %% ../../nbs/10_world/11_world.ipynb #c016
 ROWS_A_MONTH = np.array(
-    [48, 7.5, 7, 0.3]
-)  # usual rows per customer and visible month of transactions, dues, payments, episodes; more room is made when needed
+    [48, 7.5, 7, 0.3, 0.2]
+)  # usual rows per customer and visible month of transactions, dues, payments, episodes, letters; more room is made when needed
 
 # %% ../../nbs/10_world/11_world.ipynb #c017
 def days_of(
@@ -218,14 +222,14 @@ def raw_part(
     room: Room | None = None,  # where the rows go; they are valid until it is used again
 ) -> tuple[
     np.recarray, np.recarray, list[np.ndarray]
-]:  # people, lives at the end, rows of transactions, dues, payments, episodes as (LOG_WIDTH, n)
+]:  # people, lives at the end, rows of transactions, dues, payments, episodes, letters as (LOG_WIDTH, n)
     "The lives of one part as integer columns."
     size, months, room = part.high - part.low, p.base.warm_months + p.base.scored_months + 3, room or Room()
     room.reserve(size, months)
     people, lives, used, done = (
         np.zeros(size, PERSON).view(np.recarray),
         np.zeros(size, LIFE).view(np.recarray),
-        np.zeros(4, np.int64),
+        np.zeros(5, np.int64),
         0,
     )
     fixed = (
@@ -234,7 +238,7 @@ def raw_part(
         days_of(p),
         p.simulate.hidden_share,
         p.base.arrival_lag_days * DAY_MS,
-        world_tables(),
+        all_tables(),
         people,
         lives,
     )
@@ -293,8 +297,8 @@ def obligations(
     base: Base,  # what counts as paid in full
 ) -> pd.DataFrame:  # (n, columns of `schema.OBLIGATIONS`)
     "The obligations table of a part."
-    rows = rows[:, np.lexsort((rows[2], rows[1], rows[0]))]
-    customer, contract, instalment, kind, known, due, amount, autopay = rows[:8]
+    rows = rows[:, np.lexsort((rows[4], rows[2], rows[1], rows[0]))]
+    customer, contract, instalment, kind, known, due, amount, autopay, fact = rows[:9]
     return pd.DataFrame(
         dict(
             customer_id=customer,
@@ -306,7 +310,7 @@ def obligations(
             amount_minor=amount,
             currency=_word(np.zeros(len(due)), ("GBP",)),
             autopay=autopay.astype(bool),
-            fact=_word(np.zeros(len(due)), schema.FACTS),
+            fact=_word(fact, schema.FACTS),
             enough_minor=dues.least(amount, dues.rule(base, "GBP")),
         )
     )
@@ -473,7 +477,7 @@ def tables_of(
 ) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:  # the canonical tables and those beside them, the truth
     "Everything about one part."
     days = days_of(p)
-    people, lives, (tx, due, paid, wrong) = raw_part(p, part, room)
+    people, lives, (tx, due, paid, wrong, sent) = raw_part(p, part, room)
     who = customers(people, int(days[1]))
     raw = dict(
         customers=who,
@@ -483,7 +487,8 @@ def tables_of(
         payments=payments(paid),
     )
     went = episodes(wrong)
-    return raw | contacts.tables(who, p.base.seed, went, int(days[2])), dict(
+    told = practice.beside(who, p.base.seed, went, int(days[2]), practice.letters(sent), lives)
+    return raw | told, dict(
         episodes=went, protected=protected(people), latent=latent(people, lives, int(days[2] - days[0]))
     )
 
@@ -498,10 +503,10 @@ def simulate(
     "Make the world and write it."
     check(p)
     counts: dict[str, int] = dict(
-        customers=0, transactions=0, obligations=0, payments=0, preferences=0, contacts=0, episodes=0
+        customers=0, transactions=0, obligations=0, payments=0, preferences=0, contacts=0, letters=0, episodes=0
     )
     mine = local()
-    with writing(folder, [*schema.TABLES.values(), *contacts.BESIDE]) as raw, writing(truth, TRUTH) as hidden:
+    with writing(folder, [*schema.TABLES.values(), *practice.BESIDE_ALL]) as raw, writing(truth, TRUTH) as hidden:
 
         def one(part: Part) -> dict[str, int]:
             mine.room = getattr(mine, "room", None) or Room()

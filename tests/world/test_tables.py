@@ -15,12 +15,26 @@ import pytest
 
 from predelinquency.ground import schema
 from predelinquency.ground.core import ParamsError
-from predelinquency.world import contacts, contracts, groups, personas, street, stress, tables
+from predelinquency.world import contacts, contracts, groups, personas, practice, street, stress, tables
 
 PROJECT = Path(personas.__file__).parents[2]
 TABLE = re.compile(r"^([A-Z_]+): tuple[^\n]*= (?:whole\(\s*)?table\(\s*(\w+),\s*\"\"\"\n(.*?)\n\s*\"\"\"", re.M | re.S)
-ROOMS = (street, groups, personas, contracts, stress, contacts)
-NAMES = ["AGE_BANDS", "GROUPS", "HOURS", "KINDS", "LIVES", "PERSONAS", "PRICES", "SPENDING", "STRESSES", "TALK", "WAYS"]
+ROOMS = (street, groups, personas, contracts, stress, contacts, practice)
+NAMES = [
+    "AGE_BANDS",
+    "GROUPS",
+    "HABITS",
+    "HAZARDS",
+    "HOURS",
+    "KINDS",
+    "LIVES",
+    "PERSONAS",
+    "PRICES",
+    "SPENDING",
+    "STRESSES",
+    "TALK",
+    "WAYS",
+]
 
 
 def texts() -> dict[str, tuple[Any, Any, str]]:
@@ -165,7 +179,7 @@ ROWS = {  # a row more, and what makes room for it
     ),
     "SPENDING": ("gambling .010 12 .6 1.0 1.0 1.0 1.0 0 - 1.0 evening round", ("groceries   .215", "groceries   .205")),
     "STRESSES": ("plant_closes 15 job_loss works yes no 1.5 60 90 .9 1.0 share_of_pay", ("late_salary", "late_salary")),
-    "TALK": ("7 out sms - .5 0", ("1 ", "1 ")),
+    "TALK": ("7 out sms .5 0", ("1 ", "1 ")),
 }
 
 

@@ -9,10 +9,10 @@ import pytest
 from predelinquency.ground import disk, schema
 from predelinquency.ground.facts import settlements
 from predelinquency.ground.schema import CATEGORY_GROUP
-from predelinquency.world import contracts, money, personas, stress, world
+from predelinquency.world import contracts, money, personas, practice, stress, world
 
 START = 19_600
-TABLES = stress.world_tables()
+TABLES = practice.all_tables()
 INCOME = [  # codes, benefits left aside
     k for k, c in enumerate(schema.CATEGORIES) if CATEGORY_GROUP[c] == "income" and c != "benefit"
 ]
