@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['HABITS', 'AHEAD_DAYS', 'SETTLED_DAYS', 'PRACTISE', 'BESIDE_ALL', 'Habit', 'habit_matrix', 'all_tables', 'quiet',
-           'wants', 'practise', 'write', 'letters', 'beside']
+           'wants', 'write', 'practise', 'letters', 'everything_beside']
 
 # %% ../../nbs/10_world/10_practice.ipynb #2f961697
 from dataclasses import dataclass
@@ -53,12 +53,8 @@ def habit_matrix(
     "The bank's habits as numbers for kernels, each with the consent that it needs."
     acts, ways = [a.name for a in ACTS], [w.channel for w in WAYS]
     edges = np.cumsum([0.0, *(w.wished for w in WAYS)])
-    out = np.zeros(
-        len(habits),
-        np.dtype(
-            [(n, "i8") for n in ("act", "channel", "cell")] + [(n, "f8") for n in ("agrees", "low", "high", "share")]
-        ),
-    )
+    whole, shares = ("act", "channel", "cell"), ("agrees", "low", "high", "share")
+    out = np.zeros(len(habits), [(n, "i8") for n in whole] + [(n, "f8") for n in shares])
     for n, h in enumerate(habits):
         way, purpose = ways.index(h.channel), PURPOSES.index(h.purpose)
         agrees = getattr(WAYS[way], h.purpose)
@@ -99,10 +95,22 @@ def wants(t: Any, row: Any) -> bool:
     wish = uniform(t.nature, t.id, 0, WISH, 0)
     return row.low <= wish < row.high or uniform(t.nature, t.id, 0, AGREED, row.cell) < row.agrees
 
-# %% ../../nbs/10_world/10_practice.ipynb #deafd614
+# %% ../../nbs/10_world/10_practice.ipynb #c447ccbc
 PRACTISE = 85  # purpose of draws
 
 
+@lean
+def write(s: Any, t: Any, log: Any, w: Any, i: int, k: int, j: int) -> None:
+    "Write what was drawn, where it can be done and may be said."
+    row = w.habits[i]
+    if not wants(t, row) or not feasible(s, t, k, j, w.acts[row.act]):
+        return
+    contract, instalment, at = s.contract[k], s.instalment[k, j], 9 + 9 * draw(s, t, PRACTISE, 20 + k)
+    became = act(s, t, log, w.acts, row.act, k, j, w.free)
+    sent = s.day * DAY_MS + int(at * 3_600_000)
+    note(log, SAID, contract, instalment, i, sent, int(row.share * 1_000_000), became, 0, 0, 0)
+
+# %% ../../nbs/10_world/10_practice.ipynb #deafd614
 @lean
 def practise(s: Any, t: Any, log: Any, w: Any) -> None:
     "Perhaps write about a payment that falls due in ten days; it is read in the evening."
@@ -120,18 +128,6 @@ def practise(s: Any, t: Any, log: Any, w: Any) -> None:
                         write(s, t, log, w, i, k, j)
                         return
                     lot -= row.share
-
-# %% ../../nbs/10_world/10_practice.ipynb #c447ccbc
-@lean
-def write(s: Any, t: Any, log: Any, w: Any, i: int, k: int, j: int) -> None:
-    "Write what was drawn, where it can be done and may be said."
-    row = w.habits[i]
-    if not wants(t, row) or not feasible(s, t, k, j, w.acts[row.act]):
-        return
-    contract, instalment, at = s.contract[k], s.instalment[k, j], 9 + 9 * draw(s, t, PRACTISE, 20 + k)
-    became = act(s, t, log, w.acts, row.act, k, j, w.free)
-    sent = s.day * DAY_MS + int(at * 3_600_000)
-    note(log, SAID, contract, instalment, i, sent, int(row.share * 1_000_000), became, 0, 0, 0)
 
 # %% ../../nbs/10_world/10_practice.ipynb #65a95007
 def letters(
@@ -156,7 +152,7 @@ def letters(
 BESIDE_ALL = (*BESIDE, LETTERS)
 
 
-def beside(
+def everything_beside(
     who: pd.DataFrame,  # `schema.CUSTOMERS`, any part of the population
     seed: int,
     wrong: pd.DataFrame,  # customer_id, stress, start_on, end_on

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['EFFECTS', 'LATE_SALARY', 'CUT_HOURS', 'JOB_LOSS', 'EXPENSE_SHOCK', 'CREEPING', 'GAMBLING_BURST', 'SEPARATION',
            'ILLNESS', 'RATE_RISE', 'MANDATE_LAPSED', 'PAYDAY_MOVED', 'BANK_MOVED', 'ANNUAL_BILL', 'REFUNDED', 'ASKS',
-           'WORKS', 'LATE', 'STRESSES', 'MOST_A_DAY', 'FOREWARNED', 'GAMBLERS', 'OTHERS', 'WORSE', 'HAZARDED',
-           'HAZARDS', 'BEFALL', 'SIZE', 'SUFFER', 'HELP', 'DEAR_CHOICE', 'AFTER', 'Stress', 'stress_matrix', 'Hazard',
-           'hazard_matrix', 'world_tables', 'runs', 'rate', 'befall', 'strike', 'late_salary', 'cut_hours', 'job_loss',
-           'expense_shock', 'pay_anyhow', 'creeping', 'borrow', 'gambling_burst', 'separation', 'illness',
-           'raise_rates', 'move_out', 'lapse', 'seem', 'give_back', 'suffer', 'indulge']
+           'WORKS', 'LATE', 'STRESSES', 'MOST_A_DAY', 'FOREWARNED', 'GAMBLERS', 'OTHERS', 'WORSE', 'HAZARDS', 'BEFALL',
+           'SIZE', 'SUFFER', 'HELP', 'DEAR_CHOICE', 'AFTER', 'Stress', 'stress_matrix', 'Hazard', 'hazard_matrix',
+           'world_tables', 'runs', 'rate', 'befall', 'strike', 'late_salary', 'cut_hours', 'job_loss', 'expense_shock',
+           'pay_anyhow', 'creeping', 'borrow', 'gambling_burst', 'separation', 'illness', 'raise_rates', 'move_out',
+           'lapse', 'seem', 'give_back', 'suffer', 'indulge']
 
 # %% ../../nbs/10_world/08_stress.ipynb #i04stress
 from dataclasses import dataclass
@@ -160,9 +160,6 @@ def stress_matrix(
     return numbers(Stress, stresses, does=EFFECTS, needs=ASKS)
 
 # %% ../../nbs/10_world/08_stress.ipynb #cbe266ad
-HAZARDED = ("job_loss", "cut_hours", "illness", "separation")
-
-
 @dataclass(frozen=True)
 class Hazard:
     "How often people of a kind are hit, as a multiple of the stress table."
@@ -198,9 +195,9 @@ def hazard_matrix(
     by, out = {h.persona: h for h in hazards}, np.ones((len(PERSONAS), len(rows)))
     for n, persona in enumerate(PERSONAS):
         for i, row in enumerate(rows):
-            name = EFFECTS[row["does"]]
-            if name in HAZARDED and persona.name in by and persona.hardship:
-                out[n, i] = getattr(by[persona.name], name) / persona.hardship
+            times = getattr(by.get(persona.name), EFFECTS[row["does"]], None)
+            if times is not None and persona.hardship:
+                out[n, i] = times / persona.hardship
     return out
 
 # %% ../../nbs/10_world/08_stress.ipynb #wtab01

@@ -487,7 +487,7 @@ def tables_of(
         payments=payments(paid),
     )
     went = episodes(wrong)
-    told = practice.beside(who, p.base.seed, went, int(days[2]), practice.letters(sent), lives)
+    told = practice.everything_beside(who, p.base.seed, went, int(days[2]), practice.letters(sent), lives)
     return raw | told, dict(
         episodes=went, protected=protected(people), latent=latent(people, lives, int(days[2] - days[0]))
     )
