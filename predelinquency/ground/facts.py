@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['KEY', 'FOREVER', 'NOT_YET', 'Facts', 'chained', 'facts_of', 'completed', 'Paid', 'matched', 'paid_of',
-           'check_payments', 'came', 'verdicts', 'outcomes', 'over', 'stands', 'standings', 'settlements']
+           'check_payments', 'came', 'verdicts', 'outcomes', 'over', 'stands', 'standings', 'settlements', 'as_agreed']
 
 # %% ../../nbs/00_ground/06_facts.ipynb #facts03
 from typing import NamedTuple
@@ -333,3 +333,12 @@ def settlements(
     return pd.DataFrame(
         dict(settled_at=since.astype("datetime64[ms]"), in_time=timely.astype(bool)), index=obligations.index
     )
+
+# %% ../../nbs/00_ground/06_facts.ipynb #c6801c2b
+def as_agreed(
+    obligations: pd.DataFrame,  # (n, …) `schema.OBLIGATIONS`
+) -> pd.DataFrame:  # (m, …) the same columns, in the same order
+    "Each due once, at the date and amount last agreed; what was cancelled, waived, settled or written off is left out."
+    stands = ("announced", "unseen", "moved")
+    last = obligations.sort_values("announced_at", kind="stable").drop_duplicates(list(KEY), keep="last")
+    return last[last["fact"].isin(stands)].sort_index()

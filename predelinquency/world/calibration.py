@@ -15,7 +15,7 @@ import pandas as pd
 
 from ..ground import disk, schema
 from ..ground.core import ParamsError
-from ..ground.facts import over, settlements
+from ..ground.facts import as_agreed, over, settlements
 from ..ground.params import Params
 from ..ground.schema import CATEGORY_GROUP, OBLIGATION_KINDS, TARGET_KINDS
 from ..ground.words import money
@@ -161,6 +161,7 @@ def marginals(
     every = disk.parts(folder, "customers")
     for part in every[:: -(-len(every) // max_parts)]:
         t = {name: disk.read(folder, name, part) for name in ("customers", "obligations", "payments", "transactions")}
+        t["obligations"] = as_agreed(t["obligations"])
         latent = disk.read(truth, "latent", part)
         for key, value in (
             _people(t, latent, first, end) | _arrears(t, p, end) | _debits(t) | _money(t, latent)
@@ -282,7 +283,7 @@ def story(
     def of(where: Path | str, name: str) -> pd.DataFrame:
         return disk.read(where, name, part).loc[lambda d: d["customer_id"] == customer]
 
-    dues, tx = of(folder, "obligations"), of(folder, "transactions")
+    dues, tx = as_agreed(of(folder, "obligations")), of(folder, "transactions")
     found, day = settlements(dues, of(folder, "payments"), grace_days), pd.Timedelta(days=1)
     late, when = dues[~found["in_time"] & over(dues, grace_days, tx["booked_at"].max())], found["settled_at"]
     lines = [

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ..ground import disk
-from ..ground.facts import settlements
+from ..ground.facts import as_agreed, settlements
 from ..ground.params import Params
 from ..ground.schema import CATEGORIES, OBLIGATION_KINDS
 from ..ground.working_days import payable_on
@@ -57,7 +57,7 @@ def scene(
     return Scene(
         customers=disk.read(folder, "customers", part),
         accounts=disk.read(folder, "accounts", part),
-        obligations=disk.read(folder, "obligations", part),
+        obligations=as_agreed(disk.read(folder, "obligations", part)),
         payments=disk.read(folder, "payments", part),
         transactions=disk.read(folder, "transactions", part, _MOVED),
         episodes=disk.read(truth, "episodes", part),
@@ -255,7 +255,7 @@ _SAME = ["customer_id", "kind_code", "asked"]
 
 def automatic(s: Scene) -> pd.DataFrame:  # of `obligations`, with `settled_at` and `in_time`
     "Dues that the bank collects, in order of their dates."
-    dues = s.obligations.loc[lambda d: d["autopay"] & (d["fact"] == "announced") & (d["due_on"] <= s.end - _LOOK)]
+    dues = s.obligations.loc[lambda d: d["autopay"] & (d["due_on"] <= s.end - _LOOK)]
     return dues.join(settlements(dues, s.payments, s.grace_days)).sort_values("due_on", kind="stable")
 
 # %% ../../nbs/10_world/13_mechanics.ipynb #mech36p1
@@ -330,7 +330,7 @@ def covered(
 # %% ../../nbs/10_world/13_mechanics.ipynb #mech45
 def forgetting(s: Scene) -> Sums:
     "Dues paid by hand, two days late or more, though the money was there on the day; and whether it happens again."
-    dues = s.obligations.loc[lambda d: ~d["autopay"] & (d["fact"] == "announced") & (d["due_on"] <= s.end - _LOOK)]
+    dues = s.obligations.loc[lambda d: ~d["autopay"] & (d["due_on"] <= s.end - _LOOK)]
     dues = dues.join(settlements(dues, s.payments, s.grace_days)).sort_values(["customer_id", "due_on"])
     there = at_night(s, dues["customer_id"], _days(dues["due_on"])) >= dues["amount_minor"].to_numpy()
     forgot = (dues["settled_at"] >= dues["due_on"] + 2 * _DAY).to_numpy() & there
