@@ -175,12 +175,12 @@ HAZARDS: tuple[Hazard, ...] = table(
     Hazard,
     """
 persona            job_loss cut_hours illness separation
-salaried_monthly        .80       .70     .75        .95
+salaried_monthly        .70       .60     .70        .90
 salaried_fortnight     1.00      1.00    1.00       1.00
-salaried_weekly        1.30      1.20    1.50       1.10
-gig                    2.00      1.60     .90       1.30
+salaried_weekly        1.20      1.10    1.30       1.10
+gig                    2.00      1.40     .80       1.20
 self_employed          1.20      1.10     .70       1.00
-benefit                 .00       .00    1.90       1.40
+benefit                 .00       .00    1.80       1.30
 pension                 .00       .00     .70        .35
 student                 .00       .00     .60       1.60
 """,
