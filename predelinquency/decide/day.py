@@ -92,13 +92,14 @@ def day_figures(
     plan: pd.DataFrame,
     done: Worked,  # from `worked`
     versions: Mapping[str, str],  # of model and policy
+    shares: engine.Shares | None = None,  # of `engine.plan_day`
 ) -> dict[str, object]:  # ready for JSON
     "The day in figures."
     live = day.live
     notes = cases.disagreements(done.cases.values(), day.memory.notes)
     remembered = dict(contacts=sum(map(len, day.memory.contacts.values())), stopped=len(day.memory.stopped))
     said = dict(disagreements=len(notes), right=int((notes["right"] == True).sum()))  # noqa: E712
-    return engine.summary(day.book, plan) | dict(
+    return engine.summary(day.book, plan, shares) | dict(
         as_of=str(day.as_of.date()) if len(live) else None,
         model=day.model,
         versions=dict(versions),

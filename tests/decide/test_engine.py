@@ -510,3 +510,24 @@ def test_a_plan_gives_back_the_decisions_it_was_made_from(tmp_path: Any) -> None
         assert [repr(d) for d in back] == [repr(d) for d in made]  # nan is not itself, so `==` would not do
         assert {type(d.obligation_id) for d in back} == {int, type(None)} and len({d.action for d in back}) > 4
     assert engine.decisions(rows[:0]) == []
+
+
+# ── the day's prices ──
+
+
+def test_the_day_tells_its_prices_and_a_single_request_pays_them() -> None:
+    large = replace(everything_in_order()[0].due, amount_minor=200_000)  # type: ignore[type-var]
+    asked = []
+    for n in range(30):
+        case, score = everything_in_order(due=large, customer_id=n, probability=0.05 + n / 1000)
+        asked.append(policy.put_question(RULES, case, replace(score, customer_id=n), AT))
+    wanted = engine.decide_all(BOOK, asked)
+    room = engine.capacities(RULES) | {f"action:{a}": 4 for a in {d.action for d in wanted}}
+    made, shares = engine.plan_day(BOOK, asked, room)
+    told = engine.summary(BOOK, engine.frame(made, asked), shares)
+    assert told["shares"]["value_minor"] == pytest.approx(sum(d.value_minor for d in made)) == told["value_minor"]
+    assert shares.plain_minor <= shares.value_minor <= shares.bound_minor and 0 <= shares.gap < 0.01
+    assert set(shares.prices) >= set(room) and max(shares.prices.values()) > 0
+    alone = [engine.decide(BOOK, q.case, q.score, AT, None, shares.prices) for q in asked]
+    assert [d.action for d in alone] == [d.action for d in made] != [d.action for d in wanted]
+    assert all(d.rule == "capacity" for d in alone if not d.channel)
