@@ -67,14 +67,14 @@ def values_of(
     "The numbers alone."
     return {name: a.value for name, a in said.items()} | {k.replace("__", "."): v for k, v in other.items()}
 
-# %% ../../nbs/40_decide/02_ledgers.ipynb #e94cb18f
+# %% ../../nbs/40_decide/02_ledgers.ipynb #60f154c7
 class Lost(NamedTuple):
     "What a missed payment costs, in minor units."
 
     bank_minor: float
     customer_minor: float
 
-
+# %% ../../nbs/40_decide/02_ledgers.ipynb #3faaff64
 def lost(
     rules: Policy,
     at: Mapping[str, float],  # from `values_of`

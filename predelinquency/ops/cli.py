@@ -350,12 +350,14 @@ def hold_trials(
     as_json: Json = False,
 ) -> None:
     "Ask of the estimators what no bank can ask."
-    from predelinquency.truth import bank, trials as held
+    from predelinquency.truth import bank, policies, trials as held
 
     if anew or not (Path(root) / bank.FILE).is_file():
         note(f"living every action at {moments:,} moments")
         bank.store(bank.fill(root, moments), root)
-    found = held.trials_held(bank.load_bank(root), held.Plan(held.SHIPPED), trials, progress=not as_json)
+    lived, contest = bank.load_bank(root), policies.Contest(policies.bands_of(held.SHIPPED))
+    found = held.trials_held(lived, held.Plan(held.SHIPPED), trials, progress=not as_json)
+    found |= dict(policies_once=policies.policies_once(lived, contest), qini=policies.rankings(lived, contest))
     path = held.keep_trials(found, Path(root) / "reports")
     if as_json:
         return answer(found)

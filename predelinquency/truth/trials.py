@@ -186,13 +186,14 @@ def _rounded(one: Coverage) -> dict[str, Any]:
 
 # %% ../../nbs/50_truth/17_trials.ipynb #ac3e380f
 def keep_trials(
-    found: dict[str, Any],  # from `trials_held`
+    found: dict[str, Any],  # from `trials_held`; or other parts of the same file
     folder: Path | str,  # of reports
 ) -> Path:
-    "Write what the trials say."
+    "Write what the trials say; what the file says of other things stays."
     path = Path(folder) / FILE
+    kept = json.loads(path.read_text()) if path.is_file() else {}
     with replacing(path) as draft:
-        draft.write_text(json.dumps(found, indent=1, sort_keys=True, allow_nan=False) + "\n")
+        draft.write_text(json.dumps(kept | found, indent=1, sort_keys=True, allow_nan=False) + "\n")
     return path
 
 # %% ../../nbs/50_truth/17_trials.ipynb #0ad1017e
