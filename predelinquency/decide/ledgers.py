@@ -142,7 +142,7 @@ class Asked(NamedTuple):
     due: Due
     may: tuple[tuple[str, str], ...]  # actions and channels that the rules leave
 
-
+# %% ../../nbs/40_decide/02_ledgers.ipynb #cd84caa6
 def turned(
     rules: Policy,
     said: Mapping[str, Assumption],

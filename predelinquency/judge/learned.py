@@ -132,7 +132,7 @@ class Chosen(NamedTuple):
     action: np.ndarray  # (n,) 0: nothing
     worth: np.ndarray  # (n,) in units of `stakes`; 0 where nothing is done
 
-
+# %% ../../nbs/35_judge/25_learned.ipynb #34d42123
 def best_actions(
     bank: Belief,
     can: np.ndarray,  # (n, k) bool: what is feasible
