@@ -4,39 +4,28 @@
 
 # %% auto #0
 __all__ = ['CIRCUMSTANCES', 'CASE_RULES', 'ACTION_RULES', 'CHANNEL_RULES', 'PLAN_RULES', 'FILES', 'ACTION_WORDS',
-           'ACTION_NUMBERS', 'Shape', 'APPROVALS', 'NEEDED', 'Number', 'Band', 'Rule', 'Action', 'Policy', 'Due',
-           'PastContact', 'Consent', 'Case', 'permanent', 'arm', 'band', 'Question', 'put_question', 'agrees',
-           'case_refusals', 'option_refusals', 'shipped', 'spoken', 'read_yaml', 'load_policy']
+           'ACTION_NUMBERS', 'APPROVALS', 'NEEDED', 'Band', 'Rule', 'Action', 'Policy', 'Due', 'PastContact', 'Consent',
+           'Case', 'permanent', 'arm', 'band', 'Question', 'put_question', 'agrees', 'case_refusals', 'option_refusals',
+           'spoken', 'load_policy']
 
 # %% ../../nbs/40_decide/00_policy.ipynb #i00policy
 import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-import yaml
 
 from .clock import moment as moment, zone
-from ..ground.core import PolicyError, package_folder
-from ..ground.params import Strict
+from .files import Number as Number, _record, read_yaml as read_yaml, shipped as shipped
+from ..ground.core import PolicyError
 from ..ground.records import Refusal, Score
 from ..ground.schema import CHANNELS, CURRENCIES, PURPOSES, TARGET_KINDS
 from ..ground.words import filled
 from ..ground.working_days import is_calendar, is_holiday
-
-# %% ../../nbs/40_decide/00_policy.ipynb #c005
-@dataclass(frozen=True)
-class Number:
-    "One number, or word, of the policy."
-
-    label: str
-    value: Any
-    unit: str
-    source: str
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c006
 @dataclass(frozen=True)
@@ -160,6 +149,8 @@ class Case:
     case_id: str = ""  # the due is followed as this case; "" it is none
     put_off_until: date | None = None  # by a person; None: it is not
     stopped: bool = False  # the customer asked to hear no more
+    language: str | None = None  # ISO 639-1, that they chose; None: none
+    not_at: tuple[tuple[int, int], ...] = ()  # from hour to hour of their clock, when they do not want to be contacted
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c022
 def permanent(
@@ -324,7 +315,7 @@ CHANNEL_RULES: dict[str, Callable[[Question, str, str], bool]] = {  # question, 
     "preference": lambda q, channel, purpose: not q.case.preferred or channel in q.case.preferred,
     "quiet_hours": lambda q, channel, purpose: q.local is not None and _awake(q.policy, q.local),
 }
-PLAN_RULES = ("value", "message_ready", "capacity", "best", "outranked")
+PLAN_RULES = ("value", "language_written", "message_ready", "capacity", "best", "outranked")
 
 
 def _agreed(consent: Consent | None, at: datetime) -> bool:
@@ -377,11 +368,6 @@ def option_refusals(
 # %% ../../nbs/40_decide/00_policy.ipynb #c046
 FILES = ("bands", "caps", "actions", "rules")
 
-
-def shipped() -> Path:
-    "The folder of the policy that comes with the package."
-    return package_folder() / "policy"
-
 # %% ../../nbs/40_decide/00_policy.ipynb #rules07
 ACTION_WORDS = ("label", "reversible", "total_cost", "credit_file")
 ACTION_NUMBERS = ("uplift_low", "cost_minor", "harm_minor", "capacity", "cool_off_days")
@@ -412,50 +398,6 @@ def spoken(
         rules={r.id: tell(r, "rules", r.id, "sentence") for r in policy.rules.values()},
         numbers={k: tell(n, "caps", k, "label") for k, n in policy.numbers.items()},
     )
-
-# %% ../../nbs/40_decide/00_policy.ipynb #c048
-Shape = TypeVar("Shape", list, dict)
-
-
-def read_yaml(
-    path: Path,
-    shape: type[Shape],  # list or dict: what its outermost part is
-) -> tuple[Shape, bytes]:  # what it says, and its bytes with plain line ends
-    "One policy file."
-    try:
-        content = path.read_bytes().replace(b"\r\n", b"\n")
-    except OSError as e:
-        raise PolicyError(
-            f"cannot be read: {e.strerror}",
-            where=path.name,
-            remedy="a policy folder holds bands, caps, actions, rules and tone.yaml",
-        ) from e
-    try:
-        found = yaml.load(content, Strict)
-    except yaml.YAMLError as e:
-        raise PolicyError(f"is not valid YAML: {e}", where=path.name) from e
-    if not isinstance(found, shape) or not found:
-        asked = "a list, each row beginning with a dash" if shape is list else "keys and values"
-        raise PolicyError(f"expected {asked}, got {found!r:.80}", where=path.name, remedy="get it back from git")
-    return found, content
-
-# %% ../../nbs/40_decide/00_policy.ipynb #c050
-def _record(kind: type[Any], values: Any, where: str, **more: Any) -> Any:
-    "A record from a mapping; the fields with a default may be missing, `source` may not be empty."
-    if not isinstance(values, dict):
-        raise PolicyError(f"expected keys and values, got {values!r}", where=where)
-    values = {**values, **more}
-    known = [f.name for f in fields(kind)]
-    wrong = [f"unknown key {k}" for k in values if k not in known] + [
-        f"missing key {k}" for k in known if k not in values and k != "sources"
-    ]
-    if wrong:
-        raise PolicyError(
-            "; ".join(wrong), where=where, remedy=f"the keys are {', '.join(k for k in known if k != 'sources')}"
-        )
-    if "source" in known and not str(values["source"] or "").strip():
-        raise PolicyError("has no source", where=where, remedy="name the source, or write: assumption")
-    return kind(**values)
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c051
 def _bands(rows: list[dict[str, Any]]) -> tuple[Band, ...]:

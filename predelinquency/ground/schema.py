@@ -91,6 +91,7 @@ class Table:
     doc: str
     columns: tuple[Column, ...]
     rules: tuple[Rule, ...] = field(default=(), repr=False)
+    extra: tuple[Column, ...] = ()  # columns that may be left out
 
     @property
     def names(self) -> list[str]:
@@ -98,6 +99,7 @@ class Table:
 
     def _repr_markdown_(self) -> str:
         rows = [f"| `{c.name}` | {c.kind} | {c.doc} | {c.expected()} |" for c in self.columns]
+        rows += [f"| `{c.name}` | {c.kind} | {c.doc} | {c.expected()}; may be left out |" for c in self.extra]
         return "\n".join(
             [f"**{self.name}**: {self.doc}", "", "| column | type | meaning | rule |", "|---|---|---|---|", *rows]
         )
@@ -286,7 +288,11 @@ PREFERENCES = Table("preferences", "what a customer agreed to: one row a custome
     Column("consent", "bool", "they agreed; empty is not known, which is not consent", nullable=True),
     Column("recorded_at", "time", "when that was recorded, UTC", nullable=True),
     Column("preferred", "bool", "they asked for this channel: the others are then left alone"),
-), (_sorted_by("customer_id", "channel", "purpose"),))
+), (_sorted_by("customer_id", "channel", "purpose"),), (
+    Column("language", "text", "ISO 639-1, in which they want to be spoken to; the row recorded last counts", nullable=True),
+    Column("not_from_hour", "int32", "their own inconvenient time begins at this hour of their clock", low=0, nullable=True),
+    Column("not_to_hour", "int32", "and ends before this one; over midnight when it is the smaller", low=0, nullable=True),
+))
 # fmt: on
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c027
@@ -375,6 +381,7 @@ def _contract(
     import pandera.pandas as pa_
 
     columns = {c.name: pa_.Column(None, checks=_checks(c), nullable=c.nullable) for c in table.columns}
+    columns |= {c.name: pa_.Column(None, checks=_checks(c), nullable=c.nullable, required=False) for c in table.extra}
     rules = [pa_.Check(rule.holds, name=rule.name) for rule in table.rules]
     return pa_.DataFrameSchema(columns, checks=rules, strict=True, ordered=False, name=table.name)
 
@@ -385,7 +392,7 @@ def _plain(value: Any) -> Any:
 # %% ../../nbs/00_ground/01_schema.ipynb #c035
 def _explain(table: Table, frame: pd.DataFrame, cases: pd.DataFrame) -> str:
     "Pandera's failure cases as lines: column, expectation, how many, the first three rows."
-    columns, rules, lines = {c.name: c for c in table.columns}, {r.name: r for r in table.rules}, []
+    columns, rules, lines = {c.name: c for c in (*table.columns, *table.extra)}, {r.name: r for r in table.rules}, []
     cases = cases.assign(
         column=cases["column"].mask(cases["check"].isin(list(rules)), "")
     )  # pandera repeats a row's rule for every column
@@ -407,9 +414,9 @@ def _explain(table: Table, frame: pd.DataFrame, cases: pd.DataFrame) -> str:
 
 # %% ../../nbs/00_ground/01_schema.ipynb #c037
 def _remedy(table: Table, cases: pd.DataFrame) -> str:
-    remedies = {c.name: c.remedy for c in table.columns} | {r.name: r.remedy for r in table.rules}
+    remedies = {c.name: c.remedy for c in (*table.columns, *table.extra)} | {r.name: r.remedy for r in table.rules}
     whole = {r.name for r in table.rules}  # pandera repeats a row's rule for every column
-    kinds = {c.name: f"make {c.name} a column of {c.kind}" for c in table.columns}
+    kinds = {c.name: f"make {c.name} a column of {c.kind}" for c in (*table.columns, *table.extra)}
     found = [
         kinds.get(c) if k == "type" else remedies.get(k if k in whole else c)
         for c, k in zip(cases["column"], cases["check"], strict=True)
@@ -419,7 +426,7 @@ def _remedy(table: Table, cases: pd.DataFrame) -> str:
 # %% ../../nbs/00_ground/01_schema.ipynb #c034
 def validate(
     table: Table,  # the contract
-    frame: pd.DataFrame,  # (n, columns of `table`), any column order
+    frame: pd.DataFrame,  # (n, columns of `table`, perhaps with some of its `extra`), any column order
     where: str = "",  # file or folder, for the message
 ) -> pd.DataFrame:  # (n, columns of `table`) in the contract's order
     "Return the frame in the contract's column order, or raise `SchemaError` with every kind of violation."
@@ -432,7 +439,8 @@ def validate(
             where=where,
             remedy="add the column, or map it in the mapping file",
         )
-    if extra := [str(c) for c in frame.columns if c not in table.names]:
+    more = [c.name for c in table.extra if c.name in frame.columns]
+    if extra := [str(c) for c in frame.columns if c not in (*table.names, *more)]:
         raise SchemaError(
             f"table {table.name} has column {', '.join(extra)}, which its contract does not know",
             where=where,
@@ -444,4 +452,4 @@ def validate(
         raise SchemaError(
             _explain(table, frame, e.failure_cases), where=where, remedy=_remedy(table, e.failure_cases)
         ) from None
-    return frame[table.names]
+    return frame[[*table.names, *more]]

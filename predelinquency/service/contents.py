@@ -378,4 +378,10 @@ def case_of(
         liked,
         asked.circumstances.model_dump() if asked.circumstances else None,
         past,
+        language=asked.language,
+        not_at=tuple(
+            (p.not_from_hour, p.not_to_hour)
+            for p in asked.preferences or ()
+            if p.not_from_hour is not None and p.not_to_hour is not None
+        ),
     )

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from ..decide import cases, engine, night, policy
+from ..decide.told import languages
 from ..features import events, online, questions
 from ..features.catalogue import BY_NAME
 from ..features.fold import Events
@@ -402,7 +403,12 @@ def _told(rows: Mapping[str, pd.DataFrame], now: pd.Timestamp) -> dict[str, Any]
             for values in zip(*flat.values(), strict=True)
         ]
 
-    found: dict[str, Any] = {name: plain(rows[name]) for name in ("preferences",) if name in rows}
+    found: dict[str, Any] = {}
+    if "preferences" in rows:
+        agreed = rows["preferences"]
+        found["preferences"] = plain(agreed.drop(columns="language", errors="ignore"))
+        if said := next(iter(languages(agreed).values()), None):
+            found["language"] = said
     if "contacts" in rows:
         found["contacts"] = plain(rows["contacts"][rows["contacts"].contacted_at < now])
     return found | ({"circumstances": next(iter(plain(rows["circumstances"])), {})} if "circumstances" in rows else {})

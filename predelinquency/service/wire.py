@@ -130,6 +130,12 @@ class Preference(Strict):
     consent: bool | None = None
     recorded_at: Time | None = Field(None, description="UTC")
     preferred: bool = False
+    not_from_hour: Annotated[int, Field(ge=0, le=23)] | None = Field(
+        None, description="with not_to_hour: when the customer does not want to be contacted, on their own clock"
+    )
+    not_to_hour: Annotated[int, Field(ge=0, le=24)] | None = Field(
+        None, description="the hour before which that ends; the smaller of both: over midnight"
+    )
 
 # %% ../../nbs/60_service/01_wire.ipynb #c034
 class Circumstances(Strict):
@@ -171,6 +177,12 @@ def _calendar_named(name: str) -> str:
     return name
 
 
+def _language_code(code: str) -> str:
+    if not re.fullmatch("[a-z]{2}", code):
+        raise ValueError("is no code of two small letters, as en or es")
+    return code
+
+
 class History(Strict):
     "A customer as the asking program knows them."
 
@@ -197,6 +209,11 @@ class History(Strict):
         "without it nothing may be sent",
     )
     time_zone: Name | None = Field(None, description="IANA, e.g. Europe/London; without it nothing may be sent")
+    language: Annotated[str, AfterValidator(_language_code)] | None = Field(
+        None,
+        description="ISO 639-1, that the customer chose; left out: none. In one for which there are no words, "
+        "nothing is sent, and only a person may get in touch",
+    )
     preferences: list[Preference] | None = Field(
         None,
         max_length=100,

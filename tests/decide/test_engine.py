@@ -385,6 +385,45 @@ def test_what_a_missing_table_would_have_said_is_unknown_and_refused() -> None:
     ]
 
 
+def test_a_customer_is_spoken_to_in_the_language_they_chose() -> None:
+    usual = decide()
+    spanish, english = decide(language="es"), decide(language="en")
+    assert (spanish.action, spanish.channel, spanish.value_minor) == (usual.action, usual.channel, usual.value_minor)
+    assert ".es@" in spanish.message_id and "24 de marzo de 2026" in spanish.message
+    assert english == usual and "24 March 2026" in usual.message
+
+
+@pytest.mark.parametrize("language", ["pl", "ES", "spanish", NAN, 5, ()])
+def test_nobody_is_offered_in_writing_what_they_cannot_read(language: Any) -> None:
+    d = decide(language=language)
+    assert (d.action, d.message, d.rule) == ("nothing", "", "language_written") and d.review
+    assert {r.rule for r in d.refusals if r.action == d.intended} <= {"language_written"}
+    large = replace(everything_in_order()[0].due, amount_minor=1_900_000)  # type: ignore[type-var]
+    call = decide(language=language, due=large, probability=0.3)
+    assert (call.action, call.channel) == ("hardship_call", "call"), "a person may call, and can find an interpreter"
+
+
+def test_a_table_without_the_columns_of_a_language_says_what_it_said() -> None:
+    t = tables()
+    dues, told = engine.coming(t["dues"], t["paid"], DAY, 15, 28), engine.Told(t["preferences"], t["circumstances"])
+    plain = [repr(c) for c in engine.cases(t["people"], dues, told)]
+    more = t["preferences"].assign(language=None, not_from_hour=None, not_to_hour=None)
+    whole = {"not_from_hour": "Int32", "not_to_hour": "Int32", "language": "str"}
+    assert list(schema.validate(schema.PREFERENCES, t["preferences"])) == schema.PREFERENCES.names
+    schema.validate(schema.PREFERENCES, more.astype(whole))
+    again = engine.cases(t["people"], dues, told._replace(preferences=more.astype(whole)))
+    assert [repr(c) for c in again] == plain and "language=None" in plain[0]
+
+
+def test_the_language_recorded_last_counts() -> None:
+    t = tables()["preferences"]
+    rows = t[t.customer_id == 0].head(3).assign(language=["en", "es", None])
+    rows["recorded_at"] = pd.to_datetime(["2025-01-02", "2025-01-01", "2025-03-01"])
+    assert engine.languages(rows) == {0: "en"}
+    rows["recorded_at"] = pd.to_datetime(["2025-01-02", None, "2025-03-01"])
+    assert engine.languages(rows) == {0: "es"}, "a word without a date may be the latest"
+
+
 def test_a_contact_of_yesterday_is_read_with_its_time_in_utc() -> None:
     t = tables()
     case = next(

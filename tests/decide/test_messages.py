@@ -1,6 +1,7 @@
 """What may be said, and how: good messages pass every rule, planted bad ones are caught by the rule that is meant for them."""
 
 import random
+import re
 import shutil
 from dataclasses import replace
 from datetime import date, timedelta
@@ -13,13 +14,23 @@ from predelinquency.decide import messages, policy
 from predelinquency.decide.policy import Due
 from predelinquency.ground.core import PolicyError
 
-BAD = yaml.safe_load((Path(__file__).parent / "bad_messages.yaml").read_text())
+HERE = Path(__file__).parent
+BAD = [
+    (language, bad)
+    for language, name in (("en", "bad_messages.yaml"), ("es", "bad_messages.es.yaml"))
+    for bad in yaml.safe_load((HERE / name).read_text())
+]
 RULES = policy.load_policy()
 WORDS = messages.load_words(RULES)
+SPOKEN = {"en": WORDS, **WORDS.others}
+EVERY = [(language, *key) for language in SPOKEN for key in WORDS.templates]
 
 
-def message(action: str, channel: str, changed: dict[str, str | None] | None = None, **due: object) -> messages.Message:
-    template = WORDS.templates[action, channel]
+def message(
+    action: str, channel: str, changed: dict[str, str | None] | None = None, language: str = "en", **due: object
+) -> messages.Message:
+    words = SPOKEN[language]
+    template = words.templates[action, channel]
     parts = tuple((n, t) for n, words in template.parts if (t := (changed or {}).get(n, words)) is not None)
     fields = (
         dict(
@@ -34,33 +45,107 @@ def message(action: str, channel: str, changed: dict[str, str | None] | None = N
         | due
     )
     return messages.fill(
-        replace(template, parts=parts), messages.facts(Due(**fields), RULES.actions[action], WORDS.bank)
-    )  # type: ignore[arg-type]
+        replace(template, parts=parts),
+        messages.facts(Due(**fields), RULES.actions[action], words.bank, words.language),  # type: ignore[arg-type]
+    )
 
 
-def broken(m: messages.Message) -> set[str]:
-    return {b.rule for b in messages.broken(WORDS, m, RULES.actions[m.action])}
+def broken(m: messages.Message, language: str = "en") -> set[str]:
+    return {b.rule for b in messages.broken(SPOKEN[language], m, RULES.actions[m.action])}
 
 
-@pytest.mark.parametrize("bad", BAD, ids=lambda b: f"{b['breaks']}-{b['part']}-{str(b['words'])[-28:]}")
-def test_a_planted_bad_message_is_caught_by_its_rule(bad: dict[str, str]) -> None:
+def planted(language: str, bad: dict[str, str]) -> messages.Message:
     action, channel = bad.get("action", "due_date_change"), bad.get("channel", "app")
-    assert not broken(message(action, channel)), "the good message it is made from"
-    assert bad["breaks"] in broken(message(action, channel, {bad["part"]: bad["words"]}))
+    return message(action, channel, {bad["part"]: bad["words"]}, language)
 
 
-def test_every_rule_of_tone_has_a_planted_message_that_only_it_catches() -> None:
-    alone = {
-        b["breaks"]
-        for b in BAD
-        if broken(message(b.get("action", "due_date_change"), b.get("channel", "app"), {b["part"]: b["words"]}))
-        == {b["breaks"]}
-    }
-    assert alone == {t.id for t in WORDS.tone}
+@pytest.mark.parametrize(
+    ("language", "bad"), BAD, ids=[f"{s}-{b['breaks']}-{b['part']}-{str(b['words'])[-28:]}" for s, b in BAD]
+)
+def test_a_planted_bad_message_is_caught_by_its_rule(language: str, bad: dict[str, str]) -> None:
+    action, channel = bad.get("action", "due_date_change"), bad.get("channel", "app")
+    assert not broken(message(action, channel, language=language), language), "the good message it is made from"
+    assert bad["breaks"] in broken(planted(language, bad), language)
 
 
-@pytest.mark.parametrize(("action", "channel"), list(WORDS.templates))
-def test_every_shipped_message_is_good_for_every_due_it_may_speak_about(action: str, channel: str) -> None:
+@pytest.mark.parametrize("language", list(SPOKEN))
+def test_every_rule_of_tone_has_a_planted_message_that_only_it_catches(language: str) -> None:
+    alone = {b["breaks"] for s, b in BAD if s == language and broken(planted(s, b), s) == {b["breaks"]}}
+    assert alone == {t.id for t in SPOKEN[language].tone} == {t.id for t in WORDS.tone}
+    assert sum(s == language for s, _ in BAD) >= 25
+
+
+def places(template: messages.Template) -> set[str]:
+    return set(re.findall(r"\{(\w+)\}", " ".join(text for _, text in template.parts)))
+
+
+@pytest.mark.parametrize(("language", "action", "channel"), EVERY)
+def test_every_language_says_the_same_facts_in_the_same_parts(language: str, action: str, channel: str) -> None:
+    here, there = WORDS.templates[action, channel], SPOKEN[language].templates[action, channel]
+    assert places(here) == places(there) and [n for n, _ in here.parts] == [n for n, _ in there.parts]
+    english, other = message(action, channel), message(action, channel, language=language)
+    assert set(english.facts) == set(other.facts)
+
+
+def test_spanish_writes_dates_and_amounts_as_spanish_does() -> None:
+    text = message("due_date_change", "email", language="es", amount_minor=1_234_550).whole
+    assert all(
+        part in text for part in ("24 de marzo de 2026", "12.345,50 £", "del préstamo", "unos días de intereses")
+    )
+    assert not re.search("March|loan|credit file", text)
+
+
+def test_a_text_message_holds_only_letters_that_do_not_shorten_it() -> None:
+    for action, channel in WORDS.templates:
+        if channel == "sms":
+            assert messages._GSM.fullmatch(message(action, channel, language="es").text)
+    longer = message("reminder", "sms", {"choice": "Sí: no hace falta que haga nada."}, "es")
+    assert broken(longer, "es") == {"short_enough"}
+
+
+def test_an_accent_that_is_left_out_hides_no_threat() -> None:
+    for words in ("Habrá consecuencias.", "Iniciaremos la vía judicial.", "Iniciaremos la via judicial."):
+        offer = "{bank}: puede cambiar la fecha de su pago {kind} del {due_on}. " + words
+        assert "no_threat" in broken(message("due_date_change", "app", {"offer": offer}, "es"), "es")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "says"),
+    [
+        ("es/reminder.app.txt", "{amount}", "x", "facts differ"),
+        ("es/reminder.app.txt", "podemos", "tiene que", "no_demand"),
+        ("es/payment_plan.email.txt", "cost: {total_cost}\n", "", "effects_stated"),
+        ("es/language.yaml", "  payment_plan:\n    total_cost", "  payment_plam:\n    total_cost", "not said"),
+        ("es/language.yaml", "enero, ", "", "months"),
+        ("es/language.yaml", "sign: after", "sign: behind", "sign"),
+    ],
+)
+def test_a_language_that_says_something_else_is_refused(folder: Path, file: str, old: str, new: str, says: str) -> None:
+    text = (folder / file).read_text()
+    assert old in text
+    (folder / file).write_text(text.replace(old, new))
+    assert re.search(says, refused(folder))
+
+
+def test_patterns_of_another_language_must_be_there_for_every_rule(folder: Path, tmp_path: Path) -> None:
+    for name in ("tone.yaml", "tone.es.yaml"):
+        shutil.copy(policy.shipped() / name, tmp_path / name)
+    text = (tmp_path / "tone.es.yaml").read_text()
+    (tmp_path / "tone.es.yaml").write_text(text.replace("no_score:", "no_skore:"))
+    assert "no_score, no_skore" in refused(folder, tmp_path / "tone.yaml")
+
+
+def test_a_bank_with_words_in_one_language_only_is_a_bank(folder: Path) -> None:
+    shutil.rmtree(folder / "es")
+    alone = messages.load_words(RULES, folder)
+    assert not alone.others and messages.in_language(alone, "es") is None
+    assert messages.in_language(alone, None) is alone and messages.in_language(alone, "en") is alone
+
+
+@pytest.mark.parametrize(("language", "action", "channel"), EVERY)
+def test_every_shipped_message_is_good_for_every_due_it_may_speak_about(
+    language: str, action: str, channel: str
+) -> None:
     for kind in RULES.actions[action].kinds:
         for minor, currency in (
             (1, "GBP"),
@@ -71,7 +156,8 @@ def test_every_shipped_message_is_good_for_every_due_it_may_speak_about(action: 
             (1_234_567, "BHD"),
         ):
             for on in (date(2026, 1, 1), date(2027, 9, 30), date(2028, 2, 29)):
-                assert not broken(message(action, channel, kind=kind, amount_minor=minor, currency=currency, due_on=on))
+                about = dict(kind=kind, amount_minor=minor, currency=currency, due_on=on)
+                assert not broken(message(action, channel, language=language, **about), language)  # type: ignore[arg-type]
 
 
 def test_a_message_holds_only_the_date_the_amount_the_kind_and_who_we_are() -> None:

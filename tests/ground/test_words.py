@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predelinquency.decide import engine, messages
+from predelinquency.decide import engine, language, messages
 from predelinquency.decide.policy import Due
 from predelinquency.features import phrases
 from predelinquency.ground import words
@@ -65,7 +65,7 @@ def test_a_message_a_reason_and_the_page_write_every_currency(currency: str) -> 
     said = messages.facts(Due(1, 1, "loan", date(2026, 3, 20), 1_234_567, currency, False), action, BOOK.words.bank)[
         "amount"
     ]
-    assert exact(1_234_567, currency) in said and re.fullmatch(messages.FORMS["amount"], said), (
+    assert exact(1_234_567, currency) in said and re.fullmatch(language.english().forms["amount"], said), (
         "the one form that a message lets through"
     )
     whole = f"{Decimal(1_234_567).scaleb(-CURRENCY_DIGITS[currency]):,.0f}"
