@@ -21,7 +21,7 @@ from ..ground.core import PolicyError, package_folder
 
 # %% ../../nbs/40_decide/01_messages.ipynb #c006
 REQUIRED = ("offer", "action", "choice", "person", "stop")
-PARTS = ("subject", *REQUIRED, "cost", "credit_file")
+PARTS = ("subject", *REQUIRED, "cost", "credit_file", "notice")  # the last: what a jurisdiction requires
 
 
 @dataclass(frozen=True)
@@ -405,7 +405,7 @@ def load_words(
 
 def _templates(policy: Policy, folder: Path, language: str) -> dict[tuple[str, str], Template]:
     found = {
-        (a.id, c): template(_text(folder / f"{a.id}.{c}.txt"), a.id, c, language)
+        (a.id, c): _with_notice(policy, template(_text(folder / f"{a.id}.{c}.txt"), a.id, c, language))
         for a in policy.actions.values()
         for c in a.channels
     }
@@ -416,6 +416,13 @@ def _templates(policy: Policy, folder: Path, language: str) -> dict[tuple[str, s
             remedy="correct the file's name, or actions.yaml",
         )
     return found
+
+
+def _with_notice(policy: Policy, text: Template) -> Template:
+    "The template with what its jurisdiction requires, before the person who can be reached."
+    said = policy.pack.required(text.action, text.language or english().id) if policy.pack else ""
+    at = [name for name, _ in text.parts].index("person") if said and "person" in dict(text.parts) else 0
+    return replace(text, parts=(*text.parts[:at], ("notice", said), *text.parts[at:])) if said else text
 
 
 def _text(path: Path) -> str:

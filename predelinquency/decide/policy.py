@@ -21,6 +21,7 @@ import numpy as np
 
 from .clock import moment as moment, zone
 from .files import Number as Number, _record, read_yaml as read_yaml, shipped as shipped
+from .packs import NEEDED_OF_PACK, Pack, read_pack
 from ..ground.core import PolicyError
 from ..ground.records import Refusal, Score
 from ..ground.schema import CHANNELS, CURRENCIES, PURPOSES, TARGET_KINDS
@@ -86,6 +87,10 @@ class Policy:
     rules: Mapping[str, Rule]
     numbers: Mapping[str, Number]
     version: str  # 8 hex digits of the files' bytes
+    pack: Pack | None = None  # of the jurisdiction; None: the numbers hold on every day
+    lapsed: tuple[str, ...] = ()  # rules of the pack that do not hold on the day it is asked for
+    written: "Policy | None" = field(default=None, repr=False, compare=False)  # with its sentences as in the files
+    days: dict[date, "Policy"] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __getitem__(self, name: str) -> Any:  # the value of a number
         return self.numbers[name].value
@@ -93,6 +98,18 @@ class Policy:
     def refusal(self, rule: str, action: str = "", channel: str = "") -> Refusal:
         "The rule's no, in words."
         return Refusal(rule, self.rules[rule].sentence, action, channel)
+
+    def on(self, day: date) -> "Policy":
+        "The policy with the rules of its jurisdiction that hold on a day."
+        if self.pack is None or self.written is None:
+            return self
+        if day not in self.days:
+            found = self.pack.numbers(day)
+            lapsed = tuple(k for k in NEEDED_OF_PACK if k not in found)
+            same = not lapsed and all(self[k] == n.value for k, n in found.items())
+            other = replace(self.written, numbers={**self.written.numbers, **found})
+            self.days[day] = self if same else replace(spoken(other), lapsed=lapsed)
+        return self.days[day]
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c011
 @dataclass(frozen=True)
@@ -221,6 +238,7 @@ def put_question(
         raise PolicyError(f"the moment {at} has no time zone", remedy=remedy)
     local = at.astimezone(place) if (place := zone(case.time_zone)) else None
     today = local.date() if local else None
+    policy = policy.on(today) if today else policy
     age = _days(date.fromisoformat(score.as_of), today) if _is_date(score.as_of) else float("nan")
     lead = _days(today, case.due.due_on) if case.due else float("nan")
     return Question(
@@ -254,6 +272,7 @@ def _free_of(circumstance: str) -> Callable[[Question], bool]:
 
 
 CASE_RULES: dict[str, Callable[[Question], bool]] = {
+    "all_stopped": lambda q: q.policy["all_stopped"] == 0,
     "identity_known": lambda q: q.arm in ("treated", "control"),
     "control": lambda q: q.arm != "control",
     "stopped": lambda q: q.case.stopped is False,
@@ -264,6 +283,7 @@ CASE_RULES: dict[str, Callable[[Question], bool]] = {
     "case_put_off": lambda q: q.case.put_off_until is None or q.case.put_off_until <= q.local.date(),  # type: ignore
     "score_known": lambda q: q.score.customer_id == q.case.customer_id and _is_share(q.score.probability),
     "time_zone_known": lambda q: q.local is not None,
+    "rules_in_force": lambda q: not q.policy.lapsed,
     "working_day": lambda q: q.local is None or not is_holiday(q.local.date(), q.policy["holidays"]),
     "score_fresh": lambda q: 0 <= q.age_days <= q.policy["score_age_days"],
     "data_sound": lambda q: q.case.doubts == (),
@@ -314,6 +334,10 @@ CHANNEL_RULES: dict[str, Callable[[Question, str, str], bool]] = {  # question, 
     "consent": lambda q, channel, purpose: _agreed((q.case.consents or {}).get((channel, purpose)), q.at),
     "preference": lambda q, channel, purpose: not q.case.preferred or channel in q.case.preferred,
     "quiet_hours": lambda q, channel, purpose: q.local is not None and _awake(q.policy, q.local),
+    "own_times": lambda q, channel, purpose: (
+        q.policy["own_times"] != "heeded"
+        or (q.local is not None and not any(_within(q.local.hour, *span) for span in q.case.not_at))
+    ),
 }
 PLAN_RULES = ("value", "language_written", "message_ready", "capacity", "best", "outranked")
 
@@ -326,6 +350,10 @@ def _agreed(consent: Consent | None, at: datetime) -> bool:
         and consent.recorded_at is not None
         and consent.recorded_at <= at
     )
+
+
+def _within(hour: int, start: int, end: int) -> bool:  # over midnight when it ends before it starts
+    return start <= hour < end if start < end else hour >= start or hour < end
 
 
 def _awake(policy: Policy, local: datetime) -> bool:
@@ -466,7 +494,7 @@ def _action(raw: dict[str, Any]) -> Action:
 # %% ../../nbs/40_decide/00_policy.ipynb #c054
 APPROVALS = ("automatic", "team_lead", "specialist")
 NEEDED = set(
-    "holdout_share holdout_salt score_age_days data_age_days cap_week_days cap_week_contacts cap_month_days "
+    "jurisdiction all_stopped holdout_share holdout_salt score_age_days data_age_days cap_week_days cap_week_contacts cap_month_days "
     "cap_month_contacts recent_contact_days weekday_from_hour weekday_to_hour weekend_from_hour "
     "weekend_to_hour planned_hour holidays max_amount_minor currency loss_handling_minor loss_cured_share "
     "loss_instalments loss_card_instalments loss_lost_share case_opens_at case_escalates_at case_near_days".split()
@@ -499,14 +527,16 @@ def _check(policy: Policy) -> None:
             wrong.append(f"{a.id}: uplift_low is a share, not {a.uplift_low}")
         if type(a.person) is not bool:
             wrong.append(f"{a.id}: person is yes or no")
-    needed = {f"{c}_{k}" for c in CHANNELS for k in ("cost_minor", "annoyance_minor", "capacity")} | NEEDED
+    needed = {f"{c}_{k}" for c in CHANNELS for k in ("cost_minor", "annoyance_minor", "capacity")}
+    needed |= {*NEEDED, *NEEDED_OF_PACK}
     wrong += [f"caps.yaml lacks {k}" for k in sorted(needed - set(policy.numbers))] + [
         f"caps.yaml has unknown {k}" for k in sorted(set(policy.numbers) - needed)
     ]
     wrong += [
         f"{k} is {n.value!r}"
         for k, n in policy.numbers.items()
-        if k not in ("holdout_salt", "currency", "holidays") and (type(n.value) not in (int, float) or not n.value >= 0)
+        if k not in ("holdout_salt", "currency", "holidays", "own_times", "jurisdiction")
+        and (type(n.value) not in (int, float) or not n.value >= 0)
     ]
     if wrong := wrong or _limits(policy):
         remedy = "correct the files; nothing is decided with a broken policy"
@@ -538,14 +568,23 @@ def _limits(policy: Policy) -> list[str]:
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c047
 def load_policy(
-    folder: Path | str | None = None,  # with the four files; None: the shipped ones
+    folder: Path | str | None = None,  # with the four files and `packs`; None: the shipped ones
 ) -> Policy:
     "Read and check a policy."
     folder = Path(folder) if folder else shipped()
     (bands, one), (caps, two) = read_yaml(folder / "bands.yaml", list), read_yaml(folder / "caps.yaml", dict)
     (acts, three), (rules, four) = (read_yaml(folder / f"{name}.yaml", list) for name in ("actions", "rules"))
-    version = hashlib.blake2b(one + two + three + four, digest_size=4).hexdigest()
     numbers = {k: _record(Number, v, f"caps.yaml, {k}") for k, v in caps.items()}
-    policy = Policy(_bands(bands), {a.id: a for a in map(_action, acts)}, _rules(rules), numbers, version)
+    if twice := sorted({*numbers} & {*NEEDED_OF_PACK}):
+        raise PolicyError(
+            f"stands in a pack, too: {', '.join(twice)}", where="caps.yaml", remedy="say it once, in the pack"
+        )
+    where = numbers.get("jurisdiction", Number("", "", "", ""))
+    pack, five = read_pack(folder / "packs", where.value)
+    version = hashlib.blake2b(one + two + three + four + five, digest_size=4).hexdigest()
+    numbers |= pack.numbers()
+    policy = Policy(_bands(bands), {a.id: a for a in map(_action, acts)}, _rules(rules), numbers, version, pack)
     _check(policy)
-    return spoken(policy)
+    for day in {r.valid_from for r in pack.rules if r.valid_from}:
+        _check(replace(policy, numbers=numbers | pack.numbers(day)))
+    return replace(spoken(policy), written=policy)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LEDGER', 'PORTS', 'BROWSERS', 'foreign_of', 'free', 'Finding', 'check_python', 'locked', 'another_folder',
            'check_environment', 'check_disk', 'check_memory', 'check_browser', 'check_repository', 'check_export',
-           'check_port', 'check_results', 'check_ledger', 'findings']
+           'check_port', 'check_results', 'check_ledger', 'check_contact_rules', 'findings']
 
 # %% ../../nbs/80_ops/04_doctor.ipynb #i03doctor
 import importlib.metadata, os, shutil, socket, sys
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..ground import params
 from ..ground.core import DEFAULT_ROOT, PredelinquencyError, StoreError
 from . import exports, stages as ops_stages
 
@@ -266,6 +267,22 @@ def check_ledger(
         )
     return Finding("ledger", True, "empty" if found is None else f"revision {found}")
 
+# %% ../../nbs/80_ops/04_doctor.ipynb #eba798bd
+def check_contact_rules(
+    folder: str | None,  # of the policy; None: the shipped one
+) -> Finding:
+    "Whose rules of contact hold, and is every contact stopped?"
+    from predelinquency.decide import policy
+
+    try:
+        rules = policy.load_policy(folder)
+    except PredelinquencyError as e:
+        return Finding("rules of contact", False, f"{e.where}: {e.problem}", e.remedy)
+    ends = [str(r.valid_until) for r in rules.pack.rules if r.valid_until] if rules.pack else []
+    told = f"those of {rules['jurisdiction']}" + (f"; one ends on {max(ends)}" if ends else "")
+    stopped = "; every contact is stopped" if rules["all_stopped"] else ""
+    return Finding("rules of contact", None, told + stopped, "caps.yaml names them: `jurisdiction`, `all_stopped`")
+
 # %% ../../nbs/80_ops/04_doctor.ipynb #c105
 def findings(
     project: Path = Path("."),  # the project's folder
@@ -281,5 +298,6 @@ def findings(
     yield check_browser()
     for command in PORTS:
         yield check_port(command)
+    yield check_contact_rules(params.load().decide.policy or None)
     yield check_results(project / DEFAULT_ROOT)
     yield check_ledger(os.environ.get(LEDGER))

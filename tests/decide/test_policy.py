@@ -110,7 +110,8 @@ def test_a_doubt_about_the_customer_is_refused_by_its_rule(rule: str, changes: d
 
 
 def test_every_rule_about_the_customer_has_its_case() -> None:
-    assert {rule for rule, _ in CASES} | {"band_known"} == set(policy.CASE_RULES)
+    of_the_day = {"all_stopped", "rules_in_force"}  # of no customer: test_packs
+    assert {rule for rule, _ in CASES} | {"band_known"} | of_the_day == set(policy.CASE_RULES)
     assert stops(probability=NAN) == {"score_known", "band_known", "case_open"}
 
 
@@ -311,8 +312,8 @@ def edited(tmp_path: Path) -> Callable[[str, str, str], Path]:
 @pytest.mark.parametrize(("file", "old", "new", "says"), [
     ("caps.yaml", "value: 0.10", "value: 0.01", "holdout_share is 0.01"),
     ("caps.yaml", "value: predelinquency-holdout-1", "value: ''", "holdout_salt is empty"),
-    ("caps.yaml", "value: 1, unit: contacts over all channels", "value: 2, unit: contacts over all channels", "cap_week_contacts is 2"),
-    ("caps.yaml", "value: 20, unit: local hour", "value: 23, unit: local hour", "weekday_to_hour is 23"),
+    ("packs/uk.yaml", "value: 1, unit: contacts over all channels", "value: 2, unit: contacts over all channels", "cap_week_contacts is 2"),
+    ("packs/uk.yaml", "value: 20, unit: local hour", "value: 23, unit: local hour", "weekday_to_hour is 23"),
     ("caps.yaml", "source: assumption}", "source: ''}", "has no source"),
     ("caps.yaml", "sms_capacity", "sms_kapacity", "lacks sms_capacity"),
     ("caps.yaml", "value: 0.70", "value: much", "loss_cured_share is 'much'"),
@@ -353,7 +354,7 @@ def test_a_broken_policy_is_refused_by_name(
 
 
 def test_a_stricter_policy_is_welcome_and_has_another_fingerprint(edited: Callable[[str, str, str], Path]) -> None:
-    stricter = policy.load_policy(edited("caps.yaml", "value: 20, unit: local hour", "value: 19, unit: local hour"))
+    stricter = policy.load_policy(edited("packs/uk.yaml", "value: 20, unit: local hour", "value: 19, unit: local hour"))
     assert stricter["weekday_to_hour"] == 19 and stricter.version != RULES.version
 
 
@@ -361,14 +362,14 @@ def test_a_stricter_policy_is_welcome_and_has_another_fingerprint(edited: Callab
     ("old", "new", "rule", "says"),
     [
         (
-            "cap_week_days: {label: window of the short cap, value: 7",
-            "cap_week_days: {label: window of the short cap, value: 14",
+            "cap_week_days, label: window of the short cap, value: 7",
+            "cap_week_days, label: window of the short cap, value: 14",
             "cap_week",
             "The customer was already contacted in the last 14 days.",
         ),
         (
-            "cap_month_contacts: {label: contacts allowed in the long window, value: 2",
-            "cap_month_contacts: {label: contacts allowed in the long window, value: 1",
+            "cap_month_contacts, label: contacts allowed in the long window, value: 2",
+            "cap_month_contacts, label: contacts allowed in the long window, value: 1",
             "cap_month",
             "The customer was already contacted once in the last 30 days.",
         ),
@@ -383,7 +384,7 @@ def test_a_stricter_policy_is_welcome_and_has_another_fingerprint(edited: Callab
 def test_a_sentence_speaks_of_the_number_that_is_in_force(
     edited: Callable[[str, str, str], Path], old: str, new: str, rule: str, says: str
 ) -> None:
-    assert policy.load_policy(edited("caps.yaml", old, new)).refusal(rule).sentence == says
+    assert policy.load_policy(edited("packs/uk.yaml", old, new)).refusal(rule).sentence == says
 
 
 def test_an_action_may_speak_of_its_own_numbers(edited: Callable[[str, str, str], Path]) -> None:
