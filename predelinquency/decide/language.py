@@ -19,9 +19,6 @@ from ..ground.schema import TARGET_KINDS
 from ..ground.words import SYMBOLS, money
 
 # %% ../../nbs/40_decide/00_language.ipynb #eedb5976
-SHOWN = {c: SYMBOLS[c] for c in ("GBP", "EUR", "USD")}  # every telephone shows these
-
-
 @dataclass(frozen=True)
 class Language:
     "How a language is written, and what its sentences must hold."
@@ -125,6 +122,9 @@ def dated(
     return language.date.format(day=on.day, month=language.months[on.month - 1], year=on.year)
 
 # %% ../../nbs/40_decide/00_language.ipynb #b5df2273
+SHOWN = {c: SYMBOLS[c] for c in ("GBP", "EUR", "USD")}  # every telephone shows these
+
+
 def priced(
     language: Language,
     minor: int,  # minor units, >= 0

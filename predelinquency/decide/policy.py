@@ -167,6 +167,7 @@ class Case:
     put_off_until: date | None = None  # by a person; None: it is not
     stopped: bool = False  # the customer asked to hear no more
     language: str | None = None  # ISO 639-1, that they chose; None: none
+    contested: bool = False  # they contest what was said of them, and nobody has dealt with it
     not_at: tuple[tuple[int, int], ...] = ()  # from hour to hour of their clock, when they do not want to be contacted
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c022
@@ -298,6 +299,7 @@ CASE_RULES: dict[str, Callable[[Question], bool]] = {
         q.case.contacts is not None and all(c.at <= q.at and c.direction in ("in", "out") for c in q.case.contacts)
     ),
     "reply_open": lambda q: all(c.answered is True for c in q.case.contacts or () if c.direction == "in"),
+    "contested": lambda q: q.case.contested is False,
     "recent_contact": lambda q: not q.contacts("in", q.policy["recent_contact_days"]),
     "cap_week": lambda q: len(q.contacts("out", q.policy["cap_week_days"])) < q.policy["cap_week_contacts"],
     "cap_month": lambda q: len(q.contacts("out", q.policy["cap_month_days"])) < q.policy["cap_month_contacts"],
@@ -493,11 +495,15 @@ def _action(raw: dict[str, Any]) -> Action:
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c054
 APPROVALS = ("automatic", "team_lead", "specialist")
+_WORDS = "holdout_salt currency holidays own_times jurisdiction concession_actions difficulty_bands".split()
 NEEDED = set(
-    "jurisdiction all_stopped holdout_share holdout_salt score_age_days data_age_days cap_week_days cap_week_contacts cap_month_days "
+    "jurisdiction all_stopped "
+    "holdout_share holdout_salt score_age_days data_age_days cap_week_days cap_week_contacts cap_month_days "
     "cap_month_contacts recent_contact_days weekday_from_hour weekday_to_hour weekend_from_hour "
     "weekend_to_hour planned_hour holidays max_amount_minor currency loss_handling_minor loss_cured_share "
-    "loss_instalments loss_card_instalments loss_lost_share case_opens_at case_escalates_at case_near_days".split()
+    "loss_instalments loss_card_instalments loss_lost_share "
+    "case_opens_at case_escalates_at case_near_days concession_actions "
+    "difficulty_bands forborne_probation_days".split()
 )
 
 
@@ -528,15 +534,14 @@ def _check(policy: Policy) -> None:
         if type(a.person) is not bool:
             wrong.append(f"{a.id}: person is yes or no")
     needed = {f"{c}_{k}" for c in CHANNELS for k in ("cost_minor", "annoyance_minor", "capacity")}
-    needed |= {*NEEDED, *NEEDED_OF_PACK}
+    needed |= {*NEEDED, *NEEDED_OF_PACK, *(f"review_{band}_days" for band in bands)}
     wrong += [f"caps.yaml lacks {k}" for k in sorted(needed - set(policy.numbers))] + [
         f"caps.yaml has unknown {k}" for k in sorted(set(policy.numbers) - needed)
     ]
     wrong += [
         f"{k} is {n.value!r}"
         for k, n in policy.numbers.items()
-        if k not in ("holdout_salt", "currency", "holidays", "own_times", "jurisdiction")
-        and (type(n.value) not in (int, float) or not n.value >= 0)
+        if k not in _WORDS and (type(n.value) not in (int, float) or not n.value >= 0)
     ]
     if wrong := wrong or _limits(policy):
         remedy = "correct the files; nothing is decided with a broken policy"
@@ -562,6 +567,9 @@ def _limits(policy: Policy) -> list[str]:
         wrong.append("holdout_salt is empty")
     if not is_calendar(policy["holidays"]):
         wrong.append(f"holidays is {policy['holidays']!r}: name a country as GB-ENG or US, ECB, or none")
+    for name, known in (("concession_actions", policy.actions), ("difficulty_bands", [b.id for b in policy.bands])):
+        if odd := sorted({*str(policy[name]).split()} - {*known}):
+            wrong.append(f"{name} has unknown {', '.join(odd)}")
     if policy["currency"] not in CURRENCIES:
         wrong.append(f"currency is {policy['currency']!r}")
     return wrong

@@ -52,6 +52,8 @@ def test_a_rule_that_does_not_plainly_say_yes_has_said_no(answer: Any) -> None:
 CASES: list[tuple[str, dict[str, Any]]] = [
     ("identity_known", dict(source_id=None)),
     ("identity_known", dict(source_id="")),
+    ("contested", dict(contested=True)),
+    ("contested", dict(contested=None)),
     ("identity_known", dict(source_id=NAN)),
     *(
         ("identity_known", dict(source_id=other))

@@ -80,7 +80,7 @@ def moments(rng: random.Random) -> datetime:
 
 def anybody(rng: random.Random, n: int) -> tuple[Case, Score, datetime]:
     "Customer number n, at some moment, on some day of their life; every field may be missing or wrong."
-    at, apart = moments(rng), random.Random(n)  # what the second draws changes nothing of the first
+    at, apart, beyond = moments(rng), random.Random(n), random.Random(-n - 1)  # neither changes what the first draws
     who, where = (
         odd(rng, f"C-{rng.randrange(10**9):09d}", None, "", NAN, 17),
         odd(rng, rng.choice(ZONES), None, "", "Mars/Olympus", "localtime", "America", NAN, 5),
@@ -101,6 +101,9 @@ def anybody(rng: random.Random, n: int) -> tuple[Case, Score, datetime]:
         odd(apart, "", f"{n}-{n}-1-1", share=0.3),
         odd(apart, None, at.date() + timedelta(days=apart.randrange(-3, 5)), NAN, "soon"),
         odd(apart, False, True, None, share=0.01),
+        language=odd(beyond, beyond.choice([None, None, "en", "es"]), "pl", NAN, "ES", 5, share=0.02),
+        contested=odd(beyond, False, True, None, share=0.01),
+        not_at=odd(beyond, (), ((10, 14),), ((22, 15),), ((9, 10), (16, 17)), share=0.03),
     )
     usual = rng.choice([0.001, 0.02, 0.05, 0.15, 1.0, 0.0199999]) if rng.random() < 0.2 else rng.betavariate(1, 3)
     as_of = (at.date() - timedelta(days=odd(rng, rng.randrange(7), 7, 8, 30, -1, -2, share=0.08))).isoformat()
