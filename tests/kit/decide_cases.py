@@ -101,9 +101,9 @@ def anybody(rng: random.Random, n: int) -> tuple[Case, Score, datetime]:
         odd(apart, "", f"{n}-{n}-1-1", share=0.3),
         odd(apart, None, at.date() + timedelta(days=apart.randrange(-3, 5)), NAN, "soon"),
         odd(apart, False, True, None, share=0.01),
-        language=odd(beyond, beyond.choice([None, None, "en", "es"]), "pl", NAN, "ES", 5, share=0.02),
+        language=odd(beyond, beyond.choice([None, None, "en", "es"]), "pl", NAN, "ES", 5, share=0.01),
         contested=odd(beyond, False, True, None, share=0.01),
-        not_at=odd(beyond, (), ((10, 14),), ((22, 15),), ((9, 10), (16, 17)), share=0.03),
+        not_at=odd(beyond, (), ((10, 14),), ((22, 15),), ((9, 10), (16, 17)), share=0.02),
     )
     usual = rng.choice([0.001, 0.02, 0.05, 0.15, 1.0, 0.0199999]) if rng.random() < 0.2 else rng.betavariate(1, 3)
     as_of = (at.date() - timedelta(days=odd(rng, rng.randrange(7), 7, 8, 30, -1, -2, share=0.08))).isoformat()
