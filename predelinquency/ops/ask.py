@@ -24,6 +24,7 @@ from rich.table import Table
 from ..ground import params
 from ..ground.core import DEFAULT_ROOT, PredelinquencyError, StoreError
 from .doctor import LEDGER, check_ledger
+from .letter import InLetter, show_letter
 from .results import require, warn_foreign
 from .say import Json, Root, answer, app, console, exit_on_refusal, ledger_app, tail
 
@@ -114,6 +115,8 @@ class Asked(NamedTuple):
     margin: float  # of what the reasons are about
     story: tuple  # every reason, in both directions: with `base` they sum to the margin
     changes: tuple  # what changed in the customer's own record, as `reasons.changes` has it
+    made: Any = None  # `scorer.Found`
+    scorer: Any = None  # `scorer.Scorer`, that made it
 
 # %% ../../nbs/80_ops/08_ask.ipynb #roll8002
 def vectors_of(
@@ -188,7 +191,8 @@ def ask_about(
         return Asked(score, band, eligible, "", score.margin, score.margin, (), changed)
     story = bundles.reasons(made.parts, made.x, scorer.bundles, len(made.parts), raising=False, currency=currency)
     about = dues[made.speaks_of - 1] if scorer.roll is not None else ""
-    return Asked(score, band, eligible, about, float(made.parts[-1]), float(made.parts.sum()), story, changed)
+    sums = float(made.parts[-1]), float(made.parts.sum())
+    return Asked(score, band, eligible, about, *sums, story, changed, made, scorer)
 
 # %% ../../nbs/80_ops/08_ask.ipynb #c057
 def heading(score: Any, band: str, eligible: bool | None) -> str:
@@ -352,27 +356,31 @@ def show_score(
     )
 
 # %% ../../nbs/80_ops/08_ask.ipynb #c063
-@app.command("explain", epilog=tail("explain", "explain 17", "explain 17 --as-of 2025-03-03", "explain 17 --json"))
+@app.command(
+    "explain",
+    epilog=tail(
+        "explain", "explain 17", "explain 17 --as-of 2025-03-03", "explain 17 --letter es", "explain 17 --json"
+    ),
+)
 @exit_on_refusal
-def show_story(customer: Customer, root: Root = DEFAULT_ROOT, as_of: AsOf = None, as_json: Json = False) -> None:
+def show_story(
+    customer: Customer,
+    root: Root = DEFAULT_ROOT,
+    as_of: AsOf = None,
+    letter: InLetter = None,
+    as_json: Json = False,
+) -> None:
     "The whole story of a score: what holds for everybody, every push up or down, together the score; and what changed."
     from predelinquency.service.reply import told_change
 
     asked = ask_about(root, customer, as_of)
+    if letter:
+        return show_letter(asked, letter, as_json)
     if as_json:
         kept = {k: v for k, v in asdict(asked.score).items() if k not in ("reasons", "feature_hash")}
-        return answer(
-            kept
-            | dict(
-                band=asked.band,
-                eligible=asked.eligible,
-                about=asked.about,
-                base=asked.base,
-                margin=asked.margin,
-                reasons=[asdict(r) for r in asked.story],
-                changes=[told_change(one) for one in asked.changes],
-            )
-        )
+        kept |= dict(band=asked.band, eligible=asked.eligible, about=asked.about, base=asked.base, margin=asked.margin)
+        reasons, changes = [asdict(r) for r in asked.story], [told_change(one) for one in asked.changes]
+        return answer(kept | dict(reasons=reasons, changes=changes))
     story = waterfall(asked) if asked.story else "nothing falls due in the next four weeks"
     told = change_rows(asked.changes) if asked.changes else "nothing unlike this customer's own past was found"
     console().print(heading(asked.score, asked.band, asked.eligible), "", story, "", told, sep="\n")

@@ -50,7 +50,7 @@ class Changed(NamedTuple):
     value: float
     chance: float  # 0–1, with this change and those before it
 
-
+# %% ../../nbs/33_reasons/12_whatif.ipynb #7930fb92
 def what_if(
     chance_of: Callable[[np.ndarray], np.ndarray],  # (n, n_features) → (n,) chances, 0–1
     x: np.ndarray,  # (n_features,) what was observed
