@@ -159,7 +159,7 @@ def _plan_of(over: Overview) -> dict[str, Any]:
         made=True,
         contacted=found["contacted"],
         customers=found["customers"],
-        worth=money(found["value_minor"], found["currency"], whole=True) if found["contacted"] else "",
+        worth=money(found["value_minor"], found["currency"], whole=True) if found["value_minor"] > 0 else "",
         waits=sum(n for who, n in found["approvals"].items() if who != "automatic"),
         reviews=found["reviews"],
         control=found["arms"].get("control", 0),

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from .kit import WORDS
 from .results import Results, read_result
 from .state import Overview
-from ..decide import engine
+from ..decide import reading
 from ..ground import disk, schema
 from ..ground.core import SchemaError
 from ..ground.facts import standings
@@ -217,7 +217,7 @@ def _decision(results: Results, customer_id: int) -> dict[str, Any] | None:
         k: None if isinstance(v, float) and v != v or v is pd.NaT or v is pd.NA else v
         for k, v in found.iloc[0].to_dict().items()
     }
-    return row | dict(refusals=tuple(engine.worth_reading(Refusal(**r) for r in json.loads(row["refusals"] or "[]"))))
+    return row | dict(refusals=tuple(reading.worth_reading(Refusal(**r) for r in json.loads(row["refusals"] or "[]"))))
 
 # %% ../../nbs/70_app/03_customer.ipynb #c063
 @dataclass(frozen=True)
@@ -366,7 +366,7 @@ def passed_over(
 ) -> list[tuple[str, tuple[str, ...]]]:  # what was not done (or "" for everything) and why, each reason once
     "Why the other actions were not taken, action by action."
     found: dict[str, dict[str, None]] = {}
-    for r in engine.worth_reading(refusals):
+    for r in reading.worth_reading(refusals):
         action = over.rules.policy.actions[r.action].label if r.action in over.rules.policy.actions else ""
         found.setdefault(action, {})[
             r.sentence + (f" ({WORDS['channels'].get(r.channel, r.channel)})" if r.channel else "")

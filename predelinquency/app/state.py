@@ -20,7 +20,7 @@ from .kit import WORDS
 from .movement import split_changes
 from .results import Results, read_result
 from ..ground.schema import ROW
-from ..decide import engine
+from ..decide import engine, reading
 from ..ground import disk
 from ..ground.core import SchemaError
 from ..ground.schema import TARGET_KINDS
@@ -306,7 +306,7 @@ def day_plan(
     over: Overview,
 ) -> (
     dict[str, Any] | None
-):  # as `engine.summary`, with `doing` (what is done) and `left` (why not), as tables; None: there is no plan
+):  # as `reading.summary`, with `doing` (what is done) and `left` (why not), as tables; None: there is no plan
     "The plan of the day in numbers."
     if over.plan is None or not len(over.plan):
         return None
@@ -326,7 +326,7 @@ def day_plan(
         .agg(customers=("customer_id", "size"), rule=("rule", "first"))
         .reset_index()
     )
-    return engine.summary(over.rules, over.plan) | dict(
+    return reading.summary(over.rules, over.plan) | dict(
         doing=doing,
         left=left.sort_values("customers", ascending=False, ignore_index=True),
         as_of=str(over.plan.as_of.iloc[0]),

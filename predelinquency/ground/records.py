@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CONTACT_STATES', 'REPLY_KINDS', 'CASE_STATES', 'CASE_EVENTS', 'CASE_OUTCOMES', 'NOTE_KINDS', 'OPINIONS', 'Reason',
-           'Score', 'Refusal', 'Decision', 'Outcome', 'Contact', 'Reply', 'CaseEvent', 'Note']
+           'Score', 'Refusal', 'Propensity', 'Decision', 'Outcome', 'Contact', 'Reply', 'CaseEvent', 'Note']
 
 # %% ../../nbs/00_ground/03_records.ipynb #i03records
 from dataclasses import dataclass
@@ -44,6 +44,14 @@ class Refusal:
     action: str = ""  # the action it stopped; empty: every one
     channel: str = ""  # the channel it stopped; empty: every one
 
+# %% ../../nbs/00_ground/03_records.ipynb #2e6529c5
+@dataclass(frozen=True)
+class Propensity:
+    "How probable one action was, before it was drawn."
+
+    action: str  # the policy's action; "nothing" is one
+    probability: float  # 0–1
+
 # %% ../../nbs/00_ground/03_records.ipynb #c062
 @dataclass(frozen=True)
 class Decision:
@@ -72,6 +80,8 @@ class Decision:
     subject: str = ""
     message: str = ""  # what the customer will read or hear
     refusals: tuple[Refusal, ...] = ()
+    stratum: str = ""  # risk band, kind of payment, how it is collected; "" where there is no payment
+    propensities: tuple[Propensity, ...] = ()  # of each action within the arm, after rules, words and capacity
 
 # %% ../../nbs/00_ground/03_records.ipynb #c063
 @dataclass(frozen=True)

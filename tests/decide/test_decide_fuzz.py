@@ -15,7 +15,7 @@ import yaml
 
 from predelinquency.decide import engine, policy
 from predelinquency.decide.policy import Case, Question
-from predelinquency.ground.records import Decision, Score
+from predelinquency.ground.records import Decision, Propensity, Score
 
 HOW_MANY = 20_000
 ACTIONS = {a["id"]: a for a in yaml.safe_load((policy.shipped() / "actions.yaml").read_text())}
@@ -180,6 +180,10 @@ def violations(q: Question, d: Decision) -> list[str]:
     wrong = [reason for reason in objections(q.case, q.score, q.at) if said]
     if said and (d.action, d.channel) not in options:
         wrong.append(f"{d.action} by {d.channel} is not permitted")
+    if d.rule == "lottery":
+        return wrong + unfair(d, options)
+    if d.propensities != (Propensity(d.action, 1.0),):
+        wrong.append("a choice that was none of chance, logged as one")
     if said and (not d.message or d.rule != "best" or d.value_minor <= 0):
         wrong.append("sent without words or worth")
     if said != (d.action != "nothing"):
@@ -198,6 +202,21 @@ def violations(q: Question, d: Decision) -> list[str]:
         wrong.append("a refusal without its rule")
     if said and d.approval != ACTIONS[d.action]["approval"]:
         wrong.append("somebody was not asked")
+    return wrong
+
+
+def unfair(d: Decision, options: dict[tuple[str, str], float]) -> list[str]:
+    "What is wrong with a decision that chance made: what the drum must hold is written down anew."
+    quiet = {a for a, _ in options if ACTIONS[a]["approval"] == "automatic" and not ACTIONS[a]["harm_minor"]["value"]}
+    chances, wrong = {p.action: p.probability for p in d.propensities}, []
+    if set(chances) != {"nothing", *quiet} or len(chances) < 2:
+        wrong.append("the drum holds something else than nothing and all that is harmless and permitted")
+    if abs(sum(chances.values()) - 1) > 1e-12 or min(chances.values()) < NUMBERS["lottery_floor"]:
+        wrong.append("the probabilities are none, or below the floor")
+    if d.action not in chances or d.arm != "treated" or (d.channel != "") != bool(d.message):
+        wrong.append("drawn from outside the drum, or for the control group, or without words")
+    if any(worth > 0.006 and worth == max(options.values()) and a not in quiet for (a, _), worth in options.items()):
+        wrong.append("chance took something worthwhile away")
     return wrong
 
 
@@ -228,7 +247,8 @@ def test_the_fuzz_reaches_every_rule_and_every_action(
     contacted = sum(d.channel != "" for d in decisions)  # without this the test above could pass by contacting nobody
     nil = {name for name, a in ACTIONS.items() if a["channels"] and not a["uplift_low"]["value"]}
     chosen, outranked = set(ACTIONS) - nil, {r.action for d in decisions for r in d.refusals if r.rule == "outranked"}
-    assert chosen - {"payment_holiday"} <= {d.action for d in decisions} <= chosen and contacted > 1_500
+    assert chosen - {"payment_holiday"} <= {d.action for d in decisions if d.rule != "lottery"} <= chosen
+    assert contacted > 1_500
     assert "payment_holiday" in outranked, "a plan is worth more than a pause wherever both are allowed"
     assert {r.action for d in decisions for r in d.refusals if r.rule == "value"} >= nil, "weighed, and worth nothing"
     said_no = {r.rule for d in decisions for r in d.refusals}

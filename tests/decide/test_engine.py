@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from decide_cases import AT, LIFE, NAN, anybody, everything_in_order
 
-from predelinquency.decide import engine, messages, policy
+from predelinquency.decide import engine, messages, policy, reading
 from predelinquency.ground import records, schema
 from predelinquency.ground.core import PolicyError
 
@@ -505,11 +505,11 @@ def test_the_plan_is_a_table_that_keeps_its_contract(tmp_path: Path) -> None:
     assert (plan.action == "nothing").equals(plan.channel == "") and all(
         json.loads(r) for r in plan.refusals[plan.action == "nothing"]
     )
-    day = engine.summary(BOOK, plan)
+    day = reading.summary(BOOK, plan)
     assert (
         day["contacted"] == sum(day["channels"].values()) > 0
         and json.dumps(day)
-        and engine.why_not(BOOK, plan).customers.sum() == day["actions"]["nothing"]
+        and reading.why_not(BOOK, plan).customers.sum() == day["actions"]["nothing"]
     )
     assert timedelta(0) == datetime.fromisoformat(plan.decided_at[0]).utcoffset()
 
@@ -519,8 +519,8 @@ def test_a_day_without_scores_has_an_empty_plan() -> None:
     assert (
         len(plan) == 0
         and list(plan.columns) == engine.PLAN.names
-        and engine.summary(BOOK, plan)["contacted"] == 0
-        and len(engine.why_not(BOOK, plan)) == 0
+        and reading.summary(BOOK, plan)["contacted"] == 0
+        and len(reading.why_not(BOOK, plan)) == 0
     )
 
 
