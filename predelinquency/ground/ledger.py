@@ -177,7 +177,7 @@ def _writing(engine: sa.Engine) -> Iterator[sa.Connection]:
         yield connection
 
 # %% ../../nbs/00_ground/08_ledger.ipynb #c054
-REVISION = "0002"  # the newest migration: what this version reads and writes
+REVISION = "0003"  # the newest migration: what this version reads and writes
 VERSION_TABLE = (
     "ledger_version"  # of its own name, because MLflow keeps an `alembic_version` where both share a database
 )

@@ -68,7 +68,7 @@ def test_up_down_and_up_again_gives_the_same_tables(ledger_url: str, raw: Callab
         )
         migrate(ledger.engine)
         assert (described(ledger.engine), triggers(ledger_url, raw)) == (before, guards) and guards > 0
-        assert ledger.append(one_of_each(), AT) == 7
+        assert ledger.append(one_of_each(), AT) == 8
 
 
 def test_the_migrations_make_what_the_records_ask_for(ledger_url: str) -> None:
@@ -138,7 +138,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(ledger_url: str, monkeypat
     assert sa.inspect(ground_ledger._engine(ledger_url)).get_table_names() == []
     monkeypatch.undo()
     with Ledger.open(ledger_url) as ledger:
-        assert ledger.append(one_of_each(), AT) == 7
+        assert ledger.append(one_of_each(), AT) == 8
 
 
 @pytest.mark.parametrize("stands_at, remedy", [("0000", "predelinquency ledger migrate"), ("9999", "newer version")])

@@ -2,7 +2,19 @@
 
 from math import nan
 
-from predelinquency.ground.records import CaseEvent, Contact, Decision, Note, Outcome, Reason, Refusal, Reply, Score
+from predelinquency.ground.records import (
+    CaseEvent,
+    Contact,
+    Decision,
+    Milestone,
+    Note,
+    Outcome,
+    Propensity,
+    Reason,
+    Refusal,
+    Reply,
+    Score,
+)
 
 AT = "2026-03-02T10:00:00+00:00"
 REASONS = (
@@ -54,6 +66,8 @@ def decision(**other) -> Decision:
             policy="3f9c",
             message="Müller & Søn ☂",
             refusals=REFUSALS,
+            stratum="raised loan by_hand",
+            propensities=(Propensity("nothing", 0.5), Propensity("due_date", 0.5)),
         )
         | other
     )
@@ -131,5 +145,19 @@ def note(**other) -> Note:
     )
 
 
+def milestone(**other) -> Milestone:
+    return Milestone(
+        **dict(
+            customer_id=7,
+            as_of="2026-03-02",
+            decided_at=AT,
+            kind="opened",
+            at="2026-03-02T18:00:00+00:00",
+            said_by="mail",
+        )
+        | other
+    )
+
+
 def one_of_each() -> list:
-    return [score(), decision(), message(), reply(), outcome(), case_step(), note()]
+    return [score(), decision(), message(), reply(), outcome(), case_step(), note(), milestone()]
