@@ -563,7 +563,7 @@ def test_the_day_tells_its_prices_and_a_single_request_pays_them() -> None:
     wanted = engine.decide_all(BOOK, asked)
     room = engine.capacities(RULES) | {f"action:{a}": 4 for a in {d.action for d in wanted}}
     made, shares = engine.plan_day(BOOK, asked, room)
-    told = engine.summary(BOOK, engine.frame(made, asked), shares)
+    told = reading.summary(BOOK, engine.frame(made, asked), shares)
     assert told["shares"]["value_minor"] == pytest.approx(sum(d.value_minor for d in made)) == told["value_minor"]
     assert shares.plain_minor <= shares.value_minor <= shares.bound_minor and 0 <= shares.gap < 0.01
     assert set(shares.prices) >= set(room) and max(shares.prices.values()) > 0

@@ -196,7 +196,7 @@ def test_many_contradictions_are_one_error_with_a_count(ledger: Ledger) -> None:
 
 def test_a_large_batch_that_overlaps_adds_only_what_is_new(ledger: Ledger) -> None:
     ledger.append([score(customer_id=i) for i in range(0, 1500, 2)], AT)
-    assert ledger.append([score(customer_id=i) for i in reversed(range(1500))], AT) == 850
+    assert ledger.append([score(customer_id=i) for i in reversed(range(1500))], AT) == 750
     assert [s.customer_id for s in ledger.of(Score)] == list(range(1500))
 
 
@@ -240,14 +240,14 @@ CHANGES = [
 ]
 OWN_CHANGES = dict(
     sqlite=[
-        "INSERT OR REPLACE INTO {t} SELECT {forged} FROM {t}",
-        "REPLACE INTO {t} SELECT {forged} FROM {t}",
-        "INSERT INTO {t} SELECT {forged} FROM {t} WHERE true ON CONFLICT DO UPDATE SET fingerprint = 'forged'",
+        "INSERT OR REPLACE INTO {t} ({names}) SELECT {forged} FROM {t}",
+        "REPLACE INTO {t} ({names}) SELECT {forged} FROM {t}",
+        "INSERT INTO {t} ({names}) SELECT {forged} FROM {t} WHERE true ON CONFLICT DO UPDATE SET fingerprint = 'forged'",
     ],
     postgresql=[
         "TRUNCATE {t}",
         "TRUNCATE {t} CASCADE",
-        "INSERT INTO {t} SELECT {forged} FROM {t} ON CONFLICT ({key}) DO UPDATE SET fingerprint = 'forged'",
+        "INSERT INTO {t} ({names}) SELECT {forged} FROM {t} ON CONFLICT ({key}) DO UPDATE SET fingerprint = 'forged'",
     ],
 )
 
@@ -262,7 +262,8 @@ def test_the_database_itself_refuses_to_change_a_row(ledger_url: str, raw: Calla
             if kind.table == "decisions" and change == "TRUNCATE {t}":
                 continue  # contacts refer to it, which PostgreSQL says first
             with pytest.raises(Exception, match=f"{kind.table} is append-only|contacts is append-only"):
-                raw(ledger_url, change.format(t=kind.table, forged=forged, key=", ".join(kind.key)))
+                names = ", ".join(c.name for c in METADATA.tables[kind.table].columns)
+                raw(ledger_url, change.format(t=kind.table, names=names, forged=forged, key=", ".join(kind.key)))
             assert raw(ledger_url, f"SELECT count(*) FROM {kind.table} WHERE fingerprint <> 'forged'") == 1
         assert same([ledger.of(record)[0] for record in KINDS], one_of_each()) and counts(ledger) == [1] * 8
 
