@@ -19,7 +19,7 @@ unexport PYTHONPATH VIRTUAL_ENV
 SETS = $(foreach s,$(SET),--set '$(s)')
 TYPED = $(foreach n,HOST PORT,$(if $(filter command,$(origin $n)),--$(if $(filter HOST,$n),host,port) '$($n)')) # only as typed: some shells have a HOST of their own
 
-.PHONY: help setup run proof try stage check test long serve dashboard mlflow browser lab bench doctor readme lock clean model-card final rollback challenge
+.PHONY: help setup run proof twice try stage check test long serve dashboard mlflow browser lab bench doctor readme lock clean model-card final rollback challenge
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -79,6 +79,9 @@ rollback: $(READY) ## the model before this one: its lock and figures from git, 
 
 proof: $(READY) ## what was achievable, at full length (20 CPU minutes), on the results in data or in ROOT=folder; the next run takes its figures over
 	@predelinquency proof $(if $(ROOT),--root '$(ROOT)') $(SETS)
+
+twice: $(READY) ## the same year of a simulated town, with nobody helped and by the plan: [ROOT=folder] [YEAR="--rule everybody --shock 300"]
+	@predelinquency twice $(if $(ROOT),--root '$(ROOT)') $(YEAR)
 
 # what a change can be held against in a minute: the notebooks that differ from the last push (or from the last commit), and the tests that make nothing first
 SINCE   ?= $(or $(shell git merge-base HEAD '@{upstream}' 2>/dev/null),HEAD)
