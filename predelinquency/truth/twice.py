@@ -195,7 +195,7 @@ def partings(
     names = ["customer_id", "contacts", "parted_on", "action", "sent_on", "noticed", "agreed"]
     return pd.DataFrame(rows, columns=[*names, *(f"{name}_{life}" for life in LIVES for name, _ in places)])
 
-# %% ../../nbs/50_truth/22_twice.ipynb #53c3b5ac
+# %% ../../nbs/50_truth/22_twice.ipynb #c34279eb
 def story_of(
     row: Any,  # of `partings`
     currency: str = "GBP",
@@ -203,7 +203,7 @@ def story_of(
     "What became of one customer, in a sentence."
     said = f"Customer {row.customer_id} was written to {counted(row.contacts, 'time')}"
     what = f"{row.action.replace('_', ' ')} of {day(row.sent_on)}"
-    if row.parted_on is None:
+    if pd.isna(row.parted_on):
         return f"{said}, and lived the same life to the penny; the last message was the {what}."
     became = "agreed to" if row.agreed else "noticed" if row.noticed else "not noticed"
     change = row.misses_helped - row.misses_alone
@@ -273,7 +273,7 @@ def sums_of(
     said["partings"] = kept.drop(columns="order").to_dict("records")
     return said
 
-# %% ../../nbs/50_truth/22_twice.ipynb #fe12394e
+# %% ../../nbs/50_truth/22_twice.ipynb #238dc9e5
 def in_a_sentence(
     figures: dict[str, Any],  # from `sums_of`
     currency: str = "GBP",
@@ -283,7 +283,9 @@ def in_a_sentence(
     less = alone["misses"] - helped["misses"]
     change = f"{abs(less):,} {'fewer' if less > 0 else 'more'}" if less else "as many"
     saved = alone["charges_minor"] - helped["charges_minor"]
-    cost = f"{money(abs(saved), currency)} {'less' if saved >= 0 else 'more'} in charges"
+    cost = (
+        f"{money(abs(saved), currency)} {'less' if saved > 0 else 'more'} in charges" if saved else "the same charges"
+    )
     vain = people["written_to"] - people["parted"]
     shock = f", {asked['shock']:,} of whom lost their work on the first day," if asked["shock"] else ""
     dead = "" if asked["works"] else " Here no action does anything: the two years differ in the contacts alone."
