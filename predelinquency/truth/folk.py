@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TOLD', 'SENT', 'MISSES', 'CHARGES', 'DEAR', 'OVERDUE', 'LEFT', 'Rows', 'PARTS', 'ORDER', 'NONE', 'DAY_ROWS', 'Week',
            'evening', 'place_of', 'send', 'People', 'unborn', 'grow_up', 'Plan', 'purse', 'live_week', 'by_customer',
-           'Town', 'settle', 'live_on', 'owners', 'owed_rows', 'canonical']
+           'Town', 'settle', 'live_on', 'owners', 'canonical']
 
 # %% ../../nbs/50_truth/18_folk.ipynb #17b7d1db
 from collections.abc import Callable, Iterable, Sequence
@@ -19,8 +19,7 @@ import pandas as pd
 from ..ground.compiled import kernel, lean
 from ..ground.core import ParamsError
 from ..ground.dues import Rule, is_full, is_missed, rule
-from ..ground.params import Base, Params
-from ..ground.schema import FACTS
+from ..ground.params import Params
 from .forks import CONTRACTS, NO_DAY, Ground, ground, until
 from .potential import ASKED, DUE_DAY, ENOUGH, FIELDS, LATER_DAYS, MOST_DUES, PAID, STANDS, TIMELY
 from .potential import bear, follow
@@ -196,7 +195,8 @@ def live_week(
     cost = np.zeros(FIELDS, np.int64)
     for i in range(start, h.who.shape[0]):
         least = min(out[0].shape[1] - used[0], out[1].shape[1] - used[1])
-        if min(least, out[2].shape[1] - used[2], out[3].shape[1] - used[3]) < plan.days * log.shape[0]:
+        least = min(least, out[2].shape[1] - used[2], out[3].shape[1] - used[3], out[4].shape[1] - used[4])
+        if least < plan.days * log.shape[0]:
             return i
         t, s, dues = h.people[i], h.lives[i], h.dues[i]
         for d in range(plan.days):
@@ -219,7 +219,7 @@ def live_week(
     return h.who.shape[0]
 
 # %% ../../nbs/50_truth/18_folk.ipynb #df0a1330
-Rows = list[np.ndarray]  # of transactions, dues, payments, episodes: (LOG_WIDTH, n) each, by customer
+Rows = list[np.ndarray]  # of transactions, dues, payments, episodes, letters: (LOG_WIDTH, n) each, by customer
 
 
 def by_customer(
@@ -243,7 +243,7 @@ class Town:
     folk: People
     day: int  # the midnight
     fresh: list[Rows]  # what happened since the bank last looked
-    wrong: list[np.ndarray]  # episodes, which the bank is told of in part
+    aside: list[Rows]  # of these the episodes and the letters, which a bank may be told of
     kept: list[Rows] | None = None  # everything that happened; None: not kept
     sent: list[dict[str, Any]] = field(default_factory=list)  # what was done, and what became of it
     threads: int = 2  # customers at a time; what comes out does not depend on it
@@ -256,8 +256,8 @@ class Town:
     def again(self) -> "Town":
         "The same town at the same midnight, to be lived once more."
         kept = None if self.kept is None else [*self.kept]
-        fresh, wrong, sent = [*self.fresh], [*self.wrong], [*self.sent]
-        return replace(self, folk=self.folk.again(), fresh=fresh, wrong=wrong, sent=sent, kept=kept)
+        fresh, aside, sent = [*self.fresh], [*self.aside], [*self.sent]
+        return replace(self, folk=self.folk.again(), fresh=fresh, aside=aside, sent=sent, kept=kept)
 
 # %% ../../nbs/50_truth/18_folk.ipynb #872ebf29
 PARTS = 8  # of a thread
@@ -285,7 +285,7 @@ def settle(
     town, months = Town(p, w, unborn(who), day, [], [], threads=threads), (day - w.first) // 30 + 2
 
     def some(low: int, high: int) -> Rows:
-        h, room, used, done = town.folk.some(low, high), Room(), np.zeros(4, np.int64), 0
+        h, room, used, done = town.folk.some(low, high), Room(), np.zeros(5, np.int64), 0
         room.reserve(high - low, months)
         while (done := grow_up(w, h, done, day, judged_by, room.log, room.out, used)) < high - low:
             if done < 0:
@@ -295,7 +295,7 @@ def settle(
         return [o[:, :n].copy() for o, n in zip(room.out, used, strict=True)]
 
     rows = _shared(town, some)
-    return replace(town, fresh=[rows], wrong=[rows[3]], kept=[rows] if keep else None)
+    return replace(town, fresh=[rows], aside=[rows[3:]], kept=[rows] if keep else None)
 
 # %% ../../nbs/50_truth/18_folk.ipynb #f31eccd0
 ORDER = ["customer_id", "obligation_id", "instalment", "action"]  # what a rule asks for; `action` is a name of `ACTS`
@@ -336,7 +336,7 @@ def live_on(
     told, purses = np.zeros((n, days, TOLD), np.int64), np.zeros((n, days), np.int64)
 
     def some(low: int, high: int) -> Rows:
-        h, room, used, done = town.folk.some(low, high), Room(), np.zeros(4, np.int64), 0
+        h, room, used, done = town.folk.some(low, high), Room(), np.zeros(5, np.int64), 0
         room.reserve((high - low) * (1 + days // 30) + days * DAY_ROWS // 8, 1)
         mine, log = plan._replace(begin=plan.begin[low : high + 1], hit=plan.hit[low:high]), room.log[:DAY_ROWS]
         fixed = (judged_by, log, room.out, used, told[low:high], purses[low:high], became)
@@ -347,7 +347,7 @@ def live_on(
 
     rows = _shared(town, some)
     town.fresh.append(rows)
-    town.wrong.append(rows[3])
+    town.aside.append(rows[3:])
     if town.kept is not None:
         town.kept.append(rows)
     town.sent += _sent(town, orders, became)
@@ -370,16 +370,6 @@ def owners(
     who = world.customers(people, town.w.visible)
     return who, world.accounts(people, lives, who["joined_on"].to_numpy())
 
-# %% ../../nbs/50_truth/18_folk.ipynb #ac3b4cf3
-def owed_rows(
-    rows: np.ndarray,  # (LOG_WIDTH, n) of dues
-    base: Base,  # what counts as paid in full
-) -> pd.DataFrame:  # `schema.OBLIGATIONS`
-    "Dues as a table, with what was agreed later."
-    order = np.lexsort((rows[2], rows[1], rows[0]))
-    said = pd.Categorical.from_codes(rows[8, order].astype(np.int8), categories=list(FACTS))
-    return world.obligations(rows, base).assign(fact=said)
-
 # %% ../../nbs/50_truth/18_folk.ipynb #cd4fed7a
 def canonical(
     town: Town,  # that keeps everything
@@ -392,7 +382,7 @@ def canonical(
     found = dict(
         customers=who,
         accounts=accounts,
-        obligations=owed_rows(rows[1], town.p.base),
+        obligations=world.obligations(rows[1], town.p.base),
         transactions=world.transactions(rows[0]),
         payments=world.payments(rows[2]),
     )

@@ -108,7 +108,8 @@ class Nightly:
             return []
         who = set(asked["customer_id"].tolist())
         memory = memory_of(sight, self.how, self.book.policy["planned_hour"], self.steps)
-        some = {name: t[t["customer_id"].isin(who)] for name, t in sight.told().items()}
+        tables = sight.told()
+        some = {name: t[t["customer_id"].isin(who)] for name, t in tables.items() if name in Told._fields}
         looked = asked[["customer_id", "data_age_days"]].assign(doubts=[()] * len(asked))
         told = Told(**some, looked=looked, memory=memory)
         may = frozenset(asked["customer_id"][asked["eligible"]].tolist())

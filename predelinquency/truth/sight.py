@@ -23,9 +23,9 @@ from ..ground.dues import Rule, least, rule
 from ..ground.facts import settlements
 from ..ground.schema import ACCOUNT_KINDS, ANY, NO_DUE, TARGET_KINDS
 from ..model import champion, dues as due_rows, labels, roll_up
-from .folk import ORDER, PARTS, Rows, Town, by_customer, owed_rows, owners
+from .folk import ORDER, PARTS, Rows, Town, by_customer, owners
 from .forks import CONTRACTS
-from ..world import contacts, world
+from ..world import practice, world
 from ..world.money import LOG_WIDTH, RENT_DUE
 from ..world.street import NAMES
 
@@ -55,7 +55,7 @@ def _blank(town: Town, dues: np.ndarray) -> Seen:
         state.reset(one)
     none = [np.zeros((LOG_WIDTH, 0), np.int64)] * 3
     base = town.p.base
-    owed, paid = owed_rows(none[1], base), world.payments(none[2])
+    owed, paid = world.obligations(none[1], base), world.payments(none[2])
     return Seen(states, none, owed, paid, np.zeros(n, np.int64), owners(town)[1].iloc[:0])
 
 
@@ -99,15 +99,15 @@ def take_in(
     "Everything that has arrived since the bank last looked."
     now, rows = town.day * DAY_MS, by_customer(town.fresh)
     seen, town.fresh = seen or _blank(town, rows[1]), []
-    rows = by_customer([[*seen.waiting, rows[3][:, :0]], rows])
-    came, seen.waiting = (list(some) for some in zip(*(_arrived(r, _KNOWN, now) for r in rows[:3]), strict=True))
+    rows = by_customer([seen.waiting, rows[:3]])
+    came, seen.waiting = (list(some) for some in zip(*(_arrived(r, _KNOWN, now) for r in rows), strict=True))
     accounts = owners(town)[1]
     new = accounts[(accounts["opened_on"] < town.as_of) & ~accounts["account_id"].isin(seen.opened["account_id"])]
     seen.opened = pd.concat([seen.opened, new])
     at = np.searchsorted(town.folk.who, came[0][0])
     np.maximum.at(seen.moved, at, came[0][3])
     target = came[1][:, came[1][3] <= RENT_DUE]
-    seen.owed = _sorted(pd.concat([seen.owed, owed_rows(target, town.p.base)], ignore_index=True))
+    seen.owed = _sorted(pd.concat([seen.owed, world.obligations(target, town.p.base)], ignore_index=True))
     seen.paid = pd.concat([seen.paid, world.payments(came[2])], ignore_index=True)
     seen.paid = seen.paid[seen.paid["obligation_id"].isin(seen.owed["obligation_id"])]
     seen.paid = seen.paid.sort_values("customer_id", kind="stable", ignore_index=True)
@@ -281,7 +281,9 @@ def _told(town: Town, people: pd.DataFrame) -> Callable[[], dict[str, pd.DataFra
     "What customers agreed to, and what the bank was told of their lives, when it is asked for."
 
     def told() -> dict[str, pd.DataFrame]:
-        wrong = world.episodes(np.concatenate(town.wrong, axis=1))
-        return contacts.tables(people, town.p.base.seed, wrong, town.day)
+        went, sent = by_customer(town.aside)
+        lives = town.folk.lives[np.isin(town.folk.who, people["customer_id"])].view(np.recarray)
+        seed, letters = town.p.base.seed, practice.letters(sent)
+        return practice.beside(people, seed, world.episodes(went), town.day, letters, lives)
 
     return told

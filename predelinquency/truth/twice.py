@@ -30,7 +30,7 @@ from .forks import ground, made_by, read_recipe
 from .potential import PAID
 from .rules import RULES, rule_named
 from .sight import Score, score_of
-from .town import Lived, Way, jobs_taken, live_through
+from .town import Lived, Way, hushed, jobs_taken, live_through
 from ..world.actions import act_matrix, null_acts
 from ..world.world import Settings
 
@@ -89,7 +89,7 @@ def live_twice(
             f"cannot live {asked}", remedy=f"ask for 1 to {most} weeks, and a plan every 7 days or every day"
         )
     way = Way(rule_named(asked.rule, p.base, asked.capacity), score, asked.every)
-    start = settle(p, range(n, n + asked.customers), first)
+    start = hushed(settle(p, range(n, n + asked.customers), first))
     hit, acts = jobs_taken(start, asked.shock), act_matrix() if asked.works else null_acts()
     alone, helped = (live_through(start, asked.weeks, one, acts, hit, tick) for one in (None, way))
     return Twice(asked, start, hit, alone, helped, versions or {})
@@ -134,7 +134,7 @@ def lived_with(
 ) -> np.ndarray:  # (m, days) from `folk.purse`
     "The year of some, to whom only this is sent."
     folk = People(*(a[rows].copy() for a in found.start.folk))
-    town, asked, purses = replace(found.start, folk=folk, fresh=[], wrong=[], sent=[]), found.asked, []
+    town, asked, purses = replace(found.start, folk=folk, fresh=[], aside=[], sent=[]), found.asked, []
     by_day = dict(list(sent.groupby("as_of")))
     hit: np.ndarray | None = found.hit[rows]
     for _ in range(7 * asked.weeks // asked.every):

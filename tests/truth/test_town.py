@@ -13,7 +13,7 @@ from predelinquency.model import dues, labels
 from predelinquency.truth import folk, sight
 from predelinquency.truth.folk import ORDER, SENT
 from predelinquency.truth.forks import ground
-from predelinquency.truth.town import Way, jobs_taken, live_through
+from predelinquency.truth.town import Way, hushed, jobs_taken, live_through
 from predelinquency.world.actions import act_matrix, null_acts
 from predelinquency.world.world import tables_of
 
@@ -51,11 +51,17 @@ def start():
 
 
 @pytest.fixture(scope="module")
-def alone(start):
-    return live_through(start, WEEKS)
+def calm(start):
+    return hushed(start)
 
 
-def test_where_nothing_is_done_the_town_is_the_simulated_world_to_the_byte(alone):
+@pytest.fixture(scope="module")
+def alone(calm):
+    return live_through(calm, WEEKS)
+
+
+def test_where_nothing_is_done_the_town_is_the_simulated_world_to_the_byte(start):
+    alone = live_through(start, WEEKS)
     found, world = folk.canonical(alone.town), tables_of(P, Part(0, 60))[0]
     assert alone.town.day == ground(P).end
     for name, table in found.items():
@@ -64,8 +70,9 @@ def test_where_nothing_is_done_the_town_is_the_simulated_world_to_the_byte(alone
     assert len(found["transactions"]) > 40_000
 
 
-def test_misses_are_those_of_the_tables(alone):
+def test_misses_are_those_of_the_tables(start):
     "A due is counted on the evening on which its grace has ended, and once."
+    alone = live_through(start, WEEKS)
     world = tables_of(P, Part(0, 60))[0]
     judged = outcomes(world["obligations"], world["payments"], P.base.grace_days)
     judged = judged[judged["kind"].isin(schema.TARGET_KINDS)]
@@ -76,8 +83,8 @@ def test_misses_are_those_of_the_tables(alone):
     assert counted.sum() > 5
 
 
-def test_where_nothing_works_two_lives_are_equal_but_for_the_contacts(start, alone):
-    lived = live_through(start, WEEKS, WAY, null_acts())
+def test_where_nothing_works_two_lives_are_equal_but_for_the_contacts(calm, alone):
+    lived = live_through(calm, WEEKS, WAY, null_acts())
     assert lived.weeks[..., SENT].sum() == len(lived.sent) > 300
     assert (lived.weeks[..., SENT + 1 :] == alone.weeks[..., SENT + 1 :]).all()
     assert (lived.purses == alone.purses).all()
@@ -85,11 +92,11 @@ def test_where_nothing_works_two_lives_are_equal_but_for_the_contacts(start, alo
         pd.testing.assert_frame_equal(table, folk.canonical(alone.town)[name])
 
 
-def test_a_life_hangs_neither_on_the_others_nor_on_threads(start, alone):
-    lived = live_through(start, 8, WAY)
+def test_a_life_hangs_neither_on_the_others_nor_on_threads(calm, alone):
+    lived = live_through(calm, 8, WAY)
     assert (lived.purses != alone.purses[:, :56]).any(), "something was done"
     few = [3, 17, 31, 32, 58]
-    other = live_through(folk.settle(P, few, START, threads=1), 8, WAY)
+    other = live_through(hushed(folk.settle(P, few, START, threads=1)), 8, WAY)
     assert (other.weeks == lived.weeks[few]).all() and (other.purses == lived.purses[few]).all()
     mine = lived.sent[lived.sent["customer_id"].isin(few)].reset_index(drop=True)
     pd.testing.assert_frame_equal(other.sent, mine)
@@ -138,14 +145,14 @@ def test_a_rule_may_look_every_day(start):
     assert nightly.sent["as_of"].nunique() == 14 and nightly.weeks.shape == (60, 2, folk.TOLD)
 
 
-def test_so_many_jobs_are_taken_and_whoever_has_none_keeps_nothing(start, alone):
-    hit = jobs_taken(start, 20)
-    assert (hit >= 0).sum() == 20 and (start.folk.people["works"][hit >= 0] == 1).all()
-    shaken = live_through(start, WEEKS, hit=hit)
+def test_so_many_jobs_are_taken_and_whoever_has_none_keeps_nothing(calm, alone):
+    hit = jobs_taken(calm, 20)
+    assert (hit >= 0).sum() == 20 and (calm.folk.people["works"][hit >= 0] == 1).all()
+    shaken = live_through(calm, WEEKS, hit=hit)
     assert (shaken.purses[hit < 0] == alone.purses[hit < 0]).all()
     assert shaken.weeks[..., folk.MISSES].sum() > alone.weeks[..., folk.MISSES].sum()
     with pytest.raises(ParamsError, match="61 jobs"):
-        jobs_taken(start, 61)
+        jobs_taken(calm, 61)
 
 
 def test_somebody_who_does_not_live_here_is_refused(start):
