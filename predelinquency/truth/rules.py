@@ -22,7 +22,7 @@ from ..ground.core import ParamsError
 from ..ground.params import Base
 from ..ground.records import CaseEvent, Decision
 from .folk import ORDER
-from .sight import Sight
+from .sight import SENT_SEEN, Sight
 from ..world.evidence import Band, Evidence, lasting, load_evidence
 
 # %% ../../nbs/50_truth/21_rules.ipynb #84fd770c
@@ -37,7 +37,7 @@ def band_of(
     name = NAMED.get(action, action)
     return next((b for b in evidence.bands if b.action == name and b.lead_days[1] >= 0), None)
 
-
+# %% ../../nbs/50_truth/21_rules.ipynb #fdfa7ee5
 def middle_of(
     evidence: Evidence,
     action: str,  # of the policy

@@ -170,7 +170,7 @@ def _made_it(found: Twice, parted: np.ndarray) -> dict[int, int]:
 def partings(
     found: Twice,
 ) -> pd.DataFrame:  # a row a customer who was written to: see below
-    "Whose lives part, when, and by which message; `parted_on` is empty where nothing changed, and the message the last."
+    "Whose lives part, when, and by which message; without `parted_on` nothing changed, and the message is the last."
     apart, sent = found.alone.purses != found.helped.purses, found.helped.sent
     parted = np.where(apart.any(1), found.first + apart.argmax(1), -1)
     made, rows = _made_it(found, parted), []
@@ -290,10 +290,10 @@ def in_a_sentence(
     shock = f", {asked['shock']:,} of whom lost their work on the first day," if asked["shock"] else ""
     dead = "" if asked["works"] else " Here no action does anything: the two years differ in the contacts alone."
     return (
-        f"{asked['customers']:,} customers{shock} missed {alone['misses']:,} payments in {asked['weeks']} weeks when nobody "
-        f"was helped; by the rule “{asked['rule']}” {helped['contacts']:,} contacts went to {people['written_to']:,} "
-        f"of them, and {helped['misses']:,} payments were missed: {change}, and {cost}. For {vain:,} of those written to "
-        f"life was the same to the penny; {people['fewer_misses']:,} missed fewer payments, "
+        f"{asked['customers']:,} customers{shock} missed {alone['misses']:,} payments in {asked['weeks']} weeks when "
+        f"nobody was helped; by the rule “{asked['rule']}” {helped['contacts']:,} contacts went to {people['written_to']:,} "
+        f"of them, and {helped['misses']:,} payments were missed: {change}, and {cost}. For {vain:,} of those "
+        f"written to life was the same to the penny; {people['fewer_misses']:,} missed fewer payments, "
         f"{people['more_misses']:,} missed more.{dead}"
     )
 
