@@ -29,7 +29,7 @@ class Year(NamedTuple):
         str,
         typer.Option(
             help="Who is helped: shipped (the policy, which claims no more than the low end of what trials found), "
-            "evidence (the same policy, believing the middle) or everybody (all with a due above the line; nobody is spared)."
+            "evidence (the same policy, believing the middle) or everybody (all with a due above the line)."
         ),
     ] = "shipped"
     capacity: Annotated[int | None, typer.Option(min=0, help="Contacts of one planning day at most.")] = None
@@ -96,7 +96,7 @@ def year_tables(
 @app.command(
     "twice",
     help="Live a year of a simulated town two times with the same luck, once with nobody helped and once by a plan: "
-    "what was missed, what it cost, where the two lives of a person part, and which message made the difference. Writes "
+    "what was missed, what it cost, where the two lives of a person part, and which message did it. Writes "
     "reports/twice.parquet (a row a day and life) and reports/twice.json of --root (a minute or two).",
     epilog=tail(
         "twice",

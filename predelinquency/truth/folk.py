@@ -25,7 +25,7 @@ from .potential import ASKED, DUE_DAY, ENOUGH, FIELDS, LATER_DAYS, MOST_DUES, PA
 from .potential import bear, follow
 from ..world import world
 from ..world.actions import ACTS, AGREED_TO, COMPLAINED, DEAF, HEARD, act, act_matrix, feasible, hears
-from ..world.money import ACCOUNTS, CARD, CURRENT, HIDDEN, LIFE, LOG_WIDTH, OPEN, SAVINGS, SLOTS, TERM
+from ..world.money import ACCOUNTS, CARD, CURRENT, HIDDEN, LIFE, OPEN, SAVINGS, SLOTS, TERM
 from ..world.personas import PERSON
 from ..world.stress import strike
 from ..world.world import Room, Settings, fits, scatter, step

@@ -10,7 +10,6 @@ __all__ = ['NAMED', 'RULES', 'band_of', 'middle_of', 'believing', 'memory_of', '
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
 from ..decide import cases, engine, night, policy
@@ -22,7 +21,7 @@ from ..ground.core import ParamsError
 from ..ground.params import Base
 from ..ground.records import CaseEvent, Decision
 from .folk import ORDER
-from .sight import SENT_SEEN, Sight
+from .sight import Sight
 from ..world.evidence import Band, Evidence, lasting, load_evidence
 
 # %% ../../nbs/50_truth/21_rules.ipynb #84fd770c

@@ -291,8 +291,8 @@ def in_a_sentence(
     dead = "" if asked["works"] else " Here no action does anything: the two years differ in the contacts alone."
     return (
         f"{asked['customers']:,} customers{shock} missed {alone['misses']:,} payments in {asked['weeks']} weeks when "
-        f"nobody was helped; by the rule “{asked['rule']}” {helped['contacts']:,} contacts went to {people['written_to']:,} "
-        f"of them, and {helped['misses']:,} payments were missed: {change}, and {cost}. For {vain:,} of those "
+        f"nobody was helped; by the rule “{asked['rule']}” {helped['contacts']:,} contacts went to "
+        f"{people['written_to']:,} of them, and {helped['misses']:,} payments were missed: {change}, and {cost}. For {vain:,} of those "
         f"written to life was the same to the penny; {people['fewer_misses']:,} missed fewer payments, "
         f"{people['more_misses']:,} missed more.{dead}"
     )
