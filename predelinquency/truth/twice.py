@@ -292,7 +292,8 @@ def in_a_sentence(
     return (
         f"{asked['customers']:,} customers{shock} missed {alone['misses']:,} payments in {asked['weeks']} weeks when "
         f"nobody was helped; by the rule “{asked['rule']}” {helped['contacts']:,} contacts went to "
-        f"{people['written_to']:,} of them, and {helped['misses']:,} payments were missed: {change}, and {cost}. For {vain:,} of those "
+        f"{people['written_to']:,} of them, and {helped['misses']:,} payments were missed: {change}, "
+        f"and {cost}. For {vain:,} of those "
         f"written to life was the same to the penny; {people['fewer_misses']:,} missed fewer payments, "
         f"{people['more_misses']:,} missed more.{dead}"
     )
