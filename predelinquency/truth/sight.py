@@ -284,6 +284,6 @@ def _told(town: Town, people: pd.DataFrame) -> Callable[[], dict[str, pd.DataFra
         went, sent = by_customer(town.aside)
         lives = town.folk.lives[np.isin(town.folk.who, people["customer_id"])].view(np.recarray)
         seed, letters = town.p.base.seed, practice.letters(sent)
-        return practice.beside(people, seed, world.episodes(went), town.day, letters, lives)
+        return practice.everything_beside(people, seed, world.episodes(went), town.day, letters, lives)
 
     return told
