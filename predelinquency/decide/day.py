@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from . import cases, engine, night
+from . import cases, engine, night, reading, servicing
 from .cases import Followed
 from .engine import Book
 from .memory import Memory
@@ -99,7 +99,7 @@ def day_figures(
     notes = cases.disagreements(done.cases.values(), day.memory.notes)
     remembered = dict(contacts=sum(map(len, day.memory.contacts.values())), stopped=len(day.memory.stopped))
     said = dict(disagreements=len(notes), right=int((notes["right"] == True).sum()))  # noqa: E712
-    return engine.summary(day.book, plan, shares) | dict(
+    return reading.summary(day.book, plan, shares) | dict(
         as_of=str(day.as_of.date()) if len(live) else None,
         model=day.model,
         versions=dict(versions),
@@ -144,9 +144,16 @@ def day_in_words(
         f"{counted(int(plan.review.sum()), 'further case', '0')} should be looked at by a person, and nothing "
         f"is sent there.",
         "Expected worth above doing nothing, on the lower bounds of what is believed: "
-        f"**{_amount(day.book)(round(float(sent.value_minor.sum()), 2))}**. Every uplift and cost behind that figure is "
-        "an assumption until the control group has spoken.",
+        f"**{_amount(day.book)(round(float(sent.value_minor.sum()), 2))}**. Every uplift and cost behind that figure "
+        "is an assumption until the control group has spoken.",
     ]
+    drawn = plan[plan.rule == "lottery"]
+    if len(drawn):
+        heard = int((drawn.channel != "").sum())
+        said.append(
+            f"About {counted(len(drawn), 'customer')} chance decided: {heard:,} of them hear something harmless, the "
+            "others nothing, so that we learn what helps."
+        )
     if lacking:
         said.append(
             f"**Not recorded: {lacking}.** Without them nobody may be contacted: put these tables beside the "
@@ -283,7 +290,7 @@ def everybody(
     plan: pd.DataFrame,
 ) -> "Styler":
     "For how many each rule had the last word."
-    last = engine.why_not(book, plan)
+    last = reading.why_not(book, plan)
     last = last.assign(share=last.customers / max(len(plan), 1))[["sentence", "customers", "share", "source"]]
     return listing(last, {"share": "{:.1%}", "customers": "{:,}"}, left=True)
 
@@ -331,6 +338,8 @@ def desk(
         )
         lines = ([f"**{d.subject}**", ""] if d.subject else []) + d.message.splitlines()
         staff = f"*For staff:* {why.get(d.customer_id, 'no reason on file')}"
+        if first := servicing.before_approval(book.policy, d.action, d.band):
+            staff += f"\n\n*Before you approve:* {first}"
         found.append("\n\n".join([head, staff, "\n".join(f"> {line}" for line in lines)]))
     return "\n\n".join(found) or "Nobody is contacted."
 

@@ -8,7 +8,7 @@ __all__ = ['NEEDED', 'Assumption', 'load_assumptions', 'values_of', 'Lost', 'los
 
 # %% ../../nbs/40_decide/02_ledgers.ipynb #4f36598c
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 

@@ -341,7 +341,7 @@ CHANNEL_RULES: dict[str, Callable[[Question, str, str], bool]] = {  # question, 
         or (q.local is not None and not any(_within(q.local.hour, *span) for span in q.case.not_at))
     ),
 }
-PLAN_RULES = ("value", "language_written", "message_ready", "capacity", "best", "outranked")
+PLAN_RULES = ("value", "language_written", "message_ready", "capacity", "best", "outranked", "lottery")
 
 
 def _agreed(consent: Consent | None, at: datetime) -> bool:
@@ -503,7 +503,8 @@ NEEDED = set(
     "weekend_to_hour planned_hour holidays max_amount_minor currency loss_handling_minor loss_cured_share "
     "loss_instalments loss_card_instalments loss_lost_share "
     "case_opens_at case_escalates_at case_near_days concession_actions "
-    "difficulty_bands forborne_probation_days".split()
+    "difficulty_bands forborne_probation_days "
+    "lottery_share lottery_floor lottery_harm_minor lottery_approval lottery_salt".split()
 )
 
 
@@ -529,8 +530,7 @@ def _check(policy: Policy) -> None:
             for key, found, known in words
             if set(found) - set(known)
         ]
-        if a.uplift_low > 1:
-            wrong.append(f"{a.id}: uplift_low is a share, not {a.uplift_low}")
+        wrong += [f"{a.id}: uplift_low is a share, not {a.uplift_low}"] * (a.uplift_low > 1)
         if type(a.person) is not bool:
             wrong.append(f"{a.id}: person is yes or no")
     needed = {f"{c}_{k}" for c in CHANNELS for k in ("cost_minor", "annoyance_minor", "capacity")}
@@ -544,8 +544,7 @@ def _check(policy: Policy) -> None:
         if k not in _WORDS and (type(n.value) not in (int, float) or not n.value >= 0)
     ]
     if wrong := wrong or _limits(policy):
-        remedy = "correct the files; nothing is decided with a broken policy"
-        raise PolicyError("; ".join(wrong), where="policy", remedy=remedy)
+        raise PolicyError("; ".join(wrong), where="policy", remedy="correct the files; nothing is decided before that")
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c056
 def _limits(policy: Policy) -> list[str]:
@@ -556,6 +555,7 @@ def _limits(policy: Policy) -> list[str]:
         "cap_month_days": (30, 90), "cap_month_contacts": (0, 2),
         "weekday_from_hour": (8, 24), "weekday_to_hour": (0, 21), "weekend_from_hour": (8, 24),
         "weekend_to_hour": (0, 21), "planned_hour": (0, 23), "case_opens_at": (0.001, 0.5), "case_escalates_at": (0.001, 1), "case_near_days": (0, 28), "loss_cured_share": (0, 1), "loss_lost_share": (0, 1),
+        "lottery_share": (0, 0.2), "lottery_floor": (0.05, 0.5), "lottery_harm_minor": (0, 150), "lottery_approval": (0, 1),
     }
     # fmt: on
     wrong = [
@@ -563,8 +563,8 @@ def _limits(policy: Policy) -> list[str]:
         for k, (low, high) in limits.items()
         if not low <= policy[k] <= high
     ]
-    if not isinstance(policy["holdout_salt"], str) or not policy["holdout_salt"]:
-        wrong.append("holdout_salt is empty")
+    salts = {name: policy[name] for name in ("holdout_salt", "lottery_salt")}
+    wrong += [f"{name} is empty" for name, salt in salts.items() if not isinstance(salt, str) or not salt]
     if not is_calendar(policy["holidays"]):
         wrong.append(f"holidays is {policy['holidays']!r}: name a country as GB-ENG or US, ECB, or none")
     for name, known in (("concession_actions", policy.actions), ("difficulty_bands", [b.id for b in policy.bands])):

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from .engine import Book, capacities
+from .engine import Book
 from .policy import CIRCUMSTANCES
+from .shares import Shares, capacities
 from ..ground.records import Refusal
 
 # %% ../../nbs/40_decide/02_reading.ipynb #c045
@@ -49,6 +50,7 @@ def why_not(
 def summary(
     book: Book,
     plan: pd.DataFrame,  # `PLAN`
+    shares: Shares | None = None,  # of `plan_day`; None: not told
 ) -> dict[str, object]:  # JSON: counts and sums
     "The day in numbers."
 
@@ -72,8 +74,8 @@ def summary(
         value_minor=round(float(sent.value_minor.sum()), 2),
         currency=book.policy["currency"],
         reviews=int(plan.review.sum()),
-        lottery=dict(customers=int((plan.rule == "lottery").sum()), contacted=int((sent.rule == "lottery").sum())),
         **{k: counts(v) for k, v in tables.items()},
         capacity={k: dict(room=room[k], used=used[k]) for k in room},
         policy=book.version,
+        **({} if shares is None else {"shares": shares._asdict() | {"gap": round(shares.gap, 6)}}),
     )

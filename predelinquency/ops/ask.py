@@ -417,6 +417,7 @@ def show_plan(day: Mapping[str, Any], root: str) -> None:
     from predelinquency.ground.words import money
 
     worth = money(round(day["value_minor"]), day["currency"], symbols={})
+    drawn = day.get("lottery", {}).get("contacted", 0)
     console().print(
         f"the plan of {day['as_of']}: {day['contacted']:,} of {day['customers']:,} customers are offered something, "
         f"worth at least {worth}",
@@ -425,7 +426,7 @@ def show_plan(day: Mapping[str, Any], root: str) -> None:
         "",
         _counts(
             "why nothing is sent, by the rule that had the last word",
-            {k: v for k, v in day["rules"].items() if k != "best"},
+            {k: v - drawn * (k == "lottery") for k, v in day["rules"].items() if k != "best"},
         ),
         f"\nthe whole story: {root}/reports/decide.ipynb",
         sep="\n",

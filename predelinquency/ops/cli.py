@@ -25,10 +25,12 @@ from ..ground.core import DEFAULT_ROOT, StoreError
 from . import stages as ops_stages
 from .doctor import LEDGER, PORTS, findings, free
 from .say import Json, Root, Settings, answer, app, begin_work, console, exit_on_refusal, note
-from .say import source_app, tail
+from .say import source_app, table_of, tail
 from .results import require, warn_foreign
 from .runs import as_records, run_stages  # brings run, stage, compare, graph, report
 from .ask import LedgerUrl, ledger_of, of_a_request  # brings score, explain, decide, ledger
+from . import effects as _effects  # noqa: F401  # brings effects, outcomes
+from .year import live_year_twice as live_year_twice  # brings twice
 
 # %% ../../nbs/80_ops/09_cli.ipynb #c034
 @source_app.command(
@@ -309,8 +311,8 @@ def _fidelity_tables(found: Mapping[str, Any]) -> list[Any]:
 # %% ../../nbs/80_ops/09_cli.ipynb #a412d576
 @app.command(
     "actions",
-    help="What the actions of the simulated world do, beside what trials found: who takes them up, how many misses they "
-    "avert, what comes back elsewhere. Figures go to reports/actions.json of --root (ten minutes).",
+    help="What the actions of the simulated world do, beside what trials found: who takes them up, how many misses "
+    "they avert, what comes back elsewhere. Figures go to reports/actions.json of --root (ten minutes).",
     epilog=tail("actions", "actions", "actions --root data/runs/try --moments 6000"),
 )
 @exit_on_refusal
@@ -328,10 +330,7 @@ def measure_actions(
     if as_json:
         return answer([vars(m) for m in found])
     frame = acted.held_beside(found, evidence).reset_index()
-    table = Table(*(c.replace("_", " ") for c in frame), box=None, pad_edge=False)
-    for row in frame.itertuples(index=False):
-        table.add_row(*map(escape, map(str, row)))
-    console().print(table, f"in percent; written to {path}", sep="\n")
+    console().print(table_of(frame), f"in percent; written to {path}", sep="\n")
 
 # %% ../../nbs/80_ops/09_cli.ipynb #74bd5690
 @app.command(
@@ -362,10 +361,7 @@ def hold_trials(
     if as_json:
         return answer(found)
     frame = held.coverage_table(found).reset_index()
-    table = Table(*(c.replace("_", " ") for c in frame), box=None, pad_edge=False)
-    for row in frame.itertuples(index=False):
-        table.add_row(*map(escape, map(str, row)))
-    console().print(table, f"written to {path}", sep="\n")
+    console().print(table_of(frame), f"written to {path}", sep="\n")
 
 # %% ../../nbs/80_ops/09_cli.ipynb #c083
 def _check_port(command: str, host: str, port: int) -> None:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['app', 'source_app', 'ledger_app', 'TRACEBACK', 'QUIET', 'KEYS', 'Root', 'Json', 'Settings', 'Commands', 'console',
-           'note', 'answer', 'as_json_value', 'number', 'exit_on_refusal', 'begin_work', 'tail']
+           'note', 'answer', 'as_json_value', 'number', 'exit_on_refusal', 'begin_work', 'table_of', 'tail']
 
 # %% ../../nbs/80_ops/05_say.ipynb #ops004
 import errno, functools, io, json, locale, math, os, signal, sys
@@ -14,6 +14,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from ..ground.core import PredelinquencyError, StoreError
 from .stages import FULL
@@ -202,6 +204,16 @@ def begin_work() -> None:
     for key, value in QUIET.items():
         os.environ.setdefault(key, value)
 
+# %% ../../nbs/80_ops/05_say.ipynb #8564c3b9
+def table_of(
+    frame: Any,  # a pandas frame; its index is not shown
+) -> Table:
+    "A frame as a table for a terminal."
+    table = Table(*(str(c).replace("_", " ") for c in frame.columns), box=None, pad_edge=False)
+    for row in frame.itertuples(index=False):
+        table.add_row(*map(escape, map(str, row)))
+    return table
+
 # %% ../../nbs/80_ops/05_say.ipynb #c014
 KEYS: dict[str, str] = dict(
     run="root, stages (stage, seconds, products), headline",
@@ -213,7 +225,7 @@ KEYS: dict[str, str] = dict(
     "reasons (feature, group, value, contribution, analyst, customer); of --file, what the service answers",
     explain="customer_id, as_of, probability, band, eligible, about, margin, base, model_version, "
     "reasons (feature, group, value, contribution, analyst, customer), "
-    "changes (change, benign, severity, analyst, customer, seen)",
+    "changes (change, benign, severity, analyst, customer, seen); with --letter: id, subject, text, language",
     decide="as_of, customers, contacted, actions, channels, rules, capacity …; "
     "of one customer: action, channel, because, message, "
     "refusals (rule, sentence, action, channel) …; of --record: as_of, scores, decisions, cases, of",
@@ -224,6 +236,10 @@ KEYS: dict[str, str] = dict(
     proof="kept, stages (stage, seconds, products)",
     fidelity="against, belongs_to, detect, js, notes, ratio, tstr, …",
     trials="coverage, looks, null, plan, policies_once, qini, wrong_log",
+    effects="decisions, known, sentence, worked (action, by, decisions, without, points, said), strata, year; "
+    "of --power: a list of action, by, decisions, missed, smallest, low, high, said",
+    outcomes="end, decisions, found, new",
+    twice="asked, alone, helped, difference, people, actions, partings, rule, first, last, versions",
     actions="a list of action, timing, misses, take_up, effect, error, displaced, postponed",
     migrate="ledger, revision",
     record="lines, new",
