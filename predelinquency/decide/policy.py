@@ -495,7 +495,9 @@ def _action(raw: dict[str, Any]) -> Action:
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c054
 APPROVALS = ("automatic", "team_lead", "specialist")
-_WORDS = "holdout_salt currency holidays own_times jurisdiction concession_actions difficulty_bands".split()
+_WORDS = (
+    "holdout_salt lottery_salt currency holidays own_times jurisdiction concession_actions difficulty_bands".split()
+)
 NEEDED = set(
     "jurisdiction all_stopped "
     "holdout_share holdout_salt score_age_days data_age_days cap_week_days cap_week_contacts cap_month_days "

@@ -6,7 +6,7 @@ import pytest
 
 from predelinquency.decide import policy
 from predelinquency.decide.policy import Action
-from predelinquency.world.contacts import TALK
+from predelinquency.world.practice import HABITS
 from predelinquency.world.evidence import Band, lasting, load_evidence
 
 pytestmark = pytest.mark.fast
@@ -78,4 +78,4 @@ def test_words_days_ahead_and_a_referral_are_never_worth_their_disturbance() -> 
 
 
 def test_what_a_simulated_bank_said_before_it_can_say_today() -> None:
-    assert {t.action for t in TALK} - {"-"} <= set(HELP)
+    assert {h.action for h in HABITS} <= set(HELP)

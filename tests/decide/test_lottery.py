@@ -76,8 +76,13 @@ def test_the_floor_holds_and_the_drum_holds_all_that_may_be_done_and_nothing_els
             assert logged(d) == {d.action: 1.0}
             continue
         chances = logged(d)
-        may = {a.id for a in book.policy.actions.values() if a.channels and policy.option_refusals(q, a)[0]}
-        assert set(chances) == {"nothing"} | {a for a in may if lottery.may_draw(book.policy, book.policy.actions[a])}
+        may = {
+            a.id
+            for a in book.policy.actions.values()
+            if lottery.may_draw(book.policy, a)
+            and any(engine.ready(book, a, c, q.case.due, q.case.language) for c in policy.option_refusals(q, a)[0])
+        }
+        assert set(chances) == {"nothing"} | may
         assert min(chances.values()) >= 0.05 and sum(chances.values()) == pytest.approx(1)
         assert not policy.case_refusals(q) and (d.channel != "") == bool(d.message)
         assert d.channel == "" or d.channel in policy.option_refusals(q, book.policy.actions[d.action])[0]
@@ -149,10 +154,10 @@ def test_whatever_is_drawn_has_its_place() -> None:
 def test_words_that_fail_are_out_of_the_drum_before_it_is_turned(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = crowd(EVERYBODY, 300)
     ready = engine.ready
-    monkeypatch.setattr(engine, "ready", lambda book, a, c, due: None if c == "app" else ready(book, a, c, due))
+    monkeypatch.setattr(engine, "ready", lambda book, a, c, *of: None if c == "app" else ready(book, a, c, *of))
     made = [d for d in engine.decide_all(EVERYBODY, asked, PLENTY) if d.rule == "lottery"]
     assert {d.channel for d in made} == {"", "email"} and len(made) > 200
-    monkeypatch.setattr(engine, "ready", lambda book, a, c, due: None)
+    monkeypatch.setattr(engine, "ready", lambda book, a, c, *of: None)
     assert not any(d.rule == "lottery" for d in engine.decide_all(EVERYBODY, asked, PLENTY))
 
 
@@ -202,12 +207,14 @@ def test_propensities_logged_before_capacity_are_wrong_and_ours_are_right() -> N
 def test_a_file_may_not_lower_the_floor_nor_make_two_draws_one(tmp_path: Any) -> None:
     import shutil
 
-    for old, new, said in (
-        ("value: 0.05, unit: probability", "value: 0.01, unit: probability", "lottery_floor is 0.01"),
-        ("predelinquency-lottery-1", "''", "lottery_salt is empty"),
-        ("value: 0.04, unit: share", "value: 0.5, unit: share", "lottery_share is 0.5"),
+    for n, (old, new, said) in enumerate(
+        (
+            ("value: 0.05, unit: probability", "value: 0.01, unit: probability", "lottery_floor is 0.01"),
+            ("predelinquency-lottery-1", "''", "lottery_salt is empty"),
+            ("value: 0.04, unit: share", "value: 0.5, unit: share", "lottery_share is 0.5"),
+        )
     ):
-        folder = shutil.copytree(policy.shipped(), tmp_path / str(len(said)))
+        folder = shutil.copytree(policy.shipped(), tmp_path / str(n))
         text = (folder / "caps.yaml").read_text()
         assert text.count(old) >= 1
         head, tail = text[: text.index("# The lottery")], text[text.index("# The lottery") :]
