@@ -74,7 +74,7 @@ class Worked(NamedTuple):
     estimate: Estimate | None  # None: nothing can be said
     said: str  # how sure, in words
 
-
+# %% ../../nbs/35_judge/25_worked.ipynb #67380672
 def what_worked(
     tracked: pd.DataFrame,  # one row a decision
     outcome: str = "in_arrears",
@@ -166,7 +166,7 @@ class Coming(NamedTuple):
     missed: float  # share that misses with nothing
     propensity: tuple[float, float]  # of nothing, of the action
 
-
+# %% ../../nbs/35_judge/25_worked.ipynb #aaa77a1a
 def coming_year(
     plan: pd.DataFrame,  # `action`, `rule`, `arm`, `intended`, `probability`, `propensities` (dicts), of one day
     plans: float,  # such days in a year

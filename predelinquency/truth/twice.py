@@ -73,7 +73,7 @@ class Twice:
         "What the actions do."
         return act_matrix() if self.asked.works else null_acts()
 
-
+# %% ../../nbs/50_truth/22_twice.ipynb #20d679e4
 def live_twice(
     p: Params | Settings,  # the world
     score: Score,  # what the plan sees of each due
