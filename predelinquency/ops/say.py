@@ -239,6 +239,7 @@ KEYS: dict[str, str] = dict(
     effects="decisions, known, sentence, worked (action, by, decisions, without, points, said), strata, year; "
     "of --power: a list of action, by, decisions, missed, smallest, low, high, said",
     outcomes="end, decisions, found, new",
+    contest="policies, learned_above, behind_risk_of_oracle",
     twice="asked, alone, helped, difference, people, actions, partings, rule, first, last, versions",
     actions="a list of action, timing, misses, take_up, effect, error, displaced, postponed",
     migrate="ledger, revision",

@@ -1,6 +1,7 @@
 """The pictures of the page that README and tour show, taken from a folder of results: `python tests/repo/pictures.py [data]`, part of `make readme`."""
 
 import io
+import json
 import shutil
 import socket
 import subprocess
@@ -93,6 +94,22 @@ def taken(address: str, number: str, browser: str) -> dict[str, bytes]:
     return dict(book=book, customer=customer)
 
 
+def lived_twice(reports: Path) -> bytes:
+    "The year that `make twice` lived last, two times."
+    import pandas as pd
+
+    from predelinquency.truth import twice
+
+    figures = json.loads((reports / "twice.json").read_text())
+    asked, alone, helped = (figures[k] for k in ("asked", "alone", "helped"))
+    shock = f", {asked['shock']:,} of whom lose their work on the first day" if asked["shock"] else ""
+    title = (
+        f"{asked['customers']:,} customers{shock}: {alone['misses']:,} payments missed when nobody is helped, "
+        f"{helped['misses']:,} by the rule “{asked['rule']}”, with {helped['contacts']:,} contacts"
+    )
+    return twice.picture_of(pd.read_parquet(reports / "twice.parquet"), title)
+
+
 def main(root: Path) -> None:
     "Take them, or say why the old ones stay."
     browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
@@ -103,6 +120,8 @@ def main(root: Path) -> None:
     number = chosen(root)
     with page(root) as address:
         pictures = taken(address, number, browser)
+    if (root / "reports/twice.parquet").exists():
+        pictures["twice"] = lived_twice(root / "reports")
     IMAGES.mkdir(exist_ok=True)
     for name, picture in pictures.items():
         (IMAGES / f"{name}.png").write_bytes(small(picture))
