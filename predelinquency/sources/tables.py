@@ -448,6 +448,15 @@ def _mark_unseen(db: duckdb.DuckDBPyConnection, there: set[str]) -> None:
     )
 
 # %% ../../nbs/15_sources/02_tables.ipynb #tables085
+def _as_it_stood(db: duckdb.DuckDBPyConnection) -> None:
+    "A payment names the date of its due as it was agreed when the money moved."
+    moved = (
+        "select p.rowid as paid, max_by(o.due_on, o.announced_at) as due_on from payments p join obligations o "
+        "using (customer_id, obligation_id, instalment) where fact = 'moved' and announced_at <= paid_at group by 1"
+    )
+    db.execute(f"update payments set due_on = m.due_on from ({moved}) m where payments.rowid = m.paid")
+
+
 def _check_names(mapping: Mapping, name: str) -> None:
     "Refuse a `from` that means a file and would read a table."
     order = [table for table in CANONICAL if table in mapping.tables]
@@ -492,6 +501,8 @@ def _build(db: duckdb.DuckDBPyConnection, mapping: Mapping, name: str) -> Built:
     if name == "obligations":
         _roll(db, mapping.holidays)
     left = _allocate(db, place) if name == "payments" else 0
+    if name == "payments":
+        _as_it_stood(db)
     counted = "select _dropped, count(*) from _full where _dropped is not null group by 1 order by 2 desc, 1"
     back = days_back(db) if name == "transactions" and "order" in mapping.tables[name].columns else None
     return Built(dict(db.execute(counted).fetchall()) | ({WAITS: left} if left else {}), moved, back)

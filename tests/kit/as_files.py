@@ -13,7 +13,7 @@ files:
   accounts: {path: accounts.csv, columns: {account_id: integer, who: text, kind: text, opened_on: date, limit: decimal}}
   dues:
     path: obligations.csv
-    columns: {who: text, obligation_id: integer, instalment: integer, kind: text, announced_at: time, due_on: date, amount: decimal, autopay: text}
+    columns: {who: text, obligation_id: integer, instalment: integer, kind: text, announced_at: time, due_on: date, amount: decimal, autopay: text, fact: text}
   moves:
     path: transactions.csv
     columns:
@@ -47,6 +47,7 @@ tables:
       due_on: due_on
       amount: amount
       autopay: autopay = 'True'
+      fact: fact
   transactions:
     from: moves
     columns:
