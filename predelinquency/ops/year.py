@@ -149,9 +149,9 @@ def live_the_contest(
     from predelinquency.truth import contest, policies, trials
 
     require(root, "truth", "model/manifest.json")
-    rules = contest.rules_of(root)
+    rules = contest.rules_of(root, customers, weeks)
     with tqdm(total=weeks * len(policies.POLICIES), desc="weeks", disable=as_json) as bar:
-        lived = contest.contest_of(root, rules, customers, weeks, bar.update)
+        lived = contest.contest_of(root, rules, bar.update)
     found = contest.contest_figures(lived, contest.cost_of(rules.contest.bands))
     path = trials.keep_trials(dict(policies=found | dict(customers=customers, weeks=weeks)), Path(root) / "reports")
     if as_json:

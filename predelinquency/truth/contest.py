@@ -70,6 +70,8 @@ class Rules(NamedTuple):
     known: Taught  # by a lottery among other customers
     most: float = 0.13  # share of customers who may be written to in a week: those with most risk
     places: float = 0.013  # contacts a week, share of customers
+    customers: int = 20_000  # numbered after the bank's own
+    weeks: int = 26  # the last ones of the record
 
     def room(self, people: int) -> tuple[int, int]:
         "How many may be written to, and how many are."
@@ -145,19 +147,17 @@ def live_contest(
     p: Settings,  # the world
     score: Score,  # what all see of each due
     rules: Rules,
-    customers: int,  # numbered after the bank's own
-    weeks: int = 26,  # the last ones of the record
     acts: np.recarray | None = None,  # None: the actions of the world as it is
     tick: Callable[[], object] = lambda: None,  # called after each week of each way
 ) -> dict[str, np.ndarray]:  # way → (n, TOLD) sums of each customer; what stood, as on the last evening
     "The same town, once for each way."
-    first, n = ground(p).end - 7 * weeks, p.simulate.customers
-    start: Town = hushed(settle(p, range(n, n + customers), first))
+    first, n = ground(p).end - 7 * rules.weeks, p.simulate.customers
+    start: Town = hushed(settle(p, range(n, n + rules.customers), first))
     knows, found = oracle_of(p, list(rules.contest.bands), acts=acts), {}
     for name in POLICIES:
         rival = Rival(name, rules, knows if name == "oracle" else None)
         way = None if name == "nothing" else Way(rival, score)
-        found[name] = _sums(live_through(start, weeks, way, acts, tick=tick))
+        found[name] = _sums(live_through(start, rules.weeks, way, acts, tick=tick))
     return found
 
 
@@ -201,25 +201,26 @@ def _paired(less: np.ndarray, times: float) -> dict[str, float]:
 # %% ../../nbs/50_truth/23_contest.ipynb #5f6d828c
 def rules_of(
     root: Path | str,  # results with stored outcomes
+    customers: int = 20_000,  # of the town
+    weeks: int = 26,
 ) -> Rules:
     "What a lottery among the bank's customers taught."
     contest = Contest(bands_of(SHIPPED))
     teaching, _ = halves(load_bank(root), contest.seed)
     chances = lottery(teaching, contest.plan.which, contest.plan.nothing)
-    return Rules(contest, taught(trial_of(teaching, contest.plan, chances, contest.seed), contest.bands))
+    known = taught(trial_of(teaching, contest.plan, chances, contest.seed), contest.bands)
+    return Rules(contest, known, customers=customers, weeks=weeks)
 
 # %% ../../nbs/50_truth/23_contest.ipynb #c491c0db
 def contest_of(
     root: Path | str,  # results of a simulated world
     rules: Rules,
-    customers: int,
-    weeks: int,
     tick: Callable[[], object] = lambda: None,  # called after each week of each way
 ) -> dict[str, np.ndarray]:  # as from `live_contest`
     "The contest with the world and the model of a folder of results."
     root = Path(root)
     p = made_by(root / "truth", section(Base, read_recipe(root / "truth")["base"]))
-    return live_contest(p, score_of(root / "model"), rules, customers, weeks, tick=tick)
+    return live_contest(p, score_of(root / "model"), rules, tick=tick)
 
 # %% ../../nbs/50_truth/23_contest.ipynb #62c67995
 def cost_of(

@@ -35,11 +35,11 @@ def rules():
     asked = policies.Contest({PAUSE: (0.0, 0.5), DATE: (0.0, 0.5)}, trials.Plan((PAUSE, DATE), size=12_000))
     bank = Bank(moments, made)
     known = policies.taught(trials.trial_of(bank, asked.plan, lottery(bank, asked.plan.which), 0), asked.bands)
-    return contest.Rules(asked, known, most=0.5, places=0.05)
+    return contest.Rules(asked, known, most=0.5, places=0.05, customers=SIZE, weeks=WEEKS)
 
 
 def lived(rules, **more):
-    return contest.live_contest(P, by_hand, rules, SIZE, WEEKS, **more)
+    return contest.live_contest(P, by_hand, rules, **more)
 
 
 def test_all_have_the_same_places_and_one_luck(rules):
