@@ -1065,5 +1065,5 @@ def test_refusals_belong_to_the_family() -> None:
 
 def test_a_decision_travels_whole() -> None:
     "Every field of a decision that an outsider needs is there under the same name; the others are the answer's own."
-    own = {"customer_id", "as_of", "band", "policy", "propensity", "message_id"}
+    own = {"customer_id", "as_of", "band", "policy", "propensity", "propensities", "stratum", "message_id"}
     assert set(reply.Proposal.model_fields) == {f for f in records.Decision.__dataclass_fields__} - own
