@@ -124,7 +124,7 @@ def _worth(book: Book, q: Question) -> tuple[bool, float, float]:
     "What can be done, and what is at stake."
     p, due = q.score.probability, q.case.due
     stops = {r.rule for r in policy.case_refusals(q)}
-    stake = p * engine.loss_minor(book.policy, due) if due and p == p else 0.0
+    stake = p * sum(engine.lost(book.policy, book.at, due)) if due and p == p else 0.0
     best = engine.weigh(book, q)[0][:1] if stops <= {"control"} else []
     return "case_put_off" not in stops, best[0].value if best else 0.0, stake
 

@@ -341,7 +341,7 @@ CHANNEL_RULES: dict[str, Callable[[Question, str, str], bool]] = {  # question, 
         or (q.local is not None and not any(_within(q.local.hour, *span) for span in q.case.not_at))
     ),
 }
-PLAN_RULES = ("value", "language_written", "message_ready", "capacity", "best", "outranked", "lottery")
+PLAN_RULES = ("value", "harm", "language_written", "message_ready", "capacity", "best", "outranked", "lottery")
 
 
 def _agreed(consent: Consent | None, at: datetime) -> bool:
@@ -396,7 +396,7 @@ def option_refusals(
     ]
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c046
-FILES = ("bands", "caps", "actions", "rules")
+FILES = ("bands", "caps", "actions", "rules", "ledgers")
 
 # %% ../../nbs/40_decide/00_policy.ipynb #rules07
 ACTION_WORDS = ("label", "reversible", "total_cost", "credit_file")
@@ -578,7 +578,7 @@ def _limits(policy: Policy) -> list[str]:
 
 # %% ../../nbs/40_decide/00_policy.ipynb #c047
 def load_policy(
-    folder: Path | str | None = None,  # with the four files and `packs`; None: the shipped ones
+    folder: Path | str | None = None,  # with the five files and `packs`; None: the shipped ones
 ) -> Policy:
     "Read and check a policy."
     folder = Path(folder) if folder else shipped()
@@ -591,7 +591,8 @@ def load_policy(
         )
     where = numbers.get("jurisdiction", Number("", "", "", ""))
     pack, five = read_pack(folder / "packs", where.value)
-    version = hashlib.blake2b(one + two + three + four + five, digest_size=4).hexdigest()
+    _, six = read_yaml(folder / "ledgers.yaml", dict)  # read by `load_assumptions`
+    version = hashlib.blake2b(one + two + three + four + five + six, digest_size=4).hexdigest()
     numbers |= pack.numbers()
     policy = Policy(_bands(bands), {a.id: a for a in map(_action, acts)}, _rules(rules), numbers, version, pack)
     _check(policy)

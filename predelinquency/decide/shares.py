@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import allocation
+from .ledgers import Ledgers
 from .policy import Policy
 from ..ground import schema
 
@@ -24,8 +25,9 @@ class Option:
 
     action: str
     channel: str
-    value: float  # minor units, > 0
+    value: float  # what it brings the bank, minor units
     disturbs: tuple[int, int]  # intrusiveness of the action, disturbance by the channel: ties go to the lower
+    both: Ledgers = Ledgers(0.0, 0.0, False)  # what it brings bank and customer
 
     @property
     def needs(self) -> tuple[str, str]:

@@ -9,8 +9,8 @@ __all__ = ['Worth', 'worth']
 from datetime import date
 from typing import NamedTuple
 
-from . import engine
-from .policy import Due, Policy
+from .engine import Book, lost
+from .policy import Due
 from ..ground.schema import TARGET_KINDS
 
 # %% ../../nbs/40_decide/04_stakes.ipynb #stak05
@@ -19,24 +19,25 @@ class Worth(NamedTuple):
 
     contact_minor: float  # one contact: channel, disturbance, the action's own cost and harm
     uplift_low: float  # share of misses that it averts, lower bound
-    handling_minor: float  # of one miss
+    handling_minor: dict[str, float]  # kind of due → of one miss
     lost_shares: dict[str, float]  # kind of due → lost for each unit that was due
     currency: str
     contact: str  # what is done, in words
 
 # %% ../../nbs/40_decide/04_stakes.ipynb #stak06
 def worth(
-    rules: Policy,
+    book: Book,
     action: str = "just_in_time",  # the cheapest that averts something
     channel: str = "app",  # the least intrusive of both
 ) -> Worth:
     "The numbers of a policy, for one action by one channel."
 
     def loss(kind: str, amount: int) -> float:
-        return engine.loss_minor(rules, Due(0, 1, kind, date.min, amount, str(rules["currency"]), None))
+        return lost(rules, book.at, Due(0, 1, kind, date.min, amount, str(rules["currency"]), None)).bank_minor
 
-    one, whole = rules.actions[action], 10**6
+    rules, whole = book.policy, 10**6
+    one, handling = rules.actions[action], {kind: loss(kind, 0) for kind in TARGET_KINDS}
     costs = one.cost_minor + one.harm_minor + rules[f"{channel}_cost_minor"] + rules[f"{channel}_annoyance_minor"]
-    lost = {kind: round((loss(kind, whole) - loss(kind, 0)) / whole, 9) for kind in TARGET_KINDS}
+    shares = {kind: round((loss(kind, whole) - handling[kind]) / whole, 9) for kind in TARGET_KINDS}
     words = f"{one.label[:1].lower()}{one.label[1:]}, by {channel}"
-    return Worth(float(costs), one.uplift_low, loss(TARGET_KINDS[0], 0), lost, str(rules["currency"]), words)
+    return Worth(float(costs), one.uplift_low, handling, shares, str(rules["currency"]), words)

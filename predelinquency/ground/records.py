@@ -68,7 +68,7 @@ class Decision:
     channel: str  # "" when nothing is sent
     rule: str  # the rule that decided
     because: str  # that rule, as a sentence
-    value_minor: float  # expected value of the action above doing nothing, minor units; 0 for nothing
+    value_minor: float  # what the bank is expected to gain above doing nothing, minor units; 0 for nothing
     intended: (
         str  # what the case calls for, control group and capacity left aside: the two groups compare like with like
     )
@@ -83,6 +83,7 @@ class Decision:
     refusals: tuple[Refusal, ...] = ()
     stratum: str = ""  # risk band, kind of payment, how it is collected; "" where there is no payment
     propensities: tuple[Propensity, ...] = ()  # of each action within the arm, after rules, words and capacity
+    customer_minor: float = 0.0  # what the customer is expected to gain by it, minor units
 
 # %% ../../nbs/00_ground/03_records.ipynb #c063
 @dataclass(frozen=True)

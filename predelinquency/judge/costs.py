@@ -25,7 +25,7 @@ class Stakes:
 
     contact_minor: float  # one contact, with the disturbance and the harm
     uplift_low: float  # share of misses that it averts, lower bound
-    handling_minor: float  # of one miss
+    handling_minor: Mapping[str, float]  # kind of due → of one miss
     lost_shares: Mapping[str, float]  # kind of due → lost for each unit that was due
     currency: str
     contact: str  # what is done, in words
@@ -41,9 +41,14 @@ def losses(
     stakes: Stakes,
 ) -> np.ndarray:  # (n,) minor units; nan where nothing falls due
     "What the miss of each row would cost."
-    count = sum(dues[f"due_count_{kind}"].to_numpy(float) for kind in TARGET_KINDS)
-    lost = sum(dues[f"due_minor_{kind}"].to_numpy(float) * stakes.lost_shares[kind] for kind in TARGET_KINDS)
-    return np.where(count > 0, stakes.handling_minor + lost / np.maximum(count, 1), np.nan)
+    counts = {kind: dues[f"due_count_{kind}"].to_numpy(float) for kind in TARGET_KINDS}
+    lost = sum(
+        counts[kind] * stakes.handling_minor[kind]
+        + dues[f"due_minor_{kind}"].to_numpy(float) * stakes.lost_shares[kind]
+        for kind in TARGET_KINDS
+    )
+    count = sum(counts.values())
+    return np.where(count > 0, lost / np.maximum(count, 1), np.nan)
 
 # %% ../../nbs/35_judge/05_costs.ipynb #cost11
 def cost_curve(

@@ -56,7 +56,8 @@ class Proposal(pydantic.BaseModel):
     arm: str = Field(description="treated, control or unknown")
     approval: str = Field(description="automatic, or who must agree first")
     review: bool = Field(description="a person should look at the case")
-    value_minor: float
+    value_minor: float = Field(description="what the bank is expected to gain above doing nothing")
+    customer_minor: float = Field(description="what the customer is expected to gain; never expected to be a loss")
     intended: str
     obligation_id: int | None
     instalment: int | None

@@ -20,6 +20,8 @@ from predelinquency.ground.records import Decision, Propensity, Score
 HOW_MANY = 20_000
 ACTIONS = {a["id"]: a for a in yaml.safe_load((policy.shipped() / "actions.yaml").read_text())}
 NUMBERS = {k: v["value"] for k, v in yaml.safe_load((policy.shipped() / "caps.yaml").read_text()).items()}
+SAID = yaml.safe_load((policy.shipped() / "ledgers.yaml").read_text())
+AT = {k: NUMBERS[k] if v["value"] is None else v["value"] for k, v in SAID.items()}
 BANDS = [(b["from"], b["id"]) for b in yaml.safe_load((policy.shipped() / "bands.yaml").read_text())]
 PLENTY = {f"action:{a}": HOW_MANY for a in ACTIONS} | {
     f"channel:{c}": HOW_MANY for c in ("app", "email", "sms", "call")
@@ -132,7 +134,9 @@ def permitted(case: Case, score: Score, at: datetime) -> dict[tuple[str, str], f
         return {}
     found, due, local = {}, case.due, at.astimezone(ZoneInfo(case.time_zone)).date()
     band = [name for start, name in BANDS if score.probability >= start][-1]
-    loss = 2500 + due.amount_minor * 0.3 * (25 if due.kind == "card" else 6) * 0.5
+    open_ = due.amount_minor * 0.3 * (25 if due.kind == "card" else 6) * 0.5
+    hardship = 1200 + due.amount_minor * 0.1 * 0.24 + 46 * 300
+    bank, own = (0, hardship + open_) if due.kind == "rent" else (2500 + open_, hardship)
     for name, a in ACTIONS.items():
         for channel in a["channels"]:
             consent = (case.consents or {}).get((channel, a["purpose"]))
@@ -161,14 +165,12 @@ def permitted(case: Case, score: Score, at: datetime) -> dict[tuple[str, str], f
                 not case.preferred or channel in case.preferred,
                 case.language in (None, "en", "es") or name == "hardship_call",
             ]
-            price = (
-                a["cost_minor"]["value"]
-                + a["harm_minor"]["value"]
-                + NUMBERS[f"{channel}_cost_minor"]
-                + NUMBERS[f"{channel}_annoyance_minor"]
-            )
+            paid = a["cost_minor"]["value"] + NUMBERS[f"{channel}_cost_minor"]
+            borne = a["harm_minor"]["value"] + NUMBERS[f"{channel}_annoyance_minor"]
+            averted = score.probability * AT[f"averts.{name}"]
+            gates = a["uplift_low"]["value"] > 0 and averted * own - borne > -0.005
             if all(yes):
-                found[name, channel] = score.probability * loss * a["uplift_low"]["value"] - price
+                found[name, channel] = averted * bank - paid if gates else min(averted * bank - paid, 0.0)
     return found
 
 
@@ -248,7 +250,7 @@ def test_the_fuzz_reaches_every_rule_and_every_action(
     nil = {name for name, a in ACTIONS.items() if a["channels"] and not a["uplift_low"]["value"]}
     chosen, outranked = set(ACTIONS) - nil, {r.action for d in decisions for r in d.refusals if r.rule == "outranked"}
     assert chosen - {"payment_holiday"} <= {d.action for d in decisions if d.rule != "lottery"} <= chosen
-    assert contacted > 1_500
+    assert contacted > 1_000  # a quarter of the dues is rent, which is not owed to the bank
     assert "payment_holiday" in outranked, "a plan is worth more than a pause wherever both are allowed"
     assert {r.action for d in decisions for r in d.refusals if r.rule == "value"} >= nil, "weighed, and worth nothing"
     said_no = {r.rule for d in decisions for r in d.refusals}

@@ -27,33 +27,35 @@ def decide(room: dict[str, int] | None = None, **changes: Any) -> records.Decisi
 
 def test_an_action_is_worth_what_it_prevents_less_what_it_costs() -> None:
     call, due = RULES.actions["hardship_call"], everything_in_order()[0].due
-    assert due and engine.loss_minor(RULES, due) == pytest.approx(2500 + 60_000 * 0.3 * 6 * 0.5)
-    assert engine.value_minor(RULES, call, "call", 0.3, due) == pytest.approx(
-        0.3 * 56_500 * 0.022 - 800 - 100 - 50 - 150
-    )
-    assert engine.value_minor(RULES, call, "call", 0, due) == -1100
-    assert engine.loss_minor(RULES, replace(due, kind="card", amount_minor=2_500)) == pytest.approx(
-        2500 + 2_500 * 0.3 * 25 * 0.5
-    )  # a minimum payment is a small part of what is owed
+    assert due and engine.lost(RULES, BOOK.at, due).bank_minor == pytest.approx(2500 + 60_000 * 0.3 * 6 * 0.5)
+    found = engine.worth(BOOK, (call, "call"), 0.3, due)
+    assert found.value == found.both.bank_minor == pytest.approx(0.3 * 56_500 * 0.065 - 800 - 50)
+    hardship = 1200 + 60_000 * 0.1 * 0.24 + 46 * 300
+    assert found.both.customer_minor == pytest.approx(0.3 * hardship * 0.065 - 100 - 150, abs=0.006)
+    assert engine.worth(BOOK, (call, "call"), 0, due).both[:2] == (-850, -250)
+    card = replace(due, kind="card", amount_minor=2_500)  # a minimum payment is a small part of what is owed
+    assert engine.lost(RULES, BOOK.at, card).bank_minor == pytest.approx(2500 + 2_500 * 0.3 * 25 * 0.5)
 
 
 def test_nothing_wins_at_zero_and_below() -> None:
     small = replace(everything_in_order()[0].due, amount_minor=1, due_on=date(2026, 3, 4))  # type: ignore[type-var]
-    d = decide(due=small, probability=0.02)
-    assert (d.action, d.rule, d.value_minor) == ("nothing", "value", 0) and {
-        r.rule for r in d.refusals if r.action == "just_in_time"
-    } == {"value"}
-    zero = next(
-        p
-        for p in np.linspace(0.02, 0.149, 5000)
-        if engine.value_minor(RULES, RULES.actions["just_in_time"], "app", p, replace(small, amount_minor=5_000)) == 0
-    )
+    shy = replace(BOOK, at={**BOOK.at, "averts.just_in_time": 0.005})
+    d = engine.decide(shy, *everything_in_order(due=small, probability=0.02), AT)
+    assert (d.action, d.value_minor, d.customer_minor) == ("nothing", 0, 0)
+    assert {r.channel: r.rule for r in d.refusals if r.action == "just_in_time"} == {"app": "harm", "sms": "value"}
+    turns = (
+        8 / 0.06 / (1200 + 5_000 * 0.1 * 0.24 + 46 * 300)
+    )  # a note by app costs the bank nothing: its customer's attention decides
     only = {("app", "service"): everything_in_order()[0].consents["app", "service"]}  # type: ignore[index]
-    due = replace(small, amount_minor=5_000, autopay=True)
-    assert (
-        decide(due=due, probability=float(zero), consents=only).rule == "value"
-        and decide(due=due, probability=float(zero) + 0.001, consents=only).action == "just_in_time"
+    due, calm = (
+        replace(small, amount_minor=5_000, autopay=True),
+        replace(BOOK, at={**BOOK.at, "averts.just_in_time": 0.012}),
     )
+    said = {
+        p: engine.decide(calm, *everything_in_order(due=due, probability=p, consents=only), AT)
+        for p in (5 * turns - 0.002, 5 * turns + 0.002)
+    }
+    assert [d.rule for d in said.values()] == ["harm", "best"] and turns < 0.02
 
 
 def test_what_averts_nothing_is_never_chosen_however_much_is_at_stake() -> None:
@@ -96,7 +98,7 @@ def test_who_comes_too_late_gets_the_next_best_or_a_reason() -> None:
     many = [policy.put_question(RULES, *everything_in_order(due=large), AT) for _ in range(3)]
     many = [
         replace(
-            q, case=replace(q.case, customer_id=n), score=replace(q.score, customer_id=n, probability=0.1 + n / 100)
+            q, case=replace(q.case, customer_id=n), score=replace(q.score, customer_id=n, probability=0.3 + n / 100)
         )
         for n, q in enumerate(many)
     ]

@@ -5,8 +5,9 @@ from datetime import date
 
 import pytest
 import yaml
+from decide_cases import AT as AT_NOON, everything_in_order
 
-from predelinquency.decide import ledgers, policy
+from predelinquency.decide import engine, ledgers, policy, tornado
 from predelinquency.decide.policy import Due
 from predelinquency.ground.core import PolicyError, package_folder
 
@@ -16,7 +17,7 @@ SAID = ledgers.load_assumptions(RULES)
 AT = ledgers.values_of(SAID)
 DUE = Due(1, 4, "loan", date(2026, 3, 24), 60_000, "GBP", False)
 BANDS = yaml.safe_load((package_folder() / "world/evidence.yaml").read_text())["bands"]
-EVERY = [(a.id, c) for a in RULES.actions.values() for c in a.channels]
+BOOK = engine.load_book()
 
 
 def test_what_an_action_averts_stands_in_the_middle_of_its_band() -> None:
@@ -40,7 +41,9 @@ def test_a_rent_costs_the_bank_nothing_and_is_all_the_tenant_s() -> None:
     exposed = 60_000 * 0.3 * 6 * 0.5
     assert loan.bank_minor == pytest.approx(2500 + exposed)
     assert rent.customer_minor - loan.customer_minor == pytest.approx(exposed)
-    assert ledgers.options_of(RULES, AT, EVERY, 0.9, replace(DUE, kind="rent")) == []
+    let = replace(everything_in_order()[0].due, kind="rent")
+    options, refusals = engine.weigh(BOOK, asked(due=let, probability=0.9))
+    assert not options and "value" in {r.rule for r in refusals}
 
 
 def test_both_gates_close_whatever_the_bank_would_gain() -> None:
@@ -53,23 +56,44 @@ def test_both_gates_close_whatever_the_bank_would_gain() -> None:
     assert harmful.bank_minor == open_.bank_minor and harmful.customer_minor < 0 and not harmful.allowed
 
 
+def asked(**changes) -> policy.Question:
+    case, score = everything_in_order(**changes)
+    return policy.put_question(RULES, case, score, AT_NOON)
+
+
 def test_the_rank_is_the_mean_of_the_bank_s_ledger() -> None:
-    found = ledgers.options_of(RULES, AT, EVERY, 0.6, replace(DUE, amount_minor=150_000))
-    assert len(found) > 5 and [o.value for o in found] == sorted((o.value for o in found), reverse=True)
+    due = replace(everything_in_order()[0].due, amount_minor=150_000)
+    found, refusals = engine.weigh(BOOK, asked(due=due, probability=0.6))
+    assert len(found) > 3 and [o.value for o in found] == sorted((o.value for o in found), reverse=True)
     for o in found:
         action = RULES.actions[o.action]
         brings = 0.6 * AT[f"averts.{o.action}"] * (2500 + 150_000 * 0.9)
         assert o.value == pytest.approx(brings - action.cost_minor - RULES[f"{o.channel}_cost_minor"], abs=0.006)
+    decision = engine.decide(BOOK, *everything_in_order(due=due, probability=0.6), AT_NOON)
+    assert (decision.value_minor, decision.customer_minor) == (found[0].both.bank_minor, found[0].both.customer_minor)
+
+
+def test_what_a_customer_is_expected_to_lose_by_is_refused_as_harm_and_not_as_worthless() -> None:
+    hurtful = {k: replace(a, harm_minor=5_000_000) for k, a in RULES.actions.items()}
+    book = replace(BOOK, policy=replace(RULES, actions=hurtful))
+    due = replace(everything_in_order()[0].due, amount_minor=150_000)
+    options, refusals = engine.weigh(book, replace(asked(due=due, probability=0.6), policy=book.policy))
+    believed = {a.id for a in RULES.actions.values() if a.uplift_low > 0}
+    assert not options and {r.action for r in refusals if r.rule == "harm"} == {
+        o.action for o in engine.weigh(BOOK, asked(due=due, probability=0.6))[0]
+    }
+    assert {r.action for r in refusals if r.rule == "harm"} <= believed
 
 
 def test_an_assumption_that_decides_nothing_turns_nothing() -> None:
-    day = [ledgers.Asked(p, replace(DUE, amount_minor=90_000), tuple(EVERY)) for p in (0.1, 0.3, 0.5, 0.7)]
-    found = ledgers.turned(RULES, SAID, day).set_index("name")
+    due = replace(everything_in_order()[0].due, amount_minor=90_000)
+    day = [asked(due=due, probability=p) for p in (0.1, 0.3, 0.5, 0.7)]
+    found = tornado.turned(BOOK, SAID, day).set_index("name")
     assert set(found.index) == set(SAID)
     turns = found[["turns_at_low", "turns_at_high"]].max(axis=1)
-    assert turns["averts.reminder"] == 0 < turns["averts.just_in_time"], "a reminder is closed by its lower bound"
+    assert turns["averts.reminder"] == 0 < turns.max(), "a reminder is closed by its lower bound"
     assert (found["value_at_high"]["loss_lost_share"] > found["value"]["loss_lost_share"]).all()
-    assert len(ledgers.tornado(found.reset_index()).data) == 2
+    assert len(tornado.tornado(found.reset_index()).data) == 2
 
 
 @pytest.mark.parametrize(

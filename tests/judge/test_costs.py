@@ -14,7 +14,12 @@ from predelinquency.judge.statistics import SAME
 
 pytestmark = pytest.mark.fast
 STAKES = costs.Stakes(
-    8.0, 0.04, 2_500.0, dict(loan=0.9, card=3.75, mortgage=0.9, rent=0.9), "GBP", "a reminder, by app"
+    8.0,
+    0.04,
+    dict(loan=2_500.0, card=2_500.0, mortgage=2_500.0, rent=0.0),
+    dict(loan=0.9, card=3.75, mortgage=0.9, rent=0.0),
+    "GBP",
+    "a reminder, by app",
 )
 
 
@@ -89,15 +94,18 @@ def test_a_contact_that_costs_more_than_it_averts_is_made_to_nobody_and_the_word
 
 
 def test_the_loss_is_the_mean_over_what_falls_due():
-    dues = pd.DataFrame(0, index=range(3), columns=[f"due_{w}_{k}" for w in ("count", "minor") for k in TARGET_KINDS])
+    dues = pd.DataFrame(0, index=range(4), columns=[f"due_{w}_{k}" for w in ("count", "minor") for k in TARGET_KINDS])
     dues = dues.assign(
-        due_count_loan=[1, 1, 0],
-        due_minor_loan=[20_000, 20_000, 0],
-        due_count_card=[0, 1, 0],
-        due_minor_card=[0, 4_000, 0],
+        due_count_loan=[1, 1, 0, 0],
+        due_minor_loan=[20_000, 20_000, 0, 0],
+        due_count_card=[0, 1, 0, 0],
+        due_minor_card=[0, 4_000, 0, 0],
+        due_count_rent=[0, 0, 0, 1],
+        due_minor_rent=[0, 0, 0, 90_000],
     )
     found = costs.losses(dues, STAKES)
     assert found[:2].tolist() == [2_500 + 18_000, 2_500 + (18_000 + 15_000) / 2] and np.isnan(found[2])
+    assert found[3] == 0, "a rent is not owed to the bank"
 
 
 def test_what_stands_in_the_way_is_said_and_nothing_is_written_for_it(tmp_path):

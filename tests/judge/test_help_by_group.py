@@ -9,7 +9,7 @@ from predelinquency.judge import report as ev
 from predelinquency.judge.adverse import need_tables
 from predelinquency.judge.costs import Stakes
 
-STAKES = Stakes(8.0, 0.04, 2_500.0, {}, "GBP", "a reminder, by app")
+STAKES = Stakes(8.0, 0.04, {}, {}, "GBP", "a reminder, by app")
 
 
 def bank(customers=4_000, seed=1, more=1.0, places=None):

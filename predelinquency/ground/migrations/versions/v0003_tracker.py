@@ -22,7 +22,8 @@ def _more()->dict[str, list[sa.Column]]:
     "The columns that older tables gain; what was decided before has neither stratum nor propensities."
     json = postgresql.JSONB() if _is_postgres() else sa.JSON()
     return dict(decisions=[sa.Column("stratum", sa.Text(), nullable=False, server_default=sa.text("''")),
-                           sa.Column("propensities", json, nullable=False, server_default=sa.text("'[]'"))],
+                           sa.Column("propensities", json, nullable=False, server_default=sa.text("'[]'")),
+                           sa.Column("customer_minor", sa.Double(), nullable=False, server_default=sa.text("0"))],
                 outcomes=[sa.Column("in_arrears", sa.Boolean(), nullable=True), sa.Column("overdue_minor", sa.BigInteger(), nullable=True)])
 
 
