@@ -14,6 +14,7 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import stdtrit
 
 from ..ground.core import ParamsError, SchemaError
 
@@ -205,9 +206,17 @@ def _estimate(effect: float, influence: np.ndarray, arms: _Arms, weights: tuple[
     "With the error of an influence (n,) that is summed by customer."
     by_customer = np.bincount(arms.code, influence)
     error = float(np.sqrt(np.sum(by_customer**2) * len(by_customer) / (len(by_customer) - 1)))
+    reach = error * float(stdtrit(_freedom(by_customer), 0.975))
     effective = float(min(w.sum() ** 2 / np.sum(w**2) for w in weights))
     effect = float(effect)
-    return Estimate(effect, error, effect - Z * error, effect + Z * error, len(influence), effective)
+    return Estimate(effect, error, effect - reach, effect + reach, len(influence), effective)
+
+
+def _freedom(by_customer: np.ndarray) -> float:
+    "Degrees of freedom of their sum of squares, which a few large ones make small (Satterthwaite 1946)."
+    squares = by_customer**2
+    spread = np.sum(squares**2) - squares.sum() ** 2 / len(squares)  # of the sum of squares, at their own fourth moment
+    return float(2 * squares.sum() ** 2 / spread) if spread > 0 else np.inf
 
 
 def _of_scores(scores: np.ndarray, arms: _Arms, action: int) -> Estimate:

@@ -8,7 +8,7 @@ __all__ = ['AT_LENGTH', 'Host', 'Port', 'check_source', 'check_request', 'draft_
            'show_page', 'examine']
 
 # %% ../../nbs/80_ops/09_cli.ipynb #i04cli
-import os, socket, threading, time
+import json, os, socket, threading, time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
@@ -29,7 +29,7 @@ from .say import source_app, table_of, tail
 from .results import require, warn_foreign
 from .runs import as_records, run_stages  # brings run, stage, compare, graph, report
 from .ask import LedgerUrl, ledger_of, of_a_request  # brings score, explain, decide, ledger
-from . import effects as _effects  # noqa: F401  # brings effects, outcomes
+from . import effects as _effects  # brings effects, outcomes
 from .year import live_year_twice as live_year_twice  # brings twice
 
 # %% ../../nbs/80_ops/09_cli.ipynb #c034
@@ -349,7 +349,7 @@ def hold_trials(
     as_json: Json = False,
 ) -> None:
     "Ask of the estimators what no bank can ask."
-    from predelinquency.truth import bank, policies, trials as held
+    from predelinquency.truth import bank, learning, policies, trials as held
 
     if anew or not (Path(root) / bank.FILE).is_file():
         note(f"living every action at {moments:,} moments")
@@ -357,6 +357,9 @@ def hold_trials(
     lived, contest = bank.load_bank(root), policies.Contest(policies.bands_of(held.SHIPPED))
     found = held.trials_held(lived, held.Plan(held.SHIPPED), trials, progress=not as_json)
     found |= dict(policies_once=policies.policies_once(lived, contest), qini=policies.rankings(lived, contest))
+    found |= learning.what_is_left_alone(root, lived, contest)
+    if (Path(root) / "reports/plan.parquet").is_file():
+        found |= dict(power=json.loads(_effects.year_ahead(root).to_json(orient="records")))
     path = held.keep_trials(found, Path(root) / "reports")
     if as_json:
         return answer(found)

@@ -153,7 +153,8 @@ def live_the_contest(
     with tqdm(total=weeks * len(policies.POLICIES), desc="weeks", disable=as_json) as bar:
         lived = contest.contest_of(root, rules, bar.update)
     found = contest.contest_figures(lived, contest.cost_of(rules.contest.bands))
-    path = trials.keep_trials(dict(policies=found | dict(customers=customers, weeks=weeks)), Path(root) / "reports")
+    need, size = contest.help_by_need(lived), dict(customers=customers, weeks=weeks)
+    path = trials.keep_trials(dict(policies=found | size, need=need), Path(root) / "reports")
     if as_json:
         return answer(found)
     console().print(table_of(contest.contest_table(found)), f"written to {path}", sep="\n")

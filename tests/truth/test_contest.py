@@ -43,7 +43,8 @@ def lived(rules, **more):
 
 
 def test_all_have_the_same_places_and_one_luck(rules):
-    found, vain = lived(rules), lived(rules, acts=null_acts())
+    half, none = lived(rules), lived(rules, acts=null_acts())
+    found, vain = half.sums, none.sums
     most = round(rules.places * SIZE) * WEEKS
     for name, sums in found.items():
         sent = int(sums[:, SENT].sum())
@@ -52,10 +53,10 @@ def test_all_have_the_same_places_and_one_luck(rules):
         assert same, f"{name}: where nothing works the years differ in the contacts alone"
     assert (found["nothing"] == vain["nothing"]).all()
     assert any((s[:, MISSES] != found["nothing"][:, MISSES]).any() for s in found.values())
-    figures = contest.contest_figures(found, 30.0)
+    figures = contest.contest_figures(half, 30.0)
     for name, one in figures["policies"].items():
         assert one["averted"]["value"] == found["nothing"][:, MISSES].sum() - found[name][:, MISSES].sum()
-    assert contest.contest_figures(vain, 30.0)["policies"]["learned"]["averted"] == dict(value=0, low=0, high=0)
+    assert contest.contest_figures(none, 30.0)["policies"]["learned"]["averted"] == dict(value=0, low=0, high=0)
 
 
 def test_a_due_is_asked_about_once_and_the_learned_way_prefers_what_was_seen_to_work(rules):
@@ -74,3 +75,14 @@ def test_what_a_bank_cannot_offer_is_not_offered():
     assert can["autopay"].tolist() == [False, True, False, True]
     assert can["payment_holiday"].tolist() == [True, False, False, True]
     assert can["date_change"].tolist() == [True, True, False, True] and can["reminder"].all()
+
+
+def test_help_by_need_counts_what_a_group_would_have_missed_and_gives_few_no_ratio():
+    sums = {way: np.zeros((90, contest.OVERDUE + 3), np.int64) for way in policies.POLICIES}
+    sums["nothing"][:, MISSES] = 1
+    sums["learned"][:, MISSES], sums["learned"][:30, MISSES] = 1, 0
+    sums["risk"][:, MISSES], sums["risk"][:60, SENT] = 1, 2
+    people = pd.DataFrame(dict(customer_id=np.arange(90), sex=["female"] * 60 + ["male"] * 20 + ["other"] * 10))
+    found = contest.help_by_need(contest.Half(sums, people))["sex"]
+    assert found["female"]["learned"] == dict(offers=0, averted=0.5) and found["female"]["risk"]["offers"] == 2
+    assert found["male"] == dict(customers=20, missed=20, why="20 missed payments, and 30 are needed")
