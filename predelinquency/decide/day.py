@@ -130,6 +130,10 @@ def day_in_words(
     calm, undue = (int((plan.rule == rule).sum()) for rule in ("case_open", "due_known"))
     waiting = int(sent.approval.isin(["team_lead", "specialist"]).sum())
     offered = (some.channel != "").mean() if len(some) else 0
+
+    def worth(minor: pd.Series) -> str:
+        return str(_amount(day.book)(round(float(minor.sum()), 2)))
+
     lacking, places = ", ".join(day.missing), ", ".join(str(day.raw / name) for name in day.missing)
     said = [
         f"Of {len(plan):,} customers scored on {day.as_of:%-d %B %Y}, **{len(sent):,} are offered something** "
@@ -143,9 +147,9 @@ def day_in_words(
         f"{counted(waiting, 'offer waits|offers wait', '0')} for a person's approval; "
         f"{counted(int(plan.review.sum()), 'further case', '0')} should be looked at by a person, and nothing "
         f"is sent there.",
-        "Expected worth above doing nothing, on the lower bounds of what is believed: "
-        f"**{_amount(day.book)(round(float(sent.value_minor.sum()), 2))}**. Every uplift and cost behind that figure "
-        "is an assumption until the control group has spoken.",
+        "Expected gain above doing nothing, on the mean of what is believed: "
+        f"**{worth(sent.value_minor)} for the bank, {worth(sent.customer_minor)} for its customers**. Every effect and "
+        "cost behind these figures is an assumption until the control group has spoken.",
     ]
     drawn = plan[plan.rule == "lottery"]
     if len(drawn):

@@ -72,6 +72,7 @@ def summary(
         customers=len(plan),
         contacted=len(sent),
         value_minor=round(float(sent.value_minor.sum()), 2),
+        customer_minor=round(float(sent.customer_minor.sum()), 2),
         currency=book.policy["currency"],
         reviews=int(plan.review.sum()),
         **{k: counts(v) for k, v in tables.items()},

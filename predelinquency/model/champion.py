@@ -417,7 +417,7 @@ MADE_WITH = {  # what is made with a model → the stage that makes it
     "reports/reasons.parquet": "explain",
     "reports/explain.json": "explain",
     "reports/plan.parquet": "decide",
-    "reports/decide.json": "decide",
+    "reports/decisions.json": "decide",
     "reports/prove.json": "prove",
     "reports/metrics.json": "evaluate",
     "reports/package.json": "package",

@@ -512,12 +512,12 @@ def show_decided(
     "The plan of the day for the latest snapshot, or one customer's decision with every rule that said no."
     if record and customer is not None:
         raise typer.BadParameter("--record takes the whole plan: leave the customer out")
-    require(root, "reports/plan.parquet", "reports/decide.json")
-    warn_foreign(root, "reports/plan.parquet", "reports/decide.json", "reports/reasons.parquet")
+    require(root, "reports/plan.parquet", "reports/decisions.json")
+    warn_foreign(root, "reports/plan.parquet", "reports/decisions.json", "reports/reasons.parquet")
     if record:
         return _record(root, ledger_of(root, ledger), as_json)
     found = (
-        json.loads((Path(root) / "reports/decide.json").read_text()) if customer is None else planned(root, customer)
+        json.loads((Path(root) / "reports/decisions.json").read_text()) if customer is None else planned(root, customer)
     )
     if as_json:
         return answer(found)

@@ -8,7 +8,7 @@ __all__ = ['PACKAGES', 'place', 'allowed', 'warm', 'bento', 'requirements', 'ben
 
 # %% ../../nbs/60_service/04_bento.ipynb #i03bento
 # mypy: disable-error-code="valid-type"
-import asyncio, contextlib, fcntl, gc, hashlib, logging, os, re, shutil, signal, subprocess, sys, tempfile, threading
+import asyncio, contextlib, fcntl, gc, hashlib, json, logging, os, re, shutil, signal, subprocess, sys, tempfile, threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
@@ -36,7 +36,7 @@ from predelinquency.service.http import (
     app,
     example_for,
 )
-from .scoring import load_scoring
+from .scoring import PRICES, load_scoring
 
 # %% ../../nbs/60_service/04_bento.ipynb #c139
 def place() -> Path:
@@ -294,6 +294,9 @@ def context(
     for path in files:
         _copy(path, folder / "model" / path.relative_to(model))
     _copy(metrics, folder / "model/metrics.json")
+    if (plan := metrics.with_name("decisions.json")).is_file():  # of the plan, what its places brought and nothing else
+        known = {key: told for key, told in json.loads(plan.read_text()).items() if key in ("policy", "shares")}
+        (folder / "model" / PRICES).write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
     _copy(project / "bentofile.yaml", folder / "bentofile.yaml")
     libraries = dict.fromkeys(lib for name in (learner, due) if name for lib in _LEARNERS[name])
     needed = requirements(project / "requirements.lock", [*PACKAGES, *libraries])

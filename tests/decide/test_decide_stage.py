@@ -97,7 +97,7 @@ def test_every_case_of_the_night_is_above_the_line_and_every_such_due_is_a_case(
     assert set(mine.case_id) <= set(found.case_id) and set(mine.customer_id) == set(found.customer_id)
     assert not (plan[plan.case_id == ""].channel != "").any(), "a customer without a case gets nothing"
     assert {"case_open", "due_known"} >= set(plan[(plan.case_id == "") & (plan.arm == "treated")].rule)
-    report = json.loads((trained / "reports/decide.json").read_text())["cases"]
+    report = json.loads((trained / "reports/decisions.json").read_text())["cases"]
     assert report["adds_up"] and report["open"] == len(found) == report["events"]["opened"]
 
 
@@ -146,7 +146,7 @@ def test_everybody_left_in_peace_has_a_rule_that_says_why(plan: pd.DataFrame) ->
 
 def test_the_report_counts_what_the_plan_holds(plan: pd.DataFrame, trained: Path) -> None:
     sent = plan[plan.channel != ""]
-    report = json.loads((trained / "reports/decide.json").read_text())
+    report = json.loads((trained / "reports/decisions.json").read_text())
     assert report["contacted"] == len(sent) and report["customers"] == len(plan) and report["missing_tables"] == []
     assert sum(report["actions"].values()) == sum(report["arms"].values()) == len(plan) and report["actions"][
         "nothing"
@@ -171,7 +171,7 @@ def test_a_bank_without_these_tables_contacts_nobody(trained: Path, tmp_path: Pa
     stages.run("decide", tmp_path / "bank", {"simulate.customers": 300, "base.customers_per_part": 100}, project)
     plan, report = (
         pd.read_parquet(tmp_path / "bank/reports/plan.parquet"),
-        json.loads((tmp_path / "bank/reports/decide.json").read_text()),
+        json.loads((tmp_path / "bank/reports/decisions.json").read_text()),
     )
     assert set(plan.action) == {"nothing"} and report["missing_tables"] == ["preferences", "circumstances", "contacts"]
     assert "circumstances_known" in set(plan.rule)

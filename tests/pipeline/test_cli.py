@@ -230,7 +230,7 @@ def test_the_first_moment_that_is_answered_is_the_day_after_the_records_begin(ty
 
 def test_the_plan_of_the_day_is_the_stages_own_summary(typed, trained):
     day = result(typed("decide", "--root", trained, "--json"))
-    assert day == json.loads((trained / "reports/decide.json").read_text())
+    assert day == json.loads((trained / "reports/decisions.json").read_text())
     said = typed("decide", "--root", trained).stdout
     assert f"{day['contacted']:,} of {day['customers']:,}" in said
     for action, count in day["actions"].items():
