@@ -110,10 +110,11 @@ class Belief(NamedTuple):
 
     mean: np.ndarray  # (n, k) the first, nothing, is 0; nan: nobody knows
     sd: np.ndarray  # (n, k)
+    average: np.ndarray | None = None  # (n, k) of the action on average, of which `sd` speaks; None: the mean itself
 
     def bound(self, errors: float = 1.0) -> np.ndarray:  # (n, k)
-        "The effect that is not surpassed but for bad luck: its pessimistic end."
-        return self.mean + errors * self.sd
+        "The average effect that is not surpassed but for bad luck: its pessimistic end."
+        return (self.mean if self.average is None else self.average) + errors * self.sd
 
 # %% ../../nbs/35_judge/25_learned.ipynb #b6c25dbc
 def believed(
@@ -123,14 +124,15 @@ def believed(
     actions: int,  # k, nothing included
 ) -> Belief:
     "What each action is expected to do to each row."
-    mean, sd = np.full((len(x), actions), np.nan), np.full((len(x), actions), np.nan)
-    mean[:, 0] = sd[:, 0] = 0.0
+    mean, sd, average = (np.full((len(x), actions), np.nan) for _ in range(3))
+    mean[:, 0] = sd[:, 0] = average[:, 0] = 0.0
     for one in learned:
         z = (x[:, list(one.columns)].astype(float) - one.middle) / one.spread
         design = np.column_stack([np.ones(len(x)), z])
         mean[:, one.action] = -expected * (design @ one.mean)
-        sd[:, one.action] = expected * np.sqrt(np.einsum("ij,jk,ik->i", design, one.covariance, design))
-    return Belief(mean, sd)
+        average[:, one.action] = -expected * one.mean[0]
+        sd[:, one.action] = expected * np.sqrt(one.covariance[0, 0])
+    return Belief(mean, sd, average)
 
 # %% ../../nbs/35_judge/25_learned.ipynb #0ac8aff7
 class Chosen(NamedTuple):

@@ -25,7 +25,7 @@ from .trials import Plan, null_of, trial_of
 from ..world.actions import perverse_acts
 
 # %% ../../nbs/50_truth/24_learning.ipynb #c3586343
-SIZES = (20_000, 100_000, 400_000, 1_600_000)  # logged decisions
+SIZES = (20_000, 100_000, 400_000)  # logged decisions
 SILENT = (-10.0, 10.0)  # a band that says nothing
 
 
@@ -47,14 +47,14 @@ TRUSTS = (
 def learned_from(
     teaching: Bank,
     contest: Contest,
-    trust: Trust,
+    by_band: bool,  # whether the band has a say
     size: int,  # logged decisions
 ) -> list[Learned]:  # one an action
     "What is believed of each action after so many decisions of a lottery."
     chances = lottery(teaching, contest.plan.which, contest.plan.nothing)
     trial = trial_of(teaching, contest.plan._replace(size=size), chances, contest.seed)
     expected, columns = levels_of(trial).at(trial.x), range(trial.x.shape[1])
-    bands = {a: band if trust.band else SILENT for a, band in contest.bands.items()}
+    bands = {a: band if by_band else SILENT for a, band in contest.bands.items()}
     return [learn_share(trial, a, expected, band, columns) for a, band in bands.items()]
 
 # %% ../../nbs/50_truth/24_learning.ipynb #bd5f5d86
@@ -62,22 +62,29 @@ def contacts_by_log(
     bank: Bank,
     contest: Contest,
     sizes: Sequence[int] = SIZES,
+    lives: int = 8,  # logs of each size
 ) -> (
     pd.DataFrame
 ):  # `world`, `trusts`, `logged`, `contacts` (of the first ones), `averted_per_1000` (true, by contacts)
     "Whom a policy would write to after so much was logged, in the world as it is and where nothing does anything."
     rows = []
     for world, lived in dict(true=bank, null=null_of(bank)).items():
-        teaching, judged = halves(lived, contest.seed)
-        first = [from_band(a, band) for a, band in contest.bands.items()]
-        for trust in TRUSTS:
-            begin, _ = _written_to(judged, contest, first, trust.errors if trust.band else TRUSTS[0].errors)
-            for size in sizes:
-                known = learned_from(teaching, contest, trust, size)
-                made, averted = _written_to(judged, contest, known, trust.errors)
-                per = 1000 * averted / made if made else 0.0
-                rows.append((world, trust.name, size, round(made / max(begin, 1), 4), round(per, 2)))
-    return pd.DataFrame(rows, columns=["world", "trusts", "logged", "contacts", "averted_per_1000"])
+        for one in (contest._replace(seed=contest.seed + n) for n in range(lives)):
+            teaching, judged = halves(lived, one.seed)
+            first = [from_band(a, band) for a, band in one.bands.items()]
+            for size in (0, *sizes):
+                by_log = {by: learned_from(teaching, one, by, size) if size else first for by in (True, False)}
+                for trust in TRUSTS:
+                    known = first if not size else by_log[trust.band]
+                    made, averted = _written_to(judged, one, known, trust.errors if size or trust.band else 1.0)
+                    rows.append((world, trust.name, size, made, averted))
+    found = pd.DataFrame(rows, columns=["world", "trusts", "logged", "made", "averted"])
+    found = found.groupby(["world", "trusts", "logged"], sort=False).sum().reset_index()
+    begin = found[found["logged"] == 0].set_index(["world", "trusts"])["made"]
+    of_first = found["made"] / found.set_index(["world", "trusts"]).index.map(begin).to_numpy()
+    per = (1000 * found["averted"] / found["made"].where(found["made"] > 0)).fillna(0.0)
+    rounded = found.assign(contacts=of_first.round(4), averted_per_1000=per.round(2))
+    return rounded[found["logged"] > 0].drop(columns=["made", "averted"]).reset_index(drop=True)
 
 
 def _written_to(judged: Bank, contest: Contest, known: list[Learned], errors: float) -> tuple[int, float]:

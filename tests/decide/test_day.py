@@ -16,7 +16,15 @@ OFFER, OTHER = [a.id for a in BOOK.policy.actions.values() if a.channels][:2]
 
 def plan(*rows):
     "Band, action, channel, rule, arm; the rest is the same for all."
-    some = dict(approval="none", review=False, probability=0.2, kind="loan", amount_minor=5_000, value_minor=10.0, customer_minor=5.0)
+    some = dict(
+        approval="none",
+        review=False,
+        probability=0.2,
+        kind="loan",
+        amount_minor=5_000,
+        value_minor=10.0,
+        customer_minor=5.0,
+    )
     columns = ["band", "action", "channel", "rule", "arm"]
     frame = pd.DataFrame([dict(zip(columns, row, strict=True)) for row in rows])
     return frame.assign(

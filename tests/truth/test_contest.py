@@ -66,7 +66,7 @@ def test_a_due_is_asked_about_once_and_the_learned_way_prefers_what_was_seen_to_
         sent = contest.live_through(start, WEEKS, contest.Way(contest.Rival(name, rules), by_hand)).sent
         assert len(sent) and not sent.duplicated(["customer_id", "obligation_id", "instalment"]).any()
         share[name] = (sent["action"] == "payment_holiday").mean()
-    assert share["learned"] > 0.9 > 0.5 > share["as_assumed"], "the bands alone cannot tell the two apart"
+    assert share["learned"] > 0.8 > 0.5 > share["as_assumed"], "the bands alone cannot tell the two apart"
 
 
 def test_what_a_bank_cannot_offer_is_not_offered():

@@ -25,9 +25,10 @@ def bank(averts: float, harms: float) -> Bank:
 
 def test_with_a_log_it_goes_on_where_it_helps_and_stops_where_nothing_does():
     contest = Contest({PAUSE: (0.0, 0.5)}, trials.Plan((PAUSE,)))
-    found = learning.contacts_by_log(bank(0.4, 0.0), contest, (1_000, 60_000)).set_index(["world", "trusts", "logged"])
+    found = learning.contacts_by_log(bank(0.4, 0.0), contest, (1_000, 60_000), lives=6)
+    found = found.set_index(["world", "trusts", "logged"])
     assert found.contacts["true", "band and log", 60_000] > 0.95 < found.contacts["true", "log alone", 60_000]
-    assert found.contacts["null", "band and log, surer", 60_000] < 0.1 > found.contacts["null", "log alone", 60_000]
+    assert found.contacts["null", "band and log, surer", 60_000] < 0.2 > found.contacts["null", "log alone", 60_000]
     assert found.contacts["null", "band and log", 60_000] < 0.5
     assert found.contacts["true", "log alone", 1_000] < found.contacts["true", "band and log", 1_000], (
         "a log alone is shy"
