@@ -137,6 +137,7 @@ def _plan(results: Results) -> pd.DataFrame | None:
         "rule",
         "because",
         "value_minor",
+        "customer_minor",
         "intended",
         "approval",
         "review",
