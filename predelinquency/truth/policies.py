@@ -27,7 +27,7 @@ from predelinquency.judge.learned import (
 from ..judge.uplift import qini, true_qini
 from .bank import MODIFIERS, NAMES, Bank, lottery
 from .trials import SHIPPED, Plan, trial_of
-from ..world.evidence import load_evidence
+from ..world.evidence import lasting, load_evidence
 
 # %% ../../nbs/50_truth/18_policies.ipynb #87c54b12
 POLICIES = ("nothing", "blanket", "random", "risk", "as_assumed", "learned", "oracle")
@@ -47,9 +47,9 @@ def bands_of(
     which: Sequence[int],  # actions, from 1 on
     lead_days: float = 14,  # before the due date
 ) -> dict[int, tuple[float, float]]:
-    "What trials allow each action, at one moment."
-    bands = load_evidence().bands
-    at = {b.action: b.effect for b in bands if min(b.lead_days) <= lead_days <= max(b.lead_days)}
+    "What trials allow each action, at one moment; of a holiday, which mostly postpones, only what lasts."
+    bands = [b for b in load_evidence().bands if min(b.lead_days) <= lead_days <= max(b.lead_days)]
+    at = {b.action: lasting(b) if b.action == "payment_holiday" else b.effect for b in bands}
     return {a: at[NAMES[a]] for a in which}
 
 # %% ../../nbs/50_truth/18_policies.ipynb #9b0068f5
