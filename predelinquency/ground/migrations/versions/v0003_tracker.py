@@ -23,7 +23,7 @@ def _more()->dict[str, list[sa.Column]]:
     json = postgresql.JSONB() if _is_postgres() else sa.JSON()
     return dict(decisions=[sa.Column("stratum", sa.Text(), nullable=False, server_default=sa.text("''")),
                            sa.Column("propensities", json, nullable=False, server_default=sa.text("'[]'")),
-                           sa.Column("customer_minor", sa.Double(), nullable=False, server_default=sa.text("0"))],
+                           sa.Column("customer_minor", sa.Double(), nullable=True)],
                 outcomes=[sa.Column("in_arrears", sa.Boolean(), nullable=True), sa.Column("overdue_minor", sa.BigInteger(), nullable=True)])
 
 
@@ -57,7 +57,7 @@ def _freeze_sqlite()->None:
 
 def downgrade()->None:
     "Goes back only where nothing is lost."
-    said = dict(milestones="true", decisions="stratum <> '' OR CAST(propensities AS TEXT) <> '[]'", outcomes="in_arrears IS NOT NULL OR overdue_minor IS NOT NULL")
+    said = dict(milestones="true", decisions="stratum <> '' OR CAST(propensities AS TEXT) <> '[]' OR COALESCE(customer_minor, 0) <> 0", outcomes="in_arrears IS NOT NULL OR overdue_minor IS NOT NULL")
     for name, lost in said.items():
         if rows := op.get_bind().execute(sa.text(f"SELECT count(*) FROM {name} WHERE {lost}")).scalar():
             raise StoreError(f"holds {rows} rows, which going back would destroy", where=name, remedy="keep this ledger and begin another one under a new URL")
