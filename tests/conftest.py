@@ -34,6 +34,7 @@ FAST = {  # files that ask functions and wait for nothing that another test make
     "features": {"test_phrases", "test_windows"},
     "ground": {"test_contracts", "test_dues", "test_ledger_address", "test_params", "test_words"},
     "judge": {"test_baselines", "test_evaluate", "test_lacking", "test_paired"},
+    "live": {"test_event_rows"},
     "model": {"test_labels", "test_learners", "test_splits"},
     "repo": {"test_export", "test_format", "test_files", "test_readme", "test_walls"},
     "sources": {"test_bare_sources"},
