@@ -211,17 +211,17 @@ def _transaction(log: "SqliteLog", kind: str) -> Iterator[sqlite3.Connection]:
             if log.connection.in_transaction:
                 log.connection.execute("ROLLBACK")
 
-# %% ../../nbs/55_live/01_log.ipynb #ec78381b
-_CHUNK = 500  # keys in one question
-_ASKED = ",".join("?" * _CHUNK)
+# %% ../../nbs/55_live/01_log.ipynb #da4e9b5c
+_LENGTHS = (4, 30, 125, 500)  # keys in one question
 
 
 def _rows(connection: sqlite3.Connection, question: str, keys: Sequence[object]) -> Iterator[tuple]:
     "The rows of many keys."
-    for at in range(0, len(keys), _CHUNK):
-        some = list(keys[at : at + _CHUNK])
-        some += some[-1:] * (_CHUNK - len(some))  # one text for every number of keys: it is prepared once
-        yield from connection.execute(f"{question} IN ({_ASKED})", some)
+    for at in range(0, len(keys), _LENGTHS[-1]):
+        some = list(keys[at : at + _LENGTHS[-1]])
+        length = next(n for n in _LENGTHS if n >= len(some))
+        some += some[-1:] * (length - len(some))
+        yield from connection.execute(f"{question} IN ({','.join('?' * length)})", some)
 
 
 def _memory(connection: sqlite3.Connection, offers: Sequence[Offer]) -> Memory:

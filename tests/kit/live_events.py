@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
@@ -137,10 +138,12 @@ class Model:
 
 
 def batches(url: str, of: int, answered: Connection, first: int = 0, step: int = 1, many: int = 10**6) -> None:
-    "Append batches until killed or done; after each answer its number goes out."
+    "Append batches until killed or done; its number goes out after each answer, and `~number` before each call."
     log = open_log(url)
     for batch in range(first, first + many * step, step):
-        answers = log.append([payment(batch * of + i, customer=i % 9) for i in range(of)], NOW + batch)
+        events = [payment(batch * of + i, customer=i % 9) for i in range(of)]
+        answered.send(~batch)
+        answers = log.append(events, NOW + batch)
         assert all(a.state in ("taken", "repeated") for a in answers)
         answered.send(batch)
     log.close()
@@ -157,18 +160,30 @@ class Writer:
         answers.close()
 
     def wait(self, many: int) -> list[int]:
-        "The next numbers that come out."
-        return [self.hears.recv() for _ in range(many)]
+        "The next numbers of batches that were answered."
+        answered: list[int] = []
+        while len(answered) < many:
+            answered += [n for n in [self.hears.recv()] if n >= 0]
+        return answered
 
-    def kill(self) -> list[int]:
-        "Kill it and take what it had said by then."
+    def kill(self, share: float) -> list[int]:
+        "Kill it after a share of the time that an append takes; the numbers that it had answered by then."
+        said, calls = [], []  # answered; when the first two calls began
+        while len(calls) < 2:
+            if (n := self.hears.recv()) >= 0:
+                said.append(n)
+            else:
+                calls.append(time.perf_counter())
+        before, begun = calls
+        while time.perf_counter() < begun + share * (begun - before):
+            pass
         os.kill(self.process.pid or 0, signal.SIGKILL)
-        return self.end()
+        return said + self.end()
 
     def end(self) -> list[int]:
-        "Wait until it is gone and take what it had said by then."
+        "Wait until it is gone; the numbers that it had answered by then."
         self.process.join()
-        return list(iter(self._rest, None))
+        return [n for n in iter(self._rest, None) if n >= 0]
 
     def _rest(self) -> int | None:
         try:

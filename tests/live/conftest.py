@@ -2,16 +2,14 @@
 
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from live_server import Server
 
 from predelinquency.live.door import open_log
 
@@ -33,49 +31,6 @@ def _install() -> None:
         )
         subprocess.run(["apt-get", "update"], check=False, **quiet)
         subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", "redis-server"], check=False, **quiet)
-
-
-class Server:
-    "A redis-server on this machine that can be killed and started again."
-
-    def __init__(self, folder: Path, *words: str):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.folder, self.words, self.url = folder, words, f"redis://127.0.0.1:{self.port}/0"
-        self.start()
-
-    def start(self) -> None:
-        from redis import Redis
-        from redis.exceptions import ConnectionError
-
-        where = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
-        self.process = subprocess.Popen(
-            ["redis-server", *where, *self.words],
-            stdin=subprocess.DEVNULL,
-            stdout=open(self.folder / "log", "ab"),
-            stderr=subprocess.STDOUT,
-        )
-        client = Redis(port=self.port, protocol=2)
-        for left in range(500, -1, -1):
-            try:
-                if not client.info()["loading"]:
-                    return client.close()
-            except ConnectionError:
-                pass
-            assert self.process.poll() is None and left, (self.folder / "log").read_text()
-            time.sleep(0.02)
-
-    def ask(self, *words: object) -> object:
-        "Past the software, straight to the server."
-        from redis import Redis
-
-        with Redis(port=self.port, protocol=2) as client:
-            return client.execute_command(*words)
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
 
 
 @pytest.fixture(scope="session")
@@ -102,8 +57,8 @@ def redis_server() -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture(scope="session")
 def trusted(redis_server: Callable[..., Server]) -> Server:
-    "A server that may hold a log."
-    return redis_server("--appendonly", "yes")
+    "A server that may hold a log, and has written what it acknowledges: `everysec` may wait for a busy disk."
+    return redis_server("--appendonly", "yes", "--appendfsync", "always")
 
 
 @pytest.fixture

@@ -247,11 +247,11 @@ def test_any_sequence_of_calls_is_answered_as_the_plain_model_answers_it(opened:
 
 
 def test_a_writer_that_is_killed_ten_times_has_lost_nothing_and_left_no_half_batch(url: str, opened: Opened) -> None:
-    of, first, said = 60, 0, set()
+    of, first, said = 200, 0, set()
     open_log(url).close()
     for kill in range(10):
         writer = Writer(url, of, first=first)
-        said |= {*writer.wait(1 + kill % 3), *writer.kill()}
+        said |= {*writer.kill(kill / 10)}
         first = max(said) + 1 if kill % 2 else max(max(said) - 1, 0)  # on, or the last ones again
     found = everything(opened(), page=500)
     kept = sorted(int(i[2:]) for i in ids(found))

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Server
 from live_events import NOW, Writer, everything, ids, payment, states, whole
+from live_server import Server
 
 from predelinquency.ground.core import StoreError
+from predelinquency.live import log as live_log
 from predelinquency.live.door import open_log
 from predelinquency.live.log import open_file
 
@@ -27,6 +28,21 @@ def test_a_full_disk_takes_nothing_of_a_batch_and_all_of_it_later(tmp_path: Path
     log.connection.execute("PRAGMA max_page_count=100000")
     assert states(log.append(BATCH, NOW)) == ["repeated"] + ["taken"] * 399
     assert whole(everything(log))
+
+
+def test_a_failure_halfway_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, write = open_file(tmp_path / "log.db"), live_log._write
+
+    def fails(*what: object) -> None:
+        write(*what)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(live_log, "_write", fails)
+    with pytest.raises(KeyboardInterrupt):
+        log.append(BATCH, NOW)
+    monkeypatch.undo()
+    assert everything(log) == {} and log.counts["taken"] == 0
+    assert states(log.append(BATCH, NOW)) == ["taken"] * 400
 
 
 def test_a_log_that_another_holds_is_waited_for_and_then_refused(tmp_path: Path) -> None:
