@@ -262,7 +262,8 @@ def digests(folder: Path) -> dict[str, str]:
 def test_the_same_inputs_make_the_same_bento_wherever_they_lie(trained: Path, tmp_path: Path, project: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(trained / "model", elsewhere / "model")
-    for file in (trained / "reports/metrics.json", project / "bentofile.yaml", project / "requirements.lock"):
+    reports = (trained / "reports" / name for name in ("metrics.json", "decisions.json"))
+    for file in (*reports, project / "bentofile.yaml", project / "requirements.lock"):
         shutil.copy2(file, elsewhere)
     service_bento.package(tmp_path / "again", elsewhere / "model", elsewhere / "metrics.json", elsewhere)
     assert digests(tmp_path / "again") == digests(trained / "bento")
@@ -276,6 +277,7 @@ def test_a_bento_holds_what_it_needs_and_nobody(trained: Path, project: Path) ->
         "env/python/requirements.txt",
         "src/model/manifest.json",
         "src/model/metrics.json",
+        "src/model/prices.json",
         "src/predelinquency/service/bento.py",
         "src/predelinquency/example.json",
         "src/predelinquency/policy/rules.yaml",
