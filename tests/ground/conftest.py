@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import debian
 import pytest
-from filelock import FileLock
 
 MISSING = "PostgreSQL is not here and cannot be installed: `apt-get install postgresql` (or put its initdb on PATH)"
 
@@ -21,29 +21,11 @@ def _programs() -> Path | None:
     return Path(path).resolve().parent if path else None
 
 
-def _install() -> None:
-    "Debian's package, where that is allowed; one worker does it, the others wait."
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        return
-    with FileLock(Path(tempfile.gettempdir()) / "predelinquency-postgresql.lock"):
-        if _programs():
-            return
-        quiet = dict(
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        )
-        subprocess.run(["apt-get", "update"], check=False, **quiet)
-        subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", "postgresql"], check=False, **quiet)
-
-
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     "A PostgreSQL server behind a socket, as the URL of its first database; it refuses to run as root, so there it runs as its own user."
     pytest.importorskip("psycopg", reason="pip install 'predelinquency[postgres]'")
-    if not _programs():
-        _install()
+    debian.install("postgresql", _programs)
     if not (programs := _programs()):
         pytest.skip(MISSING)
     folder = Path(tempfile.mkdtemp(prefix="pg"))  # a socket's path must be short

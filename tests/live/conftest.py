@@ -1,14 +1,12 @@
 """Places for a log: a file, and a real Redis server of each worker's own."""
 
-import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import debian
 import pytest
-from filelock import FileLock
 from live_server import Server
 
 from predelinquency.live.door import open_log
@@ -16,31 +14,17 @@ from predelinquency.live.door import open_log
 MISSING = "Redis is not here and cannot be installed: `apt-get install redis-server` (or put redis-server on PATH)"
 
 
-def _install() -> None:
-    "Debian's package, where that is allowed; one worker does it, the others wait."
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        return
-    with FileLock(Path(tempfile.gettempdir()) / "predelinquency-redis.lock"):
-        if shutil.which("redis-server"):
-            return
-        quiet = dict(
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        )
-        subprocess.run(["apt-get", "update"], check=False, **quiet)
-        subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", "redis-server"], check=False, **quiet)
+def _server() -> str | None:
+    return shutil.which("redis-server")
 
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[Callable[..., Server]]:
     "`redis_server('--appendonly', 'no')`: a server with these settings; all of them end with the tests."
     pytest.importorskip("redis", reason="pip install 'predelinquency[redis]'")
-    if not shutil.which("redis-server"):
-        _install()
-    if not shutil.which("redis-server"):
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(MISSING)
+    debian.install("redis-server", _server)
+    if not _server():
+        pytest.skip(MISSING)
     made: list[Server] = []
 
     def one(*words: str) -> Server:
