@@ -420,7 +420,7 @@ def show_plan(day: Mapping[str, Any], root: str) -> None:
     drawn = day.get("lottery", {}).get("contacted", 0)
     console().print(
         f"the plan of {day['as_of']}: {day['contacted']:,} of {day['customers']:,} customers are offered something, "
-        f"worth at least {worth}",
+        f"worth {worth} to the bank on average",
         "",
         _counts("action", day["actions"]),
         "",
