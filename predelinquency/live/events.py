@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'OUTSIDE', 'Value', 'MOST_MINOR', 'MOST_LETTERS', 'PARTITIONS', 'Event', 'canonical', 'parse_event',
-           'parse_events', 'parse_canonical', 'moment_of', 'partition_of']
+           'parse_events', 'parse_canonical', 'moment_of', 'earliest_of', 'partition_of']
 
 # %% ../../nbs/55_live/00_events.ipynb #5350c2c9
 import re
@@ -295,6 +295,16 @@ def moment_of(
     "When it happened."
     column = _MOMENT.get(event.kind)
     return event.row[column] if column else None  # type: ignore[return-value]
+
+# %% ../../nbs/55_live/00_events.ipynb #bf52fa3c
+_EARLIEST = {**_MOMENT, "account": "opened_on", "customer": "joined_on"}
+
+
+def earliest_of(
+    event: Event,
+) -> int:  # milliseconds since 1970
+    "Before when it cannot have arrived."
+    return event.row[_EARLIEST[event.kind]]  # type: ignore[return-value]
 
 # %% ../../nbs/55_live/00_events.ipynb #db7b5fd7
 PARTITIONS = 64

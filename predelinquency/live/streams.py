@@ -16,10 +16,12 @@ from urllib.parse import urlsplit
 from ..ground.core import DAY_MS, SchemaError, StoreError
 from .events import PARTITIONS, Event, parse_canonical
 from predelinquency.live.log import (
+    AHEAD_MS,
     KEEP_DAYS,
     Answer,
     Entry,
     Known,
+    ahead_sentence,
     check_place,
     check_question,
     tally_answers,
@@ -32,11 +34,12 @@ from predelinquency.live.log import (
 _BASE = "{predelinquency:log}:"
 # fmt: off
 _APPEND = """
-local base, now, keep, oldest = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
+local base, now, keep, ahead, oldest = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 oldest = math.max(now - keep, tonumber(redis.call('GET', base .. 'horizon') or '-9e15'))
 local answers, written, known, last, heads, days = {}, {}, {}, {}, {}, {}
-for i = 3, #ARGV, 6 do
+for i = 4, #ARGV, 7 do
   local partition, customer, name, said, moment, content = ARGV[i], ARGV[i+1], ARGV[i+2], ARGV[i+3], ARGV[i+4], ARGV[i+5]
+  local earliest = tonumber(ARGV[i+6])
   local found = known[name] or redis.call('HGET', base .. 'ids', name)
   if moment ~= '' and tonumber(moment) < oldest then
     answers[#answers+1] = {'old', '', 0, 0}
@@ -45,10 +48,12 @@ for i = 3, #ARGV, 6 do
     local what = 'used'
     if string.sub(found, 1, 8) == said then what = 'repeated' end
     answers[#answers+1] = {what, p, tonumber(position), tonumber(at)}
+  elseif earliest > now + ahead then
+    answers[#answers+1] = {'ahead', '', 0, 0}
   else
     heads[partition] = (heads[partition] or tonumber(redis.call('HGET', base .. 'heads', partition) or '0')) + 1
     local before = last[customer] or tonumber(redis.call('HGET', base .. 'stamps', customer) or '-9e15')
-    last[customer] = math.max(now, before + 1)
+    last[customer] = math.max(now, before + 1, earliest)
     local position, at = string.format('%.0f', heads[partition]), string.format('%.0f', last[customer])
     known[name] = said .. partition .. ' ' .. position .. ' ' .. at
     answers[#answers+1] = {'taken', partition, heads[partition], last[customer]}
@@ -162,6 +167,8 @@ def _answer(said: Sequence[Any], keep_days: int) -> Answer:
     state, partition, position, arrived_at = said
     if state == b"old":
         return Answer("refused", reason=old_sentence(keep_days))
+    if state == b"ahead":
+        return Answer("refused", reason=ahead_sentence())
     if state == b"used":
         return Answer("refused", reason=used_sentence(Known(b"", int(partition), position, arrived_at)))
     return Answer("taken" if state == b"taken" else "repeated", int(partition), position, arrived_at)
@@ -188,13 +195,14 @@ class RedisLog:
 
     def append(self, events: Sequence[Event | SchemaError], now: int) -> list[Answer]:
         "All of a batch or, after a `StoreError`, nothing of it; an answer for each, in order."
-        words: list[Any] = [now, self.keep_days * DAY_MS]
+        words: list[Any] = [now, self.keep_days * DAY_MS, AHEAD_MS]
         for event in events:
             if not isinstance(event, SchemaError):
                 o = offer_of(event)
                 words += o.partition, o.customer_id, o.name, o.said, "" if o.moment is None else o.moment, o.content
+                words.append(o.earliest)
         with _refusing(self.where):
-            said = iter(self.scripts["append"](keys=[_BASE], args=words) if len(words) > 2 else ())
+            said = iter(self.scripts["append"](keys=[_BASE], args=words) if len(words) > 3 else ())
         answers = [
             Answer("refused", reason=str(e)) if isinstance(e, SchemaError) else _answer(next(said), self.keep_days)
             for e in events

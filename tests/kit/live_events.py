@@ -35,14 +35,14 @@ def account(number: int, customer: int = 7) -> Event:
     return Event("account", customer, "core", f"a-{number}", row)
 
 
-def of_every_kind(customer: int = 7) -> list[Event]:
-    "One event of each kind."
+def of_every_kind(customer: int = 7, now: int = NOW) -> list[Event]:
+    "One event of each kind, all of the last day."
     due = {
         "amount_minor": 5_000,
-        "announced_at": NOW - DAY_MS,
+        "announced_at": now - DAY_MS,
         "autopay": False,
         "currency": "GBP",
-        "due_on": NOW // DAY_MS * DAY_MS + 9 * DAY_MS,
+        "due_on": now // DAY_MS * DAY_MS + 9 * DAY_MS,
         "enough_minor": 5_000,
         "fact": "announced",
         "instalment": 4,
@@ -53,7 +53,7 @@ def of_every_kind(customer: int = 7) -> list[Event]:
         "account_id": 1,
         "amount_minor": -1_250,
         "balance_after_minor": None,
-        "booked_at": NOW - HOUR_MS,
+        "booked_at": now - HOUR_MS,
         "category": "groceries",
         "counterparty": "Corner shop",
         "currency": "GBP",
@@ -67,7 +67,7 @@ def of_every_kind(customer: int = 7) -> list[Event]:
         account(1, customer),
         Event("due", customer, "core", "d-1", due),
         Event("transaction", customer, "core", "t-1", move),
-        payment(1, customer),
+        payment(1, customer, now - HOUR_MS),
     ]
 
 
@@ -119,7 +119,10 @@ class Model:
         if event.event_id in self.known:
             first, position, at, _ = self.known[event.event_id]
             return ("repeated", position, at) if first == event else ("refused", 0, 0)
-        at = max(now, self.last.get(event.customer_id, now - 1) + 1)
+        earliest = event.row["paid_at" if event.kind == "payment" else "opened_on"]
+        if earliest > now + DAY_MS:
+            return "refused", 0, 0
+        at = max(now, self.last.get(event.customer_id, now - 1) + 1, earliest)
         position = self.heads[partition] = self.heads.get(partition, 0) + 1
         self.last[event.customer_id] = at
         self.known[event.event_id] = (event, position, at, moment)

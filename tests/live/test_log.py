@@ -3,12 +3,13 @@
 import random
 from collections.abc import Callable
 
+import pandas as pd
 import pytest
 from live_events import HOUR_MS, NOW, Model, Writer, account, everything, ids, of_every_kind, payment, states, whole
 
 from predelinquency.ground.core import DAY_MS, ParamsError, StoreError
 from predelinquency.live.door import open_log
-from predelinquency.live.events import canonical, parse_events, partition_of
+from predelinquency.live.events import KINDS, Event, canonical, parse_events, partition_of
 from predelinquency.live.log import Log, Trimmed
 
 Opened = Callable[..., Log]
@@ -97,11 +98,64 @@ def test_stamps_rise_on_every_kind_when_the_clock_goes_back(opened: Opened, back
     log = opened()
     log.append([payment(99)], NOW)
     assert log.counts["clock_back"] == 0
-    answers = [log.append([e], NOW - back)[0] for e in of_every_kind()]
+    answers = [log.append([e], NOW - back)[0] for e in of_every_kind(now=NOW - back)]
     assert [a.arrived_at for a in answers] == [NOW + 1 + n for n in range(5)]
     assert log.counts["clock_back"] == 5
     assert opened().append([payment(98, at=NOW - back)], NOW - back)[0].arrived_at == NOW + 6
-    assert log.append([payment(97, customer=8)], NOW - back)[0].arrived_at == NOW - back
+    assert log.append([payment(97, customer=8, at=NOW - back)], NOW - back)[0].arrived_at == NOW - back
+
+
+def test_nothing_arrives_before_it_was_booked_or_paid_though_the_log_s_clock_is_behind(opened: Opened) -> None:
+    log = opened()
+    for turn, behind in enumerate((DAY_MS - HOUR_MS, 2 * HOUR_MS, 0)):
+        told = [e._replace(event_id=f"{e.event_id}-{c}-{turn}") for c in (7, 8) for e in of_every_kind(c)]
+        assert states(log.append(told, NOW - behind)) == ["taken"] * 10
+    found = [e for entries in everything(log).values() for e in entries]
+    for kind in ("transaction", "payment"):
+        rows = [{**e.event.row, "arrived_at": e.arrived_at} for e in found if e.event.kind == kind]
+        (rule,) = (r for r in KINDS[kind].rules if r.name.startswith("nothing arrives before"))
+        assert len(rows) == 6 and rule.holds(pd.DataFrame(rows)).all()
+    assert whole(everything(log)) and log.counts["clock_back"] > 0
+
+
+def dated(kind: str, at: int) -> Event:
+    "An event of a kind whose moment is `at`, a midnight."
+    column = {"customer": "joined_on", "account": "opened_on", "due": "announced_at"}.get(kind)
+    (event,) = (e for e in of_every_kind(now=at + HOUR_MS) if e.kind == kind)
+    return event._replace(row={**event.row, column: at}) if column else event
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_is_stamped_with_its_moment_or_later_and_refused_more_than_a_day_before_it(
+    opened: Opened, kind: str
+) -> None:
+    log, at = opened(), NOW // DAY_MS * DAY_MS
+    (early,) = log.append([dated(kind, at)], at - DAY_MS - 1)
+    assert early.state == "refused" and "it has not happened yet by this log's clock" in early.reason
+    assert "to fix" in early.reason and everything(log) == {}
+    (on_time,) = log.append([dated(kind, at)], at - DAY_MS)
+    assert (on_time.state, on_time.position, on_time.arrived_at) == ("taken", 1, at)
+    assert log.append([payment(50)], NOW)[0].arrived_at == NOW
+
+
+def test_a_source_whose_clock_is_ahead_moves_the_stamps_of_its_customers_by_a_day_at_most(opened: Opened) -> None:
+    log = opened()
+    for n in range(40):
+        log.append([payment(n, at=NOW + n * HOUR_MS)], NOW)
+    kept = log.read(WAY, 0, 99)
+    assert [e.arrived_at for e in kept] == [NOW + n * HOUR_MS for n in range(25)]
+    assert log.append([payment(99)], NOW)[0].arrived_at == NOW + DAY_MS + 1
+    assert log.append([payment(98, customer=8)], NOW)[0].arrived_at == NOW
+
+
+def test_a_repeat_is_a_repeat_though_the_log_s_clock_has_gone_back_by_a_year(opened: Opened) -> None:
+    log = opened()
+    first = log.append([payment(1)], NOW)
+    again = log.append([payment(1), payment(2), payment(1, amount=1)], NOW - 365 * DAY_MS)
+    assert again[0] == first[0]._replace(state="repeated")
+    assert states(again) == ["repeated", "refused", "refused"]
+    assert "not happened yet" in again[1].reason and "something else" in again[2].reason
+    assert states(log.append([payment(2)], NOW)) == ["taken"]
 
 
 def test_stamps_go_on_after_everything_was_trimmed(opened: Opened) -> None:
@@ -230,7 +284,9 @@ def test_any_sequence_of_calls_is_answered_as_the_plain_model_answers_it(opened:
         now += dice.choice([0, 1, 40, HOUR_MS, DAY_MS, DAY_MS, -3 * DAY_MS, 9 * DAY_MS if step % 20 == 0 else 0])
         batch = []
         for _ in range(dice.randrange(12)):
-            one = payment(len(sent), dice.randrange(25), now - dice.randrange(7) * DAY_MS)
+            one = payment(
+                len(sent), dice.randrange(25), now - dice.randrange(-2, 7) * DAY_MS + dice.choice([-1, 0, 40])
+            )
             one = account(len(sent), dice.randrange(25)) if dice.random() < 0.1 else one
             one = dice.choice(sent) if sent and dice.random() < 0.4 else one
             one = one._replace(customer_id=one.customer_id + 1) if dice.random() < 0.05 else one
