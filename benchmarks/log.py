@@ -1,16 +1,19 @@
-"""The log of events: `python benchmarks/log.py [--events 40000] [--customers 2000] [--batch 1000] [--redis URL] [--json]`.
+"""The log of events: `python benchmarks/log.py [--events 40000] [--customers 2000] [--batch 1000] [--ids random] [--redis URL] [--json]`.
 
 CPU microseconds an event, user and system, in batches, on a file with every commit waiting for the disk. The peer of appending is the plain
-insert of the same finished rows into the same table, by `executemany`, without stamps and without looking for repeats; the peer of reading is
+insert of the same finished rows, one an event, by `executemany`, without stamps and without looking for repeats; the peer of reading is
 the plain query of the same rows. The same inserts through SQLAlchemy say what the ledger's way would cost. Rounds alternate, the median counts.
 With --redis (a server with an append-only file, which is emptied) also the part of the log on a server that runs in this process.
 """
 
 import gc
+import itertools
+import random
 import sqlite3
 import statistics
 import tempfile
 import time
+import uuid
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -18,15 +21,19 @@ from _table import Row, arguments, less, say, show
 from predelinquency.live import door, events, log
 
 NOW, ROUNDS = 1_772_442_000_000, 5
+TICK_MS = 20  # the clock goes on by so much with each batch: 50,000 events a second in batches of 1,000
+PLAIN = """CREATE TABLE log_events (partition INTEGER, position INTEGER, arrived_at INTEGER NOT NULL, content BLOB NOT NULL,
+    PRIMARY KEY (partition, position)) WITHOUT ROWID"""
 
 
-def made(many: int, customers: int) -> list[dict]:
-    "Transactions as a bank sends them."
+def made(many: int, customers: int, counted: bool) -> list[dict]:
+    "Transactions as a bank sends them: with ids that count on, or with random ones."
+    dice = random.Random(1)
     return [
         dict(
             kind="transaction",
             source="core",
-            event_id=f"t-{n}",
+            event_id=f"t-{n}" if counted else str(uuid.UUID(int=dice.getrandbits(128))),
             customer_id=n * 7919 % customers,
             row=dict(
                 account_id=n % customers,
@@ -58,9 +65,9 @@ def cost(work, pieces: list) -> float:
 
 
 def plain(folder: Path) -> sqlite3.Connection:
-    "A file as the log opens it, with the table of events alone."
+    "A file as the log opens it, with a table of one row an event alone."
     connection = sqlite3.connect(folder / "plain.db", isolation_level=None)
-    for statement in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", log._TABLES[0]):
+    for statement in ("PRAGMA journal_mode=WAL", *(f"PRAGMA {setting}" for setting in log._SETTINGS), PLAIN):
         connection.execute(statement)
     return connection
 
@@ -85,18 +92,19 @@ def round_of(told: list[dict], size: int) -> dict[str, float]:
     spent["check"] = cost(lambda rows: found.extend(events.parse_events(rows)), cut(told, size))
     with tempfile.TemporaryDirectory() as name:
         ours = log.open_file(Path(name) / "log.db")
-        spent["append"] = cost(lambda some: ours.append(some, NOW), cut(found, size))
-        spent["again"] = cost(lambda some: ours.append(some, NOW), cut(found, size))
-        question = "SELECT partition, position, arrived_at, content FROM log_events"
-        rows = ours.connection.execute(question).fetchall()
+        clock = itertools.count(NOW, TICK_MS)
+        spent["append"] = cost(lambda some: ours.append(some, next(clock)), cut(found, size))
+        spent["again"] = cost(lambda some: ours.append(some, next(clock)), cut(found, size))
+        kept = ((p, e) for p in range(events.PARTITIONS) for some in pages(ours, p, size) for e in some)
+        rows = [(p, e.position, e.arrived_at, events.canonical(e.event)) for p, e in kept]
         spent["read"] = cost(lambda p: list(pages(ours, p, size)), list(range(events.PARTITIONS)))
-        one = "SELECT position, arrived_at, content FROM log_events WHERE partition = ? ORDER BY position"
-        spent["query"] = cost(lambda p: ours.connection.execute(one, (p,)).fetchall(), list(range(events.PARTITIONS)))
         ours.close()
     by_way = sorted(rows, key=lambda row: row[1])  # as they came: all partitions side by side
     with tempfile.TemporaryDirectory() as name:
         connection = plain(Path(name))
         spent["plain"] = cost(lambda some: insert(connection, some), cut(by_way, size))
+        one = "SELECT position, arrived_at, content FROM log_events WHERE partition = ? ORDER BY position"
+        spent["query"] = cost(lambda p: connection.execute(one, (p,)).fetchall(), list(range(events.PARTITIONS)))
         connection.close()
     with tempfile.TemporaryDirectory() as name:
         engine, table = mapped(Path(name))
@@ -135,9 +143,10 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=40_000)
     parser.add_argument("--customers", type=int, default=2_000)
     parser.add_argument("--batch", type=int, default=1_000)
+    parser.add_argument("--ids", choices=("counted", "random"), default="counted", help="what the bank names events by")
     parser.add_argument("--redis", help="redis://host:port/number of a server that may be emptied")
     asked = parser.parse_args()
-    told, found = made(asked.events, asked.customers), []
+    told, found = made(asked.events, asked.customers, asked.ids == "counted"), []
     gc.freeze()  # what waits to be appended is not what is measured
     for n in range(ROUNDS):
         say(f"round {n + 1} of {ROUNDS}")
@@ -152,7 +161,11 @@ def main() -> None:
     ]
     if asked.redis:
         rows += on_server(asked.redis, told, asked.batch)
-    show(f"{asked.events:,} events of {asked.customers:,} customers in batches of {asked.batch:,}", rows, asked.json)
+    show(
+        f"{asked.events:,} events of {asked.customers:,} customers in batches of {asked.batch:,}, {asked.ids} ids",
+        rows,
+        asked.json,
+    )
 
 
 if __name__ == "__main__":

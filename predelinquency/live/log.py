@@ -9,12 +9,15 @@ __all__ = ['AHEAD_MS', 'SLACK_MS', 'KEEP_DAYS', 'Answer', 'Entry', 'Trimmed', 'L
 
 # %% ../../nbs/55_live/01_log.ipynb #47d75e98
 import sqlite3
-from collections import Counter
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
+from itertools import chain, count, islice
 from pathlib import Path
+from struct import Struct, pack, unpack
 from threading import RLock
 from typing import Literal, NamedTuple, Protocol
 
@@ -81,11 +84,33 @@ class Offer(NamedTuple):
 
     partition: int
     customer_id: int
-    name: bytes  # 16 bytes, of source and id
-    said: bytes  # 8 bytes, of the content
+    name: int  # 64 bits, of source and id
+    said: int  # 64 bits, of the content, in which source and id stand, too
     moment: int | None  # when it happened, where that decides whether it is too old
     content: bytes
     earliest: int  # before when it cannot have arrived
+
+# %% ../../nbs/55_live/01_log.ipynb #784230b8
+_eight_bytes = Struct(">q").unpack
+
+
+def _hash(content: bytes) -> int:
+    "64 bits of a text."
+    return _eight_bytes(blake2b(content, digest_size=8).digest())[0]
+
+
+@lru_cache(10_000)
+def _front(source: str, text: str) -> int:
+    "Of a thousand names: the number that they begin with."
+    return _hash(f"{source}\0{text}\0".encode()) & -1024
+
+
+def _name(source: str, event_id: str) -> int:
+    "The number that stands for an id."
+    tail = event_id[-3:]
+    if len(tail) == 3 and tail.isdecimal() and tail.isascii():
+        return _front(source, event_id[:-3]) + int(tail)
+    return _hash(f"{source}\0{event_id}".encode())
 
 # %% ../../nbs/55_live/01_log.ipynb #1dc3f8fc
 def offer_of(
@@ -93,16 +118,14 @@ def offer_of(
 ) -> Offer:
     "What a log has to know about an event."
     content = canonical(event)
-    name = blake2b(f"{event.source}\0{event.event_id}".encode(), digest_size=16).digest()
-    said = blake2b(content, digest_size=8).digest()
-    way, moment = partition_of(event.customer_id), moment_of(event)
-    return Offer(way, event.customer_id, name, said, moment, content, earliest_of(event))
+    way, name = partition_of(event.customer_id), _name(event.source, event.event_id)
+    return Offer(way, event.customer_id, name, _hash(content), moment_of(event), content, earliest_of(event))
 
 # %% ../../nbs/55_live/01_log.ipynb #e9310b0f
 class Known(NamedTuple):
     "What is remembered of an event that was taken."
 
-    said: bytes
+    said: int  # as in `Offer`
     partition: int
     position: int
     arrived_at: int
@@ -112,8 +135,8 @@ class Memory(NamedTuple):
     "What a log knows about a batch before it looks at it; `admit` brings it up to date."
 
     horizon: int  # of what happened before, ids may be forgotten: milliseconds since 1970
-    known: MutableMapping[bytes, Known]  # by name
-    last: MutableMapping[int, int]  # customer → stamp of the last event
+    known: MutableMapping[int, Known]  # by name
+    last: MutableMapping[int, int]  # customer → last stamp, where it is `now` or later
     heads: MutableMapping[int, int]  # partition → last position
 
 # %% ../../nbs/55_live/01_log.ipynb #1e138dee
@@ -155,23 +178,25 @@ def admit(
     memory: Memory,  # is changed
 ) -> tuple[list[Answer], list[tuple[Offer, Known]]]:  # an answer for each; what is to be written
     "What becomes of each event of a batch."
-    oldest, answers, written = max(now - keep_days * DAY_MS, memory.horizon), [], []
+    oldest, latest, answers, written = max(now - keep_days * DAY_MS, memory.horizon), now + AHEAD_MS, [], []
+    _, known, last, heads = memory
     for offer in offers:
         if isinstance(offer, SchemaError):
             answers.append(Answer("refused", reason=str(offer)))
-        elif offer.moment is not None and offer.moment < oldest:
+            continue
+        partition, customer_id, name, said, moment, _, earliest = offer
+        if moment is not None and moment < oldest:
             answers.append(Answer("refused", reason=old_sentence(keep_days)))
-        elif known := memory.known.get(offer.name):
-            same = known.said == offer.said
-            answers.append(Answer("repeated", *known[1:]) if same else Answer("refused", reason=used_sentence(known)))
-        elif offer.earliest > now + AHEAD_MS:
+        elif before := known.get(name):
+            same = before.said == said
+            answers.append(Answer("repeated", *before[1:]) if same else Answer("refused", reason=used_sentence(before)))
+        elif earliest > latest:
             answers.append(Answer("refused", reason=ahead_sentence()))
         else:
-            position = memory.heads[offer.partition] = memory.heads.get(offer.partition, 0) + 1
-            after = memory.last.get(offer.customer_id, now - 1) + 1
-            arrived_at = memory.last[offer.customer_id] = max(now, after, offer.earliest)
-            memory.known[offer.name] = taken = Known(offer.said, offer.partition, position, arrived_at)
-            answers.append(Answer("taken", *taken[1:]))
+            position = heads[partition] = heads.get(partition, 0) + 1
+            arrived_at = last[customer_id] = max(now, last.get(customer_id, now - 1) + 1, earliest)
+            taken = known[name] = Known(said, partition, position, arrived_at)
+            answers.append(Answer("taken", partition, position, arrived_at))
             written.append((offer, taken))
     return answers, written
 
@@ -184,16 +209,19 @@ def tally_answers(
     now: int,  # milliseconds since 1970
 ) -> Counter[str]:
     "How many were taken, repeated, refused, and stamped by more than the clock said."
-    found: Counter[str] = Counter(a.state for a in answers)
-    found["clock_back"] = sum(a.state == "taken" and a.arrived_at > now + SLACK_MS for a in answers)
+    found: Counter[str] = Counter([a.state for a in answers])
+    late = now + SLACK_MS
+    found["clock_back"] = len([a for a in answers if a.arrived_at > late and a.state == "taken"])
     return found
 
 # %% ../../nbs/55_live/01_log.ipynb #a303f710
+_WAY = 2**48  # places of a partition: place = partition × _WAY + position
+_BLOCK, _ROWS = 100, 100  # events in one row, and rows in one statement, at most
 # fmt: off
 _TABLES = (
-    "CREATE TABLE IF NOT EXISTS log_events (partition INTEGER, position INTEGER, arrived_at INTEGER NOT NULL, content BLOB NOT NULL, PRIMARY KEY (partition, position)) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS log_ids (name BLOB PRIMARY KEY, said BLOB NOT NULL, partition INTEGER NOT NULL, position INTEGER NOT NULL, arrived_at INTEGER NOT NULL, moment INTEGER) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS log_heads (partition INTEGER PRIMARY KEY, last INTEGER NOT NULL, trimmed INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS log_events (place INTEGER PRIMARY KEY, stamps BLOB NOT NULL, content BLOB NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS log_ids (name INTEGER PRIMARY KEY, said INTEGER NOT NULL, place INTEGER NOT NULL, arrived_at INTEGER NOT NULL, day INTEGER)",
+    "CREATE TABLE IF NOT EXISTS log_heads (partition INTEGER PRIMARY KEY, last INTEGER NOT NULL, trimmed INTEGER NOT NULL, newest INTEGER NOT NULL)",
     "CREATE TABLE IF NOT EXISTS log_stamps (customer_id INTEGER PRIMARY KEY, arrived_at INTEGER NOT NULL)",
     "CREATE TABLE IF NOT EXISTS log_horizon (one INTEGER PRIMARY KEY CHECK (one = 1), moment INTEGER NOT NULL)",
 )
@@ -249,33 +277,53 @@ def _rows(connection: sqlite3.Connection, question: str, keys: Sequence[object])
         yield from connection.execute(f"{question} IN ({','.join('?' * length)})", some)
 
 
-def _memory(connection: sqlite3.Connection, offers: Sequence[Offer]) -> Memory:
+def _memory(connection: sqlite3.Connection, offers: Sequence[Offer], now: int) -> Memory:
     "What the file knows about a batch."
     (horizon,) = connection.execute("SELECT coalesce(max(moment), -9000000000000000) FROM log_horizon").fetchone()
-    names = list({o.name for o in offers})
-    ids = _rows(connection, "SELECT name, said, partition, position, arrived_at FROM log_ids WHERE name", names)
-    last = _rows(connection, "SELECT * FROM log_stamps WHERE customer_id", list({o.customer_id for o in offers}))
-    heads = connection.execute("SELECT partition, last FROM log_heads")
-    return Memory(horizon, {name: Known(*rest) for name, *rest in ids}, dict(last), dict(heads))
+    heads = connection.execute("SELECT partition, last, newest FROM log_heads").fetchall()
+    ahead = {partition for partition, _, newest in heads if newest >= now}
+    customers = sorted({o.customer_id for o in offers if o.partition in ahead}) if ahead else ()
+    last = _rows(connection, "SELECT customer_id, arrived_at FROM log_stamps WHERE customer_id", customers)
+    names = sorted({o.name for o in offers})
+    ids = _rows(connection, "SELECT name, said, place, arrived_at FROM log_ids WHERE name", names)
+    known = {name: Known(said, place // _WAY, place % _WAY, at) for name, said, place, at in ids}
+    return Memory(horizon, known, dict(last), {partition: place for partition, place, _ in heads})
 
 # %% ../../nbs/55_live/01_log.ipynb #20392e8b
+def _blocks(ways: Mapping[int, Sequence[tuple[int, int, bytes]]]) -> Iterator[tuple[int, bytes, bytes]]:
+    "The rows of `log_events` for each partition's positions, stamps and contents."
+    for way, found in ways.items():
+        for at in range(0, len(found), _BLOCK):
+            positions, stamps, contents = zip(*found[at : at + _BLOCK], strict=True)
+            yield way * _WAY + positions[-1], pack(f"<{len(stamps)}q", *stamps), b",".join(contents)
+
+
+def _insert(connection: sqlite3.Connection, into: str, rows: Sequence[tuple[int | None, ...]]) -> None:
+    "Put rows of numbers into a table, many with one statement."
+    row = f"({','.join('?' * len(rows[0]))})" if rows else ""
+    for at in range(0, len(rows), _ROWS):
+        some = rows[at : at + _ROWS]
+        connection.execute(f"{into} VALUES {','.join([row] * len(some))}", list(chain.from_iterable(some)))
+
+
 def _write(connection: sqlite3.Connection, written: Sequence[tuple[Offer, Known]], memory: Memory) -> None:
     "What was taken, and what is to be remembered of it."
+    ways: dict[int, list[tuple[int, int, bytes]]] = defaultdict(list)
+    ids: list[tuple[int, int, int, int, int | None]] = []
+    last: dict[int, int] = {}
+    newest: dict[int, int] = {}
+    for (_, customer_id, name, said, moment, content, _), (_, way, position, at) in written:
+        ways[way].append((position, at, content))
+        ids.append((name, said, way * _WAY + position, at, None if moment is None else moment // DAY_MS))
+        last[customer_id] = at
+        newest[way] = max(at, newest.get(way, at))
+    connection.executemany("INSERT INTO log_events VALUES (?, ?, ?)", _blocks(ways))
+    _insert(connection, "INSERT INTO log_ids", sorted(ids))
+    _insert(connection, "INSERT OR REPLACE INTO log_stamps", sorted(last.items()))
     connection.executemany(
-        "INSERT INTO log_events VALUES (?, ?, ?, ?)",
-        [(k.partition, k.position, k.arrived_at, o.content) for o, k in written],
-    )
-    connection.executemany(
-        "INSERT INTO log_ids VALUES (?, ?, ?, ?, ?, ?)",
-        sorted((o.name, k.said, k.partition, k.position, k.arrived_at, o.moment) for o, k in written),
-    )
-    connection.executemany(
-        "INSERT OR REPLACE INTO log_stamps VALUES (?, ?)",
-        [(c, memory.last[c]) for c in {o.customer_id for o, _ in written}],
-    )
-    connection.executemany(
-        "INSERT INTO log_heads VALUES (?, ?, 0) ON CONFLICT (partition) DO UPDATE SET last = excluded.last",
-        [(p, memory.heads[p]) for p in {k.partition for _, k in written}],
+        "INSERT INTO log_heads VALUES (?, ?, 0, ?) ON CONFLICT (partition) "
+        "DO UPDATE SET last = excluded.last, newest = max(newest, excluded.newest)",
+        [(way, memory.heads[way], at) for way, at in newest.items()],
     )
 
 # %% ../../nbs/55_live/01_log.ipynb #698478b0
@@ -310,31 +358,55 @@ def check_question(
         )
 
 # %% ../../nbs/55_live/01_log.ipynb #7968ee35
+def _stamps(packed: bytes) -> tuple[int, ...]:
+    "The stamps of a block, as they were packed."
+    return unpack(f"<{len(packed) // 8}q", packed)
+
+
 def _entries(connection: sqlite3.Connection, partition: int, after: int, n: int) -> list[Entry]:
     "The events after a position."
-    question = "SELECT position, arrived_at, content FROM log_events WHERE partition = ? AND position > ? "
-    rows = connection.execute(question + "ORDER BY position LIMIT ?", (partition, after, n)).fetchall()
-    events = parse_canonical([content for _, _, content in rows])
-    return [Entry(position, at, event) for (position, at, _), event in zip(rows, events, strict=True)]
+    start = partition * _WAY
+    question = "SELECT place, stamps, content FROM log_events WHERE place > ? AND place < ? ORDER BY place"
+    first, stamps, contents = after + 1, list[int](), list[bytes]()
+    for place, packed, content in connection.execute(question, (start + after, start + _WAY)):
+        if not stamps:  # this block may begin before what is asked for
+            first = place - start - len(packed) // 8 + 1
+        stamps += _stamps(packed)
+        contents.append(content)
+        if first + len(stamps) > after + n:
+            break
+    entries = map(Entry, count(first), stamps, parse_canonical(contents))
+    return list(islice(entries, after + 1 - first, after + 1 - first + n))
 
 # %% ../../nbs/55_live/01_log.ipynb #3219ce3d
+def _shorten(connection: sqlite3.Connection, place: int, gone: int) -> None:
+    "Forget the first events of a block."
+    stamps, content = connection.execute("SELECT stamps, content FROM log_events WHERE place = ?", (place,)).fetchone()
+    left = stamps[8 * gone :], b",".join(map(canonical, parse_canonical([content])[gone:]))
+    connection.execute("UPDATE log_events SET stamps = ?, content = ? WHERE place = ?", (*left, place))
+
+
 def _trim(connection: sqlite3.Connection, partition: int, before: int) -> int:
     "Forget the front of one partition."
-    newer = "SELECT position FROM log_events WHERE partition = ? AND arrived_at >= ? ORDER BY position LIMIT 1"
-    found = connection.execute(newer, (partition, before)).fetchone()
-    last = connection.execute("SELECT last FROM log_heads WHERE partition = ?", (partition,)).fetchone()
-    if last is None:
-        return 0
-    up_to = found[0] - 1 if found else last[0]
-    gone = connection.execute("DELETE FROM log_events WHERE partition = ? AND position <= ?", (partition, up_to))
+    start, ends = partition * _WAY, "SELECT last, trimmed FROM log_heads WHERE partition = ?"
+    up_to, trimmed = connection.execute(ends, (partition,)).fetchone() or (0, 0)
+    blocks = "SELECT place, stamps FROM log_events WHERE place > ? AND place < ? ORDER BY place"
+    for place, packed in connection.execute(blocks, (start, start + _WAY)):
+        stamps = _stamps(packed)
+        if (gone := next((at for at, stamp in enumerate(stamps) if stamp >= before), None)) is not None:
+            up_to = place - start - len(stamps) + gone
+            _shorten(connection, place, gone)
+            break
+    connection.execute("DELETE FROM log_events WHERE place > ? AND place <= ?", (start, start + up_to))
     connection.execute("UPDATE log_heads SET trimmed = ? WHERE partition = ?", (up_to, partition))
-    return gone.rowcount
+    return up_to - trimmed
 
 
 def _forget(connection: sqlite3.Connection, slice_: int, horizon: int) -> None:
-    "Forget the ids of what happened before the horizon, of the names that begin with one byte."
-    span = (bytes([slice_]), bytes([slice_ + 1]) if slice_ < 255 else b"\xff" * 17)
-    connection.execute("DELETE FROM log_ids WHERE name >= ? AND name < ? AND moment < ?", (*span, horizon))
+    "Forget the ids of what happened on days before the horizon, in one of 256 equal parts of all names."
+    low = slice_ * 2**56 - 2**63
+    question = "DELETE FROM log_ids WHERE name BETWEEN ? AND ? AND day < ?"
+    connection.execute(question, (low, low + 2**56 - 1, horizon // DAY_MS))
 
 # %% ../../nbs/55_live/01_log.ipynb #7d1b58fe
 @dataclass(frozen=True, eq=False)
@@ -351,7 +423,7 @@ class SqliteLog:
         "All of a batch or, after a `StoreError`, nothing of it; an answer for each, in order."
         offers = [e if isinstance(e, SchemaError) else offer_of(e) for e in events]
         with _transaction(self, "IMMEDIATE") as connection:
-            memory = _memory(connection, [o for o in offers if isinstance(o, Offer)])
+            memory = _memory(connection, [o for o in offers if isinstance(o, Offer)], now)
             answers, written = admit(offers, now, self.keep_days, memory)
             _write(connection, written, memory)
         self.counts.update(tally_answers(answers, now))
@@ -369,7 +441,7 @@ class SqliteLog:
     def trim(self, before: int) -> int:
         "Forget, from the front of each partition, what arrived before a moment; how many."
         with _transaction(self, "IMMEDIATE") as connection:
-            newest = connection.execute("SELECT coalesce(max(arrived_at), 0) FROM log_stamps").fetchone()[0]
+            newest = connection.execute("SELECT coalesce(max(newest), 0) FROM log_heads").fetchone()[0]
             horizon = min(before, newest) - self.keep_days * DAY_MS
             change = "ON CONFLICT (one) DO UPDATE SET moment = max(moment, excluded.moment)"
             connection.execute(f"INSERT INTO log_horizon VALUES (1, ?) {change}", (horizon,))
@@ -388,6 +460,9 @@ class SqliteLog:
 
 # %% ../../nbs/55_live/01_log.ipynb #f720a43a
 KEEP_DAYS = 90  # so long a source may send again, where nobody says otherwise
+# every commit waits for the disk; ids lie all over the file, so many pages are kept at hand (64 MiB at most), and a
+# page that changes in every batch is copied from the journal into the file once in 10,000 pages and not in 1,000
+_SETTINGS = ("synchronous=FULL", "cache_size=-65536", "wal_autocheckpoint=10000")
 
 
 def open_file(
@@ -405,7 +480,8 @@ def open_file(
     with _refusing(str(path)):
         connection = sqlite3.connect(path, timeout=wait_s, isolation_level=None, check_same_thread=False)
         _to_wal(connection)
-        connection.execute("PRAGMA synchronous=FULL")
+        for setting in _SETTINGS:
+            connection.execute(f"PRAGMA {setting}")
         for table in _TABLES:
             connection.execute(table)
     return SqliteLog(connection, str(path), keep_days)

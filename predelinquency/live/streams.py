@@ -170,7 +170,7 @@ def _answer(said: Sequence[Any], keep_days: int) -> Answer:
     if state == b"ahead":
         return Answer("refused", reason=ahead_sentence())
     if state == b"used":
-        return Answer("refused", reason=used_sentence(Known(b"", int(partition), position, arrived_at)))
+        return Answer("refused", reason=used_sentence(Known(0, int(partition), position, arrived_at)))
     return Answer("taken" if state == b"taken" else "repeated", int(partition), position, arrived_at)
 
 
@@ -199,7 +199,8 @@ class RedisLog:
         for event in events:
             if not isinstance(event, SchemaError):
                 o = offer_of(event)
-                words += o.partition, o.customer_id, o.name, o.said, "" if o.moment is None else o.moment, o.content
+                hashes = o.name.to_bytes(8, "big", signed=True), o.said.to_bytes(8, "big", signed=True)
+                words += o.partition, o.customer_id, *hashes, "" if o.moment is None else o.moment, o.content
                 words.append(o.earliest)
         with _refusing(self.where):
             said = iter(self.scripts["append"](keys=[_BASE], args=words) if len(words) > 3 else ())

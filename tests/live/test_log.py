@@ -5,7 +5,20 @@ from collections.abc import Callable
 
 import pandas as pd
 import pytest
-from live_events import HOUR_MS, NOW, Model, Writer, account, everything, ids, of_every_kind, payment, states, whole
+from live_events import (
+    HOUR_MS,
+    NOW,
+    Model,
+    Writer,
+    account,
+    everything,
+    following,
+    ids,
+    of_every_kind,
+    payment,
+    states,
+    whole,
+)
 
 from predelinquency.ground.core import DAY_MS, ParamsError, StoreError
 from predelinquency.live.door import open_log
@@ -54,6 +67,29 @@ def test_a_repeat_hears_the_position_that_it_has(opened: Opened) -> None:
 def test_the_same_id_of_another_source_is_another_event(opened: Opened) -> None:
     answers = opened().append([payment(1), payment(1)._replace(source="cards")], NOW)
     assert states(answers) == ["taken", "taken"]
+
+
+def test_ids_that_look_alike_are_ids_of_different_events(opened: Opened) -> None:
+    alike = [
+        "77",
+        "077",
+        "0077",
+        "7",
+        "007",
+        "t-8",
+        "t-8812",
+        "t-8813",
+        "t-08812",
+        "8812",
+        "t-8\0",
+        "\u0663\u0663\u0663",
+        "333",
+    ]
+    alike += [f"t-{n}" for n in range(100_000, 102_100)] + [f"u-{n:x}" for n in range(300)]
+    told = [payment(1)._replace(event_id=i, source=source) for i in alike for source in ("core", "core\0t", "co")]
+    log = opened()
+    assert states(log.append(told, NOW)) == ["taken"] * len(told)
+    assert states(log.append(told[::-1], NOW)) == ["repeated"] * len(told)
 
 
 @pytest.mark.parametrize("other", [payment(1, amount=5_001), payment(1, customer=8)], ids=["amount", "customer"])
@@ -230,6 +266,29 @@ def test_trimming_takes_from_the_front_only(opened: Opened) -> None:
     log.append([soon], NOW)
     assert log.trim(NOW + HOUR_MS) == 0 and len(log.read(WAY, 0, 9)) == 2
     assert log.trim(NOW + 2 * DAY_MS) == 2
+
+
+def test_trimming_may_end_in_the_middle_of_what_came_together(opened: Opened) -> None:
+    log, many = opened(), [payment(n) for n in range(250)]
+    log.append(many, NOW)
+    for before, gone in ((NOW + 30, 30), (NOW + 30, 0), (NOW + 130, 100), (NOW + 200, 70), (NOW + 249, 49)):
+        assert log.trim(before) == gone
+        left = list(following(log, WAY, before - NOW, 7))
+        assert [(e.position, e.arrived_at, e.event) for e in left] == [
+            (n + 1, NOW + n, many[n]) for n in range(before - NOW, 250)
+        ]
+        with pytest.raises(Trimmed):
+            log.read(WAY, before - NOW - 1, 1)
+    assert log.append([payment(250)], NOW)[0].position == 251 and log.trim(NOW + 10**6) == 2
+
+
+@pytest.mark.parametrize("n", [1, 3, 99, 100, 101, 250, 999])
+def test_a_reader_gets_as_many_as_it_asks_for_from_any_position_on(opened: Opened, n: int) -> None:
+    log = opened()
+    for part in (range(130), range(130, 131), range(131, 250)):
+        log.append([payment(i) for i in part], NOW)
+    for after in (0, 1, 50, 99, 100, 101, 129, 130, 131, 229, 249, 250):
+        assert [e.position for e in log.read(WAY, after, n)] == list(range(after + 1, min(after + n, 250) + 1))
 
 
 def same_way(customer: int) -> int:
