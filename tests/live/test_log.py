@@ -85,7 +85,7 @@ def test_ids_that_look_alike_are_ids_of_different_events(opened: Opened) -> None
         "\u0663\u0663\u0663",
         "333",
     ]
-    alike += [f"t-{n}" for n in range(100_000, 102_100)] + [f"u-{n:x}" for n in range(300)]
+    alike += [f"t-{n}" for n in range(100_000, 102_100)] + ["u", *(f"u{n:03}" for n in range(1_000))]
     told = [payment(1)._replace(event_id=i, source=source) for i in alike for source in ("core", "core\0t", "co")]
     log = opened()
     assert states(log.append(told, NOW)) == ["taken"] * len(told)
@@ -182,6 +182,12 @@ def test_a_source_whose_clock_is_ahead_moves_the_stamps_of_its_customers_by_a_da
     assert [e.arrived_at for e in kept] == [NOW + n * HOUR_MS for n in range(25)]
     assert log.append([payment(99)], NOW)[0].arrived_at == NOW + DAY_MS + 1
     assert log.append([payment(98, customer=8)], NOW)[0].arrived_at == NOW
+
+
+def test_a_stamp_ahead_is_remembered_beside_one_of_a_neighbour_that_is_not(opened: Opened) -> None:
+    log = opened()
+    log.append([payment(1, at=NOW + 9 * HOUR_MS), payment(2, customer=same_way(7))], NOW)
+    assert log.append([payment(3)], NOW + HOUR_MS)[0].arrived_at == NOW + 9 * HOUR_MS + 1
 
 
 def test_a_repeat_is_a_repeat_though_the_log_s_clock_has_gone_back_by_a_year(opened: Opened) -> None:
