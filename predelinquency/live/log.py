@@ -67,7 +67,9 @@ class Trimmed(StoreError):
 class Log(Protocol):
     "Events in the order of their arrival, in 64 partitions."
 
-    counts: Counter[str]  # since it was opened: taken, repeated, refused, and clock_back
+    @property
+    def counts(self) -> Counter[str]:
+        "Since it was opened: taken, repeated, refused, and clock_back."
 
     def append(self, events: Sequence[Event | SchemaError], now: int) -> list[Answer]:
         "All of a batch or, after a `StoreError`, nothing of it; an answer for each, in order."
@@ -75,8 +77,8 @@ class Log(Protocol):
     def read(self, partition: int, after: int, n: int) -> list[Entry]:
         "Up to `n` events after a position (0: from the start), in order; none where there are none yet."
 
-    def trim(self, before: int) -> int:
-        "Forget, from the front of each partition, what arrived before a moment; how many."
+    def trim(self, before: int, up_to: Sequence[int] | None = None) -> int:
+        "Forget, from the front of each partition, what arrived before a moment, at most up to a position; how many."
 
 # %% ../../nbs/55_live/01_log.ipynb #41029cd2
 class Offer(NamedTuple):
@@ -386,15 +388,16 @@ def _shorten(connection: sqlite3.Connection, place: int, gone: int) -> None:
     connection.execute("UPDATE log_events SET stamps = ?, content = ? WHERE place = ?", (*left, place))
 
 
-def _trim(connection: sqlite3.Connection, partition: int, before: int) -> int:
+def _trim(connection: sqlite3.Connection, partition: int, before: int, most: int) -> int:
     "Forget the front of one partition."
     start, ends = partition * _WAY, "SELECT last, trimmed FROM log_heads WHERE partition = ?"
     up_to, trimmed = connection.execute(ends, (partition,)).fetchone() or (0, 0)
     blocks = "SELECT place, stamps FROM log_events WHERE place > ? AND place < ? ORDER BY place"
     for place, packed in connection.execute(blocks, (start, start + _WAY)):
         stamps = _stamps(packed)
-        if (gone := next((at for at, stamp in enumerate(stamps) if stamp >= before), None)) is not None:
-            up_to = place - start - len(stamps) + gone
+        front = place - start - len(stamps)
+        if (gone := next((at for at, s in enumerate(stamps) if s >= before or front + at >= most), None)) is not None:
+            up_to = front + gone
             _shorten(connection, place, gone)
             break
     connection.execute("DELETE FROM log_events WHERE place > ? AND place <= ?", (start, start + up_to))
@@ -438,8 +441,8 @@ class SqliteLog:
             check_place(partition, after, ends, self.where)
             return _entries(connection, partition, after, n)
 
-    def trim(self, before: int) -> int:
-        "Forget, from the front of each partition, what arrived before a moment; how many."
+    def trim(self, before: int, up_to: Sequence[int] | None = None) -> int:
+        "Forget, from the front of each partition, what arrived before a moment, at most up to a position; how many."
         with _transaction(self, "IMMEDIATE") as connection:
             newest = connection.execute("SELECT coalesce(max(newest), 0) FROM log_heads").fetchone()[0]
             horizon = min(before, newest) - self.keep_days * DAY_MS
@@ -448,7 +451,7 @@ class SqliteLog:
         gone = 0
         for partition in range(PARTITIONS):
             with _transaction(self, "IMMEDIATE") as connection:
-                gone += _trim(connection, partition, before)
+                gone += _trim(connection, partition, before, _WAY if up_to is None else up_to[partition])
         for slice_ in range(256):
             with _transaction(self, "IMMEDIATE") as connection:
                 _forget(connection, slice_, horizon)

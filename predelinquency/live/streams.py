@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from predelinquency.live.log import (
     Answer,
     Entry,
     Known,
+    Offer,
     ahead_sentence,
     check_place,
     check_question,
@@ -33,66 +35,97 @@ from predelinquency.live.log import (
 # %% ../../nbs/55_live/02_streams.ipynb #47bd6a28
 _BASE = "{predelinquency:log}:"
 # fmt: off
-_APPEND = """
+_ADMIT = """
 local base, now, keep, ahead, oldest = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 oldest = math.max(now - keep, tonumber(redis.call('GET', base .. 'horizon') or '-9e15'))
 local answers, written, known, last, heads, days = {}, {}, {}, {}, {}, {}
-for i = 4, #ARGV, 7 do
-  local partition, customer, name, said, moment, content = ARGV[i], ARGV[i+1], ARGV[i+2], ARGV[i+3], ARGV[i+4], ARGV[i+5]
-  local earliest = tonumber(ARGV[i+6])
-  local found = known[name] or redis.call('HGET', base .. 'ids', name)
-  if moment ~= '' and tonumber(moment) < oldest then
-    answers[#answers+1] = {'old', '', 0, 0}
+local function many(command, key, words)
+  local found = {}
+  for from = 1, #words, 1000 do
+    local some = redis.call(command, base .. key, unpack(words, from, math.min(from + 999, #words)))
+    if command == 'HMGET' then for _, one in ipairs(some) do found[#found+1] = one end end
+  end
+  return found
+end
+local names, ids, stamps = {}, {}, {}
+for i = 4, #ARGV, 2 do names[#names+1] = string.sub(ARGV[i], 1, 8) end
+local kept = many('HMGET', 'ids', names)
+for i = 4, #ARGV, 2 do
+  local name, said, content = names[i/2-1], string.sub(ARGV[i], 9, 16), ARGV[i+1]
+  local partition, customer, moment, earliest = string.match(ARGV[i], '^(%d+) (%d+) (%S+) (%S+)$', 17)
+  moment, earliest = tonumber(moment), tonumber(earliest)
+  local found = known[name] or kept[i/2-1]
+  if moment and moment < oldest then
+    answers[#answers+1] = 'old'
   elseif found then
     local p, position, at = string.match(string.sub(found, 9), '(%d+) (%d+) (-?%d+)')
     local what = 'used'
     if string.sub(found, 1, 8) == said then what = 'repeated' end
-    answers[#answers+1] = {what, p, tonumber(position), tonumber(at)}
+    answers[#answers+1] = what .. ' ' .. p .. ' ' .. position .. ' ' .. at
   elseif earliest > now + ahead then
-    answers[#answers+1] = {'ahead', '', 0, 0}
+    answers[#answers+1] = 'ahead'
   else
     heads[partition] = (heads[partition] or tonumber(redis.call('HGET', base .. 'heads', partition) or '0')) + 1
     local before = last[customer] or tonumber(redis.call('HGET', base .. 'stamps', customer) or '-9e15')
     last[customer] = math.max(now, before + 1, earliest)
     local position, at = string.format('%.0f', heads[partition]), string.format('%.0f', last[customer])
-    known[name] = said .. partition .. ' ' .. position .. ' ' .. at
-    answers[#answers+1] = {'taken', partition, heads[partition], last[customer]}
+    local place = partition .. ' ' .. position .. ' ' .. at
+    known[name] = said .. place
+    ids[#ids+1], ids[#ids+2] = name, known[name]
+    answers[#answers+1] = 'taken ' .. place
     written[#written+1] = {partition, position, at, content}
-    if moment ~= '' then
-      local day = string.format('%.0f', math.floor(tonumber(moment) / 86400000))
+    if moment then
+      local day = string.format('%.0f', math.floor(moment / 86400000))
       days[day] = days[day] or {}
       table.insert(days[day], name)
     end
   end
 end
+"""
+# fmt: on
+
+# %% ../../nbs/55_live/02_streams.ipynb #611c5b0b
+# fmt: off
+_WRITE = """
 for _, w in ipairs(written) do redis.call('XADD', base .. w[1], w[2] .. '-0', 'at', w[3], 'event', w[4]) end
-for name, what in pairs(known) do redis.call('HSET', base .. 'ids', name, what) end
-for customer, at in pairs(last) do redis.call('HSET', base .. 'stamps', customer, string.format('%.0f', at)) end
+many('HSET', 'ids', ids)
+for customer, at in pairs(last) do stamps[#stamps+1], stamps[#stamps+2] = customer, string.format('%.0f', at) end
+many('HSET', 'stamps', stamps)
 for partition, head in pairs(heads) do redis.call('HSET', base .. 'heads', partition, string.format('%.0f', head)) end
 for day, names in pairs(days) do
   redis.call('ZADD', base .. 'days', day, day)
-  for _, name in ipairs(names) do redis.call('SADD', base .. 'day:' .. day, name) end
+  many('SADD', 'day:' .. day, names)
 end
 if #written > 0 then
   local newest = tonumber(redis.call('GET', base .. 'newest') or '-9e15')
   for _, at in pairs(last) do newest = math.max(newest, at) end
   redis.call('SET', base .. 'newest', string.format('%.0f', newest))
 end
-return answers
+return table.concat(answers, ',')
 """
 # fmt: on
+_APPEND = _ADMIT + _WRITE
 
 # %% ../../nbs/55_live/02_streams.ipynb #0140b454
 # fmt: off
+_READ = """
+local base, partition = KEYS[1], ARGV[1]
+local positions, stamps, contents = {}, {}, {}
+for i, entry in ipairs(redis.call('XRANGE', base .. partition, '(' .. ARGV[2] .. '-0', '+', 'COUNT', ARGV[3])) do
+  positions[i], stamps[i], contents[i] = string.match(entry[1], '%d+'), entry[2][2], entry[2][4]
+end
+local ends = (redis.call('HGET', base .. 'heads', partition) or '0') .. ' ' .. (redis.call('HGET', base .. 'trimmed', partition) or '0')
+return {ends, table.concat(positions, ' '), table.concat(stamps, ' '), table.concat(contents, ',')}
+"""
 _TRIM = """
-local base, partition, before = KEYS[1], ARGV[1], tonumber(ARGV[2])
+local base, partition, before, most = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local from, upto, more = '-', tonumber(redis.call('HGET', base .. 'heads', partition) or '0'), true
 while more do
   local some = redis.call('XRANGE', base .. partition, from, '+', 'COUNT', 500)
   more = #some == 500
   for _, entry in ipairs(some) do
     local position = tonumber(string.match(entry[1], '%d+'))
-    if tonumber(entry[2][2]) >= before then upto, more = position - 1, false break end
+    if tonumber(entry[2][2]) >= before or (most >= 0 and position > most) then upto, more = position - 1, false break end
     from = '(' .. entry[1]
   end
 end
@@ -162,25 +195,30 @@ def _refusing(where: str) -> Iterator[None]:
         raise StoreError(problem, where=where, remedy=remedy) from None
 
 # %% ../../nbs/55_live/02_streams.ipynb #99af3112
-def _answer(said: Sequence[Any], keep_days: int) -> Answer:
+def _told(offer: Offer) -> tuple[bytes, bytes]:
+    "An event as it travels."
+    hashes = offer.name.to_bytes(8, "big", signed=True) + offer.said.to_bytes(8, "big", signed=True)
+    moment = b"none" if offer.moment is None else b"%d" % offer.moment
+    return b"%b%d %d %b %d" % (hashes, offer.partition, offer.customer_id, moment, offer.earliest), offer.content
+
+
+def _answer(said: str, keep_days: int) -> Answer:
     "An answer in the words of the log."
-    state, partition, position, arrived_at = said
-    if state == b"old":
+    state, *numbers = said.split()
+    if state == "old":
         return Answer("refused", reason=old_sentence(keep_days))
-    if state == b"ahead":
+    if state == "ahead":
         return Answer("refused", reason=ahead_sentence())
-    if state == b"used":
-        return Answer("refused", reason=used_sentence(Known(0, int(partition), position, arrived_at)))
-    return Answer("taken" if state == b"taken" else "repeated", int(partition), position, arrived_at)
+    partition, position, arrived_at = map(int, numbers)
+    if state == "used":
+        return Answer("refused", reason=used_sentence(Known(0, partition, position, arrived_at)))
+    return Answer("taken" if state == "taken" else "repeated", partition, position, arrived_at)
 
 
-def _entries(found: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> list[Entry]:
-    "Events as a stream holds them."
-    events = parse_canonical([fields[b"event"] for _, fields in found])
-    return [
-        Entry(int(position[:-2]), int(fields[b"at"]), event)
-        for (position, fields), event in zip(found, events, strict=True)
-    ]
+def _entries(positions: bytes, stamps: bytes, contents: bytes) -> list[Entry]:
+    "Events as the script gives them."
+    places, times = (map(int, text.split()) for text in (positions, stamps))
+    return list(map(Entry, places, times, parse_canonical([contents])))
 
 # %% ../../nbs/55_live/02_streams.ipynb #6955fdc5
 @dataclass(frozen=True, eq=False)
@@ -188,22 +226,17 @@ class RedisLog:
     "A log on a Redis server."
 
     client: Any  # a `redis.Redis`
-    scripts: dict[str, Any]  # append, trim, horizon and forget
+    scripts: dict[str, Any]  # append, read, trim, horizon and forget
     where: str
     keep_days: int  # so long a source may send again
     counts: Counter[str] = field(default_factory=Counter)
 
     def append(self, events: Sequence[Event | SchemaError], now: int) -> list[Answer]:
         "All of a batch or, after a `StoreError`, nothing of it; an answer for each, in order."
-        words: list[Any] = [now, self.keep_days * DAY_MS, AHEAD_MS]
-        for event in events:
-            if not isinstance(event, SchemaError):
-                o = offer_of(event)
-                hashes = o.name.to_bytes(8, "big", signed=True), o.said.to_bytes(8, "big", signed=True)
-                words += o.partition, o.customer_id, *hashes, "" if o.moment is None else o.moment, o.content
-                words.append(o.earliest)
+        offers = [offer_of(e) for e in events if not isinstance(e, SchemaError)]
+        words = [now, self.keep_days * DAY_MS, AHEAD_MS, *chain.from_iterable(map(_told, offers))]
         with _refusing(self.where):
-            said = iter(self.scripts["append"](keys=[_BASE], args=words) if len(words) > 3 else ())
+            said = iter(self.scripts["append"](keys=[_BASE], args=words).decode().split(",") if offers else ())
         answers = [
             Answer("refused", reason=str(e)) if isinstance(e, SchemaError) else _answer(next(said), self.keep_days)
             for e in events
@@ -214,19 +247,18 @@ class RedisLog:
     def read(self, partition: int, after: int, n: int) -> list[Entry]:
         "Up to `n` events after a position (0: from the start), in order; none where there are none yet."
         check_question(partition, after, n)
-        with _refusing(self.where), self.client.pipeline(transaction=True) as asked:
-            asked.hget(f"{_BASE}heads", partition)
-            asked.hget(f"{_BASE}trimmed", partition)
-            asked.xrange(f"{_BASE}{partition}", min=f"{after + 1}-0", count=n)
-            last, trimmed, found = asked.execute()
-        check_place(partition, after, (int(last or 0), int(trimmed or 0)), self.where)
-        return _entries(found)
+        with _refusing(self.where):
+            ends, *found = self.scripts["read"](keys=[_BASE], args=[partition, after, n])
+        last, trimmed = map(int, ends.split())
+        check_place(partition, after, (last, trimmed), self.where)
+        return _entries(*found)
 
-    def trim(self, before: int) -> int:
-        "Forget, from the front of each partition, what arrived before a moment; how many."
+    def trim(self, before: int, up_to: Sequence[int] | None = None) -> int:
+        "Forget, from the front of each partition, what arrived before a moment, at most up to a position; how many."
+        most = [-1] * PARTITIONS if up_to is None else up_to
         with _refusing(self.where):
             horizon = int(self.scripts["horizon"](keys=[_BASE], args=[before, self.keep_days * DAY_MS]))
-            gone = sum(self.scripts["trim"](keys=[_BASE], args=[p, before]) for p in range(PARTITIONS))
+            gone = sum(self.scripts["trim"](keys=[_BASE], args=[p, before, n]) for p, n in enumerate(most))
             while self.scripts["forget"](keys=[_BASE], args=[horizon // DAY_MS]):
                 pass
         return gone
@@ -262,5 +294,5 @@ def open_server(
         if lines := why_untrusted(client.info()):
             client.close()
             raise StoreError("this server would lose events", where=where, remedy=lines)
-    names = {"append": _APPEND, "trim": _TRIM, "horizon": _HORIZON, "forget": _FORGET}
+    names = {"append": _APPEND, "read": _READ, "trim": _TRIM, "horizon": _HORIZON, "forget": _FORGET}
     return RedisLog(client, {name: client.register_script(code) for name, code in names.items()}, where, keep_days)

@@ -22,7 +22,7 @@ from live_events import (
 
 from predelinquency.ground.core import DAY_MS, ParamsError, StoreError
 from predelinquency.live.door import open_log
-from predelinquency.live.events import KINDS, Event, canonical, parse_events, partition_of
+from predelinquency.live.events import KINDS, PARTITIONS, Event, canonical, parse_events, partition_of
 from predelinquency.live.log import Log, Trimmed
 
 Opened = Callable[..., Log]
@@ -221,6 +221,17 @@ def test_what_is_too_old_to_know_whether_it_is_a_repeat_is_refused(opened: Opene
     answers = log.append([payment(1, at=NOW), payment(2, at=NOW), account(1)], NOW + 7 * DAY_MS + 1)
     assert states(answers) == ["refused", "refused", "taken"] and "7 days" in answers[0].reason
     assert states(log.append([account(1)], NOW + 700 * DAY_MS)) == ["repeated"]
+
+
+def test_nothing_is_trimmed_behind_a_position_whatever_its_stamp(opened: Opened) -> None:
+    "Stamps rise with the events of one customer only: a neighbour's later event may have an earlier one."
+    log = opened(keep_days=7)
+    near = next(c for c in range(8, 10_000) if partition_of(c) == WAY)
+    log.append([payment(1)], NOW + HOUR_MS)
+    log.append([payment(2, customer=near), payment(3, customer=near)], NOW)
+    assert log.trim(NOW + 2 * HOUR_MS, [2 if p == WAY else 0 for p in range(PARTITIONS)]) == 2
+    assert [e.position for e in log.read(WAY, 2, 9)] == [3]
+    assert log.trim(NOW + 2 * HOUR_MS, [9] * PARTITIONS) == 1
 
 
 def test_a_resend_is_a_repeat_after_its_event_was_trimmed(opened: Opened) -> None:
