@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from predelinquency.ground import params
 
+pytest_plugins = ("databases",)
 PROJECT = Path(__file__).parent.parent
 SMALL = {
     "simulate": {"customers": 600},

@@ -24,7 +24,6 @@ from .core import StoreError, When
 from predelinquency.ground.entries import (
     _CARRIES_OUT,
     KINDS,
-    METADATA,
     TABLES,
     Kind,
     Record,
@@ -36,6 +35,7 @@ from predelinquency.ground.entries import (
     restore,
     row_fingerprint,
 )
+from .following import METADATA  # of both: entries, and what a follower of the log writes
 from .records import CONTACT_STATES, Contact, Decision, Score
 
 # %% ../../nbs/00_ground/08_ledger.ipynb #c042
@@ -177,7 +177,7 @@ def _writing(engine: sa.Engine) -> Iterator[sa.Connection]:
         yield connection
 
 # %% ../../nbs/00_ground/08_ledger.ipynb #c054
-REVISION = "0003"  # the newest migration: what this version reads and writes
+REVISION = "0004"  # the newest migration: what this version reads and writes
 VERSION_TABLE = (
     "ledger_version"  # of its own name, because MLflow keeps an `alembic_version` where both share a database
 )
