@@ -1,0 +1,229 @@
+"""What follows from a log follows from it alone: however it is read, by whoever, in whatever pieces."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import live_bank
+import numpy as np
+import pandas as pd
+import pytest
+
+from predelinquency.features import offline
+from predelinquency.features.catalogue import BY_NAME
+from predelinquency.ground import disk
+from predelinquency.ground.core import DAY_MS, StoreError
+from predelinquency.ground.ledger import Ledger
+from predelinquency.live import arrivals, lives, moments, places, renewal
+from predelinquency.live.archive import Archive, open_archive
+from predelinquency.live.door import open_log
+from predelinquency.live.events import PARTITIONS, Event, partition_of
+from predelinquency.live.lives import Lives, Told
+from predelinquency.live.log import Log
+from predelinquency.model import dues, labels
+from predelinquency.reasons.scorer import Scorer
+
+CUSTOMERS = 80
+LEAD = list(BY_NAME).index("asked_lead_days")
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, pd.DataFrame]:
+    return live_bank.bank(5, CUSTOMERS)
+
+
+@pytest.fixture(scope="module")
+def told(tables: dict[str, pd.DataFrame]) -> list[tuple[int, Event]]:
+    return live_bank.sent(tables, 6)
+
+
+@pytest.fixture(scope="module")
+def judge(tables: dict[str, pd.DataFrame]) -> Scorer:
+    return live_bank.scorer(tables)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory, tables: dict[str, pd.DataFrame]) -> Archive:
+    return live_bank.archive(tmp_path_factory.mktemp("archive"), tables)
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory, told: list[tuple[int, Event]]) -> Iterator[Log]:
+    made = open_log(f"sqlite:///{tmp_path_factory.mktemp('log')}/log.db", keep_days=live_bank.KEEP_DAYS)
+    live_bank.append(made, told)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, log: Log, kept: Archive, judge: Scorer) -> dict[str, list]:
+    "What one worker writes that reads everything without a stop."
+    with Ledger.open(f"sqlite:///{tmp_path_factory.mktemp('ledger')}/ledger.db") as ledger:
+        read = live_bank.read_all(live_bank.worker(log, ledger, kept, judge))
+        found = live_bank.written(ledger)
+    assert read == log.counts["taken"] == sum(n for _, n in found["log_places"]) > 1_000
+    return found
+
+
+def by_customer(log: Log) -> dict[int, Told]:
+    found: dict[int, Told] = {}
+    for partition in range(PARTITIONS):
+        if entries := log.read(partition, 0, 10**6):
+            who = [e.event.customer_id for e in entries]
+            found |= dict(lives.by_customer([e.position for e in entries], who, arrivals.rows_of(entries)))
+    return found
+
+
+def test_something_of_everything_happened(undisturbed: dict[str, list], log: Log) -> None:
+    scores, dead = undisturbed["live_scores"], undisturbed["dead_letters"]
+    assert len(scores) > 300 and len({s[0] for s in scores}) > CUSTOMERS // 2
+    assert {s[3] for s in scores} == {True, False} and sum(bool(s[9]) for s in scores) > 150
+    assert {d[3] for d in dead} >= {"never met"} and undisturbed["waiting"]
+    assert log.counts["repeated"] > 50 and any(s[10] for s in scores)
+
+
+def test_the_stream_equals_the_batch_of_its_own_archive_at_every_midnight(log: Log, kept: Archive) -> None:
+    "All features, of the customer and of every due ahead; which dues those are; and who owes something."
+    positions = {p: log.read(p, 0, 10**6)[-1].position for p in range(PARTITIONS) if log.read(p, 0, 1)}
+    renewed, base = renewal.renew(kept, log, positions), live_bank.settings()
+    whole = {
+        n: pd.concat([disk.read(renewed.folder, n, p) for p in renewed.parts]) for n in ("obligations", "payments")
+    }
+    known = offline.read_tables(renewed.folder)
+    seen: dict[tuple[int, int], moments.Moment] = {}
+    for who, some in by_customer(log).items():
+        life = lives.begin_life(kept.history(who))
+        for k in range(len(some.positions)):
+            lives.live_on(life, Told(some.positions[k : k + 1], some.rows[k : k + 1]))
+            found = moments.moment(life.state, int(some.rows[k, arrivals.STAMP]), base.horizon_to_days, base.grace_days)
+            seen[who, found.day] = found  # the last of a day stays
+    spine = pd.DataFrame(sorted(seen), columns=["customer_id", "day"])
+    spine["as_of"] = (spine.day.to_numpy() * DAY_MS).astype("datetime64[ms]")
+    facts, _, _ = labels.look(spine, whole["obligations"], whole["payments"], base)
+    assert facts[:, 0].astype(bool).tolist() == [seen[key].overdue for key in sorted(seen)]
+    asks = spine[["customer_id", "as_of"]].assign(eligible=True, split="live")
+    asked = dues.proposed(asks, whole["obligations"], whole["payments"], base)
+    own = offline.matrix(known, spine[["customer_id", "as_of"]])
+    of_dues = offline.matrix(known, asked[["customer_id", "as_of", "obligation_id", "instalment"]])
+    mine = asked.groupby(["customer_id", "as_of"]).indices
+    for row, key in enumerate(sorted(seen)):
+        at = mine.get((key[0], spine.as_of[row]), np.zeros(0, int))
+        found = seen[key]
+        assert np.array_equal(found.vectors[0], own[row], equal_nan=True)
+        assert found.due.tolist() == asked.iloc[at][["obligation_id", "instalment"]].to_numpy().tolist()
+        assert np.array_equal(found.vectors[1:], of_dues[at], equal_nan=True)
+    assert len(seen) > 1_000 and len(asked) > 1_000
+
+
+@pytest.mark.parametrize(
+    ("of", "most"), [(1, 2_000), (13, 2_000), (40, 3)], ids=["one by one", "thirteen", "three kept"]
+)
+def test_the_rows_do_not_depend_on_how_the_log_is_read(
+    of: int, most: int, tmp_path: Path, log: Log, kept: Archive, judge: Scorer, undisturbed: dict[str, list]
+) -> None:
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+        made = live_bank.worker(log, ledger, kept, judge, most)
+        live_bank.read_all(made, of)
+        assert live_bank.written(ledger) == undisturbed
+    assert most > CUSTOMERS or made.lives.made > CUSTOMERS
+
+
+def test_many_workers_one_after_the_other_write_the_same(
+    tmp_path: Path, log: Log, kept: Archive, judge: Scorer, undisturbed: dict[str, list]
+) -> None:
+    "Each reads one batch of each partition and is forgotten."
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+        while True:
+            made = live_bank.worker(log, ledger, kept, judge)
+            if not sum(made.step(p, 0, 40) for p in range(PARTITIONS)):
+                break
+        assert live_bank.written(ledger) == undisturbed
+
+
+def test_an_archive_renewed_on_the_way_changes_nothing(
+    tmp_path: Path,
+    told: list[tuple[int, Event]],
+    tables: dict[str, pd.DataFrame],
+    judge: Scorer,
+    undisturbed: dict[str, list],
+) -> None:
+    "The front of the log goes, and the next worker begins from the new tables."
+    own = open_log(f"sqlite:///{tmp_path}/log.db", keep_days=live_bank.KEEP_DAYS)
+    archive = live_bank.archive(tmp_path, tables)
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+        for start in range(0, len(told), 800):  # four batches of `append`, as in the log that was read undisturbed
+            live_bank.append(own, told[start : start + 800])
+            live_bank.read_all(live_bank.worker(own, ledger, archive, judge))
+            archive = renewal.renew(archive, own, places.progress(ledger))
+            renewal.trim_archived(archive, own)
+        assert live_bank.written(ledger) == undisturbed
+    assert open_archive(tmp_path / "archive").folder.name != "000001" and archive.places.waiting
+    with pytest.raises(StoreError, match="take the events up to"):
+        own.read(partition_of(told[0][1].customer_id), 0, 10)
+    own.close()
+
+
+def test_who_was_overtaken_writes_nothing(tmp_path: Path, log: Log, kept: Archive, judge: Scorer) -> None:
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+        anna = live_bank.worker(log, ledger, kept, judge)
+        busy = next(p for p in range(PARTITIONS) if anna.step(p, 0, 5))
+        ben = live_bank.worker(log, ledger, kept, judge, owner="anna")  # started again under the same name
+        ben.step(busy, 0, 5)
+        was = live_bank.written(ledger)
+        with pytest.raises(places.Overtaken, match="another worker has taken partition"):
+            anna.step(busy, 0, 5)
+        assert live_bank.written(ledger) == was and busy not in anna.held
+        ben.step(busy, 0, 5)
+        assert live_bank.written(ledger) != was
+
+
+def test_a_partition_is_another_workers_until_its_claim_ends(tmp_path: Path) -> None:
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+        assert places.claim(ledger, 3, "anna", 0, 1_000) == (3, 1, 0)
+        assert places.claim(ledger, 3, "ben", 999, 1_000) is None
+        assert places.claim(ledger, 3, "ben", 1_000, 1_000) == (3, 2, 0)
+
+
+def test_a_failed_write_is_done_again_from_the_place(
+    tmp_path: Path,
+    log: Log,
+    kept: Archive,
+    judge: Scorer,
+    undisturbed: dict[str, list],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    "The states have gone further than the place: they are forgotten with the partition."
+    from predelinquency.live import worker
+
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+        made, real, calls = live_bank.worker(log, ledger, kept, judge), worker.write_batch, iter(range(10**6))
+
+        def sometimes(*how: object) -> object:
+            if next(calls) % 3 == 0:
+                raise StoreError("no space left on the disk")
+            return real(*how)
+
+        monkeypatch.setattr(worker, "write_batch", sometimes)
+        for p in range(PARTITIONS):
+            many = 1
+            while many:
+                try:
+                    many = made.step(p, 0, 50)
+                except StoreError:
+                    assert made.adopt(p, 0)
+        assert live_bank.written(ledger) == undisturbed
+
+
+def test_a_log_whose_clock_is_behind_the_tables_is_refused(
+    tmp_path: Path, kept: Archive, judge: Scorer, told: list
+) -> None:
+    own = open_log(f"sqlite:///{tmp_path}/log.db", keep_days=10**4)
+    early = next(e for _, e in told if e.kind == "account")
+    row = {**early.row, "opened_on": 0}
+    who = next(c for c in range(CUSTOMERS) if len(kept.history(c)))
+    own.append([early._replace(customer_id=who, row=row)], 1_000)
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+        made = live_bank.worker(own, ledger, kept, judge)
+        with pytest.raises(StoreError, match="clock is behind the archive"):
+            made.step(partition_of(who), 0)
+    own.close()
+    assert isinstance(made.lives, Lives)
