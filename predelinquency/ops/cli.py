@@ -30,6 +30,7 @@ from .results import require, warn_foreign
 from .runs import as_records, run_stages  # brings run, stage, compare, graph, report
 from .ask import LedgerUrl, ledger_of, of_a_request  # brings score, explain, decide, ledger
 from . import effects as _effects  # brings effects, outcomes
+from .live import begin_live as begin_live  # brings live
 from .year import live_year_twice as live_year_twice  # brings twice
 
 # %% ../../nbs/80_ops/09_cli.ipynb #c034
