@@ -51,7 +51,7 @@ ifneq ($(SOURCE)$(CUSTOMERS)$(ROOT),)
 	@predelinquency run $(if $(SOURCE),--source '$(SOURCE)' --data '$(DATA)') $(if $(CUSTOMERS),--customers $(CUSTOMERS)) $(if $(ROOT),--root '$(ROOT)') $(SETS)
 else
 	@python -c 'from predelinquency.ops import exports; [print(f"! {n} had changed since its export: exported it first") for n in exports.export()]'
-	@dvc repro
+	@python -c 'import sys; from predelinquency.ops import lanes; sys.exit(lanes.reproduce())'
 	@predelinquency report
 endif
 

@@ -62,9 +62,11 @@ class Toy:
         return subprocess.run(self.command(*words), cwd=self.folder, capture_output=True, text=True, timeout=120)
 
     def state(self) -> dict[str, str]:
-        "Every file below data but the lock and executed notebooks, and what it holds."
+        "Every file below data but locks and executed notebooks, and what it holds."
         files = sorted(
-            p for p in (self.folder / "data").rglob("*") if p.is_file() and p.name != ".lock" and p.suffix != ".ipynb"
+            p
+            for p in (self.folder / "data").rglob("*")
+            if p.is_file() and not p.name.startswith(".lock") and p.suffix != ".ipynb"
         )
         return {str(p.relative_to(self.folder / "data")): p.read_text() for p in files}
 

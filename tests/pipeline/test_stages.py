@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from predelinquency.ground import core
 from predelinquency.ground.core import ParamsError, SchemaError, StoreError
 from predelinquency.ops import stages
 
@@ -192,6 +193,52 @@ def test_a_folder_has_one_run_at_a_time(toy, blocked):
     run.kill()
     run.wait()
     toy.ended()
+
+
+def test_a_stage_that_reads_what_is_being_made_is_refused_and_so_is_one_that_makes_what_is_being_read(toy, blocked):
+    made = stages.graph(toy.folder)
+    run = blocked()
+    with pytest.raises(StoreError, match="another stage is running here"):
+        stages.run("featurize", project=toy.folder)
+    run.kill()
+    run.wait()
+    toy.ended()
+    with (
+        stages.at_work(made["featurize"], made, toy.folder / "data"),
+        pytest.raises(StoreError, match="another stage is running here"),
+    ):
+        simulate(toy)
+
+
+def test_who_holds_the_folder_has_it_alone(toy):
+    with core.holding(toy.folder / "data"), pytest.raises(StoreError, match="another stage is running here"):
+        simulate(toy)
+    made = stages.graph(toy.folder)
+    with stages.at_work(made["simulate"], made, toy.folder / "data"), pytest.raises(StoreError, match="another stage"):
+        with core.holding(toy.folder / "data"):
+            pass
+
+
+def test_what_another_stage_is_writing_is_not_swept(tmp_path: Path):
+    graph = {name: stages.Stage(name, Path(f"{name}.ipynb"), {}, ()) for name in ("prove", "explain")}
+    with stages.at_work(graph["prove"], graph, tmp_path):
+        with stages.at_work(graph["explain"], graph, tmp_path) as busy:
+            assert busy == {"prove"}
+        (tmp_path / ".proof.4711.draft").touch()
+        assert stages.sweep([tmp_path], {"proof"}) == []
+    with stages.at_work(graph["explain"], graph, tmp_path) as busy:
+        assert busy == set()
+    assert stages.sweep([tmp_path]) == ["removed .proof.4711.draft"]
+
+
+def test_a_source_of_a_banks_own_takes_the_place_of_the_world(tmp_path: Path, project: Path):
+    graph = stages.graph(project)
+    with (
+        stages.at_work(graph["featurize"], graph, tmp_path),
+        pytest.raises(StoreError, match="another stage"),
+        stages.at_work(graph["ingest"], graph, tmp_path),
+    ):
+        pass
 
 
 def test_a_result_that_was_moved_aside_comes_back(tmp_path: Path):
