@@ -14,7 +14,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export BENTOML_DO_NOT_TRACK := True
 export MPLBACKEND := agg
-unexport PYTHONPATH VIRTUAL_ENV
+unexport PYTHONPATH VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 SETS = $(foreach s,$(SET),--set '$(s)')
 TYPED = $(foreach n,HOST PORT,$(if $(filter command,$(origin $n)),--$(if $(filter HOST,$n),host,port) '$($n)')) # only as typed: some shells have a HOST of their own
@@ -39,7 +39,7 @@ $(READY): requirements.lock pyproject.toml
 	  || { rm -rf .venv; echo "this Python cannot make environments: install its venv module (Debian and Ubuntu: apt-get install python3-venv)"; exit 1; }
 	@echo "making the environment in .venv: a minute or two, once"
 	@test -x .venv/bin/uv || .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check uv
-	@.venv/bin/uv pip sync --quiet --python .venv/bin/python --compile-bytecode requirements.lock
+	@.venv/bin/uv pip sync --quiet --python .venv/bin/python requirements.lock
 	@.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 	@echo '$(CURDIR)' > $@
 

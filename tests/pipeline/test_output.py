@@ -212,3 +212,16 @@ def test_make_makes_the_environment_of_a_moved_or_copied_folder_anew(
     (tmp_path / ".venv/.ready").write_text(named.format(here=tmp_path))
     done = subprocess.run(["make", "--dry-run", "setup"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert ("rm -rf .venv; }\n" in done.stdout and "-m venv .venv" in done.stdout) == anew, done.stdout
+
+
+def test_what_a_command_of_make_has_compiled_once_is_kept_whatever_the_shell_says(
+    project: Path, tmp_path: Path
+) -> None:
+    "The environment comes without compiled bytecode: what nobody imports is never compiled."
+    shutil.copy2(project / "Makefile", tmp_path)
+    (tmp_path / "asked.mk").write_text("asked:\n\t@env\n")
+    given = os.environ | dict(PYTHONDONTWRITEBYTECODE="1", ASKED="yes")
+    command = ["make", "--no-print-directory", "-f", "Makefile", "-f", "asked.mk", "asked"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, env=given)
+    assert "ASKED=yes" in done.stdout and "PYTHONDONTWRITEBYTECODE" not in done.stdout
+    assert "--compile-bytecode" not in (project / "Makefile").read_text()
