@@ -219,7 +219,7 @@ def _rows_of(frame: pd.DataFrame | None, columns: list[str], customers: np.ndarr
     ):
         return found
     mine = np.isin(ids, customers)
-    return {c: values[mine] for c, values in found.items()}
+    return {c: pd.Series(values.array[mine], copy=False) for c, values in found.items()}  # an index is not read
 
 # %% ../../nbs/20_features/09_events.ipynb #c004017
 PLAN: Plan = plan()

@@ -31,6 +31,7 @@ from predelinquency.ground.facts import (
     verdicts,
     outcomes,
     paid_of,
+    word_codes,
 )
 from ..ground.params import Base
 from ..ground.schema import TARGET_KINDS, Column, Table, _sorted_by
@@ -257,7 +258,7 @@ def _targets(obligations: pd.DataFrame, payments: pd.DataFrame, base: Base, seen
     facts, order = facts_of(obligations)
     paid, found = paid_of(facts, payments)
     check_payments(payments, found)
-    kind = pd.Categorical(obligations["kind"].astype(str), categories=TARGET_KINDS).codes.astype(np.int64)[order]
+    kind = word_codes(obligations["kind"], TARGET_KINDS)[order]
     return _Dues(facts, paid, kind, *verdicts(facts, paid, base.grace_days))
 
 # %% ../../nbs/30_model/00_labels.ipynb #c050

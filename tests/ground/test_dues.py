@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -177,3 +178,26 @@ def test_labels_and_plan_see_the_standings_of_the_tables(world: Path, settings: 
         assert set(coming.customer_id) == set(asked.customer_id)
         found += len(coming)
     assert found > 100
+
+
+def test_facts_are_the_same_whatever_the_order_of_the_table_and_however_its_words_are_kept():
+    rng, n = np.random.default_rng(5), 300
+    table = pd.DataFrame(
+        dict(
+            customer_id=rng.integers(0, 9, n),
+            obligation_id=rng.integers(0, 3, n),
+            instalment=rng.integers(0, 4, n),
+            fact=rng.choice([*schema.FACTS, "sold"], n),
+            announced_at=pd.Timestamp("2025-01-01") + pd.to_timedelta(rng.permutation(n), unit="h"),
+            due_on=pd.Timestamp("2025-03-01") + pd.to_timedelta(rng.integers(0, 90, n), unit="D"),
+            amount_minor=rng.integers(1, 10**6, n),
+        )
+    )
+    ordered = table.sort_values(["customer_id", "obligation_id", "instalment", "announced_at"])
+    shuffled, order = facts.facts_of(table)
+    sorted_, places = facts.facts_of(ordered.assign(fact=ordered.fact.astype("category")))
+    assert (places == np.arange(n)).all() and (table.index[order] == ordered.index).all()
+    for a, b in zip(shuffled, sorted_, strict=True):
+        assert (a == b).all()
+    plain = pd.Categorical(table.fact, categories=schema.FACTS).codes
+    assert (facts.word_codes(table.fact, schema.FACTS) == plain).all() and (plain == -1).any()
