@@ -127,8 +127,9 @@ def trained(once: Callable[..., Path], clone: Clone) -> Path:
 
     def make(folder: Path) -> None:
         shutil.copytree(clone.folder / "data", folder, dirs_exist_ok=True)
-        for mine in (".lock", "README.md", "reports/full_proof.json", "reports/fidelity.json", "reports/final.jsonl"):
-            (folder / mine).unlink(missing_ok=True)  # the checkout's, no run's
+        kept = ("README.md", "reports/full_proof.json", "reports/fidelity.json", "reports/final.jsonl")
+        for mine in (*folder.glob(".lock*"), *(folder / name for name in kept)):
+            mine.unlink(missing_ok=True)  # the checkout's, no run's
 
     return once("trained", make)
 
