@@ -176,6 +176,7 @@ class Worker:
     lives: Lives
     judge: Judge
     owner: str  # its name among the workers
+    share: tuple[int, int] = (1, 1)  # which of how many workers it is: it reads every so manieth partition
     hold_ms: int = 30_000  # so long a claim holds
     held: dict[int, Claim] = field(default_factory=dict)
 
@@ -207,8 +208,8 @@ class Worker:
         self.held.pop(partition, None)
 
     def tend(self, now: int) -> None:
-        "Hold on to what it has, and take what nobody has."
-        for partition in range(PARTITIONS):
+        "Hold on to what it has, and take of its share what nobody has."
+        for partition in range(self.share[0] - 1, PARTITIONS, self.share[1]):
             held = self.held.get(partition)
             if held is None:
                 self.adopt(partition, now)

@@ -147,10 +147,13 @@ def scorer(tables: dict[str, pd.DataFrame]) -> Scorer:
     return Scorer(champion, RollUp(DueModel(fitted, by_lead), line, base.horizon_from_days, base.horizon_to_days))
 
 
-def worker(log: Log, ledger: Ledger, kept: Archive, judge: Scorer, most: int = 2_000, owner: str = "anna") -> Worker:
-    "One that reads every partition."
-    made = Worker(log, ledger, Lives(kept, most), Judge(judge, settings()), owner)
-    assert all(made.adopt(p, 0) for p in range(PARTITIONS))
+def worker(
+    log: Log, ledger: Ledger, kept: Archive, judge: Scorer, most: int = 2_000, owner: str = "anna", share: Any = (1, 1)
+) -> Worker:
+    "One that has claimed its partitions."
+    made = Worker(log, ledger, Lives(kept, most), Judge(judge, settings()), owner, share)
+    made.tend(0)
+    assert len(made.held) == PARTITIONS // share[1]
     return made
 
 

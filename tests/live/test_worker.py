@@ -13,7 +13,7 @@ from predelinquency.features.catalogue import BY_NAME
 from predelinquency.ground import disk
 from predelinquency.ground.core import DAY_MS, StoreError
 from predelinquency.ground.ledger import Ledger
-from predelinquency.live import arrivals, lives, moments, places, renewal
+from predelinquency.live import arrivals, lives, moments, places, renewal, worker
 from predelinquency.live.archive import Archive, open_archive
 from predelinquency.live.door import open_log
 from predelinquency.live.events import PARTITIONS, Event, partition_of
@@ -139,6 +139,23 @@ def test_many_workers_one_after_the_other_write_the_same(
         assert live_bank.written(ledger) == undisturbed
 
 
+def test_one_worker_and_then_four_at_once_write_the_same(
+    tmp_path: Path, log: Log, kept: Archive, judge: Scorer, undisturbed: dict[str, list]
+) -> None:
+    "The one has read a part of everything; each of the four holds its own partitions and nobody else's."
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+        one = live_bank.worker(log, ledger, kept, judge)
+        for p in range(PARTITIONS):
+            one.step(p, 0, 9)
+        places.release(ledger, one.held.values())
+        four = [live_bank.worker(log, ledger, kept, judge, owner=f"w{n}", share=(n, 4)) for n in range(1, 5)]
+        rounds = [worker.read_on(w, lambda: 1_000, 20) for w in four]
+        while sum(next(some) for some in rounds):
+            pass
+        assert live_bank.written(ledger) == undisturbed
+        assert [min(w.held) for w in four] == [0, 1, 2, 3] and {len(w.held) for w in four} == {PARTITIONS // 4}
+
+
 def test_an_archive_renewed_on_the_way_changes_nothing(
     tmp_path: Path,
     told: list[tuple[int, Event]],
@@ -192,8 +209,6 @@ def test_a_failed_write_is_done_again_from_the_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     "The states have gone further than the place: they are forgotten with the partition."
-    from predelinquency.live import worker
-
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
         made, real, calls = live_bank.worker(log, ledger, kept, judge), worker.write_batch, iter(range(10**6))
 
