@@ -173,6 +173,9 @@ def test_an_archive_renewed_on_the_way_changes_nothing(
             archive = renewal.renew(archive, own, places.progress(ledger))
             renewal.trim_archived(archive, own)
         assert live_bank.written(ledger) == undisturbed
+        made, last = live_bank.worker(own, ledger, archive, judge), places.last_scores(ledger, range(CUSTOMERS))
+        for who, said in last.items():  # a second movement of that day is no reason for a score
+            assert made.lives.of(who, worker._completing(ledger, last)).scored_on == said.arrived_at // DAY_MS
     assert open_archive(tmp_path / "archive").folder.name != "000001" and archive.places.waiting
     with pytest.raises(StoreError, match="take the events up to"):
         own.read(partition_of(told[0][1].customer_id), 0, 10)
