@@ -256,13 +256,12 @@ KEYS: dict[str, str] = dict(
     state="what, fine, found, remedy",
     graph="a list of name, notebook, code, beside, reads, makes, params",
     doctor="a list of what, fine, found, remedy",
-) | {
-    "live begin": "archive, parts",
-    "live tell": "taken, repeated, refused",
-    "live work": "events, seconds, lives",
-    "live state": "read, behind, scores, waiting, laid_aside",
-    "live renew": "archive, trimmed, waiting",
-}
+    begin="archive, parts",
+    tell="taken, repeated, refused",
+    work="events, seconds, lives",
+    progress="read, behind, scores, waiting, laid_aside",
+    renew="archive, trimmed, waiting",
+)
 
 # %% ../../nbs/80_ops/05_say.ipynb #c015
 def tail(command: str, *examples: str) -> str:
