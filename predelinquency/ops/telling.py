@@ -15,6 +15,7 @@ import pandas as pd
 
 from ..features.offline import read_whole
 from ..ground import disk, schema
+from ..ground.core import DAY_MS
 from ..live.archive import KNOWN_BY
 from ..live.events import KINDS, Event, parse_event
 from ..live.log import Answer, Log
@@ -70,8 +71,11 @@ def send_told(
     pause: Callable[[float], object] = time.sleep,
 ) -> Iterator[list[Answer]]:  # of each batch
     "Send events, each batch at the time of its last one by the bank's clock."
-    for at in range(0, len(told), most):
-        some = told[at : at + most]
+    at = 0
+    while at < len(told):
+        day = told[at].at // DAY_MS  # a batch ends with its day: stamped after midnight, an event would count tomorrow
+        some = [one for one in told[at : at + most] if one.at // DAY_MS == day]
         if speed and at:
-            pause((some[-1].at - told[at - 1].at) / (speed * 86_400_000))
+            pause((some[-1].at - told[at - 1].at) / (speed * DAY_MS))
         yield log.append([one.event for one in some], some[-1].at)
+        at += len(some)
