@@ -180,6 +180,11 @@ class Worker:
     hold_ms: int = 30_000  # so long a claim holds
     held: dict[int, Claim] = field(default_factory=dict)
 
+    @property
+    def partitions(self) -> range:
+        "Its share."
+        return range(self.share[0] - 1, PARTITIONS, self.share[1])
+
     def adopt(self, partition: int, now: int) -> bool:
         "Claim a partition and take in what was read of it before; False: another worker has it."
         found = claim(self.ledger, partition, self.owner, now, self.hold_ms)
@@ -209,7 +214,7 @@ class Worker:
 
     def tend(self, now: int) -> None:
         "Hold on to what it has, and take of its share what nobody has."
-        for partition in range(self.share[0] - 1, PARTITIONS, self.share[1]):
+        for partition in self.partitions:
             held = self.held.get(partition)
             if held is None:
                 self.adopt(partition, now)

@@ -189,14 +189,13 @@ def work_live(
                 time.sleep(0.05)
         release(book, worker.held.values())
     kept.close()
-    done = dict(events=read, seconds=round(time.monotonic() - began, 3), lives=worker.lives.made)
-    return (
-        answer(done)
-        if as_json
-        else note(
-            "{events:,} events were read in {seconds:.1f} s, {lives:,} lives were made from their events".format(**done)
-        )
-    )
+    elsewhere = len(worker.partitions) - len(worker.held)
+    done = dict(events=read, seconds=round(time.monotonic() - began, 3), lives=worker.lives.made, elsewhere=elsewhere)
+    if as_json:
+        return answer(done)
+    note("{events:,} events were read in {seconds:.1f} s, {lives:,} lives were made from their events".format(**done))
+    if elsewhere:  # a claim outlives a worker that was killed
+        note(f"{elsewhere} partitions are another worker's; if it was killed, they are free in half a minute", "yellow")
 
 # %% ../../nbs/80_ops/08_live.ipynb #95f63f8e
 def progress_of_live(

@@ -258,7 +258,7 @@ KEYS: dict[str, str] = dict(
     doctor="a list of what, fine, found, remedy",
     begin="archive, parts",
     tell="taken, repeated, refused",
-    work="events, seconds, lives",
+    work="events, seconds, lives, elsewhere",
     progress="read, behind, scores, waiting, laid_aside",
     renew="archive, trimmed, waiting",
 )
