@@ -35,7 +35,7 @@ from predelinquency.ground.entries import (
     restore,
     row_fingerprint,
 )
-from .following import METADATA  # of both: entries, and what a follower of the log writes
+from .following import LEDGER_METADATA
 from .records import CONTACT_STATES, Contact, Decision, Score
 
 # %% ../../nbs/00_ground/08_ledger.ipynb #c042
@@ -231,7 +231,7 @@ def differences(
         return list(
             compare_metadata(
                 MigrationContext.configure(connection, opts={"compare_type": True, "version_table": VERSION_TABLE}),
-                METADATA,
+                LEDGER_METADATA,
             )
         )
 

@@ -14,7 +14,7 @@ from records import AT, case_step, one_of_each, score
 from predelinquency.ground import ledger as ground_ledger
 from predelinquency.ground import records
 from predelinquency.ground.core import StoreError
-from predelinquency.ground.entries import METADATA
+from predelinquency.ground.following import LEDGER_METADATA
 from predelinquency.ground.ledger import REVISION, Ledger, differences, migrate, revision
 
 
@@ -44,7 +44,7 @@ def described(engine: sa.Engine) -> dict:
             [(f["name"], f["constrained_columns"], f["referred_columns"]) for f in look.get_foreign_keys(t)],
             rules(t),
         )
-        for t in METADATA.tables
+        for t in LEDGER_METADATA.tables
     }
 
 
@@ -77,11 +77,11 @@ def test_the_migrations_make_what_the_records_ask_for(ledger_url: str) -> None:
 
 
 def test_a_field_without_a_migration_is_noticed(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    changed = sa.MetaData(naming_convention=METADATA.naming_convention)
-    for table in METADATA.tables.values():
+    changed = sa.MetaData(naming_convention=LEDGER_METADATA.naming_convention)
+    for table in LEDGER_METADATA.tables.values():
         table.to_metadata(changed)
     changed.tables["scores"].append_column(sa.Column("mood", sa.Text()))
-    monkeypatch.setattr(ground_ledger, "METADATA", changed)
+    monkeypatch.setattr(ground_ledger, "LEDGER_METADATA", changed)
     with Ledger.open(ledger_url) as ledger:
         assert [d[:3] for d in differences(ledger.engine)] == [("add_column", None, "scores")]
 
@@ -90,7 +90,7 @@ def test_the_migrations_make_the_same_rules_and_indexes_as_the_declarations(ledg
     with Ledger.open(ledger_url) as ledger:
         migrated = described(ledger.engine)
         migrate(ledger.engine, "base")
-        METADATA.create_all(ledger.engine)
+        LEDGER_METADATA.create_all(ledger.engine)
         assert described(ledger.engine) == migrated
 
 
