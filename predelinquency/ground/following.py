@@ -22,6 +22,7 @@ LIVE_SCORES = sa.Table(
     sa.Column("customer_id", sa.BigInteger(), primary_key=True, autoincrement=False),
     sa.Column("revision", sa.Integer(), primary_key=True, autoincrement=False),  # 1, 2, 3 … of this customer
     sa.Column("as_of", Day(), nullable=False),  # the midnight after `arrived_at`
+    sa.Column("final", sa.Boolean(), nullable=False),  # all was known that came before that midnight
     sa.Column("eligible", sa.Boolean(), nullable=False),  # enough history, and nothing owed past its grace
     sa.Column("probability", sa.Double(), nullable=True),  # empty where not eligible
     sa.Column("margin", sa.Double(), nullable=True),
@@ -32,10 +33,12 @@ LIVE_SCORES = sa.Table(
     sa.Column("incomplete", sa.Integer(), nullable=False),  # events of the customer that were laid aside until then
     sa.Column("partition", sa.Integer(), nullable=False),  # of the log, with the position of the event after which
     sa.Column("position", sa.BigInteger(), nullable=False),  # this score was due
-    sa.Column("arrived_at", sa.BigInteger(), nullable=False),  # that event's stamp, milliseconds since 1970
+    sa.Column(
+        "arrived_at", sa.BigInteger(), nullable=False
+    ),  # that event's stamp, or the last of the day; milliseconds since 1970
     sa.CheckConstraint("probability BETWEEN 0 AND 1", name="probability"),
     sa.CheckConstraint("eligible = (probability IS NOT NULL)", name="eligible"),
-    sa.UniqueConstraint("partition", "position"),
+    sa.UniqueConstraint("partition", "position", "customer_id", "final"),
     sqlite_with_rowid=False,
 )
 

@@ -136,12 +136,19 @@ class Archive:
         part = next((p for p in self.parts if p.low <= customer_id < p.high), None)
         if part is None:
             return np.zeros((0, WIDTH), np.int64)
+        return self._packed(part).rows(customer_id)
+
+    def customers(self) -> list[int]:
+        "Everybody of whom it knows something, in order."
+        return [who for part in self.parts for who in self._packed(part).index[:, 0].tolist()]
+
+    def _packed(self, part: Part) -> _Packed:
         if part not in self.packed:
             path = self.folder / "packed" / part.file.replace(".parquet", ".rows")
             if not path.exists():
                 _pack(self.folder, part, path)
             self.packed[part] = _Packed(path)
-        return self.packed[part].rows(customer_id)
+        return self.packed[part]
 
 # %% ../../nbs/55_live/05_archive.ipynb #4ed90893
 CURRENT = "current"  # the file that names the newest folder

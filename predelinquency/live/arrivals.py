@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['OF_CUSTOMER', 'OF_ACCOUNT', 'OF_DUE', 'OF_MOVE', 'OF_PAYMENT', 'KIND', 'STAMP', 'WIDTH', 'WAITS', 'TAKEN', 'SAID',
-           'LATE', 'GIVEN_UP', 'VERDICTS', 'WAIT_DAYS', 'WATCHED', 'rows_of', 'rows_of_tables', 'relive', 'take_rows']
+           'LATE', 'GIVEN_UP', 'VERDICTS', 'WAIT_DAYS', 'WATCHED', 'NOTHING', 'ASKED', 'ENDED', 'rows_of',
+           'rows_of_tables', 'relive', 'take_rows']
 
 # %% ../../nbs/55_live/04_arrivals.ipynb #928f30f8
 from collections.abc import Sequence
@@ -177,6 +178,9 @@ def _asks(row: np.ndarray, scored_on: int) -> bool:
         return True
     return row[7] != _BOOKED or WATCHED[row[6]]
 
+# %% ../../nbs/55_live/04_arrivals.ipynb #1b3cacd4
+NOTHING, ASKED, ENDED = range(3)  # no score is due; one after the row before; the final one of the day before this row
+
 # %% ../../nbs/55_live/04_arrivals.ipynb #d25b92bc
 @lean
 def _met(first: np.ndarray, row: np.ndarray) -> bool:
@@ -219,11 +223,13 @@ def take_rows(
     verdicts: np.ndarray,  # (n,) is filled
     turn: np.ndarray,  # (n + 1,) is filled: the how manieth a row was taken; the last number counts them
     at: int,  # the row to go on with
-    scored_on: int,  # day of the last score
-) -> tuple[int, bool]:  # where to go on; whether a score is due now
+    days: tuple[int, int],  # of the last score, and of the last midnight that has its final one
+) -> tuple[int, int]:  # where to go on; NOTHING, ASKED or ENDED
     "Take the rows of one customer up to the next score."
-    waits = at > 0
+    waits, (scored_on, closed_on) = at > 0, days
     for i in range(at, len(rows)):
+        if rows[i, STAMP] // MS > closed_on:
+            return i, ENDED
         waits = waits and _give_up(rows, verdicts, i)
         if not _is_known(s, rows[i]):
             verdicts[i], waits = WAITS, True
@@ -238,5 +244,5 @@ def take_rows(
             verdicts[j] = _take(s, effects, rows[j], rows[i, STAMP])
             j = _next_met(rows, verdicts, i)
         if _asks(rows[i], scored_on):
-            return i + 1, True
-    return len(rows), False
+            return i + 1, ASKED
+    return len(rows), NOTHING

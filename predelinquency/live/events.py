@@ -292,7 +292,7 @@ def parse_canonical(
     return [Event(e["kind"], e["customer_id"], e["source"], e["event_id"], e["row"]) for e in found]
 
 # %% ../../nbs/55_live/00_events.ipynb #cbe26082
-_MOMENT = {"due": "announced_at", "transaction": "booked_at", "payment": "paid_at"}
+_MOMENT = {"due": "announced_at", "transaction": "booked_at", "payment": "paid_at", "day": "began_at"}
 
 
 def moment_of(
@@ -320,5 +320,7 @@ PARTITIONS = 64
 def partition_of(
     customer_id: int,
 ) -> int:  # 0 … 63
-    "The partition of a customer."
+    "The partition of a customer; below 0 stands no customer but a partition: -1 for 0, -2 for 1 …"
+    if customer_id < 0:
+        return -1 - customer_id
     return blake2b(customer_id.to_bytes(8, "big", signed=True), digest_size=8).digest()[-1] % PARTITIONS

@@ -196,7 +196,8 @@ def admit(
             answers.append(Answer("refused", reason=ahead_sentence()))
         else:
             position = heads[partition] = heads.get(partition, 0) + 1
-            arrived_at = last[customer_id] = max(now, last.get(customer_id, now - 1) + 1, earliest)
+            day_began = last.get(-1 - partition, now)  # no stamp goes back behind it
+            arrived_at = last[customer_id] = max(now, last.get(customer_id, now - 1) + 1, day_began, earliest)
             taken = known[name] = Known(said, partition, position, arrived_at)
             answers.append(Answer("taken", partition, position, arrived_at))
             written.append((offer, taken))
@@ -284,7 +285,8 @@ def _memory(connection: sqlite3.Connection, offers: Sequence[Offer], now: int) -
     (horizon,) = connection.execute("SELECT coalesce(max(moment), -9000000000000000) FROM log_horizon").fetchone()
     heads = connection.execute("SELECT partition, last, newest FROM log_heads").fetchall()
     ahead = {partition for partition, _, newest in heads if newest >= now}
-    customers = sorted({o.customer_id for o in offers if o.partition in ahead}) if ahead else ()
+    mine = ((o.customer_id, -1 - o.partition) for o in offers if o.partition in ahead)
+    customers = sorted(set(chain.from_iterable(mine))) if ahead else ()
     last = _rows(connection, "SELECT customer_id, arrived_at FROM log_stamps WHERE customer_id", customers)
     names = sorted({o.name for o in offers})
     ids = _rows(connection, "SELECT name, said, place, arrived_at FROM log_ids WHERE name", names)

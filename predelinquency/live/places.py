@@ -109,6 +109,7 @@ class Last(NamedTuple):
     dues: list[list[Any]] = []
     arrived_at: int = -1  # milliseconds since 1970
     incomplete: int = 0  # events laid aside until now
+    closed_on: str = ""  # the midnight of the last final score
 
 # %% ../../nbs/55_live/08_places.ipynb #fe775414
 def last_scores(
@@ -126,6 +127,9 @@ def last_scores(
             )
             rows = book.execute(sa.select(*names).where(sa.tuple_(s.customer_id, s.revision).in_(newest)))
             found.update((who, Last(*rest)) for who, *rest in rows)
+            ends = sa.select(s.customer_id, sa.func.max(s.as_of)).where(s.customer_id.in_(some) & s.final)
+            closed = book.execute(ends.group_by(s.customer_id))
+            found.update((one, found[one]._replace(closed_on=day)) for one, day in closed)
             who = DEAD_LETTERS.c.customer_id
             counted = book.execute(sa.select(who, sa.func.count()).where(who.in_(some)).group_by(who))
             found.update((one, found[one]._replace(incomplete=many)) for one, many in counted)

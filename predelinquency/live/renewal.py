@@ -95,7 +95,8 @@ def read_since(
         while place < last:
             some = log.read(partition, place, min(10_000, last - place))
             for entry in some:
-                found[entry.event.customer_id].append(entry)
+                if entry.event.kind in KINDS:
+                    found[entry.event.customer_id].append(entry)
             place = some[-1].position
     return found
 

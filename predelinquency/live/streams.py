@@ -38,7 +38,7 @@ _BASE = "{predelinquency:log}:"
 _ADMIT = """
 local base, now, keep, ahead, oldest = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 oldest = math.max(now - keep, tonumber(redis.call('GET', base .. 'horizon') or '-9e15'))
-local answers, written, known, last, heads, days = {}, {}, {}, {}, {}, {}
+local answers, written, known, last, heads, days, began = {}, {}, {}, {}, {}, {}, {}
 local function many(command, key, words)
   local found = {}
   for from = 1, #words, 1000 do
@@ -52,7 +52,7 @@ for i = 4, #ARGV, 2 do names[#names+1] = string.sub(ARGV[i], 1, 8) end
 local kept = many('HMGET', 'ids', names)
 for i = 4, #ARGV, 2 do
   local name, said, content = names[i/2-1], string.sub(ARGV[i], 9, 16), ARGV[i+1]
-  local partition, customer, moment, earliest = string.match(ARGV[i], '^(%d+) (%d+) (%S+) (%S+)$', 17)
+  local partition, customer, moment, earliest = string.match(ARGV[i], '^(%d+) (-?%d+) (%S+) (%S+)$', 17)
   moment, earliest = tonumber(moment), tonumber(earliest)
   local found = known[name] or kept[i/2-1]
   if moment and moment < oldest then
@@ -67,7 +67,11 @@ for i = 4, #ARGV, 2 do
   else
     heads[partition] = (heads[partition] or tonumber(redis.call('HGET', base .. 'heads', partition) or '0')) + 1
     local before = last[customer] or tonumber(redis.call('HGET', base .. 'stamps', customer) or '-9e15')
-    last[customer] = math.max(now, before + 1, earliest)
+    if not began[partition] then
+      began[partition] = tonumber(redis.call('HGET', base .. 'stamps', string.format('%d', -1 - partition)) or '-9e15')
+    end
+    last[customer] = math.max(now, before + 1, began[partition], earliest)
+    if tonumber(customer) < 0 then began[partition] = last[customer] end
     local position, at = string.format('%.0f', heads[partition]), string.format('%.0f', last[customer])
     local place = partition .. ' ' .. position .. ' ' .. at
     known[name] = said .. place

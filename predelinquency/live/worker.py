@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..features.catalogue import BY_NAME
-from ..ground.core import DAY_MS, StoreError, to_date
+from ..ground.core import DAY_MS, StoreError, to_date, to_day
 from ..ground.entries import plain_values
 from ..ground.ledger import Ledger
 from ..ground.params import Base
 from .arrivals import STAMP, TAKEN, VERDICTS, rows_of
-from .events import PARTITIONS
-from .lives import Life, Lives, Told, by_customer, live_on
+from .events import KINDS, PARTITIONS
+from .lives import Life, Lives, Told, by_customer, close_day, live_on
 from .log import Entry, Log
+from .midnights import until_day
 from .moments import Moment, moment
 from .places import Claim, Found, Last, Overtaken, claim, last_scores, write_batch
 from ..model.labels import LEAD
@@ -48,7 +49,7 @@ def live_score(
     as_of = to_date(seen.day)
     made = scorer.score(seen.vectors)
     score = scorer.record(customer_id, as_of, seen.vectors, made)
-    told = dict(customer_id=customer_id, as_of=as_of, eligible=eligible)
+    told = dict(customer_id=customer_id, as_of=as_of, final=False, eligible=eligible)
     told |= dict(model_version=score.model_version, feature_hash=score.feature_hash)
     if not eligible:
         return told | dict(probability=None, margin=None, reasons=[], dues=[])
@@ -90,6 +91,11 @@ class Judge(NamedTuple):
         told = live_score(self.scorer, customer_id, seen, eligible)
         return told if is_news(life.last, told) else None
 
+    def final(self, life: Life, customer_id: int, stamp: int) -> dict[str, Any]:
+        "The last word about a midnight; a stamp of the millisecond before it."
+        seen = moment(life.state, stamp, self.base.horizon_to_days, self.base.grace_days)
+        return live_score(self.scorer, customer_id, seen, is_eligible(seen, self.base)) | dict(final=True)
+
 # %% ../../nbs/55_live/09_worker.ipynb #b6494870
 @dataclass(eq=False)
 class Reading:
@@ -100,13 +106,15 @@ class Reading:
     customer_id: int
     found: Found
 
-    def asked(self, life: Life, position: int, stamp: int) -> None:
+    def asked(self, life: Life, position: int, stamp: int, final: bool) -> None:
         "A score is due."
-        last, told = life.last, self.judge.told(life, self.customer_id, stamp)
+        last, give = life.last, self.judge.final if final else self.judge.told
+        told = give(life, self.customer_id, stamp)
         if told is None:
             return
         said = (told["as_of"], told["eligible"], told["margin"], told["dues"])
-        life.last = Last(last.revision + 1, *said, stamp, last.incomplete)
+        closed_on = told["as_of"] if final else last.closed_on
+        life.last = Last(last.revision + 1, *said, stamp, last.incomplete, closed_on)
         place = dict(partition=self.partition, position=position, arrived_at=stamp)
         counted = dict(revision=last.revision + 1, incomplete=last.incomplete + life.lost)
         self.found.scores.append(told | place | counted)
@@ -141,16 +149,24 @@ def _completing(ledger: Ledger, last: Mapping[int, Last]) -> Callable[[int, Life
         said = last[who] if who in last else last_scores(ledger, [who])[who]
         life.last = said._replace(incomplete=said.incomplete - life.lost)
         life.scored_on = max(life.scored_on, said.arrived_at // DAY_MS)
+        if said.closed_on:
+            life.closed_on = max(life.closed_on, to_day(said.closed_on))
 
     return complete
 
 # %% ../../nbs/55_live/09_worker.ipynb #4e9f1905
-def _read(by: "Worker", partition: int, told: list[tuple[int, Told]]) -> Found:
-    "What a batch holds."
-    found, last = Found(), last_scores(by.ledger, [who for who, _ in told if who not in by.lives.kept])
-    for who, some in told:
-        Reading(by.judge, partition, who, found).take(by.lives.of(who, _completing(by.ledger, last)), some)
-        by.lives.remember(who, some)
+def _read(by: "Worker", partition: int, entries: Sequence[Entry]) -> Found:
+    "What a batch holds, in which every customer comes once."
+    found, day = Found(), entries[0].event.kind == "day"
+    told = dict.fromkeys(by.lives.known_in(partition)) if day else dict(_by_customer(entries))
+    last = last_scores(by.ledger, [who for who in told if who not in by.lives.kept])
+    for who, some in told.items():
+        reading, life = Reading(by.judge, partition, who, found), by.lives.of(who, _completing(by.ledger, last))
+        if some is None:
+            close_day(life, entries[0].position, entries[0].event.row["began_at"] // DAY_MS, reading.asked)
+        else:
+            reading.take(life, some)
+            by.lives.remember(who, some)
     return found
 
 # %% ../../nbs/55_live/09_worker.ipynb #2c6957d1
@@ -162,7 +178,7 @@ def _read_again(by: "Worker", partition: int, position: int) -> None:
         raise StoreError(problem, remedy="name the ledger that belongs to this archive, or bring the newest back")
     while place < position:
         some = by.log.read(partition, place, min(_AGAIN, position - place))
-        for who, told in _by_customer(some):
+        for who, told in _by_customer([e for e in some if e.event.kind in KINDS]):
             by.lives.remember(who, told)
         place = some[-1].position
 
@@ -199,8 +215,9 @@ class Worker:
         entries = self.log.read(partition, max(held.position, self.lives.archive.places.positions[partition]), most)
         if not entries:
             return 0
+        entries = until_day(entries)
         try:
-            found = _read(self, partition, _by_customer(entries))
+            found = _read(self, partition, entries)
             self.held[partition] = write_batch(self.ledger, held, entries[-1].position, now + self.hold_ms, found)
         except BaseException:
             self.leave(partition)
@@ -243,7 +260,7 @@ def read_on(
             with suppress(Overtaken):
                 for _ in range(_IN_A_ROW):
                     read += (some := by.step(partition, now, most))
-                    if some < most:
+                    if not some:
                         break
         if not 0 <= now - tended < by.hold_ms // 3:
             by.tend(now)

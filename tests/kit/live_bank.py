@@ -18,6 +18,7 @@ from predelinquency.live.archive import Archive, begin_archive
 from predelinquency.live.events import KINDS, PARTITIONS, Event
 from predelinquency.live.lives import Lives
 from predelinquency.live.log import Log
+from predelinquency.live.midnights import day_events
 from predelinquency.live.worker import Judge, Worker
 from predelinquency.model import learners
 from predelinquency.model.champion import Champion
@@ -116,6 +117,8 @@ def sent(
             found.append((at, event))
             if rng.random() < doubled:
                 found.append((at + int(rng.integers(0, DAY_MS)), event))
+    for day in range(BOUGHT // DAY_MS + 9, max(at for at, _ in found) // DAY_MS, 40):  # some midnights are told, late
+        found += [(day * DAY_MS + int(rng.integers(0, 3_600_000)), event) for event in day_events(day)]
     return sorted(found, key=lambda one: one[0])
 
 

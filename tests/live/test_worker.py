@@ -1,7 +1,9 @@
 """What follows from a log follows from it alone: however it is read, by whoever, in whatever pieces."""
 
+from collections import namedtuple
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import live_bank
 import numpy as np
@@ -11,12 +13,13 @@ import pytest
 from predelinquency.features import offline
 from predelinquency.features.catalogue import BY_NAME
 from predelinquency.ground import disk
-from predelinquency.ground.core import DAY_MS, StoreError
+from predelinquency.ground.core import DAY_MS, StoreError, to_day
+from predelinquency.ground.following import LIVE_SCORES
 from predelinquency.ground.ledger import Ledger
 from predelinquency.live import arrivals, lives, moments, places, renewal, worker
 from predelinquency.live.archive import Archive, open_archive
 from predelinquency.live.door import open_log
-from predelinquency.live.events import PARTITIONS, Event, partition_of
+from predelinquency.live.events import KINDS, PARTITIONS, Event, partition_of
 from predelinquency.live.lives import Lives, Told
 from predelinquency.live.log import Log
 from predelinquency.model import dues, labels
@@ -64,21 +67,29 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, log: Log, kept: Archiv
     return found
 
 
+Row = namedtuple("Row", LIVE_SCORES.columns.keys())  # type: ignore[misc]
+
+
+def row(values: tuple) -> Any:
+    return Row(*values)
+
+
 def by_customer(log: Log) -> dict[int, Told]:
     found: dict[int, Told] = {}
     for partition in range(PARTITIONS):
         if entries := log.read(partition, 0, 10**6):
+            entries = [e for e in entries if e.event.kind in KINDS]
             who = [e.event.customer_id for e in entries]
             found |= dict(lives.by_customer([e.position for e in entries], who, arrivals.rows_of(entries)))
     return found
 
 
 def test_something_of_everything_happened(undisturbed: dict[str, list], log: Log) -> None:
-    scores, dead = undisturbed["live_scores"], undisturbed["dead_letters"]
-    assert len(scores) > 300 and len({s[0] for s in scores}) > CUSTOMERS // 2
-    assert {s[3] for s in scores} == {True, False} and sum(bool(s[9]) for s in scores) > 150
+    scores, dead = [row(s) for s in undisturbed["live_scores"]], undisturbed["dead_letters"]
+    assert len(scores) > 300 and len({s.customer_id for s in scores}) > CUSTOMERS // 2
+    assert {s.eligible for s in scores} == {True, False} and sum(bool(s.dues) for s in scores if not s.final) > 150
     assert {d[3] for d in dead} >= {"never met"} and undisturbed["waiting"]
-    assert log.counts["repeated"] > 50 and any(s[10] for s in scores)
+    assert log.counts["repeated"] > 50 and any(s.incomplete for s in scores)
 
 
 def test_the_stream_equals_the_batch_of_its_own_archive_at_every_midnight(log: Log, kept: Archive) -> None:
@@ -112,6 +123,41 @@ def test_the_stream_equals_the_batch_of_its_own_archive_at_every_midnight(log: L
         assert found.due.tolist() == asked.iloc[at][["obligation_id", "instalment"]].to_numpy().tolist()
         assert np.array_equal(found.vectors[1:], of_dues[at], equal_nan=True)
     assert len(seen) > 1_000 and len(asked) > 1_000
+
+
+def test_the_final_score_of_a_midnight_is_that_of_the_batch(
+    log: Log, kept: Archive, judge: Scorer, undisturbed: dict[str, list]
+) -> None:
+    "Whoever gets one gets the score, the dues and the reasons that the tables give for that midnight."
+    finals = [s for s in map(row, undisturbed["live_scores"]) if s.final]
+    positions = {p: log.read(p, 0, 10**6)[-1].position for p in range(PARTITIONS)}
+    renewed, base = renewal.renew(kept, log, positions), live_bank.settings()
+    whole = {
+        n: pd.concat([disk.read(renewed.folder, n, p) for p in renewed.parts]) for n in ("obligations", "payments")
+    }
+    spine = pd.DataFrame(
+        dict(customer_id=[s.customer_id for s in finals], as_of=pd.to_datetime([s.as_of for s in finals]))
+    )
+    spine = spine.sort_values(["customer_id", "as_of"], ignore_index=True)
+    asks = spine.assign(eligible=True, split="live")
+    asked = dues.proposed(asks, whole["obligations"], whole["payments"], base)
+    known = offline.read_tables(renewed.folder)
+    own = offline.matrix(known, spine)
+    of_dues = offline.matrix(known, asked[["customer_id", "as_of", "obligation_id", "instalment"]])
+    mine = asked.groupby(["customer_id", "as_of"]).indices
+    rows = {(int(w), str(a.date())): n for n, (w, a) in enumerate(zip(spine.customer_id, spine.as_of, strict=True))}
+    assert len(rows) == len(finals) > 800  # nobody has two of one midnight
+    for s in finals:
+        n = rows[s.customer_id, s.as_of]
+        vectors = np.vstack([own[n : n + 1], of_dues[mine.get((s.customer_id, spine.as_of[n]), [])]])
+        made = judge.score(vectors)
+        assert s.feature_hash == judge.record(s.customer_id, s.as_of, vectors, made).feature_hash
+        if s.eligible:
+            assert (s.probability, s.margin) == (made.probability, made.margin)
+            assert [due[-1] for due in s.dues] == made.chance.tolist()
+    told = {d for d in {s.as_of for s in finals} if sum(s.as_of == d for s in finals) > CUSTOMERS * 0.8}
+    assert len(told) > 1, "a midnight that was told gives everybody a final score"
+    assert sum(s.eligible for s in finals) > 100
 
 
 @pytest.mark.parametrize(
@@ -175,7 +221,10 @@ def test_an_archive_renewed_on_the_way_changes_nothing(
         assert live_bank.written(ledger) == undisturbed
         made, last = live_bank.worker(own, ledger, archive, judge), places.last_scores(ledger, range(CUSTOMERS))
         for who, said in last.items():  # a second movement of that day is no reason for a score
-            assert made.lives.of(who, worker._completing(ledger, last)).scored_on == said.arrived_at // DAY_MS
+            life = made.lives.of(who, worker._completing(ledger, last))
+            assert life.scored_on >= said.arrived_at // DAY_MS and life.closed_on >= to_day(
+                said.closed_on or "1970-01-01"
+            )
     assert open_archive(tmp_path / "archive").folder.name != "000001" and archive.places.waiting
     with pytest.raises(StoreError, match="take the events up to"):
         own.read(partition_of(told[0][1].customer_id), 0, 10)
