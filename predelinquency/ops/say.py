@@ -258,6 +258,7 @@ KEYS: dict[str, str] = dict(
     doctor="a list of what, fine, found, remedy",
     begin="archive, parts",
     tell="taken, repeated, refused",
+    day="day, partitions",
     work="events, seconds, lives, elsewhere",
     progress="read, behind, scores, waiting, laid_aside",
     renew="archive, trimmed, waiting",

@@ -19,6 +19,7 @@ from ..ground.core import DAY_MS
 from ..live.archive import KNOWN_BY
 from ..live.events import KINDS, Event, parse_event
 from ..live.log import Answer, Log
+from ..live.midnights import tell_day
 
 # %% ../../nbs/80_ops/07_telling.ipynb #c95f32dd
 class Sent(NamedTuple):
@@ -70,12 +71,17 @@ def send_told(
     most: int = 500,  # events at once
     pause: Callable[[float], object] = time.sleep,
 ) -> Iterator[list[Answer]]:  # of each batch
-    "Send events, each batch at the time of its last one by the bank's clock."
-    at = 0
+    "Send events, each batch at the time of its last one by the bank's clock, and the beginning of each day."
+    at, today = 0, told[0].at // DAY_MS if told else 0
     while at < len(told):
         day = told[at].at // DAY_MS  # a batch ends with its day: stamped after midnight, an event would count tomorrow
         some = [one for one in told[at : at + most] if one.at // DAY_MS == day]
         if speed and at:
             pause((some[-1].at - told[at - 1].at) / (speed * DAY_MS))
+        while today <= day:
+            tell_day(log, today, today * DAY_MS)
+            today += 1
         yield log.append([one.event for one in some], some[-1].at)
         at += len(some)
+    if told:  # the last day ends, too
+        tell_day(log, today, today * DAY_MS)

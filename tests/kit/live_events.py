@@ -119,10 +119,10 @@ class Model:
         if event.event_id in self.known:
             first, position, at, _ = self.known[event.event_id]
             return ("repeated", position, at) if first == event else ("refused", 0, 0)
-        earliest = event.row["paid_at" if event.kind == "payment" else "opened_on"]
+        earliest = event.row[{"payment": "paid_at", "account": "opened_on", "day": "began_at"}[event.kind]]
         if earliest > now + DAY_MS:
             return "refused", 0, 0
-        at = max(now, self.last.get(event.customer_id, now - 1) + 1, earliest)
+        at = max(now, self.last.get(event.customer_id, now - 1) + 1, self.last.get(-1 - partition, now), earliest)
         position = self.heads[partition] = self.heads.get(partition, 0) + 1
         self.last[event.customer_id] = at
         self.known[event.event_id] = (event, position, at, moment)

@@ -24,6 +24,7 @@ from predelinquency.ground.core import DAY_MS, ParamsError, StoreError
 from predelinquency.live.door import open_log
 from predelinquency.live.events import KINDS, PARTITIONS, Event, canonical, parse_events, partition_of
 from predelinquency.live.log import Log, Trimmed
+from predelinquency.live.midnights import day_events
 
 Opened = Callable[..., Log]
 WAY = partition_of(7)
@@ -139,6 +140,19 @@ def test_stamps_rise_on_every_kind_when_the_clock_goes_back(opened: Opened, back
     assert log.counts["clock_back"] == 5
     assert opened().append([payment(98, at=NOW - back)], NOW - back)[0].arrived_at == NOW + 6
     assert log.append([payment(97, customer=8, at=NOW - back)], NOW - back)[0].arrived_at == NOW - back
+
+
+def test_no_stamp_goes_back_behind_a_day_that_has_begun(opened: Opened) -> None:
+    "In that partition; the other ones go by the clock."
+    log, day = opened(), NOW // DAY_MS
+    log.append([day_events(day)[partition_of(7)]], NOW)
+    near = next(c for c in range(8, 10**4) if partition_of(c) == partition_of(7))
+    far = next(c for c in range(8, 10**4) if partition_of(c) != partition_of(7))
+    late = [payment(n, customer, NOW - 2 * DAY_MS) for n, customer in enumerate((7, near, far, 7))]
+    for batch in (late[:3], late[3:]):  # the second is another call: what the log knows comes from its file
+        log.append(batch, NOW - 39 * HOUR_MS)
+    stamps = {e.event.event_id: e.arrived_at - NOW for some in everything(log).values() for e in some}
+    assert stamps == {"2026-03-02 " + str(partition_of(7)): 0, "p-0": 0, "p-1": 0, "p-2": -39 * HOUR_MS, "p-3": 1}
 
 
 def test_nothing_arrives_before_it_was_booked_or_paid_though_the_log_s_clock_is_behind(opened: Opened) -> None:
@@ -365,7 +379,8 @@ def test_any_sequence_of_calls_is_answered_as_the_plain_model_answers_it(opened:
             )
             one = account(len(sent), dice.randrange(25)) if dice.random() < 0.1 else one
             one = dice.choice(sent) if sent and dice.random() < 0.4 else one
-            one = one._replace(customer_id=one.customer_id + 1) if dice.random() < 0.05 else one
+            one = one._replace(customer_id=one.customer_id + 1) if dice.random() < 0.05 and one.kind != "day" else one
+            one = day_events(now // DAY_MS)[partition_of(dice.randrange(25))] if dice.random() < 0.1 else one
             sent.append(one)
             batch.append(one)
         expected = [model.append(e, partition_of(e.customer_id), now) for e in batch]

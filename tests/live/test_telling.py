@@ -17,4 +17,10 @@ def test_a_batch_ends_with_its_day(tmp_path: Path) -> None:
     stamps = [[a.arrived_at - midnight for a in answers] for answers in send_told(log, told, 0.001, pause=waits.append)]
     assert stamps == [[-1_000, -999], [60_000, 60_001]]
     assert len(stamps) == 2 and waits == [61_000 / (0.001 * DAY_MS)]
+    began = [
+        (e.event.row["began_at"] - midnight, e.arrived_at - midnight)
+        for e in log.read(5, 0, 99)
+        if e.event.kind == "day"
+    ]
+    assert began == [(day * DAY_MS, day * DAY_MS) for day in (-1, 0, 1)]
     log.close()

@@ -25,7 +25,7 @@ from predelinquency.live.log import Log
 from predelinquency.model import dues, labels
 from predelinquency.reasons.scorer import Scorer
 
-CUSTOMERS = 80
+CUSTOMERS = 60
 LEAD = list(BY_NAME).index("asked_lead_days")
 
 
@@ -122,7 +122,7 @@ def test_the_stream_equals_the_batch_of_its_own_archive_at_every_midnight(log: L
         assert np.array_equal(found.vectors[0], own[row], equal_nan=True)
         assert found.due.tolist() == asked.iloc[at][["obligation_id", "instalment"]].to_numpy().tolist()
         assert np.array_equal(found.vectors[1:], of_dues[at], equal_nan=True)
-    assert len(seen) > 1_000 and len(asked) > 1_000
+    assert len(seen) > 700 and len(asked) > 700
 
 
 def test_the_final_score_of_a_midnight_is_that_of_the_batch(
@@ -146,7 +146,7 @@ def test_the_final_score_of_a_midnight_is_that_of_the_batch(
     of_dues = offline.matrix(known, asked[["customer_id", "as_of", "obligation_id", "instalment"]])
     mine = asked.groupby(["customer_id", "as_of"]).indices
     rows = {(int(w), str(a.date())): n for n, (w, a) in enumerate(zip(spine.customer_id, spine.as_of, strict=True))}
-    assert len(rows) == len(finals) > 800  # nobody has two of one midnight
+    assert len(rows) == len(finals) > 700  # nobody has two of one midnight
     for s in finals:
         n = rows[s.customer_id, s.as_of]
         vectors = np.vstack([own[n : n + 1], of_dues[mine.get((s.customer_id, spine.as_of[n]), [])]])

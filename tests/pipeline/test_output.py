@@ -72,7 +72,8 @@ commands = ["run --customers 100 --root R", "stage simulate --root R", "compare 
             "decide --root R", "decide --record --root R", "ledger migrate --root R", "ledger state --root R", "ledger record R --root R", "doctor",
             "final --by somebody --reason because-it-is-time --root R", "final --log --root R", "challenge R --root R",
             "rollback", "proof --root R", "fidelity --against R --root R", "actions --root R", "trials --root R", "effects --root R", "effects --power --root R",
-            "outcomes --root R", "twice --root R", "contest --root R", "live begin --root R", "live tell --since 2025-06-24 --root R", "live work --once --root R", "live work --share 5/4 --root R",
+            "outcomes --root R", "twice --root R", "contest --root R", "live begin --root R",
+            "live tell --since 2025-06-24 --root R", "live day --began 2025-06-25 --root R", "live work --once --root R", "live work --share 5/4 --root R",
             "live progress --root R", "live renew --root R", "serve --root R", "dashboard --root R"]
 for command in commands:
     print("==", command, flush=True)
