@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ..ground.core import StoreError
-from ..ground.following import DEAD_LETTERS, LIVE_SCORES, LOG_PLACES, WAITING
+from ..ground.following import ALERTS, DEAD_LETTERS, LIVE_SCORES, LOG_PLACES, WAITING
 from ..ground.ledger import _CHUNK, Ledger, _refusing, _writing
 from .events import PARTITIONS
 
@@ -44,7 +44,7 @@ def claim(
 ) -> Claim | None:  # None: somebody else has it
     "Become the reader of a partition, if nobody is or if you are."
     places, engine = LOG_PLACES.c, ledger.engine
-    dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
+    dialect = postgresql if ledger.engine.dialect.name == "postgresql" else sqlite
     first = dict(partition=partition, position=0, fence=0, owner="", until=0)
     free = (places.partition == partition) & ((places.until <= now) | (places.owner == owner) | (places.owner == ""))
     taken = sa.update(LOG_PLACES).where(free).values(fence=places.fence + 1, owner=owner, until=now + hold_ms)
@@ -71,9 +71,23 @@ class Found:
     "What came of a batch."
 
     scores: list[dict[str, Any]] = field(default_factory=list)  # rows of `LIVE_SCORES`
+    alerts: list[dict[str, Any]] = field(default_factory=list)  # rows of `ALERTS`; those that rang before are left out
     waits: list[dict[str, Any]] = field(default_factory=list)  # rows of `WAITING` that are new
     met: list[int] = field(default_factory=list)  # positions that wait no longer
     dead: list[dict[str, Any]] = field(default_factory=list)  # rows of `DEAD_LETTERS`
+
+# %% ../../nbs/55_live/08_places.ipynb #4ec95043
+_RANG = ("rule", "subject", "period")
+
+
+def _new_alerts(book: sa.Connection, alerts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    "Those that have not rung; of one customer only one worker writes, so nobody else rings in between."
+    first = {tuple(a[c] for c in _RANG): a for a in reversed(alerts)}
+    keys, key = list(first), sa.tuple_(*(ALERTS.c[c] for c in _RANG))
+    for at in range(0, len(keys), _CHUNK):
+        for rang in book.execute(sa.select(*key).where(key.in_(keys[at : at + _CHUNK]))):
+            del first[tuple(rang)]
+    return list(first.values())[::-1]
 
 # %% ../../nbs/55_live/08_places.ipynb #c703df97
 def write_batch(
@@ -90,7 +104,9 @@ def write_batch(
         moved = book.execute(sa.update(LOG_PLACES).where(mine).values(position=position, until=until))
         if moved.rowcount != 1:
             raise Overtaken(held.partition)
-        for table, rows in ((LIVE_SCORES, found.scores), (WAITING, found.waits), (DEAD_LETTERS, found.dead)):
+        rang = _new_alerts(book, found.alerts)
+        tables = (LIVE_SCORES, found.scores), (ALERTS, rang), (WAITING, found.waits), (DEAD_LETTERS, found.dead)
+        for table, rows in tables:
             if rows:
                 book.execute(sa.insert(table), rows)
         for at in range(0, len(found.met), _CHUNK):

@@ -16,11 +16,12 @@ from ..ground.core import DAY_MS, StoreError, to_date, to_day
 from ..ground.entries import plain_values
 from ..ground.ledger import Ledger
 from ..ground.params import Base
+from .alerts import AlertRule, due_alerts, loss_alerts
 from .arrivals import STAMP, TAKEN, VERDICTS, rows_of
 from .events import KINDS, PARTITIONS
 from .lives import Life, Lives, Told, by_customer, close_day, live_on
 from .log import Entry, Log
-from .midnights import until_day
+from .midnights import day_of, until_day
 from .moments import Moment, moment
 from .places import Claim, Found, Last, Overtaken, claim, last_scores, write_batch
 from ..model.labels import LEAD
@@ -81,6 +82,7 @@ class Judge(NamedTuple):
 
     scorer: Scorer
     base: Base  # horizon, grace and least history: those of the model
+    alerts: tuple[AlertRule, ...] = ()  # what rings
 
     def told(self, life: Life, customer_id: int, stamp: int) -> dict[str, Any] | None:
         "The score of a moment as `live_score`; None: it says nothing new."
@@ -118,6 +120,7 @@ class Reading:
         place = dict(partition=self.partition, position=position, arrived_at=stamp)
         counted = dict(revision=last.revision + 1, incomplete=last.incomplete + life.lost)
         self.found.scores.append(told | place | counted)
+        self.found.alerts += due_alerts(self.judge.alerts, last, told, stamp)
 
     def take(self, life: Life, some: Told) -> None:
         "The customer's events, into their life."
@@ -131,7 +134,9 @@ class Reading:
         self.found.waits += [of | dict(position=n, arrived_at=at) for n, at in waits.items() if n not in waited]
         self.found.met += sorted(waited - waits.keys())
         lost = [f for f in fates if f.verdict > TAKEN]
-        self.found.dead += [of | dict(position=f.position, why=VERDICTS[f.verdict], laid_at=f.stamp) for f in lost]
+        dead = [of | dict(position=f.position, why=VERDICTS[f.verdict], laid_at=f.stamp) for f in lost]
+        self.found.dead += dead
+        self.found.alerts += loss_alerts(self.judge.alerts, dead)
 
 # %% ../../nbs/55_live/09_worker.ipynb #a648208a
 _AGAIN = 10_000  # events that are read again at once
@@ -163,7 +168,7 @@ def _read(by: "Worker", partition: int, entries: Sequence[Entry]) -> Found:
     for who, some in told.items():
         reading, life = Reading(by.judge, partition, who, found), by.lives.of(who, _completing(by.ledger, last))
         if some is None:
-            close_day(life, entries[0].position, entries[0].event.row["began_at"] // DAY_MS, reading.asked)
+            close_day(life, entries[0].position, day_of(entries[0]), reading.asked)
         else:
             reading.take(life, some)
             by.lives.remember(who, some)
@@ -215,14 +220,14 @@ class Worker:
         entries = self.log.read(partition, max(held.position, self.lives.archive.places.positions[partition]), most)
         if not entries:
             return 0
-        entries = until_day(entries)
+        some = until_day(entries)
         try:
-            found = _read(self, partition, entries)
-            self.held[partition] = write_batch(self.ledger, held, entries[-1].position, now + self.hold_ms, found)
+            found = _read(self, partition, some)
+            self.held[partition] = write_batch(self.ledger, held, some[-1].position, now + self.hold_ms, found)
         except BaseException:
             self.leave(partition)
             raise
-        return len(entries)
+        return len(some)
 
     def leave(self, partition: int) -> None:
         "Read this partition no more."

@@ -161,7 +161,9 @@ def worker_of(
     share: tuple[int, int] = (1, 1),  # which of how many workers
 ) -> Any:  # a `live.worker.Worker` that holds nothing yet
     "A worker with the model of a run."
+    from predelinquency.decide.policy import load_policy
     from predelinquency.ground import params
+    from predelinquency.live.alerts import load_alert_rules
     from predelinquency.live.archive import open_archive
     from predelinquency.live.lives import Lives
     from predelinquency.live.worker import Judge, Worker
@@ -171,7 +173,7 @@ def worker_of(
     used = champion.in_use(Path(root) / "model")
     model = champion.load_champion(used)
     base = params.section(params.Base, model.manifest["params"]["base"], "the model's manifest")
-    judge = Judge(Scorer(model, roll_up.load_roll_up(used)), base)
+    judge = Judge(Scorer(model, roll_up.load_roll_up(used)), base, load_alert_rules(load_policy()))
     return Worker(log, ledger, Lives(open_archive(archive)), judge, f"{socket.gethostname()}-{os.getpid()}", share)
 
 # %% ../../nbs/80_ops/08_live.ipynb #c96cfb47
@@ -226,7 +228,7 @@ def progress_of_live(
     "How far the log was read, and what came of it."
     import sqlalchemy as sa
 
-    from predelinquency.ground.following import DEAD_LETTERS, LIVE_SCORES, WAITING
+    from predelinquency.ground.following import ALERTS, DEAD_LETTERS, LIVE_SCORES, WAITING
     from predelinquency.live.places import progress
 
     read, behind = progress(ledger), 0
@@ -236,12 +238,13 @@ def progress_of_live(
     with ledger.engine.connect() as book:
         counts = {
             t.name: int(book.execute(sa.select(sa.func.count()).select_from(t)).scalar() or 0)
-            for t in (LIVE_SCORES, WAITING, DEAD_LETTERS)
+            for t in (LIVE_SCORES, ALERTS, WAITING, DEAD_LETTERS)
         }
     return dict(
         read=sum(read.values()),
         behind=behind,
         scores=counts["live_scores"],
+        alerts=counts["alerts"],
         waiting=counts["waiting"],
         laid_aside=counts["dead_letters"],
     )
@@ -258,7 +261,7 @@ def show_live(root: Root = DEFAULT_ROOT, log: LogUrl = None, ledger: LedgerUrl =
     with Ledger.open(ledger_of(root, ledger)) as book:
         found = progress_of_live(kept, book)
     kept.close()
-    said = "{read:,} events were read and {behind:,} are left; {scores:,} scores; {waiting:,} events wait, "
+    said = "{read:,} events were read and {behind:,} are left; {scores:,} scores, {alerts:,} alerts; {waiting:,} events wait, "
     said += "{laid_aside:,} were laid aside"
     return answer(found) if as_json else note(said.format(**found))
 

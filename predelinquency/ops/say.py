@@ -260,7 +260,7 @@ KEYS: dict[str, str] = dict(
     tell="taken, repeated, refused",
     day="day, partitions",
     work="events, seconds, lives, elsewhere",
-    progress="read, behind, scores, waiting, laid_aside",
+    progress="read, behind, scores, alerts, waiting, laid_aside",
     renew="archive, trimmed, waiting",
 )
 

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
+from predelinquency.decide.policy import load_policy
 from predelinquency.features import offline
 from predelinquency.ground import disk, params, schema
 from predelinquency.ground.core import DAY_MS
-from predelinquency.ground.following import DEAD_LETTERS, LIVE_SCORES, LOG_PLACES, WAITING
+from predelinquency.ground.following import ALERTS, DEAD_LETTERS, LIVE_SCORES, LOG_PLACES, WAITING
 from predelinquency.ground.ledger import Ledger
+from predelinquency.live.alerts import load_alert_rules
 from predelinquency.live.archive import Archive, begin_archive
 from predelinquency.live.events import KINDS, PARTITIONS, Event
 from predelinquency.live.lives import Lives
@@ -31,7 +33,7 @@ WHEN = {"accounts": "opened_on", "obligations": "announced_at", "transactions": 
 BOUGHT = (fuzz.START + 120) * DAY_MS  # until then the tables tell, afterwards the events
 KEEP_DAYS = 400
 KEY = ["customer_id", "obligation_id", "instalment"]
-TABLES = (LIVE_SCORES, DEAD_LETTERS, WAITING)
+TABLES = (LIVE_SCORES, ALERTS, DEAD_LETTERS, WAITING)
 SEEN = (
     "asked_lead_days",
     "asked_due",
@@ -154,7 +156,9 @@ def worker(
     log: Log, ledger: Ledger, kept: Archive, judge: Scorer, most: int = 2_000, owner: str = "anna", share: Any = (1, 1)
 ) -> Worker:
     "One that has claimed its partitions."
-    made = Worker(log, ledger, Lives(kept, most), Judge(judge, settings()), owner, share)
+    made = Worker(
+        log, ledger, Lives(kept, most), Judge(judge, settings(), load_alert_rules(load_policy())), owner, share
+    )
     made.tend(0)
     assert len(made.held) == PARTITIONS // share[1]
     return made

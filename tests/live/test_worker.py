@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from predelinquency.decide.policy import load_policy
 from predelinquency.features import offline
 from predelinquency.features.catalogue import BY_NAME
 from predelinquency.ground import disk
@@ -17,6 +18,7 @@ from predelinquency.ground.core import DAY_MS, StoreError, to_day
 from predelinquency.ground.following import LIVE_SCORES
 from predelinquency.ground.ledger import Ledger
 from predelinquency.live import arrivals, lives, moments, places, renewal, worker
+from predelinquency.live.alerts import load_alert_rules
 from predelinquency.live.archive import Archive, open_archive
 from predelinquency.live.door import open_log
 from predelinquency.live.events import KINDS, PARTITIONS, Event, partition_of
@@ -90,6 +92,24 @@ def test_something_of_everything_happened(undisturbed: dict[str, list], log: Log
     assert {s.eligible for s in scores} == {True, False} and sum(bool(s.dues) for s in scores if not s.final) > 150
     assert {d[3] for d in dead} >= {"never met"} and undisturbed["waiting"]
     assert log.counts["repeated"] > 50 and any(s.incomplete for s in scores)
+
+
+def test_a_due_rings_when_it_comes_to_a_line_and_once_in_a_period(undisturbed: dict[str, list]) -> None:
+    expected, chance = set(), {}
+    lines = {r.id: (r.at_least, r.period_days) for r in load_alert_rules(load_policy()) if r.of == "due"}
+    for s in map(row, undisturbed["live_scores"]):  # by customer, revision by revision
+        now = {f"{s.customer_id}-{due[0]}-{due[1]}": due[3] for due in s.dues}
+        for subject, p in now.items():
+            was = chance.get(s.customer_id, {}).get(subject, 0.0)
+            for rule, (line, days) in lines.items():
+                if was < line <= p:
+                    expected.add((rule, subject, s.arrived_at // (days * DAY_MS)))
+        chance[s.customer_id] = now
+    rang = [tuple(a)[:3] for a in undisturbed["alerts"]]
+    assert {a for a in rang if a[0] in lines} == expected
+    lost = {(str(d[2]), d[4] // DAY_MS) for d in undisturbed["dead_letters"]}
+    assert {a[1:] for a in rang if a[0] == "event_lost"} == lost and len(lost) > 5
+    assert {a[0] for a in rang} == {"case_opens", "case_serious", "event_lost"} and len(expected) > 100
 
 
 def test_the_stream_equals_the_batch_of_its_own_archive_at_every_midnight(log: Log, kept: Archive) -> None:

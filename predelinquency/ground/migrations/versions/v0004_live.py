@@ -14,7 +14,7 @@ from predelinquency.ground.core import StoreError
 revision, down_revision = "0004", "0003"
 branch_labels = depends_on = None
 
-GROWING = {"live_scores": ("customer_id", "revision"), "dead_letters": ("partition", "position")}
+GROWING = {"live_scores": ("customer_id", "revision"), "alerts": ("rule", "subject", "period"), "dead_letters": ("partition", "position")}
 TABLES = (*GROWING, "waiting", "log_places")
 
 
@@ -29,17 +29,18 @@ def _create(name: str, key: tuple[str, ...], columns: Mapping[str, sa.types.Type
 
 def upgrade()->None:
     day, json, text, whole, wide = (sa.Date() if _is_postgres() else sa.Text()), (postgresql.JSONB() if _is_postgres() else sa.JSON()), sa.Text(), sa.Integer(), sa.BigInteger()
-    scores: dict[str, sa.types.TypeEngine[Any]] = dict(customer_id=wide, revision=whole, as_of=day, final=sa.Boolean(), eligible=sa.Boolean(), probability=sa.Double(), margin=sa.Double(), model_version=text, feature_hash=text,
-                  reasons=json, dues=json, incomplete=whole, partition=whole, position=wide, arrived_at=wide)
+    scores: dict[str, sa.types.TypeEngine[Any]] = dict(customer_id=wide, revision=whole, as_of=day, final=sa.Boolean(), eligible=sa.Boolean(), probability=sa.Double(), margin=sa.Double(), model_version=text,
+                  feature_hash=text, reasons=json, dues=json, incomplete=whole, partition=whole, position=wide, arrived_at=wide)
     _create("live_scores", GROWING["live_scores"], scores,
             sa.CheckConstraint("probability BETWEEN 0 AND 1", name=op.f("ck_live_scores_probability")),
             sa.CheckConstraint("eligible = (probability IS NOT NULL)", name=op.f("ck_live_scores_eligible")),
             sa.UniqueConstraint("partition", "position", "customer_id", "final", name=op.f("uq_live_scores_partition")), empty=("probability", "margin"))
+    _create("alerts", GROWING["alerts"], dict(rule=text, subject=text, period=wide, customer_id=wide, level=text, said_at=wide, body=json), empty=("customer_id",))
     _create("log_places", ("partition",), dict(partition=whole, position=wide, fence=wide, owner=text, until=wide))
     of_log = dict(partition=whole, position=wide, customer_id=wide)
     _create("waiting", ("partition", "position"), of_log | dict(arrived_at=wide))
     _create("dead_letters", GROWING["dead_letters"], of_log | dict(why=text, laid_at=wide))
-    for name in ("waiting", "dead_letters"): op.create_index(op.f(f"ix_{name}_customer_id"), name, ["customer_id"])
+    for name in ("alerts", "waiting", "dead_letters"): op.create_index(op.f(f"ix_{name}_customer_id"), name, ["customer_id"])
     (_freeze_postgresql if _is_postgres() else _freeze_sqlite)()
 
 
