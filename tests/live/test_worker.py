@@ -251,6 +251,16 @@ def test_an_archive_renewed_on_the_way_changes_nothing(
     own.close()
 
 
+def test_of_transactions_that_waited_for_an_account_the_smaller_number_goes_first() -> None:
+    "As in a table; told the other way round."
+    move = [arrivals.OF_MOVE, 0, live_bank.BOUGHT, 0, 70, -1_250, 0, 0, 5, 0, 0]
+    rows = np.array([move, move, [arrivals.OF_ACCOUNT, 0, 70, 0, 0, 0, 0, 0, 0, 0, 0]])
+    rows[:, arrivals.STAMP], rows[:2, 3] = live_bank.BOUGHT + np.arange(3), (9, 8)
+    life = lives.begin_life(np.zeros((0, arrivals.WIDTH), np.int64))
+    fates = lives.live_on(life, Told(np.array([1, 2, 3]), rows))
+    assert {f.position: f.turn for f in fates} == {3: 1, 2: 2, 1: 3}
+
+
 def test_who_was_overtaken_writes_nothing(tmp_path: Path, log: Log, kept: Archive, judge: Scorer) -> None:
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
         anna = live_bank.worker(log, ledger, kept, judge)
