@@ -21,7 +21,7 @@ from .arrivals import STAMP, TAKEN, VERDICTS, rows_of
 from .events import KINDS, PARTITIONS
 from .lives import Life, Lives, Told, by_customer, close_day, live_on
 from .log import Entry, Log
-from .midnights import day_of, until_day
+from .midnights import day_of, split_days
 from .moments import Moment, moment
 from .places import Claim, Found, Last, Overtaken, claim, last_scores, write_batch
 from ..model.labels import LEAD
@@ -159,19 +159,28 @@ def _completing(ledger: Ledger, last: Mapping[int, Last]) -> Callable[[int, Life
 
     return complete
 
+# %% ../../nbs/55_live/09_worker.ipynb #e744bcd9
+def _meet(by: "Worker", customers: Sequence[int], lives: dict[int, Life]) -> None:
+    "Add the lives of customers who are not there."
+    new = [who for who in customers if who not in lives]
+    last = last_scores(by.ledger, [who for who in new if who not in by.lives.kept])
+    lives.update((who, by.lives.of(who, _completing(by.ledger, last))) for who in new)
+
 # %% ../../nbs/55_live/09_worker.ipynb #4e9f1905
 def _read(by: "Worker", partition: int, entries: Sequence[Entry]) -> Found:
-    "What a batch holds, in which every customer comes once."
-    found, day = Found(), entries[0].event.kind == "day"
-    told = dict.fromkeys(by.lives.known_in(partition)) if day else dict(_by_customer(entries))
-    last = last_scores(by.ledger, [who for who in told if who not in by.lives.kept])
-    for who, some in told.items():
-        reading, life = Reading(by.judge, partition, who, found), by.lives.of(who, _completing(by.ledger, last))
-        if some is None:
-            close_day(life, entries[0].position, day_of(entries[0]), reading.asked)
-        else:
-            reading.take(life, some)
-            by.lives.remember(who, some)
+    "What a batch holds."
+    found, lives = Found(), dict[int, Life]()  # who is met stays the same life in the whole batch
+    for some, day in split_days(entries):
+        told = _by_customer(some)
+        _meet(by, [who for who, _ in told], lives)
+        for who, mine in told:
+            Reading(by.judge, partition, who, found).take(lives[who], mine)
+            by.lives.remember(who, mine)
+        if day is not None:
+            known = by.lives.known_in(partition)
+            _meet(by, known, lives)
+            for who in known:
+                close_day(lives[who], day.position, day_of(day), Reading(by.judge, partition, who, found).asked)
     return found
 
 # %% ../../nbs/55_live/09_worker.ipynb #2c6957d1
@@ -220,14 +229,13 @@ class Worker:
         entries = self.log.read(partition, max(held.position, self.lives.archive.places.positions[partition]), most)
         if not entries:
             return 0
-        some = until_day(entries)
         try:
-            found = _read(self, partition, some)
-            self.held[partition] = write_batch(self.ledger, held, some[-1].position, now + self.hold_ms, found)
+            found = _read(self, partition, entries)
+            self.held[partition] = write_batch(self.ledger, held, entries[-1].position, now + self.hold_ms, found)
         except BaseException:
             self.leave(partition)
             raise
-        return len(some)
+        return len(entries)
 
     def leave(self, partition: int) -> None:
         "Read this partition no more."
@@ -265,7 +273,7 @@ def read_on(
             with suppress(Overtaken):
                 for _ in range(_IN_A_ROW):
                     read += (some := by.step(partition, now, most))
-                    if not some:
+                    if some < most:
                         break
         if not 0 <= now - tended < by.hold_ms // 3:
             by.tend(now)
