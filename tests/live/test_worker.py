@@ -17,7 +17,7 @@ from predelinquency.ground import disk
 from predelinquency.ground.core import DAY_MS, StoreError, to_day
 from predelinquency.ground.following import LIVE_SCORES
 from predelinquency.ground.ledger import Ledger
-from predelinquency.live import arrivals, lives, moments, places, renewal, worker
+from predelinquency.live import arrivals, lives, moments, places, renewal, replay, worker
 from predelinquency.live.alerts import load_alert_rules
 from predelinquency.live.archive import Archive, open_archive
 from predelinquency.live.door import open_log
@@ -178,6 +178,31 @@ def test_the_final_score_of_a_midnight_is_that_of_the_batch(
     told = {d for d in {s.as_of for s in finals} if sum(s.as_of == d for s in finals) > CUSTOMERS * 0.8}
     assert len(told) > 1, "a midnight that was told gives everybody a final score"
     assert sum(s.eligible for s in finals) > 100
+
+
+def test_any_score_can_be_made_again_and_another_one_is_noticed(
+    tmp_path: Path, log: Log, kept: Archive, judge: Scorer, undisturbed: dict[str, list]
+) -> None:
+    "From the archive before it and the log up to it; of all kinds: final, first of a day, with dues and without."
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+        made = live_bank.worker(log, ledger, kept, judge)
+        live_bank.read_all(made)
+        given = replay.given_scores(ledger, most=250)
+        assert given == replay.given_scores(ledger, most=250) != replay.given_scores(ledger, most=250, turn=1)
+        (named,) = replay.given_scores(ledger, [(given[0]["customer_id"], given[0]["revision"])])
+    again = replay.Again(log, kept.folder.parent, made.judge)
+    assert named == given[0]
+    assert [replay.differing(one, again.score(one)) for one in given] == [{}] * len(given)
+    assert {one["final"] for one in given} == {one["eligible"] for one in given} == {True, False}
+    late = next(one for one in given if one["eligible"] and one["position"] > 3)
+    assert "feature_hash" in replay.differing(late, again.score(late | dict(position=_earlier(undisturbed, late))))
+
+
+def _earlier(found: dict[str, list], given: dict[str, Any]) -> int:
+    "The position of another score of the same customer."
+    mine = [row(s) for s in found["live_scores"]]
+    same = [s for s in mine if (s.customer_id, s.final) == (given["customer_id"], given["final"])]
+    return next(s.position for s in same if s.feature_hash != given["feature_hash"])
 
 
 @pytest.mark.parametrize(
