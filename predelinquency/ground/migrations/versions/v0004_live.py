@@ -1,4 +1,4 @@
-"""What a follower of the log of events writes: scores between two nights, its place, what waits, what was laid aside.
+"""What a follower of the log of events writes: scores between two nights, its place, what waits, what was laid aside, and the feed of what is new.
 
 A migration is history: it is written out here, not derived from today's tables, so that it makes the same tables for ever.
 """
@@ -15,7 +15,8 @@ revision, down_revision = "0004", "0003"
 branch_labels = depends_on = None
 
 GROWING = {"live_scores": ("customer_id", "revision"), "alerts": ("rule", "subject", "period"), "dead_letters": ("partition", "position")}
-TABLES = (*GROWING, "waiting", "log_places")
+KEPT = (*GROWING, "waiting", "log_places", "feed")
+TABLES = (*KEPT, "feed_ends", "tickets")
 
 
 def _is_postgres()->bool:
@@ -40,6 +41,9 @@ def upgrade()->None:
     of_log = dict(partition=whole, position=wide, customer_id=wide)
     _create("waiting", ("partition", "position"), of_log | dict(arrived_at=wide))
     _create("dead_letters", GROWING["dead_letters"], of_log | dict(why=text, laid_at=wide))
+    _create("feed", ("n",), dict(n=wide, kind=text, customer_id=wide, said_at=wide, body=json))
+    _create("feed_ends", ("one",), dict(one=whole, last=wide, gone=wide), sa.CheckConstraint("one = 1", name=op.f("ck_feed_ends_one")))
+    _create("tickets", ("digest",), dict(digest=text, until=wide, redeemed=sa.Boolean()))
     for name in ("alerts", "waiting", "dead_letters"): op.create_index(op.f(f"ix_{name}_customer_id"), name, ["customer_id"])
     (_freeze_postgresql if _is_postgres() else _freeze_sqlite)()
 
@@ -61,7 +65,7 @@ def _freeze_sqlite()->None:
 
 def downgrade()->None:
     "Goes back only where nothing is lost."
-    for name in TABLES:
+    for name in KEPT:
         if rows := op.get_bind().execute(sa.text(f"SELECT count(*) FROM {name}")).scalar():
             raise StoreError(f"holds {rows} rows, which going back would destroy", where=name, remedy="keep this ledger and begin another one under a new URL")
     for name in TABLES: op.drop_table(name)
