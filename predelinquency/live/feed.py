@@ -7,6 +7,7 @@ __all__ = ['Message', 'score_message', 'Ends', 'publish', 'feed_ends', 'Gone', '
 
 # %% ../../nbs/55_live/07_feed.ipynb #63782c2f
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -31,12 +32,13 @@ def score_message(
     row: Mapping[str, Any],  # of `LIVE_SCORES`
 ) -> Message:
     "What is told of a score."
-    body = {name: row[name] for name in ("revision", "as_of", "eligible", "probability")}
+    body: dict[str, Any] = {name: row[name] for name in ("revision", "as_of", "final", "eligible", "probability")}
     body["reasons"] = [reason["analyst"] for reason in row["reasons"][:3]]
     body["due"] = None  # contract, instalment, date and chance
     if row["dues"]:
         names = ("obligation_id", "instalment", "due_on", "probability")
-        body["due"] = dict(zip(names, max(row["dues"], key=lambda due: due[-1]), strict=True))
+        likeliest: list[Any] = max(row["dues"], key=itemgetter(-1))
+        body["due"] = dict(zip(names, likeliest, strict=True))
     return Message("score", row["customer_id"], row["arrived_at"], body)
 
 # %% ../../nbs/55_live/07_feed.ipynb #af6da34f

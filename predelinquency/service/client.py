@@ -20,6 +20,8 @@ from .wire import SINGLE_BYTES
 class ServiceError(PredelinquencyError):
     "The service refused, or could not be reached."
 
+    status = 0  # HTTP, or the code with which a line was closed; 0: nobody answered
+
 # %% ../../nbs/60_service/05_client.ipynb #c172
 def _index(value: Any) -> int:
     "A whole number of any kind, numpy's too; True is none."
@@ -57,11 +59,13 @@ def _told_by(http: Any, method: str, path: str, body: bytes | None = None) -> An
     if answer.is_success:
         return answer.json()
     said = answer.json() if "json" in answer.headers.get("content-type", "") else {}
-    raise ServiceError(
+    refused = ServiceError(
         f"{answer.status_code} {said.get('title', '')}: {said.get('detail', '')}",
         where=where,
         remedy="; ".join(f"{e['field']} {e['problem']}" for e in said.get("errors", ())),
     )
+    refused.status = answer.status_code
+    raise refused
 
 # %% ../../nbs/60_service/05_client.ipynb #svcclient09
 class Client:

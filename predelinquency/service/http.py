@@ -20,8 +20,10 @@ import pydantic
 from pydantic import ConfigDict
 
 from ..ground.core import StoreError, package_folder
+from .feed import Hub, feed_routes
 from .reply import Answer, Answers
 from .scoring import Scoring
+from .tickets import Ticket, give_ticket
 from predelinquency.service.wire import (
     BATCH_BYTES,
     SINGLE_BYTES,
@@ -264,9 +266,12 @@ class Loopback:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if (
-            scope["type"] == "http"
+            scope["type"] in ("http", "websocket")
             and not self.desk.key
-            and not _own_name(dict(scope["headers"]).get(b"host", b"").decode("latin-1"))
+            and not (
+                _own_name(dict(scope["headers"]).get(b"host", b"").decode("latin-1"))
+                and (scope["type"] == "http" or _local(scope["client"]))  # of others `admit` asks, and says why
+            )
         ):
             return await problem(421, f"Without {KEY} only 127.0.0.1, localhost and [::1] are answered.")(
                 scope, receive, send
@@ -375,6 +380,12 @@ def _scores(desk: Desk) -> Any:  # an APIRouter
     async def model() -> dict[str, Any]:
         return desk.engine().about()
 
+    @v1.post("/tickets", summary="A ticket with which WS /v1/live may be opened, once", responses=_problems(404))
+    async def tickets() -> Ticket:
+        if (ledger := desk.engine().ledger) is None:
+            raise Refused(404, "No ledger is attached to this service.")
+        return await asyncio.to_thread(give_ticket, ledger, time.time_ns() // 1_000_000)
+
     return v1
 
 # %% ../../nbs/60_service/03_http.ipynb #serving15
@@ -445,6 +456,7 @@ def _around(desk: Desk) -> Any:  # an APIRouter
             description="/openapi.json",
             docs="/docs",
             score="POST /v1/score",
+            live="WS /v1/live",
             health="/healthz",
             ready="/readyz",
             metrics="/metrics",
@@ -509,5 +521,7 @@ def app(
     _refusals(made)
     made.include_router(_scores(desk))
     made.include_router(_around(desk))
+    hub = Hub(lambda: desk.scoring.ledger if desk.scoring else None, lambda: desk.leaving)
+    made.include_router(feed_routes(hub))
     made.openapi = _as_problems(made.openapi)  # type: ignore[method-assign]
     return made

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -12,12 +13,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from served import HEADERS, KEY, Bank, example, said, serving, started
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
 
+from predelinquency.ground.ledger import Ledger, _writing
+from predelinquency.live.feed import Message, publish
 from predelinquency.service import bento as service_bento
 from predelinquency.service import http as service_http
 from predelinquency.service import scoring, wire
@@ -240,6 +247,69 @@ def test_asked_to_end_it_is_not_ready_then_finishes_what_it_has_then_ends(bento:
         assert status == 200 and b'"probability"' in answer
         assert process.wait(30) == 0, log.read_text()
     assert "not ready from now on" in log.read_text() and "Traceback" not in log.read_text()
+
+
+def below(process: subprocess.Popen) -> list[psutil.Process]:
+    "The processes that a server has begun."
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def live(some: list[psutil.Process]) -> list[psutil.Process]:
+    return [one for one in some if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+@contextmanager
+def lines(url: str, many: int) -> Iterator[list[ClientConnection]]:
+    "Open lines to the feed, each on whichever worker took it."
+    with ExitStack() as opened:
+        made = []
+        for _ in range(many):
+            ticket = (
+                httpx.post(f"{url}/v1/tickets", headers=HEADERS, trust_env=False).raise_for_status().json()["ticket"]
+            )
+            one = opened.enter_context(connect(f"ws{url.removeprefix('http')}/v1/live", proxy=None, max_queue=1))
+            one.send(json.dumps({"ticket": ticket, "after": 0}))
+            assert json.loads(one.recv(60)) == {"after": 0}
+            made.append(one)
+        yield made
+
+
+def ending(line: ClientConnection) -> int:
+    "How a line is closed."
+    with pytest.raises(ConnectionClosed) as told:
+        while True:
+            line.recv(60)
+    return told.value.rcvd.code if told.value.rcvd else 1006
+
+
+def test_asked_to_end_it_closes_every_line_and_leaves_no_process(bento: Path, tmp_path: Path) -> None:
+    "Also where a client takes nothing in: what it was sent is more than fits on the way."
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    with Ledger.open(url) as ledger:
+        environ = {service_http.WORKERS: "2", service_http.LEDGER: url}
+        with started(bento, tmp_path, **environ) as (address, log, process), lines(address, 5) as made:
+            workers, stalled = below(process), made.pop()
+            for who in range(40):
+                with _writing(ledger.engine) as book:
+                    publish(book, [Message("score", who, 0, {"text": secrets.token_hex(100_000)})])
+            assert [sum("n" in json.loads(one.recv(60)) for _ in range(40)) for one in made] == [40] * 4
+            process.send_signal(signal.SIGTERM)
+            assert [ending(one) for one in made] == [1012] * 4
+            assert process.wait(14) == 0, log.read_text()
+            assert until(lambda: not live(workers)), log.read_text()
+            assert len(workers) >= 2 and ending(stalled) in (1006, 1012)
+    assert "Traceback" not in log.read_text()
+
+
+def test_workers_end_when_their_server_was_killed(bento: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    Ledger.open(url).close()
+    environ = {service_http.WORKERS: "2", service_http.LEDGER: url}
+    with started(bento, tmp_path, **environ) as (address, log, process), lines(address, 2) as made:
+        workers = below(process)
+        process.kill()
+        assert [ending(one) for one in made] == [1012] * 2
+        assert until(lambda: not live(workers)) and len(workers) >= 2, log.read_text()
 
 
 def test_without_a_key_another_name_for_this_machine_is_not_answered(bento: Path, tmp_path: Path) -> None:
