@@ -91,7 +91,7 @@ FEED = sa.Table(
     LEDGER_METADATA,
     sa.Column("n", sa.BigInteger(), primary_key=True, autoincrement=False),  # 1, 2, 3 … in the order of commits
     sa.Column("kind", sa.Text(), nullable=False),
-    sa.Column("customer_id", sa.BigInteger(), nullable=False),
+    sa.Column("customer_id", sa.BigInteger(), nullable=True),  # empty: it is about no single customer
     sa.Column("said_at", sa.BigInteger(), nullable=False),  # the log's stamp, milliseconds since 1970
     sa.Column("body", _JSON, nullable=False),
     sqlite_with_rowid=False,

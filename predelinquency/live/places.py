@@ -17,7 +17,7 @@ from ..ground.core import StoreError
 from ..ground.following import ALERTS, DEAD_LETTERS, LIVE_SCORES, LOG_PLACES, WAITING
 from ..ground.ledger import _CHUNK, Ledger, _refusing, _writing
 from .events import PARTITIONS
-from .feed import publish, score_message
+from .feed import alert_message, publish, score_message
 
 # %% ../../nbs/55_live/08_places.ipynb #62bc2bf8
 class Claim(NamedTuple):
@@ -113,7 +113,7 @@ def write_batch(
         for at in range(0, len(found.met), _CHUNK):
             gone = WAITING.c.position.in_(found.met[at : at + _CHUNK])
             book.execute(sa.delete(WAITING).where((WAITING.c.partition == held.partition) & gone))
-        publish(book, [score_message(row) for row in found.scores])
+        publish(book, [*map(score_message, found.scores), *map(alert_message, rang)])
     return held._replace(position=position)
 
 # %% ../../nbs/55_live/08_places.ipynb #bfc62ea5

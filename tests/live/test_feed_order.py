@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from predelinquency.ground.core import StoreError
-from predelinquency.ground.following import LIVE_SCORES
+from predelinquency.ground.following import ALERTS, LIVE_SCORES
 from predelinquency.ground.ledger import Ledger, _writing
 from predelinquency.live.door import open_log
 from predelinquency.live.events import PARTITIONS
@@ -106,7 +106,7 @@ def test_who_comes_too_late_is_told_from_where_to_read_on(ledger: Ledger) -> Non
     assert prune_feed(ledger, 10_000) == 2 and read_feed(ledger, 4) == [] and tell(ledger, message(7)) == 5
 
 
-def test_each_score_is_told_once_with_the_transaction_that_wrote_it(
+def test_each_score_and_alert_is_told_once_with_the_transaction_that_wrote_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     "A batch that fails tells nothing; done again, it tells once."
@@ -126,17 +126,21 @@ def test_each_score_is_told_once_with_the_transaction_that_wrote_it(
                     made.adopt(p, 0)
         assert busy and feed_ends(ledger).last == 0 and sum(map(len, live_bank.written(ledger)["live_scores"])) == 0
         live_bank.read_all(made, 50)
-        told = read_feed(ledger, 0, 10**6)
+        said = read_feed(ledger, 0, 10**6)
+        told = [m for m in said if m.kind == "score"]
         with ledger.engine.connect() as book:
             rows = book.execute(sa.select(LIVE_SCORES)).mappings().all()
+            rang = book.execute(sa.select(ALERTS)).mappings().all()
     log.close()
+    alerts = [(m.body["rule"], m.body["subject"], m.said_at) for m in said if m.kind == "alert"]
+    assert sorted(alerts) == sorted((row["rule"], row["subject"], row["said_at"]) for row in rang) and rang
     of = {(row["customer_id"], row["revision"]): row for row in rows}
     assert len(told) == len(rows) and sum(row["eligible"] for row in rows) > 30
     assert {(m.customer_id, m.body["revision"]) for m in told} == set(of)
     for one in told:
         row = of[one.customer_id, one.body["revision"]]
         assert (one.said_at, one.body["as_of"]) == (row["arrived_at"], row["as_of"])
-        assert one.body["probability"] == row["probability"]
+        assert (one.body["probability"], one.body["final"]) == (row["probability"], row["final"])
         assert one.body["reasons"] == [reason["analyst"] for reason in row["reasons"]][:3]
         chances = [due[3] for due in row["dues"]]
         assert (one.body["due"] or {}).get("probability") == (max(chances) if chances else None)

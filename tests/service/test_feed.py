@@ -266,8 +266,9 @@ def test_a_service_that_is_about_to_end_says_so(served: tuple[str, Desk], ledger
         assert closed(made) == (1012, '{"after": 1}')
 
 
-def test_a_server_with_open_lines_ends(ledger: Ledger) -> None:
-    "Also with one on which nothing was said yet; `running` sees to it that it has ended."
+def test_a_server_with_open_lines_ends(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    "Also with one on which nothing was said yet, and where nothing is to be said; `running` sees to it that it has ended."
+    monkeypatch.setattr(feed, "SAY_SECONDS", 10**6)
     with ExitStack() as lines:
         with feed_server.running(ledger) as (url, _):
             made = [lines.enter_context(line(url, after=0)) for _ in range(3)]
@@ -279,6 +280,7 @@ def test_a_server_with_open_lines_ends(ledger: Ledger) -> None:
 
 def test_who_goes_away_is_forgotten(served: tuple[str, Desk], ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "MOST_CLIENTS", 1)
+    monkeypatch.setattr(feed, "SAY_SECONDS", 10**6)
     for _ in range(3):
         with line(served[0], after=0) as made:
             assert json.loads(made.recv(30)) == {"after": 0}

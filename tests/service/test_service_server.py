@@ -267,7 +267,9 @@ def lines(url: str, many: int) -> Iterator[list[ClientConnection]]:
             ticket = (
                 httpx.post(f"{url}/v1/tickets", headers=HEADERS, trust_env=False).raise_for_status().json()["ticket"]
             )
-            one = opened.enter_context(connect(f"ws{url.removeprefix('http')}/v1/live", proxy=None, max_queue=1))
+            one = opened.enter_context(
+                connect(f"ws{url.removeprefix('http')}/v1/live", proxy=None, max_queue=1, compression=None)
+            )
             one.send(json.dumps({"ticket": ticket, "after": 0}))
             assert json.loads(one.recv(60)) == {"after": 0}
             made.append(one)
@@ -291,7 +293,7 @@ def test_asked_to_end_it_closes_every_line_and_leaves_no_process(bento: Path, tm
             workers, stalled = below(process), made.pop()
             for who in range(40):
                 with _writing(ledger.engine) as book:
-                    publish(book, [Message("score", who, 0, {"text": secrets.token_hex(100_000)})])
+                    publish(book, [Message("score", who, 0, {"text": secrets.token_hex(400_000)})])
             assert [sum("n" in json.loads(one.recv(60)) for _ in range(40)) for one in made] == [40] * 4
             process.send_signal(signal.SIGTERM)
             assert [ending(one) for one in made] == [1012] * 4

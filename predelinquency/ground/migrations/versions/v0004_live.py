@@ -41,7 +41,7 @@ def upgrade()->None:
     of_log = dict(partition=whole, position=wide, customer_id=wide)
     _create("waiting", ("partition", "position"), of_log | dict(arrived_at=wide))
     _create("dead_letters", GROWING["dead_letters"], of_log | dict(why=text, laid_at=wide))
-    _create("feed", ("n",), dict(n=wide, kind=text, customer_id=wide, said_at=wide, body=json))
+    _create("feed", ("n",), dict(n=wide, kind=text, customer_id=wide, said_at=wide, body=json), empty=("customer_id",))
     _create("feed_ends", ("one",), dict(one=whole, last=wide, gone=wide), sa.CheckConstraint("one = 1", name=op.f("ck_feed_ends_one")))
     _create("tickets", ("digest",), dict(digest=text, until=wide, redeemed=sa.Boolean()))
     for name in ("alerts", "waiting", "dead_letters"): op.create_index(op.f(f"ix_{name}_customer_id"), name, ["customer_id"])
