@@ -61,7 +61,9 @@ def line(url: str, **first: Any) -> Iterator[ClientConnection]:
 def numbers(made: ClientConnection, many: int) -> list[int]:
     "The next messages."
     found: list[int] = []
+    end = time.monotonic() + 30
     while len(found) < many:
+        assert time.monotonic() < end, found
         told = json.loads(made.recv(30))
         found += [told["n"]] if "n" in told else []
     return found
