@@ -31,6 +31,7 @@ from .runs import as_records, run_stages  # brings run, stage, compare, graph, r
 from .ask import LedgerUrl, ledger_of, of_a_request  # brings score, explain, decide, ledger
 from . import effects as _effects  # brings effects, outcomes
 from .live import begin_live as begin_live  # brings live
+from .play import show_demo as show_demo  # brings demo
 from .year import live_year_twice as live_year_twice  # brings twice
 
 # %% ../../nbs/80_ops/09_cli.ipynb #c034

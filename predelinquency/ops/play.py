@@ -129,7 +129,7 @@ def running(
     try:
         for name, words in commands.items():
             said = folder / f"{name}.txt"
-            call = [sys.executable, "-c", "from predelinquency.ops.cli import main; main()", *words]
+            call = [sys.executable, "-c", "from predelinquency.ops.cli import app; app()", *words]
             with said.open("wb") as out:
                 made = subprocess.Popen(
                     call, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
@@ -176,7 +176,9 @@ def sentence_of(
     "What the feed says, for people."
     day, body = to_date(message["said_at"] // _DAY_MS), message["body"]
     if message["kind"] == "alert":
-        return f"{day}  [bold red]{body['sentence']}[/] due {body['due_on']}, chance {body['probability']:.1%}"
+        seen = body["seen"]
+        about = f" {seen['probability']:.1%} for the payment of {seen['due_on']}" if "due_on" in seen else ""
+        return f"{day}  [bold red]{seen['sentence']}[/]{about}"
     if not body["eligible"]:
         return f"{day}  a payment is owed past its grace: from here on people take over"
     due, late = body["due"], "" if waited is None else f", heard {waited:.1f} s after the event"
@@ -317,7 +319,7 @@ def play(
 @exit_on_refusal
 def show_demo(
     root: Root = DEFAULT_ROOT,
-    customers: Annotated[int, typer.Option(min=20, max=1_000, help="How many customers the small bank has.")] = 300,
+    customers: Annotated[int, typer.Option(min=20, max=1_000, help="How many customers the small bank has.")] = 150,
     stress: Annotated[
         str, typer.Option(help="What goes wrong for one of them, by the table of stresses.")
     ] = "job_loss",
