@@ -221,7 +221,7 @@ def main():
     if asked.job:
         return asking(json.loads(asked.job))
     from predelinquency.service import bento as service_bento
-    from predelinquency.service import http as service_http
+    from predelinquency.service import desk as service_desk
 
     bento = asked.root / "bento"
     say("requests from the tables")
@@ -230,7 +230,7 @@ def main():
         folder, rows = Path(scratch), []
         environ = service_bento.environment(
             folder / "home", asked.workers, None if bento.is_dir() else asked.root / "model"
-        ) | {service_http.KEY: KEY}
+        ) | {service_desk.KEY: KEY}
         (folder / "plain.py").write_text(PLAIN)
         (folder / "word_by_word.py").write_text(WORD_BY_WORD)
         ports = free_port(), free_port(), free_port()
@@ -246,7 +246,7 @@ def main():
             environ,
             environ,
             environ
-            | {"BENTOML_HOME": str(folder / "other"), service_http.MODEL: str((asked.root / "model").resolve())},
+            | {"BENTOML_HOME": str(folder / "other"), service_desk.MODEL: str((asked.root / "model").resolve())},
         )
         with (folder / "log").open("w") as log:
             servers = [

@@ -77,6 +77,9 @@ class Log(Protocol):
     def read(self, partition: int, after: int, n: int) -> list[Entry]:
         "Up to `n` events after a position (0: from the start), in order; none where there are none yet."
 
+    def heads(self) -> dict[int, int]:
+        "The last position of each partition that has one."
+
     def trim(self, before: int, up_to: Sequence[int] | None = None) -> int:
         "Forget, from the front of each partition, what arrived before a moment, at most up to a position; how many."
 
@@ -442,6 +445,11 @@ class SqliteLog:
             ends = connection.execute(question, (partition,)).fetchone() or (0, 0)
             check_place(partition, after, ends, self.where)
             return _entries(connection, partition, after, n)
+
+    def heads(self) -> dict[int, int]:
+        "The last position of each partition that has one."
+        with _transaction(self, "DEFERRED") as connection:
+            return dict(connection.execute("SELECT partition, last FROM log_heads").fetchall())
 
     def trim(self, before: int, up_to: Sequence[int] | None = None) -> int:
         "Forget, from the front of each partition, what arrived before a moment, at most up to a position; how many."

@@ -257,6 +257,11 @@ class RedisLog:
         check_place(partition, after, (last, trimmed), self.where)
         return _entries(*found)
 
+    def heads(self) -> dict[int, int]:
+        "The last position of each partition that has one."
+        with _refusing(self.where):
+            return {int(way): int(last) for way, last in self.client.hgetall(f"{_BASE}heads").items()}
+
     def trim(self, before: int, up_to: Sequence[int] | None = None) -> int:
         "Forget, from the front of each partition, what arrived before a moment, at most up to a position; how many."
         most = [-1] * PARTITIONS if up_to is None else up_to

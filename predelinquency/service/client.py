@@ -13,7 +13,7 @@ from operator import index
 from typing import Any
 
 from ..ground.core import PredelinquencyError
-from .http import KEY
+from .desk import KEY
 from .wire import SINGLE_BYTES
 
 # %% ../../nbs/60_service/05_client.ipynb #c171

@@ -14,7 +14,7 @@ import pandas as pd
 
 from predelinquency.ground import disk
 from predelinquency.model import champion
-from predelinquency.service import bento, http, scoring
+from predelinquency.service import bento, desk, http, scoring
 
 KEY = "a-key-for-tests-0123456789"
 HEADERS = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
@@ -86,7 +86,7 @@ def started(
                 **known,
                 "BENTOML_HOME": str(folder / "home"),
                 "BENTOML_DO_NOT_TRACK": "True",
-                http.KEY: key,
+                desk.KEY: key,
                 **environ,
             },
         )

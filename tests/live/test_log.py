@@ -56,6 +56,16 @@ def test_an_empty_batch_and_a_log_without_events_are_nothing_special(opened: Ope
     assert log.append([payment(1)], NOW)[0].position == 1
 
 
+def test_the_heads_are_the_last_positions_also_when_the_front_is_gone(opened: Opened) -> None:
+    log = opened()
+    assert log.heads() == {}
+    answers = log.append([payment(n, customer=n % 20) for n in range(90)], NOW)
+    last = {a.partition: a.position for a in answers}
+    assert log.heads() == last == {p: entries[-1].position for p, entries in everything(log).items()}
+    log.append([payment(1, customer=1)], NOW)  # a repeat moves nothing
+    assert log.trim(NOW + 1_000) == 90 and log.heads() == last
+
+
 def test_a_repeat_hears_the_position_that_it_has(opened: Opened) -> None:
     log = opened()
     first = log.append([payment(1), payment(2), payment(1)], NOW)

@@ -27,6 +27,7 @@ from predelinquency.model import champion
 from predelinquency.reasons import tables
 from predelinquency.service import bento, columns, contents, wire
 from predelinquency.service import client as service_client
+from predelinquency.service import desk as service_desk
 from predelinquency.service import http as service_http
 from predelinquency.service import reply
 from predelinquency.service import scoring as service_scoring
@@ -57,14 +58,14 @@ def scoring(trained: Path, ledger: str) -> service_scoring.Scoring:
 
 
 @pytest.fixture(scope="session")
-def desk(scoring: service_scoring.Scoring) -> service_http.Desk:
-    return service_http.Desk(KEY, scoring, ready=True)
+def desk(scoring: service_scoring.Scoring) -> service_desk.Desk:
+    return service_desk.Desk(KEY, scoring, ready=True)
 
 
 class Here:
     "The routes in this process."
 
-    def __init__(self, desk: service_http.Desk, client: tuple[str, int] = ("10.1.2.3", 5), host: str = "localhost"):
+    def __init__(self, desk: service_desk.Desk, client: tuple[str, int] = ("10.1.2.3", 5), host: str = "localhost"):
         self.transport, self.url = (
             httpx.ASGITransport(service_http.app(desk), raise_app_exceptions=False, client=client),
             f"http://{host}",
@@ -86,7 +87,7 @@ class Here:
 
 
 @pytest.fixture(scope="session")
-def here(desk: service_http.Desk) -> Here:
+def here(desk: service_desk.Desk) -> Here:
     return Here(desk)
 
 
@@ -245,7 +246,7 @@ def test_nobody_is_proposed_anything_while_an_older_payment_is_open(here: Here) 
 
 
 def test_what_is_not_known_stops_a_message(scoring: service_scoring.Scoring, bank: Bank) -> None:
-    here = Here(service_http.Desk(KEY, replace(scoring, book=reminding()), ready=True))
+    here = Here(service_desk.Desk(KEY, replace(scoring, book=reminding()), ready=True))
     riskiest = bank.scored.sort_values("probability", ascending=False).index[:40]
     small = (body for body in map(bank.request, riskiest) if len(said(body)) < wire.SINGLE_BYTES)
     asked = next(body for body in small if (here.post(body).json()["decision"] or {}).get("message"))
@@ -664,7 +665,7 @@ def test_each_kind_of_refusal_has_its_status_and_is_a_problem(
 ) -> None:
     refused = ask(here)
     assert refused.status_code == status and refused.headers["content-type"] == "application/problem+json"
-    assert refused.json()["status"] == status and refused.json()["title"] == service_http.TITLES[status]
+    assert refused.json()["status"] == status and refused.json()["title"] == service_desk.TITLES[status]
 
 
 def test_the_limit_holds_for_a_body_that_does_not_say_how_long_it_is(here: Here) -> None:
@@ -721,7 +722,7 @@ def test_what_was_sent_stands_in_no_answer_and_no_log(
 
 
 def test_what_nobody_foresaw_is_a_plain_500_without_a_traceback(
-    desk: service_http.Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    desk: service_desk.Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: Any) -> Any:
         raise RuntimeError(CANARY)
@@ -738,14 +739,14 @@ def test_a_ledger_that_cannot_be_read_is_said_to_be_so(scoring: service_scoring.
     )
     broken.ledger.engine.dispose()
     (tmp_path / "l.db").write_bytes(b"no database" * 100)
-    assert Here(service_http.Desk(KEY, broken, ready=True)).post({"customer_id": 3}).status_code == 503
+    assert Here(service_desk.Desk(KEY, broken, ready=True)).post({"customer_id": 3}).status_code == 503
 
 
 # --- starting
 
 
 def test_nothing_is_answered_before_the_service_is_warm(scoring: service_scoring.Scoring) -> None:
-    desk = service_http.Desk(KEY, scoring)
+    desk = service_desk.Desk(KEY, scoring)
     cold = Here(desk)
     assert (
         cold("GET", "/readyz").status_code,
@@ -757,7 +758,7 @@ def test_nothing_is_answered_before_the_service_is_warm(scoring: service_scoring
 
 
 def test_without_a_key_only_this_machine_is_served(scoring: service_scoring.Scoring) -> None:
-    desk = service_http.Desk("", scoring, ready=True)
+    desk = service_desk.Desk("", scoring, ready=True)
     bare = {"Content-Type": "application/json"}
     for address, status in (("127.0.0.1", 200), ("::1", 200), ("10.1.2.3", 401), ("::ffff:10.1.2.3", 401)):
         assert Here(desk, (address, 5)).post(example(), headers=bare).status_code == status, address
@@ -784,7 +785,7 @@ def test_without_a_key_only_names_of_this_machine_are_answered(
     scoring: service_scoring.Scoring, host: str, status: int
 ) -> None:
     "A page of another host, whose name was made to lead here, would be as good as somebody on this machine."
-    open_, guarded = (Here(service_http.Desk(key, scoring, ready=True), ("127.0.0.1", 5)) for key in ("", KEY))
+    open_, guarded = (Here(service_desk.Desk(key, scoring, ready=True), ("127.0.0.1", 5)) for key in ("", KEY))
     for method, path, body in (
         ("POST", "/v1/score", said(example())),
         ("GET", "/openapi.json", None),
@@ -805,7 +806,7 @@ async def hanging_up() -> Any:
     return {"type": "http.disconnect"}
 
 
-def test_who_hangs_up_is_one_quiet_line_and_no_error(desk: service_http.Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_who_hangs_up_is_one_quiet_line_and_no_error(desk: service_desk.Desk, caplog: pytest.LogCaptureFixture) -> None:
     import asyncio
 
     caplog.set_level(logging.DEBUG, "predelinquency.service")
@@ -834,8 +835,8 @@ def test_who_hangs_up_is_one_quiet_line_and_no_error(desk: service_http.Desk, ca
     assert 'predelinquency_requests_total{route="/v1/score",status="499"}' in Here(desk)("GET", "/metrics").text
 
 
-def test_a_body_that_comes_too_slowly_is_told_so(desk: service_http.Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_http, "BODY_SECONDS", 0.05)
+def test_a_body_that_comes_too_slowly_is_told_so(desk: service_desk.Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_desk, "BODY_SECONDS", 0.05)
 
     async def never_ending() -> Any:
         import asyncio
@@ -852,7 +853,7 @@ def test_a_body_that_comes_too_slowly_is_told_so(desk: service_http.Desk, monkey
 
 
 def test_a_service_that_was_asked_to_end_is_not_ready_and_still_answers(scoring: service_scoring.Scoring) -> None:
-    here = Here(service_http.Desk(KEY, scoring, ready=True, leaving=True))
+    here = Here(service_desk.Desk(KEY, scoring, ready=True, leaving=True))
     assert (
         here("GET", "/readyz").status_code,
         here("GET", "/health").status_code,
@@ -881,28 +882,28 @@ def test_the_page_to_try_things_out_needs_nothing_from_elsewhere(here: Here) -> 
     ("environ", "starts"),
     [
         ({}, False),
-        ({service_http.OPEN: "1"}, True),
-        ({service_http.OPEN: "yes"}, False),
-        ({service_http.KEY: "short"}, False),
-        ({service_http.KEY: KEY}, True),
-        ({service_http.KEY: "with a space in it ok"}, False),
+        ({service_desk.OPEN: "1"}, True),
+        ({service_desk.OPEN: "yes"}, False),
+        ({service_desk.KEY: "short"}, False),
+        ({service_desk.KEY: KEY}, True),
+        ({service_desk.KEY: "with a space in it ok"}, False),
     ],
 )
 def test_it_starts_with_a_key_or_the_explicit_switch(environ: dict[str, str], starts: bool) -> None:
     if starts:
-        assert bento.allowed(environ) == environ.get(service_http.KEY, "")
+        assert bento.allowed(environ) == environ.get(service_desk.KEY, "")
     else:
-        with pytest.raises(StoreError, match=service_http.KEY):
+        with pytest.raises(StoreError, match=service_desk.KEY):
             bento.allowed(environ)
 
 
 def test_serving_the_world_without_a_key_is_refused(monkeypatch: pytest.MonkeyPatch, trained: Path) -> None:
-    monkeypatch.delenv(service_http.KEY, raising=False)
+    monkeypatch.delenv(service_desk.KEY, raising=False)
     with pytest.raises(StoreError, match="only this machine"):
         bento.serve_scores(bento.Serving(model=trained / "model", host="0.0.0.0", development=True))
 
 
-def test_figures_count_what_happened(desk: service_http.Desk) -> None:
+def test_figures_count_what_happened(desk: service_desk.Desk) -> None:
     fresh = Here(desk)
 
     def count(line: str) -> float:
@@ -977,7 +978,7 @@ print(*sorted(set({heavy!r}) & set(sys.modules)))"""
 
 
 @pytest.fixture
-def client(desk: service_http.Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[service_client.Client]:
+def client(desk: service_desk.Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[service_client.Client]:
     here = Here(desk)
     with service_client.Client("http://here", KEY) as made:
         monkeypatch.setattr(

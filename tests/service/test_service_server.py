@@ -26,7 +26,7 @@ from websockets.sync.client import ClientConnection, connect
 from predelinquency.ground.ledger import Ledger, _writing
 from predelinquency.live.feed import Message, publish
 from predelinquency.service import bento as service_bento
-from predelinquency.service import http as service_http
+from predelinquency.service import desk as service_desk
 from predelinquency.service import scoring, wire
 
 pytestmark = pytest.mark.slow
@@ -50,7 +50,7 @@ def server(bento: Path, tmp_path_factory: pytest.TempPathFactory, trained: Path)
     folder = tmp_path_factory.mktemp("server")
     url = f"sqlite:///{folder}/ledger.db"
     scoring.record(trained, url)
-    with serving(bento, folder, **{service_http.WORKERS: "2", service_http.LEDGER: url}) as running:
+    with serving(bento, folder, **{service_desk.WORKERS: "2", service_desk.LEDGER: url}) as running:
         yield running
 
 
@@ -179,7 +179,7 @@ def test_the_service_refuses_to_start_without_a_key(bento: Path, tmp_path: Path)
         text=True,
         timeout=120,
     )
-    assert refused.returncode and f"{service_http.KEY} is not set" in refused.stdout + refused.stderr
+    assert refused.returncode and f"{service_desk.KEY} is not set" in refused.stdout + refused.stderr
 
 
 BODY = said(example())
@@ -315,7 +315,7 @@ def test_workers_end_when_their_server_was_killed(bento: Path, tmp_path: Path) -
 
 
 def test_without_a_key_another_name_for_this_machine_is_not_answered(bento: Path, tmp_path: Path) -> None:
-    with serving(bento, tmp_path, key="", **{service_http.OPEN: "1"}) as (url, _):
+    with serving(bento, tmp_path, key="", **{service_desk.OPEN: "1"}) as (url, _):
         for path in ("/health", "/healthz", "/readyz", "/docs", "/v1/model", "/openapi.json", "/nothing"):
             assert (
                 httpx.get(url + path, headers={"Host": "bank.example"}, trust_env=False, timeout=30).status_code == 421
@@ -471,4 +471,4 @@ def test_a_bento_in_an_environment_of_its_own_gives_the_same_bits(
 
 
 def test_the_key_that_the_tests_use_is_a_key() -> None:
-    assert service_bento.allowed({service_http.KEY: KEY}) == KEY and json.loads(said({})) == {}
+    assert service_bento.allowed({service_desk.KEY: KEY}) == KEY and json.loads(said({})) == {}
