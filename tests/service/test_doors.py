@@ -211,7 +211,9 @@ def test_a_contact_carries_out_a_decision_that_was_made_and_no_other(desk: servi
         refused = here.post("/v1/contacts", said(message(contact_id="m2"), **other))
         assert refused.status_code == 422 and refused.json()["errors"][0]["field"] == "decided_at", other
     assert here.post("/v1/contacts", said(message(contact_id="m2"), decided_at=None)).status_code == 422
-    assert len(desk.book.of(records.Contact)) == 1
+    zoned = said(message(contact_id="m3"), decided_at="2026-03-02T11:00:00+01:00")
+    assert here.post("/v1/contacts", zoned).status_code == 200, "the same moment in another zone"
+    assert [c.contact_id for c in desk.book.of(records.Contact)] == ["m1", "m3"]
 
 
 def test_a_moment_is_kept_in_utc_whatever_zone_it_names(desk: service_desk.Desk, here: Asker) -> None:
