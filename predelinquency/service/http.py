@@ -228,7 +228,8 @@ def _scores(desk: Desk) -> Any:  # an APIRouter
 
     @v1.post("/tickets", summary="A ticket with which WS /v1/live may be opened, once", responses=problems(404))
     async def tickets() -> Ticket:
-        if (ledger := desk.engine().ledger) is None:
+        scoring = desk.scoring or desk.engine()  # nothing has to be warm for this
+        if (ledger := scoring.ledger) is None:
             raise Refused(404, "No ledger is attached to this service.")
         return await asyncio.to_thread(give_ticket, ledger, time.time_ns() // 1_000_000)
 
