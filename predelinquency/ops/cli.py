@@ -30,6 +30,7 @@ from .results import require, warn_foreign
 from .runs import as_records, run_stages  # brings run, stage, compare, graph, report
 from .ask import LedgerUrl, ledger_of, of_a_request  # brings score, explain, decide, ledger
 from . import effects as _effects  # brings effects, outcomes
+from .keys import add_guest as add_guest  # brings keys
 from .live import begin_live as begin_live  # brings live
 from .play import show_demo as show_demo  # brings demo
 from .year import live_year_twice as live_year_twice  # brings twice
@@ -413,13 +414,13 @@ def serve_scores(
     workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 1,
     ledger: LedgerUrl = None,
 ) -> None:
-    "Serve scores over HTTP. Without the key PREDELINQUENCY_API_KEY only this machine is served."
+    "Serve scores over HTTP. Without PREDELINQUENCY_API_KEY or keys in the ledger only this machine is served."
     require(root, "model/manifest.json")
     warn_foreign(root)
     _check_port("serve", host, port)
     from predelinquency.ground import ledger as ground_ledger
     from predelinquency.service import bento as service_bento
-    from predelinquency.service import http
+    from predelinquency.service import desk
 
     bento, beside = Path(root) / "bento", Path(root) / "ledger.db"
     known = ledger or os.environ.get(LEDGER) or (ledger_of(root) if beside.exists() else None)
@@ -434,7 +435,7 @@ def serve_scores(
     packed, model = (bento, None) if bento.exists() else (None, Path(root) / "model")
     _until_stopped(
         lambda: service_bento.serve_scores(
-            service_bento.Serving(packed, host, port, workers, model, known, not os.environ.get(http.KEY)), ready, note
+            service_bento.Serving(packed, host, port, workers, model, known, not os.environ.get(desk.KEY)), ready, note
         )
     )
 
