@@ -288,7 +288,7 @@ def test_asked_to_end_it_closes_every_line_and_leaves_no_process(bento: Path, tm
     "Also where a client takes nothing in: what it was sent is more than fits on the way."
     url = f"sqlite:///{tmp_path}/ledger.db"
     with Ledger.open(url) as ledger:
-        environ = {service_http.WORKERS: "2", service_http.LEDGER: url}
+        environ = {service_desk.WORKERS: "2", service_desk.LEDGER: url}
         with started(bento, tmp_path, **environ) as (address, log, process), lines(address, 5) as made:
             workers, stalled = below(process), made.pop()
             for who in range(40):
@@ -307,7 +307,7 @@ def test_asked_to_end_it_closes_every_line_and_leaves_no_process(bento: Path, tm
 def test_workers_end_when_their_server_was_killed(bento: Path, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/ledger.db"
     Ledger.open(url).close()
-    environ = {service_http.WORKERS: "2", service_http.LEDGER: url}
+    environ = {service_desk.WORKERS: "2", service_desk.LEDGER: url}
     with started(bento, tmp_path, **environ) as (address, log, process), lines(address, 2) as made:
         workers = below(process)
         process.kill()
