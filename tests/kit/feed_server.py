@@ -11,7 +11,8 @@ import uvicorn
 from served import KEY, free_port
 
 from predelinquency.ground.ledger import Ledger
-from predelinquency.service.http import Desk, app
+from predelinquency.service.desk import Desk
+from predelinquency.service.http import app
 
 
 def server(ledger: Ledger, port: int, key: str = KEY) -> tuple[uvicorn.Server, Desk]:

@@ -23,7 +23,7 @@ from predelinquency.ground.ledger import Ledger, _writing
 from predelinquency.live.feed import Message, prune_feed, publish
 from predelinquency.service import feed, tickets
 from predelinquency.service.client import ServiceError
-from predelinquency.service.http import Desk
+from predelinquency.service.desk import Desk
 from predelinquency.service.listener import Live
 
 

@@ -18,6 +18,7 @@ from predelinquency.model import champion as model_champion
 from predelinquency.model import learners
 from predelinquency.reasons.scorer import Scorer
 from predelinquency.service import bento, contents, http, wire
+from predelinquency.service import desk as service_desk
 from predelinquency.service import scoring as service_scoring
 
 NAMES = catalogue.names()
@@ -73,7 +74,7 @@ def test_the_example_names_a_due_where_one_has_to_be_named(
     named = http.example_for(of_dues)
     assert named.obligation_id in coming().obligation_id.tolist() and of_dues.score(named).probability > 0
     assert http.example_for(of_customers).obligation_id is None
-    desk = http.Desk("key", of_dues)
+    desk = service_desk.Desk("key", of_dues)
     with mock.patch("gc.freeze"):
         bento.warm(desk)
     assert desk.ready, "such a model can be served"
