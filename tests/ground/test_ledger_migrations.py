@@ -14,7 +14,7 @@ from records import AT, case_step, one_of_each, score
 from predelinquency.ground import ledger as ground_ledger
 from predelinquency.ground import records
 from predelinquency.ground.core import StoreError
-from predelinquency.ground.following import LEDGER_METADATA
+from predelinquency.ground.ledger import LEDGER_METADATA
 from predelinquency.ground.ledger import REVISION, Ledger, differences, migrate, revision
 
 
