@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CURRENT', 'KNOWN_BY', 'archive_tables', 'table_frame', 'Places', 'Archive', 'begin_archive', 'next_folder',
-           'open_archive', 'archives']
+           'open_archive', 'is_renewed', 'archives']
 
 # %% ../../nbs/55_live/05_archive.ipynb #d199d778
 import json
@@ -220,6 +220,14 @@ def open_archive(
         )
     newest = home / (home / CURRENT).read_text().strip()
     return Archive(newest, Places.read(newest / "places.json"), tuple(disk.parts(newest, "customers")))
+
+# %% ../../nbs/55_live/05_archive.ipynb #b6618cd9
+def is_renewed(
+    archive: Archive,
+) -> bool:
+    "Whether there is a newer one beside it."
+    current = archive.folder.parent / CURRENT
+    return current.is_file() and current.read_text().strip() != archive.folder.name
 
 # %% ../../nbs/55_live/05_archive.ipynb #a1a43080
 def archives(

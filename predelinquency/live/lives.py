@@ -181,6 +181,12 @@ class Lives:
         "Keep what the log has said, for the day when the life is made anew."
         self.told.setdefault(customer_id, []).append(some)
 
+    def move_to(self, archive: Archive) -> None:
+        "Go on from a newer archive: what the log said before it need not be kept, and every life is made anew."
+        self.archive = archive
+        for held in (self.told, self.kept, self.home):
+            held.clear()
+
     def forget(self, partition: int) -> None:
         "Let go of everything of a partition, which another worker has now."
         for held in (self.told, self.kept):

@@ -17,6 +17,7 @@ from ..ground.entries import plain_values
 from ..ground.ledger import Ledger
 from ..ground.params import Base
 from .alerts import AlertRule, due_alerts, loss_alerts
+from .archive import is_renewed, open_archive
 from .arrivals import STAMP, TAKEN, VERDICTS, rows_of
 from .events import KINDS, PARTITIONS
 from .lives import Life, Lives, Told, by_customer, close_day, live_on
@@ -243,7 +244,10 @@ class Worker:
         self.held.pop(partition, None)
 
     def tend(self, now: int) -> None:
-        "Hold on to what it has, and take of its share what nobody has."
+        "Hold on to what it has, take of its share what nobody has, and go on from the newest archive."
+        if is_renewed(self.lives.archive):
+            self.held.clear()
+            self.lives.move_to(open_archive(self.lives.archive.folder.parent))
         for partition in self.partitions:
             held = self.held.get(partition)
             if held is None:

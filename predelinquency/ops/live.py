@@ -9,8 +9,9 @@ __all__ = ['LogUrl', 'log_of', 'archive_of', 'begin_live', 'period_of', 'world_o
 
 # %% ../../nbs/80_ops/08_live.ipynb #435d49f9
 import os, signal, socket, time
+from datetime import datetime
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -159,8 +160,9 @@ def tell_live_day(
     "Say that a day has begun: whoever reads the log then gives everybody the final score of its midnight."
     from predelinquency.live.door import open_log
     from predelinquency.live.midnights import tell_day
+    from predelinquency.service.doors import _bank_ms
 
-    now = time.time_ns() // 1_000_000
+    now = _bank_ms(datetime.now().astimezone())
     day, kept = now // 86_400_000 if began is None else to_day(began), open_log(log_of(root, log))
     answers = tell_day(kept, day, now)
     kept.close()
@@ -245,13 +247,16 @@ def work_live(
     kept, read, began = open_log(log_of(root, log)), 0, time.monotonic()
     with Ledger.open(ledger_of(root, ledger)) as book, _until_told() as told:
         worker = worker_of(root, kept, book, archive_of(root), share_of(share))
-        for many in read_on(worker, lambda: time.time_ns() // 1_000_000):
-            read += many
-            if told or once and not many:
-                break
-            if not many:
-                time.sleep(0.05)
-        release(book, worker.held.values())
+        try:
+            for many in read_on(worker, lambda: time.time_ns() // 1_000_000):
+                read += many
+                if told or once and not many:
+                    break
+                if not many:
+                    time.sleep(0.05)
+        finally:
+            with suppress(StoreError):  # where the database is gone the claims end by themselves
+                release(book, worker.held.values())
     kept.close()
     elsewhere = len(worker.partitions) - len(worker.held)
     done = dict(events=read, seconds=round(time.monotonic() - began, 3), lives=worker.lives.made, elsewhere=elsewhere)
@@ -315,7 +320,7 @@ def renew_live(
     ledger: LedgerUrl = None,
     as_json: Json = False,
 ) -> None:
-    "Bring the archive up to where the log was read, and let the log's front go. Start the workers again afterwards."
+    "Bring the archive up to where the log was read, and let the log's front go. Workers go on from it by themselves."
     from predelinquency.ground.ledger import Ledger
     from predelinquency.live.archive import open_archive
     from predelinquency.live.door import open_log

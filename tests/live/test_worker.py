@@ -286,6 +286,29 @@ def test_of_transactions_that_waited_for_an_account_the_smaller_number_goes_firs
     assert {f.position: f.turn for f in fates} == {3: 1, 2: 2, 1: 3}
 
 
+def test_a_worker_notices_that_the_archive_was_renewed(
+    tmp_path: Path,
+    told: list[tuple[int, Event]],
+    tables: dict[str, pd.DataFrame],
+    judge: Scorer,
+    undisturbed: dict[str, list],
+) -> None:
+    "It goes on from there, keeps nothing of what the log said before, and writes the same."
+    own = open_log(f"sqlite:///{tmp_path}/log.db", keep_days=live_bank.KEEP_DAYS)
+    archive = live_bank.archive(tmp_path, tables)
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+        made = live_bank.worker(own, ledger, archive, judge)
+        for start in range(0, len(told), 1_600):
+            live_bank.append(own, told[start : start + 1_600])
+            live_bank.read_all(made)
+            kept = sum(map(len, made.lives.told.values()))
+            renewal.trim_archived(renewal.renew(made.lives.archive, own, places.progress(ledger)), own)
+            made.tend(0)
+            assert kept > 0 and not any(made.lives.told.values()) and len(made.held) == PARTITIONS
+        assert live_bank.written(ledger) == undisturbed
+    own.close()
+
+
 def test_who_was_overtaken_writes_nothing(tmp_path: Path, log: Log, kept: Archive, judge: Scorer) -> None:
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
         anna = live_bank.worker(log, ledger, kept, judge)
