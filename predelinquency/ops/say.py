@@ -271,7 +271,7 @@ KEYS: dict[str, str] = dict(
     day="day, partitions",
     work="events, seconds, lives, elsewhere",
     progress="read, behind, scores, alerts, waiting, laid_aside",
-    renew="archive, trimmed, waiting",
+    renew="archive, trimmed, waiting, forgotten",
     list="a list of name, role, key_id, per_minute, begins_at, ends_at, in_force",
     revoke="name, revoked",
 )
