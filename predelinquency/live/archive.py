@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CURRENT', 'KNOWN_BY', 'archive_tables', 'table_frame', 'Places', 'Archive', 'begin_archive', 'next_folder',
-           'open_archive', 'is_renewed', 'archives']
+           'open_archive', 'is_renewed']
 
 # %% ../../nbs/55_live/05_archive.ipynb #d199d778
 import json
@@ -228,11 +228,3 @@ def is_renewed(
     "Whether there is a newer one beside it."
     current = archive.folder.parent / CURRENT
     return current.is_file() and current.read_text().strip() != archive.folder.name
-
-# %% ../../nbs/55_live/05_archive.ipynb #a1a43080
-def archives(
-    folder: Path | str,
-) -> list[Archive]:  # the oldest first
-    "Every archive that is left in a folder."
-    made = sorted(p.parent for p in Path(folder).glob("[0-9]*/places.json"))
-    return [Archive(one, Places.read(one / "places.json"), tuple(disk.parts(one, "customers"))) for one in made]

@@ -396,7 +396,8 @@ def replay_scores(
     require(root, "model/manifest.json")
     kept, wrong = open_log(log_of(root, log)), list[str]()
     with Ledger.open(ledger_of(root, ledger)) as book:
-        again = Again(kept, archive_of(root), worker_of(root, kept, book, archive_of(root)).judge)
+        worker = worker_of(root, kept, book, archive_of(root))
+        again = Again(kept, worker.lives.archive, worker.judge)
         given = given_scores(book, named_scores(score or ()), some, turn)
         for one in tqdm(given, unit="score"):
             if found := differing(one, again.score(one)):

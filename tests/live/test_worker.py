@@ -190,7 +190,7 @@ def test_any_score_can_be_made_again_and_another_one_is_noticed(
         given = replay.given_scores(ledger, most=250)
         assert given == replay.given_scores(ledger, most=250) != replay.given_scores(ledger, most=250, turn=1)
         (named,) = replay.given_scores(ledger, [(given[0]["customer_id"], given[0]["revision"])])
-    again = replay.Again(log, kept.folder.parent, made.judge)
+    again = replay.Again(log, kept, made.judge)
     assert named == given[0]
     assert [replay.differing(one, again.score(one)) for one in given] == [{}] * len(given)
     assert {one["final"] for one in given} == {one["eligible"] for one in given} == {True, False}
@@ -264,6 +264,9 @@ def test_an_archive_renewed_on_the_way_changes_nothing(
             archive = renewal.renew(archive, own, places.progress(ledger))
             renewal.trim_archived(archive, own)
         assert live_bank.written(ledger) == undisturbed
+        again = replay.Again(own, archive, live_bank.worker(own, ledger, archive, judge).judge)
+        given = replay.given_scores(ledger, most=250, turn=2)  # everything that they rest on has left the log
+        assert [replay.differing(one, again.score(one)) for one in given] == [{}] * 250
         made, last = live_bank.worker(own, ledger, archive, judge), places.last_scores(ledger, range(CUSTOMERS))
         for who, said in last.items():  # a second movement of that day is no reason for a score
             life = made.lives.of(who, worker._completing(ledger, last))
