@@ -188,12 +188,14 @@ def sentence_of(
 # %% ../../nbs/80_ops/08_play.ipynb #3b6a1135
 def worth_saying(
     message: Mapping[str, Any],
-    last: float,  # the chance that was said before; below 0: none
+    last: float,  # the chance that was said before; -1: none, -2: that people have taken over
 ) -> bool:
     "Whether somebody who watches wants to hear it: an alert, or a chance that moved by a quarter."
     body = message["body"]
-    if message["kind"] == "alert" or not body["eligible"]:
+    if message["kind"] == "alert":
         return True
+    if not body["eligible"]:
+        return last != -2
     chance = body["due"]["probability"] if body["due"] else 0.0
     return bool(last < 0 or abs(chance - last) > max(last, 0.004) / 4)
 
@@ -232,8 +234,8 @@ def listen(
             waits.append(waited)
         if worth_saying(message, shown):
             say(sentence_of(message, waited))
-            if message["kind"] == "score" and body["due"]:
-                shown = body["due"]["probability"]
+            if message["kind"] == "score":
+                shown = -2.0 if not body["eligible"] else body["due"]["probability"] if body["due"] else 0.0
         if message["kind"] == "score" and body["final"] and body["as_of"] >= last_day:
             break
     return waits
