@@ -66,10 +66,15 @@ def lines_of(
 # %% ../../nbs/80_ops/06_lanes.ipynb #fcffd321
 def _begun(command: Sequence[str], project: Path, alone: bool) -> subprocess.Popen[str]:
     "A command in a group of its own; alone, it writes where we write."
-    where: dict[str, Any] = {} if alone else dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    return subprocess.Popen(
-        command, cwd=project, text=True, errors="replace", stdin=subprocess.DEVNULL, start_new_session=True, **where
-    )
+    how: dict[str, Any] = dict(text=True, errors="replace", stdin=subprocess.DEVNULL, start_new_session=True)
+    how |= {} if alone else dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    # what a shell starts with & hears no Ctrl-C, nor does what it starts: then nobody could end a lane
+    return subprocess.Popen(command, cwd=project, preexec_fn=_hear, **how)
+
+
+def _hear() -> None:
+    "Let an interrupt end this process."
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _end(lanes: Iterable[subprocess.Popen[str]]) -> None:
