@@ -47,6 +47,8 @@ class Small:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         piped = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         environment = os.environ | dict(PATH=path, DVC_NO_ANALYTICS="1")
+        # whoever runs these tests in the background ignores interrupts; this one shall hear them
+        piped["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
         return subprocess.Popen([sys.executable, "-c", RUN], cwd=self.folder, env=environment, **piped)
 
     def go(self) -> tuple[int, str]:
