@@ -112,6 +112,14 @@ def test_a_due_rings_when_it_comes_to_a_line_and_once_in_a_period(undisturbed: d
     assert {a[0] for a in rang} == {"case_opens", "case_serious", "event_lost"} and len(expected) > 100
 
 
+def test_a_score_is_written_only_where_it_says_something_new(undisturbed: dict[str, list]) -> None:
+    "But for the final one of a midnight, which everybody gets."
+    said = [row(s) for s in undisturbed["live_scores"]]
+    pairs = [(a, b) for a, b in zip(said, said[1:], strict=False) if a.customer_id == b.customer_id and not b.final]
+    same = [b for a, b in pairs if (a.as_of, a.eligible, a.margin, a.dues) == (b.as_of, b.eligible, b.margin, b.dues)]
+    assert same == [] and not any(not a.eligible and not b.eligible for a, b in pairs) and len(pairs) > 300
+
+
 def test_the_stream_equals_the_batch_of_its_own_archive_at_every_midnight(log: Log, kept: Archive) -> None:
     "All features, of the customer and of every due ahead; which dues those are; and who owes something."
     positions = {p: log.read(p, 0, 10**6)[-1].position for p in range(PARTITIONS) if log.read(p, 0, 1)}
