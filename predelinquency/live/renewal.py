@@ -16,9 +16,9 @@ import pandas as pd
 from ..ground import disk, schema
 from ..ground.disk import Part
 from .archive import Archive, Places, archive_tables, next_folder, open_archive, table_frame
-from .arrivals import TAKEN, rows_of
+from .arrivals import TAKEN
 from .events import KINDS, PARTITIONS
-from .lives import Told, begin_life, live_on
+from .lives import as_told, begin_life, live_on, read_between
 from .log import Entry, Log
 
 # %% ../../nbs/55_live/10_renewal.ipynb #43448929
@@ -32,8 +32,8 @@ def new_rows(
     entries: Sequence[Entry],  # since then, of the same customer
 ) -> tuple[Rows, list[Entry]]:  # what was taken, in the order in which it counts; what waits
     "What the log adds to the tables for one customer."
-    life = begin_life(history, Told(_positions(waiting), rows_of(waiting)))
-    fates = live_on(life, Told(_positions(entries), rows_of(entries)))
+    life = begin_life(history, as_told(waiting))
+    fates = live_on(life, as_told(entries))
     told = {e.position: e for e in (*waiting, *entries)}
     rows: Rows = defaultdict(list)
     for fate in sorted(fates, key=lambda f: f.turn):
@@ -42,10 +42,6 @@ def new_rows(
             stamped = {_STAMPED[event.kind]: fate.stamp} if event.kind in _STAMPED else {}
             rows[KINDS[event.kind].name].append({"customer_id": event.customer_id, **event.row, **stamped})
     return rows, [told[n] for n in life.waiting.positions.tolist()]
-
-# %% ../../nbs/55_live/10_renewal.ipynb #92b51df6
-def _positions(entries: Sequence[Entry]) -> np.ndarray:
-    return np.array([e.position for e in entries], np.int64)
 
 # %% ../../nbs/55_live/10_renewal.ipynb #3118b4fc
 _SORTED = {
@@ -92,12 +88,10 @@ def read_since(
     found: dict[int, list[Entry]] = defaultdict(list)
     for partition in range(PARTITIONS):
         place, last = archive.places.positions[partition], positions.get(partition, 0)
-        while place < last:
-            some = log.read(partition, place, min(10_000, last - place))
+        for some in read_between(log, partition, place, last):
             for entry in some:
                 if entry.event.kind in KINDS:
                     found[entry.event.customer_id].append(entry)
-            place = some[-1].position
     return found
 
 # %% ../../nbs/55_live/10_renewal.ipynb #f1c84e9b

@@ -8,18 +8,18 @@ __all__ = ['SAID', 'given_scores', 'known_at', 'Again', 'differing']
 # %% ../../nbs/55_live/10_replay.ipynb #f81a7a6e
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
-import numpy as np
 import sqlalchemy as sa
 
 from ..ground.core import StoreError
 from ..ground.following import LIVE_SCORES
 from ..ground.ledger import Ledger, _refusing
 from .archive import Archive
-from .arrivals import STAMP, rows_of
+from .arrivals import STAMP
 from .events import KINDS, partition_of
-from .lives import Life, Told, begin_life, close_day, live_on
+from .lives import Life, as_told, begin_life, close_day, live_on, read_between
 from .log import Entry, Log
 from .midnights import day_of
 from .moments import moment
@@ -47,23 +47,6 @@ def given_scores(
         raise StoreError(problem, remedy="name customer and revision as they stand in live_scores: 17/3")
     return found
 
-# %% ../../nbs/55_live/10_replay.ipynb #3e18f303
-def _told(entries: Sequence[Entry]) -> Told:
-    return Told(np.array([e.position for e in entries], np.int64), rows_of(entries))
-
-
-def _between(log: Log, partition: int, after: int, last: int) -> list[Entry]:
-    "What the log has said after a position, up to another."
-    found: list[Entry] = []
-    while after < last:
-        some = log.read(partition, after, min(10_000, last - after))
-        if not some:
-            problem = f"the log ends before position {last} of partition {partition}"
-            raise StoreError(problem, remedy="name the log that belongs to this ledger")
-        found += some
-        after = some[-1].position
-    return found
-
 # %% ../../nbs/55_live/10_replay.ipynb #06886f68
 def known_at(
     archive: Archive,
@@ -77,7 +60,7 @@ def known_at(
     if place >= position:
         return begin_life(history[history[:, STAMP] <= given["arrived_at"]]), []
     waits = [e for e in archive.places.waiting if e.event.customer_id == who]
-    return begin_life(history, _told(waits)), _between(log, partition, place, position)
+    return begin_life(history, as_told(waits)), list(chain(*read_between(log, partition, place, position)))
 
 # %% ../../nbs/55_live/10_replay.ipynb #5a3f9668
 @dataclass(frozen=True)
@@ -102,7 +85,7 @@ class Again:
 
         if not entries:
             return _score(self.judge, life, who, given["arrived_at"])
-        live_on(life, _told([e for e in entries if e.event.customer_id == who]), asked)
+        live_on(life, as_told([e for e in entries if e.event.customer_id == who]), asked)
         if entries[-1].event.kind not in KINDS:
             close_day(life, position, day_of(entries[-1]), asked)
         if not made:

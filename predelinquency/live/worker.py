@@ -20,7 +20,7 @@ from .alerts import AlertRule, due_alerts, loss_alerts
 from .archive import is_renewed, open_archive
 from .arrivals import STAMP, TAKEN, VERDICTS, rows_of
 from .events import KINDS, PARTITIONS
-from .lives import Life, Lives, Told, by_customer, close_day, live_on
+from .lives import Life, Lives, Told, by_customer, close_day, live_on, read_between
 from .log import Entry, Log
 from .midnights import day_of, split_days
 from .moments import Moment, moment
@@ -139,9 +139,6 @@ class Reading:
         self.found.dead += dead
         self.found.alerts += loss_alerts(self.judge.alerts, dead)
 
-# %% ../../nbs/55_live/09_worker.ipynb #a648208a
-_AGAIN = 10_000  # events that are read again at once
-
 # %% ../../nbs/55_live/09_worker.ipynb #4ebc8eb6
 def _by_customer(entries: Sequence[Entry]) -> list[tuple[int, Told]]:
     return by_customer([e.position for e in entries], [e.event.customer_id for e in entries], rows_of(entries))
@@ -191,11 +188,9 @@ def _read_again(by: "Worker", partition: int, position: int) -> None:
     if 0 < position < place:
         problem = f"partition {partition} was read up to {position}, and the archive goes up to {place}"
         raise StoreError(problem, remedy="name the ledger that belongs to this archive, or bring the newest back")
-    while place < position:
-        some = by.log.read(partition, place, min(_AGAIN, position - place))
+    for some in read_between(by.log, partition, place, position):
         for who, told in _by_customer([e for e in some if e.event.kind in KINDS]):
             by.lives.remember(who, told)
-        place = some[-1].position
 
 # %% ../../nbs/55_live/09_worker.ipynb #85e06501
 @dataclass(eq=False)

@@ -1,5 +1,6 @@
 """What follows from a log follows from it alone: however it is read, by whoever, in whatever pieces."""
 
+import shutil
 from collections import namedtuple
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,12 @@ def row(values: tuple) -> Any:
     return Row(*values)
 
 
+def copied(archive: Archive, folder: Path) -> Archive:
+    "The same elsewhere: what is renewed in place is noticed by every worker on it."
+    shutil.copytree(archive.folder.parent, folder / "archive")
+    return open_archive(folder / "archive")
+
+
 def by_customer(log: Log) -> dict[int, Told]:
     found: dict[int, Told] = {}
     for partition in range(PARTITIONS):
@@ -120,10 +127,12 @@ def test_a_score_is_written_only_where_it_says_something_new(undisturbed: dict[s
     assert same == [] and not any(not a.eligible and not b.eligible for a, b in pairs) and len(pairs) > 300
 
 
-def test_the_stream_equals_the_batch_of_its_own_archive_at_every_midnight(log: Log, kept: Archive) -> None:
+def test_the_stream_equals_the_batch_of_its_own_archive_at_every_midnight(
+    tmp_path: Path, log: Log, kept: Archive
+) -> None:
     "All features, of the customer and of every due ahead; which dues those are; and who owes something."
     positions = {p: log.read(p, 0, 10**6)[-1].position for p in range(PARTITIONS) if log.read(p, 0, 1)}
-    renewed, base = renewal.renew(kept, log, positions), live_bank.settings()
+    renewed, base = renewal.renew(copied(kept, tmp_path), log, positions), live_bank.settings()
     whole = {
         n: pd.concat([disk.read(renewed.folder, n, p) for p in renewed.parts]) for n in ("obligations", "payments")
     }
@@ -154,12 +163,12 @@ def test_the_stream_equals_the_batch_of_its_own_archive_at_every_midnight(log: L
 
 
 def test_the_final_score_of_a_midnight_is_that_of_the_batch(
-    log: Log, kept: Archive, judge: Scorer, undisturbed: dict[str, list]
+    tmp_path: Path, log: Log, kept: Archive, judge: Scorer, undisturbed: dict[str, list]
 ) -> None:
     "Whoever gets one gets the score, the dues and the reasons that the tables give for that midnight."
     finals = [s for s in map(row, undisturbed["live_scores"]) if s.final]
     positions = {p: log.read(p, 0, 10**6)[-1].position for p in range(PARTITIONS)}
-    renewed, base = renewal.renew(kept, log, positions), live_bank.settings()
+    renewed, base = renewal.renew(copied(kept, tmp_path), log, positions), live_bank.settings()
     whole = {
         n: pd.concat([disk.read(renewed.folder, n, p) for p in renewed.parts]) for n in ("obligations", "payments")
     }
