@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -121,17 +121,27 @@ def clone(once: Callable[..., Path], project: Path) -> Clone:
     return Clone(once("clone", lambda made: reproduced(project, made / "project", SMALL)) / "project")
 
 
+def held(folder: Path) -> str:
+    "The files of a folder, a line each."
+    names = (str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and p.name != ".made")
+    return "\n".join(sorted(names))
+
+
 @pytest.fixture(scope="session")
-def trained(once: Callable[..., Path], clone: Clone) -> Path:
-    "A folder of results: every stage of the pipeline on a small world. Read only."
+def trained(once: Callable[..., Path], clone: Clone) -> Iterator[Path]:
+    "A folder of results: every stage of the pipeline on a small world. Read only: who leaves a file in it is told so."
 
     def make(folder: Path) -> None:
         shutil.copytree(clone.folder / "data", folder, dirs_exist_ok=True)
         kept = ("README.md", "reports/full_proof.json", "reports/fidelity.json", "reports/final.jsonl")
         for mine in (*folder.glob(".lock*"), *(folder / name for name in kept)):
             mine.unlink(missing_ok=True)  # the checkout's, no run's
+        (folder.parent / "trained.files").write_text(held(folder))
 
-    return once("trained", make)
+    folder = once("trained", make)
+    yield folder
+    made, now = (said.splitlines() for said in ((folder.parent / "trained.files").read_text(), held(folder)))
+    assert sorted({*made} ^ {*now}) == [], "a test wrote among the results that all share"
 
 
 @pytest.fixture(scope="session")
