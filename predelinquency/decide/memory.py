@@ -39,17 +39,18 @@ def _moment(at: str) -> datetime:
 def sent(
     ledger: Ledger,
     as_of: str,  # YYYY-MM-DD, of the plan that is made: what it decided itself is not its past
+    customer: int | None = None,  # None: everybody
 ) -> list[tuple[int, PastContact]]:  # customer and contact
     "Everything that went out, or will."
     since = f"{date.fromisoformat(as_of) - timedelta(days=366 * _YEARS)}"
-    made = ledger.frame(Decision, _SENT, since)
+    made = ledger.frame(Decision, _SENT, since, customer)
     offers = {(d.customer_id, d.decided_at): d for d in made[made.channel != ""].itertuples(index=False)}
-    found, reached = [], ledger.contacts_since(None, since)
+    found, reached = [], ledger.contacts_since(customer, since)
     for c in reached:
         d = offers.get((c.customer_id, c.decided_at))
         due = (int(d.obligation_id), int(d.instalment)) if d and not pd.isna(d.obligation_id) else None
         found.append((c.customer_id, PastContact(_moment(c.at), "out", c.channel, c.action, due=due)))
-    steps = ledger.frame(Contact, ["customer_id", "decided_at"], since)
+    steps = ledger.frame(Contact, ["customer_id", "decided_at"], since, customer)
     told = set(steps.itertuples(index=False, name=None))
     for key, d in offers.items():
         if key not in told and d.as_of < as_of:
@@ -64,13 +65,14 @@ ANSWERED = ("accepts", "declines", "stop")  # kinds of reply that wait for nobod
 def heard(
     ledger: Ledger,
     out: Iterable[tuple[int, PastContact]],  # from `sent`
+    customer: int | None = None,  # None: everybody
 ) -> tuple[list[tuple[int, PastContact]], frozenset[int]]:  # customer and contact; who asked to stop
     "Everything that came back."
     last: dict[int, datetime] = {}
     for who, c in out:
         last[who] = max(c.at, last.get(who, c.at))
-    replies = ledger.frame(Reply, ["customer_id", "received_at", "channel", "kind"])
-    opted = ledger.frame(Outcome, ["customer_id", "opted_out"])
+    replies = ledger.frame(Reply, ["customer_id", "received_at", "channel", "kind"], None, customer)
+    opted = ledger.frame(Outcome, ["customer_id", "opted_out"], None, customer)
     found = []
     for r in replies.itertuples(index=False):
         at = _moment(r.received_at)
@@ -86,12 +88,13 @@ LETTER = "letter-"  # how the id of a letter of explanation begins
 def contests(
     ledger: Ledger,
     out: Iterable[tuple[int, PastContact]],  # from `sent`
+    customer: int | None = None,  # None: everybody
 ) -> frozenset[int]:  # customers
     "Who contests what a letter said of them, as long as nobody has answered."
     last: dict[int, datetime] = {}
     for who, c in out:
         last[who] = max(c.at, last.get(who, c.at))
-    replies = ledger.frame(Reply, ["customer_id", "contact_id", "received_at"])
+    replies = ledger.frame(Reply, ["customer_id", "contact_id", "received_at"], None, customer)
     mine = replies[replies["contact_id"].str.startswith(LETTER)]
     said = zip(mine["customer_id"].tolist(), mine["received_at"].tolist(), strict=True)
     return frozenset(int(who) for who, at in said if who not in last or last[who] <= _moment(at))
@@ -100,16 +103,18 @@ def contests(
 def remembered(
     ledger: Ledger,
     as_of: str,  # YYYY-MM-DD, of the plan that is made
+    customer: int | None = None,  # None: everybody
 ) -> Memory:
     "What a plan must know of the days before; what was sent, said and answered since its midnight counts, too."
-    out = sent(ledger, as_of)
-    back, stopped = heard(ledger, out)
+    out = sent(ledger, as_of, customer)
+    back, stopped = heard(ledger, out, customer)
     contacts: dict[int, tuple[PastContact, ...]] = {}
     for who, c in [*out, *back]:
         contacts[int(who)] = (*contacts.get(int(who), ()), c)
     since = f"{date.fromisoformat(as_of) - timedelta(days=366 * _YEARS)}"
-    steps = tuple(ledger.of(CaseEvent, since=since, until=as_of))
-    return Memory(contacts, stopped, tuple(ledger.of(Note)), steps, contests(ledger, out))
+    steps = tuple(ledger.of(CaseEvent, customer, since=since, until=as_of))
+    notes = tuple(ledger.of(Note, customer))
+    return Memory(contacts, stopped, notes, steps, contests(ledger, out, customer))
 
 # %% ../../nbs/40_decide/01_memory.ipynb #mem020
 def last_sent(

@@ -12,7 +12,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -174,13 +174,23 @@ def _refusing(engine: sa.Engine) -> Iterator[None]:
 
 # %% ../../nbs/00_ground/08_ledger.ipynb #c052
 @contextmanager
-def _writing(engine: sa.Engine) -> Iterator[sa.Connection]:
-    "One transaction: all of it or nothing."
-    with _refusing(engine), engine.execution_options(writing=True).begin() as connection:
-        yield connection
+def _writing(place: sa.Engine | sa.Connection) -> Iterator[sa.Connection]:
+    "One transaction: all of it or nothing; within one that has begun, a part of that."
+    with _refusing(place.engine):
+        if isinstance(place, sa.Connection):
+            yield place
+        else:
+            with place.execution_options(writing=True).begin() as connection:
+                yield connection
+
+
+@contextmanager
+def _reading(place: sa.Engine | sa.Connection) -> Iterator[sa.Connection]:
+    with _refusing(place.engine), nullcontext(place) if isinstance(place, sa.Connection) else place.connect() as book:
+        yield book
 
 # %% ../../nbs/00_ground/08_ledger.ipynb #c054
-REVISION = "0005"  # the newest migration: what this version reads and writes
+REVISION = "0006"  # the newest migration: what this version reads and writes
 VERSION_TABLE = (
     "ledger_version"  # of its own name, because MLflow keeps an `alembic_version` where both share a database
 )
@@ -383,7 +393,9 @@ def _opened(url: str, upgrade: bool) -> sa.Engine:
     return engine
 
 # %% ../../nbs/00_ground/08_ledger.ipynb #ground003
-def _added(engine: sa.Engine, records: Iterable[Any], at: datetime | str) -> dict[type, int]:  # kind → how many new
+def _added(
+    place: sa.Engine | sa.Connection, records: Iterable[Any], at: datetime | str
+) -> dict[type, int]:  # kind → how many new
     "Put records into the ledger in one transaction; one that contradicts refuses all."
     try:
         recorded_at = _moment(at)
@@ -395,13 +407,13 @@ def _added(engine: sa.Engine, records: Iterable[Any], at: datetime | str) -> dic
     batches = [(kind, _rows(kind, given[record], recorded_at)) for record, kind in KINDS.items() if record in given]
     if not batches:
         return {}
-    with _writing(engine) as book:
+    with _writing(place) as book:
         return {kind.record: _append(book, kind, rows) for kind, rows in batches}
 
 # %% ../../nbs/00_ground/08_ledger.ipynb #ground004
-def _found(engine: sa.Engine, record: type[Record], ask: sa.Select[Any]) -> list[Record]:
+def _found(place: sa.Engine | sa.Connection, record: type[Record], ask: sa.Select[Any]) -> list[Record]:
     "The records that a question finds."
-    with _refusing(engine), engine.connect() as connection:
+    with _reading(place) as connection:
         return [restore(record, dict(row)) for row in connection.execute(ask).mappings()]
 
 
@@ -410,17 +422,18 @@ def _newest(ask: sa.Select[Any]) -> sa.Select[Any]:
     return ask.order_by(None).order_by(*[c.desc() for c in ask._order_by_clauses]).limit(1)
 
 
-def _frame(engine: sa.Engine, kind: Kind, columns: Sequence[str], ask: sa.Select[Any]) -> pd.DataFrame:
+def _frame(place: sa.Engine | sa.Connection, columns: Sequence[str], ask: sa.Select[Any]) -> pd.DataFrame:
     "What a question finds, as a table of the columns that were asked for."
-    with _refusing(engine), engine.connect() as connection:
+    with _reading(place) as connection:
         return pd.DataFrame(connection.execute(ask).all(), columns=list(columns))
 
 # %% ../../nbs/00_ground/08_ledger.ipynb #c071
 class Ledger:
     "Everything that was said, done and learnt about customers; it only grows."
 
-    def __init__(self, engine: sa.Engine):
-        self.engine = engine
+    def __init__(self, place: sa.Engine | sa.Connection):
+        self.place = place  # a connection: all of it is part of the transaction that has begun there
+        self.engine = place.engine
 
     def __enter__(self) -> "Ledger":
         return self
@@ -443,13 +456,13 @@ class Ledger:
 
     def added(self, records: Iterable[object], at: datetime | str) -> dict[type, int]:
         "Append records of any kinds, recorded `at` a moment with its time zone; how many were new, kind by kind."
-        return _added(self.engine, records, at)
+        return _added(self.place, records, at)
 
     def of(
         self, record: type[Record], customer: int | None = None, since: When | None = None, until: When | None = None
     ) -> list[Record]:
         "The records of a kind in the order of time: of one customer or of everybody, `since` a day and before `until`."
-        return _found(self.engine, record, _ask(_kind(record), customer, since, until))
+        return _found(self.place, record, _ask(_kind(record), customer, since, until))
 
     def scores_of(self, customer: int) -> list[Score]:
         "A customer's scores, oldest first."
@@ -457,17 +470,17 @@ class Ledger:
 
     def latest(self, record: type[Record], customer: int) -> Record | None:
         "A customer's newest record of a kind, if there is one."
-        return next(iter(_found(self.engine, record, _newest(_ask(_kind(record), customer, None, None)))), None)
+        return next(iter(_found(self.place, record, _newest(_ask(_kind(record), customer, None, None)))), None)
 
     def contacts_since(self, customer: int | None, when: When) -> list[Contact]:
         "Messages from `when` on that reached a customer (None: anybody) or still will, each by its last step."
-        return _found(self.engine, Contact, _reaching(_ask(KINDS[Contact], customer, when, None)))
+        return _found(self.place, Contact, _reaching(_ask(KINDS[Contact], customer, when, None)))
 
     def frame(
-        self, record: type, columns: Sequence[str], since: When | None = None, until: When | None = None
+        self, record: type, columns: Sequence[str], since: When | None = None, customer: int | None = None
     ) -> pd.DataFrame:
-        "Some columns of a kind for everybody, in the order of time."
-        return _frame(self.engine, _kind(record), columns, _ask(_kind(record), None, since, until, *columns))
+        "Some columns of a kind, of one customer or of everybody, in the order of time."
+        return _frame(self.place, columns, _ask(_kind(record), customer, since, None, *columns))
 
 # %% ../../nbs/00_ground/08_ledger.ipynb #c078
 def contact(

@@ -473,16 +473,17 @@ def ledger_of(
 # %% ../../nbs/80_ops/08_ask.ipynb #c075
 def _record(root: str, url: str, as_json: bool) -> None:
     "Append what the latest snapshot says."
-    from predelinquency.service import scoring
+    from predelinquency.service import verdicts
 
     with console(True).status("recording"):
-        done = scoring.record(root, url)
+        done = verdicts.record(root, url)
     if as_json:
         return answer(done)
+    late = f"; {done['stood']:,} decisions came too late: somebody asked by day, or said stop" if done["stood"] else ""
     console().print(
         f"recorded of {done['as_of']}: {done['scores']:,} scores, {done['decisions']:,} decisions "
         f"and {done['cases']:,} steps of cases; "
-        f"the snapshot has {done['of']:,}, the others were in the ledger already"
+        f"the snapshot has {done['of']:,}, the others were in the ledger already{late}"
     )
 
 # %% ../../nbs/80_ops/08_ask.ipynb #c076

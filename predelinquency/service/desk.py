@@ -272,7 +272,7 @@ def guarded(
             answered, route = super().get_route_handler(), f"{'/'.join(sorted(self.methods or ()))} {self.path}"
 
             async def handled(incoming: Any) -> Any:
-                guest = await let_in(desk, incoming, route)
+                guest = incoming.state.guest = await let_in(desk, incoming, route)
                 reading = reads.get(self.path)
                 asked = await _read(reading, incoming) if reading else None
                 answer = await answered(incoming)

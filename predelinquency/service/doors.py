@@ -17,10 +17,12 @@ import pydantic
 import sqlalchemy as sa
 from pydantic import AfterValidator, Field, WithJsonSchema
 
+from ..decide.memory import heard
 from ..ground import records, schema
 from ..ground.entries import KINDS as ENTRIES
 from ..ground.entries import TABLES, _day, _moment, plain_values
 from ..ground.ledger import Contradiction, Ledger, _refusing
+from ..ground.turns import alone
 from ..live import log as live_log
 from ..live.events import KINDS, parse_events
 from ..live.places import behind
@@ -208,6 +210,13 @@ def _recorded_at(book: Ledger, record: records.Reply | records.Contact | records
         return str(connection.execute(sa.select(table.c.recorded_at).where(*mine)).scalar_one())
 
 
+def _check_may_queue(book: Ledger, record: records.Contact) -> None:
+    "Refuse a message to who asked for no more; one that has gone out already is a fact, and is kept."
+    stopped = heard(book, (), record.customer_id)[1]
+    if stopped and record not in book.of(records.Contact, record.customer_id):
+        raise Refused(409, "The customer has asked for no more messages: this one must not be sent.")
+
+
 def record_told(
     desk: Desk,
     record: records.Reply | records.Contact | records.Outcome,
@@ -215,7 +224,10 @@ def record_told(
     "Write a record into the ledger, once."
     book = _kept_book(desk)
     try:
-        book.append([record], desk.clock())
+        with alone(book, record.customer_id) as mine:
+            if isinstance(record, records.Contact) and record.state == "queued":
+                _check_may_queue(mine, record)
+            mine.append([record], desk.clock())
     except Contradiction:
         problem = "The ledger holds something else under the same key; what is true now is a new row."
         raise Refused(409, problem) from None

@@ -20,6 +20,7 @@ from .feed import Hub, feed_routes
 from .reply import Answer, Answers
 from .scoring import Scoring
 from .tickets import Ticket, give_ticket
+from .verdicts import Asking, Verdict, decide_once
 from predelinquency.service.wire import (
     BATCH_BYTES,
     SINGLE_BYTES,
@@ -28,6 +29,7 @@ from predelinquency.service.wire import (
     RecordedCustomer,
     Refused,
     Request,
+    _validated,
     parse_batch,
     parse_request,
 )
@@ -159,6 +161,7 @@ def _several_by_id(asked: Batch) -> Iterable[int]:
 _READS = {
     "/v1/score": Reading(parse_request, SINGLE_BYTES, _asked_by_id),
     "/v1/score/batch": Reading(parse_batch, BATCH_BYTES, _several_by_id),
+    "/v1/decisions": Reading(lambda body: _validated(body, History), SINGLE_BYTES, lambda asked: [asked.customer_id]),
 }
 
 # %% ../../nbs/60_service/03_http.ipynb #c125
@@ -193,9 +196,15 @@ def example_for(
     return asked.model_copy(update=about)
 
 # %% ../../nbs/60_service/03_http.ipynb #c124
+_NAME: dict[str, Any] = dict(
+    min_length=1, max_length=200, description="the sender's name for the question: the same one gets the same answer"
+)
+
+
 def _scores(desk: Desk) -> Any:  # an APIRouter
     "The routes that need the key."
-    from fastapi import Body
+    from fastapi import Body, Header
+    from starlette.requests import Request as Incoming
 
     v1 = router(desk, _READS)
     example = json.loads(EXAMPLE.read_bytes())
@@ -212,7 +221,7 @@ def _scores(desk: Desk) -> Any:  # an APIRouter
         engine = desk.engine()
         return (
             await asyncio.to_thread(_counted, engine, asked)
-            if isinstance(asked, RecordedCustomer)
+            if isinstance(asked, RecordedCustomer) or engine.ledger
             else _counted(engine, asked)
         )
 
@@ -221,6 +230,17 @@ def _scores(desk: Desk) -> Any:  # an APIRouter
     )
     async def batch(asked: Annotated[Batch, shown({"requests": [example]})]) -> Answers:
         return await asyncio.to_thread(_each, desk.engine(), asked)
+
+    @v1.post(
+        "/decisions",
+        summary="Decide about one customer, once a day, whoever asks and however often",
+        responses=problems(408, 409, 413, 415, 422),
+    )
+    async def decisions(
+        asked: Annotated[History, shown(example)], incoming: Incoming, idempotency_key: Annotated[str, Header(**_NAME)]
+    ) -> Verdict:
+        asking = Asking.of(incoming.state.guest.name, idempotency_key, await incoming.body())
+        return await asyncio.to_thread(decide_once, desk.engine(), asked, asking, desk.clock())
 
     @v1.get("/model", summary="What the model is")
     async def model() -> dict[str, Any]:
@@ -312,12 +332,21 @@ def _around(desk: Desk) -> Any:  # an APIRouter
     return rest
 
 # %% ../../nbs/60_service/03_http.ipynb #c123
+def _not_valid(_: Any, error: Any) -> Any:
+    "A header or a part of the path that is not as it should be, without what was sent."
+    return problem(
+        422, "The request is not what it should be.", [(str(e["loc"][-1]), e["msg"].lower()) for e in error.errors()]
+    )
+
+
 def _refusals(made: Any) -> None:
     "What a refusal of ours, of FastAPI's and of the ledger looks like."
+    from fastapi.exceptions import RequestValidationError
     from starlette.exceptions import HTTPException
 
     made.add_exception_handler(Refused, lambda _, e: problem(e.status, e.detail, e.errors, getattr(e, "headers", None)))
     made.add_exception_handler(StoreError, lambda _, e: problem(503, "What is kept cannot be read or written now."))
+    made.add_exception_handler(RequestValidationError, _not_valid)
     said = {404: "There is nothing here; see /openapi.json."}
 
     def other(_: Any, e: Any) -> Any:

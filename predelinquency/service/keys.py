@@ -27,6 +27,7 @@ from .wire import Refused
 SCOPES = {
     "POST /v1/score": "score",
     "POST /v1/score/batch": "score",
+    "POST /v1/decisions": "decisions",
     "GET /v1/model": "model",
     "POST /v1/events": "events",
     "POST /v1/replies": "replies",
@@ -37,8 +38,8 @@ SCOPES = {
 _READS = {"score", "model", "live"}
 ROLES: dict[str, frozenset[str]] = {
     "viewer": frozenset(_READS),
-    "agent": frozenset({*_READS, "contacts", "replies"}),
-    "approver": frozenset({*_READS, "contacts", "replies"}),
+    "agent": frozenset({*_READS, "decisions", "contacts", "replies"}),
+    "approver": frozenset({*_READS, "decisions", "contacts", "replies"}),
     "risk": frozenset({*_READS, "outcomes"}),
     "source": frozenset({"events", "contacts", "replies", "outcomes"}),
     "admin": frozenset(SCOPES.values()),

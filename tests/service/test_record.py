@@ -9,7 +9,7 @@ from records import AT, decision, score
 from predelinquency.ground import ledger as ground_ledger
 from predelinquency.ground.ledger import Ledger
 from predelinquency.ground.records import Decision, Score
-from predelinquency.service import scoring
+from predelinquency.service import verdicts
 
 
 @pytest.fixture
@@ -17,9 +17,9 @@ def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     "A folder of results with one score and one decision."
     (tmp_path / "reports").mkdir()
     pd.DataFrame({"customer_id": [7]}).to_parquet(tmp_path / "reports/plan.parquet")
-    monkeypatch.setattr(scoring.model_champion, "check_belongs", lambda *_: None)
-    monkeypatch.setattr(scoring.reasons_tables, "scores", lambda _: [score()])
-    monkeypatch.setattr(scoring.engine, "decisions", lambda _: [decision()])
+    monkeypatch.setattr(verdicts.champion, "check_belongs", lambda *_: None)
+    monkeypatch.setattr(verdicts.tables, "scores", lambda _: [score()])
+    monkeypatch.setattr(verdicts.engine, "decisions", lambda _: [decision()])
     return tmp_path
 
 
@@ -35,10 +35,11 @@ def test_scores_are_not_kept_when_their_decisions_cannot_be_written(
 
     monkeypatch.setattr(ground_ledger, "_append", fails)
     with pytest.raises(OSError, match="No space left"):
-        scoring.record(night, url, AT)
+        verdicts.record(night, url, AT)
     with Ledger.open(url) as book:
         assert book.of(Score) == []
     monkeypatch.setattr(ground_ledger, "_append", append)
-    assert scoring.record(night, url, AT) == dict(as_of="2026-03-02", scores=1, decisions=1, cases=0, of=1)
+    again = dict(as_of="2026-03-02", scores=1, decisions=1, stood=0, cases=0, of=1)
+    assert verdicts.record(night, url, AT) == again
     with Ledger.open(url) as book:
         assert len(book.of(Score)) == len(book.of(Decision)) == 1

@@ -31,6 +31,7 @@ from predelinquency.service import desk as service_desk
 from predelinquency.service import http as service_http
 from predelinquency.service import reply
 from predelinquency.service import scoring as service_scoring
+from predelinquency.service import verdicts as service_verdicts
 
 RULE = dues.Rule(5, 100, 100)
 CANARY = "Xanthippe-31415926"
@@ -49,7 +50,7 @@ def ledger(trained: Path, once: Callable[..., Path]) -> str:
     def url(folder: Path) -> str:
         return f"sqlite:///{folder}/ledger.db"
 
-    return url(once("service_ledger", lambda folder: service_scoring.record(trained, url(folder))))
+    return url(once("service_ledger", lambda folder: service_verdicts.record(trained, url(folder))))
 
 
 @pytest.fixture(scope="session")
@@ -197,8 +198,8 @@ def test_a_known_customer_gets_what_was_recorded_and_it_is_what_would_be_compute
 
 
 def test_recording_again_adds_nothing(trained: Path, ledger: str, bank: Bank) -> None:
-    assert service_scoring.record(trained, ledger) == dict(
-        as_of=bank.as_of, scores=0, decisions=0, cases=0, of=len(bank.plan)
+    assert service_verdicts.record(trained, ledger) == dict(
+        as_of=bank.as_of, scores=0, decisions=0, stood=0, cases=0, of=len(bank.plan)
     )
 
 

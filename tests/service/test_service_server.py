@@ -27,7 +27,7 @@ from predelinquency.ground.ledger import Ledger, _writing
 from predelinquency.live.feed import Message, publish
 from predelinquency.service import bento as service_bento
 from predelinquency.service import desk as service_desk
-from predelinquency.service import scoring, wire
+from predelinquency.service import scoring, verdicts, wire
 
 pytestmark = pytest.mark.slow
 CANARY = "Xanthippe-31415926"
@@ -49,7 +49,7 @@ def server(bento: Path, tmp_path_factory: pytest.TempPathFactory, trained: Path)
     "The Bento with two workers and a ledger."
     folder = tmp_path_factory.mktemp("server")
     url = f"sqlite:///{folder}/ledger.db"
-    scoring.record(trained, url)
+    verdicts.record(trained, url)
     with serving(bento, folder, **{service_desk.WORKERS: "2", service_desk.LEDGER: url}) as running:
         yield running
 
@@ -419,7 +419,7 @@ class Refuse:
 
 
 sys.meta_path.insert(0, Refuse())
-from predelinquency.service import scoring, wire
+from predelinquency.service import scoring, verdicts, wire
 
 print(scoring.load_scoring(model).score(wire.parse_request(request.read_bytes())).probability)
 """
