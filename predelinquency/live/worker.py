@@ -7,7 +7,7 @@ __all__ = ['is_eligible', 'live_score', 'is_news', 'Judge', 'Reading', 'Worker',
 
 # %% ../../nbs/55_live/09_worker.ipynb #2d445e29
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from .archive import is_renewed, open_archive
 from .arrivals import STAMP, TAKEN, VERDICTS, rows_of
 from .events import KINDS, PARTITIONS
 from .lives import Life, Lives, Told, by_customer, close_day, live_on, read_between
-from .log import Entry, Log
+from .log import Entry, Log, Trimmed
 from .midnights import day_of, split_days
 from .moments import Moment, moment
 from .places import Claim, Found, Last, Overtaken, claim, last_scores, write_batch
@@ -161,6 +161,8 @@ def _completing(ledger: Ledger, last: Mapping[int, Last]) -> Callable[[int, Life
 def _meet(by: "Worker", customers: Sequence[int], lives: dict[int, Life]) -> None:
     "Add the lives of customers who are not there."
     new = [who for who in customers if who not in lives]
+    if not new:
+        return
     last = last_scores(by.ledger, [who for who in new if who not in by.lives.kept])
     lives.update((who, by.lives.of(who, _completing(by.ledger, last))) for who in new)
 
@@ -181,7 +183,7 @@ def _read(by: "Worker", partition: int, entries: Sequence[Entry]) -> Found:
                 close_day(lives[who], day.position, day_of(day), Reading(by.judge, partition, who, found).asked)
     return found
 
-# %% ../../nbs/55_live/09_worker.ipynb #2c6957d1
+# %% ../../nbs/55_live/09_worker.ipynb #ae5fab47
 def _read_again(by: "Worker", partition: int, position: int) -> None:
     "Take in what the log has said between the archive and a position."
     place = by.lives.archive.places.positions[partition]
@@ -191,6 +193,18 @@ def _read_again(by: "Worker", partition: int, position: int) -> None:
     for some in read_between(by.log, partition, place, position):
         for who, told in _by_customer([e for e in some if e.event.kind in KINDS]):
             by.lives.remember(who, told)
+
+
+@contextmanager
+def _reading(by: "Worker", partition: int) -> Iterator[None]:
+    "Leave a partition where the log begins after what this worker knows of it, and a newer archive has the rest."
+    try:
+        yield
+    except Trimmed:
+        if not is_renewed(by.lives.archive):
+            raise
+        by.leave(partition)  # it stood still, and others have read on: it goes on from the newer archive
+        raise Overtaken(partition) from None
 
 # %% ../../nbs/55_live/09_worker.ipynb #85e06501
 @dataclass(eq=False)
@@ -214,15 +228,18 @@ class Worker:
     def adopt(self, partition: int, now: int) -> bool:
         "Claim a partition and take in what was read of it before; False: another worker has it."
         found = claim(self.ledger, partition, self.owner, now, self.hold_ms)
-        if found is not None:
-            _read_again(self, partition, found.position)
-            self.held[partition] = found
-        return found is not None
+        with suppress(Overtaken), _reading(self, partition):
+            if found is not None:
+                _read_again(self, partition, found.position)
+                self.held[partition] = found
+        return partition in self.held
 
     def step(self, partition: int, now: int, most: int = 1_000) -> int:
         "Read one batch of a partition that was adopted; how many events it had."
         held = self.held[partition]
-        entries = self.log.read(partition, max(held.position, self.lives.archive.places.positions[partition]), most)
+        with _reading(self, partition):
+            after = max(held.position, self.lives.archive.places.positions[partition])
+            entries = self.log.read(partition, after, most)
         if not entries:
             return 0
         try:

@@ -329,6 +329,36 @@ def test_a_worker_notices_that_the_archive_was_renewed(
     own.close()
 
 
+def test_who_stood_still_while_the_log_was_trimmed_goes_on(
+    tmp_path: Path,
+    told: list[tuple[int, Event]],
+    tables: dict[str, pd.DataFrame],
+    judge: Scorer,
+    undisturbed: dict[str, list],
+) -> None:
+    "Its claims end, another reads on, an archive is made of that, and the log goes up to there no more."
+    own = open_log(f"sqlite:///{tmp_path}/log.db", keep_days=live_bank.KEEP_DAYS)
+    live_bank.append(own, told)
+    archive = live_bank.archive(tmp_path, tables)
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+        anna, later = live_bank.worker(own, ledger, archive, judge), 30_000
+        ben, cora = (live_bank.Worker(own, ledger, Lives(archive), anna.judge, name) for name in ("ben", "cora"))
+        ben.tend(later)
+        busy = [p for p in ben.held if ben.step(p, later, 5)]
+        renewed = renewal.renew(archive, own, places.progress(ledger))
+        assert renewal.trim_archived(renewed, own) > 100 and len(busy) > 10
+        for p in busy:
+            with pytest.raises(places.Overtaken):
+                anna.step(p, later)
+            assert p in anna.partitions and p not in anna.held
+        assert not cora.adopt(busy[0], 3 * later), "it began with the archive before"
+        cora.tend(3 * later)
+        assert len(cora.held) == PARTITIONS
+        live_bank.read_all(cora)
+        assert live_bank.written(ledger) == undisturbed
+    own.close()
+
+
 def test_who_was_overtaken_writes_nothing(tmp_path: Path, log: Log, kept: Archive, judge: Scorer) -> None:
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
         anna = live_bank.worker(log, ledger, kept, judge)
