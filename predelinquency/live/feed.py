@@ -94,18 +94,21 @@ class Gone(StoreError):
         )
 
 # %% ../../nbs/55_live/07_feed.ipynb #4cadb031
+_AFTER = sa.select(FEED).where(FEED.c.n > sa.bindparam("after")).order_by(FEED.c.n)
+_SOME = _AFTER.limit(sa.bindparam("most", type_=sa.Integer)).subquery()
+# one question, and so one moment: what is deleted between two of them would be missed in silence
+_READ: sa.Select[Any] = sa.select(FEED_ENDS.c.gone, *(_SOME.c[name] for name in Message._fields))
+_READ = _READ.select_from(FEED_ENDS.outerjoin(_SOME, sa.true())).order_by(_SOME.c.n)
+
+
 def read_feed(
     ledger: Ledger,
     after: int,  # the last number that was read; 0: from the start
     n: int = 500,  # at most
 ) -> list[Message]:  # in order; empty where there is nothing new yet
     "Read on; `Gone` where messages after that number are kept no more."
-    some = sa.select(FEED).where(FEED.c.n > after).order_by(FEED.c.n).limit(n).subquery()
-    # one question, and so one moment: what is deleted between two of them would be missed in silence
-    found = sa.select(FEED_ENDS.c.gone, *(some.c[name] for name in Message._fields))
-    found = found.select_from(FEED_ENDS.outerjoin(some, sa.true())).order_by(some.c.n)
     with _refusing(ledger.engine), ledger.engine.connect() as book:
-        rows = book.execute(found).all()
+        rows = book.execute(_READ, dict(after=after, most=n)).all()
     if rows and rows[0].gone > after:
         raise Gone(after, rows[0].gone)
     return [Message(*row[1:]) for row in rows if row.n is not None]

@@ -37,6 +37,21 @@ class Overtaken(StoreError):
         super().__init__(problem, remedy="read on in the partitions that are left; nothing of this batch was written")
 
 # %% ../../nbs/55_live/08_places.ipynb #313ba71f
+# statements are put together once: that takes several times as long as running them
+_PLACES, _given = LOG_PLACES.c, sa.bindparam
+_FREE = (_PLACES.until <= _given("now")) | (_PLACES.owner == _given("who")) | (_PLACES.owner == "")
+_TAKE = (
+    sa.update(LOG_PLACES)
+    .where((_PLACES.partition == _given("which")) & _FREE)
+    .values(fence=_PLACES.fence + 1, owner=_given("who"), until=_given("end"))
+    .returning(_PLACES.fence, _PLACES.position)
+)
+_FIRST = {
+    "sqlite": sqlite.insert(LOG_PLACES).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(LOG_PLACES).on_conflict_do_nothing(),
+}
+
+
 def claim(
     ledger: Ledger,
     partition: int,  # 0 … 63
@@ -45,14 +60,10 @@ def claim(
     hold_ms: int,  # so long nobody else may have it
 ) -> Claim | None:  # None: somebody else has it
     "Become the reader of a partition, if nobody is or if you are."
-    places, engine = LOG_PLACES.c, ledger.engine
-    dialect = postgresql if ledger.engine.dialect.name == "postgresql" else sqlite
     first = dict(partition=partition, position=0, fence=0, owner="", until=0)
-    free = (places.partition == partition) & ((places.until <= now) | (places.owner == owner) | (places.owner == ""))
-    taken = sa.update(LOG_PLACES).where(free).values(fence=places.fence + 1, owner=owner, until=now + hold_ms)
-    with _writing(engine) as book:
-        book.execute(dialect.insert(LOG_PLACES).values(first).on_conflict_do_nothing())
-        found = book.execute(taken.returning(places.fence, places.position)).first()
+    with _writing(ledger.engine) as book:
+        book.execute(_FIRST[book.dialect.name], first)
+        found = book.execute(_TAKE, dict(which=partition, now=now, who=owner, end=now + hold_ms)).first()
     return None if found is None else Claim(partition, *found)
 
 # %% ../../nbs/55_live/08_places.ipynb #806f5622
@@ -80,18 +91,28 @@ class Found:
 
 # %% ../../nbs/55_live/08_places.ipynb #4ec95043
 _RANG = ("rule", "subject", "period")
+_KEY: list[sa.Column[Any]] = [ALERTS.c[name] for name in _RANG]
+_RUNG = sa.select(*_KEY).where(sa.tuple_(*_KEY).in_(_given("some", expanding=True)))
 
 
 def _new_alerts(book: sa.Connection, alerts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     "Those that have not rung; of one customer only one worker writes, so nobody else rings in between."
     first = {tuple(a[c] for c in _RANG): a for a in reversed(alerts)}
-    keys, key = list(first), sa.tuple_(*(ALERTS.c[c] for c in _RANG))
+    keys = list(first)
     for at in range(0, len(keys), _CHUNK):
-        for rang in book.execute(sa.select(*key).where(key.in_(keys[at : at + _CHUNK]))):
+        for rang in book.execute(_RUNG, dict(some=keys[at : at + _CHUNK])):
             del first[tuple(rang)]
     return list(first.values())[::-1]
 
 # %% ../../nbs/55_live/08_places.ipynb #c703df97
+_MINE = (_PLACES.partition == _given("which")) & (_PLACES.fence == _given("fence_"))
+_MOVE = (
+    sa.update(LOG_PLACES)
+    .where(_MINE & (_PLACES.position == _given("after")))
+    .values(position=_given("read"), until=_given("end"))
+)
+
+
 def write_batch(
     ledger: Ledger,
     held: Claim,
@@ -100,10 +121,9 @@ def write_batch(
     found: Found,
 ) -> Claim:
     "Write a batch down and the place with it; `Overtaken` when the partition is another's."
-    places = LOG_PLACES.c
-    mine = (places.partition == held.partition) & (places.fence == held.fence) & (places.position == held.position)
+    mine = dict(which=held.partition, fence_=held.fence, after=held.position)
     with _writing(ledger.engine) as book:
-        moved = book.execute(sa.update(LOG_PLACES).where(mine).values(position=position, until=until))
+        moved = book.execute(_MOVE, mine | dict(read=position, end=until))
         if moved.rowcount != 1:
             raise Overtaken(held.partition)
         rang = _new_alerts(book, found.alerts)
@@ -131,27 +151,33 @@ class Last(NamedTuple):
     closed_on: str = ""  # the midnight of the last final score
 
 # %% ../../nbs/55_live/08_places.ipynb #fe775414
+_SCORE, _DEAD = LIVE_SCORES.c, DEAD_LETTERS.c
+_SOME: sa.BindParameter[Any] = _given("some", expanding=True)
+_OF_LAST = ("customer_id", "revision", "as_of", "eligible", "margin", "dues", "arrived_at")
+_NEWEST: sa.Select[Any] = sa.select(_SCORE.customer_id, sa.func.max(_SCORE.revision))
+_NEWEST = _NEWEST.where(_SCORE.customer_id.in_(_SOME)).group_by(_SCORE.customer_id)
+_SAID_LAST: sa.Select[Any] = sa.select(*(_SCORE[name] for name in _OF_LAST))
+_SAID_LAST = _SAID_LAST.where(sa.tuple_(_SCORE.customer_id, _SCORE.revision).in_(_NEWEST))
+_CLOSED_ON: sa.Select[Any] = sa.select(_SCORE.customer_id, sa.func.max(_SCORE.as_of))
+_CLOSED_ON = _CLOSED_ON.where(_SCORE.customer_id.in_(_SOME) & _SCORE.final).group_by(_SCORE.customer_id)
+_LAID_ASIDE: sa.Select[Any] = sa.select(_DEAD.customer_id, sa.func.count())
+_LAID_ASIDE = _LAID_ASIDE.where(_DEAD.customer_id.in_(_SOME)).group_by(_DEAD.customer_id)
+
+
 def last_scores(
     ledger: Ledger,
     customers: Sequence[int],
 ) -> dict[int, Last]:  # of everybody asked about
     "The newest score of each customer, and how many of their events were laid aside."
-    s, found = LIVE_SCORES.c, dict.fromkeys(customers, Last())
-    names = (s.customer_id, s.revision, s.as_of, s.eligible, s.margin, s.dues, s.arrived_at)
+    found = dict.fromkeys(customers, Last())
     with _refusing(ledger.engine), ledger.engine.connect() as book:
         for at in range(0, len(customers), _CHUNK):
-            some = customers[at : at + _CHUNK]
-            newest = (
-                sa.select(s.customer_id, sa.func.max(s.revision)).where(s.customer_id.in_(some)).group_by(s.customer_id)
-            )
-            rows = book.execute(sa.select(*names).where(sa.tuple_(s.customer_id, s.revision).in_(newest)))
-            found.update((who, Last(*rest)) for who, *rest in rows)
-            ends = sa.select(s.customer_id, sa.func.max(s.as_of)).where(s.customer_id.in_(some) & s.final)
-            closed = book.execute(ends.group_by(s.customer_id))
-            found.update((one, found[one]._replace(closed_on=day)) for one, day in closed)
-            who = DEAD_LETTERS.c.customer_id
-            counted = book.execute(sa.select(who, sa.func.count()).where(who.in_(some)).group_by(who))
-            found.update((one, found[one]._replace(incomplete=many)) for one, many in counted)
+            some = dict(some=customers[at : at + _CHUNK])
+            found.update((who, Last(*rest)) for who, *rest in book.execute(_SAID_LAST, some))
+            closed = book.execute(_CLOSED_ON, some)
+            found.update((who, found[who]._replace(closed_on=day)) for who, day in closed)
+            laid = book.execute(_LAID_ASIDE, some)
+            found.update((who, found[who]._replace(incomplete=many)) for who, many in laid)
     return found
 
 # %% ../../nbs/55_live/08_places.ipynb #70266e01
