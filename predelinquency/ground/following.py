@@ -49,7 +49,7 @@ ALERTS = sa.Table(
     sa.Column("period", sa.BigInteger(), primary_key=True, autoincrement=False),  # the how manieth of its length
     sa.Column("customer_id", sa.BigInteger(), nullable=True, index=True),  # empty: it is about no single customer
     sa.Column("level", sa.Text(), nullable=False),
-    sa.Column("said_at", sa.BigInteger(), nullable=False),  # the event's stamp, milliseconds since 1970
+    sa.Column("said_at", sa.BigInteger(), nullable=False, index=True),  # the event's stamp, milliseconds since 1970
     sa.Column("body", _JSON, nullable=False),  # what was seen
     sqlite_with_rowid=False,
 )

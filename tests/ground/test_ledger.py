@@ -145,9 +145,9 @@ def test_any_record_survives_the_way_through_the_database(ledger: Ledger, record
 
 
 def test_the_same_row_twice_is_accepted_once(ledger: Ledger) -> None:
-    assert ledger.append(one_of_each() * 2, AT) == 8
+    assert ledger.append(one_of_each() * 2, AT) == len(KINDS)
     assert ledger.append(one_of_each(), LATER) == 0
-    assert counts(ledger) == [1] * 8
+    assert counts(ledger) == [1] * len(KINDS)
 
 
 def test_a_repetition_keeps_the_moment_of_the_first(ledger: Ledger) -> None:
@@ -172,14 +172,14 @@ def test_another_row_under_the_same_key_refuses_the_whole_batch(ledger: Ledger, 
     batch = [score(customer_id=1), decision(customer_id=1), other, reply(customer_id=1)]
     with pytest.raises(StoreError, match="differ from one that the ledger already holds.*customer_id=7"):
         ledger.append(batch, AT)
-    assert counts(ledger) == [1] * 8
+    assert counts(ledger) == [1] * len(KINDS)
     assert same([ledger.of(record)[0] for record in KINDS], one_of_each())
 
 
 def test_a_batch_that_contradicts_itself_is_refused(ledger: Ledger) -> None:
     with pytest.raises(StoreError, match="the batch already holds"):
         ledger.append([score(), score(probability=0.5)], AT)
-    assert counts(ledger) == [0] * 8
+    assert counts(ledger) == [0] * len(KINDS)
 
 
 def test_a_batch_is_written_in_the_order_of_its_keys_so_that_two_writers_cannot_block_each_other() -> None:
@@ -265,7 +265,7 @@ def test_the_database_itself_refuses_to_change_a_row(ledger_url: str, raw: Calla
                 names = ", ".join(c.name for c in METADATA.tables[kind.table].columns)
                 raw(ledger_url, change.format(t=kind.table, names=names, forged=forged, key=", ".join(kind.key)))
             assert raw(ledger_url, f"SELECT count(*) FROM {kind.table} WHERE fingerprint <> 'forged'") == 1
-        assert same([ledger.of(record)[0] for record in KINDS], one_of_each()) and counts(ledger) == [1] * 8
+        assert same([ledger.of(record)[0] for record in KINDS], one_of_each()) and counts(ledger) == [1] * len(KINDS)
 
 
 def test_replacing_a_row_by_one_that_claims_to_be_the_same_changes_nothing(tmp_path: Path, raw: Callable) -> None:
@@ -449,7 +449,7 @@ def test_a_frame_holds_the_columns_asked_for(ledger: Ledger) -> None:
 def test_a_wrong_value_is_refused_and_nothing_is_written(ledger: Ledger, wrong: object) -> None:
     with pytest.raises(StoreError):
         ledger.append([score(customer_id=1), wrong], AT)
-    assert counts(ledger) == [0] * 8
+    assert counts(ledger) == [0] * len(KINDS)
 
 
 @pytest.mark.parametrize("at", ["2026-03-02T10:00:00", "2026-03-02", "yesterday", None, 1772445600])
@@ -515,7 +515,7 @@ def test_another_feature_row_has_another_hash(other: tuple) -> None:
 def test_a_step_or_a_note_that_says_half_of_it_is_refused(ledger: Ledger, wrong: object) -> None:
     with pytest.raises(StoreError, match="out of its range"):
         ledger.append([wrong], AT)
-    assert counts(ledger) == [0] * 8
+    assert counts(ledger) == [0] * len(KINDS)
 
 
 def test_notes_are_brought_as_lines_and_a_bad_line_is_named(ledger: Ledger) -> None:

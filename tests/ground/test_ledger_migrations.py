@@ -14,6 +14,7 @@ from records import AT, case_step, one_of_each, score
 from predelinquency.ground import ledger as ground_ledger
 from predelinquency.ground import records
 from predelinquency.ground.core import StoreError
+from predelinquency.ground.entries import KINDS
 from predelinquency.ground.ledger import LEDGER_METADATA
 from predelinquency.ground.ledger import REVISION, Ledger, differences, migrate, revision
 
@@ -68,7 +69,7 @@ def test_up_down_and_up_again_gives_the_same_tables(ledger_url: str, raw: Callab
         )
         migrate(ledger.engine)
         assert (described(ledger.engine), triggers(ledger_url, raw)) == (before, guards) and guards > 0
-        assert ledger.append(one_of_each(), AT) == 8
+        assert ledger.append(one_of_each(), AT) == len(KINDS)
 
 
 def test_the_migrations_make_what_the_records_ask_for(ledger_url: str) -> None:
@@ -138,7 +139,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(ledger_url: str, monkeypat
     assert sa.inspect(ground_ledger._engine(ledger_url)).get_table_names() == []
     monkeypatch.undo()
     with Ledger.open(ledger_url) as ledger:
-        assert ledger.append(one_of_each(), AT) == 8
+        assert ledger.append(one_of_each(), AT) == len(KINDS)
 
 
 @pytest.mark.parametrize("stands_at, remedy", [("0000", "predelinquency ledger migrate"), ("9999", "newer version")])

@@ -3,6 +3,7 @@
 from math import nan
 
 from predelinquency.ground.records import (
+    Assignment,
     CaseEvent,
     Contact,
     Decision,
@@ -159,5 +160,19 @@ def milestone(**other) -> Milestone:
     )
 
 
+def assignment(**other) -> Assignment:
+    return Assignment(
+        **dict(
+            customer_id=7,
+            case_id="7-3-12-1",
+            nth=1,
+            assigned_at="2026-03-02T11:00:00+00:00",
+            owner="anna",
+            assigned_by="ben",
+        )
+        | other
+    )
+
+
 def one_of_each() -> list:
-    return [score(), decision(), message(), reply(), outcome(), case_step(), note(), milestone()]
+    return [score(), decision(), message(), reply(), outcome(), case_step(), note(), milestone(), assignment()]
