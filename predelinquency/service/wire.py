@@ -10,7 +10,7 @@ __all__ = ['SINGLE_BYTES', 'BATCH_BYTES', 'BATCH_ITEMS', 'Request', 'Strict', 'T
 # %% ../../nbs/60_service/01_wire.ipynb #i00wire
 # mypy: disable-error-code="valid-type"
 import json, re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -332,14 +332,18 @@ def _decoded_json(body: bytes) -> Any:
     return found
 
 # %% ../../nbs/60_service/01_wire.ipynb #c052
+def _unfit(found: Sequence[Mapping[str, Any]]) -> Refused:
+    "What pydantic found, field by field, without what was sent."
+    said = [(_field(f["loc"]), _SAYS.get(f["type"], f["msg"].removeprefix("Value error, "))) for f in found[:20]]
+    return _not_as_it_should_be(said)
+
+
 def _validated(body: bytes, kind: Any) -> Any:
     try:
         return _adapter(kind).validate_python(_decoded_json(body))
     except pydantic.ValidationError as e:
-        found = e.errors(include_url=False, include_input=False, include_context=False)[:20]
-    raise _not_as_it_should_be(
-        [(_field(f["loc"]), _SAYS.get(f["type"], f["msg"].removeprefix("Value error, "))) for f in found]
-    )
+        found = e.errors(include_url=False, include_input=False, include_context=False)
+    raise _unfit(found)
 
 # %% ../../nbs/60_service/01_wire.ipynb #batch1
 def parse_batch(

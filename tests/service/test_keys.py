@@ -89,7 +89,7 @@ def test_a_role_opens_what_the_table_says(desk: service_desk.Desk, role: str) ->
 
 
 def test_a_source_tells_and_reads_nothing_and_a_viewer_reads_and_tells_nothing() -> None:
-    reading = {"score", "model", "live"}
+    reading = {"score", "model", "live", "customers"}
     assert not ROLES["source"] & reading and ROLES["viewer"] == reading and ROLES["admin"] == set(SCOPES.values())
 
 
