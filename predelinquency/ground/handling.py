@@ -10,10 +10,8 @@ import sqlalchemy as sa
 
 from .entries import METADATA, Moment
 
-# %% ../../nbs/00_ground/07_handling.ipynb #fc60eb6b
-HANDLING_METADATA = sa.MetaData(naming_convention=METADATA.naming_convention)
-
 # %% ../../nbs/00_ground/07_handling.ipynb #76fa5949
+HANDLING_METADATA = sa.MetaData(naming_convention=METADATA.naming_convention)
 ACKNOWLEDGEMENTS = sa.Table(
     "acknowledgements",
     HANDLING_METADATA,

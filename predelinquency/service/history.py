@@ -20,7 +20,7 @@ from ..ground import records
 from ..ground.entries import KINDS, Record, plain_values
 from ..ground.following import LIVE_SCORES
 from ..ground.ledger import Ledger, _ask, _found, _refusing
-from .desk import Desk, problems, router, show
+from .desk import Desk, name_shown, problems, router
 from .doors import _kept_book
 from .followed import Case, told_cases
 from .reply import Reason, Refusal
@@ -229,7 +229,7 @@ def customer_routes(
     )
     async def customer(asked: Request, customer_id: Id, most: Most = TOLD) -> Customer:
         told = await asyncio.to_thread(known_of, _kept_book(desk), customer_id, most)
-        show(asked, [customer_id])
+        name_shown(asked, [customer_id])
         return told
 
     return v1

@@ -53,7 +53,7 @@ def test_a_route_lets_in_the_keys_that_it_should_and_no_other(desk: service_desk
     assert route in SCOPES, f"{route} belongs to no scope: name it in service.keys.SCOPES, or in OPEN of this test"
     keys = keys_of_every_kind(desk.book, least(route, True))
     wrong = add_key(desk.book, grant("wrong", least(route, False)), NOW)
-    changed = keys["good"][:-1] + ("A" if keys["good"][-1] != "A" else "B")
+    made, changed = http.app(desk), keys["good"][:-1] + ("A" if keys["good"][-1] != "A" else "B")
     for what, key, status in (
         ("none", "", 401),
         ("a guess", "guess", 401),
@@ -63,13 +63,13 @@ def test_a_route_lets_in_the_keys_that_it_should_and_no_other(desk: service_desk
         ("revoked", keys["revoked"], 401),
         ("wrong scope", wrong, 403),
     ):
-        refused = asker(desk, key, "127.0.0.1").request(method, path, json={})
+        refused = Asker(made, key, "127.0.0.1").request(method, path, json={})
         assert refused.status_code == status, what
         assert refused.headers["content-type"] == "application/problem+json"
         assert refused.json()["status"] == status and refused.json()["title"] == service_desk.TITLES[status]
         assert not key or (key not in refused.text and key[-9:] not in refused.text)
     for key in (keys["good"], HOUSE_KEY):
-        assert asker(desk, key).request(method, path, json={}).status_code not in (401, 403, 404, 405, 429)
+        assert Asker(made, key).request(method, path, json={}).status_code not in (401, 403, 404, 405, 429)
 
 
 def test_every_route_that_tells_of_a_customer_or_takes_something_in_is_guarded() -> None:
@@ -79,17 +79,13 @@ def test_every_route_that_tells_of_a_customer_or_takes_something_in_is_guarded()
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_opens_what_the_table_says(desk: service_desk.Desk, role: str) -> None:
-    key = add_key(desk.book, grant("somebody", role), NOW)
-    opened = {
-        f"{method} {path}"
-        for method, path in GUARDED
-        if asker(desk, key).request(method, path, json={}).status_code != 403
-    }
+    who = asker(desk, add_key(desk.book, grant("somebody", role), NOW))
+    opened = {f"{method} {path}" for method, path in GUARDED if who.request(method, path, json={}).status_code != 403}
     assert opened == {route for route, scope in SCOPES.items() if scope in ROLES[role]}
 
 
 def test_a_source_tells_and_reads_nothing_and_a_viewer_reads_and_tells_nothing() -> None:
-    reading = {"score", "model", "live", "customers"}
+    reading = {"score", "model", "live", "customers", "cases", "alerts"}
     assert not ROLES["source"] & reading and ROLES["viewer"] == reading and ROLES["admin"] == set(SCOPES.values())
 
 
