@@ -272,6 +272,8 @@ KEYS: dict[str, str] = dict(
     work="events, seconds, lives, elsewhere",
     progress="read, behind, scores, alerts, waiting, laid_aside",
     renew="archive, trimmed, waiting, forgotten",
+    stats="night, scores, planned, bands, actions, open_cases, contacts, stopped, open_alerts, live_customers, "
+    "revisions, waiting, dead_letters, lag (events, seconds)",
     list="a list of name, role, key_id, per_minute, begins_at, ends_at, in_force",
     revoke="name, revoked",
 )

@@ -74,7 +74,7 @@ commands = ["run --customers 100 --root R", "stage simulate --root R", "compare 
             "rollback", "proof --root R", "fidelity --against R --root R", "actions --root R", "trials --root R", "effects --root R", "effects --power --root R",
             "outcomes --root R", "twice --root R", "contest --root R", "live begin --root R",
             "live tell --since 2025-06-24 --root R", "live day --began 2025-06-25 --root R", "live work --once --root R", "live work --share 5/4 --root R",
-            "live progress --root R", "live renew --root R", "keys list --root R", "keys revoke anna --root R",
+            "live progress --root R", "live renew --root R", "stats --root R", "keys list --root R", "keys revoke anna --root R",
             "keys add anna --role nobody --until 2099-01-01 --root R", "serve --root R", "dashboard --root R"]
 for command in commands:
     print("==", command, flush=True)

@@ -85,7 +85,7 @@ def test_a_role_opens_what_the_table_says(desk: service_desk.Desk, role: str) ->
 
 
 def test_a_source_tells_and_reads_nothing_and_a_viewer_reads_and_tells_nothing() -> None:
-    reading = {"score", "model", "live", "customers", "cases", "alerts"}
+    reading = {"score", "model", "live", "customers", "cases", "alerts", "stats"}
     assert not ROLES["source"] & reading and ROLES["viewer"] == reading and ROLES["admin"] == set(SCOPES.values())
 
 
