@@ -80,7 +80,8 @@ def test_the_list_has_every_open_case_as_it_stands_and_no_other(desk: service_de
 
 
 def test_the_list_can_be_asked_for_a_state_and_for_a_colleague(desk: service_desk.Desk, here: Asker) -> None:
-    near = [step(who, "2026-03-18", "near", "near", why="Its date is near.") for who in (8, 9)]
+    near = [step(8, "2026-03-18", "near", "near", why="Its date is near.")]
+    near += [opened(9, event="near", from_state="early", to_state="near", why="Its date is near.")]  # the same night
     desk.book.append([*map(opened, (7, 8, 9, 10)), *near], AT)
     for who, owner in ((7, "anna"), (8, "anna"), (9, "ben"), (9, "anna"), (10, "ben"), (10, "")):
         order = dict(customer_id=who, case_id=f"{who}-3-12-1", owner=owner)
