@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LOG', 'KEY', 'OPEN', 'MODEL', 'LEDGER', 'EVENTS', 'WORKERS', 'DRAIN_BYTES', 'BODY_SECONDS', 'LEAVE_SECONDS', 'TITLES',
            'MOST_BEHIND', 'FieldProblem', 'Problem', 'problem', 'problems', 'Desk', 'TooMany', 'let_in', 'body_of',
-           'Reading', 'guarded', 'router']
+           'Reading', 'name_shown', 'guarded', 'router']
 
 # %% ../../nbs/60_service/03_desk.ipynb #2008b222
 # mypy: disable-error-code="valid-type"
@@ -32,7 +32,7 @@ from predelinquency.service.keys import (
     record_views,
 )
 from .scoring import Scoring
-from .wire import SINGLE_BYTES, Refused
+from .wire import SINGLE_BYTES, Refused, _unfit
 
 # %% ../../nbs/60_service/03_desk.ipynb #25761829
 if TYPE_CHECKING:  # what takes long to import is imported where it is used
@@ -251,6 +251,14 @@ class Reading(NamedTuple):
     most: int  # bytes
     shows: Callable[[Any], Iterable[int]] = _nobody  # of what was asked: the customers whose data the answer shows
 
+# %% ../../nbs/60_service/03_desk.ipynb #03bf835f
+def name_shown(
+    incoming: "Incoming",  # the request that is answered
+    customers: Iterable[int],
+) -> None:
+    "Say whose data the answer shows."
+    incoming.state.shown = [*getattr(incoming.state, "shown", ()), *customers]
+
 # %% ../../nbs/60_service/03_desk.ipynb #9929b2e3
 async def _read(reading: Reading, incoming: Any) -> Any:
     "What was asked; a long body is read beside the others."
@@ -265,6 +273,7 @@ def guarded(
     reads: Mapping[str, Reading],  # path → how its body is read
 ) -> type:  # a class of FastAPI's routes
     "Routes that ask who asks, then take in the body, then say whom the answer shows."
+    from fastapi.exceptions import RequestValidationError
     from fastapi.routing import APIRoute
 
     class Guarded(APIRoute):
@@ -272,11 +281,15 @@ def guarded(
             answered, route = super().get_route_handler(), f"{'/'.join(sorted(self.methods or ()))} {self.path}"
 
             async def handled(incoming: Any) -> Any:
-                guest = incoming.state.guest = await let_in(desk, incoming, route)
+                guest = await let_in(desk, incoming, route)
                 reading = reads.get(self.path)
                 asked = await _read(reading, incoming) if reading else None
-                answer = await answered(incoming)
-                shown = list(reading.shows(asked)) if reading else []
+                incoming.state.guest = guest
+                try:
+                    answer = await answered(incoming)
+                except RequestValidationError as e:  # a path or a query
+                    raise _unfit([{**f, "loc": f["loc"][1:]} for f in e.errors()]) from None
+                shown = [*(reading.shows(asked) if reading else ()), *getattr(incoming.state, "shown", ())]
                 if shown and answer.status_code == 200 and desk.book:
                     await asyncio.to_thread(record_views, desk.book, guest, route, shown, desk.clock())
                 return answer

@@ -16,7 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from ..ground.core import StoreError, package_folder
 from .desk import KEY, LOG, Desk, Reading, _local, problem, problems, router
 from .doors import doors
+from .extracts import extract_routes
 from .feed import Hub, feed_routes
+from .gauges import stats_routes
+from .handling import alert_routes, case_routes
+from .history import customer_routes
 from .reply import Answer, Answers
 from .scoring import Scoring
 from .tickets import Ticket, give_ticket
@@ -332,21 +336,12 @@ def _around(desk: Desk) -> Any:  # an APIRouter
     return rest
 
 # %% ../../nbs/60_service/03_http.ipynb #c123
-def _not_valid(_: Any, error: Any) -> Any:
-    "A header or a part of the path that is not as it should be, without what was sent."
-    return problem(
-        422, "The request is not what it should be.", [(str(e["loc"][-1]), e["msg"].lower()) for e in error.errors()]
-    )
-
-
 def _refusals(made: Any) -> None:
     "What a refusal of ours, of FastAPI's and of the ledger looks like."
-    from fastapi.exceptions import RequestValidationError
     from starlette.exceptions import HTTPException
 
     made.add_exception_handler(Refused, lambda _, e: problem(e.status, e.detail, e.errors, getattr(e, "headers", None)))
     made.add_exception_handler(StoreError, lambda _, e: problem(503, "What is kept cannot be read or written now."))
-    made.add_exception_handler(RequestValidationError, _not_valid)
     said = {404: "There is nothing here; see /openapi.json."}
 
     def other(_: Any, e: Any) -> Any:
@@ -397,6 +392,11 @@ def app(
     _refusals(made)
     made.include_router(_scores(desk))
     made.include_router(doors(desk))
+    made.include_router(customer_routes(desk))
+    made.include_router(case_routes(desk))
+    made.include_router(alert_routes(desk))
+    made.include_router(extract_routes(desk))
+    made.include_router(stats_routes(desk))
     made.include_router(_around(desk))
     made.include_router(feed_routes(Hub(lambda: desk.book, lambda: desk.leaving)))
     made.openapi = _as_problems(made.openapi)  # type: ignore[method-assign]

@@ -34,14 +34,23 @@ SCOPES = {
     "POST /v1/contacts": "contacts",
     "POST /v1/outcomes": "outcomes",
     "POST /v1/tickets": "live",
+    "GET /v1/customers/{id}": "customers",
+    "GET /v1/cases": "cases",
+    "POST /v1/notes": "notes",
+    "POST /v1/assignments": "assignments",
+    "GET /v1/alerts": "alerts",
+    "POST /v1/alerts/{id}/ack": "acknowledge",
+    "POST /v1/exports": "exports",
+    "GET /v1/stats": "stats",
 }  # route → scope
-_READS = {"score", "model", "live"}
+_READS = {"score", "model", "live", "customers", "cases", "alerts", "stats"}
+_WORKS = {"decisions", "contacts", "replies", "notes", "assignments", "acknowledge"}
 ROLES: dict[str, frozenset[str]] = {
     "viewer": frozenset(_READS),
-    "agent": frozenset({*_READS, "decisions", "contacts", "replies"}),
-    "approver": frozenset({*_READS, "decisions", "contacts", "replies"}),
-    "risk": frozenset({*_READS, "outcomes"}),
-    "source": frozenset({"events", "contacts", "replies", "outcomes"}),
+    "agent": frozenset({*_READS, *_WORKS}),
+    "approver": frozenset({*_READS, *_WORKS}),
+    "risk": frozenset({*_READS, "outcomes", "acknowledge", "exports"}),
+    "source": frozenset({"events", "contacts", "replies", "outcomes", "notes"}),
     "admin": frozenset(SCOPES.values()),
 }  # role → scopes
 

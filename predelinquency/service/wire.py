@@ -289,7 +289,7 @@ def _not_as_it_should_be(errors: Sequence[tuple[str, str]]) -> Refused:
 # %% ../../nbs/60_service/01_wire.ipynb #c047
 def _field(path: Sequence[Any]) -> str:
     "Where in the request; what is no plain name is somebody's data and is left out."
-    named = [str(p) for p in path if isinstance(p, int) or re.fullmatch(r"[a-z][a-z_]{0,40}", str(p))]
+    named = [str(p) for p in path if isinstance(p, int) or re.fullmatch(r"[a-z][a-z_-]{0,40}", str(p))]
     return (
         ".".join(
             p for i, p in enumerate(named) if not (p in ("history", "known") and (i == 0 or named[i - 1].isdigit()))

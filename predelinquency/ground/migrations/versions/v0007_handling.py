@@ -10,7 +10,7 @@ from alembic import op
 
 from predelinquency.ground.core import StoreError
 
-revision, down_revision = "0006", "0005"
+revision, down_revision = "0007", "0006"
 branch_labels = depends_on = None
 
 TABLES = {"assignments": ("customer_id", "case_id", "nth"), "acknowledgements": ("rule", "subject", "period")}
