@@ -69,7 +69,8 @@ from pathlib import Path
 from predelinquency.ops.cli import app
 commands = ["run --customers 100 --root R", "stage simulate --root R", "compare R R", "report --root R", "graph", "graph --write",
             "source check berka --data .", "score 17 --root R", "score --file request.json --root R", "explain 17 --root R",
-            "decide --root R", "decide --record --root R", "ledger migrate --root R", "ledger state --root R", "ledger record R --root R", "doctor",
+            "decide --root R", "decide --record --root R", "ledger migrate --root R", "ledger roles --root R", "ledger drill --root R", "ledger backup R/a.zip --root R",
+            "ledger restore R --into sqlite:///R/new.db", "ledger remove --before 2020-01-15 --who anna --why over --ledger sqlite:///R/ledger.db", "ledger state --root R", "ledger record R --root R", "doctor",
             "final --by somebody --reason because-it-is-time --root R", "final --log --root R", "challenge R --root R",
             "rollback", "proof --root R", "fidelity --against R --root R", "actions --root R", "trials --root R", "effects --root R", "effects --power --root R",
             "outcomes --root R", "twice --root R", "contest --root R", "live begin --root R",
@@ -125,7 +126,7 @@ def test_every_command_with_results_says_them_on_a_poor_output(
     words = [
         "report", "report --json", "compare R R", "graph", "score 17", "score 17 --json", "explain 17", "decide",
         "score --file predelinquency/example.json", "check predelinquency/example.json", "challenge R/model",
-        "decide --record", "ledger migrate", "ledger state", "outcomes", "effects", "effects --power", "stage pack",
+        "decide --record", "ledger migrate", "ledger drill", "ledger state", "outcomes", "effects", "effects --power", "stage pack",
     ]  # fmt: skip
     takes = [
         w.replace("R", str(root)) + ("" if w.startswith(("compare", "graph")) else f" --root {root}") for w in words
