@@ -41,6 +41,7 @@ from .following import FOLLOWING_METADATA
 from .guests import GUESTS_METADATA
 from .handling import HANDLING_METADATA
 from .records import CONTACT_STATES, Contact, Decision, Score
+from .removals import REMOVALS_METADATA
 
 # %% ../../nbs/00_ground/08_ledger.ipynb #c042
 _DRIVER = "PostgreSQL needs a driver that is not installed: pip install 'predelinquency[postgres]'"
@@ -144,6 +145,10 @@ _COMPLAINTS = {
         "it is no whole ledger ({cause})",
         "`predelinquency ledger migrate` brings its tables up to this version",
     ),
+    "permission denied": (
+        "this login may not do that ({cause})",
+        "use one of a role that may: `predelinquency ledger roles --help` says which",
+    ),
     "append-only": ("{rule}", "append a new row that says what is true now"),
     "check constraint": ("a value is out of its range ({cause})", "correct the record; nothing was written"),
     "not null": ("a number is unknown that must be known ({cause})", "correct the record; nothing was written"),
@@ -191,7 +196,7 @@ def _reading(place: sa.Engine | sa.Connection) -> Iterator[sa.Connection]:
         yield book
 
 # %% ../../nbs/00_ground/08_ledger.ipynb #c054
-REVISION = "0007"  # the newest migration: what this version reads and writes
+REVISION = "0008"  # the newest migration: what this version reads and writes
 VERSION_TABLE = (
     "ledger_version"  # of its own name, because MLflow keeps an `alembic_version` where both share a database
 )
@@ -235,7 +240,7 @@ def migrate(
 
 # %% ../../nbs/00_ground/08_ledger.ipynb #ddd1d60e
 LEDGER_METADATA = sa.MetaData(naming_convention=METADATA.naming_convention)  # of all tables of a ledger
-for _described in (METADATA, FOLLOWING_METADATA, GUESTS_METADATA, HANDLING_METADATA):
+for _described in (METADATA, FOLLOWING_METADATA, GUESTS_METADATA, HANDLING_METADATA, REMOVALS_METADATA):
     for _table in _described.sorted_tables:
         _table.to_metadata(LEDGER_METADATA)
 

@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['Customer', 'AsOf', 'LedgerUrl', 'history_of', 'moment_of', 'Asked', 'vectors_of', 'ask_about', 'heading',
            'reason_rows', 'bar', 'waterfall', 'change_rows', 'of_a_request', 'due_rows', 'show_score', 'show_story',
-           'planned', 'show_plan', 'show_decision', 'ledger_of', 'show_decided', 'ledger_migrate', 'ledger_record',
-           'ledger_state']
+           'planned', 'show_plan', 'show_decision', 'ledger_of', 'show_decided', 'ledger_record', 'ledger_state']
 
 # %% ../../nbs/80_ops/08_ask.ipynb #ops304
 import json, os, sys
@@ -523,21 +522,6 @@ def show_decided(
     if as_json:
         return answer(found)
     show_plan(found, root) if customer is None else show_decision(found)
-
-# %% ../../nbs/80_ops/08_ask.ipynb #runner13
-@ledger_app.command(
-    "migrate", epilog=tail("migrate", "ledger migrate", "ledger migrate --ledger sqlite:///data/ledger.db")
-)
-@exit_on_refusal
-def ledger_migrate(root: Root = DEFAULT_ROOT, ledger: LedgerUrl = None, as_json: Json = False) -> None:
-    "Bring a ledger that an older version made up to this one; a new one is made. Back it up first."
-    from predelinquency.ground import ledger as ground_ledger
-
-    with ground_ledger.Ledger.open(ledger_of(root, ledger), upgrade=True) as book:
-        where, now = book.engine.url.render_as_string(hide_password=True), ground_ledger.revision(book.engine)
-    if as_json:
-        return answer(dict(ledger=where, revision=now))
-    console().print(f"{where} stands at revision {now}")
 
 # %% ../../nbs/80_ops/08_ask.ipynb #runner17
 @ledger_app.command("record", epilog=tail("record", "ledger record said.jsonl", "ledger record - --root data"))
