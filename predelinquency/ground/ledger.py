@@ -37,6 +37,7 @@ from predelinquency.ground.entries import (
     restore,
     row_fingerprint,
 )
+from .brakes import BRAKES_METADATA
 from .following import FOLLOWING_METADATA
 from .guests import GUESTS_METADATA
 from .handling import HANDLING_METADATA
@@ -196,7 +197,7 @@ def _reading(place: sa.Engine | sa.Connection) -> Iterator[sa.Connection]:
         yield book
 
 # %% ../../nbs/00_ground/08_ledger.ipynb #c054
-REVISION = "0008"  # the newest migration: what this version reads and writes
+REVISION = "0009"  # the newest migration: what this version reads and writes
 VERSION_TABLE = (
     "ledger_version"  # of its own name, because MLflow keeps an `alembic_version` where both share a database
 )
@@ -240,7 +241,14 @@ def migrate(
 
 # %% ../../nbs/00_ground/08_ledger.ipynb #ddd1d60e
 LEDGER_METADATA = sa.MetaData(naming_convention=METADATA.naming_convention)  # of all tables of a ledger
-for _described in (METADATA, FOLLOWING_METADATA, GUESTS_METADATA, HANDLING_METADATA, REMOVALS_METADATA):
+for _described in (
+    METADATA,
+    FOLLOWING_METADATA,
+    GUESTS_METADATA,
+    HANDLING_METADATA,
+    REMOVALS_METADATA,
+    BRAKES_METADATA,
+):
     for _table in _described.sorted_tables:
         _table.to_metadata(LEDGER_METADATA)
 

@@ -247,7 +247,7 @@ KEYS: dict[str, str] = dict(
     "changes (change, benign, severity, analyst, customer, seen); with --letter: id, subject, text, language",
     decide="as_of, customers, contacted, actions, channels, rules, capacity …; "
     "of one customer: action, channel, because, message, "
-    "refusals (rule, sentence, action, channel) …; of --record: as_of, scores, decisions, cases, of",
+    "refusals (rule, sentence, action, channel) …; of --record: as_of, scores, decisions, stood, cases, of",
     final="version, holdout, rehearsal, opened_on, by, reason, figures, customers, onsets, rows, positives, "
     "judged_from, judged_to, champion, params, trained_by, opened_by; of --log: a list of them",
     challenge="champion (new or old), incumbent, because, rule, learners",
@@ -266,6 +266,8 @@ KEYS: dict[str, str] = dict(
     remove="before, removed (rows by table)",
     backup="tables (rows by table)",
     restore="tables (rows by table)",
+    send="sent, failed, withdrawn, waits",
+    brake="stops, said_at, said_by, why",
     drill="tables (rows by table)",
     record="lines, new",
     state="what, fine, found, remedy",

@@ -282,7 +282,7 @@ def guarded(
 
             async def handled(incoming: Any) -> Any:
                 guest = await let_in(desk, incoming, route)
-                reading = reads.get(self.path)
+                reading = reads.get(self.path) if "POST" in (self.methods or ()) else None
                 asked = await _read(reading, incoming) if reading else None
                 incoming.state.guest = guest
                 try:

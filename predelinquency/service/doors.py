@@ -26,6 +26,7 @@ from ..ground.turns import alone
 from ..live import log as live_log
 from ..live.events import KINDS, parse_events
 from ..live.places import behind
+from .brakes import check_brake
 from .columns import MOST_MINOR, Day, Name, Whole, _adapter
 from .desk import EVENTS, LEDGER, Desk, Reading, TooMany, problems, router
 from .wire import BATCH_BYTES, SINGLE_BYTES, Refused, Strict, _decoded_json, _validated
@@ -211,9 +212,11 @@ def _recorded_at(book: Ledger, record: records.Reply | records.Contact | records
 
 
 def _check_may_queue(book: Ledger, record: records.Contact) -> None:
-    "Refuse a message to who asked for no more; one that has gone out already is a fact, and is kept."
-    stopped = heard(book, (), record.customer_id)[1]
-    if stopped and record not in book.of(records.Contact, record.customer_id):
+    "Refuse a message to who asked for no more, or to anybody while contact is stopped."
+    if record in book.of(records.Contact, record.customer_id):
+        return
+    check_brake(book)
+    if heard(book, (), record.customer_id)[1]:
         raise Refused(409, "The customer has asked for no more messages: this one must not be sent.")
 
 

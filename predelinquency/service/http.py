@@ -19,6 +19,7 @@ from .doors import doors
 from .extracts import extract_routes
 from .feed import Hub, feed_routes
 from .gauges import stats_routes
+from .guards import guard_routes
 from .handling import alert_routes, case_routes
 from .history import customer_routes
 from .reply import Answer, Answers
@@ -392,6 +393,7 @@ def app(
     _refusals(made)
     made.include_router(_scores(desk))
     made.include_router(doors(desk))
+    made.include_router(guard_routes(desk))
     made.include_router(customer_routes(desk))
     made.include_router(case_routes(desk))
     made.include_router(alert_routes(desk))

@@ -28,6 +28,9 @@ SCOPES = {
     "POST /v1/score": "score",
     "POST /v1/score/batch": "score",
     "POST /v1/decisions": "decisions",
+    "POST /v1/approvals": "approvals",
+    "POST /v1/brake": "brake",
+    "GET /v1/brake": "model",
     "GET /v1/model": "model",
     "POST /v1/events": "events",
     "POST /v1/replies": "replies",
@@ -48,8 +51,8 @@ _WORKS = {"decisions", "contacts", "replies", "notes", "assignments", "acknowled
 ROLES: dict[str, frozenset[str]] = {
     "viewer": frozenset(_READS),
     "agent": frozenset({*_READS, *_WORKS}),
-    "approver": frozenset({*_READS, *_WORKS}),
-    "risk": frozenset({*_READS, "outcomes", "acknowledge", "exports"}),
+    "approver": frozenset({*_READS, *_WORKS, "approvals", "brake"}),
+    "risk": frozenset({*_READS, "outcomes", "acknowledge", "exports", "brake"}),
     "source": frozenset({"events", "contacts", "replies", "outcomes", "notes"}),
     "admin": frozenset(SCOPES.values()),
 }  # role → scopes

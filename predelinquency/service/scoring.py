@@ -10,7 +10,7 @@ __all__ = ['PRICES', 'prices_of', 'load_scoring', 'Scoring', 'check_requests', '
 import json, math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
@@ -133,6 +133,7 @@ def _from_history(
     engine_of: "Scoring",
     asked: History,
     memory: Memory,  # of this customer
+    now: datetime | None = None,  # the moment of a decision; None: as early on the day as is planned
 ) -> tuple[dict[str, Any], records.Decision | None]:
     "An `Answer` as plain values, from a customer's own history, and the decision that it tells of."
     contents, day = request_tables(asked, engine_of.rule(asked.currency)), to_day(asked.as_of)
@@ -170,7 +171,7 @@ def _from_history(
     decided = None
     if eligible:
         known_of = [(_on_record(asked, due, memory, worth), its) for due, its in dues_ or [(None, own)]]
-        decided = _decided(engine_of, asked, known_of)
+        decided = _decided(engine_of, asked, known_of, now)
     band = policy.band(engine_of.book.policy, score.probability)
     return _answer(score, band, decided, **more | dict(dues=ahead)), decided
 
@@ -221,11 +222,13 @@ def _decided(
     engine_of: "Scoring",
     asked: History,
     known: Sequence[tuple[policy.Case, records.Score]],  # one for each due ahead; of who has none, one without
+    now: datetime | None,
 ) -> records.Decision:
     """What the policy proposes, at the hour for which it plans: for the case that is worth most, if there is one, and
     if it is worth more there than its places were to others in the latest plan."""
     book = engine_of.book
     at = policy.moment(date.fromisoformat(asked.as_of), book.policy["planned_hour"], asked.time_zone)
+    at = max(at, now) if now else at
     cases_ = [one for one in known if one[0].case_id or one[1].probability >= book.policy["case_opens_at"]]
     asked_ = cases_ or sorted(known, key=_likeliest)[:1]
     questions_ = [policy.put_question(book.policy, case, its, at) for case, its in asked_]
@@ -376,9 +379,10 @@ class Scoring:
         self,
         asked: History,
         memory: Memory,  # what the ledger remembers of this customer
+        now: datetime | None = None,  # the moment of a decision; None: as early on the day as is planned
     ) -> tuple[Answer, records.Decision | None]:
         "Answer from a history, with the decision that the answer proposes."
-        found, decided = _from_history(self, asked, memory)
+        found, decided = _from_history(self, asked, memory, now)
         return Answer.model_validate(found), decided
 
     def about(self) -> dict[str, object]:

@@ -29,6 +29,7 @@ from ..ground.turns import alone
 from ..model import champion
 from ..reasons import tables
 from .reply import Answer
+from .brakes import brake_of, check_brake
 from .contents import _calendar
 from .scoring import Scoring, _from_ledger
 from .wire import History, RecordedCustomer, Refused
@@ -132,7 +133,8 @@ def decide_once(
         here = replace(engine_of, ledger=book)
         said = _decided_before(here, asked)
         if said is None:
-            answer, decision = here.answer(asked, remembered(book, asked.as_of, asked.customer_id))
+            check_brake(book)
+            answer, decision = here.answer(asked, remembered(book, asked.as_of, asked.customer_id), at)
             book.append([decision] if decision else [], at)
             said = Verdict(recorded_at=_moment(at), before=False, answer=answer)
         _keep_answer(book, asking, said)
@@ -149,12 +151,12 @@ def still_open(
     with _reading(book.place) as connection:
         asked = set(connection.execute(ask).scalars().all()) if day else set()
     stood = {who: [plain_values(d) for d in book.of(records.Decision, who) if d.as_of >= day] for who in asked}
-    stopped = heard(book, ())[1]
+    stopped, brake = heard(book, ())[1], brake_of(book)
     return [
         d
         for d in decisions
         if (not stood.get(d.customer_id) or plain_values(d) in stood[d.customer_id])
-        and not (d.channel and d.customer_id in stopped)
+        and not (d.channel and (brake.stops or d.customer_id in stopped))
     ]
 
 # %% ../../nbs/60_service/02_verdicts.ipynb #ebfe41ca

@@ -33,7 +33,7 @@ class Everybody:
     ledger: Ledger | None
     book: engine.Book
 
-    def answer(self, asked: History, memory: Memory) -> tuple[Answer, records.Decision]:
+    def answer(self, asked: History, memory: Memory, now: Any = None) -> tuple[Answer, records.Decision]:
         on, who = date.fromisoformat(asked.as_of), asked.customer_id
         at = policy.moment(on, 11, "Europe/London")
         chance = 0.1 if on.toordinal() % 2 else 0.3  # so that another action is the best one

@@ -76,6 +76,7 @@ commands = ["run --customers 100 --root R", "stage simulate --root R", "compare 
             "outcomes --root R", "twice --root R", "contest --root R", "live begin --root R",
             "live tell --since 2025-06-24 --root R", "live day --began 2025-06-25 --root R", "live work --once --root R", "live work --share 5/4 --root R",
             "live progress --root R", "live renew --root R", "stats --root R", "keys list --root R", "keys revoke anna --root R",
+            "brake --root R", "brake on --root R", "brake stop --root R", "send --once --to nowhere --root R", "send --once --to http://127.0.0.1:9/ --root R",
             "keys add anna --role nobody --until 2099-01-01 --root R", "serve --root R", "dashboard --root R"]
 for command in commands:
     print("==", command, flush=True)
