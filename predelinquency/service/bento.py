@@ -37,6 +37,7 @@ from predelinquency.service.desk import (
 )
 from .keys import has_keys
 from .http import EXAMPLE, Loopback, app, example_for
+from .request_id import Identified, LinesNamed
 from .scoring import PRICES, load_scoring
 
 # %% ../../nbs/60_service/04_bento.ipynb #c139
@@ -108,7 +109,8 @@ def _log_to(stream: Any) -> None:
     "Our own lines, and nobody else's about requests."
     logging.getLogger("uvicorn.access").disabled = True
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s request_id=%(request_id)s"))
+    handler.addFilter(LinesNamed())
     LOG.handlers, LOG.propagate = [handler], False
     LOG.setLevel(logging.INFO)
 
@@ -185,6 +187,7 @@ def bento() -> object:  # a BentoML service
         def __is_ready__(self) -> bool:
             return desk.ready and not desk.leaving
 
+    Predelinquency.add_asgi_middleware(Identified)  # type: ignore[attr-defined] # the first one is the outermost
     Predelinquency.add_asgi_middleware(Loopback, desk=desk)  # type: ignore[attr-defined] # BentoML's own probes, too
     return Predelinquency
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pydantic
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from ..ground.ledger import Ledger
 from ..live.log import Log
@@ -31,6 +31,7 @@ from predelinquency.service.keys import (
     may_ask,
     record_views,
 )
+from .request_id import REQUEST_ID
 from .scoring import Scoring
 from .wire import SINGLE_BYTES, Refused, _unfit
 
@@ -88,6 +89,9 @@ class Problem(pydantic.BaseModel):
     status: int
     detail: str
     errors: list[FieldProblem]
+    request_id: str = Field(
+        description="also in the header X-Request-Id, and in the service's log: name it to who runs it"
+    )
 
 # %% ../../nbs/60_service/03_desk.ipynb #serving07
 def problem(
@@ -105,6 +109,7 @@ def problem(
         status=status,
         detail=detail,
         errors=[dict(field=f, problem=p) for f, p in errors],
+        request_id=REQUEST_ID.get(),
     )
     more = {401: {"WWW-Authenticate": "Bearer"}, 408: {"Connection": "close"}, 413: {"Connection": "close"}}.get(
         status, {}

@@ -11,6 +11,7 @@ __all__ = ['WAIT_SECONDS', 'LOOK_SECONDS', 'SAY_SECONDS', 'CLOSE_SECONDS', 'MOST
 import asyncio, contextlib, json, logging, time
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -138,7 +139,7 @@ class Hub:
     def join(self, line: Line) -> bool:
         "Let a client hear what is new; False: it has not come as far as the others yet."
         if self.task is None or self.task.done():
-            self.at, self.task = line.at, asyncio.get_running_loop().create_task(_tell(self))
+            self.at, self.task = line.at, asyncio.get_running_loop().create_task(_tell(self), context=Context())
         if line.at < self.at:
             return False
         line.seen = line.at

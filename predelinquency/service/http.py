@@ -23,6 +23,7 @@ from .guards import guard_routes
 from .handling import alert_routes, case_routes
 from .history import customer_routes
 from .reply import Answer, Answers
+from .request_id import Identified
 from .scoring import Scoring
 from .tickets import Ticket, give_ticket
 from .verdicts import Asking, Verdict, decide_once
@@ -390,6 +391,7 @@ def app(
     )
     made.add_middleware(Loopback, desk=desk)
     made.add_middleware(Quiet)
+    made.add_middleware(Identified)
     _refusals(made)
     made.include_router(_scores(desk))
     made.include_router(doors(desk))
