@@ -88,6 +88,7 @@ class Found:
     waits: list[dict[str, Any]] = field(default_factory=list)  # rows of `WAITING` that are new
     met: list[int] = field(default_factory=list)  # positions that wait no longer
     dead: list[dict[str, Any]] = field(default_factory=list)  # rows of `DEAD_LETTERS`
+    seconds: float = 0.0  # that the scores took
 
 # %% ../../nbs/55_live/08_places.ipynb #4ec95043
 _RANG = ("rule", "subject", "period")

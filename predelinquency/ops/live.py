@@ -19,6 +19,7 @@ import typer
 
 from ..ground.core import DEFAULT_ROOT, ParamsError, StoreError, to_date, to_day
 from .ask import LedgerUrl, ledger_of
+from .instruments import METERS, with_figures
 from .results import require
 from .say import Json, Root, answer, app, console, exit_on_refusal, live_app, note, tail
 
@@ -226,9 +227,11 @@ def worker_of(
         "work",
         "live work --once",
         "live work --log redis://localhost:6379/0 --ledger postgresql://keeper@localhost/bank",
+        "live work --metrics 9109",
     ),
 )
 @exit_on_refusal
+@with_figures
 def work_live(
     root: Root = DEFAULT_ROOT,
     once: Annotated[bool, typer.Option("--once", help="End when the log has nothing more.")] = False,
@@ -247,6 +250,8 @@ def work_live(
     kept, read, began = open_log(log_of(root, log)), 0, time.monotonic()
     with Ledger.open(ledger_of(root, ledger)) as book, _until_told() as told:
         worker = worker_of(root, kept, book, archive_of(root), share_of(share))
+        if meters := METERS.get():
+            meters.watch(worker)
         try:
             for many in read_on(worker, lambda: time.time_ns() // 1_000_000):
                 read += many

@@ -21,6 +21,7 @@ from .feed import Hub, feed_routes
 from .gauges import stats_routes
 from .guards import guard_routes
 from .handling import alert_routes, case_routes
+from .health import Glance, exposition_of
 from .history import customer_routes
 from .reply import Answer, Answers
 from .request_id import Identified
@@ -273,7 +274,7 @@ def _swagger() -> Path:
 
 # %% ../../nbs/60_service/03_http.ipynb #c127
 def _exposition() -> bytes:
-    "All workers' figures in Prometheus's format."
+    "What all processes have counted, in Prometheus's format."
     from prometheus_client import REGISTRY, CollectorRegistry, generate_latest, multiprocess
 
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
@@ -289,7 +290,7 @@ def _around(desk: Desk) -> Any:  # an APIRouter
     from fastapi.openapi.docs import get_swagger_ui_html
     from starlette.responses import FileResponse, PlainTextResponse, Response
 
-    rest = APIRouter(include_in_schema=False)
+    rest, glance = APIRouter(include_in_schema=False), Glance(desk)
 
     @rest.get("/health")
     @rest.get("/healthz")
@@ -303,7 +304,8 @@ def _around(desk: Desk) -> Any:  # an APIRouter
 
     @rest.get("/metrics")
     async def metrics() -> Response:
-        return Response(_exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        told = _exposition() + exposition_of(await glance.figures())
+        return Response(told, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @rest.get("/docs")
     async def docs() -> Response:

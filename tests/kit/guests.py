@@ -36,7 +36,8 @@ class Clock:
 def desk_of(folder: Path, ledger_url: str = "", log_url: str = "", key: str = HOUSE_KEY) -> service_desk.Desk:
     "A desk whose scoring knows customers by id alone."
     ledger = Ledger.open(ledger_url or f"sqlite:///{folder}/ledger.db")
-    scoring = Scoring(SimpleNamespace(), engine.load_book(), ledger)  # type: ignore[arg-type]
+    scorer = SimpleNamespace(champion=SimpleNamespace(version="tests"))
+    scoring = Scoring(scorer, engine.load_book(), ledger)  # type: ignore[arg-type]
     log = open_log(log_url or f"sqlite:///{folder}/log.db")
     return service_desk.Desk(key, scoring, ready=True, log=log, clock=Clock())
 
