@@ -7,7 +7,7 @@ __all__ = ['nothing_html', 'chart_class', 'bridge_class', 'widgets', 'draw_book'
            'show']
 
 # %% ../../nbs/70_app/06_visit.ipynb #svcpage03
-import functools, logging, os
+import functools, logging, os, traceback
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from .kit import WORDS, html_of, page_file
 from .results import here
 from .state import Overview, Query
 from ..ground.core import ParamsError, PredelinquencyError
+from ..ground.pseudonyms import pseudonym
 
 # %% ../../nbs/70_app/06_visit.ipynb #svcpage06
 def nothing_html(
@@ -210,12 +211,23 @@ class Page:
         return dict(done=True, view="book")
 
 # %% ../../nbs/70_app/06_visit.ipynb #c072
+def _place_of(error: Exception) -> str:
+    "File and line of an error: its words may quote a customer's data."
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return f"{Path(last.filename).name}:{last.lineno}"
+
+
 def answered(page: Page, name: str, value: str) -> dict[str, Any]:
-    "As `Page.act`; a failure is told in words, and in one line to whoever runs the server."
+    "As `Page.act`; a failure is told in words, and in one line, which names nobody, to whoever runs the server."
     try:
         return page.act(name, value)
     except Exception as e:
-        logging.getLogger("predelinquency").error("%s while showing the page: %s", type(e).__name__, e)
+        logging.getLogger("predelinquency").error(
+            "%s %s while showing the page, customer %s",
+            type(e).__name__,
+            _place_of(e),
+            pseudonym(value if name in ("open", "find") else page.shown) or "none",
+        )
         return dict(done=True, view="customer" if page.shown else "book", said=WORDS["failure"])
 
 # %% ../../nbs/70_app/06_visit.ipynb #c080
