@@ -19,7 +19,7 @@ unexport PYTHONPATH VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 SETS = $(foreach s,$(SET),--set '$(s)')
 TYPED = $(foreach n,HOST PORT,$(if $(filter command,$(origin $n)),--$(if $(filter HOST,$n),host,port) '$($n)')) # only as typed: some shells have a HOST of their own
 
-.PHONY: help setup run proof twice try stage check test long serve demo dashboard mlflow browser lab bench doctor readme lock clean model-card final rollback challenge
+.PHONY: help setup run proof twice try stage check test long serve demo jobs dashboard mlflow browser lab bench doctor readme lock clean model-card final rollback challenge
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -107,6 +107,9 @@ serve: $(READY) ## the service on this machine, until Ctrl-C: [ROOT=data/runs/tr
 
 demo: $(READY) ## a bank's days go by and somebody loses their job: service, worker, simulator, page, until Ctrl-C: [ROOT=…] [STRESS=illness]
 	@predelinquency demo $(if $(ROOT),--root '$(ROOT)') $(if $(STRESS),--stress '$(STRESS)')
+
+jobs: $(READY) ## what is done once a night: [ROOT=…] [DAY=2025-06-25]; where REDIS_URL is set, a Celery worker that does it every night, until Ctrl-C
+	@predelinquency jobs $(if $(REDIS_URL),worker,night $(if $(DAY),--day '$(DAY)')) $(if $(ROOT),--root '$(ROOT)')
 
 dashboard: $(READY) ## the page for stakeholders, until Ctrl-C: [ROOT=data/runs/try] [HOST=127.0.0.1] [PORT=8866]
 	@predelinquency dashboard $(if $(ROOT),--root '$(ROOT)') $(TYPED)

@@ -32,13 +32,13 @@ def roles_of(
     return Roles(*(f"{database}_{role}" for role in Roles._fields))
 
 # %% ../../nbs/00_ground/08_roles.ipynb #927667e4
-CHANGING = ("feed", "feed_ends", "log_places", "tickets", "waiting")  # tables that are no record
+CHANGING = ("feed", "feed_ends", "job_runs", "log_places", "tickets", "waiting")  # tables that are no record
 
 # %% ../../nbs/00_ground/08_roles.ipynb #4c1d459b
 # fmt: off
 CODES = frozenset((
     "action", "after", "approval", "arm", "band", "case_id", "channel", "contact_id", "event", "feature_hash", "fingerprint", "from_state", "from_table",
-    "intended", "key_id", "key_name", "kind", "level", "message_id", "model_version", "name", "opinion", "outcome", "owner", "policy", "role", "route",
+    "intended", "job", "key_id", "key_name", "kind", "level", "message_id", "model_version", "name", "opinion", "outcome", "owner", "policy", "role", "route",
     "rule", "said_by", "state", "stratum", "to_state",
 ))
 # fmt: on

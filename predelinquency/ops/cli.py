@@ -36,6 +36,7 @@ from .play import show_demo as show_demo  # brings demo
 from .send import send_messages as send_messages  # brings send, brake
 from .stats import show_stats as show_stats  # brings stats
 from .stores import ledger_drill as ledger_drill  # brings ledger roles, remove, backup, restore
+from .workers import work_jobs as work_jobs  # brings jobs
 from .year import live_year_twice as live_year_twice  # brings twice
 
 # %% ../../nbs/80_ops/09_cli.ipynb #c034

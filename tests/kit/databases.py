@@ -1,17 +1,20 @@
-"""A real PostgreSQL server of each worker's own, and places for ledgers: fixtures for every test."""
+"""A real PostgreSQL server of each worker's own, Redis servers, and places for ledgers: fixtures for every test."""
 
 import os
 import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import debian
 import pytest
+from live_server import Server
 
 MISSING = "PostgreSQL is not here and cannot be installed: `apt-get install postgresql` (or put its initdb on PATH)"
+
+NO_REDIS = "Redis is not here and cannot be installed: `apt-get install redis-server` (or put redis-server on PATH)"
 
 
 def _programs() -> Path | None:
@@ -85,3 +88,24 @@ def postgres_url(postgres: str) -> str:
 def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     "A place for a new ledger, on either database."
     return f"sqlite:///{tmp_path}/ledger.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Callable[..., Server]]:
+    "`redis_server('--appendonly', 'no')`: a server with these settings; all of them end with the tests."
+    pytest.importorskip("redis", reason="pip install 'predelinquency[redis]'")
+    debian.install("redis-server", lambda: shutil.which("redis-server"))
+    if not shutil.which("redis-server"):
+        pytest.skip(NO_REDIS)
+    made: list[Server] = []
+
+    def one(*words: str) -> Server:
+        made.append(Server(Path(tempfile.mkdtemp(prefix="redis")), *words))
+        return made[-1]
+
+    try:
+        yield one
+    finally:
+        for server in made:
+            server.kill()
+            shutil.rmtree(server.folder, ignore_errors=True)

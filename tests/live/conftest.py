@@ -1,42 +1,12 @@
 """Places for a log: a file, and a real Redis server of each worker's own."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import debian
 import pytest
 from live_server import Server
 
 from predelinquency.live.door import open_log
-
-MISSING = "Redis is not here and cannot be installed: `apt-get install redis-server` (or put redis-server on PATH)"
-
-
-def _server() -> str | None:
-    return shutil.which("redis-server")
-
-
-@pytest.fixture(scope="session")
-def redis_server() -> Iterator[Callable[..., Server]]:
-    "`redis_server('--appendonly', 'no')`: a server with these settings; all of them end with the tests."
-    pytest.importorskip("redis", reason="pip install 'predelinquency[redis]'")
-    debian.install("redis-server", _server)
-    if not _server():
-        pytest.skip(MISSING)
-    made: list[Server] = []
-
-    def one(*words: str) -> Server:
-        made.append(Server(Path(tempfile.mkdtemp(prefix="redis")), *words))
-        return made[-1]
-
-    try:
-        yield one
-    finally:
-        for server in made:
-            server.kill()
-            shutil.rmtree(server.folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

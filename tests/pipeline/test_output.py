@@ -75,7 +75,9 @@ commands = ["run --customers 100 --root R", "stage simulate --root R", "compare 
             "rollback", "proof --root R", "fidelity --against R --root R", "actions --root R", "trials --root R", "effects --root R", "effects --power --root R",
             "outcomes --root R", "twice --root R", "contest --root R", "live begin --root R",
             "live tell --since 2025-06-24 --root R", "live day --began 2025-06-25 --root R", "live work --once --root R", "live work --share 5/4 --root R", "live work --metrics nine --root R",
-            "live progress --root R", "live renew --root R", "stats --root R", "keys list --root R", "keys revoke anna --root R",
+            "live progress --root R", "live renew --root R",
+            "jobs run digest --day 2025-06-25 --root R", "jobs night --day 2025-06-25 --root R", "jobs list --root R", "jobs give digest --redis redis://127.0.0.1:9/0",
+            "stats --root R", "keys list --root R", "keys revoke anna --root R",
             "brake --root R", "brake on --root R", "brake stop --root R", "send --once --to nowhere --root R", "send --once --to http://127.0.0.1:9/ --root R",
             "keys add anna --role nobody --until 2099-01-01 --root R", "serve --root R", "dashboard --root R"]
 for command in commands:

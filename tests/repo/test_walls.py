@@ -148,6 +148,27 @@ def test_a_heavy_library_has_one_door(library: str) -> None:
     assert not hasty, f"imported before it is used: {hasty}"
 
 
+def reached(*starts: str) -> set[str]:
+    "Rooms that these import, and those that those import, and so on."
+    found, left = set(), [*starts]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            left += direct(name)
+    return found
+
+
+def test_no_event_of_the_day_goes_through_the_queue_of_the_night() -> None:
+    "Who tells, keeps, reads and serves events reaches no room that knows Celery; the queue is reached by commands only."
+    queues = {name for name in modules() if any(i.split(".")[0] == "celery" for i in everything(name))}
+    assert queues == {"predelinquency.ops.workers"}
+    way = {name for name in modules() if wing(name) in ("live", "service")}
+    way |= {f"predelinquency.ops.{room}" for room in ("live", "telling", "play", "stats", "tonight")}
+    assert way <= modules().keys() and not reached(*way) & queues
+    assert {name for name in modules() if queues & direct(name)} == {"predelinquency.ops.cli"}
+
+
 def test_importing_every_room_loads_no_heavy_library() -> None:
     code = f"import sys, importlib\nfor name in {sorted(modules())!r}: importlib.import_module(name)\nprint(*sorted(set({sorted(DOORS)!r}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
