@@ -43,7 +43,11 @@ def _by_connection(ledger: Ledger, job: str) -> Iterator[bool]:
         with _refusing(ledger.engine):
             ask = sa.text("SELECT pg_try_advisory_lock(:name, hashtext(:job))")
             mine = bool(line.execute(ask, dict(name=_AT_WORK, job=job)).scalar())
-        yield mine
+        try:
+            yield mine
+        finally:  # said, because a server may learn a moment later that a line was closed
+            with suppress(sa.exc.SQLAlchemyError):
+                line.execute(sa.text("SELECT pg_advisory_unlock_all()"))
 
 
 @contextmanager
