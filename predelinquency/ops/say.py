@@ -292,8 +292,11 @@ KEYS: dict[str, str] = dict(
     "revisions, waiting, dead_letters, lag (events, seconds)",
     list="a list of name, role, key_id, per_minute, begins_at, ends_at, in_force",
     revoke="name, revoked",
-    night="a list of job, day, state (done, before, elsewhere or failed), said",
-) | {
+)
+
+# %% ../../nbs/80_ops/05_say.ipynb #b9bc9799
+KEYS |= {  # of the night
+    "night": "a list of job, day, state (done, before, elsewhere or failed), said",
     "jobs run": "job, day, state (done, before or elsewhere), said",
     "jobs list": "a list of job, day, nth, begun_at, begun_by, ended_at, state, said",
 }

@@ -262,7 +262,8 @@ def make_again(
                 seen = dict(customer_id=one["customer_id"], revision=one["revision"], columns=columns)
                 said = f"score {name} is not the same: {', '.join(columns)}; {n:,} before it were"
                 return said + _bell(book, "score_not_same", name, 1, (day, seen))
-    return f"{len(mine):,} scores were made again, the same to the last bit; {len(given) - len(mine):,} are another model's"
+    others = len(given) - len(mine)
+    return f"{len(mine):,} scores were made again, the same to the last bit; {others:,} are another model's"
 
 
 def _differs(again: Any, given: Mapping[str, Any]) -> list[str]:
