@@ -59,4 +59,4 @@ def check_brake(
 ) -> None:
     "Refuse what would lead to a message while contact is stopped."
     if (brake := brake_of(book)).stops:
-        raise Refused(503, f"All contact is stopped since {brake.said_at}, by {brake.said_by}.")
+        raise Refused(409, f"All contact is stopped since {brake.said_at}, by {brake.said_by}.")

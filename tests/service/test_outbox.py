@@ -237,7 +237,7 @@ def test_the_brake_stops_every_way_to_a_message(desk: service_desk.Desk) -> None
         assert sent(desk.book, there) == {"waits": 1} and there.took == []
         queued = dict(customer_id=7, contact_id="x", state="queued", at=AT.isoformat(), channel="email")
         house = asker(desk, HOUSE_KEY)
-        assert house.post("/v1/contacts", queued).status_code == 503
+        assert house.post("/v1/contacts", queued).status_code == 409
         assert house.post("/v1/contacts", queued | dict(state="sent")).status_code == 200, "a fact is kept"
         ann.post("/v1/brake", dict(stops=False, why="right again"))
         assert sent(desk.book, there) == {"sent": 1}
@@ -254,7 +254,7 @@ def test_the_brake_by_day_decides_nothing_and_by_night_leaves_messages_out(ledge
     set_brake(desk.book, Brake(stops=True, said_by="ann", why="x"), AT)
     here = asker(desk, host="127.0.0.1")
     asked = here.post("/v1/decisions", deciding.question(7), headers={"Idempotency-Key": "a"})
-    assert asked.status_code == 503 and "by ann" in asked.json()["detail"] and not desk.book.of(Decision)
+    assert asked.status_code == 409 and "by ann" in asked.json()["detail"] and not desk.book.of(Decision)
     with alone(desk.book, None) as mine:
         left = still_open(mine, [due_now(), due_now(8, channel="", message="")])
     assert [d.customer_id for d in left] == [8]
