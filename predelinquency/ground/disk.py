@@ -79,7 +79,7 @@ def _spelt(
     return held.cat.set_categories(pd.Index(words or sorted(used), dtype="str"))
 
 # %% ../../nbs/00_ground/02_disk.ipynb #c046
-def _write_file(table: Table, frame: pd.DataFrame, path: Path) -> None:
+def _write_file(table: Table, frame: pd.DataFrame, path: Path, rows: int | None) -> None:
     words = [c.name for c in table.columns if c.kind in ("text", "word")]
     delta = {c.name: "DELTA_BINARY_PACKED" for c in table.columns if c.kind in ("int64", "int32", "time")}
     frame = frame.assign(**{c.name: _spelt(c, frame[c.name]) for c in table.columns if c.name in words})
@@ -88,6 +88,7 @@ def _write_file(table: Table, frame: pd.DataFrame, path: Path) -> None:
     pq.write_table(
         arrow,
         path,
+        row_group_size=rows,
         compression="zstd",
         compression_level=1,
         use_dictionary=words,
@@ -99,8 +100,8 @@ def _write_file(table: Table, frame: pd.DataFrame, path: Path) -> None:
 class Writer:
     "Takes validated parts; made by `writing`."
 
-    def __init__(self, tables: Mapping[str, Table], drafts: Mapping[str, Path]):
-        self.tables, self.drafts = tables, drafts
+    def __init__(self, tables: Mapping[str, Table], drafts: Mapping[str, Path], rows: int | None = None):
+        self.tables, self.drafts, self.rows = tables, drafts, rows
 
     def add(
         self,
@@ -118,13 +119,14 @@ class Writer:
                     f"table {name} holds customers {ids.min()}–{ids.max()}, outside {part.low}–{part.high - 1}",
                     where=part.file,
                 )
-            _write_file(table, frame, self.drafts[name] / part.file)
+            _write_file(table, frame, self.drafts[name] / part.file, self.rows)
 
 # %% ../../nbs/00_ground/02_disk.ipynb #c048
 @contextmanager
 def writing(
     folder: Path | str,  # each table becomes a folder below it
     tables: Iterable[Table] = TABLES.values(),  # what will be written
+    rows: int | None = None,  # that lie together in a file: fewer are found sooner; None: all of a part
 ) -> Iterator[Writer]:
     "Write several tables part by part; they appear together when the block ends well, and not at all otherwise."
     contracts = {table.name: table for table in tables}
@@ -137,7 +139,7 @@ def writing(
         drafts = {name: stack.enter_context(replacing(Path(folder) / name)) for name in contracts}
         for draft in drafts.values():
             draft.mkdir()
-        yield Writer(contracts, drafts)
+        yield Writer(contracts, drafts, rows)
 
 # %% ../../nbs/00_ground/02_disk.ipynb #c049
 def write(
@@ -171,11 +173,13 @@ def read_arrow(
     name: str,  # where, and which table
     part: Part | None = None,  # one part, or all of them
     columns: list[str] | None = None,  # all when None
+    customer: int | None = None,  # everybody when None
 ) -> pa.Table:
     "Read a table as Arrow: dictionaries stay dictionaries, nothing is copied twice."
+    mine = None if customer is None else [("customer_id", "==", customer)]
     files = [Path(folder) / name / p.file for p in ([part] if part else parts(folder, name))]
     try:
-        return pa.concat_tables([pq.read_table(f, columns=columns) for f in files]).unify_dictionaries()
+        return pa.concat_tables([pq.read_table(f, columns=columns, filters=mine) for f in files]).unify_dictionaries()
     except (OSError, pa.ArrowInvalid) as e:
         raise SchemaError(
             f"cannot be read as Parquet ({str(e).splitlines()[0]})",
@@ -189,10 +193,11 @@ def read(
     name: str,  # where, and which table
     part: Part | None = None,  # one part, or all of them
     columns: list[str] | None = None,  # all when None
+    customer: int | None = None,  # everybody when None
 ) -> pd.DataFrame:
     "Read a table as pandas; integers stay integers where values are missing."
     nullable = {pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype()}
-    table = read_arrow(folder, name, part, columns)
+    table = read_arrow(folder, name, part, columns, customer)
     has_null = {f.name for f in table.schema if table[f.name].null_count}
     frame = pd.DataFrame(
         {

@@ -33,6 +33,7 @@ from . import effects as _effects  # brings effects, outcomes
 from .keys import add_guest as add_guest  # brings keys
 from .live import begin_live as begin_live  # brings live
 from .play import show_demo as show_demo  # brings demo
+from .replays import replay_scores as replay_scores  # brings replay
 from .send import send_messages as send_messages  # brings send, brake
 from .stats import show_stats as show_stats  # brings stats
 from .stores import ledger_drill as ledger_drill  # brings ledger roles, remove, backup, restore

@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['LogUrl', 'FEED_DAYS', 'log_of', 'archive_of', 'begin_live', 'period_of', 'world_of', 'other_tables', 'tell_live',
-           'tell_live_day', 'share_of', 'worker_of', 'work_live', 'progress_of_live', 'show_live', 'forget_messages',
-           'renew_live', 'named_scores', 'replay_scores']
+           'tell_live_day', 'share_of', 'planner_of', 'worker_of', 'work_live', 'progress_of_live', 'show_live',
+           'forget_messages', 'renew_live']
 
 # %% ../../nbs/80_ops/08_live.ipynb #435d49f9
 import os, signal, socket, time
-from datetime import datetime
-from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +22,7 @@ from ..ground.core import DEFAULT_ROOT, ParamsError, StoreError, to_date, to_day
 from .ask import LedgerUrl, ledger_of
 from .instruments import METERS, with_figures
 from .results import require
-from .say import Json, Root, answer, app, console, exit_on_refusal, live_app, note, tail
+from .say import Json, Root, answer, console, exit_on_refusal, live_app, note, tail
 
 # %% ../../nbs/80_ops/08_live.ipynb #c8f1ee86
 LogUrl = Annotated[
@@ -196,6 +197,22 @@ def share_of(
         raise ParamsError(f"{text!r} is no share", where="--share", remedy=remedy)
     return int(which), int(many)
 
+# %% ../../nbs/80_ops/08_live.ipynb #e489762e
+def planner_of(
+    root: str,  # a folder of results
+    base: Any,  # `params.Base` of its model
+) -> Any:  # a `live.planner.Planner`
+    "Who decides by day: the rules of the package, what customers said to the bank, and the prices of the latest plan."
+    from predelinquency.decide import engine
+    from predelinquency.live.planner import Planner
+    from predelinquency.service.scoring import prices_of
+    from predelinquency.sources import audit
+
+    book, within = engine.load_book(), audit.limits(base)
+    prices = prices_of([Path(root) / "reports/decisions.json"], book.version)
+    looked = partial(audit.doubts_of, within=within)
+    return Planner(book, base, Path(root) / "raw", lambda: datetime.now(UTC), looked, prices)
+
 # %% ../../nbs/80_ops/08_live.ipynb #b602f8c7
 def worker_of(
     root: str,  # a folder of results, with its model
@@ -217,8 +234,13 @@ def worker_of(
     used = champion.in_use(Path(root) / "model")
     model = champion.load_champion(used)
     base = params.section(params.Base, model.manifest["params"]["base"], "the model's manifest")
-    judge = Judge(Scorer(model, roll_up.load_roll_up(used)), base, load_alert_rules(load_policy()))
-    return Worker(log, ledger, Lives(open_archive(archive)), judge, f"{socket.gethostname()}-{os.getpid()}", share)
+    judge, name = (
+        Judge(Scorer(model, roll_up.load_roll_up(used)), base, load_alert_rules(load_policy())),
+        socket.gethostname(),
+    )
+    made = Worker(log, ledger, Lives(open_archive(archive)), judge, f"{name}-{os.getpid()}", share)
+    made.planner = planner_of(root, base)
+    return made
 
 # %% ../../nbs/80_ops/08_live.ipynb #c96cfb47
 @live_app.command(
@@ -364,51 +386,3 @@ def renew_live(
             "{forgotten:,} messages left the feed".format(**done)
         )
     )
-
-# %% ../../nbs/80_ops/08_live.ipynb #6e2d365c
-def named_scores(
-    texts: Sequence[str],  # 17/3: customer and revision
-) -> list[tuple[int, int]]:
-    "Which scores are meant."
-    found = []
-    for text in texts:
-        who, _, revision = text.partition("/")
-        if not (who.isdecimal() and revision.isdecimal()):
-            remedy = "write customer and revision as they stand in live_scores: 17/3"
-            raise ParamsError(f"{text!r} names no score", where="--score", remedy=remedy)
-        found.append((int(who), int(revision)))
-    return found
-
-# %% ../../nbs/80_ops/08_live.ipynb #3fa5a50d
-@app.command("replay", epilog=tail("replay", "replay --score 17/3", "replay --some 1000 --turn 20400"))
-@exit_on_refusal
-def replay_scores(
-    root: Root = DEFAULT_ROOT,
-    score: Annotated[list[str] | None, typer.Option(help="Customer and revision: 17/3. May be repeated.")] = None,
-    some: Annotated[int, typer.Option(min=1, help="How many, where none is named; another --turn, other ones.")] = 100,
-    turn: Annotated[int, typer.Option(min=0, help="Which ones: the number of the day, say.")] = 0,
-    log: LogUrl = None,
-    ledger: LedgerUrl = None,
-) -> None:
-    "Make live scores again from archive and log, and fail when one is not the same to the last bit."
-    from tqdm import tqdm
-
-    from predelinquency.ground.ledger import Ledger
-    from predelinquency.live.door import open_log
-    from predelinquency.ground.words import counted
-    from predelinquency.live.replay import Again, differing, given_scores
-
-    require(root, "model/manifest.json")
-    kept, wrong = open_log(log_of(root, log)), list[str]()
-    with Ledger.open(ledger_of(root, ledger)) as book:
-        worker = worker_of(root, kept, book, archive_of(root))
-        again = Again(kept, worker.lives.archive, worker.judge)
-        given = given_scores(book, named_scores(score or ()), some, turn)
-        for one in tqdm(given, unit="score"):
-            if found := differing(one, again.score(one)):
-                wrong.append(f"customer {one['customer_id']}, revision {one['revision']}: {', '.join(found)}")
-    kept.close()
-    if wrong:
-        remedy = "model, archive, log or program have changed since: find out which before anybody relies on them"
-        raise StoreError(f"{len(wrong)} of {len(given)} scores are not the same: {wrong[0]}", where=root, remedy=remedy)
-    note(f"made {counted(len(given), 'score')} again, the same to the last bit")

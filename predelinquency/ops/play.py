@@ -61,6 +61,7 @@ def small_bank(
 ) -> None:
     "The tables of the first customers of a run."
     from predelinquency.features.offline import read_whole
+    from predelinquency.decide.day import TOLD
     from predelinquency.ground import disk, schema
 
     part = disk.parts(raw, "customers")[0]
@@ -69,6 +70,9 @@ def small_bank(
     mine = {n: t[t["customer_id"] < few.high].reset_index(drop=True) for n, t in tables.items()}
     with disk.writing(folder) as writer:
         writer.add(few, mine)
+    for name in TOLD:  # what customers agreed to and were told
+        if (raw / name).is_dir():
+            (folder / name).symlink_to((raw / name).resolve())
 
 # %% ../../nbs/80_ops/08_play.ipynb #c6339187
 def find_scene(
@@ -168,6 +172,14 @@ def wait_for(
             time.sleep(0.2)
     raise StoreError("the service does not answer", where=url, remedy=f"{begun[0].said.parent} says why")
 
+# %% ../../nbs/80_ops/08_play.ipynb #82f3ab75
+def _done(body: Mapping[str, Any]) -> str:
+    "What a decision on the feed says."
+    if not body["channel"]:
+        return f"decided: {body['action']}. {body['because']}"
+    agreed = "" if body["approval"] == "automatic" else f", once the {body['approval'].replace('_', ' ')} agrees"
+    return f"decided: {body['action']} by {body['channel']}, to go out {body['decided_at'][:16]} UTC{agreed}"
+
 # %% ../../nbs/80_ops/08_play.ipynb #07895d67
 def sentence_of(
     message: Mapping[str, Any],  # of the feed
@@ -179,6 +191,8 @@ def sentence_of(
         seen = body["seen"]
         about = f" {seen['probability']:.1%} for the payment of {seen['due_on']}" if "due_on" in seen else ""
         return f"{day}  [bold red]{seen['sentence']}[/]{about}"
+    if message["kind"] == "decision":
+        return f"{day}  [bold green]{_done(body)}[/]"
     if not body["eligible"]:
         return f"{day}  a payment is owed past its grace: from here on people take over"
     due, late = body["due"], "" if waited is None else f", heard {waited:.1f} s after the event"
@@ -190,9 +204,9 @@ def worth_saying(
     message: Mapping[str, Any],
     last: float,  # the chance that was said before; -1: none, -2: that people have taken over
 ) -> bool:
-    "Whether somebody who watches wants to hear it: an alert, or a chance that moved by a quarter."
+    "Whether somebody who watches wants to hear it: an alert, a decision, or a chance that moved by a quarter."
     body = message["body"]
-    if message["kind"] == "alert":
+    if message["kind"] in ("alert", "decision"):
         return True
     if not body["eligible"]:
         return last != -2

@@ -16,7 +16,7 @@ from predelinquency.ground.core import DAY_MS
 from predelinquency.ground.following import ALERTS, DEAD_LETTERS, LIVE_SCORES, LOG_PLACES, WAITING
 from predelinquency.ground.ledger import Ledger
 from predelinquency.live.alerts import load_alert_rules
-from predelinquency.live.archive import Archive, begin_archive
+from predelinquency.live.archive import Archive, begin_archive, table_frame
 from predelinquency.live.events import KINDS, PARTITIONS, Event
 from predelinquency.live.lives import Lives
 from predelinquency.live.log import Log
@@ -83,6 +83,18 @@ def archive(folder: Path, tables: dict[str, pd.DataFrame]) -> Archive:
             }
             writer.add(part, some)
     return begin_archive(folder / "archive", folder / "raw")
+
+
+def agreed(folder: Path, customers: int) -> None:
+    "Everybody here agreed to everything, nothing weighs on anybody, and nobody was ever written to."
+    pairs = [(c, p) for c in sorted(schema.CHANNELS) for p in sorted(schema.PURPOSES)]
+    rows = [(who, *pair, True, pd.Timestamp("2020-01-01"), False) for who in range(customers) for pair in pairs]
+    said = pd.DataFrame(rows, columns=schema.PREFERENCES.names).astype({"recorded_at": "datetime64[ms]"})
+    words = {"channel": schema.CHANNELS, "purpose": schema.PURPOSES}
+    disk.write(folder, schema.PREFERENCES, said.assign(**{n: pd.Categorical(said[n], w) for n, w in words.items()}))
+    calm = {name: False for name in schema.CIRCUMSTANCES.names if name != "customer_id"}
+    disk.write(folder, schema.CIRCUMSTANCES, pd.DataFrame({"customer_id": range(customers)} | calm))
+    disk.write(folder, schema.CONTACTS, table_frame(schema.CONTACTS, []))
 
 
 def plain(column: schema.Column, value: Any) -> Any:

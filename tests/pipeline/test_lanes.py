@@ -69,7 +69,11 @@ class Small:
         "Commands of this folder that have not ended; one without a command line has given its memory back: it is ending."
         found = []
         for one in psutil.process_iter(["cwd", "cmdline", "status"]):
-            if one.info["cwd"] == str(self.folder) and one.info["status"] != psutil.STATUS_ZOMBIE and one.info["cmdline"]:
+            if (
+                one.info["cwd"] == str(self.folder)
+                and one.info["status"] != psutil.STATUS_ZOMBIE
+                and one.info["cmdline"]
+            ):
                 found.append(" ".join(one.info["cmdline"]))
         return found
 
