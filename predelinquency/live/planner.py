@@ -133,18 +133,21 @@ class Planner:
         return decided
 
     def __call__(self, archive: Archive, entries: list[Entry], given: Mapping[str, Any]) -> Propose:
-        decided, who, as_of = self.asked(archive, entries, given), given["customer_id"], given["as_of"]
+        decided = self.asked(archive, entries, given)
+        return lambda mine: _propose(mine, decided, given, self.clock)
 
-        def propose(mine: Ledger) -> Decision | None:
-            "In a turn with the customer: None where a decision stands, or nobody may be written to."
-            if contact_stops(mine) or any(d.as_of >= as_of for d in mine.of(Decision, who)):
-                return None  # all contact is stopped, or somebody has decided already
-            made = decided(remembered(mine, as_of, who))
-            if made is not None and is_written(made):
-                mine.append([made], self.clock())
-            return made
-
-        return propose
+# %% ../../nbs/55_live/11_planner.ipynb #bb2b5f75
+def _propose(
+    mine: Ledger, decided: Callable[[Memory], Decision | None], given: Mapping[str, Any], clock: Callable[[], datetime]
+) -> Decision | None:
+    "Decide in a turn with the customer; None where a decision stands, or nobody may be written to."
+    who, as_of = given["customer_id"], given["as_of"]
+    if contact_stops(mine) or any(d.as_of >= as_of for d in mine.of(Decision, who)):
+        return None
+    made = decided(remembered(mine, as_of, who))
+    if made is not None and is_written(made):
+        mine.append([made], clock())
+    return made
 
 # %% ../../nbs/55_live/11_planner.ipynb #48bed7f0
 def _chances(given: Mapping[str, Any]) -> pd.DataFrame:

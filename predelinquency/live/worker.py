@@ -308,8 +308,7 @@ class Worker:
             self.held.clear()
             self.lives.move_to(open_archive(self.lives.archive.folder.parent))
         for partition in self.partitions:
-            held = self.held.get(partition)
-            if held is None:
+            if (held := self.held.get(partition)) is None:
                 self.adopt(partition, now)
                 continue
             again = claim(self.ledger, partition, self.owner, now, self.hold_ms)
