@@ -30,6 +30,7 @@ from .results import require, warn_foreign
 from .runs import as_records, run_stages  # brings run, stage, compare, graph, report
 from .ask import LedgerUrl, ledger_of, of_a_request  # brings score, explain, decide, ledger
 from . import effects as _effects  # brings effects, outcomes
+from .feast import init_feast as init_feast  # brings feast
 from .keys import add_guest as add_guest  # brings keys
 from .live import begin_live as begin_live  # brings live
 from .play import show_demo as show_demo  # brings demo

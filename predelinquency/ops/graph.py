@@ -40,9 +40,9 @@ def imported(
 def modules(
     project: Path | str = ".",  # holds the package
 ) -> dict[str, Path]:  # dotted name → file
-    "Every module of the package, at any depth; migrations are data that Alembic runs, written by hand."
+    "Every module of the package, at any depth; migrations and templates are data for others to run, written by hand."
     files = sorted((Path(project) / "predelinquency").rglob("*.py"))
-    own = [p for p in files if p.stem not in ("__init__", "_modidx") and "migrations" not in p.parts]
+    own = [p for p in files if p.stem not in ("__init__", "_modidx") and not {"migrations", "templates"} & {*p.parts}]
     return {".".join(p.relative_to(project).with_suffix("").parts): p for p in own}
 
 # %% ../../nbs/80_ops/02_graph.ipynb #graph09
