@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # what takes long to import is imported where it is used
 
     from predelinquency.features.catalogue import Feature
 
-# %% ../../nbs/80_ops/08_feast.ipynb #45e1e829
+# %% ../../nbs/80_ops/08_feast.ipynb #247b5fb6
 class View(NamedTuple):
     "Features that have the same key."
 
@@ -37,7 +37,7 @@ class View(NamedTuple):
     keys: tuple[str, ...]
     features: "tuple[Feature, ...]"
 
-
+# %% ../../nbs/80_ops/08_feast.ipynb #ffc5026c
 def views() -> tuple[View, View]:
     "The catalogue as Feast sees it: of a customer, and of one payment."
     from predelinquency.features.catalogue import CATALOGUE
@@ -118,7 +118,7 @@ def repository(
         **texts,
     }
 
-# %% ../../nbs/80_ops/08_feast.ipynb #74c78e3a
+# %% ../../nbs/80_ops/08_feast.ipynb #d8ac8530
 def write_repository(
     folder: Path | str,  # made where it is not there
     files: Mapping[str, str],  # as `repository` gives it
@@ -131,7 +131,7 @@ def write_repository(
         with replacing(Path(folder) / name) as draft:
             draft.write_text(text)
 
-
+# %% ../../nbs/80_ops/08_feast.ipynb #b25cb196
 def check_repository(
     folder: Path | str,  # as it was typed
 ) -> None:
@@ -196,7 +196,7 @@ def export_rows(
             raise StoreError("a run has replaced these rows meanwhile", where=str(folder), remedy="run it again")
     return Exported(rows, min(ends, default=0), max(ends, default=0))
 
-# %% ../../nbs/80_ops/08_feast.ipynb #80a0ff97
+# %% ../../nbs/80_ops/08_feast.ipynb #e00c05d0
 def install_lines(
     folder: Path | str,  # as it was typed
 ) -> list[str]:
@@ -204,7 +204,7 @@ def install_lines(
     env = f"{folder}/env"
     return [f"python3 -m venv {env}", f"{env}/bin/python -m pip install -r {folder}/requirements.txt"]
 
-
+# %% ../../nbs/80_ops/08_feast.ipynb #e7ba4d22
 def ask_feast(
     folder: Path | str,  # of a repository
     verb: str,  # a function of its drive.py
@@ -346,7 +346,7 @@ def newest_of(
         found.append(some.drop_duplicates("customer_id", keep="last").drop(columns="as_of"))
     return pd.concat(found, ignore_index=True)
 
-# %% ../../nbs/80_ops/08_feast.ipynb #8e0ed172
+# %% ../../nbs/80_ops/08_feast.ipynb #cfa4ed85
 class Compared(NamedTuple):
     "How Feast's answers stand beside a run's."
 
@@ -357,7 +357,7 @@ class Compared(NamedTuple):
     seconds: float  # that Feast took for the rows
     seconds_online: float
 
-
+# %% ../../nbs/80_ops/08_feast.ipynb #80e66bc8
 def compare_answers(
     folder: Path | str,  # a repository that was synchronised
     root: Path | str,  # with this folder of results

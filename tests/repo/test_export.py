@@ -31,11 +31,9 @@ def test_a_fresh_export_changes_no_file(copy: Path, project: Path) -> None:
     shutil.rmtree(copy / "predelinquency")
     (copy / "predelinquency").mkdir()
     shutil.copy(project / "predelinquency/__init__.py", copy / "predelinquency")
-    shutil.copytree(
-        project / "predelinquency/ground/migrations",
-        copy / "predelinquency/ground/migrations",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )  # written by hand
+    for by_hand in ("ground/migrations", "templates"):
+        at = Path("predelinquency") / by_hand
+        shutil.copytree(project / at, copy / at, ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run([Path(sys.executable).parent / "nbdev_export"], cwd=copy, check=True, capture_output=True)
     made = {p.relative_to(copy): p.read_bytes() for p in copy.glob("predelinquency/**/*.py")}
     here = {p.relative_to(project): p.read_bytes() for p in project.glob("predelinquency/**/*.py")}
