@@ -240,9 +240,9 @@ def alone_in(
             raise StoreError("another command is at work here", where=str(folder), remedy="wait for it") from None
         yield
 
-# %% ../../nbs/80_ops/08_feast.ipynb #56b32e36
+# %% ../../nbs/80_ops/08_feast.ipynb #2f9360c7
 @feast_app.command(
-    "init", epilog=tail("feast init", "feast init bank", "feast init bank --online redis://cache.bank.example:6379/0")
+    "init", epilog=tail("init", "feast init bank", "feast init bank --online redis://cache.bank.example:6379/0")
 )
 @exit_on_refusal
 def init_feast(
@@ -261,8 +261,8 @@ def init_feast(
     lines = [*install_lines(folder), f"predelinquency feast sync {folder}"]
     console().print("\n".join(["what is to be typed next, the first two once:", *lines]), soft_wrap=True)
 
-# %% ../../nbs/80_ops/08_feast.ipynb #70ab60b4
-@feast_app.command("sync", epilog=tail("feast sync", "feast sync bank", "feast sync bank --root data/runs/try"))
+# %% ../../nbs/80_ops/08_feast.ipynb #8da4b43e
+@feast_app.command("sync", epilog=tail("sync", "feast sync bank", "feast sync bank --root data/runs/try"))
 @exit_on_refusal
 def sync_feast(folder: Folder, root: Root = DEFAULT_ROOT, python: Python = None, as_json: Json = False) -> None:
     "Give Feast the rows of a run, and its online store the newest of every customer; no newer one is overwritten."

@@ -305,8 +305,8 @@ KEYS: dict[str, str] = dict(
 
 # %% ../../nbs/80_ops/05_say.ipynb #b9bc9799
 KEYS |= {  # of Feast
-    "feast init": "folder, catalogue, views (features by view), install (lines to be typed)",
-    "feast sync": "rows (by view), online (written, older, seconds)",
+    "init": "folder, catalogue, views (features by view), install (lines to be typed)",
+    "sync": "rows (by view), online (written, older, seconds)",
     "feast compare": "rows, customers, differ, differ_online, seconds, seconds_online",
 }
 KEYS |= {  # of the night
