@@ -22,6 +22,7 @@ AGED_BY: dict[str, str] = {
     "contacts": "at",
     **{kind.table: kind.when for kind in KINDS.values()},
     **dict(live_scores="arrived_at", alerts="said_at", dead_letters="laid_at", views="seen_at"),
+    "answers": "answered_at",
 }  # table → the column that says how old a row is, in the order in which they are removed
 
 # %% ../../nbs/00_ground/08_removing.ipynb #ab7ff9bb

@@ -33,7 +33,7 @@ def test_the_evidence_of_a_contact_is_kept_as_long_as_the_pack_in_force_says(
 ) -> None:
     changed(folder, "caps.yaml", "value: uk,", f"value: {name},")
     found = holding.load_holding(policy.load_policy(folder), folder)
-    assert {found[kind].value for kind in ("contacts", "replies", "decisions", "milestones")} == {days}
+    assert {found[kind].value for kind in ("contacts", "replies", "decisions", "milestones", "answers")} == {days}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from records import decision, message, one_of_each, outcome, reply, score
 
 from predelinquency.ground.core import StoreError
 from predelinquency.ground.following import ALERTS, DEAD_LETTERS
+from predelinquency.ground.guests import ANSWERS
 from predelinquency.ground.ledger import LEDGER_METADATA, Ledger
 from predelinquency.ground.records import Contact, Decision, Reply, Score
 from predelinquency.ground.removals import REMOVALS
@@ -50,6 +51,11 @@ def ledger(ledger_url: str) -> Ledger:
             sa.insert(DEAD_LETTERS),
             [dict(partition=0, position=n, customer_id=7, why="w", laid_at=t) for n, t in enumerate(stamps)],
         )
+        asked = dict(asked_by="desk", customer_id=7, question="q", answer="{}")
+        moments = {"2020-01-31": AT, "2020-02-01": "2020-02-01T00:00:00+00:00"}
+        connection.execute(
+            sa.insert(ANSWERS), [asked | dict(asked_as=day, as_of=day, answered_at=at) for day, at in moments.items()]
+        )
     if book.engine.dialect.name == "postgresql":
         make_roles(book.engine, DAYS)
     return book
@@ -64,7 +70,7 @@ def counted(ledger: Ledger) -> dict[str, int]:
 def test_a_month_goes_to_its_last_moment_from_every_table(ledger: Ledger) -> None:
     before = counted(ledger)
     gone = remove(ledger.engine, ASKED, DAYS, NOW)
-    held = "contacts", "scores", "decisions", "replies", "outcomes", "alerts", "dead_letters"
+    held = "contacts", "scores", "decisions", "replies", "outcomes", "alerts", "dead_letters", "answers"
     assert gone == {name: int(name in held) for name in AGED_BY}
     assert counted(ledger) == {name: n - gone[name] for name, n in before.items()} | dict(removals=len(AGED_BY))
     assert [s.as_of for s in ledger.of(Score)] == ["2020-02-01"]
@@ -88,7 +94,7 @@ def test_a_decision_stays_as_long_as_its_message(ledger: Ledger) -> None:
 
 def test_afterwards_nothing_can_be_changed_as_before(ledger: Ledger, ledger_url: str, raw: Callable) -> None:
     remove(ledger.engine, ASKED, DAYS, NOW)
-    for name in ("scores", "decisions", "removals", "alerts"):
+    for name in ("scores", "decisions", "removals", "alerts", "answers"):
         for statement in (
             f"DELETE FROM {name}",
             f"UPDATE {name} SET {LEDGER_METADATA.tables[name].columns.keys()[0]} = NULL",
@@ -131,6 +137,7 @@ def test_on_the_last_day_of_a_holding_time_nothing_goes_and_on_the_next_it_does(
         (dict(said_by=" "), "who removes this"),
         (dict(why=""), "or why"),
         (dict(tables=("removals",)), "kept for ever"),
+        (dict(before=date(2024, 1, 1), tables=("answers",)), "answers is kept for 1096 days"),
         (dict(tables=("scores", "access_keys")), "access_keys has no holding time"),
     ],
 )
@@ -148,7 +155,8 @@ def test_the_database_refuses_what_a_program_with_other_times_would_remove(postg
         asked = ASKED._replace(before=month, tables=("scores",))
         with pytest.raises(StoreError, match="(?s)before roles are made.*ledger roles"):
             remove(ledger.engine, asked, dict(scores=0), NOW)
-        make_roles(ledger.engine, dict(scores=100_000))
-        with pytest.raises(StoreError, match="scores is kept for 100000 days"):
-            remove(ledger.engine, asked, dict(scores=0), NOW)
+        make_roles(ledger.engine, dict(scores=100_000, answers=200_000))
+        for name, days in dict(scores=100_000, answers=200_000).items():
+            with pytest.raises(StoreError, match=f"{name} is kept for {days} days"):
+                remove(ledger.engine, asked._replace(tables=(name,)), {name: 0}, NOW)
         assert len(ledger.of(Score)) == 1
