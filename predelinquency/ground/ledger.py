@@ -41,6 +41,7 @@ from .brakes import BRAKES_METADATA
 from .following import FOLLOWING_METADATA
 from .guests import GUESTS_METADATA
 from .handling import HANDLING_METADATA
+from .incidents import INCIDENTS_METADATA
 from .job_runs import JOB_RUNS_METADATA
 from .records import CONTACT_STATES, Contact, Decision, Score
 from .removals import REMOVALS_METADATA
@@ -198,7 +199,7 @@ def _reading(place: sa.Engine | sa.Connection) -> Iterator[sa.Connection]:
         yield book
 
 # %% ../../nbs/00_ground/08_ledger.ipynb #c054
-REVISION = "0010"  # the newest migration: what this version reads and writes
+REVISION = "0011"  # the newest migration: what this version reads and writes
 VERSION_TABLE = (
     "ledger_version"  # of its own name, because MLflow keeps an `alembic_version` where both share a database
 )
@@ -247,6 +248,7 @@ for _described in (
     FOLLOWING_METADATA,
     GUESTS_METADATA,
     HANDLING_METADATA,
+    INCIDENTS_METADATA,
     JOB_RUNS_METADATA,
     REMOVALS_METADATA,
     BRAKES_METADATA,

@@ -37,7 +37,7 @@ CHANGING = ("feed", "feed_ends", "job_runs", "log_places", "tickets", "waiting")
 # %% ../../nbs/00_ground/08_roles.ipynb #4c1d459b
 # fmt: off
 CODES = frozenset((
-    "action", "after", "approval", "arm", "band", "case_id", "channel", "contact_id", "event", "feature_hash", "fingerprint", "from_state", "from_table",
+    "action", "after", "approval", "arm", "band", "came_from", "case_id", "channel", "contact_id", "duty", "event", "feature_hash", "fingerprint", "from_state", "from_table",
     "intended", "job", "key_id", "key_name", "kind", "level", "message_id", "model_version", "name", "opinion", "outcome", "owner", "policy", "role", "route",
     "rule", "said_by", "state", "stratum", "to_state",
 ))

@@ -29,7 +29,7 @@ from .stats import log_if_there, said_as_lines
 # %% ../../nbs/80_ops/08_tonight.ipynb #d1345a19
 if TYPE_CHECKING:  # what takes long to import is imported where it is used
     from predelinquency.ground.ledger import Ledger
-    from predelinquency.ground.once import Came
+    from predelinquency.ground.once import Came, OfDay
     from predelinquency.live.log import Log
 
 
@@ -353,7 +353,25 @@ def do_job(
     number, who = to_day(day), f"{socket.gethostname()}-{os.getpid()}"
     with places.open_ledger() as book:
         of = OfDay(name, to_date(number))
-        return once(book, of, lambda: JOBS[name](places, number), who, lambda: datetime.now(UTC), most_lost)
+        try:
+            return once(book, of, lambda: JOBS[name](places, number), who, lambda: datetime.now(UTC), most_lost)
+        except Exception:
+            with suppress(StoreError):  # what broke the job may keep this from being written, too
+                _open_incident(book, of, who)
+            raise
+
+
+def _open_incident(book: "Ledger", of: "OfDay", who: str) -> None:
+    "A job that failed too often on its day is an incident, once; what it said stays with its runs."
+    from predelinquency.decide.incidents import Said, load_duties, open_incident
+    from predelinquency.ground.once import job_runs
+
+    many = sum(run.state in ("failed", "lost") for run in job_runs(book, *of))
+    if many < load_duties()["job_failures"].value:
+        return
+    words = f"failed {many} times: `predelinquency jobs list --day {of.day}` says how"
+    named = f"job {of.job} of {of.day}"
+    open_incident(book, Said(who, f"{named} {words}", datetime.now(UTC)), came_from=named)
 
 # %% ../../nbs/80_ops/08_tonight.ipynb #6873d345
 def do_night(

@@ -12,6 +12,7 @@ import pydantic
 import sqlalchemy as sa
 from pydantic import Field
 
+from ..decide.incidents import Said, incidents, note_incident, open_incident
 from ..ground.brakes import BRAKES
 from ..ground.entries import _moment
 from ..ground.ledger import Ledger, _reading, _writing
@@ -51,7 +52,17 @@ def set_brake(
         with _writing(book.place) as connection:
             nth = connection.execute(sa.select(sa.func.count()).select_from(BRAKES)).scalar_one() + 1
             connection.execute(sa.insert(BRAKES), found.model_dump() | dict(nth=nth))
+        _say_incident(book, found, nth, now)
     return found
+
+
+def _say_incident(book: Ledger, said: Brake, nth: int, now: datetime) -> None:
+    "A stop opens an incident of its own; going on is noted in the one of the stop before."
+    if said.stops:
+        open_incident(book, Said(said.said_by, f"all contact was stopped: {said.why}", now), came_from=f"brake {nth}")
+        return
+    for one in [one for one in incidents(book) if one.came_from == f"brake {nth - 1}"]:
+        note_incident(book, one.nth, Said(said.said_by, f"contact goes on: {said.why}", now), {})
 
 # %% ../../nbs/60_service/02_brakes.ipynb #7cb0e41e
 def check_brake(

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from records import AT, decision
 from typer.testing import CliRunner
 
+from predelinquency.decide.incidents import incidents
 from predelinquency.ground.core import DAY_MS, StoreError, to_date
 from predelinquency.ground.following import ALERTS, FEED, LIVE_SCORES, TICKETS
 from predelinquency.live.archive import open_archive
@@ -186,8 +187,14 @@ def test_a_night_does_what_it_can_says_what_it_could_not_and_leaves_a_page(place
     }
     text = night_file(places, DAY, "digest.md").read_text()
     assert f"- live customers: {CUSTOMERS}\n" in text and "- plan: failed: there is no reports/plan.parquet" in text
+    with places.open_ledger() as book:
+        assert not incidents(book), "once is none"
     again = {one["job"]: one["state"] for one in json.loads(CliRunner().invoke(app, words).stdout)}
     assert set(again.values()) == {"failed", "before"} and again["digest"] == "before"
+    with places.open_ledger() as book:
+        opened = {one.came_from: one.steps[0][1].words for one in incidents(book)}
+    assert set(opened) == {f"job {name} of {to_date(DAY)}" for name in ("plan", "drift")}
+    assert all("failed 2 times" in words for words in opened.values())
     listed = json.loads(CliRunner().invoke(app, ["jobs", "list", "--root", places.root, "--json"]).stdout)
     assert sorted((run["job"], run["nth"]) for run in listed if run["job"] in ("plan", "digest")) == [
         ("digest", 1),
