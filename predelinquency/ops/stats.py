@@ -47,9 +47,16 @@ def said_as_lines(
     "A number a line, what is counted by kind on one."
     lines = []
     for name, value in told.items():
-        parts = ", ".join(f"{k or 'none'} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-        lines.append(f"{name.replace('_', ' ')}: {'none' if parts in (None, '') else parts}")
+        if isinstance(value, dict) and any(isinstance(part, dict) for part in value.values()):
+            lines += said_as_lines({f"{name}, {part}": inner for part, inner in value.items()})
+            continue
+        parts = ", ".join(f"{k or 'none'} {_short(v)}" for k, v in value.items()) if isinstance(value, dict) else value
+        lines.append(f"{name.replace('_', ' ')}: {'none' if parts in (None, '') else _short(parts)}")
     return lines
+
+
+def _short(value: object) -> object:
+    return "not known" if value is None else round(value, 4) if isinstance(value, float) else value
 
 # %% ../../nbs/80_ops/08_stats.ipynb #7b8f16d8
 @app.command("stats", epilog=tail("stats", "stats", "stats --json"))

@@ -7,16 +7,18 @@ __all__ = ['LogLag', 'Stats', 'lag_of', 'stats_of', 'stats_routes']
 
 # %% ../../nbs/60_service/03_gauges.ipynb #ba265dfe
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import pydantic
 import sqlalchemy as sa
 from pydantic import Field
 
+from ..decide.overrides import LOOK_BACK_DAYS, count_overrides, words_of
 from ..ground.entries import TABLES
 from ..ground.following import ALERTS, DEAD_LETTERS, LIVE_SCORES, WAITING
 from ..ground.handling import ACKNOWLEDGEMENTS
+from ..ground.incidents import INCIDENTS
 from ..ground.ledger import Ledger, _refusing
 from ..ground.records import Contact, Decision, Outcome, Reply, Score
 from ..live.log import Log, Trimmed
@@ -53,6 +55,10 @@ class Stats(pydantic.BaseModel):
     revisions: int = Field(description="scores that events made")
     waiting: int = Field(description="events that wait for their account or due")
     dead_letters: int = Field(description="events that could not be used")
+    open_incidents: int = Field(description="what went wrong and is not over")
+    overrides: dict[str, object] = Field(
+        description="where people decided otherwise in half a year, and what came of it"
+    )
     lag: LogLag | None = Field(description="of the log; null: none is attached")
 
 # %% ../../nbs/60_service/03_gauges.ipynb #d07735eb
@@ -81,6 +87,11 @@ def _stopped(gauge: _Gauge) -> int:
     reply, outcome = TABLES[Reply].c, TABLES[Outcome].c
     stop = sa.select(reply.customer_id).where(reply.kind == "stop")
     return gauge.many(sa.select(stop.union(sa.select(outcome.customer_id).where(outcome.opted_out)).subquery()))
+
+
+def _open_incidents() -> sa.Select:
+    over = sa.select(INCIDENTS.c.nth).where(INCIDENTS.c.kind == "closed")
+    return sa.select(INCIDENTS.c.nth).where(INCIDENTS.c.nth.not_in(over)).distinct()
 
 
 def _open_alerts(gauge: _Gauge) -> dict[str, int]:
@@ -132,6 +143,10 @@ def stats_of(
             revisions=gauge.many(sa.select(live.revision)),
             waiting=gauge.many(sa.select(WAITING.c.position)),
             dead_letters=gauge.many(sa.select(DEAD_LETTERS.c.position)),
+            open_incidents=gauge.many(_open_incidents()),
+            overrides=count_overrides(
+                words_of(Ledger(book), (now - timedelta(days=LOOK_BACK_DAYS)).date().isoformat())
+            ),
             lag=lag_of(log, ledger, _bank_ms(now)) if log is not None else None,
         )
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import sqlalchemy as sa
 from guests import HOUSE_KEY, NOW, asker, desk_of, grant
 from live_events import payment
-from records import AT, call, case_step, decision, message, outcome, reply, score
+from records import AT, call, case_step, decision, message, milestone, outcome, reply, score
 from typer.testing import CliRunner
 
+from predelinquency.decide.incidents import Said, close_incident, open_incident
+from predelinquency.decide.overrides import Word, count_overrides
 from predelinquency.ground.following import ALERTS, DEAD_LETTERS, LIVE_SCORES, WAITING
 from predelinquency.ground.handling import ACKNOWLEDGEMENTS
 from predelinquency.live.places import Found, claim, write_batch
@@ -53,6 +55,10 @@ def test_every_number_is_what_the_ledger_holds(ledger_url: str, tmp_path: Path) 
             book.execute(sa.insert(table), rows)
         seen = dict(rule="case_opens", subject="8", period=1, acknowledged_at=NOW, acknowledged_by="anna")
         book.execute(sa.insert(ACKNOWLEDGEMENTS), [seen])
+    for _ in range(2):
+        open_incident(desk.book, Said("anna", "letters name the wrong amounts", NOW))
+    close_incident(desk.book, 2, Said("ben", "they were right", NOW))
+    desk.book.append([milestone(kind="rejected", said_by="carla", why="has paid")], AT)
     viewer = asker(desk, add_key(desk.book, grant("anna", "viewer"), NOW))
     assert viewer.get("/v1/stats").json() == dict(
         night="2026-03-02",
@@ -68,6 +74,10 @@ def test_every_number_is_what_the_ledger_holds(ledger_url: str, tmp_path: Path) 
         revisions=2,
         waiting=1,
         dead_letters=2,
+        open_incidents=1,
+        overrides=json.loads(
+            json.dumps(count_overrides([Word(7, "2026-03-02", "due_date", "refused", "carla", None)]))
+        ),
         lag=dict(events=0, seconds=0),
     )
 
