@@ -171,14 +171,14 @@ def _judged_by(root: str) -> "tuple[Any, str]":  # (n, 3) `customer_id`, `as_of`
     return known[wanted[:3]].reset_index(drop=True), champion.read_manifest(used)["version"]
 
 
-def _given_by(book: "Ledger", version: str, day: int) -> "Any":  # as above
-    "The final scores of a model in the four weeks up to a midnight."
+def _given_by(book: "Ledger", version: str, day: int, days: int = DRIFT_DAYS) -> "Any":  # as above
+    "The final scores of a model in the days up to a midnight."
     import pandas as pd
     import sqlalchemy as sa
 
     from predelinquency.ground.following import LIVE_SCORES
 
-    c, first = LIVE_SCORES.c, to_date(day - DRIFT_DAYS + 1)
+    c, first = LIVE_SCORES.c, to_date(day - days + 1)
     ask = sa.select(c.customer_id, c.as_of, c.probability).where(c.final & c.eligible, c.model_version == version)
     with book.engine.connect() as connection:
         rows = connection.execute(ask.where(c.as_of.between(first, to_date(day)))).all()
@@ -215,12 +215,28 @@ def watch_drift(
         after = _given_by(book, version, day)
         if not len(after) or not len(before):
             return f"model {version} has given no final score of these weeks"
-        found = drift_figures(before, after, params.load().base.seed) | dict(model=version)
-        _leave(night_file(places, day, "drift.json"), found)
-        said = f"the scores moved {found['times']:.2f} times what chance explains, on {found['days']} midnights"
+        seed = params.load().base.seed
+        found, night = (
+            drift_figures(before, after, seed) | dict(model=version),
+            _since_yesterday(book, version, day, seed),
+        )
+        _leave(night_file(places, day, "drift.json"), dict(since_approval=found, since_yesterday=night))
+        jumped = (
+            _bell(book, "score_jumped", "scores", night["times"], (day, night | dict(model=version))) if night else ""
+        )
+        last = f"{night['times']:.2f} since yesterday{jumped}" if night else "yesterday's are not there"
+        said = f"the scores moved {found['times']:.2f} times what chance explains since approval, on {found['days']} midnights"
         if found["days"] < ENOUGH_DAYS:
-            return f"{said}: too few to ring"
-        return said + _bell(book, "score_moved", "scores", found["times"], (day, found))
+            return f"{said}: too few to ring; {last}"
+        return f"{said}{_bell(book, 'score_moved', 'scores', found['times'], (day, found))}; {last}"
+
+
+def _since_yesterday(book: "Ledger", version: str, day: int, seed: int) -> dict[str, Any]:  # empty: one is not there
+    "How far the scores have moved from one midnight to the next, of those who have both."
+    both = _given_by(book, version, day, 2)
+    both = both[both.groupby("customer_id")["as_of"].transform("nunique") == 2]
+    now = both["as_of"] == to_date(day)
+    return drift_figures(both[~now], both[now], seed) if len(both) else {}
 
 # %% ../../nbs/80_ops/08_tonight.ipynb #593c13be
 def _bell(book: "Ledger", rule: str, subject: str, value: float, seen: tuple[int, Mapping[str, Any]]) -> str:

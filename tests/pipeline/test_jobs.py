@@ -1,6 +1,7 @@
 """The night's jobs on a small bank: what each leaves, that it is done once, and what rings."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -144,10 +145,35 @@ def test_scores_that_have_moved_ring(places: Places, push: float, days: int, end
     assert did("drift", places)[1] == "model quick has given no final score of these weeks"
     scores(places, push, days)
     said = tonight.watch_drift(places, DAY)
-    assert said.endswith(end), said
-    found = json.loads(night_file(places, DAY, "drift.json").read_text())
+    assert re.fullmatch(rf".* since approval, {end}; [\d.]+ since yesterday", said), said
+    both = json.loads(night_file(places, DAY, "drift.json").read_text())
+    found, night = both["since_approval"], both["since_yesterday"]
+    assert night["times"] < 3 and night["customers"] == 300, "what slides every night has not jumped"
     assert (found["times"] >= 1) == (push > 1) and (found["days"], found["model"]) == (days, "quick")
     assert [(a.rule, a.period) for a in rows(places, ALERTS)] == [("score_moved", DAY // 7)] * end.endswith("rang")
+
+
+def test_scores_that_jump_in_one_night_ring_although_they_have_hardly_moved_in_weeks(places: Places) -> None:
+    draw = np.random.default_rng(4)
+    judged = pd.DataFrame(dict(customer_id=range(3_000), as_of=pd.Timestamp("2025-05-01"), split="test", eligible=True))
+    judged = judged.assign(probability=draw.beta(1, 20, len(judged)))
+    judged.to_parquet(Path(places.root) / "model/predictions.parquet")
+    scores(places, 1.0, 28)
+    with places.open_ledger() as book, book.engine.begin() as write:
+        c = LIVE_SCORES.c
+        ask = sa.select(LIVE_SCORES).where(c.as_of == to_date(DAY))
+        last = [dict(row) for row in write.execute(ask).mappings()]
+        more = dict(as_of=to_date(DAY + 1), arrived_at=(DAY + 1) * DAY_MS)
+        added = [
+            row | more | dict(revision=99, position=99, probability=min(1.0, row["probability"] * 2.5)) for row in last
+        ]
+        write.execute(sa.insert(LIVE_SCORES), added + [added[0] | dict(customer_id=900)])
+    said = tonight.watch_drift(places, DAY + 1)
+    found = json.loads(night_file(places, DAY + 1, "drift.json").read_text())
+    assert found["since_approval"]["times"] < 1 and found["since_yesterday"]["times"] >= 3, said
+    assert found["since_yesterday"]["customers"] == 300, "who was not there yesterday has not moved"
+    assert said.endswith(" since yesterday; it rang")
+    assert [a.rule for a in rows(places, ALERTS)] == ["score_jumped"]
 
 
 def test_messages_and_tickets_that_have_had_their_time_go_and_records_stay(places: Places) -> None:
