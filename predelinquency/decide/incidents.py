@@ -158,7 +158,7 @@ class Clock(NamedTuple):
     done_at: str | None  # None: not yet
     state: str  # done, done late, open, late, or fallen away
 
-
+# %% ../../nbs/40_decide/02_incidents.ipynb #8790b4fc
 def clock_of(
     one: Incident,
     duties: Mapping[str, Assumption],

@@ -225,7 +225,8 @@ def watch_drift(
             _bell(book, "score_jumped", "scores", night["times"], (day, night | dict(model=version))) if night else ""
         )
         last = f"{night['times']:.2f} since yesterday{jumped}" if night else "yesterday's are not there"
-        said = f"the scores moved {found['times']:.2f} times what chance explains since approval, on {found['days']} midnights"
+        moved = f"{found['times']:.2f} times what chance explains since approval"
+        said = f"the scores moved {moved}, on {found['days']} midnights"
         if found["days"] < ENOUGH_DAYS:
             return f"{said}: too few to ring; {last}"
         return f"{said}{_bell(book, 'score_moved', 'scores', found['times'], (day, found))}; {last}"
