@@ -191,7 +191,8 @@ async def _asked(socket: Any, hub: Hub) -> Line:  # a WebSocket of Starlette's
     except (pydantic.ValidationError, KeyError):
         raise Ended(4400, "the first message is not what it should be: see /docs") from None
     try:
-        if not await asyncio.to_thread(redeem, hub.ledger, asked.ticket, time.time_ns() // 1_000_000):
+        who = await asyncio.to_thread(redeem, hub.ledger, asked.ticket, time.time_ns() // 1_000_000)
+        if who is None:
             raise Ended(4401, "this ticket is good no more")
         ends = await asyncio.to_thread(feed_ends, hub.ledger)
     except StoreError:

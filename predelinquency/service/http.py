@@ -254,11 +254,11 @@ def _scores(desk: Desk) -> Any:  # an APIRouter
         return desk.engine().about()
 
     @v1.post("/tickets", summary="A ticket with which WS /v1/live may be opened, once", responses=problems(404))
-    async def tickets() -> Ticket:
+    async def tickets(incoming: Incoming) -> Ticket:
         scoring = desk.scoring or desk.engine()  # nothing has to be warm for this
         if (ledger := scoring.ledger) is None:
             raise Refused(404, "No ledger is attached to this service.")
-        return await asyncio.to_thread(give_ticket, ledger, time.time_ns() // 1_000_000)
+        return await asyncio.to_thread(give_ticket, ledger, time.time_ns() // 1_000_000, incoming.state.guest.name)
 
     return v1
 

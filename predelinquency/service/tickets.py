@@ -36,10 +36,11 @@ def _digest(ticket: str) -> str:
 def give_ticket(
     ledger: Ledger,
     now: int,  # milliseconds since 1970
+    asked_by: str,  # the name of the key
 ) -> Ticket:
     "A new ticket; those that have ended are forgotten."
     ticket = secrets.token_urlsafe(24)
-    kept = dict(digest=_digest(ticket), until=now + TICKET_MS, redeemed=False)
+    kept = dict(digest=_digest(ticket), until=now + TICKET_MS, redeemed=False, asked_by=asked_by)
     with _writing(ledger.engine) as book:
         book.execute(sa.delete(TICKETS).where(TICKETS.c.until <= now))
         book.execute(sa.insert(TICKETS).values(kept))
@@ -50,11 +51,12 @@ def redeem(
     ledger: Ledger,
     ticket: str,
     now: int,  # milliseconds since 1970
-) -> bool:
+) -> str | None:  # the name of the key that asked for it; None: it is good no more
     "Take a ticket; of all who show the same one, only the first is let in."
     good = (TICKETS.c.digest == _digest(ticket)) & (TICKETS.c.until > now) & ~TICKETS.c.redeemed
+    taken = sa.update(TICKETS).where(good).values(redeemed=True).returning(TICKETS.c.asked_by)
     with _writing(ledger.engine) as book:
-        return book.execute(sa.update(TICKETS).where(good).values(redeemed=True)).rowcount == 1
+        return book.execute(taken).scalar()
 
 # %% ../../nbs/60_service/02_tickets.ipynb #a89ecd1e
 def forget_tickets(

@@ -70,7 +70,7 @@ def test_the_service_works_with_what_its_role_may(ledgers: dict[str, str]) -> No
         with ledger.engine.begin() as book:
             assert feed.publish(book, [feed.Message("score", 7, 1, {})] * 3) == 3
         assert len(feed.read_feed(ledger, 0)) == 3 and feed.prune_feed(ledger, 5) == 3
-        assert tickets.redeem(ledger, tickets.give_ticket(ledger, 1).ticket, 2)
+        assert tickets.redeem(ledger, tickets.give_ticket(ledger, 1, "ann").ticket, 2)
         with pytest.raises(StoreError, match="no decision of the ledger"):
             ledger.append([message(customer_id=99)], AT)
 

@@ -182,8 +182,8 @@ def test_messages_and_tickets_that_have_had_their_time_go_and_records_stay(place
         for day in (DAY - 8, DAY - 7, DAY):
             with book.engine.begin() as write:
                 publish(write, [Message("score", 1, day * DAY_MS, {})])
-        give_ticket(book, DAY * DAY_MS - 30_000)
-        give_ticket(book, DAY * DAY_MS - 29_000)
+        give_ticket(book, DAY * DAY_MS - 30_000, "ann")
+        give_ticket(book, DAY * DAY_MS - 29_000, "ann")
     assert did("expiry", places) == ("done", "1 message left the feed, 1 ticket had ended")
     assert [m.n for m in rows(places, FEED)] == [2, 3] and len(rows(places, TICKETS)) == 1
     with places.open_ledger() as book:
