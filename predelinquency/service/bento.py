@@ -36,6 +36,8 @@ from predelinquency.service.desk import (
     _local,
 )
 from .keys import has_keys
+from .proxies import SECRET_FILE, proxy_of
+from .rates import pace_of
 from .http import EXAMPLE, Loopback, app, example_for
 from .request_id import Identified, LinesNamed
 from .scoring import PRICES, load_scoring
@@ -57,6 +59,9 @@ def keyed(
     environ: Mapping[str, str],  # the process's
 ) -> bool:
     "Whether the ledger that the environment names holds a key."
+    if proxy_of(environ) is not None and not environ.get(LEDGER):
+        remedy = f"set {LEDGER}: it remembers which headers of the proxy were shown"
+        raise StoreError(f"{SECRET_FILE} needs a ledger", where="service", remedy=remedy)
     if not environ.get(LEDGER):
         return False
     with Ledger.open(environ[LEDGER]) as ledger:
@@ -72,7 +77,7 @@ def allowed(
         raise StoreError(
             f"{KEY} is no usable key", where="service", remedy="use 16 characters or more: `openssl rand -hex 24`"
         )
-    if key or environ.get(OPEN) == "1" or keyed(environ):
+    if key or environ.get(OPEN) == "1" or keyed(environ) or proxy_of(environ):
         return key
     raise StoreError(
         f"{KEY} is not set",
@@ -172,7 +177,8 @@ def bento() -> object:  # a BentoML service
 
         def __init__(self) -> None:
             _log_to(sys.stdout)
-            desk.key, desk.keyed = allowed(os.environ), keyed(os.environ)
+            desk.key, desk.keyed, desk.proxy = allowed(os.environ), keyed(os.environ), proxy_of(os.environ)
+            desk.pace = pace_of(os.environ, int(os.environ.get(WORKERS, "1")))
             desk.scoring = load_scoring(place(), os.environ.get(LEDGER))
             desk.log = open_log(os.environ[EVENTS]) if os.environ.get(EVENTS) else None
             _leave_in_order(desk)
@@ -214,6 +220,7 @@ PACKAGES = (
     "pyarrow",
     "pydantic",
     "pyyaml",
+    "redis",
     "scipy",
     "sqlalchemy",
     "tqdm",
@@ -498,7 +505,7 @@ def serve_scores(
     what, host, port = asked.what, asked.host, asked.port
     with tempfile.TemporaryDirectory(prefix="predelinquency-serve-") as home:
         environ = environment(home, asked.workers, asked.model, asked.ledger, asked.development)
-        if not allowed(environ) and not keyed(environ) and not _local((host, port)):
+        if not (allowed(environ) or keyed(environ) or proxy_of(environ) or _local((host, port))):
             raise StoreError(
                 f"without {KEY} only this machine may be served", where=host, remedy=f"set {KEY}, or serve 127.0.0.1"
             )

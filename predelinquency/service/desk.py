@@ -31,6 +31,8 @@ from predelinquency.service.keys import (
     may_ask,
     record_views,
 )
+from .proxies import GUEST_HEADER, Proxy
+from .rates import SharedPace
 from .request_id import REQUEST_ID
 from .scoring import Scoring
 from .wire import SINGLE_BYTES, Refused, _unfit
@@ -138,6 +140,21 @@ def _given(request: "Incoming") -> str:
     return given if kind.lower() == "bearer" else ""
 
 
+def _word_of(request: "Incoming") -> str:
+    "What a proxy says of a request; empty: nothing; refused where it says two things, or somebody sends a key, too."
+    said = request.headers.getlist(GUEST_HEADER)
+    if len(said) > 1 or (said and "authorization" in request.headers):
+        raise Refused(401, f"Send {GUEST_HEADER} once and no key, or a key alone.")
+    return said[0] if said else ""
+
+
+def _asked(request: "Incoming") -> str:
+    "Method, line break, path with query: what a proxy signs."
+    scope = request.scope
+    path, query = scope.get("raw_path") or scope["path"].encode(), scope.get("query_string", b"")
+    return f"{scope['method']}\n{path.decode('latin-1')}{'?' * bool(query)}{query.decode('latin-1')}"
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -159,9 +176,10 @@ class Desk:
     ledger: Ledger | None = None  # left out: the one of `scoring`
     log: Log | None = None  # of events; None: none are taken
     keyed: bool = False  # the ledger has keys, so that nobody is let in without one
+    proxy: Proxy | None = None  # whose word counts, beside keys
     most_behind: int = MOST_BEHIND
     clock: Callable[[], datetime] = _utc_now
-    pace: Pace = field(default_factory=Pace)
+    pace: Pace | SharedPace = field(default_factory=Pace)
 
     @property
     def book(self) -> Ledger | None:
@@ -171,7 +189,7 @@ class Desk:
     @property
     def open(self) -> bool:
         "Whether there is no key at all: development."
-        return not self.key and not self.keyed
+        return not self.key and not self.keyed and self.proxy is None
 
     def owns(self, request: "Incoming") -> bool:
         "Whether the environment's key came with a request: nobody has to be asked about it."
@@ -179,6 +197,8 @@ class Desk:
 
     def admit(self, request: "Incoming") -> Guest:
         "Whose request this is; refused when it is nobody's."
+        if self.proxy is not None and (said := _word_of(request)):
+            return self.proxy.guest(self.book, said, _asked(request), self.clock())
         if self.owns(request):
             return Guest(ENVIRONMENT, "admin")
         if self.open and self.book and has_keys(self.book):
@@ -206,17 +226,24 @@ class TooMany(Refused):
         self.headers = {"Retry-After": str(seconds)}
 
 # %% ../../nbs/60_service/03_desk.ipynb #54eaa920
+def _admitted(desk: Desk, request: "Incoming") -> tuple[Guest, int]:
+    "Whose request this is, and after how many seconds they may ask it."
+    guest = desk.admit(request)
+    return guest, desk.pace.wait(guest, _seconds())
+
+
 async def let_in(
     desk: Desk,
     request: "Incoming",
     route: str,  # the method and the path that matched
 ) -> Guest:
     "Whose request this is; refused when they may not ask it, or not so often."
-    guest = desk.admit(request) if desk.owns(request) else await asyncio.to_thread(desk.admit, request)
-    if seconds := desk.pace.wait(guest, _seconds()):
+    asks = desk.owns(request)  # nobody has to be asked about the environment's key
+    guest, seconds = _admitted(desk, request) if asks else await asyncio.to_thread(_admitted, desk, request)
+    if seconds:
         raise TooMany(f"This key may ask {guest.per_minute} times a minute.", seconds)
     if not may_ask(guest.role, route):
-        raise Refused(403, f"The role of this key, {guest.role}, does not open this route.")
+        raise Refused(403, f"The role {guest.role} does not open this route.")
     return guest
 
 # %% ../../nbs/60_service/03_desk.ipynb #c116

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 from math import ceil
+from threading import Lock
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -59,11 +60,11 @@ ROLES: dict[str, frozenset[str]] = {
 
 # %% ../../nbs/60_service/02_keys.ipynb #0574083f
 def may_ask(
-    role: str,  # one of `ROLES`
+    role: str,  # one of `ROLES`, or several with space between them
     route: str,  # method and path, as in `SCOPES`
 ) -> bool:  # False, too, for a role or a route that nobody knows
     "Whether a role opens a route."
-    return SCOPES.get(route, "") in ROLES.get(role, frozenset())
+    return any(SCOPES.get(route, "") in ROLES.get(one, frozenset()) for one in role.split())
 
 # %% ../../nbs/60_service/02_keys.ipynb #3776736a
 _MARK = "pdq"  # so that a key that lies about is recognised as one
@@ -222,8 +223,8 @@ class Guest(NamedTuple):
     "Who asks."
 
     name: str
-    role: str
-    key_id: str = ""  # empty: not a key of the ledger
+    role: str  # or several, with space between them
+    key_id: str = ""  # whose pace this is; empty: not a key of the ledger
     per_minute: int = 0  # 0: as much as they like
 
 
@@ -277,11 +278,16 @@ class Pace:
     "How much each key has asked lately."
 
     jars: dict[str, tuple[float, float]] = field(default_factory=dict)  # key → tokens, and when they were counted
+    turn: Lock = field(default_factory=Lock)  # requests come from several threads
 
     def wait(self, guest: Guest, now: float) -> int:
         "Take a token: 0, or after how many whole seconds there will be one. `now`: seconds of any clock that only rises."
         if not guest.per_minute:
             return 0
+        with self.turn:
+            return self._take(guest, now)
+
+    def _take(self, guest: Guest, now: float) -> int:
         tokens, counted = self.jars.get(guest.key_id, (float(guest.per_minute), now))
         tokens = min(float(guest.per_minute), tokens + (now - counted) * guest.per_minute / 60)
         if tokens < 1:
