@@ -9,7 +9,7 @@ __all__ = ['Planner', 'is_eligible', 'live_score', 'is_news', 'Judge', 'Reading'
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import perf_counter, time_ns
 from typing import Any, NamedTuple
 
 from ..features.catalogue import BY_NAME
@@ -25,6 +25,7 @@ from .lives import Life, Lives, Told, by_customer, close_day, live_on, read_betw
 from .log import Entry, Log, Trimmed
 from .midnights import day_of, split_days
 from .moments import Moment, moment
+from .traces import TRACING
 from .places import Claim, Found, Last, Overtaken, Propose, claim, last_scores, write_batch
 from ..model.labels import LEAD
 from ..reasons.scorer import Found as MadeOf
@@ -243,12 +244,14 @@ def _told_until(by: "Worker", who: int, last: int) -> list[Entry]:
 # %% ../../nbs/55_live/09_worker.ipynb #24acd740
 def _take_in(by: "Worker", held: Claim, entries: Sequence[Entry], until: int) -> tuple[Claim, Step]:
     "Read a batch and write it down; the claim as it is then."
-    began = perf_counter()
+    began, at = perf_counter(), time_ns()
     found = _read(by, held.partition, entries)
     found.proposals = dict(_proposals(by, found))
     read = perf_counter()
     moved = write_batch(by.ledger, held, entries[-1].position, until, found)
     took = (read - began - found.seconds, found.seconds, perf_counter() - read)
+    ends = [at + round(sum(took[:n]) * 1e9) for n in range(4)]
+    TRACING.tell_batch(held.partition, entries, {score["position"] for score in found.scores}, ends)
     return moved, Step(len(entries), len(found.scores), len(found.dead), len(found.decided), *took)
 
 # %% ../../nbs/55_live/09_worker.ipynb #85e06501

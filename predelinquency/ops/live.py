@@ -266,9 +266,11 @@ def work_live(
     from predelinquency.ground.ledger import Ledger
     from predelinquency.live.door import open_log
     from predelinquency.live.places import release
+    from predelinquency.live.traces import begin_tracing
     from predelinquency.live.worker import read_on
 
     require(root, "model/manifest.json")
+    begin_tracing(os.environ, "predelinquency-worker")
     kept, read, began = open_log(log_of(root, log)), 0, time.monotonic()
     with Ledger.open(ledger_of(root, ledger)) as book, _until_told() as told:
         worker = worker_of(root, kept, book, archive_of(root), share_of(share))

@@ -23,6 +23,7 @@ from ..ground.core import StoreError, package_folder, project_folder, replacing
 from ..model import champion as model_champion, learners
 from ..ground.ledger import Ledger
 from ..live.door import open_log
+from ..live.traces import begin_tracing
 from predelinquency.service.desk import (
     EVENTS,
     KEY,
@@ -179,6 +180,7 @@ def bento() -> object:  # a BentoML service
             _log_to(sys.stdout)
             desk.key, desk.keyed, desk.proxy = allowed(os.environ), keyed(os.environ), proxy_of(os.environ)
             desk.pace = pace_of(os.environ, int(os.environ.get(WORKERS, "1")))
+            begin_tracing(os.environ, "predelinquency")
             desk.scoring = load_scoring(place(), os.environ.get(LEDGER))
             desk.log = open_log(os.environ[EVENTS]) if os.environ.get(EVENTS) else None
             _leave_in_order(desk)
@@ -213,6 +215,8 @@ PACKAGES = (
     "httpx",
     "numba",
     "numpy",
+    "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry-sdk",
     "pandas",
     "prometheus-client",
     "psycopg",

@@ -26,9 +26,11 @@ from ..ground.turns import alone
 from ..live import log as live_log
 from ..live.events import KINDS, parse_events
 from ..live.places import behind
+from ..live.traces import TRACING, Place
 from .brakes import check_brake
 from .columns import MOST_MINOR, Day, Name, Whole, _adapter
 from .desk import EVENTS, LEDGER, Desk, Reading, TooMany, problems, router
+from .request_id import REQUEST_ID
 from .wire import BATCH_BYTES, SINGLE_BYTES, Refused, Strict, _decoded_json, _validated
 
 # %% ../../nbs/60_service/03_doors.ipynb #406a35bc
@@ -193,6 +195,8 @@ def take_events(
     if behind(desk.log, book) + len(told.events) > desk.most_behind:
         raise TooMany("Too many events wait to be read; nothing of this was taken.", WAIT_SECONDS)
     answers = desk.log.append(parse_events(told.events), _bank_ms(desk.clock()))
+    taken = [Place(a.partition, a.position, a.arrived_at) for a in answers if a.state == "taken"]
+    TRACING.begin_events(taken, REQUEST_ID.get())
     return EventAnswers(answers=[_said(one) for one in answers])
 
 # %% ../../nbs/60_service/03_doors.ipynb #c9126acf

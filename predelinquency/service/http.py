@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from ..ground.core import StoreError, package_folder
+from ..live.traces import TRACING
 from .desk import KEY, LOG, Desk, Reading, _local, problem, problems, router
 from .doors import doors
 from .extracts import extract_routes
@@ -27,6 +28,7 @@ from .reply import Answer, Answers
 from .request_id import Identified
 from .scoring import Scoring
 from .tickets import Ticket, give_ticket
+from .traced import PROBES, Traced
 from .verdicts import Asking, Verdict, decide_once
 from predelinquency.service.wire import (
     BATCH_BYTES,
@@ -62,16 +64,13 @@ def _meters() -> tuple[Any, Any, Any]:
     )
 
 
-_PROBES = ("/health", "/healthz", "/livez", "/readyz", "/metrics")
-
-
 def _note(scope: Any, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", "") or "other"  # ours; what else was asked for may hold anything
     requests, _, took = _meters()
     requests.labels(route, status).inc()
     took.labels(route).observe(seconds)
     said = "hung up" if status == HUNG_UP else status
-    if route not in _PROBES:
+    if route not in PROBES:
         LOG.info(
             "%s %s %s %.1f ms",
             scope["method"] if scope["method"] in ("GET", "POST") else "?",
@@ -174,7 +173,8 @@ _READS = {
 # %% ../../nbs/60_service/03_http.ipynb #c125
 def _counted(scoring: Scoring, asked: History | RecordedCustomer) -> Answer:
     "Answer and count."
-    answer = scoring.score(asked)
+    with TRACING.span("score"):
+        answer = scoring.score(asked)
     _meters()[1].labels(answer.band, answer.source).inc()
     return answer
 
@@ -247,7 +247,8 @@ def _scores(desk: Desk) -> Any:  # an APIRouter
         asked: Annotated[History, shown(example)], incoming: Incoming, idempotency_key: Annotated[str, Header(**_NAME)]
     ) -> Verdict:
         asking = Asking.of(incoming.state.guest.name, idempotency_key, await incoming.body())
-        return await asyncio.to_thread(decide_once, desk.engine(), asked, asking, desk.clock())
+        with TRACING.span("decide"):
+            return await asyncio.to_thread(decide_once, desk.engine(), asked, asking, desk.clock())
 
     @v1.get("/model", summary="What the model is")
     async def model() -> dict[str, Any]:
@@ -393,6 +394,7 @@ def app(
     )
     made.add_middleware(Loopback, desk=desk)
     made.add_middleware(Quiet)
+    made.add_middleware(Traced)
     made.add_middleware(Identified)
     _refusals(made)
     made.include_router(_scores(desk))
@@ -404,6 +406,6 @@ def app(
     made.include_router(extract_routes(desk))
     made.include_router(stats_routes(desk))
     made.include_router(_around(desk))
-    made.include_router(feed_routes(Hub(lambda: desk.book, lambda: desk.leaving)))
+    made.include_router(feed_routes(Hub(lambda: desk.book, lambda: desk.leaving, lambda: desk.clock())))
     made.openapi = _as_problems(made.openapi)  # type: ignore[method-assign]
     return made

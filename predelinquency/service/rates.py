@@ -9,7 +9,6 @@ __all__ = ['REST_SECONDS', 'SharedPace', 'pace_of']
 import logging, time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urlsplit
 
 from ..ground.core import ParamsError, StoreError
@@ -92,7 +91,7 @@ def pace_of(
     environ: Mapping[str, str],  # the process's
     workers: int = 1,  # of this machine
     seconds: float = 0.25,  # so long an answer is waited for
-) -> Any:  # a `Pace`, or a `SharedPace` where `REDIS_URL` is set
+) -> Pace | SharedPace:  # shared where `REDIS_URL` is set
     "How the rates of keys are counted here."
     url = environ.get("REDIS_URL")
     return SharedPace(_asks(url, seconds), workers) if url else Pace()
