@@ -10,9 +10,10 @@ __all__ = ['WAIT_SECONDS', 'LOOK_SECONDS', 'SAY_SECONDS', 'CLOSE_SECONDS', 'MOST
 # mypy: disable-error-code="valid-type"
 import asyncio, contextlib, json, logging, time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pydantic
@@ -21,6 +22,7 @@ from pydantic import ConfigDict, Field
 from ..ground.core import StoreError
 from ..ground.ledger import Ledger
 from ..live.feed import Gone, Message, feed_ends, read_feed
+from .keys import record_several
 from .tickets import redeem
 
 # %% ../../nbs/60_service/03_feed.ipynb #a1cf9331
@@ -82,12 +84,19 @@ class Line:
 
     asked: Asked
     at: int  # of all messages up to here, those that it wants were sent
+    who: str = ""  # the name of the key that asked for the ticket
+    shown: set[int] = field(default_factory=set)  # customers of whom it is written down that this client saw them
     seen: int = 0  # up to here they were sent or wait
     waits: deque[tuple[int, str]] = field(default_factory=deque)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     over: asyncio.Event = field(default_factory=asyncio.Event)
     code: int = 0  # with which it is closed
     after: int | None = None  # from where to read on; None: from where it is
+
+    def unseen(self, found: Sequence[Message]) -> set[int]:
+        "Customers whom some messages show for the first time on this line."
+        wanted = (told for told in found if told.n > self.seen and not self.code and is_wanted(self.asked, told))
+        return {told.customer_id for told in wanted if told.customer_id is not None} - self.shown
 
     def offer(self, told: Message, text: str) -> None:
         "Take in the next message."
@@ -124,6 +133,7 @@ class Hub:
 
     ledger_of: Callable[[], Ledger | None]
     leaving: Callable[[], bool]  # whether the service is about to end
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     at: int = 0  # up to here everything was offered
     lines: set[Line] = field(default_factory=set)
     task: asyncio.Task | None = None
@@ -152,9 +162,23 @@ class Hub:
             line.end(code, after)
 
 # %% ../../nbs/60_service/03_feed.ipynb #7a484adc
+async def _record(hub: Hub, lines: Iterable[Line], found: Sequence[Message]) -> bool:  # whether there was anything
+    "Write down whom each line shows for the first time, before it does: a row for a customer and a line."
+    new = {line: customers for line in lines if (customers := line.unseen(found))}
+    if not new:
+        return False
+    seen = [(line.who, customer) for line, customers in new.items() for customer in customers]
+    await asyncio.to_thread(record_several, hub.ledger, seen, "WS /v1/live", hub.clock())
+    for line, customers in new.items():
+        line.shown |= customers
+    return True
+
+
 async def _look(hub: Hub) -> int:
     "Read on once; how many messages there were."
     found = await asyncio.to_thread(read_feed, hub.ledger, hub.at, _PAGE)
+    while await _record(hub, hub.lines, found):
+        pass  # while that was written, somebody may have joined
     for told in found:
         text, hub.at = text_of(told), told.n
         for line in hub.lines:
@@ -202,13 +226,14 @@ async def _asked(socket: Any, hub: Hub) -> Line:  # a WebSocket of Starlette's
         raise Ended(4400, f"the feed ends at {ends.last}: this number is of another one")
     if at < ends.gone:
         raise Ended(4410, so_far(ends.gone))
-    return Line(asked, at)
+    return Line(asked, at, who)
 
 # %% ../../nbs/60_service/03_feed.ipynb #4757ff0a
 async def _catch_up(socket: Any, hub: Hub, line: Line) -> None:
     "Tell a client what it has missed, until it has come as far as the others."
     while not hub.leaving():
         found = await asyncio.to_thread(read_feed, hub.ledger, line.at, _PAGE)
+        await _record(hub, [line], found)
         for told in found:
             if is_wanted(line.asked, told):
                 await socket.send_text(text_of(told))

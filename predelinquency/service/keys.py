@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['SCOPES', 'ROLES', 'PER_MINUTE', 'ENVIRONMENT', 'MACHINE', 'ASK_WITH_A_KEY', 'may_ask', 'Grant', 'Key', 'add_key',
-           'keys_of', 'rotate_key', 'revoke_keys', 'Guest', 'guest_of', 'has_keys', 'record_views', 'Pace']
+           'keys_of', 'rotate_key', 'revoke_keys', 'Guest', 'guest_of', 'has_keys', 'record_several', 'record_views',
+           'Pace']
 
 # %% ../../nbs/60_service/02_keys.ipynb #a38dc619
 import hmac, re, secrets
@@ -258,6 +259,20 @@ def has_keys(
         return book.execute(sa.select(ACCESS_KEYS.c.key_id).limit(1)).first() is not None
 
 # %% ../../nbs/60_service/02_keys.ipynb #c3ba7775
+def record_several(
+    ledger: Ledger,
+    seen: Iterable[tuple[str, int]],  # the name of a guest, and a customer; one or more
+    route: str,  # the method and the path that matched
+    now: datetime,
+) -> None:
+    "Write down whose data is shown to several guests at once."
+    insert = (postgresql if ledger.engine.dialect.name == "postgresql" else sqlite).insert(VIEWS)
+    said = dict(seen_at=now, route=route)
+    rows = [dict(customer_id=who, key_name=name, **said) for name, who in sorted(set(seen))]
+    with _writing(ledger.engine) as book:
+        book.execute(insert.on_conflict_do_nothing(), rows)
+
+# %% ../../nbs/60_service/02_keys.ipynb #09964275
 def record_views(
     ledger: Ledger,
     guest: Guest,
@@ -266,11 +281,7 @@ def record_views(
     now: datetime,
 ) -> None:
     "Write down whose data is shown to a guest."
-    insert = (postgresql if ledger.engine.dialect.name == "postgresql" else sqlite).insert(VIEWS)
-    said = dict(seen_at=now, key_name=guest.name, route=route)
-    rows = [dict(customer_id=who, **said) for who in sorted(set(customers))]
-    with _writing(ledger.engine) as book:
-        book.execute(insert.on_conflict_do_nothing(), rows)
+    record_several(ledger, ((guest.name, who) for who in customers), route, now)
 
 # %% ../../nbs/60_service/02_keys.ipynb #c1d28ff8
 @dataclass

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
@@ -15,15 +16,19 @@ from typing import Any
 import feed_server
 import httpx
 import pytest
+import sqlalchemy as sa
 from served import HEADERS, KEY, free_port
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from predelinquency.ground.core import StoreError
+from predelinquency.ground.guests import VIEWS
 from predelinquency.ground.ledger import Ledger, _writing
 from predelinquency.live.feed import Message, prune_feed, publish
 from predelinquency.service import feed, tickets
 from predelinquency.service.client import ServiceError
 from predelinquency.service.desk import Desk
+from predelinquency.service.keys import ENVIRONMENT
 from predelinquency.service.listener import Live
 
 
@@ -407,3 +412,42 @@ def answers(url: str, process: subprocess.Popen) -> bool:
     with suppress(httpx.HTTPError):
         return httpx.get(f"{url}/readyz", trust_env=False).status_code == 200
     return False
+
+
+def seen_of(ledger: Ledger) -> Counter[tuple[str, int]]:
+    with ledger.engine.connect() as book:
+        return Counter(map(tuple, book.execute(sa.select(VIEWS.c.key_name, VIEWS.c.customer_id))))
+
+
+def test_a_line_leaves_a_row_for_each_customer_whom_it_shows_once(served: tuple[str, Desk], ledger: Ledger) -> None:
+    tell(ledger, (1, 0.1), (2, 0.9), (1, 0.2))
+    with line(served[0], ticket=ticket(served[0]), after=0, least=0.15) as made:
+        assert numbers(made, 2) == [2, 3], "what was missed"
+        assert {who for _, who in seen_of(ledger)} == {1, 2}
+        tell(ledger, (2, 0.8), (3, 0.7), (4, 0.0))
+        assert numbers(made, 2) == [4, 5]
+        tell(ledger, (3, 0.6))
+        assert numbers(made, 1) == [7]
+    assert sorted(who for _, who in seen_of(ledger).elements()) == [1, 2, 3], (
+        "a row each, and none of who was not shown"
+    )
+    assert {name for name, _ in seen_of(ledger)} == {ENVIRONMENT}
+
+
+def test_nothing_is_shown_that_cannot_be_written_down(
+    served: tuple[str, Desk], ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrote, full = feed.record_several, threading.Event()
+
+    def while_full(*said: Any) -> None:
+        if not full.is_set():
+            full.set()
+            raise StoreError("no space left on the disk")
+        wrote(*said)
+
+    with line(served[0], ticket=ticket(served[0]), after=0) as made:
+        assert json.loads(made.recv(30)) == {"after": 0}
+        monkeypatch.setattr(feed, "record_several", while_full)
+        tell(ledger, (7, 0.5))
+        assert numbers(made, 1) == [1], "it is shown when the disk has space again"
+    assert full.is_set() and len(seen_of(ledger)) == 1
