@@ -1,5 +1,6 @@
 """Who listens hears everything that is wanted, once and in order, whatever becomes of the line."""
 
+import asyncio
 import json
 import socket
 import subprocess
@@ -451,3 +452,20 @@ def test_nothing_is_shown_that_cannot_be_written_down(
         tell(ledger, (7, 0.5))
         assert numbers(made, 1) == [1], "it is shown when the disk has space again"
     assert full.is_set() and len(seen_of(ledger)) == 1
+
+
+def test_who_joins_while_it_is_written_down_is_written_down_too(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell(ledger, (7, 0.5))
+    hub, wrote = feed.Hub(lambda: ledger, lambda: False), feed.record_several
+    ann, ben = (feed.Line(feed.Asked(ticket="k3x"), 0, name) for name in ("ann", "ben"))
+    hub.lines.add(ann)
+
+    def joining(*said: Any) -> None:
+        wrote(*said)
+        hub.lines.add(ben)
+
+    monkeypatch.setattr(feed, "record_several", joining)
+    asyncio.run(feed._look(hub))
+    assert [len(line.waits) for line in (ann, ben)] == [1, 1] and seen_of(ledger) == {("ann", 7): 1, ("ben", 7): 1}

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from guests import NOW, Asker, desk_of, grant
@@ -94,8 +95,17 @@ def test_the_service_refuses_by_the_shared_jar(server: Server, tmp_path: Path) -
     assert refused.status_code == 429 and 30 < int(refused.headers["Retry-After"]) <= 60
 
 
+class Hesitant(dict):
+    "Jars that take a while to be looked into."
+
+    def get(self, *of: Any) -> Any:
+        found = super().get(*of)
+        time.sleep(0.001)
+        return found
+
+
 def test_a_jar_in_memory_gives_no_token_twice_to_threads() -> None:
-    pace, told = Pace(), list[int]()
+    pace, told = Pace(Hesitant()), list[int]()
     gate = threading.Barrier(8)
 
     def ask() -> None:
