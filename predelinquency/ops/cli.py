@@ -31,6 +31,8 @@ from .runs import as_records, run_stages  # brings run, stage, compare, graph, r
 from .ask import LedgerUrl, ledger_of, of_a_request  # brings score, explain, decide, ledger
 from . import effects as _effects  # brings effects, outcomes
 from .feast import init_feast as init_feast  # brings feast
+from .fallback import show_fallback as show_fallback  # brings fallback
+from .incidents import incident_open as incident_open  # brings incident
 from .keys import add_guest as add_guest  # brings keys
 from .live import begin_live as begin_live  # brings live
 from .play import show_demo as show_demo  # brings demo

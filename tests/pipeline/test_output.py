@@ -79,7 +79,6 @@ commands = ["run --customers 100 --root R", "stage simulate --root R", "compare 
             "jobs run digest --day 2025-06-25 --root R", "jobs night --day 2025-06-25 --root R", "jobs list --root R", "jobs give digest --redis redis://127.0.0.1:9/0",
             "stats --root R", "keys list --root R", "keys revoke anna --root R",
             "feast init data/feast", "feast sync data/feast --root R", "feast compare data/feast --root R",
-            "incident list --root R", "incident open wrong --who anna --root R", "incident close 7 over --who anna --root R",
             "fallback --root R", "fallback --measure --root R", "fallback --approve anna", "incident list --root R", "incident open wrong --who anna --root R", "incident close 7 over --who anna --root R",
             "brake --root R", "brake on --root R", "brake stop --root R", "send --once --to nowhere --root R", "send --once --to http://127.0.0.1:9/ --root R",
             "brake --root R", "brake on --root R", "brake stop --root R", "ring --once --root R", "send --once --to nowhere --root R", "send --once --to http://127.0.0.1:9/ --root R",
