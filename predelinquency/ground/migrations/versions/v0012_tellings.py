@@ -9,7 +9,7 @@ from alembic import op
 
 from predelinquency.ground.core import StoreError
 
-revision, down_revision = "0012", "0010"
+revision, down_revision = "0012", "0011"
 branch_labels = depends_on = None
 
 NAME, KEY = "tellings", ("bell", "rule", "subject", "period")
