@@ -65,7 +65,7 @@ class Life:
 
     state: np.ndarray
     waiting: Told
-    until: int = -1  # the latest stamp in the archive
+    until: int = -1  # the latest stamp that is known
     turns: int = 0  # events taken since then
     lost: int = 0  # events laid aside since then
     scored_on: int = -1  # day of the last score
@@ -114,6 +114,17 @@ def close_day(
         asked(life, position, day * MS - 1, True)
         life.closed_on = day
 
+# %% ../../nbs/55_live/06_lives.ipynb #644f0134
+def _rising(
+    stamps: np.ndarray,  # (n,) rising
+    until: int,  # after this stamp
+) -> np.ndarray:  # (n,) the same, but for those at the front that are too early
+    "Stamps as they count."
+    if stamps[0] > until:
+        return stamps
+    step = np.arange(len(stamps))
+    return np.maximum.accumulate(np.maximum(stamps, until + 1) - step) + step
+
 # %% ../../nbs/55_live/06_lives.ipynb #2d5ff388
 def live_on(
     life: Life,  # is changed
@@ -122,6 +133,9 @@ def live_on(
 ) -> list[Fate]:  # of what is settled, in the order of positions
     "Take events into a life."
     before, rows = len(life.waiting.rows), np.concatenate([life.waiting.rows, new_.rows])
+    if len(new_.rows):
+        rows[before:, STAMP] = _rising(rows[before:, STAMP], life.until)
+        life.until = int(rows[-1, STAMP])
     positions = np.concatenate([life.waiting.positions, new_.positions])
     life.state = with_room(life.state, int((rows[:, KIND] == OF_DUE).sum()))
     verdicts, turn, at = np.zeros(len(rows), np.int64), np.zeros(len(rows) + 1, np.int64), before

@@ -16,7 +16,7 @@ import pandas as pd
 from ..ground import disk, schema
 from ..ground.disk import Part
 from .archive import Archive, Places, next_folder, open_archive, table_frame, writing_archive
-from .arrivals import TAKEN
+from .arrivals import STAMP, TAKEN
 from .events import KINDS, PARTITIONS
 from .lives import as_told, begin_life, live_on, read_between
 from .log import Entry, Log
@@ -41,7 +41,8 @@ def new_rows(
         if fate.verdict == TAKEN:
             stamped = {_STAMPED[event.kind]: fate.stamp} if event.kind in _STAMPED else {}
             rows[KINDS[event.kind].name].append({"customer_id": event.customer_id, **event.row, **stamped})
-    return rows, [told[n] for n in life.waiting.positions.tolist()]
+    waits = zip(life.waiting.positions.tolist(), life.waiting.rows[:, STAMP].tolist(), strict=True)
+    return rows, [told[n]._replace(arrived_at=stamp) for n, stamp in waits]
 
 # %% ../../nbs/55_live/10_renewal.ipynb #3118b4fc
 _SORTED = {

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..ground.core import DAY_MS, SchemaError, StoreError
+from ..ground.outages import Outage
 from .events import PARTITIONS, Event, parse_canonical
 from predelinquency.live.log import (
     AHEAD_MS,
@@ -26,18 +27,35 @@ from predelinquency.live.log import (
     ahead_sentence,
     check_place,
     check_question,
+    leap_days,
+    leap_sentence,
     tally_answers,
     offer_of,
     old_sentence,
     used_sentence,
 )
 
+# %% ../../nbs/55_live/02_streams.ipynb #4e8a1ccc
+# fmt: off
+_LEAPT = """
+local leapt = tonumber(redis.call('GET', base .. 'newest') or '9e15') < now - leap
+for i = 5, #ARGV, 2 do
+  if leapt then
+    local customer, earliest = string.match(ARGV[i], '^%d+ (-?%d+) %S+ (%S+)$', 17)
+    earliest = tonumber(earliest)
+    leapt = tonumber(customer) < 0 or earliest < now - leap or earliest > now + ahead
+  end
+end
+"""
+# fmt: on
+
 # %% ../../nbs/55_live/02_streams.ipynb #47bd6a28
 _BASE = "{predelinquency:log}:"
 # fmt: off
 _ADMIT = """
-local base, now, keep, ahead, oldest = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-oldest = math.max(now - keep, tonumber(redis.call('GET', base .. 'horizon') or '-9e15'))
+local base, now, keep = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
+local ahead, leap = tonumber(ARGV[3]), tonumber(ARGV[4])
+local oldest = math.max(now - keep, tonumber(redis.call('GET', base .. 'horizon') or '-9e15'))
 local answers, written, known, last, heads, days, began = {}, {}, {}, {}, {}, {}, {}
 local function many(command, key, words)
   local found = {}
@@ -48,13 +66,14 @@ local function many(command, key, words)
   return found
 end
 local names, ids, stamps = {}, {}, {}
-for i = 4, #ARGV, 2 do names[#names+1] = string.sub(ARGV[i], 1, 8) end
+for i = 5, #ARGV, 2 do names[#names+1] = string.sub(ARGV[i], 1, 8) end
 local kept = many('HMGET', 'ids', names)
-for i = 4, #ARGV, 2 do
-  local name, said, content = names[i/2-1], string.sub(ARGV[i], 9, 16), ARGV[i+1]
+LEAPT
+for i = 5, #ARGV, 2 do
+  local name, said, content = names[(i-3)/2], string.sub(ARGV[i], 9, 16), ARGV[i+1]
   local partition, customer, moment, earliest = string.match(ARGV[i], '^(%d+) (-?%d+) (%S+) (%S+)$', 17)
   moment, earliest = tonumber(moment), tonumber(earliest)
-  local found = known[name] or kept[i/2-1]
+  local found = known[name] or kept[(i-3)/2]
   if moment and moment < oldest then
     answers[#answers+1] = 'old'
   elseif found then
@@ -64,6 +83,8 @@ for i = 4, #ARGV, 2 do
     answers[#answers+1] = what .. ' ' .. p .. ' ' .. position .. ' ' .. at
   elseif earliest > now + ahead then
     answers[#answers+1] = 'ahead'
+  elseif leapt then
+    answers[#answers+1] = 'leapt'
   else
     heads[partition] = (heads[partition] or tonumber(redis.call('HGET', base .. 'heads', partition) or '0')) + 1
     local before = last[customer] or tonumber(redis.call('HGET', base .. 'stamps', customer) or '-9e15')
@@ -85,7 +106,7 @@ for i = 4, #ARGV, 2 do
     end
   end
 end
-"""
+""".replace("LEAPT", _LEAPT)
 # fmt: on
 
 # %% ../../nbs/55_live/02_streams.ipynb #611c5b0b
@@ -177,6 +198,8 @@ _COMPLAINTS = {  # a word of the complaint, or of its class → the problem, and
     "nopermission": ("the server does not allow this user what a log needs", "allow it the keys {predelinquency:log}:*, scripts, streams and INFO"),
 }
 # fmt: on
+_GONE = "the server does not answer"
+_PASSING = {_GONE, *(_COMPLAINTS[sign][0] for sign in ("outofmemory", "misconf", "loading"))}
 
 
 @contextmanager
@@ -189,14 +212,15 @@ def _refusing(where: str) -> Iterator[None]:
     except RedisError as e:
         known = (words for sign, words in _COMPLAINTS.items() if sign in f"{type(e).__name__} {e}".lower())
         lost = (
-            "the server does not answer",
+            _GONE,
             "start it, then send the batch again: what was taken comes back as repeated",
         )
         other = (
             lost if isinstance(e, ConnectionError | TimeoutError) else (f"the server refused: {e}", "look at its log")
         )
         problem, remedy = next(known, other)
-        raise StoreError(problem, where=where, remedy=remedy) from None
+        refusal = Outage if problem in _PASSING else StoreError
+        raise refusal(problem, where=where, remedy=remedy) from None
 
 # %% ../../nbs/55_live/02_streams.ipynb #99af3112
 def _told(offer: Offer) -> tuple[bytes, bytes]:
@@ -213,6 +237,8 @@ def _answer(said: str, keep_days: int) -> Answer:
         return Answer("refused", reason=old_sentence(keep_days))
     if state == "ahead":
         return Answer("refused", reason=ahead_sentence())
+    if state == "leapt":
+        return Answer("refused", reason=leap_sentence(keep_days))
     partition, position, arrived_at = map(int, numbers)
     if state == "used":
         return Answer("refused", reason=used_sentence(Known(0, partition, position, arrived_at)))
@@ -238,7 +264,8 @@ class RedisLog:
     def append(self, events: Sequence[Event | SchemaError], now: int) -> list[Answer]:
         "All of a batch or, after a `StoreError`, nothing of it; an answer for each, in order."
         offers = [offer_of(e) for e in events if not isinstance(e, SchemaError)]
-        words = [now, self.keep_days * DAY_MS, AHEAD_MS, *chain.from_iterable(map(_told, offers))]
+        limits = (self.keep_days * DAY_MS, AHEAD_MS, leap_days(self.keep_days) * DAY_MS)
+        words = [now, *limits, *chain.from_iterable(map(_told, offers))]
         with _refusing(self.where):
             said = iter(self.scripts["append"](keys=[_BASE], args=words).decode().split(",") if offers else ())
         answers = [

@@ -38,10 +38,9 @@ from predelinquency.live.feed import Message, alert_message, read_feed, score_me
 from predelinquency.live.lives import Lives
 from predelinquency.live.log import Entry, SqliteLog
 from predelinquency.live.midnights import day_events
-from predelinquency.live.worker import Judge, Worker, read_on
+from predelinquency.live.worker import HOLD_MS, Judge, Worker, read_on
 from predelinquency.reasons.scorer import Found
 
-HOLD_MS = 30_000  # as `Worker` has it
 RENEWED = 20  # in every so manieth schedule an archive is made
 APART = 1  # what is left of a seed, by fives, where each worker reads a partition of its own
 PAIR = (5, 5 + PARTITIONS // 2)  # the partitions of everybody here: both are one worker's share, or each is
@@ -288,7 +287,9 @@ class Run:
         if not some:
             return
         wrong = self.dice.choice([0, 0, 0, 3_000, -3_600_000, -400 * DAY_MS])
-        now = max(some[-1][0] + wrong, live_bank.BOUGHT)  # a stamp before the tables' end is refused for good
+        now = some[-1][0] + wrong
+        if self.seed % RENEWED == 0:  # a later archive would end some milliseconds before what has counted
+            now = max(now, live_bank.BOUGHT)
         answers = self.log.append([event for _, event in some], now)
         refused = any(answer.state == "refused" for answer in answers)
         self.refused |= refused
@@ -306,7 +307,8 @@ class Run:
 
     def reader(self, owner: str, first: int, many: int) -> Worker:
         lives = Lives(open_archive(self.home), self.dice.choice([1, 2, 2_000]))
-        return Worker(self.log, self.ledger, lives, self.bank.judge, owner, (first + 1, PARTITIONS // many))
+        share = (first + 1, PARTITIONS // many)
+        return Worker(self.log, self.ledger, lives, self.bank.judge, owner, share, watch=lambda: self.now / 1_000)
 
     def listen(self) -> None:
         "What is new in the feed, read on from the last number."

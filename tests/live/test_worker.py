@@ -408,17 +408,26 @@ def test_a_failed_write_is_done_again_from_the_place(
         assert live_bank.written(ledger) == undisturbed
 
 
-def test_a_log_whose_clock_is_behind_the_tables_is_refused(
-    tmp_path: Path, kept: Archive, judge: Scorer, told: list
+def test_a_log_whose_clock_is_behind_the_tables_goes_on_from_their_end(
+    tmp_path: Path, kept: Archive, judge: Scorer, told: list, undisturbed: dict[str, list]
 ) -> None:
-    own = open_log(f"sqlite:///{tmp_path}/log.db", keep_days=10**4)
-    early = next(e for _, e in told if e.kind == "account")
-    row = {**early.row, "opened_on": 0}
-    who = next(c for c in range(CUSTOMERS) if len(kept.history(c)))
-    own.append([early._replace(customer_id=who, row=row)], 1_000)
+    "Each event counts as one that came just after the tables; with the clock right again the stamps are the log's own."
+    own = open_log(f"sqlite:///{tmp_path}/log.db", keep_days=30_000)
+    scores = map(row, undisturbed["live_scores"])
+    who = next(s.customer_id for s in scores if s.eligible and s.revision == 1 and len(kept.history(s.customer_id)))
+    early = next(e for _, e in told if e.kind == "account")._replace(customer_id=who)
+    until, old = int(kept.history(who)[-1, arrivals.STAMP]), {**early.row, "opened_on": 0}
+    some = [early._replace(event_id=f"early-{n}", row=old | dict(account_id=900 + n)) for n in range(3)]
+    for event, at in zip(some, (1_000, 2_000, until + 5 * DAY_MS), strict=True):
+        own.append([event], at)
+    heard = list[worker.Step]()
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
         made = live_bank.worker(own, ledger, kept, judge)
-        with pytest.raises(StoreError, match="clock is behind the archive"):
-            made.step(partition_of(who), 0)
+        made.heard = heard.append
+        for of in (1, 2):  # however it is cut
+            assert made.step(partition_of(who), 0, of) == of
+        stamps = [row(s).arrived_at - until for s in live_bank.written(ledger)["live_scores"] if not row(s).final]
+        dead = live_bank.written(ledger)["dead_letters"]
     own.close()
-    assert isinstance(made.lives, Lives)
+    assert [step.behind for step in heard] == [1, 1] and dead == []
+    assert stamps == [1, 5 * DAY_MS], stamps

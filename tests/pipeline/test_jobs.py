@@ -21,6 +21,7 @@ from predelinquency.ground.core import DAY_MS, StoreError, to_date
 from predelinquency.ground.following import ALERTS, FEED, LIVE_SCORES, TICKETS
 from predelinquency.live.archive import open_archive
 from predelinquency.live.feed import Message, feed_ends, publish
+from predelinquency.live.events import Event
 from predelinquency.live.lives import Lives
 from predelinquency.live.door import open_log
 from predelinquency.live.worker import Judge, Worker
@@ -41,6 +42,8 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Scorer]:
     live_bank.archive(root / "live", tables)
     log = open_log(f"sqlite:///{root}/live/log.db", keep_days=live_bank.KEEP_DAYS)
     live_bank.append(log, live_bank.sent(tables, 6))
+    joined = dict(joined_on=(DAY - 1) * DAY_MS, segment=None, source_id="c-0", time_zone="Europe/London")
+    log.append([Event("customer", 0, "core", "lately", joined)], (DAY - 1) * DAY_MS)  # months later, something happened
     log.close()
     (root / "model").mkdir()
     (root / "model/manifest.json").write_text(json.dumps(sealed(dict(version="quick", files={}))))
