@@ -19,7 +19,7 @@ unexport PYTHONPATH VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 SETS = $(foreach s,$(SET),--set '$(s)')
 TYPED = $(foreach n,HOST PORT,$(if $(filter command,$(origin $n)),--$(if $(filter HOST,$n),host,port) '$($n)')) # only as typed: some shells have a HOST of their own
 
-.PHONY: help setup run proof twice try stage check test long serve demo jobs dashboard mlflow browser lab bench doctor readme lock clean model-card final rollback challenge
+.PHONY: help setup run proof twice try stage check test long chaos serve demo jobs dashboard mlflow browser lab bench doctor readme lock clean model-card final rollback challenge
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -95,6 +95,9 @@ check: $(READY) ## in a minute: style, types, the notebooks that changed [SINCE=
 
 long: $(READY) browser ## the fast tests and those that take longest, and what they cover, before a release
 	python -m pytest -m 'fast or long' --cov --cov-report=term
+
+chaos: $(READY) ## a thousand kills of service, workers, Redis and PostgreSQL while a million events go through: hours; [KILLS=1000] [CUSTOMERS=20000]
+	@KILLS=$(or $(KILLS),1000) CUSTOMERS=$(or $(CUSTOMERS),20000) python -m pytest -n0 -s -m long tests/live/test_kills.py
 
 test: $(READY) browser ## style, types, every lesson of the notebooks, every test
 	ruff check

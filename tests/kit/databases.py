@@ -3,10 +3,14 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import debian
 import pytest
@@ -24,51 +28,98 @@ def _programs() -> Path | None:
     return Path(path).resolve().parent if path else None
 
 
+class Postgres:
+    "A PostgreSQL server behind a socket; it refuses to run as root, so there it runs as its own user."
+
+    def __init__(self, *settings: str):  # fsync=off
+        self.programs = _programs()
+        self.folder = Path(tempfile.mkdtemp(prefix="pg"))  # a socket's path must be short
+        self.url, self.settings = f"postgresql://keeper@/postgres?host={self.folder}", settings
+        self.how: dict[str, Any] = dict(cwd=self.folder, stdin=subprocess.DEVNULL)
+        if os.geteuid() == 0:
+            own = pwd.getpwnam("postgres")
+            os.chown(self.folder, own.pw_uid, own.pw_gid)
+            self.how |= dict(user="postgres", group=own.pw_gid, extra_groups=[])
+        words = ["-D", f"{self.folder}/data", "-U", "keeper", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        done = subprocess.run(
+            [self.programs / "initdb", *words], check=False, capture_output=True, text=True, **self.how
+        )
+        assert done.returncode == 0, done.stderr
+        self.start()
+
+    def start(self) -> None:
+        "Until it answers: after a kill it first reads what it had written ahead."
+        import psycopg
+
+        asked = ("listen_addresses=", f"unix_socket_directories={self.folder}", *self.settings)
+        words = [word for one in asked for word in ("-c", one)]
+        for left in range(1_500, -1, -1):
+            if left == 1_500 or self.process.poll() is not None:  # what a kill left behind may still be going
+                with (self.folder / "log").open("ab") as log:
+                    self.process = subprocess.Popen(
+                        [self.programs / "postgres", "-D", f"{self.folder}/data", *words],
+                        stdout=log,
+                        stderr=subprocess.STDOUT,
+                        **self.how,
+                    )
+            try:
+                return psycopg.connect(self.url, connect_timeout=5).close()
+            except psycopg.OperationalError:
+                assert left, (self.folder / "log").read_text()
+                time.sleep(0.02)
+
+    def kill(self) -> None:
+        "The server and all that it has started, at once."
+        mine = [self.process.pid, *_children(self.process.pid)]
+        for pid in mine:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        while any(Path(f"/proc/{pid}").exists() and "Z" not in _stat(pid)[:1] for pid in mine):
+            time.sleep(0.005)
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _stat(pid: int) -> list[str]:  # state, parent, …
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    except OSError:
+        return ["Z", "0"]
+
+
+def _children(pid: int) -> list[int]:
+    return [int(p.name) for p in Path("/proc").glob("[0-9]*") if _stat(int(p.name))[1] == str(pid)]
+
+
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    "A PostgreSQL server behind a socket, as the URL of its first database; it refuses to run as root, so there it runs as its own user."
+def postgres_server() -> Iterator[Callable[..., Postgres]]:
+    "`postgres_server('fsync=off')`: a server with these settings; all of them end with the tests."
     pytest.importorskip("psycopg", reason="pip install 'predelinquency[postgres]'")
     debian.install("postgresql", _programs)
-    if not (programs := _programs()):
+    if not _programs():
         pytest.skip(MISSING)
-    folder = Path(tempfile.mkdtemp(prefix="pg"))  # a socket's path must be short
-    user = "postgres" if os.geteuid() == 0 else None
-    if user:
-        os.chown(folder, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
+    made: list[Postgres] = []
 
-    def run(program: str, *words: str) -> None:
-        group = pwd.getpwnam(user).pw_gid if user else None
-        done = subprocess.run(
-            [programs / program, *words],
-            cwd=folder,
-            user=user,
-            group=group,
-            extra_groups=[] if user else None,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=open(folder / f"{program}.err", "wb"),
-            check=False,
-        )
-        assert done.returncode == 0, (folder / f"{program}.err").read_text()
+    def one(*settings: str) -> Postgres:
+        made.append(Postgres(*settings))
+        return made[-1]
 
     try:
-        run("initdb", "-D", f"{folder}/data", "-U", "keeper", "-A", "trust", "-E", "UTF8", "--no-sync")
-        run(
-            "pg_ctl",
-            "-D",
-            f"{folder}/data",
-            "-w",
-            "-l",
-            f"{folder}/log",
-            "-o",
-            f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off",
-            "start",
-        )
-        yield f"postgresql://keeper@/postgres?host={folder}"
+        yield one
     finally:
-        if (folder / "data/postmaster.pid").exists():
-            run("pg_ctl", "-D", f"{folder}/data", "-m", "immediate", "-w", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
+        for server in made:
+            server.end()
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_server: Callable[..., Postgres]) -> str:
+    "A PostgreSQL server, as the URL of its first database."
+    return postgres_server("fsync=off").url
 
 
 @pytest.fixture
