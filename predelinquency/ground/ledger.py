@@ -43,6 +43,7 @@ from .guests import GUESTS_METADATA
 from .handling import HANDLING_METADATA
 from .incidents import INCIDENTS_METADATA
 from .job_runs import JOB_RUNS_METADATA
+from .outages import Outage, is_outage
 from .records import CONTACT_STATES, Contact, Decision, Score
 from .removals import REMOVALS_METADATA
 
@@ -166,6 +167,8 @@ def _said(error: Exception) -> tuple[str, str]:  # the problem, and the remedy
     if found:
         problem, remedy = found
         return problem.format(cause=cause, rule=cause.removeprefix("RaiseException: ")), remedy
+    if is_outage(error):
+        return f"the database does not answer ({cause})", "start it, or mend the way to it, then do this again"
     return (
         f"the database refused: {cause}",
         "check the address, that it can be reached, and the rights on it: `predelinquency ledger state`",
@@ -179,7 +182,8 @@ def _refusing(engine: sa.Engine) -> Iterator[None]:
         yield
     except sa.exc.SQLAlchemyError as e:
         problem, remedy = _said(e)
-        raise StoreError(problem, where=engine.url.render_as_string(hide_password=True), remedy=remedy) from None
+        refusal = Outage if is_outage(e) else StoreError
+        raise refusal(problem, where=engine.url.render_as_string(hide_password=True), remedy=remedy) from None
 
 # %% ../../nbs/00_ground/08_ledger.ipynb #c052
 @contextmanager
@@ -199,7 +203,7 @@ def _reading(place: sa.Engine | sa.Connection) -> Iterator[sa.Connection]:
         yield book
 
 # %% ../../nbs/00_ground/08_ledger.ipynb #c054
-REVISION = "0011"  # the newest migration: what this version reads and writes
+REVISION = "0012"  # the newest migration: what this version reads and writes
 VERSION_TABLE = (
     "ledger_version"  # of its own name, because MLflow keeps an `alembic_version` where both share a database
 )

@@ -32,7 +32,15 @@ def roles_of(
     return Roles(*(f"{database}_{role}" for role in Roles._fields))
 
 # %% ../../nbs/00_ground/08_roles.ipynb #927667e4
-CHANGING = ("feed", "feed_ends", "job_runs", "log_places", "tickets", "waiting")  # tables that are no record
+CHANGING = (
+    "feed",
+    "feed_ends",
+    "job_runs",
+    "log_places",
+    "tellings",
+    "tickets",
+    "waiting",
+)  # tables that are no record
 
 # %% ../../nbs/00_ground/08_roles.ipynb #4c1d459b
 # fmt: off

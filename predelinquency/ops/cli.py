@@ -37,7 +37,7 @@ from .keys import add_guest as add_guest  # brings keys
 from .live import begin_live as begin_live  # brings live
 from .play import show_demo as show_demo  # brings demo
 from .replays import replay_scores as replay_scores  # brings replay
-from .send import send_messages as send_messages  # brings send, brake
+from .send import send_messages as send_messages  # brings send, brake, ring
 from .stats import show_stats as show_stats  # brings stats
 from .stores import ledger_drill as ledger_drill  # brings ledger roles, remove, backup, restore
 from .workers import work_jobs as work_jobs  # brings jobs

@@ -4,17 +4,18 @@
 
 # %% auto #0
 __all__ = ['LogUrl', 'FEED_DAYS', 'log_of', 'archive_of', 'begin_live', 'period_of', 'world_of', 'other_tables', 'tell_live',
-           'tell_live_day', 'share_of', 'planner_of', 'worker_of', 'work_live', 'progress_of_live', 'show_live',
-           'forget_messages', 'renew_live']
+           'tell_live_day', 'share_of', 'planner_of', 'worker_of', 'note_outage', 'work_live', 'progress_of_live',
+           'show_live', 'forget_messages', 'renew_live']
 
 # %% ../../nbs/80_ops/08_live.ipynb #435d49f9
 import os, signal, socket, time
 from datetime import UTC, datetime
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,6 +26,9 @@ from .results import require
 from .say import Json, Root, answer, console, exit_on_refusal, live_app, note, tail
 
 # %% ../../nbs/80_ops/08_live.ipynb #c8f1ee86
+if TYPE_CHECKING:  # what takes long to import is imported where it is used
+    from predelinquency.live.worker import Step
+
 LogUrl = Annotated[
     str | None,
     typer.Option("--log", help="URL of the log: sqlite:///path or redis://host:port/number; else ROOT/live/log.db."),
@@ -242,6 +246,37 @@ def worker_of(
     made.planner = planner_of(root, base)
     return made
 
+# %% ../../nbs/80_ops/08_live.ipynb #0747861a
+def _ms_now() -> int:
+    "Milliseconds since 1970, by this machine's clock."
+    return time.time_ns() // 1_000_000
+
+
+def note_outage(
+    problem: StoreError | None,  # None: it is over
+) -> None:
+    "Say that something is away, or that it is there again."
+    if problem is None:
+        return note("it is there again, and the worker goes on", "green")
+    place = f"{problem.where}: " if problem.where else ""
+    note(f"{place}{problem.problem}; the worker waits and goes on by itself", "yellow")
+
+# %% ../../nbs/80_ops/08_live.ipynb #28e63e11
+def _noting_clocks(heard: Callable[["Step"], None]) -> Callable[["Step"], None]:
+    "Say, the first time, that the log's clock is behind the tables."
+    found = Counter[str]()
+
+    def hear(step: "Step") -> None:
+        if step.behind and not found["behind"]:
+            note(
+                "the log's clock is behind the tables: its events count as coming just after them; set it right",
+                "yellow",
+            )
+        found["behind"] += step.behind
+        heard(step)
+
+    return hear
+
 # %% ../../nbs/80_ops/08_live.ipynb #c96cfb47
 @live_app.command(
     "work",
@@ -267,6 +302,7 @@ def work_live(
     from predelinquency.live.door import open_log
     from predelinquency.live.places import release
     from predelinquency.live.traces import begin_tracing
+    from predelinquency.live.staying import read_through, staying
     from predelinquency.live.worker import read_on
 
     require(root, "model/manifest.json")
@@ -276,13 +312,16 @@ def work_live(
         worker = worker_of(root, kept, book, archive_of(root), share_of(share))
         if meters := METERS.get():
             meters.watch(worker)
+        worker.heard = _noting_clocks(worker.heard)
         try:
-            for many in read_on(worker, lambda: time.time_ns() // 1_000_000):
-                read += many
-                if told or once and not many:
-                    break
-                if not many:
-                    time.sleep(0.05)
+            with staying(worker, _ms_now):
+                rounds = read_on(worker, _ms_now) if once else read_through(worker, _ms_now, note_outage)
+                for many in rounds:
+                    read += many
+                    if told or once and not many:
+                        break
+                    if not many:
+                        time.sleep(0.05)
         finally:
             with suppress(StoreError):  # where the database is gone the claims end by themselves
                 release(book, worker.held.values())
@@ -293,7 +332,7 @@ def work_live(
         return answer(done)
     note("{events:,} events were read in {seconds:.1f} s, {lives:,} lives were made from their events".format(**done))
     if elsewhere:  # a claim outlives a worker that was killed
-        note(f"{elsewhere} partitions are another worker's; if it was killed, they are free in half a minute", "yellow")
+        note(f"{elsewhere} partitions are another worker's; if it was killed, they are free in two seconds", "yellow")
 
 # %% ../../nbs/80_ops/08_live.ipynb #95f63f8e
 def progress_of_live(

@@ -20,7 +20,7 @@ import typer
 from ..ground.core import DAY_MS, DEFAULT_ROOT, ParamsError, StoreError
 from ..ground.core import replacing, to_date, to_day
 from .ask import LedgerUrl, ledger_of
-from .live import FEED_DAYS, LogUrl, archive_of, log_of, worker_of
+from .live import FEED_DAYS, LogUrl, _ms_now, archive_of, log_of, worker_of
 from .results import require
 from .say import Json, Root, answer, as_json_value, console, exit_on_refusal, jobs_app, note
 from .say import table_of, tail
@@ -86,23 +86,27 @@ WAIT_SECONDS = 600.0  # so long nobody may have read anything
 def _read_to(places: Places, log: "Log", book: "Ledger", ends: Mapping[int, int]) -> None:
     "Read until every partition was read up to a position, whoever reads it."
     from predelinquency.live.places import progress, release
+    from predelinquency.live.staying import staying
     from predelinquency.live.worker import read_on
 
     worker = worker_of(places.root, log, book, archive_of(places.root))
     try:
         since, left = time.monotonic(), len(ends)
-        for many in read_on(worker, lambda: time.time_ns() // 1_000_000):
-            read = progress(book)
-            now_left = sum(read[partition] < end for partition, end in ends.items())
-            if not now_left:
-                return
-            if many or now_left < left:
-                since, left = time.monotonic(), now_left
-            elif time.monotonic() - since > WAIT_SECONDS:
-                remedy = "`predelinquency live progress` says how far the workers are; one that hangs has to be ended"
-                raise StoreError(f"{left} partitions are held by workers that do not read", remedy=remedy)
-            else:
-                time.sleep(0.05)
+        with staying(worker, _ms_now):
+            for many in read_on(worker, _ms_now):
+                read = progress(book)
+                now_left = sum(read[partition] < end for partition, end in ends.items())
+                if not now_left:
+                    return
+                if many or now_left < left:
+                    since, left = time.monotonic(), now_left
+                elif time.monotonic() - since > WAIT_SECONDS:
+                    remedy = (
+                        "`predelinquency live progress` says how far the workers are; one that hangs has to be ended"
+                    )
+                    raise StoreError(f"{left} partitions are held by workers that do not read", remedy=remedy)
+                else:
+                    time.sleep(0.05)
     finally:
         with suppress(StoreError):  # where the database is gone the claims end by themselves
             release(book, worker.held.values())

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from ..ground.core import StoreError, package_folder
 from ..live.traces import TRACING
+from ..ground.outages import Outage
 from .desk import KEY, LOG, Desk, Reading, _local, problem, problems, router
-from .doors import doors
+from .doors import WAIT_SECONDS, doors
 from .extracts import extract_routes
 from .feed import Hub, feed_routes
 from .gauges import stats_routes
@@ -346,7 +347,14 @@ def _refusals(made: Any) -> None:
     from starlette.exceptions import HTTPException
 
     made.add_exception_handler(Refused, lambda _, e: problem(e.status, e.detail, e.errors, getattr(e, "headers", None)))
-    made.add_exception_handler(StoreError, lambda _, e: problem(503, "What is kept cannot be read or written now."))
+
+    def not_kept(_: Any, e: Any) -> Any:
+        away = isinstance(e, Outage)  # says nothing of a customer; other refusals may name one
+        LOG.error("what is kept cannot be read or written: %s", e.problem if away else type(e).__name__)
+        soon = {"Retry-After": str(WAIT_SECONDS)} if away else None
+        return problem(503, "What is kept cannot be read or written now.", headers=soon)
+
+    made.add_exception_handler(StoreError, not_kept)
     said = {404: "There is nothing here; see /openapi.json."}
 
     def other(_: Any, e: Any) -> Any:
