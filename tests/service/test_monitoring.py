@@ -89,7 +89,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     scorer = SimpleNamespace(champion=SimpleNamespace(version="tests"))
     worker: Any = SimpleNamespace(judge=SimpleNamespace(scorer=scorer), held=[], lives=SimpleNamespace(kept=[]))
     meters.watch(worker)
-    worker.heard(Step(9, 1, 0, 0.01, 0.01, 0.01))
+    worker.heard(Step(9, 1, 0, 0, 0.01, 0.01, 0.01))
     return samples(here.get("/metrics").text) | samples(generate_latest(registry).decode()) | {"up": set()}
 
 
