@@ -18,8 +18,9 @@ from sqlalchemy.dialects import sqlite
 from predelinquency.ground.following import FEED, FEED_ENDS, LOG_PLACES
 from predelinquency.live import lives, log, places, renewal, replay, worker
 from predelinquency.live.feed import Message
+from predelinquency.service import outbox
 
-ROOMS = (log, lives, places, worker, renewal, replay)
+ROOMS = (log, lives, places, worker, renewal, replay, outbox)
 
 
 class Fault(NamedTuple):
@@ -29,7 +30,9 @@ class Fault(NamedTuple):
 
 
 @contextmanager
-def changed(module: ModuleType, name: str, words: Mapping[str, str], bank: Bank, **more: Any) -> Iterator[None]:
+def changed(
+    module: ModuleType, name: str, words: Mapping[str, str], _: Bank | None = None, **more: Any
+) -> Iterator[None]:
     "A function of the product with other words in it, wherever it is used; a method is named with its class."
     owner, _, method = name.rpartition(".")
     held = getattr(module, owner) if owner else module

@@ -4,9 +4,8 @@ More of them: `CRASHES=200000 python -m pytest -n0 tests/live/test_crashes.py -m
 One schedule again: `CRASH_SEED=17 python -m pytest -n0 tests/live/test_crashes.py -k one_schedule`, with a fault
 `CRASH_FAULT='lease without fencing'`.
 
-Nothing sends yet. An outbox that sends before its commit is therefore planted as a feed that tells before it, a
-snapshot without its position as an archive with that of another moment; a contact that is recorded after sending
-cannot be planted.
+A snapshot without its position is planted as an archive with that of another moment. What is sent has schedules of
+its own: test_sending_crashes.py.
 """
 
 import os
