@@ -48,6 +48,7 @@ class Meters:
         self.batches = named(Counter, "batches", "Batches that were written.")
         self.events = named(Counter, "events", "Events that were read.")
         self.scores = named(Counter, "scores", "Scores that were written.")
+        self.decisions = named(Counter, "decisions", "Decisions that were asked for and made.")
         self.dead = named(Counter, "dead_letters", "Events that could not be used.")
         self.took = named(Histogram, "seconds", "Time taken by a part of a batch.", "part", buckets=_SECONDS)
         self.model = named(Info, "model", "The model that gives scores.")
@@ -63,9 +64,9 @@ class Meters:
 
     def take(self, step: "Step") -> None:
         "Count one batch."
-        for meter, many in ((self.batches, 1), (self.events, step.events), (self.scores, step.scores)):
+        counted = {self.events: step.events, self.scores: step.scores, self.decisions: step.decisions}
+        for meter, many in {self.batches: 1, self.dead: step.dead, **counted}.items():
             meter.inc(many)
-        self.dead.inc(step.dead)
         for part in ("fold", "score", "write"):
             self.took.labels(part).observe(getattr(step, f"{part}_seconds"))
 

@@ -294,6 +294,7 @@ KEYS: dict[str, str] = dict(
     backup="tables (rows by table)",
     restore="tables (rows by table)",
     send="sent, failed, withdrawn, waits",
+    ring="told, waits, given_up, unsure",
     brake="stops, said_at, said_by, why",
     drill="tables (rows by table)",
     record="lines, new",
