@@ -1,7 +1,9 @@
 """What is decided by day: by the rules of the night, on its tables, once, and again at any time."""
 
 import shutil
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,11 +17,12 @@ import sqlalchemy as sa
 from predelinquency.decide import engine
 from predelinquency.ground import disk, schema
 from predelinquency.ground.brakes import BRAKES
-from predelinquency.ground.core import StoreError
+from predelinquency.ground.core import DAY_MS, StoreError
 from predelinquency.ground.entries import plain_values
 from predelinquency.ground.following import LIVE_SCORES
 from predelinquency.ground.ledger import Ledger
 from predelinquency.ground.records import Decision, Reply
+from predelinquency.ground.words import counted
 from predelinquency.live import places, renewal
 from predelinquency.live.archive import Archive, open_archive
 from predelinquency.live.door import open_log
@@ -28,6 +31,8 @@ from predelinquency.live.feed import read_feed
 from predelinquency.live.log import Log
 from predelinquency.live.planner import Planner, _entries, decided_again, tables_at
 from predelinquency.live.worker import Worker
+from predelinquency.ops import replays
+from predelinquency.ops.nights import Places
 from predelinquency.reasons.scorer import Scorer
 
 CUSTOMERS = 26
@@ -244,3 +249,36 @@ def test_other_rules_and_a_decision_of_the_night_are_refused(tmp_path: Path, und
         ledger.append([one], AT)
         with pytest.raises(StoreError, match="no alert between two midnights led to this decision"):
             decided_again(day.planner, day.kept, day.log, ledger, one)
+
+
+def test_the_night_makes_again_what_was_decided_by_day_and_names_what_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: Ledger, day: Day
+):
+    own = tmp_path / "ledger.db"
+    with closing(sqlite3.connect(own)) as copy, closing(sqlite3.connect(undisturbed.engine.url.database)) as first:
+        first.backup(copy)
+    with Ledger.open(f"sqlite:///{own}") as ledger:
+        night_again(monkeypatch, ledger, day)
+
+
+def night_again(monkeypatch: pytest.MonkeyPatch, ledger: Ledger, day: Day) -> None:
+    days = {at // DAY_MS for _, at, body in told(ledger) if body["action"] != "nothing"}
+    found = {on: replays.decided_on(ledger, on) for on in days}
+    acted = [d for d in decided(ledger) if d["action"] != "nothing"]
+    assert sorted(map(str, acted)) == sorted(str(plain_values(d)) for some in found.values() for d in some)
+    assert replays.decided_on(ledger, max(days) + 1) == []
+    by = day.worker(ledger)
+    assert [replays._decision_differs(by, one) for some in found.values() for one in some] == [None] * len(acted)
+
+    places_ = Places("nowhere")
+    monkeypatch.setattr(Places, "open_log", lambda _: nullcontext(day.log))
+    monkeypatch.setattr(Places, "open_ledger", lambda _: nullcontext(ledger))
+    monkeypatch.setattr(replays, "archive_of", lambda _: day.kept.folder)
+    monkeypatch.setattr(replays, "require", lambda *_: None)
+    monkeypatch.setattr(replays, "worker_of", lambda *_: by)
+    on = max(days, key=lambda d: len(found[d]))
+    many = len(found[on])
+    assert replays.make_again(places_, on + 1, 3).endswith(f"; {counted(many, 'decision')} were made again, too")
+    by.planner = replace(day.planner, looked=None)  # what the night looks up is not there any more
+    said = replays.make_again(places_, on + 1, 3)
+    assert said.endswith(f"of {counted(many, 'decision')} are not the same; it rang"), said

@@ -1,8 +1,10 @@
 """The night's jobs on a small bank: what each leaves, that it is done once, and what rings."""
 
+import itertools
 import json
 import re
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +18,9 @@ import sqlalchemy as sa
 from records import AT, decision
 from typer.testing import CliRunner
 
+from predelinquency.decide import fallback
 from predelinquency.decide.incidents import incidents
+from predelinquency.ground import disk
 from predelinquency.ground.core import DAY_MS, StoreError, to_date
 from predelinquency.ground.following import ALERTS, FEED, LIVE_SCORES, TICKETS
 from predelinquency.live.archive import open_archive
@@ -26,9 +30,10 @@ from predelinquency.live.lives import Lives
 from predelinquency.live.door import open_log
 from predelinquency.live.worker import Judge, Worker
 from predelinquency.model.champion import sealed
-from predelinquency.ops import tonight
+from predelinquency.ops import replays, standin, tonight
 from predelinquency.ops.cli import app
-from predelinquency.ops.tonight import JOBS, Places, do_job, night_file
+from predelinquency.ops.nights import Places, night_file
+from predelinquency.ops.tonight import JOBS, do_job
 from predelinquency.reasons.scorer import Scorer
 from predelinquency.service.tickets import give_ticket
 
@@ -64,8 +69,9 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> Callable[[Scorer], None]:
         def made(root: str, log: Any, ledger: Any, archive: Path) -> Worker:
             return Worker(log, ledger, Lives(open_archive(archive)), Judge(scorer, live_bank.settings(), ()), "night")
 
-        monkeypatch.setattr(tonight, "worker_of", made)
-        monkeypatch.setattr(tonight, "_wall_ms", lambda: DAY * DAY_MS + 300_000)
+        for room in (tonight, replays):
+            monkeypatch.setattr(room, "worker_of", made)
+        monkeypatch.setattr(tonight, "bank_now", lambda: DAY * DAY_MS + 300_000)
 
     return use
 
@@ -101,22 +107,34 @@ def test_everybody_gets_a_final_score_once_and_it_can_be_made_again(
     assert (rang.rule, rang.level, rang.subject) == ("score_not_same", "now", score)
     assert rang.customer_id == int(score.partition("/")[0]) and rang.body["columns"]
     assert {*rang.body["columns"]} <= {"dues", "margin", "probability"}
-    assert tonight.make_again(places, DAY + 1).startswith(f"score {score}") and len(rows(places, ALERTS)) == 1
+    assert replays.make_again(places, DAY + 1).startswith(f"score {score}") and len(rows(places, ALERTS)) == 1
 
 
 def test_partitions_of_a_worker_that_does_not_read_keep_the_job_from_ending(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     "It is not done until everybody has been scored, so it fails, and is begun again when they are free."
-    from predelinquency.live.places import claim, release
+    from predelinquency.live.places import claim, keep_claims, release
 
     with pytest.raises(StoreError, match="does not take that day any more"):
         did("scoring", places, DAY - 100)
     monkeypatch.setattr(tonight, "WAIT_SECONDS", 0.0)
     with places.open_ledger() as book:
-        held = [claim(book, p, "hung", 0, 2**60) for p in (3, 9)]
-        with pytest.raises(StoreError, match="2 partitions are held by workers that do not read"):
-            did("scoring", places)
+        held, over = [claim(book, p, "hung", 0, 2**60) for p in (3, 9)], threading.Event()
+
+        def say_still_there() -> None:
+            ends = itertools.count(2**60)
+            while not over.wait(0.1):
+                keep_claims(book, held, next(ends))
+
+        says = threading.Thread(target=say_still_there)
+        says.start()
+        try:
+            with pytest.raises(StoreError, match="2 partitions are held by workers that do not read"):
+                did("scoring", places)
+        finally:
+            over.set()
+            says.join()
         release(book, held)
     assert did("scoring", places)[0] == "done"
 
@@ -211,7 +229,7 @@ def test_a_night_does_what_it_can_says_what_it_could_not_and_leaves_a_page(place
     page = json.loads(night_file(places, DAY, "digest.json").read_text())
     assert (page["live_customers"], page["lag"]["events"], page["waiting"] > 0) == (CUSTOMERS, 0, True)
     assert {name: said.partition(":")[0] for name, said in page["jobs"].items()} == {
-        **dict.fromkeys(("scoring", "replay", "expiry"), "done"),
+        **dict.fromkeys(("scoring", "stand_in", "replay", "expiry"), "done"),
         **dict.fromkeys(("plan", "drift"), "failed"),
     }
     text = night_file(places, DAY, "digest.md").read_text()
@@ -224,6 +242,9 @@ def test_a_night_does_what_it_can_says_what_it_could_not_and_leaves_a_page(place
         opened = {one.came_from: one.steps[0][1].words for one in incidents(book)}
     assert set(opened) == {f"job {name} of {to_date(DAY)}" for name in ("plan", "drift")}
     assert all("failed 2 times" in words for words in opened.values())
+    assert {(a.rule, a.subject, a.level) for a in rows(places, ALERTS)} == {
+        ("job_failed", name, "now") for name in ("plan", "drift")
+    }
     listed = json.loads(CliRunner().invoke(app, ["jobs", "list", "--root", places.root, "--json"]).stdout)
     assert sorted((run["job"], run["nth"]) for run in listed if run["job"] in ("plan", "digest")) == [
         ("digest", 1),
@@ -237,3 +258,51 @@ def test_where_no_log_was_begun_a_night_is_no_failure_of_the_log(tmp_path: Path)
     places = Places(str(tmp_path))
     assert [did(name, places)[0] for name in ("scoring", "replay", "expiry", "digest")] == ["done"] * 4
     assert not (tmp_path / "live/log.db").exists()
+
+
+@pytest.fixture
+def rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    "Somebody has approved the shipped rule as it stands."
+    shipped = fallback.load_fallback()
+    approved = dict(by="anna", day="2026-03-02", says=shipped.says)
+    monkeypatch.setattr(fallback, "load_fallback", lambda: shipped._replace(approved=approved))
+
+
+def dues_of(places: Places, day: int) -> None:
+    "The features of three payments at a midnight: one is paid by hand, and late; of one nothing is known."
+    plain = dict(asked_autopay=[0, 1, np.nan], asked_late_share=[0.5, 0.0, np.nan], asked_days_late_last=[4, 0, np.nan])
+    rows = pd.DataFrame(plain | dict(balance_over_asked_due=[0.3, 4.0, np.nan], asked_lead_days=[17, 20, 3]))
+    names = dict(customer_id=[4, 5, 6], obligation_id=[41, 51, 61], instalment=[1, 2, 3])
+    rows = rows.assign(**names, as_of=pd.Timestamp(to_date(day)), split="live")
+    folder = Path(places.root) / "features/dues"
+    folder.mkdir(parents=True)
+    rows.to_parquet(folder / disk.Part(0, 10).file)
+
+
+@pytest.mark.usefixtures("rule")
+def test_where_no_model_has_scored_an_approved_rule_names_payments_and_it_rings_once(places: Places) -> None:
+    dues_of(places, DAY)
+    said = f"no model has scored: the rule that anna approved names 1 of 3 payments, see live/nights/{to_date(DAY)}"
+    assert did("stand_in", places) == ("done", f"{said}/stand_in.csv; it rang")
+    (named,) = pd.read_csv(night_file(places, DAY, "stand_in.csv")).to_dict("records")
+    assert (named["customer_id"], named["lead_days"], named["points"]) == (4, 17, 6)
+    assert named["because"].startswith("it is paid by hand; ")
+    assert standin.stand_in(places, DAY).endswith("stand_in.csv"), "begun again, it does not ring again"
+    assert [(a.rule, a.body["value"]) for a in rows(places, ALERTS)] == [("rule_stands_in", 1)]
+
+
+@pytest.mark.usefixtures("rule")
+def test_a_rule_does_not_stand_in_beside_a_model_nor_on_old_tables(places: Places) -> None:
+    dues_of(places, DAY - 1)
+    with pytest.raises(StoreError, match=f"the features are of {to_date(DAY - 1)}, not of {to_date(DAY)}"):
+        did("stand_in", places)
+    assert not night_file(places, DAY, "stand_in.csv").exists()
+    scores(places, 1.0, 1)
+    assert did("stand_in", places) == ("done", "a model has scored this midnight, so no rule stands in")
+
+
+def test_a_rule_that_nobody_approved_does_not_stand_in(places: Places) -> None:
+    dues_of(places, DAY)
+    with pytest.raises(fallback.PolicyError, match="nobody has approved the rule"):
+        did("stand_in", places)
+    assert not night_file(places, DAY, "stand_in.csv").exists() and rows(places, ALERTS) == []
