@@ -80,7 +80,6 @@ commands = ["run --customers 100 --root R", "stage simulate --root R", "compare 
             "stats --root R", "keys list --root R", "keys revoke anna --root R",
             "feast init data/feast", "feast sync data/feast --root R", "feast compare data/feast --root R",
             "fallback --root R", "fallback --measure --root R", "fallback --approve anna", "incident list --root R", "incident open wrong --who anna --root R", "incident close 7 over --who anna --root R",
-            "brake --root R", "brake on --root R", "brake stop --root R", "send --once --to nowhere --root R", "send --once --to http://127.0.0.1:9/ --root R",
             "brake --root R", "brake on --root R", "brake stop --root R", "ring --once --root R", "send --once --to nowhere --root R", "send --once --to http://127.0.0.1:9/ --root R",
             "keys add anna --role nobody --until 2099-01-01 --root R", "serve --root R", "dashboard --root R"]
 for command in commands:
