@@ -318,6 +318,7 @@ class Worker:
     held: dict[int, Claim] = field(default_factory=dict)
     heard: Callable[[Step], None] = lambda step: None  # told of each batch, once it is written
     watch: Callable[[], float] = monotonic  # seconds; never goes back
+    ends: Sequence[object] = ()  # looked at after each batch: where something is in it, the round ends there
     came_round: float = 0.0  # when it did something last, by that watch
     stood: dict[int, tuple[int, float]] = field(default_factory=dict)  # of others' claims: end, since when it is that
 
@@ -364,6 +365,7 @@ class Worker:
 
 # %% ../../nbs/55_live/09_worker.ipynb #23887b4e
 _IN_A_ROW = 20  # batches of one partition that is behind: the next is of the same customers, who are still kept
+_DECIDING = 200  # events at once where decisions are made: others wait meanwhile who want to write
 
 
 def read_on(
@@ -372,7 +374,7 @@ def read_on(
     most: int = 1_000,  # events at once
 ) -> Iterator[int]:  # after each round of the partitions: how many events it had
     "Read without an end; whoever goes through the rounds says when it is enough, and waits where there was nothing."
-    tended = clock()
+    tended, most = clock(), min(most, _DECIDING) if by.planner else most
     by.tend(tended)
     while True:
         read = 0
@@ -380,8 +382,10 @@ def read_on(
             with suppress(Overtaken):
                 for _ in range(_IN_A_ROW):
                     read += (some := by.step(partition, clock(), most))
-                    if some < most:
+                    if some < most or by.ends:
                         break
+            if by.ends:
+                break
         now = clock()
         if not 0 <= now - tended < by.hold_ms // 4:
             by.tend(now)

@@ -312,7 +312,7 @@ def work_live(
         worker = worker_of(root, kept, book, archive_of(root), share_of(share))
         if meters := METERS.get():
             meters.watch(worker)
-        worker.heard = _noting_clocks(worker.heard)
+        worker.heard, worker.ends = _noting_clocks(worker.heard), told
         try:
             with staying(worker, _ms_now):
                 rounds = read_on(worker, _ms_now) if once else read_through(worker, _ms_now, note_outage)

@@ -57,13 +57,13 @@ def words(module: ModuleType, name: str, old: str, new: str, seeds: range = rang
 
 
 BEGINS, ALERTS = "    with _writing(ledger.engine) as book:\n", "        rang = _new_alerts(book, found.alerts)\n"
-MESSAGES = "[*map(score_message, found.scores), *map(alert_message, {})]"
+MESSAGES = "[*map(score_message, found.scores), *map(alert_message, {}), *said]"
 PUBLISHES = f"        publish(book, {MESSAGES.format('rang')})\n"
 
 
 def told_early(bank: Bank) -> AbstractContextManager[None]:
     "What is new is told in a transaction of its own, before that of the batch."
-    first = BEGINS + PUBLISHES.replace("rang", "found.alerts") + BEGINS + "        moved"
+    first = BEGINS + PUBLISHES.replace("rang", "found.alerts").replace(", *said", "") + BEGINS + "        moved"
     return changed(places, "write_batch", {BEGINS + "        moved": first, PUBLISHES: ""}, bank)
 
 

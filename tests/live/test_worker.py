@@ -264,6 +264,20 @@ def test_one_worker_and_then_four_at_once_write_the_same(
         assert [min(w.held) for w in four] == [0, 1, 2, 3] and {len(w.held) for w in four} == {PARTITIONS // 4}
 
 
+def test_who_is_asked_to_end_ends_after_the_batch_and_not_after_the_round(
+    tmp_path: Path, log: Log, kept: Archive, judge: Scorer, undisturbed: dict[str, list]
+) -> None:
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+        made, ends = live_bank.worker(log, ledger, kept, judge), list[int]()
+        made.ends, made.heard = ends, lambda step: ends.append(step.events)
+        rounds = worker.read_on(made, lambda: 1_000, 7)
+        assert [next(rounds), len(ends)] == [7, 1], "one batch of one partition"
+        made.ends = ()
+        while next(rounds):
+            pass
+        assert live_bank.written(ledger) == undisturbed
+
+
 def test_an_archive_renewed_on_the_way_changes_nothing(
     tmp_path: Path,
     told: list[tuple[int, Event]],
