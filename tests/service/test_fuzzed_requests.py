@@ -152,7 +152,7 @@ def refused(ask: Any, *asked: Any) -> bool:
     return False
 
 
-@pytest.mark.parametrize("examples", [600, pytest.param(10_000, marks=LONG)])
+@pytest.mark.parametrize("examples", [250, pytest.param(10_000, marks=LONG)])
 def test_a_request_with_mistakes_is_answered_or_refused(examples: int, trained: Path, tmp_path: Path) -> None:
     engine, count = scoring.load_scoring(trained / "model"), 0
     bodies = [json.dumps(shortened(example(), rows)) for rows in (1, 6, 12)]

@@ -36,24 +36,21 @@ def of(raw: Path) -> dict[str, pd.DataFrame]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_a_world_comes_back_to_the_byte(tmp_path: Path, world: Path, settings: params.Params, ending: str):
-    there = digests(world / "raw")
-    assert len(there) == 3 * len(schema.TABLES)
-    assert brought(tmp_path, of(world / "raw"), ending, settings.base) == there
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("ending", ENDINGS)
-def test_two_thousand_customers_come_back_to_the_byte(tmp_path: Path, once: Callable[..., Path], ending: str):
-    two = params.load(PARAMS, {"simulate.customers": 2000})
+@pytest.mark.parametrize(("customers", "in_a_part"), [(150, 50), pytest.param(2_000, 1_000, marks=pytest.mark.long)])
+def test_a_world_comes_back_to_the_byte(
+    tmp_path: Path, once: Callable[..., Path], customers: int, in_a_part: int, ending: str
+):
+    given = params.load(PARAMS, {"simulate.customers": customers, "base.customers_per_part": in_a_part})
 
     def make(folder: Path) -> None:
         from predelinquency.world import world
 
-        world.simulate(two, folder / "raw", folder / "truth", progress=False)
+        world.simulate(given, folder / "raw", folder / "truth", progress=False)
 
-    raw = once("two_thousand", make) / "raw"
-    assert brought(tmp_path, of(raw), ending, two.base) == digests(raw)
+    raw = once(f"world_of_{customers}", make) / "raw"
+    there = digests(raw)
+    assert len(there) == customers // in_a_part * len(schema.TABLES)
+    assert brought(tmp_path, of(raw), ending, given.base) == there
 
 
 def test_a_file_that_begins_with_the_newest_gives_the_same_bytes(tmp_path: Path, few: dict[str, pd.DataFrame]):

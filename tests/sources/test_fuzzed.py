@@ -318,7 +318,7 @@ def mappings(draw: st.DrawFn, banks: list[Bank]) -> tuple[bytes, Path]:
     return yaml.safe_dump(tree, allow_unicode=True, sort_keys=False).encode(), bank.files
 
 
-@pytest.mark.parametrize("examples", [250, pytest.param(6_000, marks=LONG)])
+@pytest.mark.parametrize("examples", [100, pytest.param(6_000, marks=LONG)])
 def test_a_mapping_with_mistakes_is_understood_or_refused(examples: int, banks: list[Bank], desk: Desk) -> None:
     def holds(drawn: tuple[bytes, Path]) -> None:
         desk.clear()
@@ -456,7 +456,7 @@ def files(draw: st.DrawFn, banks: list[Bank]) -> tuple[Bank, str, bytes]:
     return bank, path.name, draw(damaged(content))
 
 
-@pytest.mark.parametrize("examples", [150, pytest.param(4_000, marks=LONG)])
+@pytest.mark.parametrize("examples", [60, pytest.param(4_000, marks=LONG)])
 def test_files_with_mistakes_are_read_or_refused(examples: int, banks: list[Bank], desk: Desk) -> None:
     def holds(drawn: tuple[Bank, str, bytes]) -> None:
         bank, name, content = drawn
