@@ -57,7 +57,7 @@ def night_file(
     "Where a job leaves what people read."
     return Path(places.root) / "live" / "nights" / to_date(day) / name
 
-
+# %% ../../nbs/80_ops/08_nights.ipynb #a9b6fa3c
 def leave_figures(
     path: Path,
     values: Mapping[str, Any],
@@ -66,7 +66,7 @@ def leave_figures(
     with replacing(path) as draft:
         draft.write_text(json.dumps(as_json_value(values), indent=1, ensure_ascii=False) + "\n")
 
-
+# %% ../../nbs/80_ops/08_nights.ipynb #6cf53fe1
 def bank_now() -> int:
     "This moment on the bank's clock, milliseconds since 1970."
     from predelinquency.service.doors import _bank_ms

@@ -93,7 +93,7 @@ def decision_differs(
     was, now = plain_values(given), plain_values(made)
     return [name for name in was if was[name] != now[name]]
 
-
+# %% ../../nbs/80_ops/08_replays.ipynb #44ac0e84
 def decisions_differ(
     worker: Any,  # as in `scores_differ`
     named: Sequence[str],  # as in `named_decision`

@@ -39,9 +39,15 @@ def test_it_shows_what_the_score_makes_of_a_lost_job_and_leaves_nothing_running(
     assert left_behind(root) == []
 
 
+def heed_ctrl_c() -> None:
+    "As a program in front does; what a script begins in the background is born deaf to it."
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_in_the_middle_ends_every_part(root: Path) -> None:
     how = ["--root", str(root), "--customers", "200", "--speed", "0.5", "--no-page"]
-    begun = subprocess.Popen([*CALL, *how], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    said = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    begun = subprocess.Popen([*CALL, *how], **said, preexec_fn=heed_ctrl_c)
     assert begun.stdout and "is struck on" in begun.stdout.readline()
     assert len(left_behind(root / "runs")) >= 2
     os.kill(begun.pid, signal.SIGINT)
