@@ -77,7 +77,7 @@ challenge: $(READY) ## should the model in data (or in ROOT=folder) replace the 
 rollback: $(READY) ## the model before this one: its lock and figures from git, its files from DVC, the registry's alias; refuses when it cannot
 	@predelinquency rollback
 
-proof: $(READY) ## what was achievable, at full length (20 CPU minutes), on the results in data or in ROOT=folder; the next run takes its figures over
+proof: $(READY) ## what was achievable, at full length (45 CPU minutes and more), on the results in data or in ROOT=folder; the next run takes its figures over
 	@predelinquency proof $(if $(ROOT),--root '$(ROOT)') $(SETS)
 
 twice: $(READY) ## the same year of a simulated town, with nobody helped and by the plan: [ROOT=folder] [YEAR="--rule everybody --shock 300"]
