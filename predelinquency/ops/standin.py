@@ -24,7 +24,7 @@ def has_scored(
 
     live, night = LIVE_SCORES.c, TABLES[Score].c
     final = sa.select(live.as_of).where(live.as_of == to_date(day), live.final, live.probability.is_not(None))
-    kept = sa.select(night.as_of).where(night.as_of == to_date(day), night.probability.is_not(None))
+    kept = sa.select(night.as_of).where(night.as_of == to_date(day))
     with places.open_ledger() as book, book.engine.connect() as asked:
         return any(asked.execute(ask.limit(1)).first() for ask in (kept, final))
 

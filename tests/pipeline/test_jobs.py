@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
-from records import AT, decision
+from records import AT, decision, score
 from typer.testing import CliRunner
 
 from predelinquency.decide import fallback
@@ -299,6 +299,12 @@ def test_a_rule_does_not_stand_in_beside_a_model_nor_on_old_tables(places: Place
     assert not night_file(places, DAY, "stand_in.csv").exists()
     scores(places, 1.0, 1)
     assert did("stand_in", places) == ("done", "a model has scored this midnight, so no rule stands in")
+
+
+def test_scores_of_the_nightly_run_count_as_well(places: Places) -> None:
+    with places.open_ledger() as book:
+        book.append([score(as_of=to_date(DAY))], AT)
+    assert [standin.has_scored(places, DAY + n) for n in (-1, 0, 1)] == [False, True, False]
 
 
 def test_a_rule_that_nobody_approved_does_not_stand_in(places: Places) -> None:
