@@ -93,16 +93,25 @@ class Tracing:
             finally:
                 _GIVEN.reset(before)
 
-    def tell_batch(self, partition: int, entries: Sequence[Entry], scored: set[int], times: Sequence[int]) -> None:
-        "Go on with the traces of events that were read; `times`: begun, folded, scored, written, in ns since 1970."
+    def tell_batch(
+        self, partition: int, entries: Sequence[Entry], led_to: Mapping[int, str], times: Sequence[int]
+    ) -> None:
+        """Go on with the traces of events that were read.
+
+        `led_to`: position → `score`, or `decide` where a decision came of the score, too; `times`: begun, folded,
+        scored, written, in ns since 1970. A decision is made while the batch is written.
+        """
         if self.tracer is None:
             return
-        first = [e for e in entries if e.position in scored] + [e for e in entries if e.position not in scored]
+        first = sorted(entries, key=lambda e: e.position not in led_to)
         for entry in first[:MOST]:
             place = Place(partition, entry.position, entry.arrived_at)
             context, said = _begun(self.tracer, place), _of(place) | {"predelinquency.kind": entry.event.kind}
-            parts = ("fold", "score", "write") if entry.position in scored else ("fold",)
-            for name, since, until in zip(parts, times, times[1:]):
+            end = led_to.get(entry.position, "")
+            parts = list(zip(("fold", "score", "write") if end else ("fold",), times, times[1:]))
+            if end == "decide":
+                parts.append((end, times[2], times[3]))
+            for name, since, until in parts:
                 self.tracer.start_span(name, context=context, attributes=said, start_time=since).end(until)
 
 

@@ -253,6 +253,14 @@ def _told_until(by: "Worker", who: int, last: int) -> list[Entry]:
     return [by.log.read(partition, n - 1, 1)[0] for n in places]
 
 # %% ../../nbs/55_live/09_worker.ipynb #24acd740
+def _led_to(found: Found) -> dict[int, str]:
+    "What came of an event, by its position: a score, or a decision as well."
+    made = {(d.customer_id, d.as_of) for d in found.decided}
+    asked = [s for s in found.scores if (s["customer_id"], s["arrived_at"]) in found.proposals]
+    decided = [s for s in asked if (s["customer_id"], s["as_of"]) in made]
+    return dict.fromkeys((s["position"] for s in found.scores), "score") | {s["position"]: "decide" for s in decided}
+
+
 def _take_in(by: "Worker", held: Claim, entries: Sequence[Entry], until: int) -> tuple[Claim, Step]:
     "Read a batch and write it down; the claim as it is then."
     began, at = perf_counter(), time_ns()
@@ -262,7 +270,7 @@ def _take_in(by: "Worker", held: Claim, entries: Sequence[Entry], until: int) ->
     moved = write_batch(by.ledger, held, entries[-1].position, until, found)
     took = (read - began - found.seconds, found.seconds, perf_counter() - read)
     ends = [at + round(sum(took[:n]) * 1e9) for n in range(4)]
-    TRACING.tell_batch(held.partition, entries, {score["position"] for score in found.scores}, ends)
+    TRACING.tell_batch(held.partition, entries, _led_to(found), ends)
     return moved, Step(len(entries), len(found.scores), len(found.dead), len(found.decided), *took, found.behind)
 
 # %% ../../nbs/55_live/09_worker.ipynb #51408bc8

@@ -16,10 +16,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 from receiver import receiving
+from records import decision
 
 from predelinquency.ground.core import StoreError
 from predelinquency.ground.following import LIVE_SCORES
-from predelinquency.live import traces
+from predelinquency.live import places, traces, worker
 from predelinquency.live.events import Event
 from predelinquency.live.log import Entry
 from predelinquency.live.traces import MOST, TRACING, Place, begin_tracing, trace_of, tracer_of
@@ -112,7 +113,7 @@ def test_both_sides_choose_the_same_events(monkeypatch: pytest.MonkeyPatch) -> N
     assert isinstance(here.tracer.sampler, sampling.ParentBasedTraceIdRatio)
     entries = [Entry(n, 1_000 + n, Event("payment", 7, "core", f"{n}", {})) for n in range(1, MOST + 1)]
     here.begin_events([Place(5, e.position, e.arrived_at) for e in entries], "")
-    here.tell_batch(5, entries, set(), [1, 2, 3, 4])
+    here.tell_batch(5, entries, {}, [1, 2, 3, 4])
     names = {
         name: {s.context.trace_id for s in told.get_finished_spans() if s.name == name} for name in ("append", "fold")
     }
@@ -121,7 +122,7 @@ def test_both_sides_choose_the_same_events(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_of_one_batch_only_some_are_told_and_the_scored_ones_first(told: InMemorySpanExporter) -> None:
     entries = [Entry(n, 1_000 + n, Event("payment", 7, "core", f"{n}", {})) for n in range(1, 3 * MOST)]
-    TRACING.tell_batch(5, entries, {3 * MOST - 1}, [1, 2, 3, 4])
+    TRACING.tell_batch(5, entries, {3 * MOST - 1: "score"}, [1, 2, 3, 4])
     spans = told.get_finished_spans()
     assert len({s.context.trace_id for s in spans}) == MOST and [s.name for s in spans[:3]] == [
         "fold",
@@ -131,13 +132,36 @@ def test_of_one_batch_only_some_are_told_and_the_scored_ones_first(told: InMemor
     assert {s.kind for s in spans} == {SpanKind.INTERNAL}
 
 
+def test_of_an_event_that_led_to_a_decision_it_is_told_how_long_that_took(told: InMemorySpanExporter) -> None:
+    entries = [Entry(n, 1_000 + n, Event("payment", 7, "core", f"{n}", {})) for n in (1, 2, 3)]
+    TRACING.tell_batch(5, entries, {2: "decide", 3: "score"}, [10, 20, 30, 40])
+    of = {e.position: trace_of(Place(5, e.position, e.arrived_at))[0] for e in entries}
+    spans = {
+        n: {s.name: s for s in told.get_finished_spans() if s.context.trace_id == trace} for n, trace in of.items()
+    }
+    assert {n: list(some) for n, some in spans.items()} == {
+        1: ["fold"],
+        2: ["fold", "score", "write", "decide"],
+        3: ["fold", "score", "write"],
+    }
+    assert (spans[2]["decide"].start_time, spans[2]["decide"].end_time) == (30, 40)
+
+
+def test_what_came_of_an_event_is_a_decision_where_it_was_asked_about_and_one_was_made() -> None:
+    score = dict(customer_id=1, arrived_at=5, position=7, as_of="2026-03-02")
+    asked, other = score | dict(customer_id=2, position=8), score | dict(arrived_at=6, position=9)
+    found = places.Found(scores=[score, asked, other], decided=[decision(customer_id=1, as_of="2026-03-02")])
+    found.proposals = {(1, 5): lambda mine: None, (2, 5): lambda mine: None}
+    assert worker._led_to(found) == {7: "decide", 8: "score", 9: "score"}
+
+
 SILENT = """
 import json, sys
 import predelinquency.live.worker, predelinquency.service.http
 from predelinquency.live.traces import TRACING, Place, begin_tracing
 began = begin_tracing({}, "predelinquency") or begin_tracing({"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}, "x")
 with TRACING.span("score"): TRACING.begin_events([Place(1, 1, 1)], "r")
-TRACING.tell_batch(1, [], set(), [])
+TRACING.tell_batch(1, [], {}, [])
 print(json.dumps([began, sorted(m for m in sys.modules if m.partition(".")[0] == "opentelemetry")]))
 """
 
