@@ -7,7 +7,9 @@ __all__ = ['REPLAYED', 'DECIDED', 'named_scores', 'some_of', 'named_decision', '
            'decisions_differ', 'decided_on', 'make_again', 'replay_scores']
 
 # %% ../../nbs/80_ops/08_replays.ipynb #247a90a1
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -123,6 +125,34 @@ def decided_on(
     acts = [key for key, action in told.items() if action != "nothing"]
     return [d for who, as_of in acts for d in book.of(Decision, who) if d.as_of == as_of]
 
+# %% ../../nbs/80_ops/08_replays.ipynb #274263be
+def _plan_of(root: str) -> str:
+    "The night of the plan by whose prices a decision is made again; empty: there is none."
+    plan = Path(root) / "reports/decisions.json"
+    return str(json.loads(plan.read_text())["as_of"]) if plan.is_file() else ""
+
+
+def _decisions_again(worker: Any, book: Any, decided: Sequence[Any], night: tuple[int, str]) -> str:
+    "The first decision that differs rings, unless a later plan has replaced the prices by which it was made."
+    from predelinquency.ground.words import counted
+
+    mine, wrong = [d for d in decided if d.policy == worker.planner.book.version], list[tuple[Any, list[str]]]()
+    for one in mine:
+        try:
+            columns = decision_differs(worker, one)
+        except StoreError as e:
+            columns = [e.problem]
+        if columns:
+            wrong.append((one, columns))
+    said = f"{counted(len(mine), 'decision')} made again, {len(wrong)} not the same"
+    (day, plan), others = night, len(decided) - len(mine)
+    said += f", {others} by other rules" * (others > 0)
+    for one, columns in wrong:
+        if one.as_of > plan:
+            seen = dict(customer_id=one.customer_id, as_of=one.as_of, columns=columns)
+            return said + ring_night(book, "decision_not_same", f"{one.customer_id}/{one.as_of}", 1, (day, seen))
+    return said + "; a later plan has other prices" * bool(wrong)
+
 # %% ../../nbs/80_ops/08_replays.ipynb #53a0d824
 REPLAYED, DECIDED = 1_000, 100  # scores and decisions that are made again in a night, at most
 
@@ -133,20 +163,14 @@ def make_again(
     most: int = REPLAYED,
 ) -> str:
     "Some live scores, and what was decided in the day before, once more from archive and log; what differs rings."
-    from predelinquency.ground.words import counted
-
     if not archive_of(places.root).exists():
         return "no log was begun here, so there is no score to make again"
     require(places.root, "model/manifest.json")
     with places.open_log() as log, places.open_ledger() as book:
         worker = worker_of(places.root, log, book, archive_of(places.root))
-        said = [_scores_again(worker, book, day, most)]
-        if decided := decided_on(book, day - 1)[:DECIDED]:
-            wrong = [found for one in decided if (found := _decision_differs(worker, one))]
-            rang = [ring_night(book, "decision_not_same", *one[:1], 1, (day, one[1])) for one in wrong[:1]]
-            many = counted(len(decided), "decision")
-            said += [f"{len(wrong)} of {many} are not the same{rang[0]}" if wrong else f"{many} were made again, too"]
-    return "; ".join(said)
+        said = _scores_again(worker, book, day, most)
+        decided = decided_on(book, day - 1)[:DECIDED]
+        return f"{said}; {_decisions_again(worker, book, decided, (day, _plan_of(places.root)))}" if decided else said
 
 
 def _scores_again(worker: Any, book: Any, day: int, most: int) -> str:
@@ -177,16 +201,6 @@ def _differs(again: Any, given: Mapping[str, Any]) -> list[str]:
         return sorted(differing(given, again.score(given)))
     except StoreError as e:
         return [e.problem]
-
-
-def _decision_differs(worker: Any, given: Any) -> tuple[str, dict[str, Any]] | None:  # None: nothing does
-    "The name of a decision that is not the same, and what is seen of it."
-    try:
-        columns = decision_differs(worker, given)
-    except StoreError as e:
-        columns = [e.problem]
-    seen = dict(customer_id=given.customer_id, as_of=given.as_of, columns=columns)
-    return (f"{given.customer_id}/{given.as_of}", seen) if columns else None
 
 # %% ../../nbs/80_ops/08_replays.ipynb #846e928a
 @app.command(

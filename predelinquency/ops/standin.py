@@ -7,7 +7,7 @@ __all__ = ['has_scored', 'stand_in']
 
 # %% ../../nbs/80_ops/08_standin.ipynb #1292a39b
 from ..ground.core import StoreError, replacing, to_date
-from .fallback import named_dues
+from .fallback import NAMED, named_dues
 from .nights import Places, night_file, ring_night
 
 # %% ../../nbs/80_ops/08_standin.ipynb #5c0f2de3
@@ -49,7 +49,7 @@ def stand_in(
         )
     path = night_file(places, day, "stand_in.csv")
     with replacing(path) as draft:
-        pd.DataFrame(told["named"]).to_csv(draft, index=False)
+        pd.DataFrame(told["named"], columns=NAMED).to_csv(draft, index=False)
     named, who = len(told["named"]), rule.approved["by"]
     with places.open_ledger() as book:
         rang = ring_night(book, "rule_stands_in", "payments", named, (day, dict(approved_by=who, dues=told["dues"])))

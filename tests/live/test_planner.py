@@ -7,6 +7,7 @@ from contextlib import closing, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import live_bank
@@ -268,7 +269,7 @@ def night_again(monkeypatch: pytest.MonkeyPatch, ledger: Ledger, day: Day) -> No
     assert sorted(map(str, acted)) == sorted(str(plain_values(d)) for some in found.values() for d in some)
     assert replays.decided_on(ledger, max(days) + 1) == []
     by = day.worker(ledger)
-    assert [replays._decision_differs(by, one) for some in found.values() for one in some] == [None] * len(acted)
+    assert [replays.decision_differs(by, one) for some in found.values() for one in some] == [[]] * len(acted)
 
     places_ = Places("nowhere")
     monkeypatch.setattr(Places, "open_log", lambda _: nullcontext(day.log))
@@ -277,8 +278,14 @@ def night_again(monkeypatch: pytest.MonkeyPatch, ledger: Ledger, day: Day) -> No
     monkeypatch.setattr(replays, "require", lambda *_: None)
     monkeypatch.setattr(replays, "worker_of", lambda *_: by)
     on = max(days, key=lambda d: len(found[d]))
-    many = len(found[on])
-    assert replays.make_again(places_, on + 1, 3).endswith(f"; {counted(many, 'decision')} were made again, too")
+    many = counted(len(found[on]), "decision")
+    assert replays.make_again(places_, on + 1, 3).endswith(f"; {many} made again, 0 not the same")
     by.planner = replace(day.planner, looked=None)  # what the night looks up is not there any more
-    said = replays.make_again(places_, on + 1, 3)
-    assert said.endswith(f"of {counted(many, 'decision')} are not the same; it rang"), said
+    wrong = f"; {many} made again, {len(found[on])} not the same"
+    monkeypatch.setattr(replays, "_plan_of", lambda _: "2099-12-31")
+    assert replays.make_again(places_, on + 1, 3).endswith(f"{wrong}; a later plan has other prices")
+    monkeypatch.setattr(replays, "_plan_of", lambda _: "")
+    assert replays.make_again(places_, on + 1, 3).endswith(f"{wrong}; it rang")
+    by.planner = replace(day.planner, book=SimpleNamespace(version="other"))
+    said = f"; no decisions made again, 0 not the same, {len(found[on])} by other rules"
+    assert replays.make_again(places_, on + 1, 3).endswith(said)

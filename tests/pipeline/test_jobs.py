@@ -268,10 +268,13 @@ def rule(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fallback, "load_fallback", lambda: shipped._replace(approved=approved))
 
 
-def dues_of(places: Places, day: int) -> None:
+def dues_of(places: Places, day: int, late: float = 0.5) -> None:
     "The features of three payments at a midnight: one is paid by hand, and late; of one nothing is known."
-    plain = dict(asked_autopay=[0, 1, np.nan], asked_late_share=[0.5, 0.0, np.nan], asked_days_late_last=[4, 0, np.nan])
-    rows = pd.DataFrame(plain | dict(balance_over_asked_due=[0.3, 4.0, np.nan], asked_lead_days=[17, 20, 3]))
+    plain = dict(asked_autopay=[0, 1, np.nan], asked_late_share=[late, 0.0, np.nan])
+    plain |= dict(asked_days_late_last=[8 * late, 0, np.nan])
+    rows = pd.DataFrame(
+        plain | dict(balance_over_asked_due=[8 * (0.5 - late) + 0.3, 4.0, np.nan], asked_lead_days=[17, 20, 3])
+    )
     names = dict(customer_id=[4, 5, 6], obligation_id=[41, 51, 61], instalment=[1, 2, 3])
     rows = rows.assign(**names, as_of=pd.Timestamp(to_date(day)), split="live")
     folder = Path(places.root) / "features/dues"
@@ -289,6 +292,16 @@ def test_where_no_model_has_scored_an_approved_rule_names_payments_and_it_rings_
     assert named["because"].startswith("it is paid by hand; ")
     assert standin.stand_in(places, DAY).endswith("stand_in.csv"), "begun again, it does not ring again"
     assert [(a.rule, a.body["value"]) for a in rows(places, ALERTS)] == [("rule_stands_in", 1)]
+
+
+@pytest.mark.usefixtures("rule")
+def test_a_list_on_which_nobody_stands_says_so_and_rings_all_the_same(places: Places) -> None:
+    dues_of(places, DAY, late=0.0)
+    assert "names 0 of 3 payments" in standin.stand_in(places, DAY)
+    assert (
+        night_file(places, DAY, "stand_in.csv").read_text().startswith("customer_id,obligation_id,instalment,lead_days")
+    )
+    assert [(a.rule, a.body["value"]) for a in rows(places, ALERTS)] == [("rule_stands_in", 0)]
 
 
 @pytest.mark.usefixtures("rule")
